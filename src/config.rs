@@ -1,0 +1,222 @@
+//! The proxy's configuration: read from flags, the environment and a file, checked once, plain
+//! values afterwards.
+//!
+//! A flag beats the environment, the environment beats the file, the file beats the default. Only
+//! the value that wins is checked, so a flag can always replace a wrong value from elsewhere. Of a
+//! flag that is given twice the last one counts.
+//!
+//! | source | a setting looks like | |
+//! |---|---|---|
+//! | flag | `--cache_ttl 5`, `--cache-ttl=5` | the value is taken as it is, even if it starts with a dash |
+//! | environment | `CACHE_TTL=5` | an empty variable counts as not set |
+//! | file | `cache_ttl = 5` | the file is named by `--config` or `CONFIG`; see below |
+//!
+//! In the file every line is `name = value`, a comment or blank. A `#` at the start of a line or
+//! after white space starts a comment. A value in double quotes is taken as it is, `#` and white
+//! space included; inside the quotes, `\"` stands for a quote and `\\` for a backslash. A name may be
+//! set only once, and a file can't name another file.
+//!
+//! ```text
+//! # /etc/redis-proxy.conf
+//! redis_hostname = redis.example:6379
+//! redis_password = "it's #1, \"really\""   # quoted for the sake of the #
+//! cache_ttl      = 60000
+//! ```
+//!
+//! A new setting is a field of [`Config`] with its default, an entry of the flags
+//! (`config/flags.rs`, where `--help` comes from) and a row of the table (`config/settings.rs`,
+//! which ties the name to its check).
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use log::LevelFilter;
+
+mod error;
+mod file;
+mod flags;
+mod secret;
+mod settings;
+mod sources;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::ConfigError;
+pub use secret::{Secret, hide_secret_arguments};
+
+use error::Problem;
+use flags::Request;
+use settings::SETTINGS;
+use sources::Sources;
+
+/// The configuration of a proxy. Every value is within its bounds when it comes from [`load`].
+///
+/// Its `Debug` output and its [`summary`](Config::summary) don't show the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where clients are listened for: an IPv4 or IPv6 address. Default: 127.0.0.1.
+    pub bind: IpAddr,
+    /// The TCP port that clients connect to; 0 takes a free one. Default: 8001.
+    pub port: u16,
+    /// How often expired entries are removed: 1 ms to an hour. Default: 100 ms.
+    pub cache_period: Duration,
+    /// How long an entry may be served: 1 ms to 365 days. Default: 5 minutes.
+    pub cache_ttl: Duration,
+    /// The most entries that are cached: 1 to 4294967295. Default: 1024.
+    pub capacity: usize,
+    /// The most memory that entries may take, in bytes; 0 for no limit. Default: 64 MiB.
+    ///
+    /// Written as in Redis's own configuration: k, m and g are powers of 1000, kb, mb and gb
+    /// powers of 1024, in any case.
+    pub max_memory: usize,
+    /// The most clients at a time: 1 to 1000000. Default: 10000.
+    pub max_clients: usize,
+    /// The Redis behind the cache. Default: localhost:6379.
+    pub redis: RedisAddress,
+    /// The database selected there: 0 to 2147483647. Default: 0.
+    pub redis_database: u32,
+    /// The user to authenticate as; never without a password. Default: none.
+    pub redis_username: Option<String>,
+    /// The password to authenticate with. Default: none.
+    pub redis_password: Option<Secret>,
+    /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
+    pub redis_timeout: Duration,
+    /// The least severe messages that are logged. Default: info.
+    pub log_level: LevelFilter,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8001,
+            cache_period: Duration::from_millis(100),
+            cache_ttl: Duration::from_secs(5 * 60),
+            capacity: 1024,
+            max_memory: 64 * 1024 * 1024,
+            max_clients: 10_000,
+            redis: RedisAddress {
+                host: "localhost".to_owned(),
+                port: RedisAddress::DEFAULT_PORT,
+            },
+            redis_database: 0,
+            redis_username: None,
+            redis_password: None,
+            redis_timeout: Duration::from_secs(1),
+            log_level: LevelFilter::Info,
+        }
+    }
+}
+
+impl Config {
+    /// Every setting as `key=value`, separated by spaces, for the log. Keys carry their unit
+    /// (`cache_ttl_ms=300000`), a value that is not one plain word is quoted and escaped, and a
+    /// password shows as `<hidden>`, or `<none>` if there is none.
+    pub fn summary(&self) -> String {
+        let pairs: Vec<String> = SETTINGS
+            .iter()
+            .map(|setting| setting.summary(self))
+            .collect();
+        pairs.join(" ")
+    }
+}
+
+/// Where a Redis is: a host name or IP address, and a TCP port.
+///
+/// Displays as `HOST:PORT`, with brackets round an IPv6 address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisAddress {
+    /// A host name or an IP address, without brackets.
+    pub host: String,
+    /// A TCP port from 1 to 65535.
+    pub port: u16,
+}
+
+impl RedisAddress {
+    /// The port of a Redis whose address doesn't name one.
+    pub const DEFAULT_PORT: u16 = 6379;
+}
+
+impl fmt::Display for RedisAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// What the program was started to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// Serve clients.
+    Run(Config),
+    /// Write this text, of `--help` or `--version`, to standard output and leave. It ends with a
+    /// newline.
+    Print(String),
+}
+
+/// Reads the configuration from the arguments and environment of this process and the file that
+/// they name.
+///
+/// # Errors
+///
+/// See [`load`].
+pub fn from_environment() -> Result<Invocation, ConfigError> {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    load(&args, &|name| std::env::var_os(name), &|path| {
+        std::fs::read_to_string(path)
+    })
+}
+
+/// Reads the configuration from `args` (without the program's name), the variables that
+/// `environment` gives, and the file that they name, by way of `read_file`.
+///
+/// # Errors
+///
+/// The first thing found wrong: an unknown flag or name, a value out of its bounds, a file that
+/// can't be read, a user name without a password, text that is not UTF-8.
+pub fn load(
+    args: &[OsString],
+    environment: &dyn Fn(&str) -> Option<OsString>,
+    read_file: &dyn Fn(&str) -> io::Result<String>,
+) -> Result<Invocation, ConfigError> {
+    let flags = match flags::parse(args)? {
+        Request::Print(text) => return Ok(Invocation::Print(text)),
+        Request::Run(flags) => flags,
+    };
+    let sources = Sources::open(*flags, environment, read_file)?;
+
+    let mut config = Config::default();
+    let mut username_from = None;
+    for setting in SETTINGS {
+        let Some(found) = sources.find(setting)? else {
+            continue;
+        };
+        if let Err(allowed) = (setting.set)(&mut config, &found.value) {
+            let value = (!setting.is_secret()).then_some(found.value);
+            return Err(found.place.error(Problem::NotAllowed { value, allowed }));
+        }
+        if setting.name == "redis_username" {
+            username_from = Some(found.place);
+        }
+    }
+
+    // Redis's AUTH takes a password, or a user name and a password.
+    match (
+        &config.redis_username,
+        &config.redis_password,
+        username_from,
+    ) {
+        (Some(username), None, Some(place)) => Err(place.error(Problem::NeedsPassword {
+            username: username.clone(),
+        })),
+        _ => Ok(Invocation::Run(config)),
+    }
+}

@@ -1,0 +1,183 @@
+//! What can be wrong with a configuration, and where.
+
+use std::fmt;
+
+use super::settings::SETTINGS;
+
+/// Why the configuration can't be used.
+///
+/// Displays as one line that says where the mistake is, what it is and what would be right. No
+/// password is ever in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    place: Place,
+    problem: Problem,
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.problem)
+    }
+}
+
+/// Where a value or a mistake comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A flag that there is, by its name without dashes.
+    Flag(&'static str),
+    /// A word among the arguments that starts like a flag, up to its `=`.
+    Word(String),
+    /// An argument that is no flag; the first one after the program's name is 1.
+    Argument(usize),
+    /// A variable, by its name.
+    Environment(String),
+    /// A line of a file, the first one is 1, and the name that it sets.
+    Line {
+        path: String,
+        number: usize,
+        name: Option<&'static str>,
+    },
+}
+
+impl Place {
+    pub(super) fn error(self, problem: Problem) -> ConfigError {
+        ConfigError {
+            place: self,
+            problem,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Flag(name) => write!(f, "--{name}"),
+            Place::Word(word) => f.write_str(&escaped(word)),
+            Place::Argument(number) => write!(f, "argument {number}"),
+            Place::Environment(variable) => write!(f, "{variable} (environment)"),
+            Place::Line { path, number, name } => {
+                write!(f, "{}:{number}", escaped(path))?;
+                name.map_or(Ok(()), |name| write!(f, ": {name}"))
+            }
+        }
+    }
+}
+
+/// What is wrong there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// The value of a setting; `None` where it is a secret.
+    NotAllowed {
+        value: Option<String>,
+        allowed: String,
+    },
+    /// A user name, but no password from any source.
+    NeedsPassword {
+        username: String,
+    },
+    UnknownFlag {
+        nearest: Option<&'static str>,
+    },
+    /// An argument where a flag was due; `None` where it may be a part of a secret.
+    NotAFlag {
+        argument: Option<String>,
+    },
+    MissingValue,
+    TakesNoValue,
+    NotUtf8,
+    /// The file that `config` names.
+    Unreadable {
+        path: String,
+        reason: String,
+    },
+    NotASetting,
+    UnknownName(String),
+    SetBefore {
+        line: usize,
+    },
+    ConfigInFile,
+    Unclosed,
+    UnknownEscape,
+    TextAfterQuote,
+    /// The parser of the flags disagrees with the table of settings.
+    Flags(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::NotAllowed {
+                value: Some(value),
+                allowed,
+            } => {
+                write!(f, "{value:?} is not allowed; give {allowed}")
+            }
+            Problem::NotAllowed {
+                value: None,
+                allowed,
+            } => {
+                write!(f, "the value is not allowed; give {allowed}")
+            }
+            Problem::NeedsPassword { username } => {
+                write!(
+                    f,
+                    "{username:?} needs a password; give redis_password as well"
+                )
+            }
+            Problem::UnknownFlag {
+                nearest: Some(name),
+            } => {
+                write!(
+                    f,
+                    "unknown flag; did you mean --{name}? See redis-proxy --help"
+                )
+            }
+            Problem::UnknownFlag { nearest: None } => {
+                f.write_str("unknown flag; see redis-proxy --help")
+            }
+            Problem::NotAFlag {
+                argument: Some(argument),
+            } => {
+                write!(f, "{argument:?} is not a flag; see redis-proxy --help")
+            }
+            Problem::NotAFlag { argument: None } => {
+                f.write_str("<hidden> is not a flag; see redis-proxy --help")
+            }
+            Problem::MissingValue => f.write_str("the value is missing; see redis-proxy --help"),
+            Problem::TakesNoValue => f.write_str("takes no value"),
+            Problem::NotUtf8 => f.write_str("the value is not UTF-8"),
+            Problem::Unreadable { path, reason } => {
+                write!(f, "{path:?}: can't be read: {}", escaped(reason))
+            }
+            Problem::NotASetting => f.write_str("not a setting; give a line as name = value"),
+            Problem::UnknownName(name) => {
+                let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+                write!(
+                    f,
+                    "unknown name {name:?}; known names are {}",
+                    known.join(", ")
+                )
+            }
+            Problem::SetBefore { line } => write!(f, "already set in line {line}; give it once"),
+            Problem::ConfigInFile => f.write_str("a file can't name another one; remove the line"),
+            Problem::Unclosed => {
+                f.write_str("the closing quote is missing; write a quote in the value as \\\"")
+            }
+            Problem::UnknownEscape => {
+                f.write_str("unknown escape in the quoted value; give \\\" or \\\\")
+            }
+            Problem::TextAfterQuote => {
+                f.write_str("only a comment, after a space, may follow the quoted value")
+            }
+            Problem::Flags(message) => f.write_str(&escaped(message)),
+        }
+    }
+}
+
+/// The text on one line: as in a string literal, without the quotes.
+fn escaped(text: &str) -> String {
+    let quoted = format!("{:?}", text.trim_ascii_end());
+    quoted[1..quoted.len() - 1].to_owned()
+}

@@ -1,0 +1,234 @@
+//! The arguments: how flags may be written, and what `--help` says about them.
+
+use std::ffi::OsString;
+use std::ops::Range;
+
+use argh::FromArgs;
+
+use super::error::{ConfigError, Place, Problem};
+use super::settings::{self, Setting};
+
+/// The flag that names a file of settings.
+pub(super) const CONFIG: &str = "config";
+
+/// The flags that are no settings.
+pub(super) const NOT_SETTINGS: [&str; 3] = [CONFIG, "version", "help"];
+
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
+/// The flags as they were given: text, so that one check serves every source, and all of them, so
+/// that the last one can win.
+#[derive(FromArgs)]
+#[argh(
+    description = "A cache in front of a Redis that speaks the Redis protocol (RESP): reads that\n\
+                   repeat are answered from memory, everything else goes on to the Redis.",
+    usage = "[--name value ...]",
+    help_triggers("-h", "--help"),
+    example = "{command_name} --port 8001 --redis_hostname redis.example:6379 --max_memory 16mb",
+    note = "A flag may be written --cache_ttl 5 or --cache_ttl=5, with _ or - in its name.\n\
+            If it is given twice, the last one counts.",
+    note = "Every setting may also come from the environment, in capitals (CACHE_TTL=5),\n\
+            or from the file that --config or CONFIG names, a line each (cache_ttl = 5).\n\
+            A flag beats the environment, the environment beats the file, the file beats\n\
+            the default."
+)]
+pub(super) struct Flags {
+    /// IP address to listen on, v4 or v6 (default 127.0.0.1)
+    #[argh(option)]
+    pub(super) bind: Vec<String>,
+
+    /// port to listen on, 0 for any free one (default 8001)
+    #[argh(option)]
+    pub(super) port: Vec<String>,
+
+    /// how often expired entries are removed, in milliseconds (default 100)
+    #[argh(option)]
+    pub(super) cache_period: Vec<String>,
+
+    /// how long an entry may be served, in milliseconds (default 300000)
+    #[argh(option)]
+    pub(super) cache_ttl: Vec<String>,
+
+    /// the most entries to cache (default 1024)
+    #[argh(option)]
+    pub(super) capacity: Vec<String>,
+
+    /// the most memory for entries, in bytes or with a unit: k, m, g (powers of 1000), kb, mb, gb
+    /// (of 1024); 0 for no limit (default 64mb)
+    #[argh(option)]
+    pub(super) max_memory: Vec<String>,
+
+    /// the most clients at a time (default 10000)
+    #[argh(option)]
+    pub(super) max_clients: Vec<String>,
+
+    /// host or host:port of the Redis, an IPv6 address in brackets (default localhost:6379)
+    #[argh(option)]
+    pub(super) redis_hostname: Vec<String>,
+
+    /// database of the Redis, see redis.io/commands/select (default 0)
+    #[argh(option)]
+    pub(super) redis_database: Vec<String>,
+
+    /// user of the Redis, with a password (default none)
+    #[argh(option)]
+    pub(super) redis_username: Vec<String>,
+
+    /// password of the Redis; REDIS_PASSWORD keeps it off the command line (default none)
+    #[argh(option)]
+    pub(super) redis_password: Vec<String>,
+
+    /// how long the Redis may take to accept a connection or to answer, in milliseconds (default
+    /// 1000)
+    #[argh(option)]
+    pub(super) redis_timeout: Vec<String>,
+
+    /// off, error, warn, info, debug or trace (default info)
+    #[argh(option)]
+    pub(super) log_level: Vec<String>,
+
+    /// file of settings, a line each: name = value (default none)
+    #[argh(option)]
+    pub(super) config: Vec<String>,
+
+    /// display the version
+    #[argh(switch, short = 'V')]
+    version: bool,
+}
+
+/// What the arguments ask for.
+pub(super) enum Request {
+    Run(Box<Flags>),
+    /// Text for standard output.
+    Print(String),
+}
+
+/// Reads the arguments, without checking values.
+pub(super) fn parse(args: &[OsString]) -> Result<Request, ConfigError> {
+    let arguments = read(args)?;
+    let mut words: Vec<String> = Vec::new();
+    for given in arguments.given {
+        words.push(format!("--{}", given.name.replace('_', "-")));
+        words.push(given.value);
+    }
+    let words: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .chain(arguments.text)
+        .collect();
+
+    match Flags::from_args(&[PROGRAM], &words) {
+        Ok(flags) if flags.version => Ok(Request::Print(
+            concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
+        )),
+        Ok(flags) => Ok(Request::Run(Box::new(flags))),
+        Err(exit) if exit.status.is_ok() => Ok(Request::Print(with_underscores(&exit.output))),
+        Err(exit) => Err(Place::Word("arguments".to_owned()).error(Problem::Flags(exit.output))),
+    }
+}
+
+/// The arguments, told apart, every name known.
+pub(super) struct Arguments {
+    pub(super) given: Vec<Given>,
+    /// The flag that asks for a text instead of a run. What comes after it is not read.
+    pub(super) text: Option<&'static str>,
+}
+
+/// A flag and its value.
+pub(super) struct Given {
+    pub(super) name: &'static str,
+    pub(super) value: String,
+    /// The arguments that it takes up: one or two.
+    pub(super) at: Range<usize>,
+}
+
+impl Given {
+    pub(super) fn is_secret(&self) -> bool {
+        settings::find(self.name).is_some_and(Setting::is_secret)
+    }
+}
+
+/// Tells flags from values. A value is the rest of the argument after `=` or else the next
+/// argument, whatever it looks like.
+pub(super) fn read(args: &[OsString]) -> Result<Arguments, ConfigError> {
+    let mut given: Vec<Given> = Vec::new();
+    let mut at = 0;
+    while let Some(arg) = args.get(at) {
+        let arg = arg.to_string_lossy();
+        let (word, attached) = match arg.split_once('=') {
+            Some((word, value)) => (word, Some(value)),
+            None => (&*arg, None),
+        };
+        let text = match word {
+            "-h" | "--help" => Some("--help"),
+            "-V" | "--version" => Some("--version"),
+            _ => None,
+        };
+        if text.is_some() && attached.is_some() {
+            return Err(Place::Word(word.to_owned()).error(Problem::TakesNoValue));
+        }
+        if text.is_some() {
+            return Ok(Arguments { given, text });
+        }
+
+        let name = name_of(word).ok_or_else(|| {
+            let after_secret = given.last().is_some_and(Given::is_secret);
+            unknown(word, &arg, at + 1, after_secret)
+        })?;
+        let value_at = if attached.is_some() { at } else { at + 1 };
+        let value = args
+            .get(value_at)
+            .ok_or_else(|| Place::Flag(name).error(Problem::MissingValue))?
+            .to_str()
+            .ok_or_else(|| Place::Flag(name).error(Problem::NotUtf8))?;
+        let value = attached.unwrap_or(value).to_owned();
+        given.push(Given {
+            name,
+            value,
+            at: at..value_at + 1,
+        });
+        at = value_at + 1;
+    }
+    Ok(Arguments { given, text: None })
+}
+
+/// The error for an argument that should be a flag and is not. `word` is the part before its `=`,
+/// `number` its place.
+fn unknown(word: &str, arg: &str, number: usize, after_secret: bool) -> ConfigError {
+    match word.strip_prefix("--") {
+        Some(name) => {
+            let nearest = settings::nearest(name);
+            Place::Word(word.to_owned()).error(Problem::UnknownFlag { nearest })
+        }
+        None => {
+            // A password with a space in it that nobody quoted goes on here.
+            let argument = (!after_secret).then(|| arg.to_owned());
+            Place::Argument(number).error(Problem::NotAFlag { argument })
+        }
+    }
+}
+
+/// The name of a flag that takes a value.
+fn name_of(word: &str) -> Option<&'static str> {
+    let name = word.strip_prefix("--")?;
+    if name == CONFIG {
+        Some(CONFIG)
+    } else {
+        settings::find(name).map(|setting| setting.name)
+    }
+}
+
+/// The help with its flags spelled as the settings are, `--cache_ttl` for `--cache-ttl`.
+fn with_underscores(help: &str) -> String {
+    let mut pieces = help.split("--");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece
+            .find(|c: char| c != '-' && !c.is_ascii_alphanumeric())
+            .unwrap_or(piece.len());
+        text += "--";
+        text += &piece[..end].replace('-', "_");
+        text += &piece[end..];
+    }
+    text
+}

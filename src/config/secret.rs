@@ -1,0 +1,121 @@
+//! Keeping a password out of sight: of the log, of errors, of the process list.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::Arc;
+
+use signal_hook::consts::SIGPIPE;
+
+use super::flags::{self, Given};
+use super::settings::SETTINGS;
+
+/// A text that is not to be seen: it shows as `<hidden>`, save through [`expose`](Secret::expose).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<hidden>")
+    }
+}
+
+/// Takes passwords off the command line, which every user of the host can read in the process
+/// list, and into the environment, which on Linux only the process's own user and root can read.
+///
+/// If a secret is among the arguments, the process is replaced by a new run of the same program
+/// (same process id, same name, same open files), without the argument and with the variable
+/// instead; otherwise this returns at once. The configuration comes out the same. To be called
+/// first in `main`, before any thread is started. The password is visible until then.
+///
+/// # Errors
+///
+/// The program could not be run again: nothing has changed, and the caller may carry on and warn
+/// that the password can be seen.
+pub fn hide_secret_arguments() -> io::Result<()> {
+    let mut args = std::env::args_os();
+    let Some(program) = args.next() else {
+        return Ok(());
+    };
+    let args: Vec<OsString> = args.collect();
+    match without_secrets(&args) {
+        None => Ok(()),
+        Some(hidden) => {
+            let error = Command::new(std::env::current_exe()?)
+                .arg0(program)
+                .args(hidden.args)
+                .envs(hidden.variables)
+                .exec();
+            // `exec` has set SIGPIPE back to its default on the way. With a handler, whatever it
+            // does, a broken pipe is an error again and not the end of the process.
+            signal_hook::flag::register(SIGPIPE, Arc::default())?;
+            Err(error)
+        }
+    }
+}
+
+/// Arguments without secrets, and the variables that take their place.
+pub(super) struct Hidden {
+    pub(super) args: Vec<OsString>,
+    pub(super) variables: Vec<(String, String)>,
+}
+
+/// Moves secrets from `args` to variables; `None` if there is nothing to hide, or if the arguments
+/// are only good for an error or a text such as the help, after which the process ends at once.
+///
+/// An empty flag means no password, whatever the environment and the file say. An empty variable
+/// could not express that, so an empty flag stays.
+pub(super) fn without_secrets(args: &[OsString]) -> Option<Hidden> {
+    let arguments = flags::read(args)
+        .ok()
+        .filter(|arguments| arguments.text.is_none())?;
+    let secrets: Vec<Given> = arguments
+        .given
+        .into_iter()
+        .filter(Given::is_secret)
+        .collect();
+    if secrets.iter().all(|secret| secret.value.is_empty()) {
+        return None;
+    }
+
+    let is_secret = |at: &usize| secrets.iter().any(|secret| secret.at.contains(at));
+    let mut hidden = Hidden {
+        args: (0..args.len())
+            .filter(|at| !is_secret(at))
+            .map(|at| args[at].clone())
+            .collect(),
+        variables: Vec::new(),
+    };
+    for setting in SETTINGS {
+        match secrets.iter().rfind(|secret| secret.name == setting.name) {
+            None => {}
+            Some(secret) if secret.value.is_empty() => {
+                hidden.args.push(format!("--{}=", setting.name).into());
+            }
+            Some(secret) => hidden
+                .variables
+                .push((setting.variable(), secret.value.clone())),
+        }
+    }
+    Some(hidden)
+}

@@ -1,0 +1,180 @@
+//! What every test here needs: a configuration from flags, variables and a file that are made up.
+
+use std::ffi::OsString;
+use std::io;
+use std::time::Duration;
+
+use super::settings::SETTINGS;
+use super::{Config, ConfigError, Invocation, RedisAddress, Secret, load};
+
+mod arguments;
+mod file;
+mod precedence;
+mod secrets;
+mod values;
+
+/// Where the file of the tests is; there is no other.
+const FILE: &str = "/etc/redis-proxy.conf";
+
+/// For every setting a value that is not its default.
+const SAMPLES: &[(&str, &str)] = &[
+    ("bind", "::1"),
+    ("port", "6380"),
+    ("cache_period", "5"),
+    ("cache_ttl", "60000"),
+    ("capacity", "7"),
+    ("max_memory", "1gb"),
+    ("max_clients", "3"),
+    ("redis_hostname", "redis.example:7000"),
+    ("redis_database", "2"),
+    ("redis_username", "alice"),
+    ("redis_password", "a_b-c=d"),
+    ("redis_timeout", "250"),
+    ("log_level", "debug"),
+];
+
+fn invoke_os(
+    args: &[OsString],
+    variables: &[(&str, OsString)],
+    file: &str,
+) -> Result<Invocation, ConfigError> {
+    load(
+        args,
+        &|name| {
+            variables
+                .iter()
+                .find(|(variable, _)| *variable == name)
+                .map(|(_, v)| v.clone())
+        },
+        &|path| match path {
+            FILE => Ok(file.to_owned()),
+            _ => Err(io::Error::from_raw_os_error(2)),
+        },
+    )
+}
+
+/// Loads from flags, from variables, and from `file` if it is not empty.
+fn invoke(
+    args: &[&str],
+    variables: &[(&str, &str)],
+    file: &str,
+) -> Result<Invocation, ConfigError> {
+    let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+    let mut variables: Vec<(&str, OsString)> = variables
+        .iter()
+        .map(|&(name, value)| (name, value.into()))
+        .collect();
+    if !file.is_empty() {
+        variables.push(("CONFIG", FILE.into()));
+    }
+    invoke_os(&args, &variables, file)
+}
+
+#[track_caller]
+fn from_all(args: &[&str], variables: &[(&str, &str)], file: &str) -> Config {
+    match invoke(args, variables, file) {
+        Ok(Invocation::Run(config)) => config,
+        Ok(Invocation::Print(text)) => panic!("printed {text}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[track_caller]
+fn from_flags(args: &[&str]) -> Config {
+    from_all(args, &[], "")
+}
+
+#[track_caller]
+fn from_file(file: &str) -> Config {
+    from_all(&[], &[], file)
+}
+
+#[track_caller]
+fn error(args: &[&str], variables: &[(&str, &str)], file: &str) -> String {
+    invoke(args, variables, file)
+        .expect_err("a configuration")
+        .to_string()
+}
+
+#[track_caller]
+fn flags_error(args: &[&str]) -> String {
+    error(args, &[], "")
+}
+
+#[track_caller]
+fn file_error(file: &str) -> String {
+    error(&[], &[], file)
+}
+
+#[track_caller]
+fn printed(args: &[&str]) -> String {
+    match invoke(args, &[], "") {
+        Ok(Invocation::Print(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_setting_has_a_sample() {
+    let samples: Vec<&str> = SAMPLES.iter().map(|(name, _)| *name).collect();
+    let settings: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+    assert_eq!(samples, settings);
+}
+
+#[test]
+fn without_any_source_the_defaults_hold() {
+    let config = from_flags(&[]);
+    assert_eq!(config, Config::default());
+    assert_eq!(config.bind.to_string(), "127.0.0.1");
+    assert_eq!(config.port, 8001);
+    assert_eq!(config.cache_period, Duration::from_millis(100));
+    assert_eq!(config.cache_ttl, Duration::from_millis(300_000));
+    assert_eq!(config.capacity, 1024);
+    assert_eq!(config.max_memory, 67_108_864);
+    assert_eq!(config.max_clients, 10_000);
+    assert_eq!(config.redis.to_string(), "localhost:6379");
+    assert_eq!(config.redis_database, 0);
+    assert_eq!(config.redis_username, None);
+    assert_eq!(config.redis_password, None);
+    assert_eq!(config.redis_timeout, Duration::from_millis(1000));
+    assert_eq!(config.log_level, log::LevelFilter::Info);
+}
+
+#[test]
+fn the_summary_has_every_setting_with_its_unit() {
+    assert_eq!(
+        Config::default().summary(),
+        "bind=127.0.0.1 port=8001 cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
+         max_memory_bytes=67108864 max_clients=10000 redis_hostname=localhost:6379 \
+         redis_database=0 redis_username=<none> redis_password=<none> redis_timeout_ms=1000 \
+         log_level=info"
+    );
+}
+
+#[test]
+fn the_summary_quotes_a_value_that_is_not_one_word() {
+    let config = Config {
+        redis_username: Some("alice = \"x\"\nbob".to_owned()),
+        redis_password: Some(Secret::new("p")),
+        ..Config::default()
+    };
+    let summary = config.summary();
+    assert!(
+        summary.contains(r#" redis_username="alice = \"x\"\nbob" "#),
+        "{summary}"
+    );
+}
+
+#[test]
+fn the_address_of_a_redis_displays_with_brackets_round_ipv6() {
+    let show = |host: &str| {
+        RedisAddress {
+            host: host.to_owned(),
+            port: 1,
+        }
+        .to_string()
+    };
+    assert_eq!(show("cache.example"), "cache.example:1");
+    assert_eq!(show("10.0.0.1"), "10.0.0.1:1");
+    assert_eq!(show("::1"), "[::1]:1");
+}

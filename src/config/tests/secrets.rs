@@ -1,0 +1,168 @@
+//! A password is not shown, and leaves the command line.
+
+use super::super::secret::without_secrets;
+use super::*;
+
+type Variables = Vec<(String, String)>;
+
+fn os(args: &[&str]) -> Vec<OsString> {
+    args.iter().map(OsString::from).collect()
+}
+
+/// The arguments that are left and the variables that are set, as text.
+fn hidden(args: &[&str]) -> Option<(Vec<String>, Variables)> {
+    let hidden = without_secrets(&os(args))?;
+    let args = hidden
+        .args
+        .into_iter()
+        .map(|arg| arg.into_string().expect("UTF-8"))
+        .collect();
+    Some((args, hidden.variables))
+}
+
+fn password_variable(value: &str) -> Variables {
+    vec![("REDIS_PASSWORD".to_owned(), value.to_owned())]
+}
+
+#[test]
+fn no_output_of_a_configuration_has_the_password() {
+    let config = from_flags(&["--redis_username=alice", "--redis_password=hunter2"]);
+    let shown = format!("{config:?} {config:#?} {}", config.summary());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains(" redis_password=<hidden> "), "{shown}");
+    let secret = Secret::new("hunter2");
+    assert_eq!(format!("{secret} {secret:?}"), "<hidden> <hidden>");
+    assert_eq!(secret.expose(), "hunter2");
+}
+
+#[test]
+fn no_error_has_the_password() {
+    for args in [
+        &["--redis_password", "hunter2", "--capacity=0"][..],
+        &["--redis_password=hunter2", "--capacity"],
+        &["--redis_pasword=hunter2"],
+        &["--redis_pasword", "hunter2"],
+        &["-redis_password", "hunter2"],
+        &["redis_password", "hunter2"],
+        &["--redis_password", "a", "hunter2"],
+        &["--redis_password=a", "-hunter2"],
+        &["--help=hunter2"],
+    ] {
+        let error = invoke(args, &[], "").expect_err("a configuration");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_password_with_a_space_that_nobody_quoted_is_not_shown() {
+    let error = flags_error(&["--redis_password", "correct", "horse"]);
+    assert_eq!(
+        error,
+        "argument 3: <hidden> is not a flag; see redis-proxy --help"
+    );
+}
+
+#[test]
+fn a_user_name_needs_a_password() {
+    let problem = "\"alice\" needs a password; give redis_password as well";
+    let by_flag = flags_error(&["--redis_username=alice"]);
+    assert_eq!(by_flag, format!("--redis_username: {problem}"));
+    let by_variable = error(
+        &[],
+        &[("REDIS_USERNAME", "alice"), ("REDIS_PASSWORD", "")],
+        "",
+    );
+    assert_eq!(
+        by_variable,
+        format!("REDIS_USERNAME (environment): {problem}")
+    );
+    let by_file = file_error("redis_username = alice\nredis_password = \"\"");
+    assert_eq!(by_file, format!("{FILE}:1: redis_username: {problem}"));
+    let apart = from_all(&["--redis_username=alice"], &[("REDIS_PASSWORD", "p")], "");
+    assert_eq!(apart.redis_username.as_deref(), Some("alice"));
+}
+
+#[test]
+fn a_password_among_the_arguments_moves_to_the_environment() {
+    for spelling in [
+        &["--port", "1", "--redis_password", "a_b-c=d", "--capacity=2"][..],
+        &["--port", "1", "--redis-password", "a_b-c=d", "--capacity=2"],
+        &["--port", "1", "--redis_password=a_b-c=d", "--capacity=2"],
+        &["--port", "1", "--redis-password=a_b-c=d", "--capacity=2"],
+    ] {
+        let (args, variables) = hidden(spelling).expect("a password to hide");
+        assert_eq!(args, ["--port", "1", "--capacity=2"]);
+        assert_eq!(variables, password_variable("a_b-c=d"));
+    }
+}
+
+#[test]
+fn of_two_passwords_both_leave_and_the_last_counts() {
+    let (args, variables) = hidden(&["--redis_password=a", "--redis_password", "b"]).expect("two");
+    assert!(args.is_empty());
+    assert_eq!(variables, password_variable("b"));
+}
+
+#[test]
+fn an_empty_password_that_counts_stays_as_a_flag() {
+    let args = ["--redis_password", "a", "--port=1", "--redis-password", ""];
+    let (args, variables) = hidden(&args).expect("the first one to hide");
+    assert_eq!(args, ["--port=1", "--redis_password="]);
+    assert!(variables.is_empty());
+}
+
+#[test]
+fn nothing_moves_where_there_is_no_password() {
+    for args in [
+        &[][..],
+        &["--port", "1"],
+        &["--redis_password", ""],
+        &["--redis_username", "--redis_password", "--port", "1"],
+    ] {
+        assert!(hidden(args).is_none(), "{args:?}");
+    }
+}
+
+#[test]
+fn nothing_moves_where_the_process_ends_at_once() {
+    assert!(hidden(&["--redis_password=a", "--help"]).is_none());
+    assert!(hidden(&["--redis_password=a", "--version"]).is_none());
+    assert!(hidden(&["--redis_password=a", "--nonsense"]).is_none());
+    assert!(hidden(&["--redis_password"]).is_none());
+}
+
+#[test]
+fn the_configuration_is_the_same_after_the_move_and_there_is_nothing_left_to_move() {
+    let file = "redis_password = from_the_file";
+    for args in [
+        &["--redis_password=a"][..],
+        &[
+            "--redis_password",
+            "a",
+            "--redis_password",
+            "b",
+            "--capacity=3",
+        ],
+        &["--redis_password=a", "--redis_password="],
+        &[
+            "--redis_username=",
+            "--redis-password",
+            "--port",
+            "--port=3",
+        ],
+    ] {
+        let before = [("REDIS_PASSWORD", "from_the_environment")];
+        let (moved, variables) = hidden(args).expect("a password to hide");
+        let moved: Vec<&str> = moved.iter().map(String::as_str).collect();
+        let after = match variables.first() {
+            Some((name, value)) => [(name.as_str(), value.as_str())],
+            None => before,
+        };
+        assert_eq!(
+            from_all(&moved, &after, file),
+            from_all(args, &before, file),
+            "{args:?}"
+        );
+        assert!(hidden(&moved).is_none(), "{args:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! The checks of single values. Each takes text and gives a value, or says what is allowed, as the
+//! end of a sentence that starts with "give".
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::RedisAddress;
+
+/// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
+pub(super) fn number<T: TryFrom<u64>>(
+    text: &str,
+    unit: &str,
+    bounds: RangeInclusive<u64>,
+) -> Result<T, String> {
+    digits(text)
+        .filter(|number| bounds.contains(number))
+        .and_then(|n| T::try_from(n).ok())
+        .ok_or_else(|| {
+            let of = if unit.is_empty() { "" } else { " of " };
+            format!(
+                "a whole number{of}{unit} from {} to {}",
+                bounds.start(),
+                bounds.end()
+            )
+        })
+}
+
+/// A time in milliseconds.
+pub(super) fn milliseconds(text: &str, bounds: RangeInclusive<u64>) -> Result<Duration, String> {
+    number(text, "milliseconds", bounds).map(Duration::from_millis)
+}
+
+/// An amount of memory, with Redis's units (`memtoull` in its `util.c`).
+pub(super) fn memory(text: &str) -> Result<usize, String> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit: Option<u64> = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1),
+        "k" => Some(1000),
+        "kb" => Some(1 << 10),
+        "m" => Some(1000 * 1000),
+        "mb" => Some(1 << 20),
+        "g" => Some(1000 * 1000 * 1000),
+        "gb" => Some(1 << 30),
+        _ => None,
+    };
+    unit.and_then(|unit| digits(number)?.checked_mul(unit))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| {
+            format!(
+                "a whole number of bytes up to {}, alone or with k, kb, m, mb, g or gb; 0 for no limit",
+                usize::MAX
+            )
+        })
+}
+
+/// An IPv4 or IPv6 address.
+pub(super) fn ip_address(text: &str) -> Result<IpAddr, String> {
+    text.parse()
+        .map_err(|_| "an IP address such as 127.0.0.1, 0.0.0.0 or ::".to_owned())
+}
+
+/// A host, a host and a port, or an IPv6 address in brackets with or without a port.
+pub(super) fn redis_address(text: &str) -> Result<RedisAddress, String> {
+    host_and_port(text).ok_or_else(|| {
+        "HOST or HOST:PORT, with brackets round an IPv6 address, such as localhost:6379 or [::1]:6379"
+            .to_owned()
+    })
+}
+
+/// A level of the log, in any case.
+pub(super) fn log_level(text: &str) -> Result<LevelFilter, String> {
+    text.parse()
+        .map_err(|_| "off, error, warn, info, debug or trace".to_owned())
+}
+
+fn host_and_port(text: &str) -> Option<RedisAddress> {
+    let (host, rest) = match text.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, rest) = bracketed.split_once(']')?;
+            (Some(host).filter(|host| is_ipv6(host))?, rest)
+        }
+        None => {
+            let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (
+                Some(host).filter(|host| host.len() <= 253 && is_name(host))?,
+                rest,
+            )
+        }
+    };
+    let port = match rest.strip_prefix(':') {
+        Some(port) => number(port, "", 1..=65_535).ok()?,
+        None if rest.is_empty() => RedisAddress::DEFAULT_PORT,
+        None => return None,
+    };
+    Some(RedisAddress {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+/// Whether this is an IPv6 address, perhaps with a zone as in `fe80::1%eth0`.
+fn is_ipv6(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').unwrap_or((text, "none"));
+    address.parse::<Ipv6Addr>().is_ok() && is_name(zone)
+}
+
+/// Whether this can be a host's name. An underscore is no part of one, strictly, but is found in
+/// the names of containers.
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_'))
+}
+
+fn digits(text: &str) -> Option<u64> {
+    // `parse` alone would take a sign as well.
+    text.bytes()
+        .all(|c| c.is_ascii_digit())
+        .then(|| text.parse().ok())?
+}

@@ -1,0 +1,65 @@
+//! The Redis serialization protocol, as bytes: requests in ([`request`]), replies out ([`reply`]),
+//! and the end of a reply that Redis sent ([`scan`]). Nothing here knows a socket or a command.
+//!
+//! The reference is <https://redis.io/docs/latest/develop/reference/protocol-spec/> and, for what that
+//! page leaves open (inline quoting, limits, error texts), the behaviour of redis-server 7.0.
+
+pub mod reply;
+pub mod request;
+pub mod scan;
+
+/// Reads the decimal number of a header line (`*3`, `$12`), as strictly as Redis's `string2ll`: an
+/// optional minus, no plus, no leading zeros, no blanks. `None` also when it does not fit.
+#[must_use]
+pub fn integer(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    match digits {
+        [] => return None,
+        [b'0'] => return (!negative).then_some(0),
+        [b'0', ..] => return None,
+        _ => {}
+    }
+    digits.iter().try_fold(0i64, |number, &digit| {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        let digit = i64::from(digit - b'0');
+        let number = number.checked_mul(10)?;
+        if negative {
+            number.checked_sub(digit)
+        } else {
+            number.checked_add(digit)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::integer;
+
+    #[test]
+    fn a_header_number_is_read_as_strictly_as_redis_reads_it() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            ("-1", Some(-1)),
+            ("1048576", Some(1_048_576)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("", None),
+            ("-", None),
+            ("-0", None),
+            ("01", None),
+            ("+1", None),
+            (" 1", None),
+            ("1 ", None),
+            ("1x", None),
+        ] {
+            assert_eq!(integer(text.as_bytes()), number, "{text:?}");
+        }
+    }
+}

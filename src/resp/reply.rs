@@ -1,0 +1,334 @@
+//! Replies on their way to a client: how each is written, and the [`Output`] that collects them until
+//! the end of the loop's turn.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+use std::rc::Rc;
+
+/// From this many bytes on a reply is shared by all clients that are sent it, instead of copied.
+pub const SHARED_MIN: usize = 16 * 1024;
+
+/// A whole encoded reply that has to wait for its turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A fixed text.
+    Static(&'static [u8]),
+    /// A reply of this client's own.
+    Owned(Box<[u8]>),
+    /// One of [`SHARED_MIN`] bytes or more; others may hold it too.
+    Shared(Rc<[u8]>),
+}
+
+impl Reply {
+    /// A copy of an encoded reply, of the kind that its length asks for.
+    #[must_use]
+    pub fn copy(encoded: &[u8]) -> Self {
+        if encoded.len() < SHARED_MIN {
+            Self::Owned(encoded.into())
+        } else {
+            Self::Shared(encoded.into())
+        }
+    }
+
+    /// An error reply: `-`, the message with its line breaks made blanks as Redis does, the line end.
+    #[must_use]
+    pub fn error(message: &[u8]) -> Self {
+        let mut encoded = Vec::with_capacity(message.len() + 3);
+        error(&mut encoded, message);
+        Self::Owned(encoded.into())
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Static(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Writes a bulk string, the same in RESP2 and RESP3.
+pub fn bulk(out: &mut Vec<u8>, value: &[u8]) {
+    header(out, b'$', value.len());
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes an error reply; `message` starts with the error's code, such as `ERR`.
+pub fn error(out: &mut Vec<u8>, message: &[u8]) {
+    out.push(b'-');
+    out.extend(message.iter().map(|&byte| {
+        if matches!(byte, b'\r' | b'\n') {
+            b' '
+        } else {
+            byte
+        }
+    }));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a request as Redis takes it: an array of bulk strings.
+pub fn request<'a>(out: &mut Vec<u8>, arguments: impl ExactSizeIterator<Item = &'a [u8]>) {
+    header(out, b'*', arguments.len());
+    for argument in arguments {
+        bulk(out, argument);
+    }
+}
+
+/// Writes a header line: a kind, a number, the line end.
+pub fn header(out: &mut Vec<u8>, kind: u8, number: usize) {
+    let mut line = [0; 24];
+    let mut start = line.len() - 2;
+    line[start..].copy_from_slice(b"\r\n");
+    let mut number = number;
+    loop {
+        start -= 1;
+        line[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    start -= 1;
+    line[start] = kind;
+    out.extend_from_slice(&line[start..]);
+}
+
+/// The bulk string's value, if the encoded reply is one.
+#[must_use]
+pub fn bulk_value(encoded: &[u8]) -> Option<&[u8]> {
+    let length = encoded.strip_prefix(b"$")?;
+    let line = length.iter().position(|&byte| byte == b'\r')?;
+    let length = usize::try_from(super::integer(&length[..line])?).ok()?;
+    let start = 1 + line + 2;
+    encoded.get(start..start.checked_add(length)?)
+}
+
+/// The encoded replies that a client has not been sent yet, in order.
+///
+/// Short replies are copied behind one another into one buffer; long ones are held by reference between
+/// such buffers, so that a value that a thousand clients ask for is in memory once.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// What stands before `tail`; empty unless a shared reply is under way.
+    chunks: VecDeque<Chunk>,
+    tail: Vec<u8>,
+    /// The bytes of the first chunk (of the tail, if there is none) that are sent.
+    sent: usize,
+    /// The bytes that are not sent.
+    length: usize,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    Owned(Vec<u8>),
+    Shared(Rc<[u8]>),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// The most pieces that one write is given.
+const PIECES: usize = 16;
+
+impl Output {
+    /// The bytes that are not sent.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether all is sent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Whether it holds a buffer. One without takes another's with [`Self::give_buffer`].
+    #[must_use]
+    pub fn has_buffer(&self) -> bool {
+        self.tail.capacity() > 0
+    }
+
+    /// Gives it an empty buffer to write to.
+    pub fn give_buffer(&mut self, buffer: Vec<u8>) {
+        debug_assert!(buffer.is_empty() && self.tail.is_empty());
+        self.tail = buffer;
+    }
+
+    /// Takes its buffer away, empty. Only when all is sent.
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        debug_assert!(self.is_empty());
+        std::mem::take(&mut self.tail)
+    }
+
+    /// Adds what `write` appends to the buffer.
+    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.tail.len();
+        write(&mut self.tail);
+        self.length += self.tail.len() - before;
+    }
+
+    /// Adds an encoded reply by copying it.
+    pub fn copy(&mut self, encoded: &[u8]) {
+        self.tail.extend_from_slice(encoded);
+        self.length += encoded.len();
+    }
+
+    /// Adds an encoded reply by reference.
+    pub fn share(&mut self, encoded: Rc<[u8]>) {
+        self.length += encoded.len();
+        if !self.tail.is_empty() {
+            self.chunks
+                .push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
+        }
+        self.chunks.push_back(Chunk::Shared(encoded));
+    }
+
+    /// Adds a reply that has waited.
+    pub fn push(&mut self, reply: Reply) {
+        match reply {
+            Reply::Shared(encoded) => self.share(encoded),
+            reply => self.copy(reply.bytes()),
+        }
+    }
+
+    /// Sends what it can with one write, and forgets that much. Returns how many bytes went.
+    ///
+    /// # Errors
+    /// Those of the writer; nothing is forgotten then.
+    pub fn send(&mut self, writer: &mut impl Write) -> io::Result<usize> {
+        let sent = if self.chunks.is_empty() {
+            writer.write(&self.tail[self.sent..])?
+        } else {
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let all = self.chunks.iter().map(Chunk::bytes).chain([&self.tail[..]]);
+            let mut count = 0;
+            for (piece, bytes) in pieces.iter_mut().zip(all) {
+                let skip = if count == 0 { self.sent } else { 0 };
+                *piece = IoSlice::new(&bytes[skip..]);
+                count += 1;
+            }
+            writer.write_vectored(&pieces[..count])?
+        };
+        self.forget(sent);
+        Ok(sent)
+    }
+
+    fn forget(&mut self, sent: usize) {
+        self.length -= sent;
+        self.sent += sent;
+        while let Some(chunk) = self.chunks.front() {
+            let length = chunk.bytes().len();
+            if self.sent < length {
+                return;
+            }
+            self.sent -= length;
+            self.chunks.pop_front();
+        }
+        if self.sent == self.tail.len() {
+            self.tail.clear();
+            self.sent = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(output: &mut Output, step: usize) -> Vec<u8> {
+        /// A socket that takes only `step` bytes a write.
+        struct Slow(Vec<u8>, usize);
+        impl Write for Slow {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let taken = bytes.len().min(self.1);
+                self.0.extend_from_slice(&bytes[..taken]);
+                Ok(taken)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut socket = Slow(Vec::new(), step);
+        while !output.is_empty() {
+            output.send(&mut socket).unwrap();
+        }
+        socket.0
+    }
+
+    #[test]
+    fn replies_leave_in_order_whatever_they_are_and_however_slowly() {
+        let long: Rc<[u8]> = vec![b'x'; 100].into();
+        for step in [1, 2, 7, 99, 100, 101, 10_000] {
+            let mut output = Output::default();
+            output.copy(b"+OK\r\n");
+            output.share(Rc::clone(&long));
+            output.share(Rc::clone(&long));
+            output.write(|out| bulk(out, b"abc"));
+            output.push(Reply::Static(b"$-1\r\n"));
+            let length = output.len();
+            let sent = all(&mut output, step);
+            assert_eq!(sent.len(), length);
+            assert_eq!(
+                sent,
+                [b"+OK\r\n", &long[..], &long[..], b"$3\r\nabc\r\n$-1\r\n"].concat()
+            );
+            assert_eq!(
+                Rc::strong_count(&long),
+                1,
+                "nothing is held once it is sent"
+            );
+            output.copy(b"again");
+            assert_eq!(all(&mut output, step), b"again");
+        }
+    }
+
+    #[test]
+    fn more_pieces_than_one_write_takes_all_leave() {
+        let piece: Rc<[u8]> = Rc::from(&b"ab"[..]);
+        let mut output = Output::default();
+        for _ in 0..3 * PIECES {
+            output.share(Rc::clone(&piece));
+        }
+        assert_eq!(all(&mut output, usize::MAX), b"ab".repeat(3 * PIECES));
+    }
+
+    #[test]
+    fn a_header_line_holds_any_number() {
+        for number in [0, 9, 10, 35, 999, 1000, usize::MAX] {
+            let mut out = Vec::new();
+            header(&mut out, b'$', number);
+            assert_eq!(out, format!("${number}\r\n").as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_error_message_stays_one_line() {
+        assert_eq!(Reply::error(b"ERR a\r\nb").bytes(), b"-ERR a  b\r\n");
+    }
+
+    #[test]
+    fn only_a_bulk_string_has_a_bulk_value() {
+        assert_eq!(bulk_value(b"$3\r\nabc\r\n"), Some(&b"abc"[..]));
+        assert_eq!(bulk_value(b"$0\r\n\r\n"), Some(&b""[..]));
+        for other in [
+            &b"$-1\r\n"[..],
+            b"_\r\n",
+            b"-ERR x\r\n",
+            b"+OK\r\n",
+            b"*1\r\n$1\r\na\r\n",
+            b"$5\r\nab",
+        ] {
+            assert_eq!(bulk_value(other), None);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! One blocking connection to Redis that keeps replies as the bytes they are.
+//!
+//! The `redis` crate's own connection turns replies into values, which forget the difference between
+//! `*-1` and `$-1` and the digits of a double. So a [`Link`] reads its socket itself, and implements the
+//! crate's [`ConnectionLike`]: what the proxy itself says to Redis (AUTH, SELECT, PING) goes through the
+//! crate's commands, what clients say goes through [`Link::exchange`].
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use redis::{ConnectionLike, RedisError, RedisResult, Value};
+
+use super::{Replies, Settings};
+use crate::resp::scan::Scanner;
+
+/// A connection that is set up: authenticated, on its database, and answering.
+pub(super) struct Link {
+    stream: TcpStream,
+    /// Where each read goes first.
+    landing: Box<[u8]>,
+    database: u32,
+}
+
+/// Why Redis gave no reply.
+#[derive(Debug)]
+pub(super) enum LinkError {
+    /// There is no connection, or it broke.
+    Broken(io::Error),
+    /// It took longer than the timeout.
+    TimedOut(Duration),
+    /// Redis answered, and refused the proxy in these words.
+    Refused(String),
+}
+
+impl LinkError {
+    fn from_io(error: io::Error, settings: &Settings) -> Self {
+        // The timeout of a blocking socket shows as `WouldBlock`.
+        match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Self::TimedOut(settings.timeout),
+            _ => Self::Broken(error),
+        }
+    }
+
+    fn from_redis(error: &RedisError, settings: &Settings) -> Self {
+        match (error.code(), error.detail()) {
+            (Some(code), Some(detail)) => Self::Refused(format!("{code} {detail}")),
+            (Some(code), None) => Self::Refused(code.to_owned()),
+            _ if error.is_timeout() => Self::TimedOut(settings.timeout),
+            _ => Self::Broken(io::Error::other(error.to_string())),
+        }
+    }
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(error) => error.fmt(f),
+            Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
+            Self::Refused(words) => write!(f, "it answers {words}"),
+        }
+    }
+}
+
+impl Link {
+    /// Connects, and sets the connection up. Takes no longer than the timeout for the connection and as
+    /// much for each reply.
+    pub fn connect(settings: &Settings) -> Result<Self, LinkError> {
+        let stream = connect(settings).map_err(|error| LinkError::from_io(error, settings))?;
+        let landing = vec![0; LANDING].into();
+        let mut link = Self {
+            stream,
+            landing,
+            database: settings.database,
+        };
+        link.set_up(settings)
+            .map_err(|error| LinkError::from_redis(&error, settings))?;
+        Ok(link)
+    }
+
+    fn set_up(&mut self, settings: &Settings) -> RedisResult<()> {
+        if let Some(password) = &settings.password {
+            let mut auth = redis::cmd("AUTH");
+            if let Some(username) = &settings.username {
+                auth.arg(username);
+            }
+            auth.arg(password.expose()).exec(self)?;
+        }
+        if settings.database != 0 {
+            redis::cmd("SELECT").arg(settings.database).exec(self)?;
+        }
+        // For whoever reads CLIENT LIST there; a user without the right to it goes without.
+        let name = redis::cmd("CLIENT")
+            .arg("SETNAME")
+            .arg("redis-proxy")
+            .exec(self);
+        if let Err(error) = name
+            && error.code().is_none()
+        {
+            return Err(error);
+        }
+        redis::cmd("PING").exec(self)
+    }
+
+    /// Sends `count` encoded requests and reads their replies behind those in `replies`; `enough` gets
+    /// them whenever they pass [`ENOUGH`] bytes. On an error `replies` holds what came before it.
+    pub fn exchange(
+        &mut self,
+        requests: &[u8],
+        count: usize,
+        replies: &mut Replies,
+        enough: &mut dyn FnMut(&mut Replies),
+        settings: &Settings,
+    ) -> Result<(), LinkError> {
+        self.round_trip(requests, count, replies, enough)
+            .map_err(|error| LinkError::from_io(error, settings))
+    }
+
+    fn round_trip(
+        &mut self,
+        requests: &[u8],
+        count: usize,
+        replies: &mut Replies,
+        enough: &mut dyn FnMut(&mut Replies),
+    ) -> io::Result<()> {
+        self.stream.write_all(requests)?;
+        let mut start = replies.bytes.len();
+        for _ in 0..count {
+            if start >= ENOUGH {
+                let ahead = replies.bytes.split_off(start);
+                enough(replies);
+                replies.bytes = ahead;
+                start = 0;
+            }
+            match self.read_reply(&mut replies.bytes, start) {
+                Ok(end) => start = end,
+                Err(error) => {
+                    replies.bytes.truncate(start);
+                    return Err(error);
+                }
+            }
+            replies.ends.push(start);
+        }
+        if replies.bytes.len() > start {
+            replies.bytes.truncate(start);
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "it sent more replies than it was asked for",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads until the reply that starts at `start` is whole; returns its end. More may have been read.
+    fn read_reply(&mut self, bytes: &mut Vec<u8>, start: usize) -> io::Result<usize> {
+        let mut scanner = Scanner::new();
+        loop {
+            let scanned = scanner.scan(&bytes[start..]);
+            match scanned.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))? {
+                Some(length) => return Ok(start + length),
+                None => self.read(bytes, scanner.missing(&bytes[start..]))?,
+            }
+        }
+    }
+
+    /// Reads on; when `missing` bytes are known to come, no further than that.
+    fn read(&mut self, bytes: &mut Vec<u8>, missing: usize) -> io::Result<()> {
+        let read = if missing > self.landing.len() {
+            // The length is only a promise: room is made step by step.
+            let step = missing.min(bytes.len().max(ENOUGH));
+            bytes.reserve(step);
+            (&mut self.stream).take(step as u64).read_to_end(bytes)?
+        } else {
+            let read = loop {
+                match self.stream.read(&mut self.landing) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    result => break result?,
+                }
+            };
+            bytes.extend_from_slice(&self.landing[..read]);
+            read
+        };
+        if read == 0 {
+            return Err(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "it closed the connection",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How much one read takes at once, in bytes.
+const LANDING: usize = 64 * 1024;
+
+/// How many bytes of replies are handed over before the rest has come.
+const ENOUGH: usize = 1024 * 1024;
+
+fn connect(settings: &Settings) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + settings.timeout;
+    let mut last = io::Error::new(ErrorKind::NotFound, "its name has no address");
+    for address in (settings.address.host.as_str(), settings.address.port).to_socket_addrs()? {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(settings.timeout))?;
+                stream.set_write_timeout(Some(settings.timeout))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+impl ConnectionLike for Link {
+    fn req_packed_command(&mut self, command: &[u8]) -> RedisResult<Value> {
+        let mut replies = self.req_packed_commands(command, 0, 1)?;
+        replies
+            .pop()
+            .ok_or_else(|| io::Error::from(ErrorKind::UnexpectedEof).into())
+    }
+
+    fn req_packed_commands(
+        &mut self,
+        commands: &[u8],
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
+        let mut values = Vec::new();
+        let mut replies = Replies::default();
+        let mut parse = |replies: &mut Replies| {
+            values.extend(replies.iter().map(redis::parse_redis_value));
+            *replies = Replies::default();
+        };
+        self.round_trip(commands, offset + count, &mut replies, &mut parse)?;
+        parse(&mut replies);
+        values.into_iter().skip(offset).collect()
+    }
+
+    fn get_db(&self) -> i64 {
+        self.database.into()
+    }
+
+    fn check_connection(&mut self) -> bool {
+        redis::cmd("PING").exec(self).is_ok()
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+}

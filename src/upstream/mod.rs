@@ -1,0 +1,121 @@
+//! The way to the backing Redis: a helper thread with a blocking connection, and what goes between it
+//! and the loop.
+//!
+//! The loop puts requests into a [`Batch`] during a turn and hands it over at its end; the helper takes
+//! all that waits, sends it as one pipeline and hands back one [`Event::Replies`] for all of it. There is
+//! one reply for each request, in order, whatever happens to the connection meanwhile.
+
+mod helper;
+mod link;
+mod mailbox;
+
+use std::time::Duration;
+
+pub use helper::Upstream;
+
+use crate::config::{RedisAddress, Secret};
+
+/// Where Redis is, and as whom the proxy comes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Host and port. The host is looked up anew for each connection.
+    pub address: RedisAddress,
+    /// The database that every connection selects.
+    pub database: u32,
+    /// The user to authenticate as; without one, Redis's default user.
+    pub username: Option<String>,
+    /// The password, if Redis asks for one.
+    pub password: Option<Secret>,
+    /// How long connecting may take, and how long Redis may keep silent while it owes a reply.
+    pub timeout: Duration,
+}
+
+/// Requests for Redis, encoded, in the order in which they are to be sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The requests behind one another.
+    pub bytes: Vec<u8>,
+    /// Where each ends, and whether it may be sent a second time.
+    pub requests: Vec<Pending>,
+}
+
+/// A request in a [`Batch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The end of its bytes in [`Batch::bytes`].
+    pub end: usize,
+    /// Whether it may be sent again, should the connection break before its reply: it changes nothing.
+    pub repeatable: bool,
+}
+
+impl Batch {
+    /// Adds the request that `encode` appends.
+    pub fn push(&mut self, repeatable: bool, encode: impl FnOnce(&mut Vec<u8>)) {
+        encode(&mut self.bytes);
+        self.requests.push(Pending {
+            end: self.bytes.len(),
+            repeatable,
+        });
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Moves all requests of `other` behind these.
+    pub fn append(&mut self, other: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        let offset = self.bytes.len();
+        self.bytes.append(&mut other.bytes);
+        self.requests
+            .extend(other.requests.drain(..).map(|request| Pending {
+                end: request.end + offset,
+                ..request
+            }));
+    }
+}
+
+/// Replies to the oldest requests that have none yet, in order. Where Redis gave none, an error reply
+/// that says so stands in its place.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Replies {
+    /// The encoded replies behind one another.
+    pub bytes: Vec<u8>,
+    /// Where each ends in `bytes`.
+    pub ends: Vec<usize>,
+}
+
+impl Replies {
+    /// Adds an encoded reply.
+    pub fn push(&mut self, encoded: &[u8]) {
+        self.bytes.extend_from_slice(encoded);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// The encoded replies in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts
+            .zip(&self.ends)
+            .map(|(start, &end)| &self.bytes[start..end])
+    }
+}
+
+/// What the helper tells the loop, in the order in which it happened.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Redis can be reached: requests are worth sending.
+    Up,
+    /// It can't: until [`Event::Up`] each request will get this encoded error reply.
+    Down {
+        /// The error reply.
+        error: Vec<u8>,
+    },
+    /// Replies came, or won't.
+    Replies(Replies),
+}
