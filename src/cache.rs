@@ -172,6 +172,16 @@ impl Cache {
         Some(occupied.into_key().value())
     }
 
+    /// Whether [`Self::get`] would find the key.
+    #[must_use]
+    pub fn contains(&self, key: &[u8], now: Time) -> bool {
+        let found = self
+            .entries
+            .raw_entry()
+            .from_hash(self.hash(key), |entry| entry.key() == key);
+        found.is_some_and(|(entry, ())| entry.deadline > now)
+    }
+
     /// Keeps a value from now on, in place of an earlier one, and evicts what then is too much. A value
     /// that exceeds the whole budget isn't kept; an earlier one goes all the same.
     pub fn insert(&mut self, key: &[u8], value: &Value<'_>, now: Time) {

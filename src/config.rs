@@ -76,6 +76,8 @@ pub struct Config {
     pub max_memory: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
     pub max_clients: usize,
+    /// What clients must give with AUTH before they are served. Default: none.
+    pub password: Option<Secret>,
     /// The Redis behind the cache. Default: localhost:6379.
     pub redis: RedisAddress,
     /// The database selected there: 0 to 2147483647. Default: 0.
@@ -100,6 +102,7 @@ impl Default for Config {
             capacity: 1024,
             max_memory: 64 * 1024 * 1024,
             max_clients: 10_000,
+            password: None,
             redis: RedisAddress {
                 host: "localhost".to_owned(),
                 port: RedisAddress::DEFAULT_PORT,

@@ -1,26 +1,60 @@
-//! One client's socket, and what is known of its readiness.
+//! The sockets of one client: its own, and the one to Redis that it may have for itself.
 //!
 //! The poll is edge-triggered: it tells of a change once, so what it told is kept here until a read or
 //! a write finds nothing more to do.
 
 use std::io::{self, ErrorKind, Read};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 
+use mio::event::Event;
 use mio::net::TcpStream;
 
+use crate::clock::Time;
 use crate::resp::reply::Output;
 
-/// A client's socket.
+/// A client's connections.
 pub struct Connection {
-    socket: TcpStream,
-    /// There may be bytes to read.
-    pub readable: bool,
-    /// The socket may take bytes.
-    pub writable: bool,
-    /// It is on the loop's list of clients to serve.
+    /// The one to the client.
+    pub client: Socket,
+    /// The client's own one to Redis.
+    pub own: Option<Socket>,
+    /// It is on the loop's list of clients to read from.
     pub listed: bool,
     /// All is said: what the client still sends is read and dropped.
     pub lingering: bool,
+}
+
+impl Connection {
+    /// Takes over a client's socket.
+    #[must_use]
+    pub fn new(stream: TcpStream) -> Self {
+        let client = Socket {
+            stream,
+            readable: false,
+            writable: true,
+            connecting: None,
+            ended: false,
+        };
+        Self {
+            client,
+            own: None,
+            listed: false,
+            lingering: false,
+        }
+    }
+}
+
+/// A socket, and what is known of its readiness.
+pub struct Socket {
+    stream: TcpStream,
+    /// There may be bytes to read.
+    pub readable: bool,
+    /// It may take bytes.
+    pub writable: bool,
+    /// Until when it may take to be connected, as long as it is not.
+    connecting: Option<Time>,
+    /// Nothing more will be written.
+    ended: bool,
 }
 
 /// What a read found.
@@ -30,26 +64,60 @@ pub enum ReadResult {
     Bytes(usize),
     /// Nothing for now.
     Nothing,
-    /// The client sends nothing more.
+    /// The other side sends nothing more.
     End,
 }
 
-impl Connection {
-    /// Takes over a client's socket.
-    #[must_use]
-    pub fn new(socket: TcpStream) -> Self {
-        Self {
-            socket,
+impl Socket {
+    /// Starts to connect, which may take until the deadline.
+    ///
+    /// # Errors
+    /// If it can't even be started.
+    pub fn connect(address: SocketAddr, deadline: Time) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        Ok(Self {
+            stream,
             readable: false,
-            writable: true,
-            listed: false,
-            lingering: false,
-        }
+            writable: false,
+            connecting: Some(deadline),
+            ended: false,
+        })
     }
 
-    /// The socket, to register it.
-    pub fn socket(&mut self) -> &mut TcpStream {
-        &mut self.socket
+    /// The stream, to register it.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Notes what an event says. Returns whether it takes bytes now and did not before.
+    pub fn note(&mut self, event: &Event) -> bool {
+        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        let writable = event.is_writable() || event.is_write_closed() || event.is_error();
+        let news = writable && !self.writable;
+        self.writable |= writable;
+        news
+    }
+
+    /// Whether it is connected by now.
+    ///
+    /// # Errors
+    /// If that failed, or took too long.
+    pub fn is_connected(&mut self, now: Time) -> io::Result<bool> {
+        let Some(deadline) = self.connecting else {
+            return Ok(true);
+        };
+        if let Some(error) = self.stream.take_error()? {
+            return Err(error);
+        }
+        if self.writable && self.stream.peer_addr().is_ok() {
+            self.connecting = None;
+            return Ok(true);
+        }
+        if now >= deadline {
+            Err(ErrorKind::TimedOut.into())
+        } else {
+            Ok(false)
+        }
     }
 
     /// Reads what is there, with one system call.
@@ -57,7 +125,7 @@ impl Connection {
     /// # Errors
     /// If the connection is broken.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<ReadResult> {
-        match self.socket.read(buffer) {
+        match self.stream.read(buffer) {
             Ok(0) => {
                 self.readable = false;
                 Ok(ReadResult::End)
@@ -82,7 +150,7 @@ impl Connection {
     /// If the connection is broken.
     pub fn write(&mut self, output: &mut Output) -> io::Result<()> {
         while self.writable && !output.is_empty() {
-            match output.send(&mut self.socket) {
+            match output.send(&mut self.stream) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -92,11 +160,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells the client that nothing more comes.
+    /// Tells the other side that nothing more comes.
     ///
     /// # Errors
     /// If the connection is broken.
     pub fn end_output(&mut self) -> io::Result<()> {
-        self.socket.shutdown(Shutdown::Write)
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        self.stream.shutdown(Shutdown::Write)
     }
 }

@@ -18,14 +18,19 @@ use slab::Slab;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
-use crate::config::Config;
-use crate::connection::{Connection, ReadResult};
-use crate::proxy::{ClientId, Proxy};
+use crate::config::{Config, RedisAddress};
+use crate::connection::{Connection, ReadResult, Socket};
+use crate::proxy::{Access, ClientId, Proxy};
 use crate::upstream::{self, Upstream};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
+
+/// A client has two tokens, by its slot: one for its socket, one for its own connection to Redis.
+fn tokens(client: ClientId) -> (Token, Token) {
+    (Token(2 * client.0), Token(2 * client.0 + 1))
+}
 
 /// How much is read from a client at once, in bytes. With more to come it takes its turn again.
 const READ_BUFFER: usize = 64 * 1024;
@@ -60,6 +65,8 @@ pub struct Server {
     ready: VecDeque<ClientId>,
     /// Clients that are done, and until when they may take to close.
     lingering: VecDeque<(Time, ClientId)>,
+    /// Clients whose own connections to Redis are being made, and until when that may take.
+    connecting: VecDeque<(Time, ClientId)>,
     buffer: Box<[u8]>,
     max_clients: usize,
     cache_period: Duration,
@@ -70,7 +77,8 @@ pub struct Server {
     out_of_files: bool,
     /// Since a signal asked for it, until when the proxy is done.
     stop_at: Option<Time>,
-    stop_timeout: Duration,
+    redis: RedisAddress,
+    redis_timeout: Duration,
 }
 
 /// Whether clients wait to be accepted.
@@ -120,16 +128,22 @@ impl Server {
             memory: config.max_memory,
             ttl: config.cache_ttl,
         };
+        let access = Access {
+            password: config.password.clone(),
+            redis_username: config.redis_username.clone(),
+            redis_password: config.redis_password.clone(),
+        };
         Ok(Self {
             poll,
             clock: Clock::start(),
             listener: Some(listener),
             signals,
             upstream,
-            proxy: Proxy::new(limits),
+            proxy: Proxy::new(limits, access, config.redis_database),
             connections: Slab::new(),
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
+            connecting: VecDeque::new(),
             buffer: vec![0; READ_BUFFER].into(),
             max_clients: clients_that_fit(config.max_clients),
             cache_period: config.cache_period,
@@ -137,7 +151,8 @@ impl Server {
             accept: Accept::Idle,
             out_of_files: false,
             stop_at: None,
-            stop_timeout: config.redis_timeout,
+            redis: config.redis.clone(),
+            redis_timeout: config.redis_timeout,
         })
     }
 
@@ -165,12 +180,13 @@ impl Server {
                             return Ok(());
                         }
                     }
-                    Token(slot) => self.note(ClientId(slot), event),
+                    Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }
             }
             self.serve_ready(now);
             self.tick(now);
             self.upstream.send(self.proxy.requests());
+            self.end_connecting(now);
             self.write_replies(now);
             self.close_lingering(now);
             self.accept(now);
@@ -192,22 +208,30 @@ impl Server {
             Accept::Paused(until) => Some(until),
             _ => None,
         };
-        let lingering = self.lingering.front().map(|&(until, _)| until);
-        let due = [self.next_tick, accept, lingering, self.stop_at]
-            .into_iter()
-            .flatten()
-            .min()?;
+        let first = |list: &VecDeque<(Time, ClientId)>| list.front().map(|&(until, _)| until);
+        let due = [
+            self.next_tick,
+            accept,
+            first(&self.lingering),
+            first(&self.connecting),
+            self.stop_at,
+        ];
+        let due = due.into_iter().flatten().min()?;
         Some(self.clock.now().until(due))
     }
 
-    /// Notes what an event says of a client.
-    fn note(&mut self, client: ClientId, event: &Event) {
+    /// Notes what an event says of a client's socket, or of its own connection to Redis.
+    fn note(&mut self, client: ClientId, own: bool, event: &Event) {
         let Some(connection) = self.connections.get_mut(client.0) else {
             return;
         };
-        connection.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        if !connection.writable && (event.is_writable() || event.is_write_closed()) {
-            connection.writable = true;
+        let socket = if own {
+            connection.own.as_mut()
+        } else {
+            Some(&mut connection.client)
+        };
+        let Some(socket) = socket else { return };
+        if socket.note(event) {
             self.proxy.look_again(client);
         }
         self.list(client);
@@ -240,24 +264,44 @@ impl Server {
             };
             connection.listed = false;
             if connection.lingering {
-                self.drop_input(client);
+                self.drop_input(client, now);
                 continue;
             }
             if self.proxy.can_resume(client) {
                 self.proxy.resume(client, now);
             }
-            if connection.readable && self.proxy.wants_input(client) {
+            if connection.client.readable && self.proxy.wants_input(client) {
                 self.read(client, now);
             }
+            self.read_own(client);
+        }
+    }
+
+    /// Reads from a client's own connection to Redis, once.
+    fn read_own(&mut self, client: ClientId) {
+        let Some(connection) = self.connections.get_mut(client.0) else {
+            return;
+        };
+        let Some(own) = &mut connection.own else {
+            return;
+        };
+        if !own.readable || !self.proxy.wants_own_input(client) {
+            return;
+        }
+        match own.read(&mut self.buffer) {
+            Ok(ReadResult::Bytes(length)) => self.proxy.receive_own(client, &self.buffer[..length]),
+            Ok(ReadResult::Nothing) => {}
+            // Redis ended it: so ends the client's, as it would with Redis itself.
+            Ok(ReadResult::End) | Err(_) => self.proxy.own_lost(client, None),
         }
     }
 
     /// Reads from a client, once. Returns whether there may be more.
     fn read(&mut self, client: ClientId, now: Time) -> bool {
-        let connection = &mut self.connections[client.0];
-        match connection.read(&mut self.buffer) {
+        let socket = &mut self.connections[client.0].client;
+        match socket.read(&mut self.buffer) {
             Ok(ReadResult::Bytes(length)) => {
-                let more = connection.readable;
+                let more = socket.readable;
                 self.proxy.receive(client, &self.buffer[..length], now);
                 more && self.proxy.wants_input(client)
             }
@@ -267,7 +311,7 @@ impl Server {
                 false
             }
             Err(error) => {
-                self.close(client, &error.to_string());
+                self.close(client, &error.to_string(), now);
                 false
             }
         }
@@ -286,51 +330,120 @@ impl Server {
         }
     }
 
-    /// Writes to every client that has something new to get.
+    /// Writes to every client that has something new to get, and to Redis for those who have their own
+    /// connection there.
     fn write_replies(&mut self, now: Time) {
         while let Some(client) = self.proxy.next_changed() {
-            let Some(connection) = self.connections.get_mut(client.0) else {
+            if self
+                .connections
+                .get(client.0)
+                .is_none_or(|connection| connection.lingering)
+            {
                 continue;
-            };
-            if let Err(error) = connection.write(self.proxy.output(client)) {
-                self.close(client, &error.to_string());
+            }
+            self.write_own(client, now);
+            let connection = &mut self.connections[client.0];
+            if let Err(error) = connection.client.write(self.proxy.output(client)) {
+                self.close(client, &error.to_string(), now);
                 continue;
             }
             self.proxy.output_sent(client);
+            let own_readable = connection.own.as_ref().is_some_and(|own| own.readable);
             if self.proxy.is_done(client) {
                 self.finish(client, now);
             } else if self.proxy.can_resume(client)
-                || connection.readable && self.proxy.wants_input(client)
+                || connection.client.readable && self.proxy.wants_input(client)
+                || own_readable && self.proxy.wants_own_input(client)
             {
                 self.list(client);
             }
         }
     }
 
+    /// Opens, writes to, or closes a client's own connection to Redis, as the core has it.
+    fn write_own(&mut self, client: ClientId, now: Time) {
+        let socket = &mut self.connections[client.0].own;
+        if self.proxy.own(client).is_none() {
+            *socket = None;
+            return;
+        }
+        let connected = match socket {
+            Some(own) => own.is_connected(now),
+            None => self.open_own(client, now).map(|()| false),
+        };
+        match connected {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                let reason = format!("backing Redis at {} can't be reached: {error}", self.redis);
+                return self.proxy.own_lost(client, Some(&reason));
+            }
+        }
+        let (Some(own), Some(output)) =
+            (&mut self.connections[client.0].own, self.proxy.own(client))
+        else {
+            return;
+        };
+        let written = own.write(output);
+        let at_end = self.proxy.own_is_at_end(client);
+        if written
+            .and_then(|()| if at_end { own.end_output() } else { Ok(()) })
+            .is_err()
+        {
+            // What Redis said before it closed is still to be read; that ends it.
+            own.readable = true;
+            self.list(client);
+        }
+    }
+
+    fn open_own(&mut self, client: ClientId, now: Time) -> io::Result<()> {
+        let address = self.proxy.redis_address().ok_or(ErrorKind::NotConnected)?;
+        let deadline = now.after(self.redis_timeout);
+        let mut own = Socket::connect(address, deadline)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(own.stream(), tokens(client).1, interest)?;
+        own.stream().set_nodelay(true)?;
+        self.connections[client.0].own = Some(own);
+        self.connecting.push_back((deadline, client));
+        Ok(())
+    }
+
     /// A client was sent all that it is owed: ends the connection from this side, and lets the client
     /// end it from the other.
     fn finish(&mut self, client: ClientId, now: Time) {
         let connection = &mut self.connections[client.0];
-        if connection.lingering {
-            return;
-        }
-        if self.stop_at.is_some() || connection.end_output().is_err() {
-            self.close(client, "done");
+        connection.own = None;
+        if self.stop_at.is_some() || connection.client.end_output().is_err() {
+            self.close(client, "done", now);
             return;
         }
         connection.lingering = true;
-        connection.readable = true;
+        connection.client.readable = true;
         self.lingering.push_back((now.after(LINGER), client));
         self.list(client);
     }
 
     /// Reads and drops what a client sends that is done.
-    fn drop_input(&mut self, client: ClientId) {
-        let connection = &mut self.connections[client.0];
-        match connection.read(&mut self.buffer) {
-            Ok(ReadResult::Bytes(_)) if connection.readable => self.list(client),
+    fn drop_input(&mut self, client: ClientId, now: Time) {
+        let socket = &mut self.connections[client.0].client;
+        match socket.read(&mut self.buffer) {
+            Ok(ReadResult::Bytes(_)) if socket.readable => self.list(client),
             Ok(ReadResult::Bytes(_) | ReadResult::Nothing) => {}
-            Ok(ReadResult::End) | Err(_) => self.close(client, "done"),
+            Ok(ReadResult::End) | Err(_) => self.close(client, "done", now),
+        }
+    }
+
+    /// Looks at attempts to connect that have taken too long.
+    fn end_connecting(&mut self, now: Time) {
+        while let Some(&(deadline, client)) = self.connecting.front()
+            && deadline <= now
+        {
+            self.connecting.pop_front();
+            if self.connections.contains(client.0) {
+                self.proxy.look_again(client);
+            }
         }
     }
 
@@ -347,15 +460,15 @@ impl Server {
                 .get(client.0)
                 .is_some_and(|connection| connection.lingering)
             {
-                self.close(client, "done");
+                self.close(client, "done", now);
             }
         }
     }
 
-    fn close(&mut self, client: ClientId, reason: &str) {
+    fn close(&mut self, client: ClientId, reason: &str, now: Time) {
         log::debug!("client closed client={} reason={reason:?}", client.0);
         self.connections.remove(client.0);
-        self.proxy.disconnect(client);
+        self.proxy.disconnect(client, now);
         if let Accept::Paused(_) = self.accept {
             self.accept = Accept::Pending;
         }
@@ -375,7 +488,7 @@ impl Server {
             match listener.accept() {
                 Ok((socket, address)) => {
                     self.out_of_files = false;
-                    self.welcome(socket, address);
+                    self.welcome(socket, address, now);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.accept = Accept::Idle;
@@ -402,7 +515,7 @@ impl Server {
         }
     }
 
-    fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr) {
+    fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr, now: Time) {
         if self.connections.len() >= self.max_clients {
             // As Redis: one attempt to say why.
             let _ = socket.write(b"-ERR max number of clients reached\r\n");
@@ -415,7 +528,7 @@ impl Server {
         let registered = self
             .poll
             .registry()
-            .register(&mut socket, Token(client.0), interest);
+            .register(&mut socket, tokens(client).0, interest);
         if let Err(error) = registered.and_then(|()| socket.set_nodelay(true)) {
             log::debug!(
                 "client refused address={address} reason={:?}",
@@ -424,8 +537,9 @@ impl Server {
             return;
         }
         log::debug!("client connected client={} address={address}", client.0);
+        let local = socket.local_addr().unwrap_or(address);
         entry.insert(Connection::new(socket));
-        self.proxy.connect(client);
+        self.proxy.connect(client, Some((address, local)), now);
     }
 
     /// A signal came. The first lets what was received be answered; returns whether to end at once.
@@ -449,7 +563,7 @@ impl Server {
             "shutting down signal={signal} clients={}",
             self.connections.len()
         );
-        self.stop_at = Some(now.after(self.stop_timeout));
+        self.stop_at = Some(now.after(self.redis_timeout));
         self.listener = None;
         self.accept = Accept::Idle;
         let clients: Vec<ClientId> = self
@@ -474,7 +588,8 @@ impl Server {
 /// returns how many fit.
 fn clients_that_fit(max_clients: usize) -> usize {
     let wanted = max_clients as u64 + OWN_FILES;
-    let limit = match rlimit::increase_nofile_limit(wanted) {
+    // Each may come to need a connection of its own to Redis too.
+    let limit = match rlimit::increase_nofile_limit(wanted + max_clients as u64) {
         Ok(limit) if limit >= wanted => return max_clients,
         Ok(limit) => limit,
         Err(error) => {

@@ -62,6 +62,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) max_clients: Vec<String>,
 
+    /// password that clients must give with AUTH; PASSWORD keeps it off the command line (default
+    /// none)
+    #[argh(option)]
+    pub(super) password: Vec<String>,
+
     /// host or host:port of the Redis, an IPv6 address in brackets (default localhost:6379)
     #[argh(option)]
     pub(super) redis_hostname: Vec<String>,

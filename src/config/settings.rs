@@ -88,6 +88,16 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.max_clients.to_string(),
     },
     Setting {
+        name: "password",
+        shown: Shown::Hidden,
+        given: |flags| &flags.password,
+        set: |config, text| {
+            config.password = (!text.is_empty()).then(|| Secret::new(text));
+            Ok(())
+        },
+        show: |config| secret(config.password.as_ref()),
+    },
+    Setting {
         name: "redis_hostname",
         shown: Shown::Plain,
         given: |flags| &flags.redis_hostname,
@@ -121,12 +131,7 @@ pub(super) static SETTINGS: &[Setting] = &[
             config.redis_password = (!text.is_empty()).then(|| Secret::new(text));
             Ok(())
         },
-        show: |config| {
-            config
-                .redis_password
-                .as_ref()
-                .map_or_else(none, Secret::to_string)
-        },
+        show: |config| secret(config.redis_password.as_ref()),
     },
     Setting {
         name: "redis_timeout",
@@ -143,6 +148,10 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.log_level.as_str().to_ascii_lowercase(),
     },
 ];
+
+fn secret(secret: Option<&Secret>) -> String {
+    secret.map_or_else(none, Secret::to_string)
+}
 
 fn none() -> String {
     "<none>".to_owned()

@@ -25,6 +25,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("capacity", "7"),
     ("max_memory", "1gb"),
     ("max_clients", "3"),
+    ("password", "e f"),
     ("redis_hostname", "redis.example:7000"),
     ("redis_database", "2"),
     ("redis_username", "alice"),
@@ -132,6 +133,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.capacity, 1024);
     assert_eq!(config.max_memory, 67_108_864);
     assert_eq!(config.max_clients, 10_000);
+    assert_eq!(config.password, None);
     assert_eq!(config.redis.to_string(), "localhost:6379");
     assert_eq!(config.redis_database, 0);
     assert_eq!(config.redis_username, None);
@@ -145,7 +147,7 @@ fn the_summary_has_every_setting_with_its_unit() {
     assert_eq!(
         Config::default().summary(),
         "bind=127.0.0.1 port=8001 cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
-         max_memory_bytes=67108864 max_clients=10000 redis_hostname=localhost:6379 \
+         max_memory_bytes=67108864 max_clients=10000 password=<none> redis_hostname=localhost:6379 \
          redis_database=0 redis_username=<none> redis_password=<none> redis_timeout_ms=1000 \
          log_level=info"
     );

@@ -4,28 +4,41 @@
 //! [`Proxy::receive`] with the bytes of a client and [`Proxy::upstream`] with what the helper thread
 //! tells; then it sends what [`Proxy::requests`] holds to Redis and what [`Proxy::output`] holds to each
 //! client named by [`Proxy::next_changed`]. Time comes in as an argument.
+//!
+//! A client that needs a connection of its own to Redis has [`Proxy::own`]: the shell opens it, moves its
+//! bytes, and closes it, as that says.
 
+mod access;
+mod answer;
+mod identity;
 mod in_flight;
+mod own;
 mod replies;
+mod session;
 mod store;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
+
+pub use access::Access;
 
 use crate::cache::{self, Cache};
 use crate::clock::Time;
 use crate::resp::reply::{Output, Reply};
-use crate::resp::request::{Parsed, Parser, ProtocolError};
+use crate::resp::request::{Parsed, ProtocolError};
 use crate::upstream::{Batch, Event};
-use in_flight::Waiter;
+use identity::Identity;
+use own::Received;
 use replies::Replies;
-use store::{Flow, Store};
+use session::{Session, WaitsFor};
+use store::{Arrived, Flow, Leave, Store};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientId(pub usize);
 
-/// The most bytes of replies that may wait for a client, in the output and behind a miss, before its
-/// further requests are left unread. One reply may go beyond.
+/// The most bytes that may wait for a client, in its output, behind a miss, or on their way to Redis,
+/// before its further requests are left unread. One request or reply may go beyond.
 pub const MAX_OWED: usize = 1024 * 1024;
 
 /// The core of the proxy.
@@ -36,20 +49,8 @@ pub struct Proxy {
     changed: Vec<ClientId>,
     /// Empty buffers of outputs that were sent.
     spare: Vec<Vec<u8>>,
-}
-
-/// What one client has sent and is owed.
-#[derive(Default)]
-struct Session {
-    parser: Parser,
-    /// What was received and not parsed: the start of a request, or requests that wait for room.
-    input: Vec<u8>,
-    replies: Replies,
-    /// Whole requests may stand in `input`: they wait until the client has read its replies.
-    held_back: bool,
-    /// The client sends nothing more: it is closed when it was sent what it is owed.
-    end_of_input: bool,
-    changed: bool,
+    /// How many clients ever came.
+    clients: u64,
 }
 
 /// How many empty output buffers are kept, and how large each may be.
@@ -57,33 +58,50 @@ const SPARE_BUFFERS: usize = 64;
 const SPARE_CAPACITY: usize = 64 * 1024;
 
 impl Proxy {
-    /// A proxy without clients and with an empty cache, which has not heard from Redis yet.
+    /// A proxy without clients and with an empty cache, which has not heard from Redis yet. The database
+    /// is the one that the cache is of.
     #[must_use]
-    pub fn new(limits: cache::Limits) -> Self {
+    pub fn new(limits: cache::Limits, access: Access, database: u32) -> Self {
         Self {
             sessions: Vec::new(),
-            store: Store::new(limits),
+            store: Store::new(limits, access, database),
             changed: Vec::new(),
             spare: Vec::new(),
+            clients: 0,
         }
     }
 
-    /// A client came, in a slot that none is in.
-    pub fn connect(&mut self, client: ClientId) {
-        if self.sessions.len() <= client.0 {
-            self.sessions.resize_with(client.0 + 1, Session::default);
+    /// A client came, in a slot that none is in. The addresses are its end of the connection and ours.
+    pub fn connect(
+        &mut self,
+        client: ClientId,
+        addresses: Option<(SocketAddr, SocketAddr)>,
+        now: Time,
+    ) {
+        while self.sessions.len() <= client.0 {
+            let identity = Identity::new(0, false, now);
+            self.sessions
+                .push(Session::new(identity, Replies::default()));
         }
+        self.clients += 1;
+        let mut identity = Identity::new(self.clients, !self.store.access.is_restricted(), now);
+        identity.addresses = addresses;
+        self.start_session(client, identity);
     }
 
     /// A client left. What was fetched for it alone still serves the cache.
-    pub fn disconnect(&mut self, client: ClientId) {
+    pub fn disconnect(&mut self, client: ClientId, now: Time) {
+        self.forget_written(client);
+        self.start_session(client, Identity::new(0, false, now));
+    }
+
+    fn start_session(&mut self, client: ClientId, identity: Identity) {
         let session = &mut self.sessions[client.0];
         let mut replies = std::mem::take(&mut session.replies);
         replies.forget_all();
         *session = Session {
-            replies,
             changed: session.changed,
-            ..Session::default()
+            ..Session::new(identity, replies)
         };
     }
 
@@ -100,7 +118,7 @@ impl Proxy {
         }
     }
 
-    /// Goes on with requests that were held back, as far as there is room for their replies again.
+    /// Goes on with requests that were held back, as far as they may be executed by now.
     pub fn resume(&mut self, client: ClientId, now: Time) {
         let mut input = std::mem::take(&mut self.sessions[client.0].input);
         let used = self.run(client, &input, now);
@@ -120,21 +138,20 @@ impl Proxy {
     #[must_use]
     pub fn wants_input(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
-        !session.end_of_input && !session.held_back && !session.replies.full()
+        !session.end_of_input && !session.held_back && session.may_run()
     }
 
-    /// Whether requests are held back that there is room for again.
+    /// Whether requests are held back that may be executed by now.
     #[must_use]
     pub fn can_resume(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
-        session.held_back && !session.replies.full()
+        session.held_back && session.may_run()
     }
 
     /// Whether a client was sent all that it is owed and will ask for nothing more.
     #[must_use]
     pub fn is_done(&self, client: ClientId) -> bool {
-        let session = &self.sessions[client.0];
-        session.end_of_input && !session.held_back && session.replies.is_empty()
+        self.sessions[client.0].is_done()
     }
 
     /// The replies that are ready for a client.
@@ -155,11 +172,17 @@ impl Proxy {
         }
     }
 
-    /// A client to look at: its output has grown, or it is done. Each is named once a turn.
+    /// A client to look at: its output has grown, it needs a connection of its own or needs it no more,
+    /// or it is done. Each is named once a turn.
     pub fn next_changed(&mut self) -> Option<ClientId> {
         let client = self.changed.pop()?;
         self.sessions[client.0].changed = false;
         Some(client)
+    }
+
+    /// Has [`Self::next_changed`] name a client again: its socket takes bytes once more.
+    pub fn look_again(&mut self, client: ClientId) {
+        self.note_change(client);
     }
 
     /// The requests for Redis that came up since they were last taken from here.
@@ -170,14 +193,97 @@ impl Proxy {
     /// The helper thread tells of Redis.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
-            Event::Up => self.store.up(),
+            Event::Up(backend) => self.store.up(backend),
             Event::Down { error } => self.store.down(error),
             Event::Replies(replies) => {
                 for reply in replies.iter() {
                     self.reply(reply, now);
                 }
+                return;
             }
         }
+        for slot in 0..self.sessions.len() {
+            if self.sessions[slot].waits_for == WaitsFor::Redis {
+                self.sessions[slot].waits_for = WaitsFor::Nothing;
+                self.note_change(ClientId(slot));
+            }
+        }
+    }
+
+    /// What a client's own connection to Redis has to send, if it is to have one.
+    pub fn own(&mut self, client: ClientId) -> Option<&mut Output> {
+        self.sessions[client.0]
+            .own
+            .as_mut()
+            .map(|own| &mut own.to_redis)
+    }
+
+    /// Where such connections go.
+    #[must_use]
+    pub fn redis_address(&self) -> Option<SocketAddr> {
+        self.store.backend().and_then(|backend| backend.address)
+    }
+
+    /// Whether bytes are wanted from a client's own connection: the client has read those before.
+    #[must_use]
+    pub fn wants_own_input(&self, client: ClientId) -> bool {
+        !self.sessions[client.0].replies.full()
+    }
+
+    /// Whether a client's own connection is to be told that nothing more comes: the client said so.
+    #[must_use]
+    pub fn own_is_at_end(&self, client: ClientId) -> bool {
+        let session = &self.sessions[client.0];
+        let all_sent = session
+            .own
+            .as_ref()
+            .is_some_and(|own| own.to_redis.is_empty());
+        session.end_of_input && !session.held_back && all_sent
+    }
+
+    /// Redis sent bytes on a client's own connection.
+    pub fn receive_own(&mut self, client: ClientId, bytes: &[u8]) {
+        let session = &mut self.sessions[client.0];
+        let Some(own) = &mut session.own else { return };
+        session.replies.ensure_buffer(&mut self.spare);
+        let received = own.receive(bytes, &mut session.replies.output);
+        self.store.forget_written(own.written());
+        own.settle();
+        match received {
+            Received::Passed => {}
+            Received::Authenticated => {
+                session.identity.authenticated = true;
+                session.parser.restrict(false);
+            }
+            Received::Over { reset } => {
+                session.own = None;
+                if reset {
+                    session.identity.reset(!self.store.access.is_restricted());
+                    session.parser.restrict(!session.identity.authenticated);
+                }
+            }
+            Received::Refused => {
+                return self.own_lost(client, Some("it refused the client's own connection"));
+            }
+        }
+        self.note_change(client);
+    }
+
+    /// A client's own connection could not be made, or ended: the client's ends too, as it would with
+    /// Redis itself. A reason is told in place of the reply to its request.
+    pub fn own_lost(&mut self, client: ClientId, reason: Option<&str>) {
+        self.forget_written(client);
+        let session = &mut self.sessions[client.0];
+        if let Some(reason) = reason {
+            session
+                .replies
+                .push_error(&[b"ERR ", reason.as_bytes()].concat());
+        }
+        session.own = None;
+        session.held_back = false;
+        session.input = Vec::new();
+        session.end_of_input = true;
+        self.note_change(client);
     }
 
     /// Removes entries that are past their time to live. Returns how many.
@@ -194,19 +300,29 @@ impl Proxy {
     /// Runs the requests at the start of `buffer` as long as the client is to be served. Returns how many
     /// bytes are done with.
     fn run(&mut self, client: ClientId, buffer: &[u8], now: Time) -> usize {
-        let Session {
-            parser,
-            replies,
-            held_back,
-            end_of_input,
-            ..
-        } = &mut self.sessions[client.0];
-        replies.ensure_buffer(&mut self.spare);
+        let session = &mut self.sessions[client.0];
+        session.replies.ensure_buffer(&mut self.spare);
+        session.identity.last_request = now;
+        session.held_back = false;
+        session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
-        *held_back = false;
         while used < buffer.len() {
-            if replies.full() {
-                *held_back = true;
+            if !session.may_run() {
+                session.held_back = true;
+                break;
+            }
+            let Session {
+                parser,
+                replies,
+                identity,
+                own,
+                ..
+            } = session;
+            if let Some(own) = own
+                && own.is_unparsed()
+            {
+                own.pass_unparsed(&buffer[used..]);
+                used = buffer.len();
                 break;
             }
             match parser.parse(&buffer[used..]) {
@@ -214,19 +330,53 @@ impl Proxy {
                     request,
                     used: length,
                 }) => {
-                    used += length;
-                    if self.store.execute(&request, client, replies, now) == Flow::End {
-                        *end_of_input = true;
-                        used = buffer.len();
+                    let bytes = &buffer[used..used + length];
+                    let flow = match own {
+                        Some(own) => self.store.pass_on(own, &request, bytes),
+                        None => self.store.execute(&request, client, identity, replies, now),
+                    };
+                    match flow {
+                        Flow::Continue => {}
+                        Flow::End => {
+                            session.end_of_input = true;
+                            used = buffer.len();
+                            break;
+                        }
+                        Flow::Leave | Flow::LeaveToAuthenticate => {
+                            match self.store.leave(flow, &request, identity, replies) {
+                                Leave::With(mut new) => {
+                                    self.store.pass_on(&mut new, &request, bytes);
+                                    *own = Some(new);
+                                }
+                                Leave::Wait(waits_for) => {
+                                    session.waits_for = waits_for;
+                                    session.held_back = true;
+                                    break;
+                                }
+                                Leave::Error(error) => {
+                                    replies.push(error);
+                                    session.end_of_input = true;
+                                    used = buffer.len();
+                                    break;
+                                }
+                            }
+                        }
                     }
+                    used += length;
+                    session.parser.restrict(!session.identity.authenticated);
                 }
                 Ok(Parsed::Nothing { used: length }) => used += length,
                 Ok(Parsed::Incomplete) => break,
                 Err(error) => {
-                    if error != ProtocolError::TooBigRequest {
-                        replies.push(Reply::error(&[b"ERR ", &error.message()[..]].concat()));
+                    match own {
+                        Some(own) => own.pass_unparsed(&buffer[used..]),
+                        None => {
+                            if error != ProtocolError::TooBigRequest {
+                                replies.push_error(&[b"ERR ", &error.message()[..]].concat());
+                            }
+                            session.end_of_input = true;
+                        }
                     }
-                    *end_of_input = true;
                     used = buffer.len();
                 }
             }
@@ -237,24 +387,45 @@ impl Proxy {
 
     /// Redis answered the oldest request that is in flight.
     fn reply(&mut self, encoded: &[u8], now: Time) {
-        let Some((waiters, reply)) = self.store.arrived(encoded, now) else {
+        let Some(Arrived {
+            waiters,
+            is_value,
+            shared,
+        }) = self.store.arrived(encoded, now)
+        else {
             debug_assert!(false, "a reply that nothing was asked for");
             return;
         };
-        for Waiter { client, place } in waiters {
-            let replies = &mut self.sessions[client.0].replies;
+        for waiter in waiters {
+            let replies = &mut self.sessions[waiter.client.0].replies;
             replies.ensure_buffer(&mut self.spare);
-            match &reply {
-                Some(shared) => replies.fill(place, Reply::Shared(Rc::clone(shared))),
-                None => replies.fill_copy(place, encoded),
+            let null = is_value && is_null(encoded);
+            // MGET takes a key that holds no string for one that is not there.
+            let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
+            match (waiter.element, &shared) {
+                (None, _) if null => replies.fill_copy(waiter.place, waiter.protocol.null()),
+                (None, None) => replies.fill_copy(waiter.place, encoded),
+                (None, Some(shared)) => {
+                    replies.fill(waiter.place, Reply::Shared(Rc::clone(shared)))
+                }
+                (Some(element), shared) => {
+                    let reply = match shared {
+                        _ if null => Reply::Static(waiter.protocol.null()),
+                        Some(shared) => Reply::Shared(Rc::clone(shared)),
+                        None => Reply::copy(encoded),
+                    };
+                    replies.fill_element(waiter.place, element, reply);
+                }
             }
-            self.note_change(client);
+            self.note_change(waiter.client);
         }
     }
 
-    /// Has [`Self::next_changed`] name a client again: its socket takes bytes once more.
-    pub fn look_again(&mut self, client: ClientId) {
-        self.note_change(client);
+    /// What a client writes on its own connection is forgotten, whatever became of it.
+    fn forget_written(&mut self, client: ClientId) {
+        if let Some(own) = &self.sessions[client.0].own {
+            self.store.forget_written(own.written());
+        }
     }
 
     fn note_change(&mut self, client: ClientId) {
@@ -264,4 +435,9 @@ impl Proxy {
             self.changed.push(client);
         }
     }
+}
+
+/// Whether Redis's reply to GET says that there is no such key, in either version of the protocol.
+fn is_null(encoded: &[u8]) -> bool {
+    matches!(encoded, b"$-1\r\n" | b"_\r\n")
 }

@@ -34,15 +34,43 @@ enum Slot {
     Waiting {
         cost: usize,
     },
+    /// An array of which some elements wait.
+    Gathering(Box<Gathering>),
+}
+
+/// An array that is put together from the cache and from Redis.
+struct Gathering {
+    /// The encoded elements; `None` for those that wait.
+    elements: Vec<Option<Reply>>,
+    waiting: usize,
+    /// What Redis said instead of an element: the reply to the whole.
+    error: Option<Reply>,
+    cost: usize,
 }
 
 /// What a place in the queue costs, in bytes, as [`MAX_OWED`] counts it.
 const SLOT_COST: usize = 64;
 
+impl Slot {
+    fn cost(&self) -> usize {
+        SLOT_COST
+            + match self {
+                Self::Ready(reply) => reply.bytes().len(),
+                Self::Waiting { cost } => *cost,
+                Self::Gathering(gathering) => gathering.cost,
+            }
+    }
+}
+
 impl Replies {
     /// Whether so much is owed that further requests have to wait.
     pub fn full(&self) -> bool {
         self.output.len() + self.queued >= MAX_OWED
+    }
+
+    /// Whether no reply waits for Redis.
+    pub fn none_wait(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Whether nothing is owed.
@@ -64,9 +92,18 @@ impl Replies {
         if self.queue.is_empty() {
             self.output.push(reply);
         } else {
-            self.queued += SLOT_COST + reply.bytes().len();
-            self.queue.push_back(Slot::Ready(reply));
+            self.push_slot(Slot::Ready(reply));
         }
+    }
+
+    /// Adds an encoded reply.
+    pub fn push_static(&mut self, encoded: &'static [u8]) {
+        self.push(Reply::Static(encoded));
+    }
+
+    /// Adds an error reply; `message` starts with its code.
+    pub fn push_error(&mut self, message: &[u8]) {
+        self.push(Reply::error(message));
     }
 
     /// Adds a bulk string reply.
@@ -74,9 +111,7 @@ impl Replies {
         if self.queue.is_empty() {
             self.output.write(|out| reply::bulk(out, value));
         } else {
-            let mut encoded = Vec::with_capacity(value.len() + 16);
-            reply::bulk(&mut encoded, value);
-            self.push(Reply::Owned(encoded.into()));
+            self.push_slot(Slot::Ready(Reply::bulk(value)));
         }
     }
 
@@ -90,23 +125,41 @@ impl Replies {
 
     /// Adds a reply that Redis will give. Waiting for it holds `cost` bytes.
     pub fn wait(&mut self, cost: usize) -> Place {
-        let place = Place(self.front + self.queue.len() as u64);
-        let cost = SLOT_COST + cost;
-        self.queued += cost;
-        self.queue.push_back(Slot::Waiting { cost });
-        place
+        self.push_slot(Slot::Waiting { cost })
+    }
+
+    /// Adds the header of an array whose elements are added next. Only when no reply waits.
+    pub fn push_array_header(&mut self, length: usize) {
+        debug_assert!(self.none_wait());
+        self.output.write(|out| reply::header(out, b'*', length));
+    }
+
+    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give.
+    pub fn gather(&mut self, elements: Vec<Option<Reply>>, cost: usize) -> Place {
+        let waiting = elements.iter().filter(|element| element.is_none()).count();
+        let held: usize = elements
+            .iter()
+            .flatten()
+            .map(|element| element.bytes().len())
+            .sum();
+        let cost = cost + held + elements.len() * size_of::<Option<Reply>>();
+        self.push_slot(Slot::Gathering(Box::new(Gathering {
+            elements,
+            waiting,
+            error: None,
+            cost,
+        })))
     }
 
     /// The reply for a place came.
     pub fn fill(&mut self, place: Place, reply: Reply) {
-        let Some(slot) = self.slot(place) else { return };
-        let Slot::Waiting { cost } = *slot else {
-            return;
-        };
-        let now = SLOT_COST + reply.bytes().len();
-        *slot = Slot::Ready(reply);
-        self.queued = self.queued + now - cost;
-        self.advance();
+        if let Some(slot @ Slot::Waiting { .. }) = self.slot(place) {
+            let before = slot.cost();
+            *slot = Slot::Ready(reply);
+            let after = slot.cost();
+            self.queued = self.queued + after - before;
+            self.advance();
+        }
     }
 
     /// The reply for a place came; it is copied.
@@ -121,6 +174,25 @@ impl Replies {
         }
     }
 
+    /// The reply for an element of the array at a place came. An error stands for the whole array.
+    pub fn fill_element(&mut self, place: Place, index: usize, reply: Reply) {
+        let Some(slot) = self.slot(place) else { return };
+        let before = slot.cost();
+        let Slot::Gathering(gathering) = slot else {
+            return;
+        };
+        gathering.waiting -= 1;
+        gathering.cost += reply.bytes().len();
+        if reply.bytes().starts_with(b"-") {
+            gathering.error.get_or_insert(reply);
+        } else {
+            gathering.elements[index] = Some(reply);
+        }
+        let after = slot.cost();
+        self.queued = self.queued + after - before;
+        self.advance();
+    }
+
     /// The client left: nothing is owed, and nothing that comes for it is taken.
     pub fn forget_all(&mut self) {
         self.front += self.queue.len() as u64;
@@ -129,31 +201,62 @@ impl Replies {
         self.output = Output::default();
     }
 
+    fn push_slot(&mut self, slot: Slot) -> Place {
+        let place = Place(self.front + self.queue.len() as u64);
+        self.queued += slot.cost();
+        self.queue.push_back(slot);
+        place
+    }
+
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {
         let index = place.0.checked_sub(self.front)?;
         self.queue.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// Moves what is ready at the front to the output.
+    /// Moves what is whole at the front to the output.
     fn advance(&mut self) {
-        while let Some(Slot::Ready(_)) = self.queue.front() {
-            if let Some(Slot::Ready(reply)) = self.pop_front() {
-                self.output.push(reply);
+        loop {
+            match self.queue.front() {
+                Some(Slot::Ready(_)) => {}
+                Some(Slot::Gathering(gathering)) if gathering.waiting == 0 => {}
+                _ => return,
             }
+            match self.pop_front() {
+                Some(Slot::Ready(reply)) => self.output.push(reply),
+                Some(Slot::Gathering(gathering)) => self.push_gathered(*gathering),
+                Some(Slot::Waiting { .. }) | None => return,
+            }
+        }
+    }
+
+    fn push_gathered(&mut self, gathering: Gathering) {
+        if let Some(error) = gathering.error {
+            self.output.push(error);
+            return;
+        }
+        self.output
+            .write(|out| reply::header(out, b'*', gathering.elements.len()));
+        for element in gathering.elements.into_iter().flatten() {
+            self.output.push(element);
         }
     }
 
     fn pop_front(&mut self) -> Option<Slot> {
         let slot = self.queue.pop_front()?;
         self.front += 1;
-        self.queued -= match &slot {
-            Slot::Ready(reply) => SLOT_COST + reply.bytes().len(),
-            Slot::Waiting { cost } => *cost,
-        };
+        self.queued -= slot.cost();
         if self.queue.is_empty() {
             self.queue.shrink_to(QUEUE_KEPT);
         }
         Some(slot)
+    }
+}
+
+/// The reply that a cached value makes, to be kept.
+pub(super) fn to_reply(value: &Value<'_>) -> Reply {
+    match value {
+        Value::Bytes(bytes) => Reply::bulk(bytes),
+        Value::Shared(encoded) => Reply::Shared((*encoded).clone()),
     }
 }
 

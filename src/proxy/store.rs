@@ -1,42 +1,91 @@
-//! What all clients share: the cache, and what Redis is being asked. A request is executed here.
+//! What all clients share: the cache, what Redis is being asked, and what is known of Redis. A request is
+//! executed here.
 
 use std::rc::Rc;
 
 use super::ClientId;
+use super::access::Access;
+use super::identity::Identity;
 use super::in_flight::{InFlight, Waiter, Waiters};
-use super::replies::Replies;
+use super::own::{Own, Written};
+use super::replies::{Replies, to_reply};
+use super::session::WaitsFor;
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
-use crate::command::{self, Action};
+use crate::command::{Cached, Here, Row, Table, Way, written};
+use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
-use crate::upstream::Batch;
+use crate::upstream::{Backend, Batch};
 
 pub(super) struct Store {
     cache: Cache,
     in_flight: InFlight,
     requests: Batch,
-    /// The error reply to whoever needs Redis while it can't be reached.
-    down: Option<Reply>,
+    pub table: Table,
+    pub access: Access,
+    pub database: u32,
+    redis: Redis,
+    /// What Redis told when it was last reached.
+    backend: Option<Backend>,
 }
 
-/// Whether a client's next request is wanted.
+/// Whether Redis can be reached.
+enum Redis {
+    /// The first attempt to connect is under way.
+    Unknown,
+    Up,
+    /// The error reply to whoever needs it.
+    Down(Reply),
+}
+
+/// What becomes of a request, and of the client's next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
+    /// It is seen to.
     Continue,
+    /// It is, and the client is to be closed when it was sent its replies.
     End,
+    /// It needs a connection of the client's own.
+    Leave,
+    /// The same, to authenticate there.
+    LeaveToAuthenticate,
 }
 
-/// What waiting for Redis holds beyond the key, in bytes, as [`super::MAX_OWED`] counts it.
-const ASKED_COST: usize = 128;
+/// What becomes of a client that needs a connection of its own.
+pub(super) enum Leave {
+    /// It has it.
+    With(Box<Own>),
+    /// It has to wait.
+    Wait(WaitsFor),
+    /// It can't have one.
+    Error(Reply),
+}
+
+/// A reply of Redis that is to be delivered.
+pub(super) struct Arrived {
+    pub waiters: Waiters,
+    /// It is that of a GET.
+    pub is_value: bool,
+    /// A long one, in the form in which all who wait share it.
+    pub shared: Option<Rc<[u8]>>,
+}
+
+/// What waiting for Redis may come to, in bytes, as [`super::MAX_OWED`] counts it, beyond the request: it
+/// bounds how many replies of unknown length can be under way to one client.
+const ASKED_COST: usize = 1024;
 
 impl Store {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, access: Access, database: u32) -> Self {
         Self {
             cache: Cache::new(limits),
             in_flight: InFlight::default(),
             requests: Batch::default(),
-            down: None,
+            table: Table::default(),
+            access,
+            database,
+            redis: Redis::Unknown,
+            backend: None,
         }
     }
 
@@ -45,84 +94,274 @@ impl Store {
         &mut self,
         request: &Request<'_>,
         client: ClientId,
+        identity: &mut Identity,
         replies: &mut Replies,
         now: Time,
     ) -> Flow {
-        let command = match command::find(request) {
-            Ok(command) => command,
+        let row = match self.table.find(request) {
+            Ok(row) => row,
             Err(message) => {
-                replies.push(Reply::error(&message));
+                replies.push_error(&message);
                 return Flow::Continue;
             }
         };
-        match command.action {
-            Action::Get => self.get(request, client, replies, now),
-            Action::Ping if request.len() == 1 => replies.push(Reply::Static(b"+PONG\r\n")),
-            Action::Ping | Action::Echo => replies.push_bulk(request.argument(1)),
-            Action::Quit => {
-                replies.push(Reply::Static(b"+OK\r\n"));
-                return Flow::End;
+        let way = row.way(request);
+        if !identity.authenticated && !before_authentication(way) {
+            replies.push_error(b"NOAUTH Authentication required.");
+            return Flow::Continue;
+        }
+        match way {
+            Way::Cached(Cached::Get) => self.get(request, client, identity.protocol, replies, now),
+            Way::Cached(Cached::Mget) => {
+                self.mget(request, client, identity.protocol, replies, now)
             }
-            Action::Forward => self.forward(request, client, replies),
+            Way::Here(command) => return self.answer(command, request, identity, replies, now),
+            Way::Forward => self.forward(request, &row, client, identity.protocol, replies),
+            Way::Own => return Flow::Leave,
         }
         Flow::Continue
     }
 
-    fn get(&mut self, request: &Request<'_>, client: ClientId, replies: &mut Replies, now: Time) {
+    fn get(
+        &mut self,
+        request: &Request<'_>,
+        client: ClientId,
+        protocol: Protocol,
+        replies: &mut Replies,
+        now: Time,
+    ) {
         let key = request.argument(1);
         if let Some(value) = self.cache.get(key, now) {
             replies.push_value(&value);
-        } else if let Some(error) = &self.down {
+        } else if let Redis::Down(error) = &self.redis {
             replies.push(error.clone());
         } else {
-            let cost = ASKED_COST + key.len();
-            if !self.in_flight.join(key, || Waiter {
-                client,
-                place: replies.wait(cost),
-            }) {
-                let place = replies.wait(cost);
-                self.in_flight.fetch(key, Waiter { client, place });
-                self.requests.push(true, |out| {
-                    reply::request(out, [&b"GET"[..], key].into_iter())
-                });
-            }
+            let place = replies.wait(ASKED_COST + key.len());
+            self.fetch(
+                key,
+                Waiter {
+                    client,
+                    place,
+                    element: None,
+                    protocol,
+                },
+            );
         }
     }
 
-    fn forward(&mut self, request: &Request<'_>, client: ClientId, replies: &mut Replies) {
-        if let Some(error) = &self.down {
+    /// Takes from the cache what is there and fetches the rest, key by key in one pipeline: so each is
+    /// fetched once, whoever asks for it how.
+    fn mget(
+        &mut self,
+        request: &Request<'_>,
+        client: ClientId,
+        protocol: Protocol,
+        replies: &mut Replies,
+        now: Time,
+    ) {
+        let keys = || request.arguments().skip(1);
+        if replies.none_wait() && keys().all(|key| self.cache.contains(key, now)) {
+            replies.push_array_header(request.len() - 1);
+            for key in keys() {
+                if let Some(value) = self.cache.get(key, now) {
+                    replies.push_value(&value);
+                }
+            }
+            return;
+        }
+        let elements: Vec<Option<Reply>> = keys()
+            .map(|key| self.cache.get(key, now).map(|value| to_reply(&value)))
+            .collect();
+        let missing: Vec<(usize, &[u8])> = keys()
+            .enumerate()
+            .filter(|&(index, _)| elements[index].is_none())
+            .collect();
+        if !missing.is_empty()
+            && let Redis::Down(error) = &self.redis
+        {
             replies.push(error.clone());
             return;
         }
-        let before = self.requests.bytes.len();
-        self.requests
-            .push(true, |out| reply::request(out, request.arguments()));
-        let place = replies.wait(ASKED_COST + self.requests.bytes.len() - before);
-        self.in_flight.forward(Waiter { client, place });
+        let cost = missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum();
+        let place = replies.gather(elements, cost);
+        for (element, key) in missing {
+            self.fetch(
+                key,
+                Waiter {
+                    client,
+                    place,
+                    element: Some(element),
+                    protocol,
+                },
+            );
+        }
     }
 
-    /// Redis answered the oldest request: those who wait for it, and the reply in the form in which they
-    /// share it if it is a long one. What is worth it is cached.
-    pub fn arrived(&mut self, encoded: &[u8], now: Time) -> Option<(Waiters, Option<Rc<[u8]>>)> {
+    /// Lets a waiter wait for a key's value: for a fetch that is under way, or a new one.
+    fn fetch(&mut self, key: &[u8], waiter: Waiter) {
+        if !self.in_flight.join(key, waiter) {
+            self.in_flight.fetch(key, waiter);
+            self.requests.push(waiter.protocol, true, |out| {
+                reply::request(out, [&b"GET"[..], key].into_iter());
+            });
+        }
+    }
+
+    fn forward(
+        &mut self,
+        request: &Request<'_>,
+        row: &Row,
+        client: ClientId,
+        protocol: Protocol,
+        replies: &mut Replies,
+    ) {
+        if let Redis::Down(error) = &self.redis {
+            replies.push(error.clone());
+            return;
+        }
+        match written(request, row.writes) {
+            Some(keys) => keys.into_iter().for_each(|key| self.forget(key)),
+            None => self.forget_all(),
+        }
+        let before = self.requests.bytes.len();
+        self.requests.push(protocol, row.reads_only, |out| {
+            reply::request(out, request.arguments())
+        });
+        let length = self.requests.bytes.len() - before;
+        let place = replies.wait(ASKED_COST + length);
+        self.in_flight.forward(Waiter {
+            client,
+            place,
+            element: None,
+            protocol,
+        });
+    }
+
+    /// Sees off a client to a connection of its own, as soon as all that it asked for before is answered.
+    pub fn leave(
+        &self,
+        flow: Flow,
+        request: &Request<'_>,
+        identity: &Identity,
+        replies: &Replies,
+    ) -> Leave {
+        if !replies.none_wait() {
+            return Leave::Wait(WaitsFor::Replies);
+        }
+        match &self.redis {
+            Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
+            Redis::Down(error) => return Leave::Error(error.clone()),
+            Redis::Up => {}
+        }
+        let mut requests = Vec::new();
+        let mut set_up = (0, 0);
+        let authenticating = flow == Flow::LeaveToAuthenticate;
+        if !authenticating && let Some(password) = &self.access.redis_password {
+            let password = password.expose().as_bytes();
+            match &self.access.redis_username {
+                Some(user) => {
+                    reply::request(
+                        &mut requests,
+                        [&b"AUTH"[..], user.as_bytes(), password].into_iter(),
+                    );
+                }
+                None => reply::request(&mut requests, [&b"AUTH"[..], password].into_iter()),
+            }
+            set_up.0 += 1;
+        }
+        if self.database != 0 {
+            let database = self.database.to_string();
+            reply::request(
+                &mut requests,
+                [&b"SELECT"[..], database.as_bytes()].into_iter(),
+            );
+            set_up.0 += 1;
+        }
+        // A HELLO that authenticates says itself what is spoken.
+        let says_protocol = authenticating && !request.argument(0).eq_ignore_ascii_case(b"auth");
+        let (required, optional) = identity.write_set_up(&mut requests, !says_protocol);
+        set_up = (set_up.0 + required, optional);
+        Leave::With(Box::new(if authenticating {
+            Own::authenticating(requests, set_up)
+        } else {
+            Own::new(&requests, set_up)
+        }))
+    }
+
+    /// Passes a request on over its client's own connection.
+    pub fn pass_on(&mut self, own: &mut Own, request: &Request<'_>, bytes: &[u8]) -> Flow {
+        let writes = self.table.writes(request);
+        own.pass(request, bytes, writes);
+        self.forget_written(own.written());
+        Flow::Continue
+    }
+
+    /// What a client writes on a connection of its own.
+    pub fn forget_written(&mut self, written: &Written) {
+        if written.all {
+            self.forget_all();
+        } else {
+            written.keys.iter().for_each(|key| self.forget(key));
+        }
+    }
+
+    /// A key is being written: neither what is cached of it nor what is on its way is good any more.
+    fn forget(&mut self, key: &[u8]) {
+        self.cache.remove(key);
+        self.in_flight.written(key);
+    }
+
+    fn forget_all(&mut self) {
+        self.cache.clear();
+        self.in_flight.all_written();
+    }
+
+    /// Redis answered the oldest request. What is worth it is cached.
+    pub fn arrived(&mut self, encoded: &[u8], now: Time) -> Option<Arrived> {
         let asked = self.in_flight.answered()?;
         let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
         if let Some(key) = &asked.key
+            && asked.fresh
             && let Some(bytes) = reply::bulk_value(encoded)
         {
             let value = shared.as_ref().map_or(Value::Bytes(bytes), Value::Shared);
             self.cache.insert(key, &value, now);
         }
-        Some((asked.waiters, shared))
+        Some(Arrived {
+            waiters: asked.waiters,
+            is_value: asked.key.is_some(),
+            shared,
+        })
     }
 
-    /// Redis can be reached.
-    pub fn up(&mut self) {
-        self.down = None;
+    /// Redis can be reached, and told of itself.
+    pub fn up(&mut self, backend: &Backend) {
+        if let Some(specs) = &backend.commands {
+            self.table = Table::new(specs);
+        }
+        self.backend = Some(backend.clone());
+        self.redis = Redis::Up;
     }
 
     /// Redis can't be reached: `error` is what those hear who need it.
     pub fn down(&mut self, error: &[u8]) {
-        self.down = Some(Reply::copy(error));
+        self.redis = Redis::Down(Reply::copy(error));
+    }
+
+    pub fn backend(&self) -> Option<&Backend> {
+        self.backend.as_ref()
+    }
+
+    /// The reply to `HELLO`: Redis's own, with the number of this client.
+    pub fn greeting(&self, protocol: Protocol, id: u64) -> Reply {
+        let told = self.backend.as_ref().map(|backend| match protocol {
+            Protocol::Resp2 => &backend.hello[0],
+            Protocol::Resp3 => &backend.hello[1],
+        });
+        let greeting = told
+            .filter(|told| told.len() > 1)
+            .map_or_else(|| unmet(protocol), |told| told.clone());
+        Reply::copy(&with_id(&greeting, id))
     }
 
     pub fn requests(&mut self) -> &mut Batch {
@@ -136,4 +375,49 @@ impl Store {
     pub fn expire(&mut self, now: Time) -> usize {
         self.cache.expire(now)
     }
+}
+
+/// What a client may ask before it is authenticated.
+fn before_authentication(way: Way) -> bool {
+    matches!(
+        way,
+        Way::Here(Here::Auth | Here::Hello | Here::Quit | Here::Reset)
+    )
+}
+
+/// What is said for a Redis that was never reached.
+fn unmet(protocol: Protocol) -> Vec<u8> {
+    let header: &[u8] = match protocol {
+        Protocol::Resp2 => b"*14\r\n",
+        Protocol::Resp3 => b"%7\r\n",
+    };
+    let mut greeting = header.to_vec();
+    for text in ["server", "redis", "version", "7.0.0", "proto"] {
+        reply::bulk(&mut greeting, text.as_bytes());
+    }
+    greeting.extend_from_slice(format!(":{}\r\n", protocol.number()).as_bytes());
+    reply::bulk(&mut greeting, b"id");
+    greeting.extend_from_slice(b":0\r\n");
+    for text in ["mode", "standalone", "role", "master", "modules"] {
+        reply::bulk(&mut greeting, text.as_bytes());
+    }
+    greeting.extend_from_slice(b"*0\r\n");
+    greeting
+}
+
+/// The greeting with another number as the connection's.
+fn with_id(greeting: &[u8], id: u64) -> Vec<u8> {
+    const FIELD: &[u8] = b"$2\r\nid\r\n:";
+    let Some(at) = greeting
+        .windows(FIELD.len())
+        .position(|window| window == FIELD)
+    else {
+        return greeting.to_vec();
+    };
+    let (before, after) = greeting.split_at(at + FIELD.len());
+    let digits = after
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    [before, id.to_string().as_bytes(), &after[digits..]].concat()
 }

@@ -8,6 +8,35 @@ pub mod reply;
 pub mod request;
 pub mod scan;
 
+/// The version of the protocol that a connection speaks. Requests are the same in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// RESP2, in which every connection starts.
+    #[default]
+    Resp2,
+    /// RESP3, after `HELLO 3`.
+    Resp3,
+}
+
+impl Protocol {
+    /// A null in the place of a bulk string.
+    #[must_use]
+    pub fn null(self) -> &'static [u8] {
+        match self {
+            Self::Resp2 => b"$-1\r\n",
+            Self::Resp3 => b"_\r\n",
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Resp2 => 2,
+            Self::Resp3 => 3,
+        }
+    }
+}
 /// Reads the decimal number of a header line (`*3`, `$12`), as strictly as Redis's `string2ll`: an
 /// optional minus, no plus, no leading zeros, no blanks. `None` also when it does not fit.
 #[must_use]

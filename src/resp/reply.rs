@@ -30,6 +30,14 @@ impl Reply {
         }
     }
 
+    /// A bulk string.
+    #[must_use]
+    pub fn bulk(value: &[u8]) -> Self {
+        let mut encoded = Vec::with_capacity(value.len() + 32);
+        bulk(&mut encoded, value);
+        Self::Owned(encoded.into())
+    }
+
     /// An error reply: `-`, the message with its line breaks made blanks as Redis does, the line end.
     #[must_use]
     pub fn error(message: &[u8]) -> Self {

@@ -19,6 +19,11 @@ pub const MAX_INLINE: usize = 64 * 1024;
 /// The most bytes of one request (Redis's `client-query-buffer-limit`).
 pub const MAX_REQUEST: usize = 1024 * 1024 * 1024;
 
+/// The most arguments of a request before authentication.
+pub const MAX_UNAUTHENTICATED_ARGUMENTS: usize = 10;
+/// The longest bulk string before authentication, in bytes.
+pub const MAX_UNAUTHENTICATED_BULK: usize = 16 * 1024;
+
 /// What a client did that no request looks like. It displays in Redis's words, without `ERR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
@@ -36,6 +41,10 @@ pub enum ProtocolError {
     TooBigBulkCount,
     /// An inline request opens a quote and does not close it, or goes on right behind a closing one.
     UnbalancedQuotes,
+    /// More than [`MAX_UNAUTHENTICATED_ARGUMENTS`] before authentication.
+    UnauthenticatedMultibulkLength,
+    /// More than [`MAX_UNAUTHENTICATED_BULK`] bytes before authentication.
+    UnauthenticatedBulkLength,
     /// The whole request exceeds [`MAX_REQUEST`]; Redis closes without a word then.
     TooBigRequest,
 }
@@ -53,6 +62,8 @@ impl ProtocolError {
             Self::TooBigMultibulkCount => b"too big mbulk count string",
             Self::TooBigBulkCount => b"too big bulk count string",
             Self::UnbalancedQuotes => b"unbalanced quotes in request",
+            Self::UnauthenticatedMultibulkLength => b"unauthenticated multibulk length",
+            Self::UnauthenticatedBulkLength => b"unauthenticated bulk length",
             Self::TooBigRequest => b"too big request",
         };
         let mut message = [b"Protocol error: ", text].concat();
@@ -178,6 +189,8 @@ pub struct Parser {
     spans: Vec<Span>,
     /// The arguments of an inline request, without their quotes.
     unquoted: Vec<u8>,
+    /// The client is not authenticated: Redis lets it send little.
+    restricted: bool,
 }
 
 impl Default for Parser {
@@ -199,7 +212,13 @@ impl Parser {
             searched: 0,
             spans: Vec::new(),
             unquoted: Vec::new(),
+            restricted: false,
         }
+    }
+
+    /// Sets whether the stricter limits hold that Redis has for a client before its authentication.
+    pub fn restrict(&mut self, restricted: bool) {
+        self.restricted = restricted;
     }
 
     /// Parses the request at the start of `buffer`. After [`Parsed::Incomplete`] the next call takes the
@@ -230,6 +249,9 @@ impl Parser {
                     let count = integer(&buffer[line.start + 1..line.end])
                         .filter(|&count| count <= MAX_ARGUMENTS as i64)
                         .ok_or(ProtocolError::InvalidMultibulkLength)?;
+                    if self.restricted && count > MAX_UNAUTHENTICATED_ARGUMENTS as i64 {
+                        return Err(ProtocolError::UnauthenticatedMultibulkLength);
+                    }
                     if count <= 0 {
                         self.expect = Expect::Start;
                         return Ok(Parsed::Nothing { used: self.parsed });
@@ -249,6 +271,9 @@ impl Parser {
                         .and_then(|length| usize::try_from(length).ok())
                         .filter(|&length| length <= MAX_BULK)
                         .ok_or(ProtocolError::InvalidBulkLength)?;
+                    if self.restricted && length > MAX_UNAUTHENTICATED_BULK {
+                        return Err(ProtocolError::UnauthenticatedBulkLength);
+                    }
                     if self.parsed + length > MAX_REQUEST {
                         return Err(ProtocolError::TooBigRequest);
                     }

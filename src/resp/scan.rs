@@ -17,19 +17,38 @@ impl fmt::Display for NotAReply {
 
 impl std::error::Error for NotAReply {}
 
-/// The longest header line of a reply, and the longest simple one, in bytes.
-const MAX_LINE: usize = 1024 * 1024;
+/// How much of a header line is kept while the rest has not come: more than any number has digits.
+const LINE_KEPT: usize = 32;
 
-/// Looks for the end of one reply, and can stop and go on at any byte. Every byte of a header is looked
-/// at once, those of bulk strings never.
+/// Looks for the end of a reply in a stream that comes in pieces. It keeps nothing of them but the start
+/// of a header line that two pieces share.
 #[derive(Clone, Debug)]
 pub struct Scanner {
     /// The values that are still to come until the reply is whole.
     left: u64,
-    /// The bytes that are stepped over; beyond the buffer while a bulk string is under way.
-    position: usize,
-    /// How far the end of the current line was looked for in vain.
-    searched: usize,
+    /// The bytes of a bulk string and its line end that are still to come.
+    skip: usize,
+    line: Line,
+    /// The first byte of the reply, once it is known.
+    kind: Option<u8>,
+}
+
+/// The start of a header line whose end has not come.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    start: [u8; LINE_KEPT],
+    length: usize,
+    last: u8,
+}
+
+impl Line {
+    fn keep(&mut self, part: &[u8]) {
+        let free = &mut self.start[self.length.min(LINE_KEPT)..];
+        let kept = part.len().min(free.len());
+        free[..kept].copy_from_slice(&part[..kept]);
+        self.length += part.len();
+        self.last = part.last().copied().unwrap_or(self.last);
+    }
 }
 
 impl Default for Scanner {
@@ -44,66 +63,90 @@ impl Scanner {
     pub fn new() -> Self {
         Self {
             left: 1,
-            position: 0,
-            searched: 0,
+            skip: 0,
+            line: Line::default(),
+            kind: None,
         }
     }
 
-    /// The length of the reply at the start of `buffer`, or `None` if it is not whole yet: then call again
-    /// with the same bytes and more behind them.
+    /// Takes the next bytes of the stream. If the reply ends among them, returns its type (its first
+    /// byte) and how many of the bytes belong to it; those behind are not looked at, and start the next.
     ///
     /// # Errors
-    /// If it is no reply.
-    pub fn scan(&mut self, buffer: &[u8]) -> Result<Option<usize>, NotAReply> {
-        while self.left > 0 {
-            let start = self.position;
-            let Some(rest) = buffer.get(self.searched.max(start)..) else {
-                return Ok(None);
-            };
-            let Some(found) = rest.iter().position(|&byte| byte == b'\n') else {
-                if buffer.len() > start + MAX_LINE {
-                    return Err(NotAReply);
-                }
-                self.searched = buffer.len();
-                return Ok(None);
-            };
-            let end = self.searched.max(start) + found;
-            let line = buffer[start..end].strip_suffix(b"\r").ok_or(NotAReply)?;
-            let (&kind, text) = line.split_first().ok_or(NotAReply)?;
-            self.position = end + 1;
-            self.left -= 1;
-            match kind {
-                b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => {}
-                b'$' | b'=' | b'!' => {
-                    if let Some(length) = length(text)? {
-                        self.position = self.position.checked_add(length + 2).ok_or(NotAReply)?;
-                    }
-                }
-                b'*' | b'~' | b'>' => self.more(length(text)?.unwrap_or(0), 1)?,
-                b'%' => self.more(length(text)?.unwrap_or(0), 2)?,
-                // An attribute goes before the value that it belongs to.
-                b'|' => {
-                    self.more(length(text)?.unwrap_or(0), 2)?;
-                    self.more(1, 1)?;
-                }
-                _ => return Err(NotAReply),
+    /// If it is no reply. The scanner is of no use then.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<(u8, usize)>, NotAReply> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            if self.skip > 0 {
+                let skipped = self.skip.min(rest.len());
+                self.skip -= skipped;
+                at += skipped;
+            } else {
+                let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
+                    self.line.keep(rest);
+                    return Ok(None);
+                };
+                at += end + 1;
+                self.line_end(&rest[..end])?;
+            }
+            if self.left == 0 && self.skip == 0 {
+                self.left = 1;
+                return Ok(self.kind.take().map(|kind| (kind, at)));
             }
         }
-        Ok((self.position <= buffer.len()).then_some(self.position))
+        Ok(None)
     }
 
-    fn more(&mut self, count: usize, times: u64) -> Result<(), NotAReply> {
-        let values = (count as u64).checked_mul(times);
+    /// How many bytes are known to be still to come.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.skip
+    }
+
+    /// The rest of a header line came, given without its line feed.
+    fn line_end(&mut self, rest: &[u8]) -> Result<(), NotAReply> {
+        if self.line.length == 0 {
+            return self.header(rest.strip_suffix(b"\r").ok_or(NotAReply)?);
+        }
+        let mut line = std::mem::take(&mut self.line);
+        line.keep(rest);
+        if line.last != b'\r' {
+            return Err(NotAReply);
+        }
+        self.header(&line.start[..(line.length - 1).min(LINE_KEPT)])
+    }
+
+    /// Steps over a header line, of which the start is enough.
+    fn header(&mut self, line: &[u8]) -> Result<(), NotAReply> {
+        let (&kind, text) = line.split_first().ok_or(NotAReply)?;
+        self.kind.get_or_insert(kind);
+        self.left -= 1;
+        match kind {
+            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => {}
+            b'$' | b'=' | b'!' => {
+                if let Some(length) = length(text)? {
+                    self.skip = length + 2;
+                }
+            }
+            b'*' | b'~' | b'>' => self.more(length(text)?, 1)?,
+            b'%' => self.more(length(text)?, 2)?,
+            // An attribute goes before the value that it belongs to.
+            b'|' => {
+                self.more(length(text)?, 2)?;
+                self.more(Some(1), 1)?;
+            }
+            _ => return Err(NotAReply),
+        }
+        Ok(())
+    }
+
+    fn more(&mut self, count: Option<usize>, times: u64) -> Result<(), NotAReply> {
+        let values = (count.unwrap_or(0) as u64).checked_mul(times);
         self.left = values
             .and_then(|values| self.left.checked_add(values))
             .ok_or(NotAReply)?;
         Ok(())
-    }
-
-    /// How many bytes beyond `buffer` are known to belong to the reply.
-    #[must_use]
-    pub fn missing(&self, buffer: &[u8]) -> usize {
-        self.position.saturating_sub(buffer.len())
     }
 }
 
@@ -122,9 +165,10 @@ fn length(text: &[u8]) -> Result<Option<usize>, NotAReply> {
 mod tests {
     use super::*;
 
-    const REPLIES: [&[u8]; 18] = [
+    const REPLIES: [&[u8]; 20] = [
         b"+OK\r\n",
         b"-ERR no\r\n",
+        b"-ERR a message that is longer than what is kept of a line\r\n",
         b":-12\r\n",
         b"$3\r\nabc\r\n",
         b"$0\r\n\r\n",
@@ -133,6 +177,7 @@ mod tests {
         b"*-1\r\n",
         b"*0\r\n",
         b"*3\r\n:1\r\n*2\r\n$1\r\na\r\n$-1\r\n+x\r\n",
+        b"*1\r\n+\r\n",
         b"_\r\n",
         b"#t\r\n",
         b",1.5e3\r\n",
@@ -147,23 +192,29 @@ mod tests {
     fn the_end_of_every_kind_of_reply_is_found_at_every_split() {
         for reply in REPLIES {
             let stream = [reply, b"+next\r\n"].concat();
-            for split in 0..=reply.len() {
+            for split in 0..reply.len() {
                 let mut scanner = Scanner::new();
-                let first = scanner.scan(&stream[..split]).unwrap();
-                assert_eq!(first, (split == reply.len()).then_some(reply.len()));
+                assert_eq!(scanner.feed(&stream[..split]), Ok(None));
+                let end = Ok(Some((reply[0], reply.len() - split)));
                 assert_eq!(
-                    scanner.scan(&stream).unwrap(),
-                    Some(reply.len()),
+                    scanner.feed(&stream[split..]),
+                    end,
                     "{}",
                     reply.escape_ascii()
                 );
+                assert_eq!(scanner.feed(b"+next\r\n"), Ok(Some((b'+', 7))));
             }
-            let mut scanner = Scanner::new();
-            for end in 0..reply.len() {
-                assert_eq!(scanner.scan(&stream[..end]).unwrap(), None);
-            }
-            assert_eq!(scanner.scan(&stream).unwrap(), Some(reply.len()));
         }
+    }
+
+    #[test]
+    fn a_stream_that_comes_byte_by_byte_falls_into_its_replies() {
+        let mut scanner = Scanner::new();
+        let mut kinds = Vec::new();
+        for byte in REPLIES.concat() {
+            kinds.extend(scanner.feed(&[byte]).unwrap().map(|(kind, _)| kind));
+        }
+        assert_eq!(kinds, REPLIES.map(|reply| reply[0]));
     }
 
     #[test]
@@ -176,20 +227,25 @@ mod tests {
             b"$-2\r\n",
             b"*99999999999999999999\r\n",
             b"*9000000000000\r\n",
+            b"*111111111111111111111111111111111111111111111111\r\n",
         ] {
             assert_eq!(
-                Scanner::new().scan(bytes),
+                Scanner::new().feed(bytes),
                 Err(NotAReply),
                 "{}",
                 bytes.escape_ascii()
             );
+            let mut scanner = Scanner::new();
+            let bytewise: Result<Vec<_>, _> =
+                bytes.iter().map(|&byte| scanner.feed(&[byte])).collect();
+            assert_eq!(bytewise, Err(NotAReply), "{}", bytes.escape_ascii());
         }
     }
 
     #[test]
     fn the_missing_part_of_a_long_bulk_string_is_known() {
         let mut scanner = Scanner::new();
-        assert_eq!(scanner.scan(b"$1000\r\nabc"), Ok(None));
-        assert_eq!(scanner.missing(b"$1000\r\nabc"), 1000 - 3 + 2);
+        assert_eq!(scanner.feed(b"$1000\r\nabc"), Ok(None));
+        assert_eq!(scanner.missing(), 1000 - 3 + 2);
     }
 }

@@ -9,8 +9,8 @@ use mio::Waker;
 
 use super::link::{Link, LinkError};
 use super::mailbox::Mailbox;
-use super::{Batch, Event, Replies, Settings};
-use crate::resp::reply;
+use super::{Backend, Batch, Event, Pending, Replies, Settings};
+use crate::resp::{Protocol, reply};
 
 /// The loop's end: requests go in, events come out, and the waker rings when there are some.
 pub struct Upstream {
@@ -77,94 +77,78 @@ struct Helper {
 impl Helper {
     fn run(mut self) {
         loop {
-            match Link::connect(&self.settings) {
-                Ok(link) => self.serve(link),
-                Err(error) => self.lost(&error),
+            if let Err(error) = self.serve() {
+                self.lost(&error);
             }
-            if self.down.is_some() {
-                self.wait();
-            }
+            self.wait();
         }
     }
 
-    /// Serves requests until the connection breaks for good.
-    fn serve(&mut self, mut link: Link) {
-        self.up();
+    /// Connects, and serves requests until the connection breaks for good.
+    fn serve(&mut self) -> Result<(), LinkError> {
+        let mut link = Link::connect(&self.settings, Protocol::Resp2)?;
+        self.up(link.ask_backend(&self.settings)?);
+        let mut links = Links {
+            resp2: link,
+            resp3: None,
+        };
         loop {
             let batch = self.mailbox.take_requests(None);
-            match self.serve_batch(link, &batch) {
-                Some(next) => link = next,
-                None => return,
-            }
+            self.serve_batch(&mut links, &batch)?;
         }
     }
 
-    /// Gets every request of a batch its reply. Returns the connection to go on with.
+    /// Gets every request of a batch its reply, in order.
     ///
-    /// When it breaks (Redis was restarted, an idle connection was closed somewhere), there is one new
+    /// When a connection breaks (Redis was restarted, an idle one was closed somewhere), there is one new
     /// attempt at once, and what may be sent twice is. After a timeout there is none: those who wait have
     /// waited long enough.
-    fn serve_batch(&mut self, mut link: Link, batch: &Batch) -> Option<Link> {
+    fn serve_batch(&mut self, links: &mut Links, batch: &Batch) -> Result<(), LinkError> {
         let requests = &batch.requests;
         let mut replies = Replies::default();
+        // The first request without a reply, and the first that was never sent.
         let mut next = 0;
-        let mut sent = 0;
+        let mut unsent = 0;
         let mut retried = false;
         while next < requests.len() {
-            if next < sent && !requests[next].repeatable {
-                replies.push(&error_reply(
-                    &self.settings,
-                    "the connection broke before its reply came",
-                ));
+            if next < unsent && !requests[next].repeatable {
+                let error =
+                    error_reply(&self.settings, "the connection broke before its reply came");
+                replies.push(&error);
                 next += 1;
                 continue;
             }
+            let end = piece_end(requests, next, unsent);
+            unsent = unsent.max(end);
             let start = if next == 0 { 0 } else { requests[next - 1].end };
-            let end = next
-                + requests[next..]
-                    .iter()
-                    .enumerate()
-                    .take_while(|&(index, request)| {
-                        index == 0
-                            || index < PIECE_REQUESTS
-                                && request.end - start <= PIECE_BYTES
-                                && (next + index >= sent || request.repeatable)
-                    })
-                    .count();
+            let bytes = &batch.bytes[start..requests[end - 1].end];
+            let mut answered = 0;
             let before = replies.ends.len();
-            let mut handed_over = 0;
-            let result = link.exchange(
-                &batch.bytes[start..requests[end - 1].end],
-                end - next,
-                &mut replies,
-                &mut |replies| {
-                    handed_over += replies.ends.len();
-                    self.hand_over(std::mem::take(replies));
-                },
-                &self.settings,
-            );
-            next += handed_over + replies.ends.len() - before;
+            let result = links
+                .get(requests[next].protocol, &self.settings)
+                .and_then(|link| {
+                    let mut enough = |replies: &mut Replies| {
+                        answered += replies.ends.len();
+                        self.hand_over(std::mem::take(replies));
+                    };
+                    link.exchange(bytes, end - next, &mut replies, &mut enough, &self.settings)
+                });
+            next += answered + replies.ends.len() - before;
             let Err(error) = result else { continue };
-            sent = sent.max(end);
             let again = match error {
-                LinkError::Broken(_) if !retried => Link::connect(&self.settings),
+                LinkError::Broken(_) if !retried => links.renew(&self.settings),
                 error => Err(error),
             };
-            match again {
-                Ok(new) => {
-                    link = new;
-                    retried = true;
-                    log::debug!("reconnected address={}", self.settings.address);
-                }
-                Err(error) => {
-                    self.lost(&error);
-                    self.fail(requests.len() - next, replies);
-                    return None;
-                }
+            retried = true;
+            if let Err(error) = again {
+                self.lost(&error);
+                self.fail(requests.len() - next, replies);
+                return Err(error);
             }
+            log::debug!("reconnected address={}", self.settings.address);
         }
         self.hand_over(replies);
-        Some(link)
+        Ok(())
     }
 
     /// Waits for the next attempt to connect; requests that come meanwhile get an error at once.
@@ -179,11 +163,11 @@ impl Helper {
         self.pause = (self.pause * 2).min(LAST_PAUSE);
     }
 
-    fn up(&mut self) {
+    fn up(&mut self, backend: Backend) {
         self.down = None;
         self.pause = FIRST_PAUSE;
         log::info!("redis up address={}", self.settings.address);
-        self.tell(Event::Up);
+        self.tell(Event::Up(backend));
     }
 
     /// The connection broke or there was none. What waits for it gets the error.
@@ -227,6 +211,51 @@ impl Helper {
             log::error!("can't wake the loop reason={:?}", error.to_string());
         }
     }
+}
+
+/// The connections that all clients share: one for each version of the protocol, because a reply in one
+/// can't be told from a reply in the other.
+struct Links {
+    resp2: Link,
+    /// There is one since the first request that needed it.
+    resp3: Option<Link>,
+}
+
+impl Links {
+    fn get(&mut self, protocol: Protocol, settings: &Settings) -> Result<&mut Link, LinkError> {
+        match (protocol, &mut self.resp3) {
+            (Protocol::Resp2, _) => Ok(&mut self.resp2),
+            (Protocol::Resp3, Some(link)) => Ok(link),
+            (Protocol::Resp3, none) => Ok(none.insert(Link::connect(settings, protocol)?)),
+        }
+    }
+
+    /// Connects anew.
+    fn renew(&mut self, settings: &Settings) -> Result<(), LinkError> {
+        *self = Self {
+            resp2: Link::connect(settings, Protocol::Resp2)?,
+            resp3: None,
+        };
+        Ok(())
+    }
+}
+
+/// The end of the requests from `next` on that can be sent together: of one protocol, not too many, and
+/// none that was sent before and may not be sent again.
+fn piece_end(requests: &[Pending], next: usize, unsent: usize) -> usize {
+    let first = requests[next];
+    let start = if next == 0 { 0 } else { requests[next - 1].end };
+    let fits = |&(index, request): &(usize, &Pending)| {
+        request.protocol == first.protocol
+            && request.end - start <= PIECE_BYTES
+            && (index >= unsent || request.repeatable)
+    };
+    let rest = requests
+        .iter()
+        .enumerate()
+        .take(next + PIECE_REQUESTS)
+        .skip(next + 1);
+    next + 1 + rest.take_while(fits).count()
 }
 
 /// The error reply to a request that Redis did not answer.

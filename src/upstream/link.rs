@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use redis::{ConnectionLike, RedisError, RedisResult, Value};
 
-use super::{Replies, Settings};
+use super::{Backend, Replies, Settings};
+use crate::command::read_specs;
+use crate::resp::Protocol;
 use crate::resp::scan::Scanner;
 
 /// A connection that is set up: authenticated, on its database, and answering.
@@ -66,7 +68,7 @@ impl fmt::Display for LinkError {
 impl Link {
     /// Connects, and sets the connection up. Takes no longer than the timeout for the connection and as
     /// much for each reply.
-    pub fn connect(settings: &Settings) -> Result<Self, LinkError> {
+    pub fn connect(settings: &Settings, protocol: Protocol) -> Result<Self, LinkError> {
         let stream = connect(settings).map_err(|error| LinkError::from_io(error, settings))?;
         let landing = vec![0; LANDING].into();
         let mut link = Self {
@@ -74,12 +76,40 @@ impl Link {
             landing,
             database: settings.database,
         };
-        link.set_up(settings)
+        link.set_up(settings, protocol)
             .map_err(|error| LinkError::from_redis(&error, settings))?;
         Ok(link)
     }
 
-    fn set_up(&mut self, settings: &Settings) -> RedisResult<()> {
+    /// Asks Redis what it has to say of itself, in RESP2.
+    pub fn ask_backend(&mut self, settings: &Settings) -> Result<Backend, LinkError> {
+        let requests = redis::pipe()
+            .cmd("HELLO")
+            .arg(3)
+            .cmd("HELLO")
+            .arg(2)
+            .cmd("COMMAND")
+            .get_packed_pipeline();
+        let mut replies = Replies::default();
+        self.round_trip(&requests, 3, &mut replies, &mut |_| {})
+            .map_err(|error| LinkError::from_io(error, settings))?;
+        let [hello3, hello2, commands] =
+            std::array::from_fn(|index| replies.iter().nth(index).unwrap_or_default());
+        let greeting = |hello: &[u8]| {
+            if hello.starts_with(b"-") {
+                Vec::new()
+            } else {
+                hello.to_vec()
+            }
+        };
+        Ok(Backend {
+            address: self.stream.peer_addr().ok(),
+            commands: read_specs(commands),
+            hello: [greeting(hello2), greeting(hello3)],
+        })
+    }
+
+    fn set_up(&mut self, settings: &Settings, protocol: Protocol) -> RedisResult<()> {
         if let Some(password) = &settings.password {
             let mut auth = redis::cmd("AUTH");
             if let Some(username) = &settings.username {
@@ -99,6 +129,9 @@ impl Link {
             && error.code().is_none()
         {
             return Err(error);
+        }
+        if protocol == Protocol::Resp3 {
+            redis::cmd("HELLO").arg(3).exec(self)?;
         }
         redis::cmd("PING").exec(self)
     }
@@ -155,12 +188,14 @@ impl Link {
     /// Reads until the reply that starts at `start` is whole; returns its end. More may have been read.
     fn read_reply(&mut self, bytes: &mut Vec<u8>, start: usize) -> io::Result<usize> {
         let mut scanner = Scanner::new();
+        let mut scanned = start;
         loop {
-            let scanned = scanner.scan(&bytes[start..]);
-            match scanned.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))? {
-                Some(length) => return Ok(start + length),
-                None => self.read(bytes, scanner.missing(&bytes[start..]))?,
+            let found = scanner.feed(&bytes[scanned..]);
+            match found.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))? {
+                Some((_, length)) => return Ok(scanned + length),
+                None => scanned = bytes.len(),
             }
+            self.read(bytes, scanner.missing())?;
         }
     }
 

@@ -9,11 +9,14 @@ mod helper;
 mod link;
 mod mailbox;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use helper::Upstream;
 
+use crate::command::Spec;
 use crate::config::{RedisAddress, Secret};
+use crate::resp::Protocol;
 
 /// Where Redis is, and as whom the proxy comes.
 #[derive(Clone, Debug)]
@@ -44,16 +47,24 @@ pub struct Batch {
 pub struct Pending {
     /// The end of its bytes in [`Batch::bytes`].
     pub end: usize,
+    /// The version of the protocol in which its reply is wanted.
+    pub protocol: Protocol,
     /// Whether it may be sent again, should the connection break before its reply: it changes nothing.
     pub repeatable: bool,
 }
 
 impl Batch {
     /// Adds the request that `encode` appends.
-    pub fn push(&mut self, repeatable: bool, encode: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push(
+        &mut self,
+        protocol: Protocol,
+        repeatable: bool,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
         encode(&mut self.bytes);
         self.requests.push(Pending {
             end: self.bytes.len(),
+            protocol,
             repeatable,
         });
     }
@@ -106,11 +117,22 @@ impl Replies {
     }
 }
 
+/// What Redis told of itself when the helper connected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backend {
+    /// Where it was reached, for connections of the clients' own.
+    pub address: Option<SocketAddr>,
+    /// Its commands, if it told.
+    pub commands: Option<Vec<Spec>>,
+    /// Its replies to HELLO in RESP2 and RESP3; empty if it knows none.
+    pub hello: [Vec<u8>; 2],
+}
+
 /// What the helper tells the loop, in the order in which it happened.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// Redis can be reached: requests are worth sending.
-    Up,
+    Up(Backend),
     /// It can't: until [`Event::Up`] each request will get this encoded error reply.
     Down {
         /// The error reply.

@@ -1,0 +1,265 @@
+//! The command table: a row a command (or subcommand), with the way that it goes and the keys that it
+//! writes.
+//!
+//! The rows come from Redis itself, which tells the arity, flags and key positions of all its commands,
+//! modules' included ([`learn`]), and from a short list of our own for what Redis does not tell
+//! ([`ours`]).
+
+mod learn;
+mod ours;
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::resp::request::Request;
+
+pub use learn::{Spec, read_specs};
+
+/// The way of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Answered by the proxy.
+    Here(Here),
+    /// Answered from the cache, which Redis fills.
+    Cached(Cached),
+    /// Sent to Redis over the connection that all clients share.
+    Forward,
+    /// Sent to Redis over a connection of the client's own, with all that the client sends after it.
+    Own,
+}
+
+/// The commands that the proxy answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // they are Redis's
+pub enum Here {
+    Auth,
+    ClientGetname,
+    ClientId,
+    ClientInfo,
+    ClientNoEvict,
+    ClientNoTouch,
+    ClientReply,
+    ClientSetinfo,
+    ClientSetname,
+    Echo,
+    Hello,
+    Ping,
+    Quit,
+    Reset,
+    Select,
+}
+
+/// The commands that read through the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // they are Redis's
+pub enum Cached {
+    Get,
+    Mget,
+}
+
+/// Which keys a command writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// None that the cache could hold.
+    Nothing,
+    /// The arguments from `first` to `last` (from the end, if negative), each `step` further.
+    Range {
+        /// The position of the first key.
+        first: usize,
+        /// The position of the last; -1 is the last argument, -2 the one before.
+        last: i32,
+        /// From key to key.
+        step: usize,
+    },
+    /// The argument behind the word STORE or STOREDIST, if there is one.
+    Stored,
+    /// Perhaps any.
+    Anything,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The fewest arguments, the name (and subcommand) included.
+    pub least: usize,
+    /// The most.
+    pub most: usize,
+    /// Where it goes.
+    pub way: Way,
+    /// What it writes.
+    pub writes: Writes,
+    /// Whether it only reads: sending it twice is as good as once.
+    pub reads_only: bool,
+    /// It only blocks, and needs a connection of its own, with the word BLOCK among its arguments.
+    pub only_with_block: bool,
+    /// The proxy answers it if Redis knows it too.
+    pub if_redis_knows: bool,
+}
+
+/// A command that the table does not hold: a module's that was loaded since, or none.
+const UNKNOWN: Row = Row {
+    least: 0,
+    most: usize::MAX,
+    way: Way::Forward,
+    writes: Writes::Anything,
+    reads_only: false,
+    only_with_block: false,
+    if_redis_knows: false,
+};
+
+/// The longest name of a command and a subcommand that is looked for, in bytes.
+const NAME_MAX: usize = 64;
+
+/// The table.
+#[derive(Debug)]
+pub struct Table {
+    /// By name in lower case; a subcommand's is `name|subcommand`.
+    rows: HashMap<Box<[u8]>, Row, RandomState>,
+    /// Those with subcommands.
+    containers: Vec<Box<[u8]>>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Table {
+    /// The table for a Redis that has these commands; without any, for one that has not told.
+    #[must_use]
+    pub fn new(specs: &[Spec]) -> Self {
+        let mut rows = HashMap::default();
+        for (name, row) in ours::rows() {
+            let unknown = row.if_redis_knows && !specs.is_empty();
+            if !unknown || specs.iter().any(|spec| &*spec.name == name.as_bytes()) {
+                rows.insert(name.as_bytes().into(), row);
+            }
+        }
+        for spec in specs {
+            rows.entry(spec.name.clone())
+                .and_modify(|row| row.reads_only = spec.reads_only)
+                .or_insert_with(|| spec.row());
+        }
+        let mut containers: Vec<Box<[u8]>> = rows
+            .keys()
+            .filter_map(|name| {
+                name.split(|&byte| byte == b'|')
+                    .next()
+                    .filter(|part| part.len() < name.len())
+            })
+            .map(Into::into)
+            .collect();
+        containers.sort();
+        containers.dedup();
+        Self { rows, containers }
+    }
+
+    /// The row of a request.
+    ///
+    /// # Errors
+    /// The message of Redis's error reply, when the proxy would answer but the arity is another.
+    pub fn find(&self, request: &Request<'_>) -> Result<Row, Vec<u8>> {
+        let name = request.argument(0);
+        // The hot path first.
+        if name.eq_ignore_ascii_case(b"get") && request.len() == 2 {
+            return Ok(ours::GET);
+        }
+        let mut buffer = [0; NAME_MAX];
+        let Some(mut full) = lower_case(&mut buffer, 0, name) else {
+            return Ok(UNKNOWN);
+        };
+        if request.len() > 1
+            && self
+                .containers
+                .iter()
+                .any(|container| **container == buffer[..full])
+        {
+            buffer[full] = b'|';
+            match lower_case(&mut buffer, full + 1, request.argument(1)) {
+                Some(end) if self.rows.contains_key(&buffer[..end]) => full = end,
+                _ => {}
+            }
+        }
+        let Some(row) = self.rows.get(&buffer[..full]) else {
+            return Ok(UNKNOWN);
+        };
+        let answered_here = matches!(row.way, Way::Here(_) | Way::Cached(_));
+        if answered_here && !(row.least..=row.most).contains(&request.len()) {
+            let name = String::from_utf8_lossy(&buffer[..full]);
+            return Err(format!("ERR wrong number of arguments for '{name}' command").into_bytes());
+        }
+        Ok(*row)
+    }
+
+    /// What a request writes, whatever its arity.
+    #[must_use]
+    pub fn writes(&self, request: &Request<'_>) -> Writes {
+        self.find(request).map_or(Writes::Nothing, |row| row.writes)
+    }
+
+    /// The rows with their names, in no order.
+    pub fn rows(&self) -> impl Iterator<Item = (&[u8], Row)> {
+        self.rows.iter().map(|(name, row)| (&**name, *row))
+    }
+}
+
+impl Row {
+    /// The way of this request: some commands need a connection of their own for some arguments only.
+    #[must_use]
+    pub fn way(&self, request: &Request<'_>) -> Way {
+        let blocks = || {
+            request
+                .arguments()
+                .skip(1)
+                .any(|argument| argument.eq_ignore_ascii_case(b"block"))
+        };
+        if self.only_with_block && !blocks() {
+            Way::Forward
+        } else {
+            self.way
+        }
+    }
+}
+
+/// Writes `text` in lower case to the buffer from `start` on; returns its end. One byte stays free.
+fn lower_case(buffer: &mut [u8; NAME_MAX], start: usize, text: &[u8]) -> Option<usize> {
+    let end = start + text.len();
+    let room = buffer.get_mut(start..end).filter(|_| end < NAME_MAX)?;
+    room.copy_from_slice(text);
+    room.make_ascii_lowercase();
+    Some(end)
+}
+
+/// The keys that a request writes; `None` stands for perhaps any.
+#[must_use]
+pub fn written<'a>(request: &Request<'a>, writes: Writes) -> Option<Vec<&'a [u8]>> {
+    match writes {
+        Writes::Nothing => Some(Vec::new()),
+        Writes::Anything => None,
+        Writes::Range { first, last, step } => {
+            let last = usize::try_from(last)
+                .unwrap_or_else(|_| request.len().saturating_sub(last.unsigned_abs() as usize));
+            let end = request.len().min(last.saturating_add(1));
+            Some(
+                (first..end)
+                    .step_by(step.max(1))
+                    .map(|index| request.argument(index))
+                    .collect(),
+            )
+        }
+        Writes::Stored => {
+            let is_store = |word: &[u8]| {
+                word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist")
+            };
+            let words = request.arguments().zip(request.arguments().skip(1));
+            Some(
+                words
+                    .filter(|(word, _)| is_store(word))
+                    .map(|(_, key)| key)
+                    .collect(),
+            )
+        }
+    }
+}

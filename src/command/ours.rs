@@ -1,0 +1,169 @@
+//! What Redis does not tell of its commands: which the proxy answers, which leave state on a connection,
+//! and which keys are written where `COMMAND` is vague about it.
+
+use super::{Cached, Here, Row, Way, Writes};
+
+const ANY: usize = usize::MAX;
+
+const fn row(least: usize, most: usize, way: Way) -> Row {
+    Row {
+        least,
+        most,
+        way,
+        writes: Writes::Nothing,
+        reads_only: false,
+        only_with_block: false,
+        if_redis_knows: false,
+    }
+}
+
+const fn here(least: usize, most: usize, here: Here) -> Row {
+    row(least, most, Way::Here(here))
+}
+
+/// A subcommand that not every version of Redis has: without it there, Redis's own error is right.
+const fn newer(least: usize, most: usize, here: Here) -> Row {
+    Row {
+        if_redis_knows: true,
+        ..row(least, most, Way::Here(here))
+    }
+}
+
+const fn own() -> Row {
+    row(0, ANY, Way::Own)
+}
+
+const fn own_writes(writes: Writes) -> Row {
+    Row { writes, ..own() }
+}
+
+const fn writes(writes: Writes) -> Row {
+    Row {
+        writes,
+        ..row(0, ANY, Way::Forward)
+    }
+}
+
+/// The row of GET, which is looked for most.
+pub(super) const GET: Row = Row {
+    reads_only: true,
+    ..row(2, 2, Way::Cached(Cached::Get))
+};
+
+const DESTINATION: Writes = Writes::Range {
+    first: 1,
+    last: 1,
+    step: 1,
+};
+const ALL_ARGUMENTS: Writes = Writes::Range {
+    first: 1,
+    last: -1,
+    step: 1,
+};
+/// The last argument is a timeout.
+const ALL_BUT_TIMEOUT: Writes = Writes::Range {
+    first: 1,
+    last: -2,
+    step: 1,
+};
+const SOURCE_AND_DESTINATION: Writes = Writes::Range {
+    first: 1,
+    last: 2,
+    step: 1,
+};
+
+/// Our rows by name, in lower case.
+#[rustfmt::skip]
+pub(super) fn rows() -> impl Iterator<Item = (&'static str, Row)> {
+    [
+        // Answered from the cache.
+        ("get", GET),
+        ("mget", Row { reads_only: true, ..row(2, ANY, Way::Cached(Cached::Mget)) }),
+
+        // Answered here.
+        ("auth", here(2, ANY, Here::Auth)),
+        ("client|getname", here(2, 2, Here::ClientGetname)),
+        ("client|id", here(2, 2, Here::ClientId)),
+        ("client|info", newer(2, 2, Here::ClientInfo)),
+        ("client|no-evict", newer(3, 3, Here::ClientNoEvict)),
+        ("client|no-touch", newer(3, 3, Here::ClientNoTouch)),
+        ("client|reply", here(3, 3, Here::ClientReply)),
+        ("client|setinfo", newer(4, 4, Here::ClientSetinfo)),
+        ("client|setname", here(3, 3, Here::ClientSetname)),
+        ("echo", here(2, 2, Here::Echo)),
+        ("hello", newer(1, ANY, Here::Hello)),
+        ("ping", here(1, 2, Here::Ping)),
+        ("quit", here(1, ANY, Here::Quit)),
+        ("reset", newer(1, 1, Here::Reset)),
+        ("select", here(2, 2, Here::Select)),
+
+        // They leave state on a connection.
+        ("asking", own()),
+        ("client|caching", own()),
+        ("client|getredir", own()),
+        ("client|tracking", own()),
+        ("client|trackinginfo", own()),
+        ("monitor", own()),
+        ("multi", own()),
+        ("psubscribe", own()),
+        ("psync", own()),
+        ("punsubscribe", own()),
+        ("readonly", own()),
+        ("readwrite", own()),
+        ("replconf", own()),
+        ("script|debug", own()),
+        ("ssubscribe", own()),
+        ("subscribe", own()),
+        ("sunsubscribe", own()),
+        ("sync", own()),
+        ("unsubscribe", own()),
+        ("watch", own()),
+
+        // They end what another connection is busy with, or keep their own busy, or close it.
+        ("debug", own_writes(Writes::Anything)),
+        ("function|kill", own()),
+        ("script|kill", own()),
+        ("shutdown", own()),
+
+        // They block. Redis flags most of them; this is for one that does not tell.
+        ("blmove", own_writes(SOURCE_AND_DESTINATION)),
+        ("blmpop", own()),
+        ("blpop", own_writes(ALL_BUT_TIMEOUT)),
+        ("brpop", own_writes(ALL_BUT_TIMEOUT)),
+        ("brpoplpush", own_writes(SOURCE_AND_DESTINATION)),
+        ("bzmpop", own()),
+        ("bzpopmax", own_writes(ALL_BUT_TIMEOUT)),
+        ("bzpopmin", own_writes(ALL_BUT_TIMEOUT)),
+        ("wait", own()),
+        ("waitaof", own()),
+        ("xread", Row { only_with_block: true, ..own() }),
+        ("xreadgroup", Row { only_with_block: true, ..own() }),
+
+        // Without MULTI or WATCH on a connection, where they would stay on theirs, these change nothing.
+        ("discard", row(0, ANY, Way::Forward)),
+        ("exec", row(0, ANY, Way::Forward)),
+        ("unwatch", row(0, ANY, Way::Forward)),
+
+        // Redis's key positions say which keys they touch, not which they write.
+        ("georadius", writes(Writes::Stored)),
+        ("georadiusbymember", writes(Writes::Stored)),
+        ("sort", writes(Writes::Stored)),
+        ("zdiffstore", writes(DESTINATION)),
+        ("zinterstore", writes(DESTINATION)),
+        ("zunionstore", writes(DESTINATION)),
+        // What they pop from is no string, so it is not in the cache.
+        ("lmpop", writes(Writes::Nothing)),
+        ("zmpop", writes(Writes::Nothing)),
+        // It is flagged as a read, and writes the count that it found into the key.
+        ("pfcount", writes(ALL_ARGUMENTS)),
+
+        // They write what they like.
+        ("cluster", writes(Writes::Anything)),
+        ("eval", writes(Writes::Anything)),
+        ("evalsha", writes(Writes::Anything)),
+        ("failover", writes(Writes::Anything)),
+        ("fcall", writes(Writes::Anything)),
+        ("replicaof", writes(Writes::Anything)),
+        ("slaveof", writes(Writes::Anything)),
+    ].into_iter()
+}

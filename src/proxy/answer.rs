@@ -1,0 +1,214 @@
+//! The commands that the proxy answers itself, in Redis's words.
+
+use super::access::Verdict;
+use super::identity::{Identity, is_valid_name};
+use super::replies::Replies;
+use super::store::{Flow, Store};
+use crate::clock::Time;
+use crate::command::Here;
+use crate::resp::reply::Reply;
+use crate::resp::request::Request;
+use crate::resp::{Protocol, integer};
+
+const OK: &[u8] = b"+OK\r\n";
+const SYNTAX_ERROR: &[u8] = b"ERR syntax error";
+const WRONGPASS: &[u8] = b"WRONGPASS invalid username-password pair or user is disabled.";
+const BAD_NAME: &[u8] = b"ERR Client names cannot contain spaces, newlines or special characters.";
+
+impl Store {
+    /// Answers a command that is answered here.
+    pub fn answer(
+        &self,
+        command: Here,
+        request: &Request<'_>,
+        identity: &mut Identity,
+        replies: &mut Replies,
+        now: Time,
+    ) -> Flow {
+        match command {
+            Here::Ping if request.len() == 1 => replies.push_static(b"+PONG\r\n"),
+            Here::Ping | Here::Echo => replies.push_bulk(request.argument(1)),
+            Here::Quit => {
+                replies.push_static(OK);
+                return Flow::End;
+            }
+            Here::Reset => {
+                identity.reset(!self.access.is_restricted());
+                replies.push_static(b"+RESET\r\n");
+            }
+            Here::Hello => return self.hello(request, identity, replies),
+            Here::Auth => return self.auth(request, identity, replies),
+            Here::Select if integer(request.argument(1)) == Some(self.database.into()) => {
+                replies.push_static(OK);
+            }
+            Here::Select => return Flow::Leave,
+            Here::ClientReply if request.argument(2).eq_ignore_ascii_case(b"on") => {
+                replies.push_static(OK)
+            }
+            Here::ClientReply => return Flow::Leave,
+            Here::ClientGetname if identity.name.is_empty() => {
+                replies.push_static(identity.protocol.null());
+            }
+            Here::ClientGetname => replies.push_bulk(&identity.name),
+            Here::ClientId => replies.push(Reply::copy(format!(":{}\r\n", identity.id).as_bytes())),
+            Here::ClientInfo => replies.push(info(identity, self.database, now)),
+            Here::ClientNoEvict | Here::ClientNoTouch => {
+                let word = request.argument(2);
+                if word.eq_ignore_ascii_case(b"on") || word.eq_ignore_ascii_case(b"off") {
+                    replies.push_static(OK);
+                } else {
+                    replies.push_error(SYNTAX_ERROR);
+                }
+            }
+            Here::ClientSetname if is_valid_name(request.argument(2)) => {
+                identity.name = request.argument(2).into();
+                replies.push_static(OK);
+            }
+            Here::ClientSetname => replies.push_error(BAD_NAME),
+            Here::ClientSetinfo => set_info(request, identity, replies),
+        }
+        Flow::Continue
+    }
+
+    fn auth(&self, request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) -> Flow {
+        let verdict = match request.len() {
+            2 => self.access.judge(None, request.argument(1)),
+            3 => self
+                .access
+                .judge(Some(request.argument(1)), request.argument(2)),
+            _ => {
+                replies.push_error(SYNTAX_ERROR);
+                return Flow::Continue;
+            }
+        };
+        match verdict {
+            Verdict::Accepted => {
+                identity.authenticated = true;
+                replies.push_static(OK);
+            }
+            Verdict::Refused => replies.push_error(WRONGPASS),
+            Verdict::NoPassword => replies.push_error(
+                b"ERR AUTH <password> called without any password configured for the default user. \
+                  Are you sure your configuration is correct?",
+            ),
+            Verdict::AskRedis => return Flow::LeaveToAuthenticate,
+        }
+        Flow::Continue
+    }
+
+    /// `HELLO [version [AUTH user password] [SETNAME name]]`
+    fn hello(&self, request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) -> Flow {
+        let hello = match Hello::parse(request) {
+            Ok(hello) => hello,
+            Err(message) => {
+                replies.push_error(&message);
+                return Flow::Continue;
+            }
+        };
+        if let Some((user, password)) = hello.auth {
+            match self.access.judge(Some(user), password) {
+                Verdict::Accepted => identity.authenticated = true,
+                Verdict::Refused | Verdict::NoPassword => {
+                    replies.push_error(WRONGPASS);
+                    return Flow::Continue;
+                }
+                Verdict::AskRedis => return Flow::LeaveToAuthenticate,
+            }
+        }
+        if !identity.authenticated {
+            replies.push_error(
+                b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
+                  <proto> AUTH <user> <pass> option can be used to authenticate the client and select the \
+                  RESP protocol version at the same time",
+            );
+            return Flow::Continue;
+        }
+        hello.apply(identity);
+        replies.push(self.greeting(identity.protocol, identity.id));
+        Flow::Continue
+    }
+}
+
+/// The arguments of `HELLO`.
+pub(super) struct Hello<'a> {
+    protocol: Option<Protocol>,
+    auth: Option<(&'a [u8], &'a [u8])>,
+    name: Option<&'a [u8]>,
+}
+
+impl<'a> Hello<'a> {
+    /// Reads them; an error is the message of Redis's.
+    pub fn parse(request: &Request<'a>) -> Result<Self, Vec<u8>> {
+        let mut hello = Self {
+            protocol: None,
+            auth: None,
+            name: None,
+        };
+        if request.len() > 1 {
+            hello.protocol = Some(match integer(request.argument(1)) {
+                Some(2) => Protocol::Resp2,
+                Some(3) => Protocol::Resp3,
+                Some(_) => return Err(b"NOPROTO unsupported protocol version".to_vec()),
+                None => {
+                    return Err(b"ERR Protocol version is not an integer or out of range".to_vec());
+                }
+            });
+        }
+        let mut index = 2;
+        while index < request.len() {
+            let option = request.argument(index);
+            let left = request.len() - index - 1;
+            if option.eq_ignore_ascii_case(b"auth") && left >= 2 {
+                hello.auth = Some((request.argument(index + 1), request.argument(index + 2)));
+                index += 3;
+            } else if option.eq_ignore_ascii_case(b"setname") && left >= 1 {
+                let name = request.argument(index + 1);
+                if !is_valid_name(name) {
+                    return Err(BAD_NAME.to_vec());
+                }
+                hello.name = Some(name);
+                index += 2;
+            } else {
+                return Err([b"ERR Syntax error in HELLO option '", option, b"'"].concat());
+            }
+        }
+        Ok(hello)
+    }
+
+    /// What it sets once it is accepted.
+    pub fn apply(&self, identity: &mut Identity) {
+        if let Some(name) = self.name {
+            identity.name = name.into();
+        }
+        identity.protocol = self.protocol.unwrap_or(identity.protocol);
+    }
+}
+
+fn info(identity: &Identity, database: u32, now: Time) -> Reply {
+    let line = identity.line(database, now);
+    match identity.protocol {
+        Protocol::Resp2 => Reply::bulk(&line),
+        Protocol::Resp3 => {
+            let header = format!("={}\r\ntxt:", line.len() + 4);
+            Reply::copy(&[header.as_bytes(), &line, b"\r\n"].concat())
+        }
+    }
+}
+
+fn set_info(request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) {
+    let (attribute, value) = (request.argument(2), request.argument(3));
+    let (name, place) = if attribute.eq_ignore_ascii_case(b"lib-name") {
+        ("lib-name", &mut identity.library)
+    } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
+        ("lib-ver", &mut identity.library_version)
+    } else {
+        return replies.push_error(&[b"ERR Unrecognized option '", attribute, b"'"].concat());
+    };
+    if is_valid_name(value) {
+        *place = value.into();
+        replies.push_static(OK);
+    } else {
+        let message = format!("ERR {name} cannot contain spaces, newlines or special characters.");
+        replies.push_error(message.as_bytes());
+    }
+}

@@ -1,0 +1,276 @@
+//! A client's own connection to Redis, for what leaves state on a connection or blocks it.
+//!
+//! It is set up as the client's is so far; then bytes pass both ways as they are. They are looked at only
+//! as far as the proxy must know: which keys the client writes, and when `RESET` is answered.
+
+use crate::command::{Writes, written};
+use crate::resp::reply::Output;
+use crate::resp::request::Request;
+use crate::resp::scan::Scanner;
+
+/// The state of such a connection.
+pub(super) struct Own {
+    /// What is to be sent to Redis.
+    pub to_redis: Output,
+    scanner: Scanner,
+    /// The replies that are still to come to requests of the proxy's own: those that must be no errors,
+    /// then those that may.
+    set_up: (usize, usize),
+    phase: Phase,
+    /// The requests whose replies have not come.
+    unanswered: usize,
+    /// Replies and requests don't match one to one (any more): there are subscriptions and the like.
+    uncounted: bool,
+    in_transaction: bool,
+    /// What it writes, until the replies are there.
+    written: Written,
+    /// The last bytes that came.
+    latest: [u8; RESET_REPLY.len()],
+}
+
+/// The end of the reply to `RESET`, and of no other status.
+const RESET_REPLY: [u8; 8] = *b"+RESET\r\n";
+
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    /// Bytes pass both ways.
+    Open,
+    /// The reply to the client's `AUTH` has to come before anything else is done; these bytes set the
+    /// connection up then.
+    Authenticating {
+        then: Vec<u8>,
+        set_up: (usize, usize),
+    },
+    /// `RESET` was sent: when its reply is there, this connection ends.
+    Resetting,
+    /// The client sends what is no request: Redis will see to it.
+    Unparsed,
+}
+
+/// What came of bytes from Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// They were passed on.
+    Passed,
+    /// The client is authenticated.
+    Authenticated,
+    /// The connection is of no more use: the client goes back to the shared one, `reset` or as before.
+    Over { reset: bool },
+    /// Redis refuses the connection.
+    Refused,
+}
+
+/// The keys that are being written.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub keys: Vec<Box<[u8]>>,
+    /// Too many to tell, or unknown: perhaps all.
+    pub all: bool,
+}
+
+/// From how many keys on they are no longer told apart.
+const KEYS_TOLD: usize = 1024;
+
+impl Written {
+    fn add(&mut self, keys: Option<Vec<&[u8]>>) {
+        match keys {
+            Some(keys) if !self.all && self.keys.len() + keys.len() <= KEYS_TOLD => {
+                for key in keys {
+                    if !self.keys.iter().any(|known| **known == *key) {
+                        self.keys.push(key.into());
+                    }
+                }
+            }
+            Some(keys) if keys.is_empty() => {}
+            _ => {
+                *self = Self {
+                    keys: Vec::new(),
+                    all: true,
+                }
+            }
+        }
+    }
+}
+
+impl Own {
+    /// A connection that is set up by `requests`, with so many replies that must be no errors, and so many
+    /// that may.
+    pub fn new(requests: &[u8], set_up: (usize, usize)) -> Self {
+        let mut to_redis = Output::default();
+        to_redis.copy(requests);
+        Self {
+            to_redis,
+            scanner: Scanner::new(),
+            set_up,
+            phase: Phase::Open,
+            unanswered: 0,
+            uncounted: false,
+            in_transaction: false,
+            written: Written::default(),
+            latest: [0; RESET_REPLY.len()],
+        }
+    }
+
+    /// One whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.
+    pub fn authenticating(then: Vec<u8>, set_up: (usize, usize)) -> Self {
+        Self {
+            phase: Phase::Authenticating { then, set_up },
+            ..Self::new(&[], (0, 0))
+        }
+    }
+
+    /// Whether the client's next request has to wait for a reply of Redis.
+    pub fn holds_back(&self) -> bool {
+        match self.phase {
+            Phase::Authenticating { .. } => self.unanswered > 0,
+            Phase::Resetting => true,
+            Phase::Open | Phase::Unparsed => false,
+        }
+    }
+
+    /// Whether the client's bytes are no longer taken for requests.
+    pub fn is_unparsed(&self) -> bool {
+        self.phase == Phase::Unparsed
+    }
+
+    /// Whether every request has its reply, as far as that can be told.
+    pub fn is_quiet(&self) -> bool {
+        self.unanswered == 0 || self.uncounted
+    }
+
+    /// Passes on bytes that are no request, and all that follows.
+    pub fn pass_unparsed(&mut self, bytes: &[u8]) {
+        self.phase = Phase::Unparsed;
+        self.to_redis.copy(bytes);
+    }
+
+    /// Passes on a request, given as it came too.
+    pub fn pass(&mut self, request: &Request<'_>, bytes: &[u8], writes: Writes) {
+        self.to_redis.copy(bytes);
+        self.unanswered += 1;
+        self.written.add(written(request, writes));
+        let name = request.argument(0);
+        let is = |names: &[&str]| {
+            names
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        };
+        if is(&["multi"]) {
+            self.in_transaction = true;
+        } else if is(&["exec", "discard"]) {
+            self.in_transaction = false;
+        } else if is(&["reset"]) {
+            self.in_transaction = false;
+            self.phase = Phase::Resetting;
+        } else if is(UNCOUNTED)
+            || name.eq_ignore_ascii_case(b"client")
+                && request.len() > 1
+                && request.argument(1).eq_ignore_ascii_case(b"reply")
+        {
+            self.uncounted = true;
+        }
+    }
+
+    /// Bytes of Redis came: passes on to the client what is the client's.
+    pub fn receive(&mut self, bytes: &[u8], client: &mut Output) -> Received {
+        let mut result = Received::Passed;
+        let mut passed = 0;
+        let mut at = 0;
+        while at < bytes.len() {
+            let Ok(found) = self.scanner.feed(&bytes[at..]) else {
+                // Whatever that is, it is the client's to see.
+                self.uncounted = true;
+                break;
+            };
+            let Some((kind, length)) = found else {
+                self.note_latest(&bytes[at..]);
+                break;
+            };
+            self.note_latest(&bytes[at..at + length]);
+            at += length;
+            if self.is_setting_up() {
+                if self.set_up_reply(kind) == Received::Refused {
+                    return Received::Refused;
+                }
+                passed = at;
+                continue;
+            }
+            if kind == b'>' {
+                continue;
+            }
+            self.unanswered = self.unanswered.saturating_sub(1);
+            match &mut self.phase {
+                Phase::Authenticating { .. } if kind == b'-' => {
+                    result = Received::Over { reset: false };
+                }
+                Phase::Authenticating { then, set_up } => {
+                    self.set_up = *set_up;
+                    self.to_redis.copy(then);
+                    self.phase = Phase::Open;
+                    result = Received::Authenticated;
+                }
+                Phase::Resetting if kind == b'+' && self.latest == RESET_REPLY => {
+                    result = Received::Over { reset: true };
+                }
+                Phase::Resetting | Phase::Open | Phase::Unparsed => {}
+            }
+            if let Received::Over { .. } = result {
+                break;
+            }
+        }
+        if let Received::Over { .. } = result {
+            client.copy(&bytes[passed..at]);
+        } else if !self.is_setting_up() {
+            client.copy(&bytes[passed..]);
+        }
+        result
+    }
+
+    /// What it writes and has no reply yet, or just got it.
+    pub fn written(&self) -> &Written {
+        &self.written
+    }
+
+    /// Forgets what was written, if all of it has its reply.
+    pub fn settle(&mut self) {
+        if self.unanswered == 0 && !self.uncounted && !self.in_transaction {
+            self.written = Written::default();
+        }
+    }
+
+    fn note_latest(&mut self, bytes: &[u8]) {
+        let kept = bytes.len().min(self.latest.len());
+        self.latest.rotate_left(kept);
+        let start = self.latest.len() - kept;
+        self.latest[start..].copy_from_slice(&bytes[bytes.len() - kept..]);
+    }
+
+    fn is_setting_up(&self) -> bool {
+        self.set_up != (0, 0)
+    }
+
+    fn set_up_reply(&mut self, kind: u8) -> Received {
+        if self.set_up.0 > 0 {
+            self.set_up.0 -= 1;
+            if kind == b'-' {
+                return Received::Refused;
+            }
+        } else {
+            self.set_up.1 -= 1;
+        }
+        Received::Passed
+    }
+}
+
+/// After these, replies come without requests, or none does.
+const UNCOUNTED: &[&str] = &[
+    "monitor",
+    "psubscribe",
+    "psync",
+    "punsubscribe",
+    "ssubscribe",
+    "subscribe",
+    "sunsubscribe",
+    "sync",
+    "unsubscribe",
+];

@@ -1,0 +1,77 @@
+//! What one client has sent and is owed, and who it is.
+
+use super::MAX_OWED;
+use super::identity::Identity;
+use super::own::Own;
+use super::replies::Replies;
+use crate::resp::request::Parser;
+
+/// A client.
+pub(super) struct Session {
+    pub parser: Parser,
+    /// What was received and not parsed: the start of a request, or requests that have to wait.
+    pub input: Vec<u8>,
+    pub replies: Replies,
+    pub identity: Identity,
+    /// Its own connection to Redis, if it needs one.
+    pub own: Option<Box<Own>>,
+    /// Whole requests may stand in `input`, which have to wait.
+    pub held_back: bool,
+    pub waits_for: WaitsFor,
+    /// The client sends nothing more: it is closed when it was sent what it is owed.
+    pub end_of_input: bool,
+    /// It is on the list of those to look at.
+    pub changed: bool,
+}
+
+/// What a held-back request waits for, beside room for its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    Nothing,
+    /// All replies before its own: it goes another way.
+    Replies,
+    /// To know whether Redis can be reached.
+    Redis,
+}
+
+impl Session {
+    pub fn new(identity: Identity, replies: Replies) -> Self {
+        let mut parser = Parser::new();
+        parser.restrict(!identity.authenticated);
+        Self {
+            parser,
+            input: Vec::new(),
+            replies,
+            identity,
+            own: None,
+            held_back: false,
+            waits_for: WaitsFor::Nothing,
+            end_of_input: false,
+            changed: false,
+        }
+    }
+
+    /// Whether the next request may be executed.
+    pub fn may_run(&self) -> bool {
+        if self.replies.full() {
+            return false;
+        }
+        if let Some(own) = &self.own {
+            return !own.holds_back() && own.to_redis.len() < MAX_OWED;
+        }
+        match self.waits_for {
+            WaitsFor::Nothing => true,
+            WaitsFor::Replies => self.replies.none_wait(),
+            WaitsFor::Redis => false,
+        }
+    }
+
+    /// Whether the client was sent all that it is owed and will ask for nothing more.
+    pub fn is_done(&self) -> bool {
+        let quiet = self
+            .own
+            .as_ref()
+            .is_none_or(|own| own.is_quiet() && own.to_redis.is_empty());
+        self.end_of_input && !self.held_back && self.replies.is_empty() && quiet
+    }
+}

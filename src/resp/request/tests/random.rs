@@ -1,0 +1,154 @@
+//! Random requests, and random bytes, in random pieces; the same under the same seed.
+
+use fastrand::Rng;
+
+use super::*;
+
+/// Cuts a stream at random.
+fn random_pieces<'a>(rng: &mut Rng, mut stream: &'a [u8]) -> Vec<&'a [u8]> {
+    let largest = *rng.choice(&[2, 5, 40, 1000]).unwrap_or(&1);
+    let mut pieces = Vec::new();
+    while !stream.is_empty() {
+        let (piece, rest) = stream.split_at(rng.usize(1..=stream.len().min(largest)));
+        pieces.push(piece);
+        stream = rest;
+    }
+    pieces
+}
+
+/// Runs a random test with each of `count` seeds; names the one that failed.
+fn for_seeds(count: u64, test: impl Fn(&mut Rng)) {
+    struct Named(u64);
+    impl Drop for Named {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("failed with seed {}", self.0);
+            }
+        }
+    }
+    for seed in 0..count {
+        let named = Named(seed);
+        test(&mut Rng::with_seed(named.0));
+    }
+}
+
+/// An argument of any bytes, those that mean something to the protocol more often than others.
+fn random_argument(rng: &mut Rng, longest: usize) -> Vec<u8> {
+    let longest = *rng.choice(&[0, 1, 5, longest]).unwrap_or(&0);
+    let byte = |rng: &mut Rng| match rng.u8(..4) {
+        0 => *rng.choice(b"\r\n\0 \t*$\"'\\x-0123456789").unwrap_or(&0),
+        1 => rng.u8(..),
+        _ => rng.u8(b'a'..=b'z'),
+    };
+    (0..rng.usize(..=longest)).map(|_| byte(rng)).collect()
+}
+
+/// One of the ways to write an argument in an inline request.
+fn random_quoting(rng: &mut Rng, argument: &[u8]) -> Vec<u8> {
+    let plain = |&byte: &u8| !is_space(byte) && !matches!(byte, 0 | b'"' | b'\'');
+    let single = |&byte: &u8| !matches!(byte, 0 | b'\n' | b'\'' | b'\\' | b'\r');
+    match rng.u8(..3) {
+        0 if !argument.is_empty() && argument[0] != b'*' && argument.iter().all(plain) => {
+            return argument.to_vec();
+        }
+        1 if argument.iter().all(single) => return [b"'", argument, b"'"].concat(),
+        _ => {}
+    }
+    let mut quoted = vec![b'"'];
+    for &byte in argument {
+        match byte {
+            b'\n' if rng.bool() => quoted.extend_from_slice(b"\\n"),
+            b'\r' if rng.bool() => quoted.extend_from_slice(b"\\r"),
+            b'\t' if rng.bool() => quoted.extend_from_slice(b"\\t"),
+            0x07 if rng.bool() => quoted.extend_from_slice(b"\\a"),
+            0x08 if rng.bool() => quoted.extend_from_slice(b"\\b"),
+            b'"' | b'\\' if rng.bool() => quoted.extend_from_slice(&[b'\\', byte]),
+            0 | b'\n' | b'"' | b'\\' => quoted.extend(format!("\\x{byte:02x}").bytes()),
+            _ if rng.u8(..8) == 0 => quoted.extend(format!("\\x{byte:02X}").bytes()),
+            _ => quoted.push(byte),
+        }
+    }
+    quoted.push(b'"');
+    quoted
+}
+
+/// Writes a random request, of arguments up to `longest`, to `stream`; returns what it asks for.
+fn random_request(rng: &mut Rng, longest: usize, stream: &mut Vec<u8>) -> Item {
+    if rng.u8(..10) == 0 {
+        stream.extend_from_slice(NOTHING[rng.usize(..NOTHING.len())]);
+        return Item::Nothing;
+    }
+    let arguments: Vec<_> = (0..rng.usize(1..=5))
+        .map(|_| random_argument(rng, longest))
+        .collect();
+    if rng.bool() {
+        stream.extend(multibulk(&arguments));
+    } else {
+        let quoted: Vec<_> = arguments.iter().map(|a| random_quoting(rng, a)).collect();
+        stream.extend_from_slice(rng.choice([&b""[..], b"", b" "]).unwrap_or(b""));
+        stream.extend(quoted.join(&rng.choice(*b" \t\r").unwrap_or(b' ')));
+        stream.extend_from_slice(rng.choice([&b"\r\n"[..], b"\n", b" \r\n"]).unwrap_or(b""));
+    }
+    request(&arguments)
+}
+
+#[test]
+fn a_random_pipeline_in_random_pieces_is_what_was_sent() {
+    for_seeds(2000, |rng| {
+        let mut stream = Vec::new();
+        let mut expected = Vec::new();
+        for _ in 0..rng.usize(1..=20) {
+            let item = random_request(rng, 200, &mut stream);
+            expected.push((item, stream.len()));
+        }
+        assert_in_pieces([&stream[..]], &expected);
+        assert_in_pieces(random_pieces(rng, &stream), &expected);
+        assert_in_pieces(random_pieces(rng, &stream), &expected);
+    });
+}
+
+/// Changes some bytes of a stream, takes some out and puts some in.
+fn mutate(rng: &mut Rng, stream: &mut Vec<u8>) {
+    for _ in 0..rng.usize(1..=3) {
+        let at = rng.usize(..=stream.len());
+        match rng.u8(..5) {
+            0 => stream.truncate(at.max(1)),
+            1 => stream.insert(at, *rng.choice(b"\r\n*$\"'\\ -0123456789x\0").unwrap_or(&0)),
+            2 => stream.insert(at, rng.u8(..)),
+            3 if at < stream.len() => {
+                stream.remove(at);
+            }
+            _ if at < stream.len() => stream[at] = rng.u8(..),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn any_bytes_are_read_the_same_in_any_pieces() {
+    for_seeds(100_000, |rng| {
+        let mut stream = Vec::new();
+        for _ in 0..rng.usize(1..=2) {
+            random_request(rng, 10, &mut stream);
+        }
+        mutate(rng, &mut stream);
+        let expected = byte_by_byte(&stream);
+        assert_in_pieces([&stream[..]], &expected);
+        assert_in_pieces(random_pieces(rng, &stream), &expected);
+    });
+}
+
+#[test]
+fn bytes_of_the_protocol_in_any_order_are_read_the_same_in_any_pieces() {
+    for_seeds(100_000, |rng| {
+        let words: [&[u8]; 12] = [
+            b"*", b"$", b"\r\n", b"\r", b"\n", b"-", b"0", b"1", b"2", b"x", b"\"", b"'",
+        ];
+        let mut stream = Vec::new();
+        for _ in 0..rng.usize(..=16) {
+            stream.extend_from_slice(words[rng.usize(..words.len())]);
+        }
+        let expected = byte_by_byte(&stream);
+        assert_in_pieces([&stream[..]], &expected);
+    });
+}
