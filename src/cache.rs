@@ -32,6 +32,8 @@ pub struct Limits {
     pub memory: usize,
     /// How long an entry lives.
     pub ttl: Duration,
+    /// How much longer it is kept, for [`Cache::get_stale`].
+    pub stale_ttl: Duration,
 }
 
 /// A cached value.
@@ -41,6 +43,8 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// A long one, which is kept in the form in which it is sent, so that its readers can share it.
     Shared(&'a Rc<[u8]>),
+    /// That there is no such key.
+    Missing,
 }
 
 impl Value<'_> {
@@ -48,6 +52,7 @@ impl Value<'_> {
         match self {
             Self::Bytes(bytes) => bytes.len(),
             Self::Shared(bytes) => bytes.len(),
+            Self::Missing => 0,
         }
     }
 }
@@ -77,6 +82,8 @@ pub struct Cache {
 struct Entry {
     content: Content,
     key_length: u32,
+    /// It says that there is no such key.
+    missing: bool,
     /// From this moment on it is not served.
     deadline: Time,
 }
@@ -84,18 +91,31 @@ struct Entry {
 enum Content {
     /// Key and value behind one another in one allocation.
     Inline(Box<[u8]>),
-    Shared(Box<(Box<[u8]>, Rc<[u8]>)>),
+    Shared(Box<KeyAndValue>),
+}
+
+struct KeyAndValue {
+    key: Box<[u8]>,
+    value: Rc<[u8]>,
 }
 
 impl Entry {
     fn new(key: &[u8], value: &Value<'_>, deadline: Time) -> Self {
         let content = match value {
             Value::Bytes(bytes) => Content::Inline([key, bytes].concat().into()),
-            Value::Shared(bytes) => Content::Shared(Box::new((key.into(), Rc::clone(bytes)))),
+            Value::Shared(bytes) => {
+                let value = Rc::clone(bytes);
+                Content::Shared(Box::new(KeyAndValue {
+                    key: key.into(),
+                    value,
+                }))
+            }
+            Value::Missing => Content::Inline(key.into()),
         };
         Self {
             content,
             key_length: key.len() as u32,
+            missing: *value == Value::Missing,
             deadline,
         }
     }
@@ -103,14 +123,15 @@ impl Entry {
     fn key(&self) -> &[u8] {
         match &self.content {
             Content::Inline(bytes) => &bytes[..self.key_length as usize],
-            Content::Shared(pair) => &pair.0,
+            Content::Shared(pair) => &pair.key,
         }
     }
 
     fn value(&self) -> Value<'_> {
         match &self.content {
+            Content::Inline(_) if self.missing => Value::Missing,
             Content::Inline(bytes) => Value::Bytes(&bytes[self.key_length as usize..]),
-            Content::Shared(pair) => Value::Shared(&pair.1),
+            Content::Shared(pair) => Value::Shared(&pair.value),
         }
     }
 
@@ -161,35 +182,40 @@ impl Cache {
 
     /// The value of a key, which becomes the most recently used. An entry past its time to live is none.
     pub fn get(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
+        self.get_alive(key, |deadline| deadline > now)
+    }
+
+    /// The same, but an entry may be past its time to live by as much as [`Limits::stale_ttl`].
+    pub fn get_stale(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
+        let stale_ttl = self.limits.stale_ttl;
+        self.get_alive(key, |deadline| deadline.after(stale_ttl) > now)
+    }
+
+    fn get_alive(&mut self, key: &[u8], is_alive: impl Fn(Time) -> bool) -> Option<Value<'_>> {
         let hash = self.hash(key);
         let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
             return None;
         };
-        if occupied.key().deadline <= now {
+        if !is_alive(occupied.key().deadline) {
             return None;
         }
         occupied.to_back();
         Some(occupied.into_key().value())
     }
 
-    /// Whether [`Self::get`] would find the key.
-    #[must_use]
-    pub fn contains(&self, key: &[u8], now: Time) -> bool {
-        let found = self
-            .entries
-            .raw_entry()
-            .from_hash(self.hash(key), |entry| entry.key() == key);
-        found.is_some_and(|(entry, ())| entry.deadline > now)
-    }
-
     /// Keeps a value from now on, in place of an earlier one, and evicts what then is too much. A value
     /// that exceeds the whole budget isn't kept; an earlier one goes all the same.
     pub fn insert(&mut self, key: &[u8], value: &Value<'_>, now: Time) {
+        self.insert_for(key, value, self.limits.ttl, now);
+    }
+
+    /// The same, for a time to live of its own, if that is shorter than [`Limits::ttl`].
+    pub fn insert_for(&mut self, key: &[u8], value: &Value<'_>, ttl: Duration, now: Time) {
         self.remove(key);
         if self.limits.memory > 0 && cost(key.len(), value.len()) > self.limits.memory {
             return;
         }
-        let entry = Entry::new(key, value, now.after(self.limits.ttl));
+        let entry = Entry::new(key, value, now.after(ttl.min(self.limits.ttl)));
         let hash = self.hash(key);
         self.bytes += entry.cost();
         self.queue.insert((entry.deadline, hash));
@@ -219,7 +245,7 @@ impl Cache {
         self.bytes = 0;
     }
 
-    /// Forgets what is past its time to live, the oldest first and at most [`EXPIRED_AT_ONCE`] of it, so
+    /// Forgets what is past its time to live (and [`Limits::stale_ttl`]), the oldest first and at most [`EXPIRED_AT_ONCE`] of it, so
     /// that a million entries of one age don't stop the loop. Returns how many went.
     pub fn expire(&mut self, now: Time) -> usize {
         let mut expired = 0;
@@ -227,7 +253,7 @@ impl Cache {
             let Some(&(deadline, hash)) = self.queue.first() else {
                 break;
             };
-            if deadline > now {
+            if deadline.after(self.limits.stale_ttl) > now {
                 break;
             }
             let due = |entry: &Entry| entry.deadline == deadline;
@@ -250,10 +276,12 @@ impl Cache {
         expired
     }
 
-    /// When the oldest entry will be past its time to live; `None` for an empty cache.
+    /// When the oldest entry is to be removed; `None` for an empty cache.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.queue.first().map(|&(deadline, _)| deadline)
+        self.queue
+            .first()
+            .map(|&(deadline, _)| deadline.after(self.limits.stale_ttl))
     }
 
     /// How many entries it holds, those included that are past their time to live and not yet removed.

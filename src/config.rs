@@ -88,6 +88,11 @@ pub struct Config {
     pub redis_password: Option<Secret>,
     /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
     pub redis_timeout: Duration,
+    /// Whether Redis is asked to say which entries changed. Default: yes.
+    pub tracking: bool,
+    /// How long past its time to live an entry may be served while Redis can't be reached: 0 to 365
+    /// days. Default: 0.
+    pub stale_ttl: Duration,
     /// The least severe messages that are logged. Default: info.
     pub log_level: LevelFilter,
 }
@@ -111,6 +116,8 @@ impl Default for Config {
             redis_username: None,
             redis_password: None,
             redis_timeout: Duration::from_secs(1),
+            tracking: true,
+            stale_ttl: Duration::ZERO,
             log_level: LevelFilter::Info,
         }
     }

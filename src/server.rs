@@ -72,6 +72,8 @@ pub struct Server {
     cache_period: Duration,
     /// When entries are next looked through for those past their time to live.
     next_tick: Option<Time>,
+    /// Whether the helper threads know that anything is cached.
+    holds: bool,
     accept: Accept,
     /// It was logged that there are none left for more clients.
     out_of_files: bool,
@@ -120,6 +122,7 @@ impl Server {
             username: config.redis_username.clone(),
             password: config.redis_password.clone(),
             timeout: config.redis_timeout,
+            tracking: config.tracking,
         };
         let upstream = Upstream::start(settings, Waker::new(registry, WAKER)?)?;
 
@@ -127,6 +130,7 @@ impl Server {
             entries: config.capacity,
             memory: config.max_memory,
             ttl: config.cache_ttl,
+            stale_ttl: config.stale_ttl,
         };
         let access = Access {
             password: config.password.clone(),
@@ -148,6 +152,7 @@ impl Server {
             max_clients: clients_that_fit(config.max_clients),
             cache_period: config.cache_period,
             next_tick: None,
+            holds: false,
             accept: Accept::Idle,
             out_of_files: false,
             stop_at: None,
@@ -325,6 +330,11 @@ impl Server {
             self.next_tick = more.then_some(now);
         }
         if self.next_tick.is_none() {
+            let holds = !self.proxy.cache().is_empty();
+            if self.holds != holds {
+                self.holds = holds;
+                self.upstream.set_holds(holds);
+            }
             let deadline = self.proxy.cache().next_deadline();
             self.next_tick = deadline.map(|deadline| deadline.max(now.after(self.cache_period)));
         }

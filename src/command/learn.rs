@@ -2,8 +2,7 @@
 //! (<https://redis.io/docs/latest/commands/command/>), in the form of RESP2.
 
 use super::{Row, UNKNOWN, Way, Writes};
-use crate::resp::integer;
-use crate::resp::scan::Scanner;
+use crate::resp::read::Reader;
 
 /// A command or subcommand of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +57,7 @@ impl Spec {
 #[must_use]
 pub fn read_specs(reply: &[u8]) -> Option<Vec<Spec>> {
     let mut specs = Vec::new();
-    let mut reader = Reader(reply);
+    let mut reader = Reader::new(reply);
     for _ in 0..reader.array()? {
         read_spec(&mut reader, &mut specs)?;
     }
@@ -99,45 +98,6 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>) -> Option<()> {
         read_spec(reader, specs)?;
     }
     reader.skip(fields - SUBCOMMANDS - 1)
-}
-
-/// Steps through a reply from value to value.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn line(&mut self, kinds: &[u8]) -> Option<&'a [u8]> {
-        let end = self.0.windows(2).position(|pair| pair == b"\r\n")?;
-        let (kind, text) = self.0[..end].split_first()?;
-        self.0 = &self.0[end + 2..];
-        kinds.contains(kind).then_some(text)
-    }
-
-    fn array(&mut self) -> Option<usize> {
-        usize::try_from(integer(self.line(b"*~")?)?).ok()
-    }
-
-    fn number(&mut self) -> Option<i64> {
-        integer(self.line(b":")?)
-    }
-
-    /// A bulk or simple string.
-    fn text(&mut self) -> Option<&'a [u8]> {
-        if self.0.first() == Some(&b'+') {
-            return self.line(b"+");
-        }
-        let length = usize::try_from(integer(self.line(b"$")?)?).ok()?;
-        let text = self.0.get(..length)?;
-        self.0 = self.0.get(length + 2..)?;
-        Some(text)
-    }
-
-    fn skip(&mut self, values: usize) -> Option<()> {
-        for _ in 0..values {
-            let (_, length) = Scanner::new().feed(self.0).ok()??;
-            self.0 = &self.0[length..];
-        }
-        Some(())
-    }
 }
 
 #[cfg(test)]

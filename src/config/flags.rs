@@ -88,6 +88,15 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_timeout: Vec<String>,
 
+    /// on or off: whether the Redis is to say which entries changed (default on)
+    #[argh(option)]
+    pub(super) tracking: Vec<String>,
+
+    /// how long past its time to live an entry may be served while the Redis can't be reached, in
+    /// milliseconds (default 0)
+    #[argh(option)]
+    pub(super) stale_ttl: Vec<String>,
+
     /// off, error, warn, info, debug or trace (default info)
     #[argh(option)]
     pub(super) log_level: Vec<String>,

@@ -1,7 +1,7 @@
 //! The table of settings: a row ties a name to its check, whichever source the value comes from.
 
 use super::flags::{self, Flags};
-use super::value::{ip_address, log_level, memory, milliseconds, number, redis_address};
+use super::value::{ip_address, log_level, memory, milliseconds, number, on_or_off, redis_address};
 use super::{Config, Secret};
 
 /// A setting: its name, where its flag is, its check and how the log shows it.
@@ -139,6 +139,20 @@ pub(super) static SETTINGS: &[Setting] = &[
         given: |flags| &flags.redis_timeout,
         set: |config, text| milliseconds(text, 1..=HOUR_MS).map(|time| config.redis_timeout = time),
         show: |config| config.redis_timeout.as_millis().to_string(),
+    },
+    Setting {
+        name: "tracking",
+        shown: Shown::Plain,
+        given: |flags| &flags.tracking,
+        set: |config, text| on_or_off(text).map(|on| config.tracking = on),
+        show: |config| if config.tracking { "on" } else { "off" }.to_owned(),
+    },
+    Setting {
+        name: "stale_ttl",
+        shown: Shown::In("ms"),
+        given: |flags| &flags.stale_ttl,
+        set: |config, text| milliseconds(text, 0..=YEAR_MS).map(|time| config.stale_ttl = time),
+        show: |config| config.stale_ttl.as_millis().to_string(),
     },
     Setting {
         name: "log_level",

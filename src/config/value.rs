@@ -73,6 +73,17 @@ pub(super) fn redis_address(text: &str) -> Result<RedisAddress, String> {
     })
 }
 
+/// A switch, in any case.
+pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
+    if text.eq_ignore_ascii_case("on") {
+        Ok(true)
+    } else if text.eq_ignore_ascii_case("off") {
+        Ok(false)
+    } else {
+        Err("on or off".to_owned())
+    }
+}
+
 /// A level of the log, in any case.
 pub(super) fn log_level(text: &str) -> Result<LevelFilter, String> {
     text.parse()

@@ -22,11 +22,22 @@ pub(super) struct Waiter {
 }
 
 /// A request that is under way.
-pub(super) struct Asked {
-    /// The key whose value it fetches.
-    pub key: Option<Rc<[u8]>>,
+pub(super) enum Asked {
+    /// A key's value.
+    Fetch(Fetch),
+    /// How long the key of the fetch before it has to live.
+    TimeToLive,
+    /// What a client sent.
+    Forward(Waiter),
+}
+
+/// A GET for all who want that key's value.
+pub(super) struct Fetch {
+    pub key: Rc<[u8]>,
     /// Whether the value may be cached: the key was not written since.
     pub fresh: bool,
+    /// Whether the time to live is asked for behind it.
+    pub with_ttl: bool,
     pub waiters: Waiters,
 }
 
@@ -34,6 +45,15 @@ pub(super) struct Asked {
 pub(super) struct Waiters {
     first: Waiter,
     others: Vec<Waiter>,
+}
+
+impl From<Waiter> for Waiters {
+    fn from(first: Waiter) -> Self {
+        Self {
+            first,
+            others: Vec::new(),
+        }
+    }
 }
 
 impl IntoIterator for Waiters {
@@ -62,47 +82,52 @@ impl InFlight {
             return false;
         };
         let index = (number - self.answered) as usize;
-        self.asked[index].waiters.others.push(waiter);
+        if let Asked::Fetch(fetch) = &mut self.asked[index] {
+            fetch.waiters.others.push(waiter);
+        }
         true
     }
 
-    /// A fetch of a key was sent.
-    pub fn fetch(&mut self, key: &[u8], waiter: Waiter) {
+    /// A fetch of a key was sent, perhaps with a request for its time to live behind it.
+    pub fn fetch(&mut self, key: &[u8], with_ttl: bool, first: Waiter) {
         let key: Rc<[u8]> = key.into();
         self.fetches
             .insert(Rc::clone(&key), self.answered + self.asked.len() as u64);
-        self.ask(Some(key), waiter);
+        let waiters = first.into();
+        self.asked.push_back(Asked::Fetch(Fetch {
+            key,
+            fresh: true,
+            with_ttl,
+            waiters,
+        }));
+        if with_ttl {
+            self.asked.push_back(Asked::TimeToLive);
+        }
     }
 
     /// Another request was sent.
     pub fn forward(&mut self, waiter: Waiter) {
-        self.ask(None, waiter);
+        self.asked.push_back(Asked::Forward(waiter));
     }
 
-    fn ask(&mut self, key: Option<Rc<[u8]>>, first: Waiter) {
-        let waiters = Waiters {
-            first,
-            others: Vec::new(),
-        };
-        self.asked.push_back(Asked {
-            key,
-            fresh: true,
-            waiters,
-        });
-    }
-
-    /// A key is being written: what is being fetched of it is for those who wait, but not for the cache
-    /// nor for those who come later.
-    pub fn written(&mut self, key: &[u8]) {
+    /// A key was changed: what is being fetched of it is for those who wait, but not for the cache nor
+    /// for those who come later.
+    pub fn changed(&mut self, key: &[u8]) {
         if let Some(number) = self.fetches.remove(key) {
-            self.asked[(number - self.answered) as usize].fresh = false;
+            self.spoil(number);
         }
     }
 
     /// The same for all keys.
-    pub fn all_written(&mut self) {
+    pub fn all_changed(&mut self) {
         for number in std::mem::take(&mut self.fetches).into_values() {
-            self.asked[(number - self.answered) as usize].fresh = false;
+            self.spoil(number);
+        }
+    }
+
+    fn spoil(&mut self, number: u64) {
+        if let Asked::Fetch(fetch) = &mut self.asked[(number - self.answered) as usize] {
+            fetch.fresh = false;
         }
     }
 
@@ -110,10 +135,10 @@ impl InFlight {
     pub fn answered(&mut self) -> Option<Asked> {
         let asked = self.asked.pop_front()?;
         // A fetch that is no longer fresh isn't found; a newer one of that key may be.
-        if let Some(key) = &asked.key
-            && asked.fresh
+        if let Asked::Fetch(fetch) = &asked
+            && fetch.fresh
         {
-            self.fetches.remove(key);
+            self.fetches.remove(&fetch.key);
         }
         self.answered += 1;
         Some(asked)

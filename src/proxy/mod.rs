@@ -31,7 +31,7 @@ use identity::Identity;
 use own::Received;
 use replies::Replies;
 use session::{Session, WaitsFor};
-use store::{Arrived, Flow, Leave, Store};
+use store::{Arrived, Flow, Leave, Store, is_null};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -193,7 +193,7 @@ impl Proxy {
     /// The helper thread tells of Redis.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
-            Event::Up(backend) => self.store.up(backend),
+            Event::Up { backend, coherence } => self.store.up(backend, coherence),
             Event::Down { error } => self.store.down(error),
             Event::Replies(replies) => {
                 for reply in replies.iter() {
@@ -201,6 +201,8 @@ impl Proxy {
                 }
                 return;
             }
+            Event::Invalidated(invalidated) => return self.store.invalidate(invalidated),
+            Event::TrackingLost { epoch } => return self.store.tracking_lost(*epoch),
         }
         for slot in 0..self.sessions.len() {
             if self.sessions[slot].waits_for == WaitsFor::Redis {
@@ -396,7 +398,7 @@ impl Proxy {
             debug_assert!(false, "a reply that nothing was asked for");
             return;
         };
-        for waiter in waiters {
+        for waiter in waiters.into_iter().flatten() {
             let replies = &mut self.sessions[waiter.client.0].replies;
             replies.ensure_buffer(&mut self.spare);
             let null = is_value && is_null(encoded);
@@ -435,9 +437,4 @@ impl Proxy {
             self.changed.push(client);
         }
     }
-}
-
-/// Whether Redis's reply to GET says that there is no such key, in either version of the protocol.
-fn is_null(encoded: &[u8]) -> bool {
-    matches!(encoded, b"$-1\r\n" | b"_\r\n")
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::MAX_OWED;
 use crate::cache::Value;
+use crate::resp::Protocol;
 use crate::resp::reply::{self, Output, Reply};
 
 /// The replies owed to a client.
@@ -115,11 +116,11 @@ impl Replies {
         }
     }
 
-    /// Adds a cached value.
-    pub fn push_value(&mut self, value: &Value<'_>) {
+    /// Adds a cached value, for a client that speaks that version of the protocol.
+    pub fn push_value(&mut self, value: &Value<'_>, protocol: Protocol) {
         match value {
             Value::Bytes(bytes) => self.push_bulk(bytes),
-            Value::Shared(encoded) => self.push(Reply::Shared((*encoded).clone())),
+            Value::Shared(_) | Value::Missing => self.push(to_reply(value, protocol)),
         }
     }
 
@@ -253,10 +254,11 @@ impl Replies {
 }
 
 /// The reply that a cached value makes, to be kept.
-pub(super) fn to_reply(value: &Value<'_>) -> Reply {
+pub(super) fn to_reply(value: &Value<'_>, protocol: Protocol) -> Reply {
     match value {
         Value::Bytes(bytes) => Reply::bulk(bytes),
         Value::Shared(encoded) => Reply::Shared((*encoded).clone()),
+        Value::Missing => Reply::Static(protocol.null()),
     }
 }
 

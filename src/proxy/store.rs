@@ -2,11 +2,12 @@
 //! executed here.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::ClientId;
 use super::access::Access;
 use super::identity::Identity;
-use super::in_flight::{InFlight, Waiter, Waiters};
+use super::in_flight::{Asked, InFlight, Waiter, Waiters};
 use super::own::{Own, Written};
 use super::replies::{Replies, to_reply};
 use super::session::WaitsFor;
@@ -14,9 +15,10 @@ use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, Row, Table, Way, written};
 use crate::resp::Protocol;
+use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
-use crate::upstream::{Backend, Batch};
+use crate::upstream::{self, Backend, Batch, Invalidated};
 
 pub(super) struct Store {
     cache: Cache,
@@ -26,6 +28,9 @@ pub(super) struct Store {
     pub access: Access,
     pub database: u32,
     redis: Redis,
+    coherence: Coherence,
+    /// A fetched value that is cached when the time to live of its key is known.
+    until_ttl: Option<(Rc<[u8]>, Reply)>,
     /// What Redis told when it was last reached.
     backend: Option<Backend>,
 }
@@ -62,9 +67,23 @@ pub(super) enum Leave {
     Error(Reply),
 }
 
+/// How cached values are kept from growing old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coherence {
+    /// Redis has not been reached yet.
+    Unknown,
+    /// Redis says what changes, in the session of that number.
+    Tracking { epoch: u64 },
+    /// It did, and does no more.
+    Lost,
+    /// Only by their time to live.
+    TimeToLive,
+}
+
 /// A reply of Redis that is to be delivered.
 pub(super) struct Arrived {
-    pub waiters: Waiters,
+    /// Those who wait for it; none for what the proxy asked for itself.
+    pub waiters: Option<Waiters>,
     /// It is that of a GET.
     pub is_value: bool,
     /// A long one, in the form in which all who wait share it.
@@ -85,6 +104,8 @@ impl Store {
             access,
             database,
             redis: Redis::Unknown,
+            coherence: Coherence::Unknown,
+            until_ttl: None,
             backend: None,
         }
     }
@@ -131,8 +152,8 @@ impl Store {
         now: Time,
     ) {
         let key = request.argument(1);
-        if let Some(value) = self.cache.get(key, now) {
-            replies.push_value(&value);
+        if let Some(value) = self.cached(key, now) {
+            replies.push_value(&value, protocol);
         } else if let Redis::Down(error) = &self.redis {
             replies.push(error.clone());
         } else {
@@ -160,17 +181,20 @@ impl Store {
         now: Time,
     ) {
         let keys = || request.arguments().skip(1);
-        if replies.none_wait() && keys().all(|key| self.cache.contains(key, now)) {
+        if replies.none_wait() && keys().all(|key| self.cached(key, now).is_some()) {
             replies.push_array_header(request.len() - 1);
             for key in keys() {
-                if let Some(value) = self.cache.get(key, now) {
-                    replies.push_value(&value);
+                if let Some(value) = self.cached(key, now) {
+                    replies.push_value(&value, protocol);
                 }
             }
             return;
         }
         let elements: Vec<Option<Reply>> = keys()
-            .map(|key| self.cache.get(key, now).map(|value| to_reply(&value)))
+            .map(|key| {
+                self.cached(key, now)
+                    .map(|value| to_reply(&value, protocol))
+            })
             .collect();
         let missing: Vec<(usize, &[u8])> = keys()
             .enumerate()
@@ -197,13 +221,30 @@ impl Store {
         }
     }
 
+    /// What the cache has of a key: while Redis can't be reached, that may be stale.
+    fn cached(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
+        match self.redis {
+            Redis::Down(_) => self.cache.get_stale(key, now),
+            Redis::Unknown | Redis::Up => self.cache.get(key, now),
+        }
+    }
+
     /// Lets a waiter wait for a key's value: for a fetch that is under way, or a new one.
     fn fetch(&mut self, key: &[u8], waiter: Waiter) {
-        if !self.in_flight.join(key, waiter) {
-            self.in_flight.fetch(key, waiter);
+        if self.in_flight.join(key, waiter) {
+            return;
+        }
+        let with_ttl = self.coherence == Coherence::TimeToLive;
+        self.in_flight.fetch(key, with_ttl, waiter);
+        let mut ask = |command: &[u8]| {
             self.requests.push(waiter.protocol, true, |out| {
-                reply::request(out, [&b"GET"[..], key].into_iter());
+                reply::request(out, [command, key].into_iter());
             });
+        };
+        ask(b"GET");
+        if with_ttl {
+            // Behind it: should the key change between the two, the value is not kept too long.
+            ask(b"PTTL");
         }
     }
 
@@ -305,40 +346,134 @@ impl Store {
         }
     }
 
-    /// A key is being written: neither what is cached of it nor what is on its way is good any more.
+    /// Redis says what changed.
+    pub fn invalidate(&mut self, invalidated: &Invalidated) {
+        if invalidated.all {
+            self.forget_all();
+        } else {
+            invalidated.keys.iter().for_each(|key| self.forget(key));
+        }
+    }
+
+    /// Redis no longer says what changes: what is fetched from now on is not cached. What is cached is
+    /// served until Redis is reached again.
+    pub fn tracking_lost(&mut self, epoch: u64) {
+        if self.coherence == (Coherence::Tracking { epoch }) {
+            self.coherence = Coherence::Lost;
+        }
+    }
+
+    /// A key changed: neither what is cached of it nor what is on its way is good any more.
     fn forget(&mut self, key: &[u8]) {
         self.cache.remove(key);
-        self.in_flight.written(key);
+        self.in_flight.changed(key);
+        self.until_ttl.take_if(|(fetched, _)| **fetched == *key);
     }
 
     fn forget_all(&mut self) {
         self.cache.clear();
-        self.in_flight.all_written();
+        self.in_flight.all_changed();
+        self.until_ttl = None;
     }
 
     /// Redis answered the oldest request. What is worth it is cached.
     pub fn arrived(&mut self, encoded: &[u8], now: Time) -> Option<Arrived> {
-        let asked = self.in_flight.answered()?;
         let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
-        if let Some(key) = &asked.key
-            && asked.fresh
-            && let Some(bytes) = reply::bulk_value(encoded)
-        {
-            let value = shared.as_ref().map_or(Value::Bytes(bytes), Value::Shared);
-            self.cache.insert(key, &value, now);
+        let fetch = match self.in_flight.answered()? {
+            Asked::Fetch(fetch) => fetch,
+            Asked::TimeToLive => {
+                self.ttl_arrived(encoded, now);
+                return Some(Arrived {
+                    waiters: None,
+                    is_value: false,
+                    shared: None,
+                });
+            }
+            Asked::Forward(waiter) => {
+                return Some(Arrived {
+                    waiters: Some(waiter.into()),
+                    is_value: false,
+                    shared,
+                });
+            }
+        };
+        if fetch.fresh {
+            match self.coherence {
+                Coherence::Tracking { .. } => {
+                    self.keep(&fetch.key, encoded, shared.as_ref(), Duration::MAX, now)
+                }
+                Coherence::TimeToLive if fetch.with_ttl => {
+                    let reply = shared.as_ref().map_or_else(
+                        || Reply::copy(encoded),
+                        |shared| Reply::Shared(Rc::clone(shared)),
+                    );
+                    self.until_ttl = Some((fetch.key, reply));
+                }
+                Coherence::TimeToLive | Coherence::Unknown | Coherence::Lost => {}
+            }
         }
         Some(Arrived {
-            waiters: asked.waiters,
-            is_value: asked.key.is_some(),
+            waiters: Some(fetch.waiters),
+            is_value: true,
             shared,
         })
     }
 
-    /// Redis can be reached, and told of itself.
-    pub fn up(&mut self, backend: &Backend) {
+    /// Caches the value that a reply to GET holds, if it holds one.
+    fn keep(
+        &mut self,
+        key: &[u8],
+        encoded: &[u8],
+        shared: Option<&Rc<[u8]>>,
+        ttl: Duration,
+        now: Time,
+    ) {
+        let value = match (reply::bulk_value(encoded), shared) {
+            (Some(_), Some(shared)) => Value::Shared(shared),
+            (Some(bytes), None) => Value::Bytes(bytes),
+            // Redis tells when such a key comes to be.
+            (None, _) if is_null(encoded) => Value::Missing,
+            (None, _) => return,
+        };
+        if value != Value::Missing || matches!(self.coherence, Coherence::Tracking { .. }) {
+            self.cache.insert_for(key, &value, ttl, now);
+        }
+    }
+
+    /// Redis said how long the key that was fetched last has to live: its value does not outlive it.
+    fn ttl_arrived(&mut self, encoded: &[u8], now: Time) {
+        let Some((key, value)) = self.until_ttl.take() else {
+            return;
+        };
+        let ttl = match Reader::new(encoded).number() {
+            Some(-1) => Duration::MAX,
+            Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
+            // It is gone already, or Redis does not say.
+            _ => return,
+        };
+        let shared = if let Reply::Shared(shared) = &value {
+            Some(shared)
+        } else {
+            None
+        };
+        self.keep(&key, value.bytes(), shared, ttl, now);
+    }
+
+    /// Redis can be reached, and told of itself. What was cached under other tracking can't be vouched
+    /// for any more.
+    pub fn up(&mut self, backend: &Backend, coherence: &upstream::Coherence) {
         if let Some(specs) = &backend.commands {
             self.table = Table::new(specs);
         }
+        let coherence = match coherence {
+            upstream::Coherence::Tracking { epoch } => Coherence::Tracking { epoch: *epoch },
+            upstream::Coherence::TimeToLive { .. } => Coherence::TimeToLive,
+        };
+        if self.coherence != Coherence::TimeToLive || coherence != Coherence::TimeToLive {
+            self.cache.clear();
+        }
+        self.coherence = coherence;
+        self.until_ttl = None;
         self.backend = Some(backend.clone());
         self.redis = Redis::Up;
     }
@@ -420,4 +555,9 @@ fn with_id(greeting: &[u8], id: u64) -> Vec<u8> {
         .take_while(|byte| byte.is_ascii_digit())
         .count();
     [before, id.to_string().as_bytes(), &after[digits..]].concat()
+}
+
+/// Whether Redis's reply to GET says that there is no such key, in either version of the protocol.
+pub(super) fn is_null(encoded: &[u8]) -> bool {
+    matches!(encoded, b"$-1\r\n" | b"_\r\n")
 }

@@ -1,9 +1,10 @@
 //! The Redis serialization protocol, as bytes: requests in ([`request`]), replies out ([`reply`]),
-//! and the end of a reply that Redis sent ([`scan`]). Nothing here knows a socket or a command.
+//! and what Redis sent, its end ([`scan`]) or its values ([`read`]). Nothing here knows a socket or a command.
 //!
 //! The reference is <https://redis.io/docs/latest/develop/reference/protocol-spec/> and, for what that
 //! page leaves open (inline quoting, limits, error texts), the behaviour of redis-server 7.0.
 
+pub mod read;
 pub mod reply;
 pub mod request;
 pub mod scan;

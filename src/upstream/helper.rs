@@ -1,20 +1,24 @@
-//! The helper thread: it owns the connection to Redis, and is the only one that ever waits for it.
+//! The helper thread: it owns the connections to Redis that all clients share, and is the only one that
+//! ever waits for a reply there.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use super::link::{Link, LinkError};
-use super::mailbox::Mailbox;
-use super::{Backend, Batch, Event, Pending, Replies, Settings};
-use crate::resp::{Protocol, reply};
+use super::link::LinkError;
+use super::mailbox::{Mailbox, Waited};
+use super::session::Session;
+use super::{Batch, Coherence, Event, Pending, Replies, Settings};
+use crate::resp::reply;
 
 /// The loop's end: requests go in, events come out, and the waker rings when there are some.
 pub struct Upstream {
     mailbox: Arc<Mailbox>,
+    holds: Arc<AtomicBool>,
 }
 
 impl Upstream {
@@ -23,19 +27,22 @@ impl Upstream {
     /// # Errors
     /// If the thread can't be started.
     pub fn start(settings: Settings, waker: Waker) -> io::Result<Self> {
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Arc::new(Mailbox::new(waker)?);
+        let holds = Arc::new(AtomicBool::new(false));
         let helper = Helper {
             settings,
             mailbox: Arc::clone(&mailbox),
-            waker,
+            holds: Arc::clone(&holds),
+            epoch: 0,
             down: None,
+            refused: None,
             pause: FIRST_PAUSE,
         };
         thread::Builder::new()
             .name("upstream".into())
             .stack_size(STACK)
             .spawn(move || helper.run())?;
-        Ok(Self { mailbox })
+        Ok(Self { mailbox, holds })
     }
 
     /// Hands requests over and leaves `batch` empty.
@@ -43,6 +50,12 @@ impl Upstream {
         if !batch.is_empty() {
             self.mailbox.put_requests(batch);
         }
+    }
+
+    /// Says whether anything is cached: as long as that is so, it is noticed when Redis can no longer say
+    /// what changes.
+    pub fn set_holds(&self, holds: bool) {
+        self.holds.store(holds, Ordering::Relaxed);
     }
 
     /// What happened since this was last called, in order.
@@ -68,9 +81,14 @@ const PIECE_REQUESTS: usize = 4096;
 struct Helper {
     settings: Settings,
     mailbox: Arc<Mailbox>,
-    waker: Waker,
+    /// Whether anything is cached.
+    holds: Arc<AtomicBool>,
+    /// The number of the session.
+    epoch: u64,
     /// Why Redis can't be reached, since an attempt failed.
     down: Option<String>,
+    /// Why Redis does not tell what changes, when that was last logged.
+    refused: Option<String>,
     pause: Duration,
 }
 
@@ -80,22 +98,48 @@ impl Helper {
             if let Err(error) = self.serve() {
                 self.lost(&error);
             }
-            self.wait();
+            self.pause();
         }
     }
 
-    /// Connects, and serves requests until the connection breaks for good.
+    /// Connects, and serves requests until Redis can't be reached.
     fn serve(&mut self) -> Result<(), LinkError> {
-        let mut link = Link::connect(&self.settings, Protocol::Resp2)?;
-        self.up(link.ask_backend(&self.settings)?);
-        let mut links = Links {
-            resp2: link,
-            resp3: None,
-        };
+        let mut session = self.open()?;
         loop {
-            let batch = self.mailbox.take_requests(None);
-            self.serve_batch(&mut links, &batch)?;
+            let waited = self.mailbox.wait(&session.sockets(), None);
+            if matches!(waited, Waited::Unasked) || !session.is_whole() {
+                // Redis closed a connection, which it may do at any time.
+                session = self.open()?;
+            }
+            if let Waited::Requests(batch) = waited {
+                self.serve_batch(&mut session, &batch)?;
+            }
         }
+    }
+
+    /// Opens new connections and tells the loop.
+    fn open(&mut self) -> Result<Session, LinkError> {
+        self.epoch += 1;
+        let opened = Session::open(&self.settings, self.epoch, &self.holds, &self.mailbox);
+        let (session, backend, coherence) = opened?;
+        self.pause = FIRST_PAUSE;
+        if self.down.take().is_some() || self.epoch == 1 {
+            log::info!("redis up address={}", self.settings.address);
+        } else {
+            log::debug!("reconnected address={}", self.settings.address);
+        }
+        if let Coherence::TimeToLive {
+            refused: Some(words),
+        } = &coherence
+            && self.refused.as_ref() != Some(words)
+        {
+            log::warn!(
+                "redis does not tell what changes, so the time to live alone holds reason={words:?}"
+            );
+            self.refused = Some(words.clone());
+        }
+        self.mailbox.tell(Event::Up { backend, coherence });
+        Ok(session)
     }
 
     /// Gets every request of a batch its reply, in order.
@@ -103,7 +147,7 @@ impl Helper {
     /// When a connection breaks (Redis was restarted, an idle one was closed somewhere), there is one new
     /// attempt at once, and what may be sent twice is. After a timeout there is none: those who wait have
     /// waited long enough.
-    fn serve_batch(&mut self, links: &mut Links, batch: &Batch) -> Result<(), LinkError> {
+    fn serve_batch(&mut self, session: &mut Session, batch: &Batch) -> Result<(), LinkError> {
         let requests = &batch.requests;
         let mut replies = Replies::default();
         // The first request without a reply, and the first that was never sent.
@@ -124,8 +168,8 @@ impl Helper {
             let bytes = &batch.bytes[start..requests[end - 1].end];
             let mut answered = 0;
             let before = replies.ends.len();
-            let result = links
-                .get(requests[next].protocol, &self.settings)
+            let result = session
+                .link(requests[next].protocol, &self.settings)
                 .and_then(|link| {
                     let mut enough = |replies: &mut Replies| {
                         answered += replies.ends.len();
@@ -135,39 +179,36 @@ impl Helper {
                 });
             next += answered + replies.ends.len() - before;
             let Err(error) = result else { continue };
+            // What came before the break must not be taken for what came after it.
+            self.hand_over(std::mem::take(&mut replies));
             let again = match error {
-                LinkError::Broken(_) if !retried => links.renew(&self.settings),
+                LinkError::Broken(_) if !retried => self.open(),
                 error => Err(error),
             };
             retried = true;
-            if let Err(error) = again {
-                self.lost(&error);
-                self.fail(requests.len() - next, replies);
-                return Err(error);
+            match again {
+                Ok(new) => *session = new,
+                Err(error) => {
+                    self.lost(&error);
+                    self.fail(requests.len() - next);
+                    return Err(error);
+                }
             }
-            log::debug!("reconnected address={}", self.settings.address);
         }
         self.hand_over(replies);
+        session.watch();
         Ok(())
     }
 
     /// Waits for the next attempt to connect; requests that come meanwhile get an error at once.
-    fn wait(&mut self) {
+    fn pause(&mut self) {
         // Up to a quarter less, so that the proxies of many hosts don't come back in step.
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         let deadline = Instant::now() + pause;
-        while Instant::now() < deadline {
-            let batch = self.mailbox.take_requests(Some(deadline));
-            self.fail(batch.requests.len(), Replies::default());
+        while let Waited::Requests(batch) = self.mailbox.wait(&[], Some(deadline)) {
+            self.fail(batch.requests.len());
         }
         self.pause = (self.pause * 2).min(LAST_PAUSE);
-    }
-
-    fn up(&mut self, backend: Backend) {
-        self.down = None;
-        self.pause = FIRST_PAUSE;
-        log::info!("redis up address={}", self.settings.address);
-        self.tell(Event::Up(backend));
     }
 
     /// The connection broke or there was none. What waits for it gets the error.
@@ -181,17 +222,18 @@ impl Helper {
                 "redis down address={} reason={reason:?}",
                 self.settings.address
             );
-            self.tell(Event::Down {
+            self.mailbox.tell(Event::Down {
                 error: error_reply(&self.settings, &reason),
             });
             self.down = Some(reason);
         }
     }
 
-    /// Adds error replies for `count` requests and hands all over.
-    fn fail(&self, count: usize, mut replies: Replies) {
+    /// Gives so many requests an error for a reply.
+    fn fail(&self, count: usize) {
         let reason = self.down.as_deref().unwrap_or("there is no connection");
         let error = error_reply(&self.settings, reason);
+        let mut replies = Replies::default();
         for _ in 0..count {
             replies.push(&error);
         }
@@ -200,43 +242,8 @@ impl Helper {
 
     fn hand_over(&self, replies: Replies) {
         if !replies.ends.is_empty() {
-            self.tell(Event::Replies(replies));
+            self.mailbox.tell(Event::Replies(replies));
         }
-    }
-
-    fn tell(&self, event: Event) {
-        if self.mailbox.put_event(event)
-            && let Err(error) = self.waker.wake()
-        {
-            log::error!("can't wake the loop reason={:?}", error.to_string());
-        }
-    }
-}
-
-/// The connections that all clients share: one for each version of the protocol, because a reply in one
-/// can't be told from a reply in the other.
-struct Links {
-    resp2: Link,
-    /// There is one since the first request that needed it.
-    resp3: Option<Link>,
-}
-
-impl Links {
-    fn get(&mut self, protocol: Protocol, settings: &Settings) -> Result<&mut Link, LinkError> {
-        match (protocol, &mut self.resp3) {
-            (Protocol::Resp2, _) => Ok(&mut self.resp2),
-            (Protocol::Resp3, Some(link)) => Ok(link),
-            (Protocol::Resp3, none) => Ok(none.insert(Link::connect(settings, protocol)?)),
-        }
-    }
-
-    /// Connects anew.
-    fn renew(&mut self, settings: &Settings) -> Result<(), LinkError> {
-        *self = Self {
-            resp2: Link::connect(settings, Protocol::Resp2)?,
-            resp3: None,
-        };
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use redis::{ConnectionLike, RedisError, RedisResult, Value};
@@ -107,6 +108,36 @@ impl Link {
             commands: read_specs(commands),
             hello: [greeting(hello2), greeting(hello3)],
         })
+    }
+
+    /// The number that Redis gave this connection.
+    pub fn client_id(&mut self, settings: &Settings) -> Result<i64, LinkError> {
+        let id = redis::cmd("CLIENT").arg("ID").query(self);
+        id.map_err(|error| LinkError::from_redis(&error, settings))
+    }
+
+    /// Has Redis tell the connection with that number when a key changes that was read on this one.
+    pub fn redirect_tracking(&mut self, id: i64, settings: &Settings) -> Result<(), LinkError> {
+        let mut tracking = redis::cmd("CLIENT");
+        tracking.arg("TRACKING").arg("ON").arg("REDIRECT").arg(id);
+        tracking
+            .exec(self)
+            .map_err(|error| LinkError::from_redis(&error, settings))
+    }
+
+    /// The bare socket.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    /// The bare socket, shared.
+    pub fn clone_stream(&self) -> Result<TcpStream, LinkError> {
+        self.stream.try_clone().map_err(LinkError::Broken)
+    }
+
+    /// The socket, to wait for.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 
     fn set_up(&mut self, settings: &Settings, protocol: Protocol) -> RedisResult<()> {

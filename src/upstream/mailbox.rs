@@ -1,20 +1,49 @@
-//! What the loop and the helper hand each other. Each lock is held only to move what is there.
+//! What the loop and the helper threads hand each other. Each lock is held only to move what is there.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use mio::Waker;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Batch, Event};
 
-/// The two boxes: requests to the helper, events to the loop.
-#[derive(Default)]
+/// The two boxes: requests to the helper that owns the connections, events to the loop.
 pub(super) struct Mailbox {
     requests: Mutex<Batch>,
-    /// Rung when requests were put where there were none.
-    bell: Condvar,
+    /// A byte in it says that requests were put where there were none.
+    bell: (UnixStream, UnixStream),
     events: Mutex<Vec<Event>>,
+    waker: Waker,
+}
+
+/// What ended a wait.
+pub(super) enum Waited {
+    /// Requests, in order.
+    Requests(Batch),
+    /// A connection has something to say that it was not asked for, such as its end.
+    Unasked,
+    /// The deadline.
+    Deadline,
 }
 
 impl Mailbox {
+    /// Two empty boxes. The waker wakes the loop.
+    pub fn new(waker: Waker) -> io::Result<Self> {
+        let bell = UnixStream::pair()?;
+        bell.0.set_nonblocking(true)?;
+        bell.1.set_nonblocking(true)?;
+        Ok(Self {
+            requests: Mutex::default(),
+            bell,
+            events: Mutex::default(),
+            waker,
+        })
+    }
+
     /// Adds requests for the helper.
     pub fn put_requests(&self, batch: &mut Batch) {
         let mut requests = lock(&self.requests);
@@ -23,37 +52,59 @@ impl Mailbox {
         drop(requests);
         // With requests already there, the helper is about to look: no second wake-up.
         if ring {
-            self.bell.notify_one();
+            // A bell that is full rings anyway.
+            let _ = (&self.bell.0).write(&[1]);
         }
     }
 
-    /// Takes all requests that wait, and waits for some if there are none, until the deadline if any.
-    pub fn take_requests(&self, deadline: Option<Instant>) -> Batch {
-        let mut requests = lock(&self.requests);
-        while requests.is_empty() {
-            requests =
-                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                    None => self
-                        .bell
-                        .wait(requests)
-                        .unwrap_or_else(PoisonError::into_inner),
-                    Some(left) if left.is_zero() => break,
-                    Some(left) => {
-                        self.bell
-                            .wait_timeout(requests, left)
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .0
-                    }
-                };
+    /// Takes all requests that wait. If there are none it waits for some, or until one of the connections
+    /// can be read from, or for the deadline.
+    pub fn wait(&self, connections: &[BorrowedFd<'_>], deadline: Option<Instant>) -> Waited {
+        loop {
+            let batch = std::mem::take(&mut *lock(&self.requests));
+            if !batch.is_empty() {
+                return Waited::Requests(batch);
+            }
+            let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => return Waited::Deadline,
+                Some(left) => Timespec::try_from(left).ok(),
+                None => None,
+            };
+            let mut fds = vec![PollFd::from_borrowed_fd(self.bell.1.as_fd(), PollFlags::IN)];
+            fds.extend(
+                connections
+                    .iter()
+                    .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)),
+            );
+            // Interrupted or not, what is there is looked at.
+            let _ = poll(&mut fds, timeout.as_ref());
+            if fds.iter().skip(1).any(|fd| !fd.revents().is_empty()) {
+                return Waited::Unasked;
+            }
+            self.silence_bell();
         }
-        std::mem::take(&mut *requests)
     }
 
-    /// Adds an event for the loop. Returns whether the loop has to be woken for it.
-    pub fn put_event(&self, event: Event) -> bool {
+    fn silence_bell(&self) {
+        let mut bytes = [0; 64];
+        loop {
+            match (&self.bell.1).read(&mut bytes) {
+                Ok(length) if length == bytes.len() => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Adds an event for the loop, and wakes it if there was none.
+    pub fn tell(&self, event: Event) {
         let mut events = lock(&self.events);
         events.push(event);
-        events.len() == 1
+        let wake = events.len() == 1;
+        drop(events);
+        if wake && let Err(error) = self.waker.wake() {
+            log::error!("can't wake the loop reason={:?}", error.to_string());
+        }
     }
 
     /// Takes all events in order.

@@ -8,6 +8,8 @@
 mod helper;
 mod link;
 mod mailbox;
+mod session;
+mod tracker;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,6 +33,8 @@ pub struct Settings {
     pub password: Option<Secret>,
     /// How long connecting may take, and how long Redis may keep silent while it owes a reply.
     pub timeout: Duration,
+    /// Whether Redis is to say which of the keys that were read change.
+    pub tracking: bool,
 }
 
 /// Requests for Redis, encoded, in the order in which they are to be sent.
@@ -132,7 +136,12 @@ pub struct Backend {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// Redis can be reached: requests are worth sending.
-    Up(Backend),
+    Up {
+        /// What it told of itself.
+        backend: Backend,
+        /// How what is read from now on is kept from growing old.
+        coherence: Coherence,
+    },
     /// It can't: until [`Event::Up`] each request will get this encoded error reply.
     Down {
         /// The error reply.
@@ -140,4 +149,35 @@ pub enum Event {
     },
     /// Replies came, or won't.
     Replies(Replies),
+    /// Keys changed.
+    Invalidated(Invalidated),
+    /// Redis no longer says what changes, in the session of that number.
+    TrackingLost {
+        /// The number.
+        epoch: u64,
+    },
+}
+
+/// How cached values are kept from growing old, beside the time to live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coherence {
+    /// Redis says what changes.
+    Tracking {
+        /// The number of the session in which it does.
+        epoch: u64,
+    },
+    /// It does not, because it is not asked, or because it refuses, in these words.
+    TimeToLive {
+        /// The words.
+        refused: Option<String>,
+    },
+}
+
+/// Keys that Redis says have changed, expired or been evicted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invalidated {
+    /// The keys.
+    pub keys: Vec<Box<[u8]>>,
+    /// All keys: the database was flushed.
+    pub all: bool,
 }

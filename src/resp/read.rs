@@ -1,0 +1,53 @@
+//! Reads the values of a whole reply, for what Redis tells the proxy itself.
+
+use super::integer;
+use super::scan::Scanner;
+
+/// Steps through a reply from value to value. What is not of the kind that is asked for is `None`.
+#[derive(Clone, Debug)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// At the first of these values.
+    #[must_use]
+    pub fn new(values: &'a [u8]) -> Self {
+        Self(values)
+    }
+
+    fn line(&mut self, kinds: &[u8]) -> Option<&'a [u8]> {
+        let end = self.0.windows(2).position(|pair| pair == b"\r\n")?;
+        let (kind, text) = self.0[..end].split_first()?;
+        self.0 = &self.0[end + 2..];
+        kinds.contains(kind).then_some(text)
+    }
+
+    /// The header of an array, a set or a push: how many values follow.
+    pub fn array(&mut self) -> Option<usize> {
+        usize::try_from(integer(self.line(b"*~>")?)?).ok()
+    }
+
+    /// An integer.
+    pub fn number(&mut self) -> Option<i64> {
+        integer(self.line(b":")?)
+    }
+
+    /// A bulk or simple string.
+    pub fn text(&mut self) -> Option<&'a [u8]> {
+        if self.0.first() == Some(&b'+') {
+            return self.line(b"+");
+        }
+        let length = usize::try_from(integer(self.line(b"$")?)?).ok()?;
+        let text = self.0.get(..length)?;
+        self.0 = self.0.get(length + 2..)?;
+        Some(text)
+    }
+
+    /// Steps over so many values of any kind.
+    pub fn skip(&mut self, values: usize) -> Option<()> {
+        for _ in 0..values {
+            let (_, length) = Scanner::new().feed(self.0).ok()??;
+            self.0 = &self.0[length..];
+        }
+        Some(())
+    }
+}
