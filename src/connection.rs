@@ -20,8 +20,10 @@ pub struct Connection {
     pub own: Option<Socket>,
     /// It is on the loop's list of clients to read from.
     pub listed: bool,
-    /// All is said: what the client still sends is read and dropped.
-    pub lingering: bool,
+    /// The client has closed its side.
+    pub at_end: bool,
+    /// All is said: until then, what the client still sends is read and dropped.
+    pub lingering: Option<Time>,
 }
 
 impl Connection {
@@ -39,7 +41,8 @@ impl Connection {
             client,
             own: None,
             listed: false,
-            lingering: false,
+            at_end: false,
+            lingering: None,
         }
     }
 }

@@ -1,0 +1,129 @@
+//! Clients that come.
+
+use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::Interest;
+use mio::net::TcpStream;
+
+use super::{Server, tokens};
+use crate::clock::Time;
+use crate::connection::Connection;
+use crate::proxy::ClientId;
+
+/// How long accepting pauses when there are no file descriptors left, unless a client leaves before.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many clients are accepted before the others are served again.
+const ACCEPTED_AT_ONCE: usize = 256;
+
+/// File descriptors that the proxy needs beside its clients': standard streams, poll, waker, signals,
+/// listener, Redis, and some for name look-ups.
+const OWN_FILES: u64 = 32;
+
+/// Whether clients wait to be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accept {
+    /// The next event tells.
+    Idle,
+    /// Some may.
+    Pending,
+    /// Some do, for whom there is no file descriptor before that moment.
+    Paused(Time),
+}
+
+impl Server {
+    /// Accepts those who wait.
+    pub(super) fn accept(&mut self) {
+        match self.accept {
+            Accept::Idle => return,
+            Accept::Paused(until) if until > self.now => return,
+            Accept::Paused(_) | Accept::Pending => self.accept = Accept::Pending,
+        }
+        for _ in 0..ACCEPTED_AT_ONCE {
+            let Some(listener) = &self.listener else {
+                return;
+            };
+            match listener.accept() {
+                Ok((socket, address)) => {
+                    self.out_of_files = false;
+                    self.welcome(socket, address);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.accept = Accept::Idle;
+                    return;
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+                    ) => {}
+                Err(error) => {
+                    if !self.out_of_files {
+                        self.out_of_files = true;
+                        log::warn!(
+                            "can't accept clients clients={} reason={:?}",
+                            self.connections.len(),
+                            error.to_string()
+                        );
+                    }
+                    self.accept = Accept::Paused(self.now.after(ACCEPT_PAUSE));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr) {
+        if self.connections.len() >= self.max_clients {
+            // As Redis: one attempt to say why.
+            let _ = socket.write(b"-ERR max number of clients reached\r\n");
+            log::debug!("client refused address={address}");
+            return;
+        }
+        let entry = self.connections.vacant_entry();
+        let client = ClientId(entry.key());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self
+            .poll
+            .registry()
+            .register(&mut socket, tokens(client).0, interest);
+        if let Err(error) = registered.and_then(|()| socket.set_nodelay(true)) {
+            log::debug!(
+                "client refused address={address} reason={:?}",
+                error.to_string()
+            );
+            return;
+        }
+        log::debug!("client connected client={} address={address}", client.0);
+        let local = socket.local_addr().unwrap_or(address);
+        entry.insert(Connection::new(socket));
+        self.proxy.connect(client, Some((address, local)), self.now);
+    }
+}
+
+/// Raises the limit of open files to what so many clients need; where that is not allowed, says so and
+/// returns how many fit.
+pub(super) fn clients_that_fit(max_clients: usize) -> usize {
+    let wanted = max_clients as u64 + OWN_FILES;
+    // Each may come to need a connection of its own to Redis too.
+    let limit = match rlimit::increase_nofile_limit(wanted + max_clients as u64) {
+        Ok(limit) if limit >= wanted => return max_clients,
+        Ok(limit) => limit,
+        Err(error) => {
+            log::warn!(
+                "can't tell how many files may be open reason={:?}",
+                error.to_string()
+            );
+            return max_clients;
+        }
+    };
+    let fit = usize::try_from(limit.saturating_sub(OWN_FILES))
+        .unwrap_or(usize::MAX)
+        .clamp(1, max_clients);
+    log::warn!(
+        "max_clients lowered to what the limit of open files allows max_clients={fit} open_files={limit}"
+    );
+    fit
+}

@@ -1,0 +1,170 @@
+//! Clients that are there: who is ready, what they send and are sent, and how they leave.
+
+use std::time::Duration;
+
+use mio::event::Event;
+
+use super::Server;
+use super::accept::Accept;
+use crate::connection::ReadResult;
+use crate::proxy::ClientId;
+
+/// How long a client that is done may take to close its side before it is cut off: closing at once
+/// could destroy replies on their way to it.
+const LINGER: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// Notes what an event says of a client's socket, or of its own connection to Redis.
+    pub(super) fn note(&mut self, client: ClientId, own: bool, event: &Event) {
+        let Some(connection) = self.connections.get_mut(client.0) else {
+            return;
+        };
+        let socket = if own {
+            connection.own.as_mut()
+        } else {
+            Some(&mut connection.client)
+        };
+        let Some(socket) = socket else { return };
+        if socket.note(event) {
+            self.proxy.look_again(client);
+        }
+        self.list(client);
+    }
+
+    /// Puts a client on the list of those to read from.
+    pub(super) fn list(&mut self, client: ClientId) {
+        if let Some(connection) = self.connections.get_mut(client.0)
+            && !connection.listed
+        {
+            connection.listed = true;
+            self.ready.push_back(client);
+        }
+    }
+
+    /// Reads from every client on the list, once.
+    pub(super) fn serve_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(client) = self.ready.pop_front() else {
+                return;
+            };
+            let Some(connection) = self.connections.get_mut(client.0) else {
+                continue;
+            };
+            connection.listed = false;
+            if connection.lingering.is_some() {
+                self.drop_input(client);
+                continue;
+            }
+            if self.proxy.can_resume(client) {
+                self.proxy.resume(client, self.now);
+            }
+            if connection.client.readable && self.proxy.wants_input(client) {
+                self.read(client);
+            }
+            self.read_own(client);
+        }
+    }
+
+    /// Reads from a client, once. Returns whether there may be more.
+    pub(super) fn read(&mut self, client: ClientId) -> bool {
+        let socket = &mut self.connections[client.0].client;
+        match socket.read(&mut self.buffer) {
+            Ok(ReadResult::Bytes(length)) => {
+                let more = socket.readable;
+                self.proxy.receive(client, &self.buffer[..length], self.now);
+                more && self.proxy.wants_input(client)
+            }
+            Ok(ReadResult::Nothing) => false,
+            Ok(ReadResult::End) => {
+                self.connections[client.0].at_end = true;
+                self.proxy.end_of_input(client);
+                false
+            }
+            Err(error) => {
+                self.close(client, &error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Writes to every client that has something new to get, and to Redis for those who have their own
+    /// connection there.
+    pub(super) fn write_replies(&mut self) {
+        while let Some(client) = self.proxy.next_changed() {
+            match self.connections.get(client.0) {
+                Some(connection) if connection.lingering.is_none() => {}
+                _ => continue,
+            }
+            self.write_own(client);
+            let connection = &mut self.connections[client.0];
+            if let Err(error) = connection.client.write(self.proxy.output(client)) {
+                self.close(client, &error.to_string());
+                continue;
+            }
+            self.proxy.output_sent(client);
+            let own_readable = connection.own.as_ref().is_some_and(|own| own.readable);
+            if self.proxy.is_done(client) {
+                self.finish(client);
+            } else if self.proxy.can_resume(client)
+                || connection.client.readable && self.proxy.wants_input(client)
+                || own_readable && self.proxy.wants_own_input(client)
+            {
+                self.list(client);
+            }
+        }
+    }
+
+    /// A client was sent all that it is owed: ends the connection from this side, and lets the client
+    /// end it from the other.
+    fn finish(&mut self, client: ClientId) {
+        let connection = &mut self.connections[client.0];
+        connection.own = None;
+        let stopping = self.stop_at.is_some();
+        if connection.at_end || stopping || connection.client.end_output().is_err() {
+            self.close(client, "done");
+            return;
+        }
+        let until = self.now.after(LINGER);
+        connection.lingering = Some(until);
+        connection.client.readable = true;
+        self.lingering.push_back((until, client));
+        self.list(client);
+    }
+
+    /// Reads and drops what a client sends that is done.
+    fn drop_input(&mut self, client: ClientId) {
+        let socket = &mut self.connections[client.0].client;
+        match socket.read(&mut self.buffer) {
+            Ok(ReadResult::Bytes(_)) if socket.readable => self.list(client),
+            Ok(ReadResult::Bytes(_) | ReadResult::Nothing) => {}
+            Ok(ReadResult::End) | Err(_) => self.close(client, "done"),
+        }
+    }
+
+    /// Cuts off clients that are done and have not closed in time.
+    pub(super) fn close_lingering(&mut self) {
+        while let Some(&(until, client)) = self.lingering.front() {
+            if until > self.now {
+                return;
+            }
+            self.lingering.pop_front();
+            // Its slot may have another client by now.
+            let lingering = self
+                .connections
+                .get(client.0)
+                .and_then(|connection| connection.lingering);
+            if lingering.is_some_and(|until| until <= self.now) {
+                self.close(client, "done");
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, client: ClientId, reason: &str) {
+        log::debug!("client closed client={} reason={reason:?}", client.0);
+        self.connections.remove(client.0);
+        self.proxy.disconnect(client, self.now);
+        if let Accept::Paused(_) = self.accept {
+            self.accept = Accept::Pending;
+        }
+    }
+}
