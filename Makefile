@@ -12,7 +12,7 @@ PORT = 8001
 TEST_NEEDS = redis-server redis-cli=redis-tools
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test lint docker-run dev-run clean
+.PHONY: help build run cli test lint commands docker-run dev-run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,10 @@ test: ## run all tests, unit and end to end; installs the Redis that they need
 lint: ## check the format, and for what clippy has to say
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+
+commands: ## renew the table of commands in the README
+	@deploy/need.sh $(TEST_NEEDS)
+	UPDATE_README=1 $(CARGO) test --locked --test readme
 
 docker-run: ## run Redis and the proxy in containers; builds the image if there is none
 	$(COMPOSE) up

@@ -2,7 +2,7 @@
 //! time to live. It knows nothing of RESP, sockets or clocks.
 //!
 //! Three things are kept in step here and nowhere else: the map (hashlink's [`LinkedHashMap`], which is
-//! the order of use too), the queue of deadlines, and the count of bytes. [`Cache::forget`] is the one
+//! the order of use too), the queue of deadlines, and the count of bytes. `Cache::forget` is the one
 //! place where an entry ends.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,19 @@
-//! redis-proxy: a read-through LRU cache in front of a Redis.
+//! redis-proxy: a read-through LRU cache in front of a Redis, for any Redis client.
+//!
+//! The life of a request, from room to room:
+//!
+//! 1. [`server`] is the event loop. It finds a client's socket readable ([`connection`]), reads once, and
+//!    hands the bytes to the core.
+//! 2. [`proxy`] is the core, a state machine without sockets. It has the bytes parsed
+//!    ([`resp::request`]), looks the command up ([`command`]), and answers: by itself, from the
+//!    [`cache`], or by asking Redis.
+//! 3. What Redis is asked goes to [`upstream`] at the end of the turn: a helper thread sends it and hands
+//!    the replies back; a second one hands on what Redis says has changed.
+//! 4. Replies collect in order in the client's output ([`resp::reply`]), and the loop writes them when the
+//!    turn ends.
+//!
+//! [`config`] is read once, before all this; [`clock`] is how the core is told the time.
+
 pub mod cache;
 pub mod clock;
 pub mod command;

@@ -2,8 +2,8 @@
 //! writes.
 //!
 //! The rows come from Redis itself, which tells the arity, flags and key positions of all its commands,
-//! modules' included ([`learn`]), and from a short list of our own for what Redis does not tell
-//! ([`ours`]).
+//! modules' included (`learn`), and from a short list of our own for what Redis does not tell
+//! (`ours`).
 
 mod learn;
 mod ours;
