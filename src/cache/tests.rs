@@ -9,6 +9,7 @@ const ROOMY: Limits = Limits {
     entries: 1000,
     memory: 0,
     ttl: Duration::from_secs(1000),
+    stale_ttl: Duration::ZERO,
 };
 
 fn at(milliseconds: u64) -> Time {
@@ -41,7 +42,7 @@ fn insert(cache: &mut Cache, key: &str, value: &str, now: u64) {
 fn get(cache: &mut Cache, key: &str, now: u64) -> Option<String> {
     match cache.get(key.as_bytes(), at(now))? {
         Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        Value::Shared(_) => panic!("it was not kept as shared"),
+        other => panic!("{other:?} is not what was kept"),
     }
 }
 
@@ -108,17 +109,6 @@ fn a_get_of_an_expired_entry_does_not_renew_its_use() {
     insert(&mut cache, "a", "", 0);
     insert(&mut cache, "b", "", 5);
     get(&mut cache, "a", 10);
-    assert_eq!(keys(&cache), ["a", "b"]);
-}
-
-#[test]
-fn to_ask_whether_a_key_is_there_does_not_renew_its_use() {
-    let mut cache = with_ttl(10);
-    insert(&mut cache, "a", "", 0);
-    insert(&mut cache, "b", "", 0);
-    assert!(cache.contains(b"a", at(9)));
-    assert!(!cache.contains(b"a", at(10)));
-    assert!(!cache.contains(b"c", at(0)));
     assert_eq!(keys(&cache), ["a", "b"]);
 }
 
@@ -214,11 +204,11 @@ fn without_a_memory_budget_there_is_no_bound_on_bytes() {
 
 #[test]
 fn evictions_are_counted_by_their_reason() {
-    let mut cache = Cache::new(Limits {
-        entries: 2,
-        memory: 2 * (ENTRY_OVERHEAD + 10),
-        ttl: Duration::from_millis(10),
-    });
+    let mut limits = ROOMY;
+    limits.entries = 2;
+    limits.memory = 2 * (ENTRY_OVERHEAD + 10);
+    limits.ttl = Duration::from_millis(10);
+    let mut cache = Cache::new(limits);
     for key in ["a", "b", "c"] {
         insert(&mut cache, key, "", 0);
     }
@@ -257,6 +247,57 @@ fn a_get_does_not_prolong_a_life() {
     insert(&mut cache, "key", "value", 0);
     assert!(get(&mut cache, "key", 9).is_some());
     assert_eq!(get(&mut cache, "key", 10), None);
+}
+
+#[test]
+fn a_life_of_its_own_may_be_shorter_and_not_longer() {
+    let mut cache = with_ttl(10);
+    for (key, life) in [("short", 5), ("long", 15), ("none", 0)] {
+        let life = Duration::from_millis(life);
+        cache.insert_for(key.as_bytes(), &Value::Bytes(b""), life, at(0));
+    }
+    assert_in_step(&cache);
+    assert!(get(&mut cache, "short", 4).is_some());
+    assert_eq!(get(&mut cache, "short", 5), None);
+    assert!(get(&mut cache, "long", 9).is_some());
+    assert_eq!(get(&mut cache, "long", 10), None);
+    assert_eq!(get(&mut cache, "none", 0), None);
+    assert_eq!(cache.expire(at(5)), 2);
+    assert_eq!(keys(&cache), ["long"]);
+}
+
+#[test]
+fn a_stale_entry_is_kept_for_those_who_take_it() {
+    let mut limits = ROOMY;
+    limits.ttl = Duration::from_millis(10);
+    limits.stale_ttl = Duration::from_millis(5);
+    let mut cache = Cache::new(limits);
+    insert(&mut cache, "key", "value", 0);
+    assert_eq!(cache.next_deadline(), Some(at(15)));
+    for now in [0, 9, 10, 14] {
+        assert_eq!(get(&mut cache, "key", now).is_some(), now < 10);
+        assert_eq!(
+            cache.get_stale(b"key", at(now)),
+            Some(Value::Bytes(b"value"))
+        );
+        assert_eq!(cache.expire(at(now)), 0);
+    }
+    assert_eq!(cache.get_stale(b"key", at(15)), None);
+    assert_eq!(cache.expire(at(15)), 1);
+    assert_in_step(&cache);
+}
+
+#[test]
+fn that_there_is_no_such_key_is_kept_like_a_value() {
+    let mut cache = with_entries(2);
+    cache.insert(b"key", &Value::Missing, at(0));
+    insert(&mut cache, "empty", "", 0);
+    assert_eq!(cache.get(b"key", at(0)), Some(Value::Missing));
+    assert_eq!(cache.get(b"empty", at(0)), Some(Value::Bytes(b"")));
+    assert_eq!(cache.bytes(), 3 + 5 + 2 * ENTRY_OVERHEAD);
+    insert(&mut cache, "key", "value", 0);
+    assert_eq!(get(&mut cache, "key", 0).as_deref(), Some("value"));
+    assert_eq!(cache.get(b"other", at(0)), None);
 }
 
 #[test]

@@ -76,7 +76,10 @@ impl ProtocolError {
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.message().escape_ascii())
+        self.message().iter().try_for_each(|&byte| match byte {
+            b'\'' => f.write_str("'"),
+            _ => write!(f, "{}", byte.escape_ascii()),
+        })
     }
 }
 
@@ -317,6 +320,8 @@ impl Parser {
             .iter()
             .position(|&byte| byte == b'\r')
         {
+            // The same limit, whether the end of the line came with the rest or behind it.
+            Some(found) if self.searched + found - start > MAX_INLINE => Err(too_big),
             Some(found) if self.searched + found + 1 < buffer.len() => {
                 let end = self.searched + found;
                 self.parsed = end + 2;
@@ -347,6 +352,9 @@ impl Parser {
             return Ok(Parsed::Incomplete);
         };
         let newline = self.searched + found;
+        if newline > MAX_INLINE {
+            return Err(ProtocolError::TooBigInline);
+        }
         let used = newline + 1;
         let line = &buffer[..newline];
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -7,22 +7,45 @@ use super::*;
 /// An entry of the model.
 struct Kept {
     key: Vec<u8>,
-    value: Rc<[u8]>,
-    shared: bool,
+    value: Given,
     deadline: u64,
+}
+
+/// A value that is given to both.
+#[derive(Clone)]
+enum Given {
+    Bytes(Rc<[u8]>),
+    Shared(Rc<[u8]>),
+    Missing,
+}
+
+impl Given {
+    fn random(rng: &mut Rng) -> Self {
+        let longest = [1, 10, 200][rng.usize(..3)];
+        let bytes = vec![rng.u8(..); rng.usize(..longest)].into();
+        match rng.u8(..5) {
+            0 => Self::Missing,
+            1 | 2 => Self::Shared(bytes),
+            _ => Self::Bytes(bytes),
+        }
+    }
+
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+            Self::Shared(bytes) => Value::Shared(bytes),
+            Self::Missing => Value::Missing,
+        }
+    }
 }
 
 impl Kept {
     fn cost(&self) -> usize {
-        self.key.len() + self.value.len() + ENTRY_OVERHEAD
-    }
-
-    fn value(&self) -> Value<'_> {
-        if self.shared {
-            Value::Shared(&self.value)
-        } else {
-            Value::Bytes(&self.value)
-        }
+        let value = match &self.value {
+            Given::Bytes(bytes) | Given::Shared(bytes) => bytes.len(),
+            Given::Missing => 0,
+        };
+        self.key.len() + value + ENTRY_OVERHEAD
     }
 }
 
@@ -38,23 +61,23 @@ impl Model {
         self.kept.iter().position(|kept| kept.key == key)
     }
 
-    fn get(&mut self, key: &[u8], now: u64) -> Option<Value<'_>> {
+    /// What is there of a key that may be past its time by so much.
+    fn get(&mut self, key: &[u8], past: u64, now: u64) -> Option<Value<'_>> {
         let index = self.position(key)?;
-        if self.kept[index].deadline <= now {
+        if self.kept[index].deadline + past <= now {
             return None;
         }
         let kept = self.kept.remove(index);
         self.kept.push(kept);
-        self.kept.last().map(Kept::value)
+        self.kept.last().map(|kept| kept.value.value())
     }
 
-    fn insert(&mut self, key: &[u8], value: &Rc<[u8]>, shared: bool, now: u64) {
+    fn insert(&mut self, key: &[u8], value: &Given, ttl: u64, now: u64) {
         self.remove(key);
         let kept = Kept {
             key: key.to_vec(),
-            value: Rc::clone(value),
-            shared,
-            deadline: now + self.limits.ttl.as_millis() as u64,
+            value: value.clone(),
+            deadline: now + ttl.min(self.limits.ttl.as_millis() as u64),
         };
         if self.limits.memory > 0 && kept.cost() > self.limits.memory {
             return;
@@ -77,10 +100,16 @@ impl Model {
 
     fn expire(&mut self, now: u64) -> usize {
         let before = self.kept.len();
-        self.kept.retain(|kept| kept.deadline > now);
+        let past = self.past();
+        self.kept.retain(|kept| kept.deadline + past > now);
         let expired = before - self.kept.len();
         self.evictions.expired += expired as u64;
         expired
+    }
+
+    /// How long an entry is kept past its time.
+    fn past(&self) -> u64 {
+        self.limits.stale_ttl.as_millis() as u64
     }
 
     fn bytes(&self) -> usize {
@@ -113,22 +142,21 @@ impl Pair {
         let key = keys[rng.usize(..keys.len())];
         let (cache, model, now) = (&mut self.cache, &mut self.model, self.now);
         match rng.u32(..1000) {
-            0..450 => {
-                let found = cache.contains(key, at(now));
-                assert_eq!(found, model.get(key, now).is_some());
-                assert_eq!(cache.get(key, at(now)), model.get(key, now));
+            0..400 => assert_eq!(cache.get(key, at(now)), model.get(key, 0, now)),
+            400..450 => {
+                let past = model.past();
+                let stale = model.get(key, past, now);
+                assert_eq!(cache.get_stale(key, at(now)), stale);
             }
-            450..800 => {
-                let longest = *rng.choice(&[1, 10, 200]).unwrap_or(&1);
-                let value: Rc<[u8]> = vec![rng.u8(..); rng.usize(..longest)].into();
-                let shared = rng.bool();
-                let given = if shared {
-                    Value::Shared(&value)
-                } else {
-                    Value::Bytes(&value)
-                };
-                cache.insert(key, &given, at(now));
-                model.insert(key, &value, shared, now);
+            450..700 => {
+                let given = Given::random(rng);
+                cache.insert(key, &given.value(), at(now));
+                model.insert(key, &given, u64::MAX, now);
+            }
+            700..800 => {
+                let (given, ttl) = (Given::random(rng), rng.u64(..300));
+                cache.insert_for(key, &given.value(), Duration::from_millis(ttl), at(now));
+                model.insert(key, &given, ttl, now);
             }
             800..850 => assert_eq!(cache.remove(key), model.remove(key)),
             850..900 => assert_eq!(cache.expire(at(now)), model.expire(now)),
@@ -147,10 +175,11 @@ impl Pair {
         assert_eq!(cache.bytes(), model.bytes());
         assert_eq!(cache.evictions(), model.evictions);
         let deadline = model.kept.iter().map(|kept| kept.deadline).min();
-        assert_eq!(cache.next_deadline(), deadline.map(at));
+        let deadline = deadline.map(|deadline| at(deadline + model.past()));
+        assert_eq!(cache.next_deadline(), deadline);
         for (entry, kept) in cache.entries.keys().zip(&model.kept) {
             assert_eq!(entry.key(), kept.key);
-            assert_eq!(entry.value(), kept.value());
+            assert_eq!(entry.value(), kept.value.value());
             assert_eq!(entry.deadline, at(kept.deadline));
         }
         assert_in_step(cache);
@@ -173,13 +202,13 @@ fn random_operations_do_what_the_model_does() {
     ];
     for seed in 0..40 {
         let mut rng = Rng::with_seed(seed);
-        let limits = Limits {
-            entries: rng.usize(1..=9),
-            memory: *rng
-                .choice(&[0, ENTRY_OVERHEAD + 20, 3 * ENTRY_OVERHEAD, 1000])
-                .unwrap_or(&0),
-            ttl: Duration::from_millis(*rng.choice(&[0, 1, 20, 200, 10_000]).unwrap_or(&0)),
-        };
+        let budgets = [0, ENTRY_OVERHEAD + 20, 3 * ENTRY_OVERHEAD, 1000];
+        let lives = [0, 1, 20, 200, 10_000];
+        let mut limits = ROOMY;
+        limits.entries = rng.usize(1..=9);
+        limits.memory = budgets[rng.usize(..budgets.len())];
+        limits.ttl = Duration::from_millis(lives[rng.usize(..lives.len())]);
+        limits.stale_ttl = Duration::from_millis([0, 0, 30][rng.usize(..3)]);
         let mut pair = Pair::new(limits);
         let _named = Named { seed, limits };
         for _ in 0..5000 {

@@ -1,0 +1,125 @@
+//! Redis goes away and comes back.
+
+use crate::world::{World, bulk, get, roomy};
+
+const AWAY: &str = "-ERR the backing Redis can't be reached\r\n";
+
+#[test]
+fn a_miss_fails_at_once_while_redis_is_away() {
+    let mut world = World::roomy();
+    world.down(AWAY);
+    let client = world.connect();
+    world.send(client, [&get("a")[..], b"PING\r\n", &get("a")].concat());
+    world.assert_received(client, [AWAY, "+PONG\r\n", AWAY].concat());
+    world.assert_asked(&[]);
+}
+
+#[test]
+fn hits_are_served_while_redis_is_away() {
+    let mut world = World::roomy();
+    world.cache("hit", "1");
+    world.down(AWAY);
+    let client = world.connect();
+    world.send(client, [get("hit"), get("miss"), get("hit")].concat());
+    world.assert_received(client, [&bulk("1"), AWAY.as_bytes(), &bulk("1")].concat());
+}
+
+#[test]
+fn an_entry_past_its_time_is_not_served_while_redis_is_away() {
+    let mut world = World::roomy();
+    world.cache("key", "value");
+    world.down(AWAY);
+    world.wait(1000);
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_received(client, AWAY);
+}
+
+#[test]
+fn misses_are_asked_for_again_when_redis_is_back() {
+    let mut world = World::roomy();
+    world.down(AWAY);
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_received(client, AWAY);
+    world.up();
+    world.send(client, get("key"));
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("value"));
+    world.assert_received(client, bulk("value"));
+}
+
+#[test]
+fn nothing_from_before_is_served_when_redis_is_back() {
+    let mut world = World::roomy();
+    world.cache("key", "old");
+    world.down(AWAY);
+    world.up();
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_received(client, "");
+    world.assert_asked(&["GET key"]);
+}
+
+#[test]
+fn the_latest_reason_is_told() {
+    let mut world = World::roomy();
+    world.down("-ERR first\r\n");
+    world.down("-ERR second\r\n");
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_received(client, "-ERR second\r\n");
+}
+
+#[test]
+fn requests_under_way_get_the_errors_that_stand_in_for_their_replies() {
+    let mut world = World::roomy();
+    let (one, two) = (world.connect(), world.connect());
+    world.send(one, [&get("a")[..], b"PING\r\n", &get("b")].concat());
+    world.send(two, get("b"));
+    world.down(AWAY);
+    world.assert_received(one, "");
+    world.answer_together(&[AWAY, AWAY]);
+    world.assert_received(one, [AWAY, "+PONG\r\n", AWAY].concat());
+    world.assert_received(two, AWAY);
+    assert!(world.proxy.cache().is_empty());
+}
+
+#[test]
+fn a_failure_keeps_its_place_behind_a_request_under_way() {
+    let mut world = World::roomy();
+    let client = world.connect();
+    world.send(client, get("a"));
+    world.down(AWAY);
+    world.send(client, get("b"));
+    world.assert_received(client, "");
+    world.answer(bulk("A"));
+    world.assert_received(client, [&bulk("A"), AWAY.as_bytes()].concat());
+}
+
+#[test]
+fn a_request_under_way_that_was_sent_again_is_answered_and_cached() {
+    let mut world = World::roomy();
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.down(AWAY);
+    world.up();
+    world.send(client, get("key"));
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("value"));
+    world.assert_received(client, bulk("value").repeat(2));
+    world.send(client, get("key"));
+    world.assert_received(client, bulk("value"));
+}
+
+#[test]
+fn the_proxy_serves_before_it_heard_from_redis() {
+    let mut world = World::unheard(roomy());
+    let client = world.connect();
+    world.send(client, [b"PING\r\n", &get("key")[..]].concat());
+    world.assert_received(client, "+PONG\r\n");
+    world.assert_asked(&["GET key"]);
+    world.up();
+    world.answer(bulk("value"));
+    world.assert_received(client, bulk("value"));
+}

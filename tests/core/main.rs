@@ -1,0 +1,10 @@
+//! The core of the proxy through its public methods: what clients and Redis say and the time go in,
+//! replies and requests for Redis come out. No sockets, no threads, no clock.
+
+mod away;
+mod cached;
+mod flow;
+mod order;
+mod random;
+mod world;
+mod written;

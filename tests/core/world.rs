@@ -1,0 +1,374 @@
+//! A proxy without a socket, in a world that stands still: time passes when a test says so, Redis
+//! answers what a test has it answer, and clients keep every byte.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use redis_proxy::cache::Limits;
+use redis_proxy::clock::Time;
+use redis_proxy::proxy::{Access, ClientId, Proxy};
+use redis_proxy::upstream::{Backend, Batch, Coherence, Event, Invalidated, Replies};
+
+/// A request as Redis receives it: its arguments.
+pub type Request = Vec<Vec<u8>>;
+
+pub struct World {
+    pub proxy: Proxy,
+    /// The milliseconds since the start.
+    pub now: u64,
+    /// What Redis was asked and has not answered, the oldest first.
+    pub asked: VecDeque<Request>,
+    slots: Vec<Option<Client>>,
+    /// How often Redis was reached.
+    epoch: u64,
+}
+
+/// The other end of a client's connection.
+struct Client {
+    received: Vec<u8>,
+    /// How many bytes more it takes.
+    takes: usize,
+    /// The proxy has said all: it would close the connection.
+    done: bool,
+}
+
+/// A socket that takes so many bytes and then none.
+struct Socket<'a>(&'a mut Client);
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.0.takes);
+        if taken == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.0.takes -= taken;
+        self.0.received.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A time to live of a second, and room for all that a test caches.
+pub fn roomy() -> Limits {
+    Limits {
+        entries: 1000,
+        memory: 0,
+        ttl: Duration::from_secs(1),
+        stale_ttl: Duration::ZERO,
+    }
+}
+
+impl World {
+    /// A proxy that Redis can be reached from.
+    pub fn new(limits: Limits) -> Self {
+        let mut world = Self::unheard(limits);
+        world.up();
+        world
+    }
+
+    /// A proxy that has not heard from Redis yet.
+    pub fn unheard(limits: Limits) -> Self {
+        Self {
+            proxy: Proxy::new(limits, Access::default(), 0),
+            now: 1000,
+            asked: VecDeque::new(),
+            slots: Vec::new(),
+            epoch: 0,
+        }
+    }
+
+    pub fn roomy() -> Self {
+        Self::new(roomy())
+    }
+
+    fn time(&self) -> Time {
+        Time::from_millis(self.now)
+    }
+
+    /// A new client, in the first slot that is free. It takes every byte at once.
+    pub fn connect(&mut self) -> ClientId {
+        let free = self.slots.iter().position(Option::is_none);
+        let slot = free.unwrap_or(self.slots.len());
+        self.slots
+            .resize_with(self.slots.len().max(slot + 1), || None);
+        self.slots[slot] = Some(Client {
+            received: Vec::new(),
+            takes: usize::MAX,
+            done: false,
+        });
+        let now = self.time();
+        self.proxy.connect(ClientId(slot), None, now);
+        ClientId(slot)
+    }
+
+    /// The connection of a client is gone.
+    pub fn leave(&mut self, client: ClientId) {
+        self.slots[client.0] = None;
+        let now = self.time();
+        self.proxy.disconnect(client, now);
+        self.turn();
+    }
+
+    fn client(&mut self, client: ClientId) -> &mut Client {
+        self.slots[client.0].as_mut().expect("it is connected")
+    }
+
+    /// A client sends bytes that the proxy is to want.
+    #[track_caller]
+    pub fn send(&mut self, client: ClientId, bytes: impl AsRef<[u8]>) {
+        assert!(self.proxy.wants_input(client));
+        let now = self.time();
+        self.proxy.receive(client, bytes.as_ref(), now);
+        self.turn();
+    }
+
+    /// A client will send nothing more.
+    pub fn end(&mut self, client: ClientId) {
+        self.proxy.end_of_input(client);
+        self.turn();
+    }
+
+    /// A client takes so many bytes more and then none.
+    pub fn take(&mut self, client: ClientId, bytes: usize) {
+        self.client(client).takes = bytes;
+        self.proxy.look_again(client);
+        self.turn();
+    }
+
+    /// A client takes no more bytes.
+    pub fn stop_taking(&mut self, client: ClientId) {
+        self.take(client, 0);
+    }
+
+    /// A client takes all that it is owed, and all that comes.
+    pub fn take_all(&mut self, client: ClientId) {
+        self.take(client, usize::MAX);
+    }
+
+    /// What a client received since the last look.
+    pub fn received(&mut self, client: ClientId) -> Vec<u8> {
+        std::mem::take(&mut self.client(client).received)
+    }
+
+    /// Checks what a client received since the last look.
+    #[track_caller]
+    pub fn assert_received(&mut self, client: ClientId, expected: impl AsRef<[u8]>) {
+        let (received, expected) = (self.received(client), expected.as_ref());
+        if received == expected {
+            return;
+        }
+        let same = received.iter().zip(expected).take_while(|(a, b)| a == b);
+        let from = same.count().saturating_sub(20);
+        let shown = |bytes: &[u8]| {
+            let end = bytes.len().min(from + 200);
+            bytes[from..end].escape_ascii().to_string()
+        };
+        panic!(
+            "from byte {from} of {} and of {}:\nreceived …{}\nexpected …{}",
+            received.len(),
+            expected.len(),
+            shown(&received),
+            shown(expected),
+        );
+    }
+
+    /// Whether the proxy would close a client's connection.
+    pub fn is_done(&mut self, client: ClientId) -> bool {
+        self.client(client).done
+    }
+
+    /// Whether the proxy waits for more of a client.
+    pub fn wants_input(&self, client: ClientId) -> bool {
+        self.proxy.wants_input(client)
+    }
+
+    /// How many bytes a client is offered that it has not taken.
+    pub fn offered(&mut self, client: ClientId) -> usize {
+        self.proxy.output(client).len()
+    }
+
+    /// Checks what Redis was asked and has not answered, a request a word group.
+    #[track_caller]
+    pub fn assert_asked(&self, expected: &[&str]) {
+        let text = |request: &Request| {
+            let arguments = request.iter().map(|a| a.escape_ascii().to_string());
+            arguments.collect::<Vec<_>>().join(" ")
+        };
+        let asked: Vec<_> = self.asked.iter().map(text).collect();
+        assert_eq!(asked, expected);
+    }
+
+    /// Redis answers the oldest request.
+    #[track_caller]
+    pub fn answer(&mut self, reply: impl AsRef<[u8]>) {
+        self.answer_together(&[reply]);
+    }
+
+    /// Redis answers the oldest requests, in one go.
+    #[track_caller]
+    pub fn answer_together<R: AsRef<[u8]>>(&mut self, encoded: &[R]) {
+        let mut replies = Replies::default();
+        for reply in encoded {
+            assert!(self.asked.pop_front().is_some(), "Redis was asked");
+            replies.push(reply.as_ref());
+        }
+        self.tell(&Event::Replies(replies));
+    }
+
+    /// Redis can be reached, and says what changes.
+    pub fn up(&mut self) {
+        self.epoch += 1;
+        let epoch = self.epoch;
+        self.reached(Coherence::Tracking { epoch });
+    }
+
+    /// Redis can be reached, and does not say what changes.
+    pub fn up_without_tracking(&mut self) {
+        self.reached(Coherence::TimeToLive { refused: None });
+    }
+
+    fn reached(&mut self, coherence: Coherence) {
+        let backend = Backend::default();
+        self.tell(&Event::Up { backend, coherence });
+    }
+
+    /// Redis can't be reached any more; `error` is the encoded reply that says so.
+    pub fn down(&mut self, error: impl AsRef<[u8]>) {
+        let error = error.as_ref().to_vec();
+        self.tell(&Event::Down { error });
+    }
+
+    /// Redis says that a key changed.
+    pub fn invalidate(&mut self, key: &str) {
+        self.tell(&Event::Invalidated(Invalidated {
+            keys: vec![key.as_bytes().into()],
+            all: false,
+        }));
+    }
+
+    /// Redis says that all keys went.
+    pub fn invalidate_all(&mut self) {
+        self.tell(&Event::Invalidated(Invalidated {
+            keys: Vec::new(),
+            all: true,
+        }));
+    }
+
+    /// Redis does not say any more what changes.
+    pub fn lose_tracking(&mut self) {
+        let epoch = self.epoch;
+        self.tell(&Event::TrackingLost { epoch });
+    }
+
+    fn tell(&mut self, event: &Event) {
+        let now = self.time();
+        self.proxy.upstream(event, now);
+        self.turn();
+    }
+
+    /// Time passes.
+    pub fn wait(&mut self, milliseconds: u64) {
+        self.now += milliseconds;
+    }
+
+    /// The proxy looks for entries that are past their time. Returns how many went.
+    pub fn expire(&mut self) -> usize {
+        let now = self.time();
+        self.proxy.expire(now)
+    }
+
+    /// Has Redis give `value` for `key` to one who leaves then, so that it is cached.
+    #[track_caller]
+    pub fn cache(&mut self, key: &str, value: impl AsRef<[u8]>) {
+        let client = self.connect();
+        self.send(client, get(key));
+        self.answer(bulk(value));
+        self.leave(client);
+    }
+
+    /// What the shell does at the end of each turn of its loop: takes the requests for Redis, and looks
+    /// after the clients that the proxy names, and no others.
+    fn turn(&mut self) {
+        self.take_requests();
+        while let Some(id) = self.proxy.next_changed() {
+            let Some(client) = self.slots.get_mut(id.0).and_then(Option::as_mut) else {
+                continue;
+            };
+            let output = self.proxy.output(id);
+            assert!(!client.done || output.is_empty(), "all was said to {id:?}");
+            while !output.is_empty() && output.send(&mut Socket(client)).is_ok() {}
+            self.proxy.output_sent(id);
+            if self.proxy.is_done(id) {
+                client.done = true;
+            } else if self.proxy.can_resume(id) {
+                let now = Time::from_millis(self.now);
+                self.proxy.resume(id, now);
+                self.take_requests();
+            }
+        }
+    }
+
+    fn take_requests(&mut self) {
+        let batch = std::mem::take(self.proxy.requests());
+        self.asked.extend(decode(&batch));
+    }
+}
+
+/// The requests of a batch.
+fn decode(batch: &Batch) -> Vec<Request> {
+    let mut start = 0;
+    let mut requests = Vec::new();
+    for request in &batch.requests {
+        requests.push(arguments(&batch.bytes[start..request.end]));
+        start = request.end;
+    }
+    assert_eq!(start, batch.bytes.len());
+    requests
+}
+
+/// The arguments of a request that is an array of bulk strings, and nothing more.
+fn arguments(mut bytes: &[u8]) -> Request {
+    let arguments = (0..header(&mut bytes, b'*'))
+        .map(|_| {
+            let length = header(&mut bytes, b'$');
+            let (argument, rest) = bytes.split_at(length);
+            bytes = rest.strip_prefix(b"\r\n").expect("a line end");
+            argument.to_vec()
+        })
+        .collect();
+    assert_eq!(bytes, b"");
+    arguments
+}
+
+/// Steps over a header line; returns its number.
+fn header(bytes: &mut &[u8], kind: u8) -> usize {
+    let end = bytes.iter().position(|&byte| byte == b'\r');
+    let (line, rest) = bytes.split_at(end.expect("a line"));
+    assert_eq!(line[0], kind);
+    *bytes = &rest[2..];
+    let number = str::from_utf8(&line[1..]).expect("digits");
+    number.parse().expect("a number")
+}
+
+/// A bulk string.
+pub fn bulk(value: impl AsRef<[u8]>) -> Vec<u8> {
+    let value = value.as_ref();
+    [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat()
+}
+
+/// A request as a client library sends it.
+pub fn multibulk<A: AsRef<[u8]>>(arguments: &[A]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", arguments.len()).into_bytes();
+    for argument in arguments {
+        bytes.extend_from_slice(&bulk(argument));
+    }
+    bytes
+}
+
+pub fn get(key: &str) -> Vec<u8> {
+    multibulk(&["GET", key])
+}
