@@ -33,6 +33,7 @@ impl Connection {
         let client = Socket {
             stream,
             readable: false,
+            ending: false,
             writable: true,
             connecting: None,
             ended: false,
@@ -52,6 +53,8 @@ pub struct Socket {
     stream: TcpStream,
     /// There may be bytes to read.
     pub readable: bool,
+    /// Its end came: it is to be read until that is found.
+    ending: bool,
     /// It may take bytes.
     pub writable: bool,
     /// Until when it may take to be connected, as long as it is not.
@@ -81,6 +84,7 @@ impl Socket {
         Ok(Self {
             stream,
             readable: false,
+            ending: false,
             writable: false,
             connecting: Some(deadline),
             ended: false,
@@ -94,7 +98,8 @@ impl Socket {
 
     /// Notes what an event says. Returns whether it takes bytes now and did not before.
     pub fn note(&mut self, event: &Event) -> bool {
-        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.ending |= event.is_read_closed() || event.is_error();
+        self.readable |= event.is_readable() || self.ending;
         let writable = event.is_writable() || event.is_write_closed() || event.is_error();
         let news = writable && !self.writable;
         self.writable |= writable;
@@ -134,8 +139,8 @@ impl Socket {
                 Ok(ReadResult::End)
             }
             Ok(length) => {
-                // A short read emptied the socket; what comes later is a new event.
-                self.readable = length == buffer.len();
+                // A short read emptied the socket; what comes later is a new event. The end came already.
+                self.readable = length == buffer.len() || self.ending;
                 Ok(ReadResult::Bytes(length))
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

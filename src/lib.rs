@@ -12,13 +12,14 @@
 //! 4. Replies collect in order in the client's output ([`resp::reply`]), and the loop writes them when the
 //!    turn ends.
 //!
-//! [`config`] is read once, before all this; [`clock`] is how the core is told the time.
+//! [`config`] is read once and [`logging`] starts, before all this; [`clock`] is how the core is told the time.
 
 pub mod cache;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod logging;
 pub mod proxy;
 pub mod resp;
 pub mod server;

@@ -1,17 +1,19 @@
 //! The `redis-proxy` program: flags, log, server.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use redis_proxy::config::{self, Invocation};
+use redis_proxy::logging;
 use redis_proxy::server::Server;
-use simple_logger::SimpleLogger;
 
 fn main() -> ExitCode {
     let hidden = config::hide_secret_arguments();
     let config = match config::from_environment() {
         Ok(Invocation::Run(config)) => config,
         Ok(Invocation::Print(text)) => {
-            print!("{text}");
+            // A reader that has seen enough is no error.
+            let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -19,7 +21,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Err(error) = SimpleLogger::new().with_level(config.log_level).init() {
+    if let Err(error) = logging::start(config.log_level) {
         eprintln!("redis-proxy: {error}");
         return ExitCode::FAILURE;
     }

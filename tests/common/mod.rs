@@ -1,0 +1,173 @@
+//! The harness of the end-to-end tests: a real redis-server, the built proxy, and a client that
+//! keeps every byte. Whatever a test starts ends when its value is dropped, also when the test
+//! panics. Nothing here sleeps for a result: it polls, or waits for an event, until [`DEADLINE`].
+
+// Every test file compiles the harness for itself and uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+mod client;
+mod fake_redis;
+mod proxy;
+mod redis_server;
+
+pub use client::{Client, request};
+pub use fake_redis::{Answer, FakeRedis};
+pub use proxy::{Proxy, proxy_command, proxy_command_under};
+pub use redis_server::RedisServer;
+
+use std::fmt::Debug;
+use std::io::Read;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test calls it broken. It is far above what an idle machine
+/// needs, because the machine may be busy.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A mebibyte.
+pub const MB: usize = 1024 * 1024;
+
+/// The flags under which a cached value goes stale until its time to live is over, and only then.
+pub fn only_time_to_live() -> &'static [&'static str] {
+    &["--tracking", "off"]
+}
+
+/// Polls until `condition` holds; panics with `what` when it doesn't before the deadline.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        let waited = start.elapsed();
+        assert!(waited < DEADLINE, "not so after {waited:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Asserts that two replies are the same; prints what differs as text, and shortened.
+#[track_caller]
+pub fn assert_same(actual: &[u8], expected: &[u8], about: &dyn Debug) {
+    if actual == expected {
+        return;
+    }
+    let same = actual
+        .iter()
+        .zip(expected)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let excerpt = |bytes: &[u8]| {
+        let end = bytes.len().min(same + 200);
+        bytes[same.saturating_sub(40)..end]
+            .escape_ascii()
+            .to_string()
+    };
+    panic!(
+        "{about:?}: the replies differ at byte {same}\n  expected ({} bytes): …{}\n    actual ({} bytes): …{}",
+        expected.len(),
+        excerpt(expected),
+        actual.len(),
+        excerpt(actual),
+    );
+}
+
+/// A bulk string reply.
+pub fn bulk(value: impl AsRef<[u8]>) -> Vec<u8> {
+    let value = value.as_ref();
+    let mut reply = format!("${}\r\n", value.len()).into_bytes();
+    reply.extend_from_slice(value);
+    reply.extend_from_slice(b"\r\n");
+    reply
+}
+
+/// `count` bytes without a period that a buffer size could hide.
+pub fn noise(count: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(count as u64);
+    let mut bytes = vec![0; count];
+    random.fill(&mut bytes);
+    bytes
+}
+
+/// Raises the soft limit of open files of the test process, and of what it starts, to the hard one.
+pub fn raise_open_files(needed: u64) {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).expect("the limit of open files");
+    assert!(
+        limit >= needed,
+        "the limit of open files is {limit}, and {needed} are needed"
+    );
+}
+
+/// Sends a signal (`TERM`, `STOP`, …) to one process.
+pub fn send_signal(pid: u32, signal: &str) {
+    let kill = format!("kill -{signal} {pid}");
+    let status = Command::new("sh")
+        .args(["-c", &kill])
+        .status()
+        .expect("sh runs");
+    assert!(status.success(), "{kill}: {status}");
+}
+
+/// Runs a program that a user would run, with nothing of this process's environment but the path,
+/// and hands back what it printed. Panics when it is missing or doesn't end in time.
+pub fn run_program(name: &str, arguments: &[&str], stdin: &str) -> Output {
+    let mut child = Command::new(name)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("TERM", "dumb")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map(Ended)
+        .unwrap_or_else(|error| panic!("{}", missing(name, &error)));
+    // The pipe holds the few lines that tests send, so the write can't block.
+    let mut input = child.0.stdin.take().expect("a piped stdin");
+    std::io::Write::write_all(&mut input, stdin.as_bytes()).expect("the program reads");
+    drop(input);
+    let stdout = read_in_background(child.0.stdout.take().expect("a piped stdout"));
+    let stderr = read_in_background(child.0.stderr.take().expect("a piped stderr"));
+    let status = wait_for_exit(&mut child.0, name);
+    let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().expect("a reader"));
+    Output {
+        status,
+        stdout,
+        stderr,
+    }
+}
+
+fn read_in_background(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut output = Vec::new();
+        pipe.read_to_end(&mut output).expect("a readable pipe");
+        output
+    })
+}
+
+/// Waits for a process to end; panics at the deadline.
+#[track_caller]
+fn wait_for_exit(child: &mut Child, name: &str) -> ExitStatus {
+    let mut status = None;
+    eventually(&format!("{name} ended"), || {
+        status = child.try_wait().expect("a child to wait for");
+        status.is_some()
+    });
+    status.expect("eventually returns when there is a status")
+}
+
+/// A child process that is killed, and waited for, when the value goes.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Both fail only when the process has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn missing(program: &str, error: &std::io::Error) -> String {
+    format!(
+        "the end-to-end tests need {program}, which didn't start ({error}); redis-server, \
+         redis-cli, redis-benchmark and script have to be on the PATH \
+         (`apt-get install redis-server redis-tools bsdutils`)"
+    )
+}

@@ -1,0 +1,559 @@
+//! The backing Redis goes away, comes back, hangs, refuses, or talks nonsense.
+
+mod common;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{
+    Answer, Client, FakeRedis, Proxy, RedisServer, assert_same, bulk, eventually, proxy_command,
+};
+
+/// Far more than an answer from memory takes, also on a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(1500);
+
+/// Asserts that this is the error of a miss while the Redis at `address` can't be reached, and
+/// returns the reason that it gives.
+#[track_caller]
+fn reason(reply: &[u8], address: &str) -> String {
+    let reply = String::from_utf8(reply.to_vec()).expect("a text");
+    let start = format!("-ERR backing Redis at {address} can't be reached: ");
+    let reason = reply
+        .strip_prefix(&start)
+        .and_then(|rest| rest.strip_suffix("\r\n"));
+    let reason = reason.unwrap_or_else(|| panic!("{reply:?}"));
+    assert!(!reason.trim().is_empty());
+    reason.to_string()
+}
+
+/// The bytes of a GET that misses until Redis is back.
+#[track_caller]
+fn eventually_get(client: &mut Client, key: &str, expected: &[u8]) {
+    eventually("Redis is asked again", || client.get(key) == expected);
+}
+
+/// Stops Redis, and has the proxy notice it, which it needn't before it is asked for something.
+#[track_caller]
+fn stop(redis: &mut RedisServer, proxy: &Proxy) {
+    let lines = count_in_log(proxy, "redis down");
+    redis.stop();
+    reason(
+        &proxy.client().get("a key that is not cached"),
+        &redis.address(),
+    );
+    proxy.wait_for_logs("redis down", lines + 1);
+}
+
+/// How many lines of the log contain `text`.
+fn count_in_log(proxy: &Proxy, text: &str) -> usize {
+    proxy
+        .log()
+        .iter()
+        .filter(|line| line.contains(text))
+        .count()
+}
+
+fn redis_with_a_and_b() -> RedisServer {
+    let redis = RedisServer::start();
+    redis.set("a", "value of a");
+    redis.set("b", "value of b");
+    redis
+}
+
+/// A server that accepts connections and never answers, and its address.
+fn silent_redis() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket").to_string();
+    (listener, address)
+}
+
+#[test]
+fn hits_go_on_while_redis_is_stopped() {
+    let mut redis = redis_with_a_and_b();
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    assert_same(&client.get("a"), &bulk("value of a"), &"the miss");
+    stop(&mut redis, &proxy);
+    for mut client in [client, proxy.client()] {
+        assert_same(&client.get("a"), &bulk("value of a"), &"the hit");
+    }
+}
+
+#[test]
+fn killing_redis_while_a_client_reads_cached_keys_loses_not_one_reply() {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    let mut requests = String::new();
+    let mut expected = Vec::new();
+    for n in 0..100 {
+        redis.set(format!("key:{n}"), format!("value {n}"));
+        requests += &format!("GET key:{n}\r\n");
+        expected.extend(bulk(format!("value {n}")));
+    }
+    client.send(&requests);
+    assert_same(&client.read_replies(100), &expected, &"the misses");
+    let (started, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    let rounds = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut rounds = 0;
+            while !ended.load(Ordering::SeqCst) {
+                client.send(&requests);
+                assert_same(&client.read_replies(100), &expected, &"the hits");
+                started.store(true, Ordering::SeqCst);
+                rounds += 1;
+            }
+            rounds
+        });
+        eventually("the client reads", || {
+            reader.is_finished() || started.load(Ordering::SeqCst)
+        });
+        stop(&mut redis, &proxy);
+        ended.store(true, Ordering::SeqCst);
+        reader.join().expect("every reply came")
+    });
+    assert!(rounds > 1, "the client read before and after the kill");
+    client.send("PING\r\n");
+    assert_same(&client.read_reply(), b"+PONG\r\n", &"nothing is left over");
+}
+
+#[test]
+fn a_miss_while_redis_is_stopped_says_which_redis_and_why() {
+    let redis = RedisServer::not_started();
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    proxy.wait_for_log("redis down");
+    let reply = proxy.client().get("a");
+    assert_eq!(
+        reason(&reply, &redis.address()),
+        "Connection refused (os error 111)"
+    );
+}
+
+#[test]
+fn an_error_while_redis_is_away_is_not_cached_and_keeps_its_place() {
+    let mut redis = redis_with_a_and_b();
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    assert_same(&client.get("a"), &bulk("value of a"), &"the miss");
+    stop(&mut redis, &proxy);
+    client.send("GET a\r\nGET b\r\nPING\r\nGET b\r\nGET a\r\n");
+    assert_same(&client.read_reply(), &bulk("value of a"), &"the first hit");
+    reason(&client.read_reply(), &redis.address());
+    assert_same(&client.read_reply(), b"+PONG\r\n", &"PING");
+    reason(&client.read_reply(), &redis.address());
+    assert_same(&client.read_reply(), &bulk("value of a"), &"the last hit");
+    redis.start_again();
+    redis.set("b", "b is back");
+    eventually_get(&mut client, "b", &bulk("b is back"));
+}
+
+#[test]
+fn the_proxy_serves_before_redis_is_there_and_finds_it_later() {
+    let mut redis = RedisServer::not_started();
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let mut client = proxy.client();
+    assert_same(&client.command(&["PING"]), b"+PONG\r\n", &"PING");
+    reason(&client.get("a"), &redis.address());
+    redis.start_again();
+    redis.set("a", "1");
+    proxy.wait_for_log(&format!("redis up address={}", redis.address()));
+    eventually_get(&mut client, "a", &bulk("1"));
+}
+
+#[test]
+fn redis_is_found_again_each_time_it_comes_back() {
+    let mut redis = redis_with_a_and_b();
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    for round in 1..=3 {
+        stop(&mut redis, &proxy);
+        redis.start_again();
+        proxy.wait_for_logs("redis up", round + 1);
+        eventually_get(&mut client, "missing", b"$-1\r\n");
+    }
+}
+
+#[test]
+fn each_change_of_redis_is_one_line_in_the_log() {
+    let mut redis = redis_with_a_and_b();
+    let proxy = Proxy::start(&redis, &[]);
+    stop(&mut redis, &proxy);
+    let line = proxy.wait_for_log("redis down");
+    assert!(
+        line.contains(&format!("address={}", redis.address())),
+        "{line}"
+    );
+    assert!(
+        line.contains("reason=\"") && line.contains("WARN"),
+        "{line}"
+    );
+    let mut client = proxy.client();
+    let end = Instant::now() + Duration::from_millis(1500);
+    while Instant::now() < end {
+        reason(&client.get("a"), &redis.address());
+    }
+    let log = proxy.log();
+    let down: Vec<_> = log
+        .iter()
+        .filter(|line| line.contains("redis down"))
+        .collect();
+    let reason_of = |line: &str| {
+        line.split_once("reason=")
+            .map(|(_, reason)| reason.to_string())
+    };
+    assert!(
+        down.windows(2)
+            .all(|two| reason_of(two[0]) != reason_of(two[1])),
+        "{down:?}"
+    );
+    assert!(down.len() <= 2, "{down:?}");
+    redis.start_again();
+    proxy.wait_for_logs("redis up", 2);
+    redis.client().command(&["PING"]);
+    assert_eq!(count_in_log(&proxy, "redis up"), 2);
+}
+
+#[test]
+fn a_paused_redis_stalls_no_hit() {
+    let redis = redis_with_a_and_b();
+    let proxy = Proxy::start(&redis, &["--redis_timeout", "15000"]);
+    let mut reader = proxy.client();
+    assert_same(&reader.get("a"), &bulk("value of a"), &"the miss");
+    redis.pause();
+    let mut waiting = proxy.client();
+    waiting.send("GET b\r\n");
+    for _ in 0..200 {
+        let start = Instant::now();
+        assert_same(&reader.get("a"), &bulk("value of a"), &"the hit");
+        assert!(start.elapsed() < AT_ONCE);
+    }
+    assert!(waiting.has_received_nothing());
+    redis.resume();
+    assert_same(&waiting.read_reply(), &bulk("value of b"), &"b");
+}
+
+#[test]
+fn a_miss_waits_for_a_paused_redis_no_longer_than_the_timeout() {
+    let redis = redis_with_a_and_b();
+    let proxy = Proxy::start(&redis, &["--redis_timeout", "500"]);
+    redis.pause();
+    let start = Instant::now();
+    let reply = proxy.client().get("a");
+    assert!(reason(&reply, &redis.address()).contains("timed out"));
+    assert!(
+        start.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        start.elapsed()
+    );
+    redis.resume();
+    eventually_get(&mut proxy.client(), "a", &bulk("value of a"));
+}
+
+#[test]
+fn a_reply_that_comes_too_late_is_given_to_nobody_else() {
+    let redis = RedisServer::start();
+    for key in ["late 0", "late 1", "late 2", "next 0", "next 1", "next 2"] {
+        redis.set(key, key);
+    }
+    let proxy = Proxy::start(&redis, &["--redis_timeout", "300"]);
+    let mut client = proxy.client();
+    for round in 0..3 {
+        redis.pause();
+        let reply = client.get(format!("late {round}"));
+        assert!(reason(&reply, &redis.address()).contains("timed out"));
+        redis.resume();
+        let next = format!("next {round}");
+        let mut reply = Vec::new();
+        eventually("Redis is asked again", || {
+            reply = client.get(&next);
+            !reply.starts_with(b"-ERR")
+        });
+        assert_same(&reply, &bulk(&next), &next);
+    }
+}
+
+#[test]
+fn a_redis_that_accepts_and_never_answers_stalls_nobody() {
+    let (_listener, address) = silent_redis();
+    let proxy = Proxy::start_at(&address, &["--redis_timeout", "2500"]);
+    let mut waiting = proxy.client();
+    waiting.send("GET a\r\n");
+    let mut other = proxy.client();
+    let start = Instant::now();
+    assert_same(&other.command(&["PING"]), b"+PONG\r\n", &"PING");
+    assert!(start.elapsed() < AT_ONCE);
+    assert!(reason(&waiting.read_reply(), &address).contains("timed out"));
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn no_miss_waits_for_a_connection_that_is_known_to_fail() {
+    let (_listener, address) = silent_redis();
+    let proxy = Proxy::start_at(&address, &["--redis_timeout", "2000"]);
+    proxy.wait_for_log("redis down");
+    let mut client = proxy.client();
+    // Long enough that another attempt to connect is under way for most of the time.
+    let end = Instant::now() + Duration::from_millis(2500);
+    while Instant::now() < end {
+        let start = Instant::now();
+        assert!(reason(&client.get("a"), &address).contains("timed out"));
+        assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_pause_between_attempts_to_connect_grows() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket").to_string();
+    let _proxy = Proxy::start_at(&address, &[]);
+    listener.set_nonblocking(true).expect("a socket option");
+    let mut attempts = Vec::new();
+    eventually("the proxy tried five times", || {
+        // Each attempt is closed at once.
+        if listener.accept().is_ok() {
+            attempts.push(Instant::now());
+        }
+        attempts.len() == 5
+    });
+    let pauses: Vec<_> = attempts.windows(2).map(|two| two[1] - two[0]).collect();
+    // 100, 200, 400 and 800 ms, each by a random part shorter, and by chance longer.
+    let first = Duration::from_millis(50)..Duration::from_millis(1500);
+    assert!(first.contains(&pauses[0]), "{pauses:?}");
+    assert!(pauses[3] > Duration::from_millis(500), "{pauses:?}");
+}
+
+#[test]
+fn a_connection_that_redis_has_closed_is_replaced_without_an_error() {
+    let redis = redis_with_a_and_b();
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    for round in 0..5 {
+        redis
+            .client()
+            .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        let key = format!("key:{round}");
+        redis.set(&key, "found");
+        assert_same(&client.get(&key), &bulk("found"), &key);
+    }
+}
+
+#[test]
+fn a_request_in_flight_when_redis_dies_is_answered() {
+    let mut redis = redis_with_a_and_b();
+    let proxy = Proxy::start(&redis, &["--redis_timeout", "15000"]);
+    let mut client = proxy.client();
+    redis.pause();
+    client.send("GET a\r\nPING\r\n");
+    proxy.let_it_read();
+    assert!(client.has_received_nothing());
+    redis.stop();
+    reason(&client.read_reply(), &redis.address());
+    assert_same(&client.read_reply(), b"+PONG\r\n", &"what follows it");
+}
+
+#[test]
+fn a_reply_that_breaks_off_is_asked_for_again() {
+    let broken = AtomicBool::new(false);
+    let redis = FakeRedis::start(move |_| {
+        if broken.swap(true, Ordering::SeqCst) {
+            Answer::Reply(bulk("the whole value"))
+        } else {
+            Answer::ReplyAndClose(b"$15\r\nthe wh".to_vec())
+        }
+    });
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    proxy.wait_for_redis();
+    assert_same(&proxy.client().get("a"), &bulk("the whole value"), &"a");
+}
+
+#[test]
+fn a_reply_that_always_breaks_off_is_an_error_in_the_end() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let redis = FakeRedis::start({
+        let asked = Arc::clone(&asked);
+        move |_| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            Answer::ReplyAndClose(b"$15\r\nthe wh".to_vec())
+        }
+    });
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    proxy.wait_for_redis();
+    let mut client = proxy.client();
+    reason(&client.get("a"), &redis.address());
+    assert_same(&client.command(&["PING"]), b"+PONG\r\n", &"PING");
+    let asked = asked.load(Ordering::SeqCst);
+    assert!((1..=3).contains(&asked), "asked {asked} times");
+}
+
+#[test]
+fn nonsense_instead_of_a_reply_is_an_error() {
+    let redis = FakeRedis::start(|_| Answer::Reply(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
+    let proxy = Proxy::start_at(&redis.address(), &["--redis_timeout", "1000"]);
+    proxy.wait_for_redis();
+    let mut client = proxy.client();
+    for key in ["a", "b"] {
+        reason(&client.get(key), &redis.address());
+    }
+    assert_same(&client.command(&["PING"]), b"+PONG\r\n", &"PING");
+}
+
+#[test]
+fn a_reply_of_a_type_that_get_never_has_reaches_nobody_as_a_value() {
+    let redis = FakeRedis::start(|_| Answer::Reply(b"*2\r\n$1\r\na\r\n:1\r\n".to_vec()));
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    proxy.wait_for_redis();
+    let mut client = proxy.client();
+    client.send("GET a\r\nPING\r\n");
+    // Whether it is passed on or refused: it is one reply, and the next is in its place.
+    let reply = client.read_reply();
+    assert!(!reply.starts_with(b"$"), "{}", reply.escape_ascii());
+    assert_same(&client.read_reply(), b"+PONG\r\n", &"PING");
+}
+
+#[test]
+fn a_wrong_password_is_reported_in_the_words_of_redis() {
+    let words = "WRONGPASS invalid username-password pair or user is disabled.";
+    let redis = RedisServer::start_with(&["--requirepass", "right"]);
+    let proxy = Proxy::start_at(&redis.address(), &["--redis_password", "wrong"]);
+    assert!(proxy.wait_for_log("redis down").contains(words));
+    let reply = proxy.client().get("a");
+    assert!(reason(&reply, &redis.address()).contains(words));
+}
+
+#[test]
+fn a_wrong_password_is_retried_slowly_until_it_is_right() {
+    let redis = RedisServer::start_with(&["--requirepass", "right"]);
+    let mut admin = redis.client();
+    assert_same(&admin.command(&["AUTH", "right"]), b"+OK\r\n", &"AUTH");
+    let proxy = Proxy::start_at(&redis.address(), &["--redis_password", "wrong"]);
+    proxy.wait_for_log("redis down");
+    let mut client = proxy.client();
+    let end = Instant::now() + Duration::from_millis(1500);
+    while Instant::now() < end {
+        let start = Instant::now();
+        reason(&client.get("a"), &redis.address());
+        assert!(start.elapsed() < AT_ONCE);
+    }
+    let info = admin.command(&["INFO", "commandstats"]);
+    let info = String::from_utf8(info).expect("a text");
+    let calls = info
+        .split_once("cmdstat_auth:calls=")
+        .expect("a call of AUTH")
+        .1;
+    let calls: u32 = calls
+        .split(',')
+        .next()
+        .expect("a number")
+        .parse()
+        .expect("a number");
+    assert!((2..=8).contains(&calls), "{calls} calls of AUTH");
+    assert_same(
+        &admin.command(&["CONFIG", "SET", "requirepass", "wrong"]),
+        b"+OK\r\n",
+        &"CONFIG",
+    );
+    proxy.wait_for_log("redis up");
+    eventually_get(&mut client, "a", b"$-1\r\n");
+}
+
+#[test]
+fn a_missing_password_is_reported_in_the_words_of_redis() {
+    let redis = RedisServer::start_with(&["--requirepass", "right"]);
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let reply = proxy.client().get("a");
+    assert!(reason(&reply, &redis.address()).contains("NOAUTH Authentication required."));
+    assert!(
+        proxy
+            .wait_for_log("redis down")
+            .contains("NOAUTH Authentication required.")
+    );
+}
+
+#[test]
+fn the_right_password_opens_redis() {
+    let redis = RedisServer::start_with(&["--requirepass", "it's \"right\" #1"]);
+    let mut admin = redis.client();
+    admin.command(&["AUTH", "it's \"right\" #1"]);
+    admin.command(&["SET", "a", "1"]);
+    let proxy = Proxy::start(&redis, &["--redis_password", "it's \"right\" #1"]);
+    assert_same(&proxy.client().get("a"), &bulk("1"), &"a");
+}
+
+#[test]
+fn a_username_chooses_the_rights_of_redis() {
+    let redis = RedisServer::start();
+    redis.set("app:1", "yes");
+    redis.set("other", "no");
+    let rule = ["ACL", "SETUSER", "app", "on", ">secret", "~app:*", "+@all"];
+    assert_same(&redis.client().command(&rule), b"+OK\r\n", &"ACL SETUSER");
+    let flags = ["--redis_username", "app", "--redis_password", "secret"];
+    let proxy = Proxy::start(&redis, &flags);
+    let mut client = proxy.client();
+    assert_same(&client.get("app:1"), &bulk("yes"), &"a key of the user");
+    let mut direct = redis.client();
+    direct.command(&["AUTH", "app", "secret"]);
+    let refusal = direct.get("other");
+    assert!(
+        refusal.starts_with(b"-NOPERM "),
+        "{}",
+        refusal.escape_ascii()
+    );
+    assert_same(&client.get("other"), &refusal, &"a key of somebody else");
+}
+
+#[test]
+fn keys_come_from_the_chosen_database() {
+    let redis = RedisServer::start();
+    redis.set("a", "in 0");
+    let mut direct = redis.client();
+    direct.command(&["SELECT", "7"]);
+    direct.command(&["SET", "a", "in 7"]);
+    let proxy = Proxy::start(&redis, &["--redis_database", "7"]);
+    let mut client = proxy.client();
+    assert_same(&client.get("a"), &bulk("in 7"), &"a");
+    // A connection that replaces another reads from the same database.
+    redis
+        .client()
+        .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    redis.set("b", "in 0");
+    assert_same(&client.get("b"), b"$-1\r\n", &"b");
+}
+
+#[test]
+fn a_wrong_database_is_reported_in_the_words_of_redis() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start_at(&redis.address(), &["--redis_database", "99"]);
+    let reply = proxy.client().get("a");
+    assert!(reason(&reply, &redis.address()).contains("ERR DB index is out of range"));
+    assert!(
+        proxy
+            .wait_for_log("redis down")
+            .contains("ERR DB index is out of range")
+    );
+}
+
+#[test]
+fn localhost_finds_a_redis_on_127_0_0_1() {
+    let redis = redis_with_a_and_b();
+    // On many machines localhost is ::1 first, where this Redis doesn't listen.
+    let proxy = Proxy::start_at(&format!("localhost:{}", redis.port()), &[]);
+    proxy.wait_for_log("redis up");
+    assert_same(&proxy.client().get("a"), &bulk("value of a"), &"a");
+}
+
+#[test]
+fn a_name_that_doesnt_resolve_keeps_nobody_waiting() {
+    let proxy = Proxy::start_command(proxy_command("nowhere.invalid:6379", &[]));
+    let start = Instant::now();
+    assert_same(&proxy.client().command(&["PING"]), b"+PONG\r\n", &"PING");
+    assert!(start.elapsed() < AT_ONCE);
+    proxy.wait_for_log("redis down");
+    reason(&proxy.client().get("a"), "nowhere.invalid:6379");
+}
