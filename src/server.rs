@@ -38,6 +38,10 @@ const READ_BUFFER: usize = 64 * 1024;
 /// How often a client is read from when the proxy shuts down.
 const LAST_READS: usize = 16;
 
+/// How much longer than Redis may take for a reply the proxy takes to shut down: the reply, or the error
+/// in its place, is still sent.
+const STOP_MARGIN: Duration = Duration::from_millis(500);
+
 /// The server: its sockets, and the core that it serves.
 pub struct Server {
     poll: Poll,
@@ -257,7 +261,7 @@ impl Server {
 
     /// Takes no more clients and no more requests; what was received is answered.
     fn stop(&mut self) {
-        self.stop_at = Some(self.now.after(self.redis_timeout));
+        self.stop_at = Some(self.now.after(self.redis_timeout + STOP_MARGIN));
         self.listener = None;
         self.accept = Accept::Idle;
         let slots = self.connections.iter().map(|(slot, _)| ClientId(slot));
