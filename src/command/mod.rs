@@ -167,7 +167,9 @@ impl Table {
             return Ok(ours::GET);
         }
         let mut buffer = [0; NAME_MAX];
-        let Some(mut full) = lower_case(&mut buffer, 0, name) else {
+        // A `|` is in the table's names of subcommands, and in no command's.
+        let Some(mut full) = lower_case(&mut buffer, 0, name).filter(|_| !name.contains(&b'|'))
+        else {
             return Ok(UNKNOWN);
         };
         if request.len() > 1

@@ -22,6 +22,8 @@ pub(super) struct Own {
     /// Replies and requests don't match one to one (any more): there are subscriptions and the like.
     uncounted: bool,
     in_transaction: bool,
+    /// The next request is not answered.
+    skips_next: bool,
     /// What it writes, until the replies are there.
     written: Written,
     /// The last bytes that came.
@@ -106,6 +108,7 @@ impl Own {
             unanswered: 0,
             uncounted: false,
             in_transaction: false,
+            skips_next: false,
             written: Written::default(),
             latest: [0; RESET_REPLY.len()],
         }
@@ -155,18 +158,24 @@ impl Own {
                 .iter()
                 .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
         };
+        let unanswered = std::mem::take(&mut self.skips_next);
         if is(&["multi"]) {
             self.in_transaction = true;
         } else if is(&["exec", "discard"]) {
             self.in_transaction = false;
-        } else if is(&["reset"]) {
+        } else if is(&["reset"]) && request.len() == 1 {
             self.in_transaction = false;
-            self.phase = Phase::Resetting;
-        } else if is(UNCOUNTED)
-            || name.eq_ignore_ascii_case(b"client")
-                && request.len() > 1
-                && request.argument(1).eq_ignore_ascii_case(b"reply")
-        {
+            // Behind a CLIENT REPLY SKIP its reply would be waited for in vain.
+            if !unanswered {
+                self.phase = Phase::Resetting;
+            }
+        } else if is(&["client"]) && request.len() == 3 {
+            let [what, how] = [1, 2].map(|index| request.argument(index));
+            if what.eq_ignore_ascii_case(b"reply") {
+                self.uncounted = true;
+                self.skips_next = how.eq_ignore_ascii_case(b"skip");
+            }
+        } else if is(UNCOUNTED) {
             self.uncounted = true;
         }
     }
