@@ -106,6 +106,12 @@ impl Socket {
         news
     }
 
+    /// Whether nobody has found it connected yet.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.connecting.is_some()
+    }
+
     /// Whether it is connected by now.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ impl Both {
         redis.set("empty", "");
         redis.set(every_byte(), every_byte());
         redis.client().command(&["RPUSH", "list", "element"]);
-        let proxy = Proxy::start(&redis, &[]);
+        let proxy = Proxy::start(&redis, &["--redis_timeout", "15000"]);
         Self { redis, proxy }
     }
 

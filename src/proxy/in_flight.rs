@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 
 use super::ClientId;
 use super::replies::Place;
+use super::rule::{Rule, obeys};
 use crate::resp::Protocol;
 
 /// Who waits for a reply, and where among that client's replies it belongs.
@@ -43,8 +44,8 @@ pub(super) struct Fetch {
 
 /// One or more; one needs no allocation.
 pub(super) struct Waiters {
-    first: Waiter,
-    others: Vec<Waiter>,
+    pub first: Waiter,
+    pub others: Vec<Waiter>,
 }
 
 impl From<Waiter> for Waiters {
@@ -76,6 +77,12 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
+    /// Them all.
+    #[cfg(test)]
+    pub fn iter(&self) -> impl Iterator<Item = &Asked> {
+        self.asked.iter()
+    }
+
     /// Lets a waiter wait for the fetch of a key that is under way. Returns whether there is one.
     pub fn join(&mut self, key: &[u8], waiter: Waiter) -> bool {
         let Some(number) = self.fetches.get(key) else {
@@ -113,7 +120,12 @@ impl InFlight {
     /// A key was changed: what is being fetched of it is for those who wait, but not for the cache nor
     /// for those who come later.
     pub fn changed(&mut self, key: &[u8]) {
-        if let Some(number) = self.fetches.remove(key) {
+        let found = if obeys(Rule::ChangedKeysAreFetchedAnew) {
+            self.fetches.remove(key)
+        } else {
+            self.fetches.get(key).copied()
+        };
+        if let Some(number) = found {
             self.spoil(number);
         }
     }
@@ -127,7 +139,7 @@ impl InFlight {
 
     fn spoil(&mut self, number: u64) {
         if let Asked::Fetch(fetch) = &mut self.asked[(number - self.answered) as usize] {
-            fetch.fresh = false;
+            fetch.fresh = !obeys(Rule::ChangedKeysAreNotCached);
         }
     }
 
@@ -136,7 +148,9 @@ impl InFlight {
         let asked = self.asked.pop_front()?;
         // A fetch that is no longer fresh isn't found; a newer one of that key may be.
         if let Asked::Fetch(fetch) = &asked
-            && fetch.fresh
+            && (fetch.fresh
+                || !obeys(Rule::NewerFetchesAreKeptTrackOf)
+                || !obeys(Rule::ChangedKeysAreFetchedAnew))
         {
             self.fetches.remove(&fetch.key);
         }

@@ -10,10 +10,13 @@
 
 mod access;
 mod answer;
+#[cfg(test)]
+mod explorer;
 mod identity;
 mod in_flight;
 mod own;
 mod replies;
+mod rule;
 mod session;
 mod store;
 
@@ -30,6 +33,7 @@ use crate::upstream::{Batch, Event};
 use identity::Identity;
 use own::Received;
 use replies::Replies;
+use rule::{Rule, obeys};
 use session::{Session, WaitsFor};
 use store::{Arrived, Flow, Leave, Store, is_null};
 
@@ -248,9 +252,10 @@ impl Proxy {
         let session = &mut self.sessions[client.0];
         let Some(own) = &mut session.own else { return };
         session.replies.ensure_buffer(&mut self.spare);
+        if own.may_write() && obeys(Rule::OwnConnectionsWritesAreForgotten) {
+            self.store.forget_written(own.written());
+        }
         let received = own.receive(bytes, &mut session.replies.output);
-        self.store.forget_written(own.written());
-        own.settle();
         match received {
             Received::Passed => {}
             Received::Authenticated => {

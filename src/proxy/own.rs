@@ -3,7 +3,7 @@
 //! It is set up as the client's is so far; then bytes pass both ways as they are. They are looked at only
 //! as far as the proxy must know: which keys the client writes, and when `RESET` is answered.
 
-use crate::command::{Writes, written};
+use crate::resp::Protocol;
 use crate::resp::reply::Output;
 use crate::resp::request::Request;
 use crate::resp::scan::Scanner;
@@ -21,7 +21,15 @@ pub(super) struct Own {
     unanswered: usize,
     /// Replies and requests don't match one to one (any more): there are subscriptions and the like.
     uncounted: bool,
+    /// The unanswered requests from before that.
+    countable: usize,
+    /// Something was written since.
+    writes_uncounted: bool,
     in_transaction: bool,
+    /// The unanswered requests from before the transaction.
+    older: usize,
+    /// Redis speaks RESP3 here: what it says unasked is told from replies, and subscribing has no reply.
+    resp3: bool,
     /// The next request is not answered.
     skips_next: bool,
     /// What it writes, until the replies are there.
@@ -97,7 +105,8 @@ impl Written {
 impl Own {
     /// A connection that is set up by `requests`, with so many replies that must be no errors, and so many
     /// that may.
-    pub fn new(requests: &[u8], set_up: (usize, usize)) -> Self {
+    pub fn new(requests: &[u8], set_up: (usize, usize), protocol: Protocol) -> Self {
+        let resp3 = protocol == Protocol::Resp3;
         let mut to_redis = Output::default();
         to_redis.copy(requests);
         Self {
@@ -107,7 +116,11 @@ impl Own {
             phase: Phase::Open,
             unanswered: 0,
             uncounted: false,
+            countable: 0,
+            writes_uncounted: false,
             in_transaction: false,
+            older: 0,
+            resp3,
             skips_next: false,
             written: Written::default(),
             latest: [0; RESET_REPLY.len()],
@@ -115,10 +128,11 @@ impl Own {
     }
 
     /// One whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.
-    pub fn authenticating(then: Vec<u8>, set_up: (usize, usize)) -> Self {
+    pub fn authenticating(then: Vec<u8>, set_up: (usize, usize), protocol: Protocol) -> Self {
+        let phase = Phase::Authenticating { then, set_up };
         Self {
-            phase: Phase::Authenticating { then, set_up },
-            ..Self::new(&[], (0, 0))
+            phase,
+            ..Self::new(&[], (0, 0), protocol)
         }
     }
 
@@ -147,20 +161,32 @@ impl Own {
         self.to_redis.copy(bytes);
     }
 
-    /// Passes on a request, given as it came too.
-    pub fn pass(&mut self, request: &Request<'_>, bytes: &[u8], writes: Writes) {
+    /// Passes on a request, given as it came too, that writes these keys; `None` stands for perhaps any.
+    pub fn pass(&mut self, request: &Request<'_>, bytes: &[u8], keys: Option<Vec<&[u8]>>) {
         self.to_redis.copy(bytes);
-        self.unanswered += 1;
-        self.written.add(written(request, writes));
+        self.writes_uncounted |=
+            self.uncounted && keys.as_ref().is_none_or(|keys| !keys.is_empty());
+        self.written.add(keys);
         let name = request.argument(0);
         let is = |names: &[&str]| {
             names
                 .iter()
                 .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
         };
+        let word = |index| {
+            if index < request.len() {
+                request.argument(index)
+            } else {
+                b""
+            }
+        };
         let unanswered = std::mem::take(&mut self.skips_next);
-        if is(&["multi"]) {
+        if is(SUBSCRIBING) && self.resp3 {
+            return;
+        }
+        if is(&["multi"]) && !self.in_transaction {
             self.in_transaction = true;
+            self.older = self.unanswered;
         } else if is(&["exec", "discard"]) {
             self.in_transaction = false;
         } else if is(&["reset"]) && request.len() == 1 {
@@ -169,15 +195,20 @@ impl Own {
             if !unanswered {
                 self.phase = Phase::Resetting;
             }
-        } else if is(&["client"]) && request.len() == 3 {
-            let [what, how] = [1, 2].map(|index| request.argument(index));
-            if what.eq_ignore_ascii_case(b"reply") {
-                self.uncounted = true;
-                self.skips_next = how.eq_ignore_ascii_case(b"skip");
-            }
-        } else if is(UNCOUNTED) {
-            self.uncounted = true;
+        } else if is(&["client"]) && word(1).eq_ignore_ascii_case(b"reply") {
+            self.stop_counting();
+            self.skips_next = word(2).eq_ignore_ascii_case(b"skip");
+        } else if is(&["hello"]) && request.len() > 1 {
+            self.resp3 = word(1) == b"3";
+        } else if is(SUBSCRIBING) || is(STREAMING) {
+            self.stop_counting();
         }
+        self.unanswered += 1;
+    }
+
+    /// Whether what comes from Redis next may mean that a write was carried out. In a transaction none is.
+    pub fn may_write(&self) -> bool {
+        !self.in_transaction || self.older > 0
     }
 
     /// Bytes of Redis came: passes on to the client what is the client's.
@@ -208,11 +239,15 @@ impl Own {
                 continue;
             }
             self.unanswered = self.unanswered.saturating_sub(1);
+            self.older = self.older.saturating_sub(1);
+            self.settle();
             match &mut self.phase {
                 Phase::Authenticating { .. } if kind == b'-' => {
                     result = Received::Over { reset: false };
                 }
                 Phase::Authenticating { then, set_up } => {
+                    client.copy(&bytes[passed..at]);
+                    passed = at;
                     self.set_up = *set_up;
                     self.to_redis.copy(then);
                     self.phase = Phase::Open;
@@ -240,10 +275,24 @@ impl Own {
         &self.written
     }
 
-    /// Forgets what was written, if all of it has its reply.
-    pub fn settle(&mut self) {
-        if self.unanswered == 0 && !self.uncounted && !self.in_transaction {
+    /// A reply came: forgets what was written, if all of it has its reply.
+    fn settle(&mut self) {
+        let all_answered = if self.uncounted {
+            self.countable = self.countable.saturating_sub(1);
+            self.countable == 0 && !self.writes_uncounted
+        } else {
+            self.unanswered == 0
+        };
+        if all_answered && !self.in_transaction {
             self.written = Written::default();
+        }
+    }
+
+    /// From this request on, replies can't be told from what comes unasked.
+    fn stop_counting(&mut self) {
+        if !self.uncounted {
+            self.uncounted = true;
+            self.countable = self.unanswered;
         }
     }
 
@@ -271,15 +320,15 @@ impl Own {
     }
 }
 
-/// After these, replies come without requests, or none does.
-const UNCOUNTED: &[&str] = &[
-    "monitor",
+/// In RESP2 what comes after these can't be told from replies.
+const SUBSCRIBING: &[&str] = &[
     "psubscribe",
-    "psync",
     "punsubscribe",
     "ssubscribe",
     "subscribe",
     "sunsubscribe",
-    "sync",
     "unsubscribe",
 ];
+
+/// After these, replies come without requests in any version.
+const STREAMING: &[&str] = &["monitor", "psync", "sync"];

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::MAX_OWED;
+use super::rule::{Rule, obeys};
 use crate::cache::Value;
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Output, Reply};
@@ -109,7 +110,7 @@ impl Replies {
 
     /// Adds a bulk string reply.
     pub fn push_bulk(&mut self, value: &[u8]) {
-        if self.queue.is_empty() {
+        if self.queue.is_empty() || !obeys(Rule::RepliesKeepTheirOrder) {
             self.output.write(|out| reply::bulk(out, value));
         } else {
             self.push_slot(Slot::Ready(Reply::bulk(value)));
@@ -200,6 +201,21 @@ impl Replies {
         self.queue = VecDeque::new();
         self.queued = 0;
         self.output = Output::default();
+    }
+
+    /// What is queued: replies that are there, and gaps for those that are not.
+    #[cfg(test)]
+    pub fn queued(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        self.queue.iter().flat_map(|slot| match slot {
+            Slot::Ready(reply) => vec![Some(reply.bytes())],
+            Slot::Waiting { .. } => vec![None],
+            Slot::Gathering(gathering) => {
+                let elements = gathering.elements.iter().chain([&gathering.error]);
+                elements
+                    .map(|reply| reply.as_ref().map(Reply::bytes))
+                    .collect()
+            }
+        })
     }
 
     fn push_slot(&mut self, slot: Slot) -> Place {

@@ -10,6 +10,7 @@ use super::identity::Identity;
 use super::in_flight::{Asked, InFlight, Waiter, Waiters};
 use super::own::{Own, Written};
 use super::replies::{Replies, to_reply};
+use super::rule::{Rule, obeys};
 use super::session::WaitsFor;
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
@@ -21,16 +22,18 @@ use crate::resp::request::Request;
 use crate::upstream::{self, Backend, Batch, Invalidated};
 
 pub(super) struct Store {
-    cache: Cache,
-    in_flight: InFlight,
+    pub(super) cache: Cache,
+    pub(super) in_flight: InFlight,
     requests: Batch,
     pub table: Table,
     pub access: Access,
     pub database: u32,
     redis: Redis,
-    coherence: Coherence,
+    pub(super) coherence: Coherence,
+    /// The newest session in which tracking was lost; 0 for none.
+    lost_epoch: u64,
     /// A fetched value that is cached when the time to live of its key is known.
-    until_ttl: Option<(Rc<[u8]>, Reply)>,
+    pub(super) until_ttl: Option<(Rc<[u8]>, Reply)>,
     /// What Redis told when it was last reached.
     backend: Option<Backend>,
 }
@@ -68,8 +71,8 @@ pub(super) enum Leave {
 }
 
 /// How cached values are kept from growing old.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coherence {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Coherence {
     /// Redis has not been reached yet.
     Unknown,
     /// Redis says what changes, in the session of that number.
@@ -96,15 +99,21 @@ const ASKED_COST: usize = 1024;
 
 impl Store {
     pub fn new(limits: Limits, access: Access, database: u32) -> Self {
+        Self::with_table(Table::default(), limits, access, database)
+    }
+
+    /// The same, with a table that is there already.
+    pub fn with_table(table: Table, limits: Limits, access: Access, database: u32) -> Self {
         Self {
             cache: Cache::new(limits),
             in_flight: InFlight::default(),
             requests: Batch::default(),
-            table: Table::default(),
+            table,
             access,
             database,
             redis: Redis::Unknown,
             coherence: Coherence::Unknown,
+            lost_epoch: 0,
             until_ttl: None,
             backend: None,
         }
@@ -225,13 +234,16 @@ impl Store {
     fn cached(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
         match self.redis {
             Redis::Down(_) => self.cache.get_stale(key, now),
-            Redis::Unknown | Redis::Up => self.cache.get(key, now),
+            Redis::Unknown | Redis::Up if obeys(Rule::ExpiredEntriesAreNotServed) => {
+                self.cache.get(key, now)
+            }
+            Redis::Unknown | Redis::Up => self.cache.get(key, Time::default()),
         }
     }
 
     /// Lets a waiter wait for a key's value: for a fetch that is under way, or a new one.
     fn fetch(&mut self, key: &[u8], waiter: Waiter) {
-        if self.in_flight.join(key, waiter) {
+        if obeys(Rule::OneFetchForAll) && self.in_flight.join(key, waiter) {
             return;
         }
         let with_ttl = self.coherence == Coherence::TimeToLive;
@@ -260,9 +272,8 @@ impl Store {
             replies.push(error.clone());
             return;
         }
-        match written(request, row.writes) {
-            Some(keys) => keys.into_iter().for_each(|key| self.forget(key)),
-            None => self.forget_all(),
+        if obeys(Rule::WritesAreForgotten) {
+            self.forget_keys(written(request, row.writes).as_deref());
         }
         let before = self.requests.bytes.len();
         self.requests.push(protocol, row.reads_only, |out| {
@@ -323,18 +334,26 @@ impl Store {
         let (required, optional) = identity.write_set_up(&mut requests, !says_protocol);
         set_up = (set_up.0 + required, optional);
         Leave::With(Box::new(if authenticating {
-            Own::authenticating(requests, set_up)
+            Own::authenticating(requests, set_up, identity.protocol)
         } else {
-            Own::new(&requests, set_up)
+            Own::new(&requests, set_up, identity.protocol)
         }))
     }
 
     /// Passes a request on over its client's own connection.
     pub fn pass_on(&mut self, own: &mut Own, request: &Request<'_>, bytes: &[u8]) -> Flow {
-        let writes = self.table.writes(request);
-        own.pass(request, bytes, writes);
-        self.forget_written(own.written());
+        let keys = written(request, self.table.writes(request));
+        self.forget_keys(keys.as_deref());
+        own.pass(request, bytes, keys);
         Flow::Continue
+    }
+
+    /// These keys are being written; `None` stands for perhaps any.
+    fn forget_keys(&mut self, keys: Option<&[&[u8]]>) {
+        match keys {
+            Some(keys) => keys.iter().for_each(|key| self.forget(key)),
+            None => self.forget_all(),
+        }
     }
 
     /// What a client writes on a connection of its own.
@@ -348,6 +367,9 @@ impl Store {
 
     /// Redis says what changed.
     pub fn invalidate(&mut self, invalidated: &Invalidated) {
+        if !obeys(Rule::InvalidationsAreHeard) {
+            return;
+        }
         if invalidated.all {
             self.forget_all();
         } else {
@@ -358,21 +380,31 @@ impl Store {
     /// Redis no longer says what changes: what is fetched from now on is not cached. What is cached is
     /// served until Redis is reached again.
     pub fn tracking_lost(&mut self, epoch: u64) {
-        if self.coherence == (Coherence::Tracking { epoch }) {
+        self.lost_epoch = self.lost_epoch.max(epoch);
+        let this = self.coherence == (Coherence::Tracking { epoch });
+        if (this || !obeys(Rule::SessionsAreToldApart)) && obeys(Rule::NothingIsCachedUntracked) {
             self.coherence = Coherence::Lost;
         }
     }
 
     /// A key changed: neither what is cached of it nor what is on its way is good any more.
     fn forget(&mut self, key: &[u8]) {
-        self.cache.remove(key);
+        if obeys(Rule::ChangedKeysLeaveTheCache) {
+            self.cache.remove(key);
+        }
         self.in_flight.changed(key);
-        self.until_ttl.take_if(|(fetched, _)| **fetched == *key);
+        if obeys(Rule::ValuesInWaitingAreForgotten) {
+            self.until_ttl.take_if(|(fetched, _)| **fetched == *key);
+        }
     }
 
     fn forget_all(&mut self) {
-        self.cache.clear();
-        self.in_flight.all_changed();
+        if obeys(Rule::FlushesEmptyTheCache) {
+            self.cache.clear();
+        }
+        if obeys(Rule::FlushesReachFetches) {
+            self.in_flight.all_changed();
+        }
         self.until_ttl = None;
     }
 
@@ -433,9 +465,13 @@ impl Store {
             (Some(bytes), None) => Value::Bytes(bytes),
             // Redis tells when such a key comes to be.
             (None, _) if is_null(encoded) => Value::Missing,
-            (None, _) => return,
+            (None, _) if obeys(Rule::ErrorsAreNotCached) => return,
+            (None, _) => Value::Missing,
         };
-        if value != Value::Missing || matches!(self.coherence, Coherence::Tracking { .. }) {
+        if !obeys(Rule::MissingKeysNeedTracking)
+            || value != Value::Missing
+            || matches!(self.coherence, Coherence::Tracking { .. })
+        {
             self.cache.insert_for(key, &value, ttl, now);
         }
     }
@@ -466,10 +502,18 @@ impl Store {
             self.table = Table::new(specs);
         }
         let coherence = match coherence {
-            upstream::Coherence::Tracking { epoch } => Coherence::Tracking { epoch: *epoch },
+            upstream::Coherence::Tracking { epoch }
+                if *epoch > self.lost_epoch || !obeys(Rule::LossesAreRemembered) =>
+            {
+                Coherence::Tracking { epoch: *epoch }
+            }
+            // It was lost before this could be told.
+            upstream::Coherence::Tracking { .. } => Coherence::Lost,
             upstream::Coherence::TimeToLive { .. } => Coherence::TimeToLive,
         };
-        if self.coherence != Coherence::TimeToLive || coherence != Coherence::TimeToLive {
+        let was_or_is_tracked =
+            self.coherence != Coherence::TimeToLive || coherence != Coherence::TimeToLive;
+        if was_or_is_tracked && obeys(Rule::NewSessionsStartEmpty) {
             self.cache.clear();
         }
         self.coherence = coherence;

@@ -17,7 +17,8 @@ impl Server {
         let Some(own) = &mut connection.own else {
             return;
         };
-        if !own.readable || !self.proxy.wants_own_input(client) {
+        // Why it can't be connected is found where it is written to.
+        if !own.readable || own.is_connecting() || !self.proxy.wants_own_input(client) {
             return;
         }
         match own.read(&mut self.buffer) {

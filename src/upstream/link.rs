@@ -217,12 +217,18 @@ impl Link {
     }
 
     /// Reads until the reply that starts at `start` is whole; returns its end. More may have been read.
+    /// What Redis says unasked (a push: that it lost the connection to tell of changes, say) is dropped.
     fn read_reply(&mut self, bytes: &mut Vec<u8>, start: usize) -> io::Result<usize> {
         let mut scanner = Scanner::new();
         let mut scanned = start;
         loop {
             let found = scanner.feed(&bytes[scanned..]);
             match found.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))? {
+                Some((b'>', length)) => {
+                    bytes.drain(start..scanned + length);
+                    scanned = start;
+                    continue;
+                }
                 Some((_, length)) => return Ok(scanned + length),
                 None => scanned = bytes.len(),
             }

@@ -57,11 +57,12 @@ impl Run<'_> {
             for line in group.lines {
                 for _ in 0..times {
                     self.try_line(line, group.compare, How::Shared);
-                    self.try_line(line, group.compare, How::Own);
                     // Within a reply, any order is not looked for.
-                    if group.compare == Compare::Exact {
-                        self.try_line(line, group.compare, How::Transaction);
-                    }
+                    let how = match group.compare {
+                        Compare::Exact => How::Transaction,
+                        _ => How::Own,
+                    };
+                    self.try_line(line, group.compare, how);
                 }
             }
         }

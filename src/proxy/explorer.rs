@@ -1,0 +1,311 @@
+//! Explores every order in which things can happen in a small world around the core: two keys, a client
+//! that reads and one that also writes, others who change keys straight at Redis, replies and
+//! invalidations on their way, connections that break, and time.
+//!
+//! After each step it is checked that
+//!
+//! - nobody gets a value older than what the proxy had already told anyone, or had been told of, when
+//!   the request came: a delivered value, the reply to a write, an invalidation, or a new session, which
+//!   speaks for all that was in Redis when it began. A client's own writes count from when it sent them;
+//! - when everything in flight has arrived, the cache equals Redis or is empty, key by key;
+//! - everybody gets one reply to each request, in order, and waits for none for ever;
+//! - an entry past its time to live is not served, and nothing becomes one while its changes would not be
+//!   told;
+//! - of each key one fetch at most is under way that later misses may join.
+//!
+//! It holds whether Redis can be reached or not: while it can't, an old entry may be served because the
+//! proxy has not heard of anything newer.
+//!
+//! The core is not copied: to try another continuation, the steps that led to a state are taken again.
+
+mod action;
+mod redis;
+mod world;
+
+use std::collections::HashSet;
+use std::hash::BuildHasher;
+use std::time::Instant;
+
+use foldhash::fast::FixedState;
+
+use super::rule::{Rule, without};
+use crate::command::Table;
+use action::{Action, Bounds};
+use world::World;
+
+/// How many keys there are.
+const KEYS: usize = 2;
+
+/// A search through all that can happen within bounds.
+struct Explorer {
+    bounds: Bounds,
+    /// The fingerprints of the states that were visited.
+    visited: HashSet<u64, FixedState>,
+    steps: usize,
+    /// The way to the present state.
+    path: Vec<Action>,
+    table: Option<Table>,
+}
+
+/// What can't be, and how it came about.
+struct Violation {
+    path: Vec<Action>,
+    what: String,
+}
+
+impl Explorer {
+    fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            visited: HashSet::default(),
+            steps: 0,
+            path: Vec::new(),
+            table: None,
+        }
+    }
+
+    /// Visits every state, or those up to the first violation, which is returned in its shortest form.
+    fn run(&mut self) -> Option<Violation> {
+        let world = World::new(self.bounds, self.table.take());
+        let what = self.visit(world).err()?;
+        let mut violation = Violation {
+            path: std::mem::take(&mut self.path),
+            what,
+        };
+        while let Some(shorter) = self.shorten(&violation) {
+            violation = shorter;
+        }
+        Some(violation)
+    }
+
+    /// Visits what can follow on a state that was not visited before.
+    fn visit(&mut self, world: World) -> Result<(), String> {
+        if !self
+            .visited
+            .insert(world.fingerprint(FixedState::default().build_hasher()))
+        {
+            self.table = Some(world.into_table());
+            return Ok(());
+        }
+        let actions = world.actions();
+        let mut world = Some(world);
+        for action in actions {
+            let mut next = match world.take() {
+                Some(world) => world,
+                None => self.replay(&self.path.clone())?,
+            };
+            self.steps += 1;
+            self.path.push(action);
+            next.step(action)?;
+            self.visit(next)?;
+            self.path.pop();
+        }
+        if let Some(world) = world {
+            self.table = Some(world.into_table());
+        }
+        Ok(())
+    }
+
+    /// Takes steps from the start.
+    fn replay(&mut self, path: &[Action]) -> Result<World, String> {
+        let mut world = World::new(self.bounds, self.table.take());
+        world.repeat(path)?;
+        Ok(world)
+    }
+
+    /// A way to a violation that needs fewer steps, if there is one: what can't happen without the step
+    /// that is left out is left out too.
+    fn shorten(&mut self, violation: &Violation) -> Option<Violation> {
+        (0..violation.path.len()).find_map(|left_out| {
+            let mut world = World::new(self.bounds, self.table.take());
+            let mut path = Vec::new();
+            for (at, &action) in violation.path.iter().enumerate() {
+                if at == left_out || !world.actions().contains(&action) {
+                    continue;
+                }
+                path.push(action);
+                if let Err(what) = world.step(action) {
+                    return Some(Violation { path, what });
+                }
+            }
+            self.table = Some(world.into_table());
+            None
+        })
+    }
+}
+
+impl Violation {
+    fn print(&self) {
+        for action in &self.path {
+            println!("    {action:?}");
+        }
+        println!("    => {}", self.what);
+    }
+}
+
+const READERS_AND_WRITERS: &str = "readers, and writers everywhere";
+const KEYS_THAT_GO: &str = "keys that go, and readers of all";
+const OWN_CONNECTION: &str = "a writer on its own connection";
+const BREAKS: &str = "connections that break";
+const AWAY: &str = "a Redis that is away, and time";
+const UNTRACKED: &str = "the time to live alone";
+
+/// The worlds. Each is as small as shows what it is for, so that all of them take seconds;
+/// `EXPLORE_DEEPER=n` allows n more of all that happens in each, `EXPLORE_ONLY=words` picks those whose
+/// name has these words.
+fn worlds() -> Vec<(&'static str, Bounds)> {
+    let deeper = std::env::var("EXPLORE_DEEPER");
+    let deeper = deeper.ok().and_then(|more| more.parse().ok()).unwrap_or(0);
+    let tracked = Bounds {
+        tracking: true,
+        ..Bounds::default()
+    };
+    let worlds = [
+        (
+            READERS_AND_WRITERS,
+            Bounds {
+                gets: 3,
+                writes: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            KEYS_THAT_GO,
+            Bounds {
+                gets: 1,
+                gets_of_all: 1,
+                scripts: 1,
+                vanishings: 1,
+                flushes: 1,
+                ..tracked
+            },
+        ),
+        (
+            OWN_CONNECTION,
+            Bounds {
+                gets: 2,
+                transactions: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            BREAKS,
+            Bounds {
+                gets: 2,
+                writes_at_redis: 1,
+                breaks: 1,
+                ..tracked
+            },
+        ),
+        (
+            "writes that may be lost",
+            Bounds {
+                gets: 2,
+                writes: 1,
+                breaks: 1,
+                ..tracked
+            },
+        ),
+        (
+            AWAY,
+            Bounds {
+                gets: 2,
+                breaks: 1,
+                absences: 1,
+                waits: 1,
+                ..tracked
+            },
+        ),
+        (
+            UNTRACKED,
+            Bounds {
+                gets: 2,
+                writes: 1,
+                writes_at_redis: 1,
+                ..Bounds::default()
+            },
+        ),
+    ];
+    let more = |bound: u8| if bound > 0 { bound + deeper } else { 0 };
+    let deepen = |bounds: Bounds| Bounds {
+        tracking: bounds.tracking,
+        gets: more(bounds.gets),
+        gets_of_all: more(bounds.gets_of_all),
+        writes: more(bounds.writes),
+        scripts: more(bounds.scripts),
+        transactions: more(bounds.transactions),
+        writes_at_redis: more(bounds.writes_at_redis),
+        vanishings: more(bounds.vanishings),
+        flushes: more(bounds.flushes),
+        breaks: more(bounds.breaks),
+        absences: more(bounds.absences),
+        waits: more(bounds.waits),
+    };
+    let worlds = worlds.into_iter();
+    worlds
+        .map(|(name, bounds)| (name, deepen(bounds)))
+        .collect()
+}
+
+/// The rules of the core, each with a world in which it is missed.
+const RULES: &[(Rule, &str)] = &[
+    (Rule::RepliesKeepTheirOrder, READERS_AND_WRITERS),
+    (Rule::ExpiredEntriesAreNotServed, AWAY),
+    (Rule::OneFetchForAll, READERS_AND_WRITERS),
+    (Rule::InvalidationsAreHeard, READERS_AND_WRITERS),
+    (Rule::WritesAreForgotten, READERS_AND_WRITERS),
+    (Rule::OwnConnectionsWritesAreForgotten, OWN_CONNECTION),
+    (Rule::ChangedKeysLeaveTheCache, READERS_AND_WRITERS),
+    (Rule::ChangedKeysAreNotCached, READERS_AND_WRITERS),
+    (Rule::ChangedKeysAreFetchedAnew, READERS_AND_WRITERS),
+    (Rule::FlushesEmptyTheCache, KEYS_THAT_GO),
+    (Rule::FlushesReachFetches, KEYS_THAT_GO),
+    (Rule::NewerFetchesAreKeptTrackOf, READERS_AND_WRITERS),
+    (Rule::ValuesInWaitingAreForgotten, UNTRACKED),
+    (Rule::MissingKeysNeedTracking, UNTRACKED),
+    (Rule::ErrorsAreNotCached, AWAY),
+    (Rule::NewSessionsStartEmpty, BREAKS),
+    (Rule::NothingIsCachedUntracked, BREAKS),
+    (Rule::LossesAreRemembered, BREAKS),
+    (Rule::SessionsAreToldApart, BREAKS),
+];
+
+#[test]
+fn a_core_without_any_one_of_its_rules_breaks_a_promise() {
+    for &(rule, name) in RULES {
+        let world = worlds().into_iter().find(|(known, _)| *known == name);
+        let (_, bounds) = world.expect("there is a world of that name");
+        let mut explorer = Explorer::new(bounds);
+        let violation = without(Some(rule), || explorer.run());
+        println!("without {rule:?}, after {} states:", explorer.visited.len());
+        match violation {
+            Some(violation) => violation.print(),
+            None => panic!("nothing is missed without {rule:?}"),
+        }
+    }
+}
+
+#[test]
+fn in_whatever_order_things_happen_the_promises_are_kept() {
+    let only = std::env::var("EXPLORE_ONLY").unwrap_or_default();
+    for (name, bounds) in worlds() {
+        if !name.contains(&only) {
+            continue;
+        }
+        let start = Instant::now();
+        let mut explorer = Explorer::new(bounds);
+        let violation = explorer.run();
+        println!(
+            "{name}: {} states, {} steps, {:.1?}",
+            explorer.visited.len(),
+            explorer.steps,
+            start.elapsed()
+        );
+        if let Some(violation) = violation {
+            violation.print();
+            panic!("{}", violation.what);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What clients are owed, and what is promised to them.
+
+use super::{NAMES, PROTOCOLS, World};
+use crate::cache::Value;
+use crate::clock::Time;
+use crate::proxy::explorer::KEYS;
+use crate::proxy::explorer::redis::{Key, Version};
+use crate::proxy::in_flight::Asked;
+use crate::proxy::store::Coherence;
+use crate::resp::Protocol;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Seen {
+    Value(Version),
+    Missing,
+    Error,
+}
+
+/// A reply that a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owed {
+    /// The value of a key, no older than this.
+    Value { key: Key, least: Version },
+    /// Those of all keys.
+    Values { least: [Version; KEYS] },
+    /// The version that was written.
+    Written { key: Key },
+    /// What MULTI and a command after it get.
+    Word(&'static str),
+    /// The version that was written, in the array that EXEC gets.
+    Executed { key: Key },
+}
+
+impl World {
+    /// A client receives a reply: it must be the one that it is owed, and no older than it may be.
+    pub(super) fn deliver(&mut self, client: usize, reply: &str) -> Result<(), String> {
+        let owed = self.owed[client].pop_front();
+        let owed = owed.ok_or_else(|| format!("client {client} is owed nothing"))?;
+        let mut lines = reply.split("\r\n");
+        if reply.starts_with('-') {
+            if !self.trouble && !matches!(owed, Owed::Word(_)) {
+                return Err(format!("client {client} gets an error for nothing"));
+            }
+            if let Owed::Value { key, .. } = owed {
+                self.seen.push((key, Seen::Error));
+            }
+            return Ok(());
+        }
+        let unfit = || format!("client {client} gets {reply:?} for {owed:?}");
+        match owed {
+            Owed::Value { key, least } => {
+                let seen = read_value(&mut lines, client).ok_or_else(unfit)?;
+                self.see(client, key, seen, least)
+            }
+            Owed::Values { least } => {
+                if lines.next() != Some("*2") {
+                    return Err(unfit());
+                }
+                for (key, least) in least.into_iter().enumerate() {
+                    let seen = read_value(&mut lines, client).ok_or_else(unfit)?;
+                    self.see(client, key, seen, least)?;
+                }
+                Ok(())
+            }
+            Owed::Word(word) if lines.next() == Some(word) => Ok(()),
+            Owed::Word(_) => Err(unfit()),
+            Owed::Written { key } | Owed::Executed { key } => {
+                let number = lines.find_map(|line| line.strip_prefix(':')?.parse().ok());
+                self.wrote(client, key, number.ok_or_else(unfit)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// A client sees what a key is: from now on nobody may see what it was before.
+    fn see(&mut self, client: usize, key: Key, seen: Seen, least: Version) -> Result<(), String> {
+        let newest = self.redis.versions[key];
+        // That it is missing doesn't say since when: the oldest that is allowed counts.
+        let version = match seen {
+            Seen::Value(version) => Some(version).filter(|_| version >= least),
+            _ => (least..=newest).find(|&at| self.redis.was_there(key, at) == Some(false)),
+        };
+        let name = NAMES[key];
+        let Some(version) = version else {
+            return Err(format!(
+                "client {client} reads {seen:?} for {name}, when version {least} was known as it asked"
+            ));
+        };
+        if (seen != Seen::Missing) != (self.redis.was_there(key, version) == Some(true)) {
+            return Err(format!(
+                "client {client} reads {seen:?} for {name}, which it never was"
+            ));
+        }
+        self.known[key] = self.known[key].max(version);
+        self.seen.push((key, seen));
+        Ok(())
+    }
+
+    /// A client sees that it wrote: what it asked for after that must be no older, even if it asked
+    /// before the reply.
+    fn wrote(&mut self, client: usize, key: Key, version: Version) {
+        self.known[key] = self.known[key].max(version);
+        for owed in &mut self.owed[client] {
+            match owed {
+                Owed::Value { key: read, least } if *read == key => *least = version.max(*least),
+                Owed::Values { least } => least[key] = version.max(least[key]),
+                _ => {}
+            }
+        }
+    }
+
+    /// Notes what is cached, past its time to live or not.
+    pub(super) fn look_at_cache(&mut self) {
+        for (key, name) in NAMES.iter().enumerate() {
+            let cached = self.proxy.store.cache.get(name.as_bytes(), Time::default());
+            self.cached[key] = match cached {
+                Some(Value::Bytes(bytes)) => Some(Seen::Value(bytes[0] - b'0')),
+                Some(_) => Some(Seen::Missing),
+                None => None,
+            };
+        }
+    }
+
+    /// What must hold whatever has happened.
+    pub(super) fn check(&mut self) -> Result<(), String> {
+        let before = self.cached;
+        self.look_at_cache();
+        for (key, name) in NAMES.iter().enumerate() {
+            let is_new = self.cached[key].is_some() && self.cached[key] != before[key];
+            if is_new && self.left.tracking && self.heard_lost >> self.heard_up & 1 == 1 {
+                return Err(format!("{name} is cached while nobody tells its changes"));
+            }
+            let fetches = self.proxy.store.in_flight.iter();
+            let fetches = fetches.filter(|asked| {
+                matches!(asked, Asked::Fetch(fetch) if fetch.fresh && *fetch.key == *name.as_bytes())
+            });
+            if fetches.count() > 1 {
+                return Err(format!("{name} is fetched twice at the same time"));
+            }
+        }
+        if self.redis.line.is_empty() && self.own_line.is_empty() && self.own_asked.is_empty() {
+            for (client, owed) in self.owed.iter().enumerate() {
+                if let Some(owed) = owed.front() {
+                    return Err(format!("client {client} waits for ever for {owed:?}"));
+                }
+            }
+            if self.redis.tracker.is_empty() && self.redis.is_whole() {
+                return self.check_at_rest();
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold when all that was under way has arrived.
+    fn check_at_rest(&self) -> Result<(), String> {
+        if !self.left.tracking {
+            return Ok(());
+        }
+        for (key, name) in NAMES.iter().enumerate() {
+            let value = self.redis.value(key).map_or(Seen::Missing, Seen::Value);
+            if let Some(cached) = self.cached[key]
+                && cached != value
+            {
+                return Err(format!(
+                    "at rest {cached:?} is cached for {name}, which is {value:?}"
+                ));
+            }
+        }
+        let epoch = self.heard_up.into();
+        if self.proxy.store.coherence != (Coherence::Tracking { epoch }) {
+            return Err("at rest nothing would be cached".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A value in the client's version of the protocol, without an expectation of how it ends.
+fn read_value<'a>(lines: &mut impl Iterator<Item = &'a str>, client: usize) -> Option<Seen> {
+    match (lines.next()?, PROTOCOLS[client]) {
+        ("$1", _) => Some(Seen::Value(lines.next()?.parse().ok()?)),
+        ("$-1", Protocol::Resp2) | ("_", Protocol::Resp3) => Some(Seen::Missing),
+        _ => None,
+    }
+}

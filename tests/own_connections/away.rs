@@ -1,0 +1,109 @@
+//! Redis goes away, and comes back.
+
+use super::{OK, assert_answers, assert_x, await_blocked, proxy_with_x};
+use crate::common::{assert_same, bulk, eventually};
+
+#[test]
+fn own_connections_end_with_redis_and_hits_go_on() {
+    let (mut redis, proxy) = proxy_with_x(&[]);
+    let mut shared = proxy.client();
+    assert_x(&mut shared);
+    let mut own: Vec<_> = ["MULTI", "WATCH x", "SUBSCRIBE a", "SELECT 3"]
+        .map(|command| {
+            let mut client = proxy.client();
+            client.send(format!("{command}\r\n"));
+            client.read_reply();
+            client
+        })
+        .into();
+    let mut waiting = proxy.client();
+    waiting.send("BLPOP list 0\r\n");
+    await_blocked(&redis, 1);
+    own.push(waiting);
+    let open_files = proxy.open_files();
+    redis.stop();
+    for client in &mut own {
+        assert_same(&client.read_to_end(), b"", &"the connection ends");
+    }
+    proxy.wait_for_log("redis down");
+    assert_x(&mut shared);
+    assert_x(&mut proxy.client());
+    for command in ["GET missing", "SET x 1", "LRANGE l 0 -1", "DBSIZE"] {
+        let words: Vec<_> = command.split(' ').collect();
+        let error = shared.command(&words);
+        assert!(
+            error.starts_with(b"-ERR backing Redis at "),
+            "{}",
+            error.escape_ascii()
+        );
+    }
+    drop(own);
+    // Five clients and their connections to Redis.
+    eventually("their sockets are closed", || {
+        proxy.open_files() <= open_files - 10
+    });
+}
+
+#[test]
+fn what_needs_an_own_connection_fails_while_redis_is_away() {
+    let (mut redis, proxy) = proxy_with_x(&[]);
+    redis.stop();
+    proxy.wait_for_log("redis down");
+    for command in [
+        "MULTI",
+        "SUBSCRIBE a",
+        "BLPOP l 0",
+        "SELECT 3",
+        "AUTH reader x",
+        "MONITOR",
+    ] {
+        let mut client = proxy.client();
+        client.send(format!("PING\r\nGET x\r\n{command}\r\nPING\r\n"));
+        assert_same(
+            &client.read_replies(2),
+            b"+PONG\r\n$4\r\ntrue\r\n",
+            &command,
+        );
+        let rest = client.read_to_end();
+        assert!(
+            rest.starts_with(b"-ERR backing Redis at "),
+            "{command}: {}",
+            rest.escape_ascii()
+        );
+        let lines = rest.iter().filter(|&&byte| byte == b'\n').count();
+        assert_eq!(lines, 1, "one error, and closed: {}", rest.escape_ascii());
+    }
+    redis.start_again();
+    eventually("own connections are made again", || {
+        let mut client = proxy.client();
+        client.send("MULTI\r\n");
+        client.read_reply() == OK
+    });
+    let mut client = proxy.client();
+    assert_answers(&mut client, "SET x back", OK);
+    assert_answers(&mut client, "GET x", &bulk("back"));
+}
+
+#[test]
+fn own_connections_wait_for_a_redis_that_is_paused_and_hits_go_on() {
+    let (redis, proxy) = proxy_with_x(&["--redis_timeout", "15000"]);
+    let mut own = proxy.client();
+    assert_answers(&mut own, "MULTI", OK);
+    redis.pause();
+    own.send("GET x\r\nEXEC\r\n");
+    let mut new = proxy.client();
+    new.send("GET x\r\nMULTI\r\n");
+    assert_same(&new.read_reply(), &bulk("true"), &"the hit before");
+    let mut other = proxy.client();
+    for _ in 0..100 {
+        assert_x(&mut other);
+    }
+    assert!(own.has_received_nothing() && new.has_received_nothing());
+    redis.resume();
+    assert_same(
+        &own.read_replies(2),
+        b"+QUEUED\r\n*1\r\n$4\r\ntrue\r\n",
+        &"EXEC",
+    );
+    assert_same(&new.read_reply(), OK, &"MULTI");
+}
