@@ -69,6 +69,26 @@ pub fn assert_same(actual: &[u8], expected: &[u8], about: &dyn Debug) {
     );
 }
 
+/// Asserts that this is the error of a miss while the Redis at `address` can't be reached, and
+/// returns the reason that it gives.
+#[track_caller]
+pub fn reason(reply: &[u8], address: &str) -> String {
+    let reply = String::from_utf8(reply.to_vec()).expect("a text");
+    let start = format!("-ERR backing Redis at {address} can't be reached: ");
+    let reason = reply
+        .strip_prefix(&start)
+        .and_then(|rest| rest.strip_suffix("\r\n"));
+    let reason = reason.unwrap_or_else(|| panic!("{reply:?}"));
+    assert!(!reason.trim().is_empty());
+    reason.to_string()
+}
+
+/// Asks for a key until the reply is the expected one, as it is when Redis is back.
+#[track_caller]
+pub fn eventually_get(client: &mut Client, key: &str, expected: &[u8]) {
+    eventually("Redis is asked again", || client.get(key) == expected);
+}
+
 /// A bulk string reply.
 pub fn bulk(value: impl AsRef<[u8]>) -> Vec<u8> {
     let value = value.as_ref();

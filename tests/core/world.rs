@@ -294,7 +294,10 @@ impl World {
     /// after the clients that the proxy names, and no others.
     fn turn(&mut self) {
         self.take_requests();
+        let mut looks = 0;
         while let Some(id) = self.proxy.next_changed() {
+            looks += 1;
+            assert!(looks < 100_000, "the proxy comes to rest");
             let Some(client) = self.slots.get_mut(id.0).and_then(Option::as_mut) else {
                 continue;
             };

@@ -1,0 +1,153 @@
+//! How the proxy introduces itself to Redis: address, user, password and database; and what becomes
+//! of it when Redis refuses.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Proxy, RedisServer, assert_same, bulk, eventually_get, proxy_command, reason};
+
+/// Far more than an answer from memory takes, also on a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(1500);
+
+#[test]
+fn a_wrong_password_is_reported_in_the_words_of_redis() {
+    let words = "WRONGPASS invalid username-password pair or user is disabled.";
+    let redis = RedisServer::start_with(&["--requirepass", "right"]);
+    let proxy = Proxy::start_at(&redis.address(), &["--redis_password", "wrong"]);
+    assert!(proxy.wait_for_log("redis down").contains(words));
+    let reply = proxy.client().get("a");
+    assert!(reason(&reply, &redis.address()).contains(words));
+}
+
+#[test]
+fn a_wrong_password_is_retried_slowly_until_it_is_right() {
+    let redis = RedisServer::start_with(&["--requirepass", "right"]);
+    let mut admin = redis.client();
+    assert_same(&admin.command(&["AUTH", "right"]), b"+OK\r\n", &"AUTH");
+    let proxy = Proxy::start_at(&redis.address(), &["--redis_password", "wrong"]);
+    proxy.wait_for_log("redis down");
+    let mut client = proxy.client();
+    let end = Instant::now() + Duration::from_millis(1500);
+    while Instant::now() < end {
+        let start = Instant::now();
+        reason(&client.get("a"), &redis.address());
+        assert!(start.elapsed() < AT_ONCE);
+    }
+    let info = admin.command(&["INFO", "commandstats"]);
+    let info = String::from_utf8(info).expect("a text");
+    let calls = info
+        .split_once("cmdstat_auth:calls=")
+        .expect("a call of AUTH")
+        .1;
+    let calls: u32 = calls
+        .split(',')
+        .next()
+        .expect("a number")
+        .parse()
+        .expect("a number");
+    assert!((2..=8).contains(&calls), "{calls} calls of AUTH");
+    assert_same(
+        &admin.command(&["CONFIG", "SET", "requirepass", "wrong"]),
+        b"+OK\r\n",
+        &"CONFIG",
+    );
+    proxy.wait_for_log("redis up");
+    eventually_get(&mut client, "a", b"$-1\r\n");
+}
+
+#[test]
+fn a_missing_password_is_reported_in_the_words_of_redis() {
+    let redis = RedisServer::start_with(&["--requirepass", "right"]);
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let reply = proxy.client().get("a");
+    assert!(reason(&reply, &redis.address()).contains("NOAUTH Authentication required."));
+    assert!(
+        proxy
+            .wait_for_log("redis down")
+            .contains("NOAUTH Authentication required.")
+    );
+}
+
+#[test]
+fn the_right_password_opens_redis() {
+    let redis = RedisServer::start_with(&["--requirepass", "it's \"right\" #1"]);
+    let mut admin = redis.client();
+    admin.command(&["AUTH", "it's \"right\" #1"]);
+    admin.command(&["SET", "a", "1"]);
+    let proxy = Proxy::start(&redis, &["--redis_password", "it's \"right\" #1"]);
+    assert_same(&proxy.client().get("a"), &bulk("1"), &"a");
+}
+
+#[test]
+fn a_username_chooses_the_rights_of_redis() {
+    let redis = RedisServer::start();
+    redis.set("app:1", "yes");
+    redis.set("other", "no");
+    let rule = ["ACL", "SETUSER", "app", "on", ">secret", "~app:*", "+@all"];
+    assert_same(&redis.client().command(&rule), b"+OK\r\n", &"ACL SETUSER");
+    let flags = ["--redis_username", "app", "--redis_password", "secret"];
+    let proxy = Proxy::start(&redis, &flags);
+    let mut client = proxy.client();
+    assert_same(&client.get("app:1"), &bulk("yes"), &"a key of the user");
+    let mut direct = redis.client();
+    direct.command(&["AUTH", "app", "secret"]);
+    let refusal = direct.get("other");
+    assert!(
+        refusal.starts_with(b"-NOPERM "),
+        "{}",
+        refusal.escape_ascii()
+    );
+    assert_same(&client.get("other"), &refusal, &"a key of somebody else");
+}
+
+#[test]
+fn keys_come_from_the_chosen_database() {
+    let redis = RedisServer::start();
+    redis.set("a", "in 0");
+    let mut direct = redis.client();
+    direct.command(&["SELECT", "7"]);
+    direct.command(&["SET", "a", "in 7"]);
+    let proxy = Proxy::start(&redis, &["--redis_database", "7"]);
+    let mut client = proxy.client();
+    assert_same(&client.get("a"), &bulk("in 7"), &"a");
+    // A connection that replaces another reads from the same database.
+    redis
+        .client()
+        .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    redis.set("b", "in 0");
+    assert_same(&client.get("b"), b"$-1\r\n", &"b");
+}
+
+#[test]
+fn a_wrong_database_is_reported_in_the_words_of_redis() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start_at(&redis.address(), &["--redis_database", "99"]);
+    let reply = proxy.client().get("a");
+    assert!(reason(&reply, &redis.address()).contains("ERR DB index is out of range"));
+    assert!(
+        proxy
+            .wait_for_log("redis down")
+            .contains("ERR DB index is out of range")
+    );
+}
+
+#[test]
+fn localhost_finds_a_redis_on_127_0_0_1() {
+    let redis = RedisServer::start();
+    redis.set("a", "value of a");
+    // On many machines localhost is ::1 first, where this Redis doesn't listen.
+    let proxy = Proxy::start_at(&format!("localhost:{}", redis.port()), &[]);
+    proxy.wait_for_log("redis up");
+    assert_same(&proxy.client().get("a"), &bulk("value of a"), &"a");
+}
+
+#[test]
+fn a_name_that_doesnt_resolve_keeps_nobody_waiting() {
+    let proxy = Proxy::start_command(proxy_command("nowhere.invalid:6379", &[]));
+    let start = Instant::now();
+    assert_same(&proxy.client().command(&["PING"]), b"+PONG\r\n", &"PING");
+    assert!(start.elapsed() < AT_ONCE);
+    proxy.wait_for_log("redis down");
+    reason(&proxy.client().get("a"), "nowhere.invalid:6379");
+}
