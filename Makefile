@@ -8,11 +8,18 @@ BIN  = $(or $(CARGO_TARGET_DIR),target)/release/redis-proxy
 ARGS =
 PORT = 8001
 
-# What the tests start, as PROGRAM or PROGRAM=PACKAGE; see deploy/need.sh.
-TEST_NEEDS = redis-server redis-cli=redis-tools
+# How long `make soak` and `make fuzz` go on.
+SECONDS = 60
+
+# What the tests start, as PROGRAM or PROGRAM=PACKAGE; see deploy/need.sh. With pip and npm they install
+# the client libraries that tests/clients names.
+TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=nodejs npm
+
+# What the benchmarks start.
+BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker setpriv=util-linux taskset=util-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test lint commands docker-run dev-run clean
+.PHONY: help build run cli test lint commands docker-run dev-run clean soak fuzz bench bench-check bench-record
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,9 +34,17 @@ cli: ## talk to the running proxy with redis-cli; another port as PORT=8002
 	@deploy/need.sh redis-cli=redis-tools
 	@exec redis-cli -p $(PORT)
 
-test: ## run all tests, unit and end to end; installs the Redis that they need
+test: ## run all tests, unit and end to end; installs what they need
 	@deploy/need.sh $(TEST_NEEDS)
 	$(CARGO) test --locked
+
+soak: ## let the random coherence test go on, with new seeds; for how long as SECONDS=600
+	@deploy/need.sh redis-server
+	SOAK_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test coherence -- --nocapture
+
+fuzz: ## compare random commands with Redis, with new seeds; for how long as SECONDS=600
+	@deploy/need.sh redis-server
+	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test differential -- --nocapture
 
 lint: ## check the format, and for what clippy has to say
 	$(CARGO) fmt --check
@@ -38,6 +53,18 @@ lint: ## check the format, and for what clippy has to say
 commands: ## renew the table of commands in the README
 	@deploy/need.sh $(TEST_NEEDS)
 	UPDATE_README=1 $(CARGO) test --locked --test readme
+
+bench: ## measure side by side with Redis and twemproxy, into docs/; a quick try with ARGS=--quick
+	@deploy/need.sh $(BENCH_NEEDS)
+	$(CARGO) bench --locked --bench bench -- $(ARGS)
+
+bench-check: ## count instructions, and show what moved by more than 2%
+	@deploy/need.sh valgrind
+	$(CARGO) bench --locked --bench micro -- --check
+
+bench-record: ## count instructions, and keep the counts for bench-check
+	@deploy/need.sh valgrind
+	$(CARGO) bench --locked --bench micro -- --record
 
 docker-run: ## run Redis and the proxy in containers; builds the image if there is none
 	$(COMPOSE) up

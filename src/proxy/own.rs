@@ -13,6 +13,8 @@ pub(super) struct Own {
     /// What is to be sent to Redis.
     pub to_redis: Output,
     scanner: Scanner,
+    /// What Redis sends is no longer a stream of replies.
+    unframed: bool,
     /// The replies that are still to come to requests of the proxy's own: those that must be no errors,
     /// then those that may.
     set_up: (usize, usize),
@@ -112,6 +114,7 @@ impl Own {
         Self {
             to_redis,
             scanner: Scanner::new(),
+            unframed: false,
             set_up,
             phase: Phase::Open,
             unanswered: 0,
@@ -217,9 +220,13 @@ impl Own {
         let mut passed = 0;
         let mut at = 0;
         while at < bytes.len() {
+            if self.unframed {
+                break;
+            }
             let Ok(found) = self.scanner.feed(&bytes[at..]) else {
-                // Whatever that is, it is the client's to see.
-                self.uncounted = true;
+                // A replication stream, say: it is the client's to read.
+                self.unframed = true;
+                self.stop_counting();
                 break;
             };
             let Some((kind, length)) = found else {

@@ -137,7 +137,12 @@ impl Store {
         };
         let way = row.way(request);
         if !identity.authenticated && !before_authentication(way) {
-            replies.push_error(b"NOAUTH Authentication required.");
+            // Redis has a transaction fail for whatever its EXEC is refused for.
+            replies.push_error(if request.argument(0).eq_ignore_ascii_case(b"exec") {
+                b"EXECABORT Transaction discarded because of: NOAUTH Authentication required."
+            } else {
+                b"NOAUTH Authentication required."
+            });
             return Flow::Continue;
         }
         match way {

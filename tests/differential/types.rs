@@ -126,6 +126,7 @@ pub const HASHES: &[&str] = &[
     "HSCAN <hash> x",
 ];
 
+/// By lexical order all is asked for or nothing: among different scores anything else is undefined.
 pub const SORTED_SETS: &[&str] = &[
     "ZADD <zset> <scored>",
     "ZADD <zset> <scored>",
@@ -147,7 +148,7 @@ pub const SORTED_SETS: &[&str] = &[
     "ZRANGE <zset> 0 -1 WITHSCORES",
     "ZRANGE <zset> <index> <index>",
     "ZRANGE <zset> <bound> <bound> BYSCORE LIMIT 0 3 WITHSCORES",
-    "ZRANGE <zset> [a (z BYLEX",
+    "ZRANGE <zset> - + BYLEX LIMIT 1 2",
     "ZRANGE <zset> <index> <index> LIMIT 0 1",
     "ZREVRANGE <zset> <index> <index> WITHSCORES",
     "ZRANGEBYSCORE <zset> -inf +inf WITHSCORES",
@@ -167,7 +168,7 @@ pub const SORTED_SETS: &[&str] = &[
     "ZMPOP 2 <zset> <zset> MIN COUNT 2",
     "ZREMRANGEBYRANK <zset> <index> <index>",
     "ZREMRANGEBYSCORE <zset> <bound> <bound>",
-    "ZREMRANGEBYLEX <zset> [b [c",
+    "ZREMRANGEBYLEX <zset> + -",
 ];
 
 pub const STREAMS: &[&str] = &[

@@ -197,6 +197,12 @@ fn a_client_that_leaves_within_a_multi_leaves_nothing_behind() {
         client.send("WATCH x\r\nMULTI\r\nSET x no\r\nSET y no\r\n");
         client.read_replies(4);
     }
+    // Some that leave without having read, which resets the connection.
+    for _ in 0..20 {
+        let mut client = proxy.client();
+        client.send("MULTI\r\nSET y no\r\n");
+        eventually("a reply is there", || !client.has_received_nothing());
+    }
     // Some that leave before Redis has answered, or was asked.
     for session in [
         "MULTI\r\nSET y no\r\n",

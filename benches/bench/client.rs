@@ -1,0 +1,159 @@
+//! A client that blocks: it fills servers, checks what they hold, and asks one thing at a time.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::dataset::{self, Dataset};
+
+/// How long any server may keep silent.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many requests are sent before their replies are read.
+const AT_ONCE: u32 = 100;
+
+/// A connection.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects.
+    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream: BufReader::with_capacity(64 * 1024, stream),
+        })
+    }
+
+    /// The connection alone.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream.into_inner()
+    }
+
+    /// Waits until a reply begins to arrive, and reads nothing of it.
+    pub fn wait_for_reply(&mut self) -> io::Result<()> {
+        match self.stream.get_ref().peek(&mut [0])? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends bytes, and reads no reply.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Sends a request and reads its reply.
+    pub fn ask(&mut self, arguments: &[&[u8]]) -> io::Result<Vec<u8>> {
+        self.send(&encode(arguments))?;
+        self.reply()
+    }
+
+    /// Gets a key by its number.
+    pub fn get(&mut self, number: u32) -> io::Result<Vec<u8>> {
+        self.send(dataset::get(number).as_bytes())?;
+        self.reply()
+    }
+
+    /// Sets a key by its number.
+    pub fn set(&mut self, number: u32, value: &[u8]) -> io::Result<()> {
+        self.ask(&[b"SET", Dataset::key(number).as_bytes(), value])
+            .map(drop)
+    }
+
+    /// The value of a simple string, an integer or a bulk string; anything else is an error here.
+    fn reply(&mut self) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line)?;
+        let [kind, text @ .., b'\r', b'\n'] = &line[..] else {
+            return Err(ErrorKind::UnexpectedEof.into());
+        };
+        let text_of = || String::from_utf8_lossy(text).into_owned();
+        match kind {
+            b'+' | b':' => Ok(text.to_vec()),
+            b'$' => match text_of().parse::<usize>() {
+                Ok(length) => {
+                    let mut value = vec![0; length + 2];
+                    self.stream.read_exact(&mut value)?;
+                    value.truncate(length);
+                    Ok(value)
+                }
+                Err(_) => Err(io::Error::other("a key is missing")),
+            },
+            _ => Err(io::Error::other(text_of())),
+        }
+    }
+
+    /// Sets all keys of a dataset, with a time to live if one is given.
+    pub fn fill(&mut self, dataset: Dataset, ttl: Option<Duration>) -> io::Result<()> {
+        let ttl = ttl.map(|ttl| ttl.as_secs().to_string());
+        self.in_batches(
+            dataset.count,
+            |number| {
+                let (key, value) = (Dataset::key(number), dataset.value(number));
+                let mut arguments: Vec<&[u8]> = vec![b"SET", key.as_bytes(), &value];
+                if let Some(ttl) = &ttl {
+                    arguments.extend([&b"EX"[..], ttl.as_bytes()]);
+                }
+                encode(&arguments)
+            },
+            |_, _| Ok(()),
+        )
+    }
+
+    /// Gets all keys of a dataset and checks their values.
+    pub fn check(&mut self, dataset: Dataset) -> io::Result<()> {
+        self.in_batches(
+            dataset.count,
+            |number| dataset::get(number).into_bytes(),
+            |number, value| {
+                if value == dataset.value(number) {
+                    Ok(())
+                } else {
+                    Err(io::Error::other(format!("a wrong value for key {number}")))
+                }
+            },
+        )
+    }
+
+    fn in_batches(
+        &mut self,
+        count: u32,
+        request: impl Fn(u32) -> Vec<u8>,
+        check: impl Fn(u32, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for start in (0..count).step_by(AT_ONCE as usize) {
+            let batch = start..count.min(start + AT_ONCE);
+            let requests: Vec<u8> = batch.clone().flat_map(&request).collect();
+            self.send(&requests)?;
+            for number in batch {
+                check(number, &self.reply()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many reads a Redis has answered since it started.
+    pub fn reads(&mut self) -> io::Result<u64> {
+        let info = self.ask(&[b"INFO", b"stats"])?;
+        let info = String::from_utf8_lossy(&info).into_owned();
+        let count = |name| crate::process::field(&info, name)?.parse::<u64>().ok();
+        match (count("keyspace_hits"), count("keyspace_misses")) {
+            (Some(hits), Some(misses)) => Ok(hits + misses),
+            _ => Err(io::Error::other("INFO has no keyspace_hits")),
+        }
+    }
+}
+
+fn encode(arguments: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", arguments.len()).into_bytes();
+    for argument in arguments {
+        bytes.extend(format!("${}\r\n", argument.len()).into_bytes());
+        bytes.extend_from_slice(argument);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}

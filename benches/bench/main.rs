@@ -1,0 +1,74 @@
+//! The benchmark: starts every server itself on free ports of 127.0.0.1, measures them in turns, prints
+//! tables and writes `docs/benchmarks.md` with its plot.
+//!
+//! Servers run on one core, the load on another. What counts is CPU time per request, read from the
+//! kernel's own accounting before and after, as a ratio to redis-server and to the floor: a server that
+//! does nothing but read and write (see [`floor`]).
+
+mod client;
+mod conditions;
+mod dataset;
+mod floor;
+mod load;
+mod options;
+mod plot;
+mod process;
+mod report;
+mod sections;
+mod servers;
+mod stats;
+
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+
+use options::{Invocation, Options};
+use report::Report;
+
+fn main() -> ExitCode {
+    let done = match options::read(std::env::args().skip(1)) {
+        Ok(Invocation::Floor { port, value }) => floor::serve(port, value),
+        Ok(Invocation::Measure(options)) => measure(&options),
+        Ok(Invocation::Nothing) => return ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the benchmark can't go on: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the sections and writes the pages.
+fn measure(options: &Options) -> io::Result<()> {
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    let conditions = conditions::read(&options.plan)?;
+    println!("{conditions}");
+    if let Some(cores) = &options.plan.cores {
+        process::pin_self(cores.load)?;
+    }
+    let mut report = Report::default();
+    for section in sections::ALL {
+        if options.wants(section.name) {
+            eprintln!("… {}", section.name);
+            report.begin(section.title, section.about);
+            (section.run)(&options.plan, &mut report)?;
+        }
+    }
+    print!("{}", report.targets_as_text());
+    if let Some(directory) = &options.out {
+        fs::create_dir_all(directory)?;
+        fs::write(
+            directory.join("benchmarks.md"),
+            report.page(&conditions, &options.plan),
+        )?;
+        fs::write(directory.join(plot::FILE), plot::draw(report.all_bars()))?;
+        eprintln!("written: {}", directory.join("benchmarks.md").display());
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! What the command line asks for, and the sizes and times that follow from it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::process::{self, Cores};
+use crate::sections;
+
+const USAGE: &str = "\
+The benchmark, as `make bench` runs it. Options (ARGS=\"…\"):
+
+  SECTION ...       measure these only, and write no page
+  --quick           small numbers and short times, to try the program itself; writes no page
+                    (so does BENCH_QUICK=1)
+  --out DIRECTORY   write the page there
+  --proxy FILE      measure that build of the proxy
+
+Sections:";
+
+/// What the program was started for.
+pub enum Invocation {
+    /// To measure.
+    Measure(Box<Options>),
+    /// To be the floor, on that port and with values of so many bytes.
+    Floor {
+        /// Its port.
+        port: u16,
+        /// The bytes of a value.
+        value: usize,
+    },
+    /// By `cargo test`, which has no business here.
+    Nothing,
+}
+
+/// What to measure, and where the page goes.
+pub struct Options {
+    /// Sizes and times.
+    pub plan: Plan,
+    /// The directory of the page, if one is to be written.
+    pub out: Option<PathBuf>,
+    sections: Vec<String>,
+}
+
+impl Options {
+    /// Whether a section is to run.
+    pub fn wants(&self, section: &str) -> bool {
+        self.sections.is_empty() || self.sections.iter().any(|name| name == section)
+    }
+}
+
+/// Sizes and times.
+pub struct Plan {
+    /// How often each server has its turn.
+    pub rounds: usize,
+    /// How long a turn takes.
+    pub turn: Duration,
+    /// The larger number of keys.
+    pub many_keys: u32,
+    /// The largest number of clients.
+    pub many_clients: usize,
+    /// How many clients ask for one large value at once.
+    pub crowd: usize,
+    /// How long wake-ups are counted.
+    pub idle: Duration,
+    /// How many changes staleness is measured with.
+    pub changes: usize,
+    /// How often a start is timed.
+    pub starts: usize,
+    /// The proxy's program.
+    pub proxy: PathBuf,
+    /// Who runs where; `None` on a machine with one core.
+    pub cores: Option<Cores>,
+}
+
+impl Plan {
+    fn new(quick: bool, proxy: PathBuf) -> Self {
+        let files = usize::try_from(rlimit::Resource::NOFILE.get_hard().unwrap_or(1024))
+            .unwrap_or(usize::MAX);
+        let many_clients = if quick { 500 } else { 10_000 };
+        Self {
+            rounds: if quick { 2 } else { 5 },
+            turn: Duration::from_millis(if quick { 50 } else { 800 }),
+            many_keys: if quick { 100_000 } else { 1_000_000 },
+            many_clients: many_clients.min(files.saturating_sub(200)),
+            crowd: if quick { 100 } else { 1000 },
+            idle: Duration::from_secs(if quick { 1 } else { 10 }),
+            changes: if quick { 200 } else { 10_000 },
+            starts: if quick { 3 } else { 20 },
+            proxy,
+            cores: process::cores(),
+        }
+    }
+}
+
+/// Reads the arguments.
+///
+/// # Errors
+/// What to tell the user.
+pub fn read(arguments: impl Iterator<Item = String>) -> Result<Invocation, String> {
+    let mut quick = std::env::var_os("BENCH_QUICK").is_some_and(|value| value == "1");
+    let mut out = None;
+    let mut proxy = PathBuf::from(env!("CARGO_BIN_EXE_redis-proxy"));
+    let mut names = Vec::new();
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let mut value = || {
+            arguments
+                .next()
+                .ok_or_else(|| format!("{argument} needs a value"))
+        };
+        match argument.as_str() {
+            "--floor" => return floor(&value()?, &value()?),
+            "--test" => return Ok(Invocation::Nothing),
+            "--bench" => {}
+            "--quick" => quick = true,
+            "--out" => out = Some(PathBuf::from(value()?)),
+            "--proxy" => proxy = PathBuf::from(value()?),
+            name if sections::ALL.iter().any(|section| section.name == name) => {
+                names.push(argument);
+            }
+            _ => return Err(usage()),
+        }
+    }
+    if !names.is_empty() && out.is_some() {
+        return Err("a page holds all sections: give either --out or sections".into());
+    }
+    if names.is_empty() && !quick && out.is_none() {
+        out = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"));
+    }
+    Ok(Invocation::Measure(Box::new(Options {
+        plan: Plan::new(quick, proxy),
+        out,
+        sections: names,
+    })))
+}
+
+fn floor(port: &str, value: &str) -> Result<Invocation, String> {
+    match (port.parse(), value.parse()) {
+        (Ok(port), Ok(value)) => Ok(Invocation::Floor { port, value }),
+        _ => Err(usage()),
+    }
+}
+
+fn usage() -> String {
+    let mut text = USAGE.to_owned();
+    for section in sections::ALL {
+        text += &format!("\n  {:<17} {}", section.name, section.title);
+    }
+    text
+}

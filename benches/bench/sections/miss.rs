@@ -1,0 +1,86 @@
+//! GET of what is not cached, and what the way through the proxy adds to it.
+
+use std::io;
+
+use super::{PIPELINES, compare, expect_misses, pipeline, pipeline_name, pipeline_words};
+use crate::dataset::Dataset;
+use crate::load::Shape;
+use crate::options::Plan;
+use crate::report::{Report, Table, figure, grouped, ratio};
+use crate::servers::Fleet;
+
+/// The most CPU that the proxy's share of a miss may take, as a share of twemproxy's.
+const TARGETS: [(usize, f64); 2] = [(1, 1.0), (16, 0.5)];
+
+pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
+    let dataset = Dataset::of(plan.many_keys);
+    let fleet = Fleet::start(plan, dataset, &["--capacity", "1"])?;
+    let servers = [&fleet.redis, &fleet.twemproxy, &fleet.proxy];
+
+    let mut table = Table::new(&[
+        "pipeline",
+        "server",
+        "requests/s",
+        "CPU µs",
+        "to twemproxy",
+        "CPU µs of Redis",
+        "p50 µs",
+        "p99 µs",
+    ]);
+    for length in PIPELINES {
+        let all = compare(plan, servers, &fleet.redis, dataset, pipeline(length))?;
+        let [_, twemproxy, proxy] = &all;
+        expect_misses(proxy)?;
+        for (server, series) in servers.iter().zip(&all) {
+            table.row([
+                pipeline_name(length),
+                server.name.into(),
+                grouped(series.median(|sample| sample.rate)),
+                figure(series.median(|sample| sample.cpu)),
+                ratio(series.ratio(twemproxy, |sample| sample.cpu)),
+                figure(series.median(|sample| sample.cpu_redis)),
+                figure(series.median(|sample| sample.p50)),
+                figure(series.median(|sample| sample.p99)),
+            ]);
+        }
+        if let Some((_, most)) = TARGETS.iter().find(|(target, _)| *target == length) {
+            report.at_most(
+                format!("miss, {}: CPU to twemproxy's", pipeline_words(length)),
+                *most,
+                proxy.ratio(twemproxy, |sample| sample.cpu),
+                "",
+            );
+        }
+    }
+    report.table(table);
+
+    let alone = Shape {
+        clients: 1,
+        pipeline: 1,
+    };
+    let all = compare(plan, servers, &fleet.redis, dataset, alone)?;
+    let [redis, twemproxy, proxy] = &all;
+    expect_misses(proxy)?;
+    let mut table = Table::new(&[
+        "one client, one request at a time",
+        "p50 µs",
+        "p99 µs",
+        "added to p50, µs",
+    ]);
+    for (server, series) in servers.iter().zip(&all) {
+        table.row([
+            server.name.into(),
+            figure(series.median(|sample| sample.p50)),
+            figure(series.median(|sample| sample.p99)),
+            figure(series.difference(redis, |sample| sample.p50)),
+        ]);
+    }
+    report.table(table);
+    report.at_most(
+        "one miss at a time: added latency, against what twemproxy adds".into(),
+        twemproxy.difference(redis, |sample| sample.p50),
+        proxy.difference(redis, |sample| sample.p50),
+        "µs",
+    );
+    Ok(())
+}

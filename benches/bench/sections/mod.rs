@@ -1,0 +1,159 @@
+//! What is measured, a module for each part of the page.
+
+mod coherence;
+mod growth;
+mod hit;
+mod memory;
+mod miss;
+mod small_host;
+mod value_size;
+
+use std::io;
+use std::ops::RangeInclusive;
+
+use crate::dataset::Dataset;
+use crate::load::{self, Shape};
+use crate::options::Plan;
+use crate::report::Report;
+use crate::servers::Server;
+use crate::stats::{Sample, Series};
+
+/// A part of the page.
+pub struct Section {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// What is measured, and how.
+    pub about: &'static str,
+    /// Measures it.
+    pub run: fn(&Plan, &mut Report) -> io::Result<()>,
+}
+
+/// All parts, in the order of the page.
+pub const ALL: &[Section] = &[
+    Section {
+        name: "hit",
+        title: "Hits",
+        about: "50 clients GET values of 35 bytes under keys drawn at random, all of which the proxy has \
+                cached. Latency is the time from sending a pipeline to its last reply.",
+        run: hit::run,
+    },
+    Section {
+        name: "miss",
+        title: "Misses",
+        about: "The same where the proxy caches one key, so that every request goes on to Redis. CPU is \
+                that of the process in front alone; redis-server is asked without anything in front.",
+        run: miss::run,
+    },
+    Section {
+        name: "value-size",
+        title: "Hits by the size of the value",
+        about: "50 clients, no pipeline.",
+        run: value_size::run,
+    },
+    Section {
+        name: "memory",
+        title: "Memory",
+        about: "Growth of the resident memory of the process.",
+        run: memory::run,
+    },
+    Section {
+        name: "small-host",
+        title: "On a small host",
+        about: "The stripped release binary with its default settings, in front of a local Redis.",
+        run: small_host::run,
+    },
+    Section {
+        name: "growth",
+        title: "Growth",
+        about: "CPU time of a hit as there are more entries (50 clients, pipeline of 16) and more clients \
+                (1,000 keys, no pipeline).",
+        run: growth::run,
+    },
+    Section {
+        name: "coherence",
+        title: "Coherence",
+        about: "How soon a change made straight at Redis is seen through the proxy, and what it costs that \
+                Redis tells of changes.",
+        run: coherence::run,
+    },
+];
+
+/// The number of clients, where nothing else is said.
+const CLIENTS: usize = 50;
+
+/// The pipelines that are compared.
+const PIPELINES: [usize; 3] = [1, 16, 64];
+
+/// So many requests at once from each of [`CLIENTS`].
+fn pipeline(pipeline: usize) -> Shape {
+    Shape {
+        clients: CLIENTS,
+        pipeline,
+    }
+}
+
+/// How a pipeline is called in a column of its own.
+fn pipeline_name(pipeline: usize) -> String {
+    match pipeline {
+        1 => "none".into(),
+        _ => pipeline.to_string(),
+    }
+}
+
+/// How it is called in a sentence.
+fn pipeline_words(pipeline: usize) -> String {
+    match pipeline {
+        1 => "no pipeline".into(),
+        _ => format!("pipeline of {pipeline}"),
+    }
+}
+
+/// Gives each of so many servers its turn, round after round.
+fn take_turns<const N: usize>(
+    plan: &Plan,
+    mut turn: impl FnMut(usize) -> io::Result<Sample>,
+) -> io::Result<[Series; N]> {
+    let mut all = std::array::from_fn(|_| Series::default());
+    for _ in 0..plan.rounds {
+        for (server, series) in all.iter_mut().enumerate() {
+            series.0.push(turn(server)?);
+        }
+    }
+    Ok(all)
+}
+
+/// Has servers take turns under one load, all in front of one Redis.
+fn compare<const N: usize>(
+    plan: &Plan,
+    servers: [&Server; N],
+    redis: &Server,
+    dataset: Dataset,
+    shape: Shape,
+) -> io::Result<[Series; N]> {
+    take_turns(plan, |server| {
+        load::measure(servers[server], redis, dataset, shape, plan.turn)
+    })
+}
+
+/// Fails unless all requests were hits: a measure of hits that are none is worth nothing.
+fn expect_hits(proxy: &Series) -> io::Result<()> {
+    expect_reads(proxy, 0.0..=0.001)
+}
+
+/// Fails unless all requests were misses. Few are not: two clients may ask for one key at a time.
+fn expect_misses(proxy: &Series) -> io::Result<()> {
+    expect_reads(proxy, 0.9..=1.001)
+}
+
+fn expect_reads(proxy: &Series, expected: RangeInclusive<f64>) -> io::Result<()> {
+    let reads = proxy.median(|sample| sample.reads);
+    if expected.contains(&reads) {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!(
+            "the proxy asked Redis {reads:.4} times per request"
+        )))
+    }
+}

@@ -1,0 +1,262 @@
+//! The servers that are compared. Each runs on a free port of 127.0.0.1, on the servers' core, until its
+//! value is dropped.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::{Client, PATIENCE};
+use crate::dataset::Dataset;
+use crate::options::Plan;
+use crate::process;
+
+/// A running server.
+pub struct Server {
+    /// Its name in the tables.
+    pub name: &'static str,
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    /// Its files, removed with it.
+    scratch: Option<PathBuf>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Each fails only where there is nothing left to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(scratch) = &self.scratch {
+            let _ = fs::remove_dir_all(scratch);
+        }
+    }
+}
+
+/// Everything that any section has a server hold.
+const ROOMY: &[&str] = &[
+    "--capacity",
+    "2000000",
+    "--max_memory",
+    "0",
+    "--cache_ttl",
+    "3600000",
+    "--max_clients",
+    "20000",
+];
+
+impl Server {
+    /// A redis-server that keeps nothing on disk.
+    pub fn redis(plan: &Plan) -> io::Result<Self> {
+        let address = free_address()?;
+        let scratch = scratch(address)?;
+        let mut command = on_core(plan, "redis-server");
+        command
+            .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
+            .args(["--save", "", "--appendonly", "no", "--loglevel", "warning"])
+            .args(["--maxclients", "20000", "--dir"])
+            .arg(&scratch);
+        Self::start("redis-server", command, address, Some(scratch))
+    }
+
+    /// A twemproxy in front of a Redis.
+    pub fn twemproxy(plan: &Plan, redis: &Self) -> io::Result<Self> {
+        let address = free_address()?;
+        let scratch = scratch(address)?;
+        let config = scratch.join("nutcracker.yml");
+        fs::write(
+            &config,
+            format!(
+                "bench:\n  listen: {address}\n  redis: true\n  hash: fnv1a_64\n  \
+                 distribution: ketama\n  servers:\n   - {}:1\n",
+                redis.address
+            ),
+        )?;
+        let mut command = on_core(plan, "nutcracker");
+        command
+            .args(["--stats-addr", "127.0.0.1", "--stats-port"])
+            .arg(free_address()?.port().to_string())
+            .arg("--conf-file")
+            .arg(&config)
+            .arg("--output")
+            .arg(scratch.join("log"));
+        Self::start("twemproxy", command, address, Some(scratch))
+    }
+
+    /// The proxy in front of a Redis, with room for every key, and with these flags besides.
+    pub fn proxy(plan: &Plan, redis: &Self, flags: &[&str]) -> io::Result<Self> {
+        Self::proxy_as(plan, redis, &[ROOMY, flags].concat())
+    }
+
+    /// The proxy with these flags alone.
+    pub fn proxy_as(plan: &Plan, redis: &Self, flags: &[&str]) -> io::Result<Self> {
+        let address = free_address()?;
+        let mut command = on_core(plan, &plan.proxy.to_string_lossy());
+        proxy_flags(&mut command, address, redis);
+        command.args(flags);
+        Self::start("redis-proxy", command, address, None)
+    }
+
+    /// The floor, for values of that length.
+    pub fn floor(plan: &Plan, value: usize) -> io::Result<Self> {
+        let address = free_address()?;
+        let mut command = on_core(plan, &std::env::current_exe()?.to_string_lossy());
+        command
+            .args(["--floor", &address.port().to_string()])
+            .arg(value.to_string());
+        Self::start("floor", command, address, None)
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        address: SocketAddr,
+        scratch: Option<PathBuf>,
+    ) -> io::Result<Self> {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command
+            .spawn()
+            .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+        let mut server = Self {
+            name,
+            address,
+            child,
+            scratch,
+        };
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                return Err(io::Error::other(format!("{name} did not start: {status}")));
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(io::Error::new(
+                    ErrorKind::TimedOut,
+                    format!("{name} does not listen"),
+                ));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+
+    /// A client of it.
+    pub fn client(&self) -> io::Result<Client> {
+        Client::connect(self.address)
+    }
+
+    /// The CPU time that it has taken.
+    pub fn cpu_time(&self) -> io::Result<Duration> {
+        process::cpu_time(self.child.id())
+    }
+
+    /// Its resident memory in bytes.
+    pub fn resident(&self) -> io::Result<u64> {
+        process::resident(self.child.id())
+    }
+
+    /// How often its threads went to sleep.
+    pub fn sleeps(&self) -> io::Result<u64> {
+        process::sleeps(self.child.id())
+    }
+}
+
+/// How long the proxy takes from its start to its reply to `request`, whose length is known.
+pub fn time_to_first_reply(
+    plan: &Plan,
+    redis: &Server,
+    ask: impl Fn(&mut Client) -> io::Result<Vec<u8>>,
+) -> io::Result<Duration> {
+    let address = free_address()?;
+    let mut command = Command::new(&plan.proxy);
+    proxy_flags(&mut command, address, redis);
+    command.stderr(Stdio::null());
+    let start = Instant::now();
+    let _server = Server {
+        name: "redis-proxy",
+        address,
+        child: command.spawn()?,
+        scratch: None,
+    };
+    loop {
+        if let Ok(mut client) = Client::connect(address) {
+            ask(&mut client)?;
+            return Ok(start.elapsed());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        thread::sleep(Duration::from_micros(50));
+    }
+}
+
+fn proxy_flags(command: &mut Command, address: SocketAddr, redis: &Server) {
+    command
+        .env_clear()
+        .args(["--port", &address.port().to_string()])
+        .args(["--redis_hostname", &redis.address.to_string()])
+        .args(["--log_level", "error"]);
+}
+
+fn on_core(plan: &Plan, program: &str) -> Command {
+    process::pinned(program, plan.cores.map(|cores| cores.servers))
+}
+
+/// An address that nothing listened on a moment ago.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// A directory for the server at that address.
+fn scratch(address: SocketAddr) -> io::Result<PathBuf> {
+    let name = format!(
+        "redis-proxy-bench-{}-{}",
+        std::process::id(),
+        address.port()
+    );
+    let path = std::env::temp_dir().join(name);
+    fs::create_dir_all(&path)?;
+    Ok(path)
+}
+
+/// The servers of a comparison of hits: a Redis that holds a dataset, twemproxy and the proxy in front of
+/// it, and the floor.
+pub struct Fleet {
+    /// All that it holds.
+    pub dataset: Dataset,
+    /// The Redis behind the others.
+    pub redis: Server,
+    /// twemproxy.
+    pub twemproxy: Server,
+    /// The proxy.
+    pub proxy: Server,
+    /// The floor.
+    pub floor: Server,
+}
+
+impl Fleet {
+    /// Starts them. The Redis has the keys, the proxy's cache not.
+    pub fn start(plan: &Plan, dataset: Dataset, proxy_flags: &[&str]) -> io::Result<Self> {
+        let redis = Server::redis(plan)?;
+        redis.client()?.fill(dataset, None)?;
+        Ok(Self {
+            dataset,
+            twemproxy: Server::twemproxy(plan, &redis)?,
+            proxy: Server::proxy(plan, &redis, proxy_flags)?,
+            floor: Server::floor(plan, dataset.value)?,
+            redis,
+        })
+    }
+
+    /// Starts them, with every key in the proxy's cache.
+    pub fn start_warm(plan: &Plan, dataset: Dataset) -> io::Result<Self> {
+        let fleet = Self::start(plan, dataset, &[])?;
+        fleet.proxy.client()?.check(dataset)?;
+        Ok(fleet)
+    }
+}
