@@ -96,6 +96,14 @@ impl Server {
             env!("CARGO_PKG_VERSION")
         );
         log::info!("configured {}", config.summary());
+        if !config.bind.is_loopback() && config.password.is_none() {
+            log::warn!(
+                "open to the network without a password bind={} reason={:?}",
+                config.bind,
+                "whoever reaches this port may do all that the proxy's user may do in Redis; \
+                 --password asks for one"
+            );
+        }
 
         let poll = Poll::new()?;
         let registry = poll.registry();

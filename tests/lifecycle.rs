@@ -380,3 +380,26 @@ fn assert_sleeps(proxy: &Proxy) {
     });
     assert!(sleeps_through(Duration::from_secs(2)), "the loop woke up");
 }
+
+#[test]
+fn a_port_that_is_open_to_the_network_is_warned_about_unless_it_has_a_password() {
+    let redis = RedisServer::start();
+    let open = Proxy::start(&redis, &["--bind", "0.0.0.0"]);
+    open.wait_for_log(
+        "WARN  [redis_proxy::server] open to the network without a password bind=0.0.0.0",
+    );
+    open.wait_for_log("redis up");
+    for flags in [
+        &["--bind", "0.0.0.0", "--password", "x"][..],
+        &["--bind", "127.0.0.1"],
+    ] {
+        let proxy = Proxy::start(&redis, flags);
+        proxy.wait_for_log("redis up");
+        assert!(
+            proxy
+                .log()
+                .iter()
+                .all(|line| !line.contains("open to the network"))
+        );
+    }
+}
