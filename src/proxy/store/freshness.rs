@@ -1,0 +1,210 @@
+//! What may be cached, and what must be forgotten: by what clients write, by what Redis says, and by what
+//! it can no longer say.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::super::in_flight::Asked;
+use super::super::own::Written;
+use super::super::rule::{Rule, obeys};
+use super::{Arrived, Redis, Store, is_null};
+use crate::cache::Value;
+use crate::clock::Time;
+use crate::command::Table;
+use crate::resp::read::Reader;
+use crate::resp::reply::{self, Reply, SHARED_MIN};
+use crate::upstream::{self, Backend, Invalidated};
+
+/// How cached values are kept from growing old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::proxy) enum Coherence {
+    /// Redis has not been reached yet.
+    Unknown,
+    /// Redis says what changes, in the session of that number.
+    Tracking { epoch: u64 },
+    /// It did, and does no more.
+    Lost,
+    /// Only by their time to live.
+    TimeToLive,
+}
+
+impl Store {
+    /// These keys are being written; `None` stands for perhaps any.
+    pub(super) fn forget_keys(&mut self, keys: Option<&[&[u8]]>) {
+        match keys {
+            Some(keys) => keys.iter().for_each(|key| self.forget(key)),
+            None => self.forget_all(),
+        }
+    }
+
+    /// What a client writes on a connection of its own.
+    pub fn forget_written(&mut self, written: &Written) {
+        if written.all {
+            self.forget_all();
+        } else {
+            written.keys.iter().for_each(|key| self.forget(key));
+        }
+    }
+
+    /// Redis says what changed.
+    pub fn invalidate(&mut self, invalidated: &Invalidated) {
+        if !obeys(Rule::InvalidationsAreHeard) {
+            return;
+        }
+        if invalidated.all {
+            self.forget_all();
+        } else {
+            invalidated.keys.iter().for_each(|key| self.forget(key));
+        }
+    }
+
+    /// Redis no longer says what changes: what is fetched from now on is not cached. What is cached is
+    /// served until Redis is reached again.
+    pub fn tracking_lost(&mut self, epoch: u64) {
+        self.lost_epoch = self.lost_epoch.max(epoch);
+        let this = self.coherence == (Coherence::Tracking { epoch });
+        if (this || !obeys(Rule::SessionsAreToldApart)) && obeys(Rule::NothingIsCachedUntracked) {
+            self.coherence = Coherence::Lost;
+        }
+    }
+
+    /// A key changed: neither what is cached of it nor what is on its way is good any more.
+    fn forget(&mut self, key: &[u8]) {
+        if obeys(Rule::ChangedKeysLeaveTheCache) {
+            self.cache.remove(key);
+        }
+        self.in_flight.changed(key);
+        if obeys(Rule::ValuesInWaitingAreForgotten) {
+            self.until_ttl.take_if(|(fetched, _)| **fetched == *key);
+        }
+    }
+
+    fn forget_all(&mut self) {
+        if obeys(Rule::FlushesEmptyTheCache) {
+            self.cache.clear();
+        }
+        if obeys(Rule::FlushesReachFetches) {
+            self.in_flight.all_changed();
+        }
+        self.until_ttl = None;
+    }
+
+    /// Redis answered the oldest request. What is worth it is cached.
+    pub fn arrived(&mut self, encoded: &[u8], now: Time) -> Option<Arrived> {
+        let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
+        let fetch = match self.in_flight.answered()? {
+            Asked::Fetch(fetch) => fetch,
+            Asked::TimeToLive => {
+                self.ttl_arrived(encoded, now);
+                return Some(Arrived {
+                    waiters: None,
+                    is_value: false,
+                    shared: None,
+                });
+            }
+            Asked::Forward(waiter) => {
+                return Some(Arrived {
+                    waiters: Some(waiter.into()),
+                    is_value: false,
+                    shared,
+                });
+            }
+        };
+        if fetch.fresh {
+            match self.coherence {
+                Coherence::Tracking { .. } => {
+                    self.keep(&fetch.key, encoded, shared.as_ref(), Duration::MAX, now)
+                }
+                Coherence::TimeToLive if fetch.with_ttl => {
+                    let reply = shared.as_ref().map_or_else(
+                        || Reply::copy(encoded),
+                        |shared| Reply::Shared(Rc::clone(shared)),
+                    );
+                    self.until_ttl = Some((fetch.key, reply));
+                }
+                Coherence::TimeToLive | Coherence::Unknown | Coherence::Lost => {}
+            }
+        }
+        Some(Arrived {
+            waiters: Some(fetch.waiters),
+            is_value: true,
+            shared,
+        })
+    }
+
+    /// Caches the value that a reply to GET holds, if it holds one.
+    fn keep(
+        &mut self,
+        key: &[u8],
+        encoded: &[u8],
+        shared: Option<&Rc<[u8]>>,
+        ttl: Duration,
+        now: Time,
+    ) {
+        let value = match (reply::bulk_value(encoded), shared) {
+            (Some(_), Some(shared)) => Value::Shared(shared),
+            (Some(bytes), None) => Value::Bytes(bytes),
+            // Redis tells when such a key comes to be.
+            (None, _) if is_null(encoded) => Value::Missing,
+            (None, _) if obeys(Rule::ErrorsAreNotCached) => return,
+            (None, _) => Value::Missing,
+        };
+        if !obeys(Rule::MissingKeysNeedTracking)
+            || value != Value::Missing
+            || matches!(self.coherence, Coherence::Tracking { .. })
+        {
+            self.cache.insert_for(key, &value, ttl, now);
+        }
+    }
+
+    /// Redis said how long the key that was fetched last has to live: its value does not outlive it.
+    fn ttl_arrived(&mut self, encoded: &[u8], now: Time) {
+        let Some((key, value)) = self.until_ttl.take() else {
+            return;
+        };
+        let ttl = match Reader::new(encoded).number() {
+            Some(-1) => Duration::MAX,
+            Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
+            // It is gone already, or Redis does not say.
+            _ => return,
+        };
+        let shared = if let Reply::Shared(shared) = &value {
+            Some(shared)
+        } else {
+            None
+        };
+        self.keep(&key, value.bytes(), shared, ttl, now);
+    }
+
+    /// Redis can be reached, and told of itself. What was cached under other tracking can't be vouched
+    /// for any more.
+    pub fn up(&mut self, backend: &Backend, coherence: &upstream::Coherence) {
+        if let Some(specs) = &backend.commands {
+            self.table = Table::new(specs);
+        }
+        let coherence = match coherence {
+            upstream::Coherence::Tracking { epoch }
+                if *epoch > self.lost_epoch || !obeys(Rule::LossesAreRemembered) =>
+            {
+                Coherence::Tracking { epoch: *epoch }
+            }
+            // It was lost before this could be told.
+            upstream::Coherence::Tracking { .. } => Coherence::Lost,
+            upstream::Coherence::TimeToLive { .. } => Coherence::TimeToLive,
+        };
+        let was_or_is_tracked =
+            self.coherence != Coherence::TimeToLive || coherence != Coherence::TimeToLive;
+        if was_or_is_tracked && obeys(Rule::NewSessionsStartEmpty) {
+            self.cache.clear();
+        }
+        self.coherence = coherence;
+        self.until_ttl = None;
+        self.backend = Some(backend.clone());
+        self.redis = Redis::Up;
+    }
+
+    /// Redis can't be reached: `error` is what those hear who need it.
+    pub fn down(&mut self, error: &[u8]) {
+        self.redis = Redis::Down(Reply::copy(error));
+    }
+}
