@@ -503,6 +503,9 @@ fn installed(kind: &str, list: &str, command: &str) -> PathBuf {
         .stdin(Stdio::null())
         .output()
         .expect("sh runs");
+    if !output.status.success() {
+        let _ = fs::remove_dir_all(&staging);
+    }
     assert!(
         output.status.success(),
         "the end-to-end tests need the packages of tests/clients/{kind}/{list}, which could not be \

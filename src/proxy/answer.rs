@@ -118,8 +118,8 @@ impl Store {
         if !identity.authenticated {
             replies.push_error(
                 b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
-                  <proto> AUTH <user> <pass> option can be used to authenticate the client and select the \
-                  RESP protocol version at the same time",
+                  AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
+                  protocol version at the same time",
             );
             return Flow::Continue;
         }
