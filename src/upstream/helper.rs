@@ -109,7 +109,16 @@ impl Helper {
             let waited = self.mailbox.wait(&session.sockets(), None);
             if matches!(waited, Waited::Unasked) || !session.is_whole() {
                 // Redis closed a connection, which it may do at any time.
-                session = self.open()?;
+                match self.open() {
+                    Ok(new) => session = new,
+                    Err(error) => {
+                        if let Waited::Requests(batch) = waited {
+                            self.lost(&error);
+                            self.fail(batch.requests.len());
+                        }
+                        return Err(error);
+                    }
+                }
             }
             if let Waited::Requests(batch) = waited {
                 self.serve_batch(&mut session, &batch)?;
