@@ -1,8 +1,8 @@
-//! Time as the core sees it: milliseconds since the program's start, handed in by the shell once a turn.
+//! Time as the core sees it: nanoseconds since the program's start, handed in by the shell.
 
 use std::time::{Duration, Instant};
 
-/// A moment, in milliseconds since the start of its [`Clock`].
+/// A moment, in nanoseconds since the start of its [`Clock`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
@@ -10,26 +10,26 @@ impl Time {
     /// The moment `milliseconds` after the clock's start.
     #[must_use]
     pub const fn from_millis(milliseconds: u64) -> Self {
-        Self(milliseconds)
+        Self(milliseconds * 1_000_000)
     }
 
-    /// The moment that much later, in whole milliseconds.
+    /// The moment that much later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(
             self.0
-                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+                .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
         )
     }
 
     /// How long from `self` until `later`; zero if that is past.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {
-        Duration::from_millis(later.0.saturating_sub(self.0))
+        Duration::from_nanos(later.0.saturating_sub(self.0))
     }
 }
 
-/// The shell's clock: monotonic, and read once a turn of the loop.
+/// The shell's clock: monotonic.
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
