@@ -76,6 +76,7 @@ pub struct Cache {
     limits: Limits,
     bytes: usize,
     evictions: Evictions,
+    unread: u64,
 }
 
 /// A key with its value. The key is its identity in the map.
@@ -84,6 +85,8 @@ struct Entry {
     key_length: u32,
     /// It says that there is no such key.
     missing: bool,
+    /// It was read from the cache.
+    read: bool,
     /// From this moment on it is not served.
     deadline: Time,
 }
@@ -116,6 +119,7 @@ impl Entry {
             content,
             key_length: key.len() as u32,
             missing: *value == Value::Missing,
+            read: false,
             deadline,
         }
     }
@@ -177,6 +181,7 @@ impl Cache {
             limits,
             bytes: 0,
             evictions: Evictions::default(),
+            unread: 0,
         }
     }
 
@@ -200,6 +205,7 @@ impl Cache {
             return None;
         }
         occupied.to_back();
+        occupied.key_mut().read = true;
         Some(occupied.into_key().value())
     }
 
@@ -302,10 +308,22 @@ impl Cache {
         self.bytes
     }
 
+    /// Its limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Why entries went.
     #[must_use]
     pub fn evictions(&self) -> Evictions {
         self.evictions
+    }
+
+    /// How many entries went one by one, however that came, and had never been read from the cache.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// Evicts the least recently used until both limits hold.
@@ -330,6 +348,7 @@ impl Cache {
     fn forget(&mut self, entry: &Entry, hash: u64) {
         self.queue.remove(&(entry.deadline, hash));
         self.bytes -= entry.cost();
+        self.unread += u64::from(!entry.read);
     }
 
     fn hash(&self, key: &[u8]) -> u64 {

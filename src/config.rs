@@ -93,6 +93,12 @@ pub struct Config {
     /// How long past its time to live an entry may be served while Redis can't be reached: 0 to 365
     /// days. Default: 0.
     pub stale_ttl: Duration,
+    /// From how long on a request that waited for Redis is in the slow log: 0 (all are) to an hour.
+    /// Default: 10 ms, as Redis has it.
+    pub slowlog_slower_than: Duration,
+    /// The TCP port on [`Self::bind`] for metrics, health checks and the status page over HTTP; 0 for none.
+    /// Default: 0.
+    pub metrics_port: u16,
     /// The least severe messages that are logged. Default: info.
     pub log_level: LevelFilter,
 }
@@ -118,6 +124,8 @@ impl Default for Config {
             redis_timeout: Duration::from_secs(1),
             tracking: true,
             stale_ttl: Duration::ZERO,
+            slowlog_slower_than: Duration::from_millis(10),
+            metrics_port: 0,
             log_level: LevelFilter::Info,
         }
     }

@@ -158,20 +158,22 @@ impl Socket {
         }
     }
 
-    /// Writes output as far as the socket takes it; one system call if it takes all.
+    /// Writes output as far as the socket takes it; one system call if it takes all. Returns how many bytes
+    /// that was.
     ///
     /// # Errors
     /// If the connection is broken.
-    pub fn write(&mut self, output: &mut Output) -> io::Result<()> {
+    pub fn write(&mut self, output: &mut Output) -> io::Result<usize> {
+        let mut written = 0;
         while self.writable && !output.is_empty() {
             match output.send(&mut self.stream) {
-                Ok(_) => {}
+                Ok(length) => written += length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Tells the other side that nothing more comes.

@@ -12,6 +12,8 @@
 //! 4. Replies collect in order in the client's output ([`resp::reply`]), and the loop writes them when the
 //!    turn ends.
 //!
+//! What happens is counted in [`metrics`], which [`status`] tells to whoever asks.
+//!
 //! [`config`] is read once and [`logging`] starts, before all this; [`clock`] is how the core is told the time.
 
 pub mod cache;
@@ -20,7 +22,9 @@ pub mod command;
 pub mod config;
 pub mod connection;
 pub mod logging;
+pub mod metrics;
 pub mod proxy;
 pub mod resp;
 pub mod server;
+pub mod status;
 pub mod upstream;

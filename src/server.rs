@@ -11,7 +11,7 @@ mod own;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -26,6 +26,7 @@ use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
 use crate::connection::Connection;
 use crate::proxy::{Access, ClientId, Proxy};
+use crate::status::Facts;
 use crate::upstream::{self, Upstream};
 
 const LISTENER: Token = Token(usize::MAX);
@@ -60,12 +61,14 @@ pub struct Server {
     buffer: Box<[u8]>,
     max_clients: usize,
     cache_period: Duration,
-    /// The present turn, as the clock was read at its start.
+    /// When the present turn started.
     now: Time,
     /// When entries were last looked through for those past their time to live.
     last_tick: Time,
     /// Whether the helper threads know that anything is cached.
     holds: bool,
+    /// The helper thread knows that Redis would be missed.
+    needed: bool,
     accept: Accept,
     /// It was logged that there are none left for more clients.
     out_of_files: bool,
@@ -120,6 +123,7 @@ impl Server {
         };
         let upstream = Upstream::start(settings, Waker::new(registry, WAKER)?)?;
 
+        let max_clients = clients_that_fit(config.max_clients);
         let limits = Limits {
             entries: config.capacity,
             memory: config.max_memory,
@@ -131,23 +135,33 @@ impl Server {
             redis_username: config.redis_username.clone(),
             redis_password: config.redis_password.clone(),
         };
+        let mut proxy = Proxy::new(limits, access, config.redis_database);
+        proxy.describe(Facts {
+            port: listener.local_addr()?.port(),
+            max_clients,
+            redis: config.redis.to_string(),
+            slower_than: Some(config.slowlog_slower_than),
+            wall_clock,
+            resident_memory,
+        });
         Ok(Self {
             poll,
             clock: Clock::start(),
             listener: Some(listener),
             signals,
             upstream,
-            proxy: Proxy::new(limits, access, config.redis_database),
+            proxy,
             connections: Slab::new(),
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
             connecting: VecDeque::new(),
             buffer: vec![0; READ_BUFFER].into(),
-            max_clients: clients_that_fit(config.max_clients),
+            max_clients,
             cache_period: config.cache_period,
             now: Time::default(),
             last_tick: Time::default(),
             holds: false,
+            needed: false,
             accept: Accept::Idle,
             out_of_files: false,
             stop_at: None,
@@ -169,7 +183,7 @@ impl Server {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 result => result?,
             }
-            // The clock is read here, once a turn.
+            // The time of the whole turn, save where a request is timed.
             self.now = self.clock.now();
             for event in &events {
                 match event.token() {
@@ -190,6 +204,8 @@ impl Server {
             self.write_replies();
             self.close_lingering();
             self.accept();
+            let end = self.clock.now();
+            self.proxy.metrics().end_turn(self.now.until(end), end);
             if let Some(stop_at) = self.stop_at
                 && (self.connections.is_empty() || self.now >= stop_at)
             {
@@ -239,6 +255,11 @@ impl Server {
             self.holds = holds;
             self.upstream.set_holds(holds);
         }
+        let needed = holds || !self.connections.is_empty();
+        if self.needed != needed {
+            self.needed = needed;
+            self.upstream.set_needed(needed);
+        }
     }
 
     /// When entries are next to be removed; with an empty cache, never.
@@ -283,4 +304,20 @@ impl Server {
             }
         }
     }
+}
+
+/// The time since 1970.
+fn wall_clock() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+/// The resident memory of this process in bytes, as the kernel counts it; 0 if it doesn't tell.
+fn resident_memory() -> u64 {
+    // The second field, in pages. It is no file on any disk: reading it doesn't block.
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or_default() * rustix::param::page_size() as u64
 }

@@ -76,7 +76,7 @@ fn table(server: &RedisServer) -> String {
             Way::Cached(_) => group.cached.push(name),
             Way::Own if row.only_with_block => group.own.push(format!("{name} with `BLOCK`")),
             Way::Own => group.own.push(name),
-            Way::Forward => group.forwarded += 1,
+            Way::Forward | Way::Upstream => group.forwarded += 1,
         }
     }
     let mut table = String::from(

@@ -25,6 +25,8 @@ pub enum Way {
     Cached(Cached),
     /// Sent to Redis over the connection that all clients share.
     Forward,
+    /// The same without its first word, which tells it from what the proxy answers itself.
+    Upstream,
     /// Sent to Redis over a connection of the client's own, with all that the client sends after it.
     Own,
 }
@@ -44,10 +46,14 @@ pub enum Here {
     ClientSetname,
     Echo,
     Hello,
+    Info,
     Ping,
     Quit,
     Reset,
     Select,
+    SlowlogGet,
+    SlowlogLen,
+    SlowlogReset,
 }
 
 /// The commands that read through the cache.
@@ -81,6 +87,8 @@ pub enum Writes {
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// The command's number: it keeps it whatever the table learns.
+    pub number: u16,
     /// The fewest arguments, the name (and subcommand) included.
     pub least: usize,
     /// The most.
@@ -97,8 +105,18 @@ pub struct Row {
     pub if_redis_knows: bool,
 }
 
+/// A request whose number of arguments is not one that its command takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongArity {
+    /// The command's number.
+    pub number: u16,
+    /// Redis's error message.
+    pub message: Vec<u8>,
+}
+
 /// A command that the table does not hold: a module's that was loaded since, or none.
 const UNKNOWN: Row = Row {
+    number: 0,
     least: 0,
     most: usize::MAX,
     way: Way::Forward,
@@ -116,6 +134,10 @@ const NAME_MAX: usize = 64;
 pub struct Table {
     /// By name in lower case; a subcommand's is `name|subcommand`.
     rows: HashMap<Box<[u8]>, Row, RandomState>,
+    /// The numbers of commands that it held before.
+    gone: Vec<(Box<[u8]>, u16)>,
+    /// The first number that no command has.
+    numbers: u16,
     /// Those with subcommands.
     containers: Vec<Box<[u8]>>,
 }
@@ -130,19 +152,34 @@ impl Table {
     /// The table for a Redis that has these commands; without any, for one that has not told.
     #[must_use]
     pub fn new(specs: &[Spec]) -> Self {
-        let mut rows = HashMap::default();
+        let mut table = Self {
+            rows: HashMap::default(),
+            gone: Vec::new(),
+            numbers: ours::GET.number + 1,
+            containers: Vec::new(),
+        };
+        table.learn(specs);
+        table
+    }
+
+    /// Takes over what Redis has to say of its commands.
+    pub fn learn(&mut self, specs: &[Spec]) {
+        let before = std::mem::take(&mut self.rows);
         for (name, row) in ours::rows() {
             let unknown = row.if_redis_knows && !specs.is_empty();
             if !unknown || specs.iter().any(|spec| &*spec.name == name.as_bytes()) {
-                rows.insert(name.as_bytes().into(), row);
+                self.rows.insert(name.as_bytes().into(), row);
             }
         }
         for spec in specs {
-            rows.entry(spec.name.clone())
+            self.rows
+                .entry(spec.name.clone())
                 .and_modify(|row| row.reads_only = spec.reads_only)
                 .or_insert_with(|| spec.row());
         }
-        let mut containers: Vec<Box<[u8]>> = rows
+        self.number_rows(before);
+        self.containers = self
+            .rows
             .keys()
             .filter_map(|name| {
                 name.split(|&byte| byte == b'|')
@@ -151,16 +188,44 @@ impl Table {
             })
             .map(Into::into)
             .collect();
-        containers.sort();
-        containers.dedup();
-        Self { rows, containers }
+        self.containers.sort();
+        self.containers.dedup();
+    }
+
+    /// Gives each row that has no number its own: the one that it had before, or a new one.
+    fn number_rows(&mut self, before: HashMap<Box<[u8]>, Row, RandomState>) {
+        let mut known: HashMap<Box<[u8]>, u16, RandomState> = std::mem::take(&mut self.gone)
+            .into_iter()
+            .chain(before.into_iter().map(|(name, row)| (name, row.number)))
+            .collect();
+        let unnumbered = |(_, row): &(&Box<[u8]>, &mut Row)| row.number == UNKNOWN.number;
+        for (name, row) in self.rows.iter_mut().filter(unnumbered) {
+            row.number = known.remove(name).unwrap_or_else(|| {
+                // There is room for ever more, as nobody has that many commands.
+                let number = self.numbers;
+                self.numbers = self.numbers.saturating_add(1);
+                number
+            });
+        }
+        known.retain(|_, number| *number > ours::GET.number);
+        self.gone = known.into_iter().collect();
+    }
+
+    /// The name of the command with a number, in lower case; a subcommand's is `name|subcommand`.
+    #[must_use]
+    pub fn name(&self, number: u16) -> &[u8] {
+        let rows = self.rows().map(|(name, row)| (name, row.number));
+        let gone = self.gone.iter().map(|(name, number)| (&**name, *number));
+        rows.chain(gone)
+            .find(|&(_, known)| known == number)
+            .map_or(b"unknown", |(name, _)| name)
     }
 
     /// The row of a request.
     ///
     /// # Errors
-    /// The message of Redis's error reply, when the proxy would answer but the arity is another.
-    pub fn find(&self, request: &Request<'_>) -> Result<Row, Vec<u8>> {
+    /// When the proxy would answer but the arity is another.
+    pub fn find(&self, request: &Request<'_>) -> Result<Row, WrongArity> {
         let name = request.argument(0);
         // The hot path first.
         if name.eq_ignore_ascii_case(b"get") && request.len() == 2 {
@@ -190,15 +255,12 @@ impl Table {
         let answered_here = matches!(row.way, Way::Here(_) | Way::Cached(_));
         if answered_here && !(row.least..=row.most).contains(&request.len()) {
             let name = String::from_utf8_lossy(&buffer[..full]);
-            return Err(format!("ERR wrong number of arguments for '{name}' command").into_bytes());
+            return Err(WrongArity {
+                number: row.number,
+                message: format!("ERR wrong number of arguments for '{name}' command").into_bytes(),
+            });
         }
         Ok(*row)
-    }
-
-    /// What a request writes, whatever its arity.
-    #[must_use]
-    pub fn writes(&self, request: &Request<'_>) -> Writes {
-        self.find(request).map_or(Writes::Nothing, |row| row.writes)
     }
 
     /// The rows with their names, in no order.

@@ -7,6 +7,7 @@ const ANY: usize = usize::MAX;
 
 const fn row(least: usize, most: usize, way: Way) -> Row {
     Row {
+        number: 0,
         least,
         most,
         way,
@@ -46,6 +47,7 @@ const fn writes(writes: Writes) -> Row {
 
 /// The row of GET, which is looked for most.
 pub(super) const GET: Row = Row {
+    number: 1,
     reads_only: true,
     ..row(2, 2, Way::Cached(Cached::Get))
 };
@@ -92,10 +94,18 @@ pub(super) fn rows() -> impl Iterator<Item = (&'static str, Row)> {
         ("client|setname", here(3, 3, Here::ClientSetname)),
         ("echo", here(2, 2, Here::Echo)),
         ("hello", newer(1, ANY, Here::Hello)),
+        ("info", here(1, ANY, Here::Info)),
         ("ping", here(1, 2, Here::Ping)),
         ("quit", here(1, ANY, Here::Quit)),
         ("reset", newer(1, 1, Here::Reset)),
         ("select", here(2, 2, Here::Select)),
+        ("slowlog|get", here(2, 3, Here::SlowlogGet)),
+        ("slowlog|len", here(2, 2, Here::SlowlogLen)),
+        ("slowlog|reset", here(2, 2, Here::SlowlogReset)),
+
+        // What the proxy answers for itself, asked of Redis.
+        ("upstream|info", row(2, ANY, Way::Upstream)),
+        ("upstream|slowlog", row(2, ANY, Way::Upstream)),
 
         // They leave state on a connection.
         ("asking", own()),

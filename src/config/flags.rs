@@ -97,6 +97,16 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) stale_ttl: Vec<String>,
 
+    /// from how long on a request that waited for the Redis is in the slow log, in milliseconds
+    /// (default 10)
+    #[argh(option)]
+    pub(super) slowlog_slower_than: Vec<String>,
+
+    /// port for metrics, health checks and a status page over HTTP, on the same address; 0 for none
+    /// (default 0)
+    #[argh(option)]
+    pub(super) metrics_port: Vec<String>,
+
     /// off, error, warn, info, debug or trace (default info)
     #[argh(option)]
     pub(super) log_level: Vec<String>,

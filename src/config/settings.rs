@@ -155,6 +155,22 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.stale_ttl.as_millis().to_string(),
     },
     Setting {
+        name: "slowlog_slower_than",
+        shown: Shown::In("ms"),
+        given: |flags| &flags.slowlog_slower_than,
+        set: |config, text| {
+            milliseconds(text, 0..=HOUR_MS).map(|time| config.slowlog_slower_than = time)
+        },
+        show: |config| config.slowlog_slower_than.as_millis().to_string(),
+    },
+    Setting {
+        name: "metrics_port",
+        shown: Shown::Plain,
+        given: |flags| &flags.metrics_port,
+        set: |config, text| number(text, "", 0..=65_535).map(|port| config.metrics_port = port),
+        show: |config| config.metrics_port.to_string(),
+    },
+    Setting {
         name: "log_level",
         shown: Shown::Plain,
         given: |flags| &flags.log_level,

@@ -11,6 +11,8 @@ use crate::resp::request::Request;
 use crate::resp::{Protocol, integer};
 
 const OK: &[u8] = b"+OK\r\n";
+/// How much of the slow log is shown, if nothing else is said.
+const SLOW_LOG_SHOWN: i64 = 10;
 const SYNTAX_ERROR: &[u8] = b"ERR syntax error";
 const WRONGPASS: &[u8] = b"WRONGPASS invalid username-password pair or user is disabled.";
 const BAD_NAME: &[u8] = b"ERR Client names cannot contain spaces, newlines or special characters.";
@@ -18,7 +20,7 @@ const BAD_NAME: &[u8] = b"ERR Client names cannot contain spaces, newlines or sp
 impl Store {
     /// Answers a command that is answered here.
     pub fn answer(
-        &self,
+        &mut self,
         command: Here,
         request: &Request<'_>,
         identity: &mut Identity,
@@ -50,8 +52,11 @@ impl Store {
                 replies.push_static(identity.protocol.null());
             }
             Here::ClientGetname => replies.push_bulk(&identity.name),
-            Here::ClientId => replies.push(Reply::copy(format!(":{}\r\n", identity.id).as_bytes())),
-            Here::ClientInfo => replies.push(info(identity, self.database, now)),
+            Here::ClientId => replies.push(Reply::integer(identity.id as usize)),
+            Here::ClientInfo => {
+                let line = identity.line(self.database, now);
+                replies.push(Reply::text(&line, identity.protocol));
+            }
             Here::ClientNoEvict | Here::ClientNoTouch => {
                 let word = request.argument(2);
                 if word.eq_ignore_ascii_case(b"on") || word.eq_ignore_ascii_case(b"off") {
@@ -66,8 +71,35 @@ impl Store {
             }
             Here::ClientSetname => replies.push_error(BAD_NAME),
             Here::ClientSetinfo => set_info(request, identity, replies),
+            Here::Info => {
+                let sections: Vec<&[u8]> = request.arguments().skip(1).collect();
+                let text = self.status(now).info(&sections);
+                replies.push(Reply::text(text.as_bytes(), identity.protocol));
+            }
+            Here::SlowlogGet => self.slow_log_get(request, replies),
+            Here::SlowlogLen => replies.push(Reply::integer(self.slow_log.len())),
+            Here::SlowlogReset => {
+                self.slow_log.reset();
+                replies.push_static(OK);
+            }
         }
         Flow::Continue
+    }
+
+    /// `SLOWLOG GET [count]`, where -1 stands for all.
+    fn slow_log_get(&self, request: &Request<'_>, replies: &mut Replies) {
+        let count = match request.len() {
+            2 => Some(SLOW_LOG_SHOWN),
+            _ => integer(request.argument(2)),
+        };
+        match count {
+            Some(-1) => replies.push(self.slow_log.newest(usize::MAX)),
+            Some(count @ 0..) => replies.push(self.slow_log.newest(count as usize)),
+            Some(_) => {
+                replies.push_error(b"ERR count should be greater than or equal to -1");
+            }
+            None => replies.push_error(b"ERR value is not an integer or out of range"),
+        }
     }
 
     fn auth(&self, request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) -> Flow {
@@ -181,17 +213,6 @@ impl<'a> Hello<'a> {
             identity.name = name.into();
         }
         identity.protocol = self.protocol.unwrap_or(identity.protocol);
-    }
-}
-
-fn info(identity: &Identity, database: u32, now: Time) -> Reply {
-    let line = identity.line(database, now);
-    match identity.protocol {
-        Protocol::Resp2 => Reply::bulk(&line),
-        Protocol::Resp3 => {
-            let header = format!("={}\r\ntxt:", line.len() + 4);
-            Reply::copy(&[header.as_bytes(), &line, b"\r\n"].concat())
-        }
     }
 }
 

@@ -9,17 +9,29 @@ use foldhash::fast::RandomState;
 use super::ClientId;
 use super::replies::Place;
 use super::rule::{Rule, obeys};
+use super::slow_log::Words;
+use crate::clock::Time;
 use crate::resp::Protocol;
+
+/// Whose request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub client: ClientId,
+    /// What the client speaks: a null differs.
+    pub protocol: Protocol,
+    /// The command's number in the table.
+    pub command: u16,
+    /// When its last byte was there.
+    pub since: Time,
+}
 
 /// Who waits for a reply, and where among that client's replies it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiter {
-    pub client: ClientId,
+    pub caller: Caller,
     pub place: Place,
     /// The element of an array reply that it is.
-    pub element: Option<usize>,
-    /// What the client speaks: a null differs.
-    pub protocol: Protocol,
+    pub element: Option<u32>,
 }
 
 /// A request that is under way.
@@ -28,8 +40,8 @@ pub(super) enum Asked {
     Fetch(Fetch),
     /// How long the key of the fetch before it has to live.
     TimeToLive,
-    /// What a client sent.
-    Forward(Waiter),
+    /// What a client sent, and how the slow log would show it.
+    Forward(Waiter, Words),
 }
 
 /// A GET for all who want that key's value.
@@ -113,8 +125,8 @@ impl InFlight {
     }
 
     /// Another request was sent.
-    pub fn forward(&mut self, waiter: Waiter) {
-        self.asked.push_back(Asked::Forward(waiter));
+    pub fn forward(&mut self, waiter: Waiter, words: Words) {
+        self.asked.push_back(Asked::Forward(waiter, words));
     }
 
     /// A key was changed: what is being fetched of it is for those who wait, but not for the cache nor

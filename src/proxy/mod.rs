@@ -10,6 +10,7 @@
 
 mod access;
 mod answer;
+mod deliver;
 #[cfg(test)]
 mod explorer;
 mod identity;
@@ -18,24 +19,28 @@ mod own;
 mod replies;
 mod rule;
 mod session;
+mod slow_log;
 mod store;
 
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::time::Duration;
 
 pub use access::Access;
 
 use crate::cache::{self, Cache};
 use crate::clock::Time;
+use crate::metrics::{ErrorKind, Metrics};
 use crate::resp::reply::{Output, Reply};
 use crate::resp::request::{Parsed, ProtocolError};
+use crate::status::{Facts, Status};
 use crate::upstream::{Batch, Event};
 use identity::Identity;
 use own::Received;
 use replies::Replies;
 use rule::{Rule, obeys};
 use session::{Session, WaitsFor};
-use store::{Arrived, Flow, Leave, Store, is_null};
+use slow_log::SlowLog;
+use store::{Flow, Leave, Store};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +80,13 @@ impl Proxy {
         }
     }
 
+    /// Tells what `INFO` says of the world around the core, and from how long on a request is slow; without
+    /// this, nothing is said and none is.
+    pub fn describe(&mut self, facts: Facts) {
+        self.store.slow_log = SlowLog::new(facts.slower_than);
+        self.store.facts = facts;
+    }
+
     /// A client came, in a slot that none is in. The addresses are its end of the connection and ours.
     pub fn connect(
         &mut self,
@@ -88,6 +100,9 @@ impl Proxy {
                 .push(Session::new(identity, Replies::default()));
         }
         self.clients += 1;
+        let clients = &mut self.store.metrics.clients;
+        clients.connected += 1;
+        clients.total += 1;
         let mut identity = Identity::new(self.clients, !self.store.access.is_restricted(), now);
         identity.addresses = addresses;
         self.start_session(client, identity);
@@ -95,6 +110,7 @@ impl Proxy {
 
     /// A client left. What was fetched for it alone still serves the cache.
     pub fn disconnect(&mut self, client: ClientId, now: Time) {
+        self.store.metrics.clients.connected -= 1;
         self.forget_written(client);
         self.start_session(client, Identity::new(0, false, now));
     }
@@ -109,7 +125,8 @@ impl Proxy {
         };
     }
 
-    /// A client sent bytes. What it asks for is answered, or on its way, when this returns.
+    /// A client sent bytes, the last of them just now. What it asks for is answered, or on its way, when this
+    /// returns; then [`Self::end_run`] is to be told.
     pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Time) {
         if self.sessions[client.0].input.is_empty() {
             let used = self.run(client, bytes, now);
@@ -130,6 +147,11 @@ impl Proxy {
             input.drain(..used);
             self.sessions[client.0].input = input;
         }
+    }
+
+    /// What was received, or held back, was seen to in that time.
+    pub fn end_run(&mut self, elapsed: Duration) {
+        self.store.metrics.end_run(elapsed);
     }
 
     /// A client will send nothing more (it closed its side, or the proxy shuts down).
@@ -197,14 +219,9 @@ impl Proxy {
     /// The helper thread tells of Redis.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
-            Event::Up { backend, coherence } => self.store.up(backend, coherence),
-            Event::Down { error } => self.store.down(error),
-            Event::Replies(replies) => {
-                for reply in replies.iter() {
-                    self.reply(reply, now);
-                }
-                return;
-            }
+            Event::Up { backend, coherence } => self.store.up(backend, coherence, now),
+            Event::Down { error } => self.store.down(error, now),
+            Event::Replies(replies) => return self.replies(replies, now),
             Event::Invalidated(invalidated) => return self.store.invalidate(invalidated),
             Event::TrackingLost { epoch } => return self.store.tracking_lost(*epoch),
         }
@@ -282,9 +299,10 @@ impl Proxy {
         self.forget_written(client);
         let session = &mut self.sessions[client.0];
         if let Some(reason) = reason {
+            self.store.metrics.error(ErrorKind::Unreachable);
             session
                 .replies
-                .push_error(&[b"ERR ", reason.as_bytes()].concat());
+                .push(Reply::error(&[b"ERR ", reason.as_bytes()].concat()));
         }
         session.own = None;
         session.held_back = false;
@@ -296,6 +314,17 @@ impl Proxy {
     /// Removes entries that are past their time to live. Returns how many.
     pub fn expire(&mut self, now: Time) -> usize {
         self.store.expire(now)
+    }
+
+    /// The counters: those of the sockets are the shell's to keep.
+    pub fn metrics(&mut self) -> &mut Metrics {
+        &mut self.store.metrics
+    }
+
+    /// How things are.
+    #[must_use]
+    pub fn status(&self, now: Time) -> Status<'_> {
+        self.store.status(now)
     }
 
     /// The cache, to look at.
@@ -316,6 +345,9 @@ impl Proxy {
         while used < buffer.len() {
             if !session.may_run() {
                 session.held_back = true;
+                if session.replies.full() {
+                    self.store.metrics.clients.slowed += 1;
+                }
                 break;
             }
             let Session {
@@ -361,6 +393,7 @@ impl Proxy {
                                     break;
                                 }
                                 Leave::Error(error) => {
+                                    self.store.metrics.error(ErrorKind::Unreachable);
                                     replies.push(error);
                                     session.end_of_input = true;
                                     used = buffer.len();
@@ -378,8 +411,11 @@ impl Proxy {
                     match own {
                         Some(own) => own.pass_unparsed(&buffer[used..]),
                         None => {
+                            self.store.metrics.clients.protocol_errors += 1;
                             if error != ProtocolError::TooBigRequest {
-                                replies.push_error(&[b"ERR ", &error.message()[..]].concat());
+                                self.store.metrics.error(ErrorKind::Protocol);
+                                replies
+                                    .push(Reply::error(&[b"ERR ", &error.message()[..]].concat()));
                             }
                             session.end_of_input = true;
                         }
@@ -390,42 +426,6 @@ impl Proxy {
         }
         self.note_change(client);
         used
-    }
-
-    /// Redis answered the oldest request that is in flight.
-    fn reply(&mut self, encoded: &[u8], now: Time) {
-        let Some(Arrived {
-            waiters,
-            is_value,
-            shared,
-        }) = self.store.arrived(encoded, now)
-        else {
-            debug_assert!(false, "a reply that nothing was asked for");
-            return;
-        };
-        for waiter in waiters.into_iter().flatten() {
-            let replies = &mut self.sessions[waiter.client.0].replies;
-            replies.ensure_buffer(&mut self.spare);
-            let null = is_value && is_null(encoded);
-            // MGET takes a key that holds no string for one that is not there.
-            let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
-            match (waiter.element, &shared) {
-                (None, _) if null => replies.fill_copy(waiter.place, waiter.protocol.null()),
-                (None, None) => replies.fill_copy(waiter.place, encoded),
-                (None, Some(shared)) => {
-                    replies.fill(waiter.place, Reply::Shared(Rc::clone(shared)))
-                }
-                (Some(element), shared) => {
-                    let reply = match shared {
-                        _ if null => Reply::Static(waiter.protocol.null()),
-                        Some(shared) => Reply::Shared(Rc::clone(shared)),
-                        None => Reply::copy(encoded),
-                    };
-                    replies.fill_element(waiter.place, element, reply);
-                }
-            }
-            self.note_change(waiter.client);
-        }
     }
 
     /// What a client writes on its own connection is forgotten, whatever became of it.

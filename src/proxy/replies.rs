@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 
 use super::MAX_OWED;
 use super::rule::{Rule, obeys};
+use super::slow_log::Words;
 use crate::cache::Value;
+use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Output, Reply};
 
@@ -23,6 +25,8 @@ pub(super) struct Replies {
     front: u64,
     /// The bytes that the queue holds, as [`MAX_OWED`] counts them.
     queued: usize,
+    /// The kind of the error reply that was made last, until it is counted.
+    refusal: Option<ErrorKind>,
 }
 
 /// The place of a reply among all that its slot's clients were ever owed: none is used twice, so what
@@ -48,6 +52,7 @@ struct Gathering {
     /// What Redis said instead of an element: the reply to the whole.
     error: Option<Reply>,
     cost: usize,
+    words: Words,
 }
 
 /// What a place in the queue costs, in bytes, as [`MAX_OWED`] counts it.
@@ -105,7 +110,24 @@ impl Replies {
 
     /// Adds an error reply; `message` starts with its code.
     pub fn push_error(&mut self, message: &[u8]) {
+        let denied = [&b"NOAUTH "[..], b"WRONGPASS ", b"EXECABORT "];
+        self.refusal = Some(if denied.iter().any(|code| message.starts_with(code)) {
+            ErrorKind::Denied
+        } else {
+            ErrorKind::Usage
+        });
         self.push(Reply::error(message));
+    }
+
+    /// Adds the error reply that stands for what Redis would say.
+    pub fn push_unreachable(&mut self, error: &Reply) {
+        self.refusal = Some(ErrorKind::Unreachable);
+        self.push(error.clone());
+    }
+
+    /// The kind of the error reply that the latest request got, to be counted.
+    pub fn take_refusal(&mut self) -> Option<ErrorKind> {
+        self.refusal.take()
     }
 
     /// Adds a bulk string reply.
@@ -136,8 +158,9 @@ impl Replies {
         self.output.write(|out| reply::header(out, b'*', length));
     }
 
-    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give.
-    pub fn gather(&mut self, elements: Vec<Option<Reply>>, cost: usize) -> Place {
+    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give. `words` are how the slow
+    /// log would show the request.
+    pub fn gather(&mut self, elements: Vec<Option<Reply>>, cost: usize, words: Words) -> Place {
         let waiting = elements.iter().filter(|element| element.is_none()).count();
         let held: usize = elements
             .iter()
@@ -150,7 +173,13 @@ impl Replies {
             waiting,
             error: None,
             cost,
+            words,
         })))
+    }
+
+    /// Whether a place is still to be filled, or behind one that is: its client has not left.
+    pub fn owes(&self, place: Place) -> bool {
+        place.0 >= self.front
     }
 
     /// The reply for a place came.
@@ -176,23 +205,26 @@ impl Replies {
         }
     }
 
-    /// The reply for an element of the array at a place came. An error stands for the whole array.
-    pub fn fill_element(&mut self, place: Place, index: usize, reply: Reply) {
-        let Some(slot) = self.slot(place) else { return };
+    /// The reply for an element of the array at a place came. An error stands for the whole array. If that
+    /// was the last one, returns how the slow log would show the request.
+    pub fn fill_element(&mut self, place: Place, index: u32, reply: Reply) -> Option<Words> {
+        let slot = self.slot(place)?;
         let before = slot.cost();
         let Slot::Gathering(gathering) = slot else {
-            return;
+            return None;
         };
         gathering.waiting -= 1;
         gathering.cost += reply.bytes().len();
         if reply.bytes().starts_with(b"-") {
             gathering.error.get_or_insert(reply);
         } else {
-            gathering.elements[index] = Some(reply);
+            gathering.elements[index as usize] = Some(reply);
         }
+        let words = (gathering.waiting == 0).then(|| std::mem::take(&mut gathering.words));
         let after = slot.cost();
         self.queued = self.queued + after - before;
         self.advance();
+        words
     }
 
     /// The client left: nothing is owed, and nothing that comes for it is taken.

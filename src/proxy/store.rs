@@ -9,17 +9,19 @@ use std::rc::Rc;
 use super::ClientId;
 use super::access::Access;
 use super::identity::Identity;
-use super::in_flight::{InFlight, Waiter, Waiters};
+use super::in_flight::{Caller, InFlight, Waiter, Waiters};
 use super::own::Own;
 use super::replies::{Replies, to_reply};
 use super::rule::{Rule, obeys};
 use super::session::WaitsFor;
+use super::slow_log::{SlowLog, Words};
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
-use crate::command::{Cached, Here, Row, Table, Way, written};
-use crate::resp::Protocol;
+use crate::command::{Cached, Here, Row, Table, Way, Writes, written};
+use crate::metrics::{Metrics, Outcome};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
+use crate::status::{Facts, RedisState, Status, Tracking};
 use crate::upstream::{Backend, Batch};
 pub(super) use freshness::Coherence;
 
@@ -30,18 +32,23 @@ pub(super) struct Store {
     pub table: Table,
     pub access: Access,
     pub database: u32,
-    redis: Redis,
+    pub(super) redis: Redis,
     pub(super) coherence: Coherence,
     /// The newest session in which tracking was lost; 0 for none.
     lost_epoch: u64,
     /// A fetched value that is cached when the time to live of its key is known.
     pub(super) until_ttl: Option<(Rc<[u8]>, Reply)>,
     /// What Redis told when it was last reached.
-    backend: Option<Backend>,
+    pub(super) backend: Option<Backend>,
+    /// Why Redis does not say what changes, in its words, if it was asked to and does not.
+    pub(super) refused: Option<String>,
+    pub metrics: Metrics,
+    pub slow_log: SlowLog,
+    pub facts: Facts,
 }
 
 /// Whether Redis can be reached.
-enum Redis {
+pub(super) enum Redis {
     /// The first attempt to connect is under way.
     Unknown,
     Up,
@@ -76,8 +83,10 @@ pub(super) enum Leave {
 pub(super) struct Arrived {
     /// Those who wait for it; none for what the proxy asked for itself.
     pub waiters: Option<Waiters>,
-    /// It is that of a GET.
-    pub is_value: bool,
+    /// The key, if its value was asked for.
+    pub key: Option<Rc<[u8]>>,
+    /// How the slow log would show the request, if it was another.
+    pub words: Words,
     /// A long one, in the form in which all who wait share it.
     pub shared: Option<Rc<[u8]>>,
 }
@@ -105,6 +114,10 @@ impl Store {
             lost_epoch: 0,
             until_ttl: None,
             backend: None,
+            refused: None,
+            metrics: Metrics::default(),
+            slow_log: SlowLog::default(),
+            facts: Facts::default(),
         }
     }
 
@@ -119,8 +132,9 @@ impl Store {
     ) -> Flow {
         let row = match self.table.find(request) {
             Ok(row) => row,
-            Err(message) => {
-                replies.push_error(&message);
+            Err(wrong) => {
+                replies.push_error(&wrong.message);
+                self.count(wrong.number, Outcome::Refused, replies);
                 return Flow::Continue;
             }
         };
@@ -132,96 +146,116 @@ impl Store {
             } else {
                 b"NOAUTH Authentication required."
             });
+            self.count(row.number, Outcome::Refused, replies);
             return Flow::Continue;
         }
-        match way {
-            Way::Cached(Cached::Get) => self.get(request, client, identity.protocol, replies, now),
-            Way::Cached(Cached::Mget) => {
-                self.mget(request, client, identity.protocol, replies, now)
+        let caller = Caller {
+            client,
+            protocol: identity.protocol,
+            command: row.number,
+            since: now,
+        };
+        let mut flow = Flow::Continue;
+        let outcome = match way {
+            Way::Cached(Cached::Get) => self.get(request, caller, replies),
+            Way::Cached(Cached::Mget) => self.mget(request, caller, replies),
+            Way::Here(command) => {
+                flow = self.answer(command, request, identity, replies, now);
+                Outcome::Here
             }
-            Way::Here(command) => return self.answer(command, request, identity, replies, now),
-            Way::Forward => self.forward(request, &row, client, identity.protocol, replies),
+            Way::Forward => self.forward(request, 0, &row, caller, replies),
+            Way::Upstream => self.forward(request, 1, &row, caller, replies),
             Way::Own => return Flow::Leave,
+        };
+        // One that leaves is counted when it is passed on.
+        if matches!(flow, Flow::Continue | Flow::End) {
+            self.count(row.number, outcome, replies);
         }
-        Flow::Continue
+        flow
     }
 
-    fn get(
-        &mut self,
-        request: &Request<'_>,
-        client: ClientId,
-        protocol: Protocol,
-        replies: &mut Replies,
-        now: Time,
-    ) {
+    /// Counts a request that was seen to.
+    fn count(&mut self, command: u16, outcome: Outcome, replies: &mut Replies) {
+        let outcome = match replies.take_refusal() {
+            None => outcome,
+            Some(kind) => {
+                self.metrics.error(kind);
+                Outcome::Refused
+            }
+        };
+        self.metrics.commands.add(command, outcome);
+    }
+
+    fn get(&mut self, request: &Request<'_>, caller: Caller, replies: &mut Replies) -> Outcome {
         let key = request.argument(1);
-        if let Some(value) = self.cached(key, now) {
-            replies.push_value(&value, protocol);
+        if let Some(value) = self.cached(key, caller.since) {
+            replies.push_value(&value, caller.protocol);
+            self.metrics.keys.hits += 1;
+            Outcome::Hit
         } else if let Redis::Down(error) = &self.redis {
-            replies.push(error.clone());
+            replies.push_unreachable(error);
+            Outcome::Refused
         } else {
             let place = replies.wait(ASKED_COST + key.len());
-            self.fetch(
-                key,
-                Waiter {
-                    client,
-                    place,
-                    element: None,
-                    protocol,
-                },
-            );
+            let waiter = Waiter {
+                caller,
+                place,
+                element: None,
+            };
+            self.fetch(key, waiter)
         }
     }
 
     /// Takes from the cache what is there and fetches the rest, key by key in one pipeline: so each is
     /// fetched once, whoever asks for it how.
-    fn mget(
-        &mut self,
-        request: &Request<'_>,
-        client: ClientId,
-        protocol: Protocol,
-        replies: &mut Replies,
-        now: Time,
-    ) {
+    fn mget(&mut self, request: &Request<'_>, caller: Caller, replies: &mut Replies) -> Outcome {
+        let now = caller.since;
         let keys = || request.arguments().skip(1);
         if replies.none_wait() && keys().all(|key| self.cached(key, now).is_some()) {
             replies.push_array_header(request.len() - 1);
             for key in keys() {
                 if let Some(value) = self.cached(key, now) {
-                    replies.push_value(&value, protocol);
+                    replies.push_value(&value, caller.protocol);
                 }
             }
-            return;
+            self.metrics.keys.hits += keys().count() as u64;
+            return Outcome::Hit;
         }
         let elements: Vec<Option<Reply>> = keys()
             .map(|key| {
                 self.cached(key, now)
-                    .map(|value| to_reply(&value, protocol))
+                    .map(|value| to_reply(&value, caller.protocol))
             })
             .collect();
-        let missing: Vec<(usize, &[u8])> = keys()
-            .enumerate()
-            .filter(|&(index, _)| elements[index].is_none())
+        let missing: Vec<(u32, &[u8])> = (0..)
+            .zip(keys())
+            .filter(|&(index, _)| elements[index as usize].is_none())
             .collect();
         if !missing.is_empty()
             && let Redis::Down(error) = &self.redis
         {
-            replies.push(error.clone());
-            return;
+            replies.push_unreachable(error);
+            return Outcome::Refused;
+        }
+        self.metrics.keys.hits += (elements.len() - missing.len()) as u64;
+        if missing.is_empty() {
+            replies.gather(elements, 0, Words::default());
+            return Outcome::Hit;
         }
         let cost = missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum();
-        let place = replies.gather(elements, cost);
+        let place = replies.gather(elements, cost, self.slow_log.words(request));
+        let mut outcome = Outcome::Coalesced;
         for (element, key) in missing {
-            self.fetch(
-                key,
-                Waiter {
-                    client,
-                    place,
-                    element: Some(element),
-                    protocol,
-                },
-            );
+            let waiter = Waiter {
+                caller,
+                place,
+                element: Some(element),
+            };
+            if self.fetch(key, waiter) == Outcome::Miss {
+                outcome = Outcome::Miss;
+            }
         }
+        outcome
     }
 
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
@@ -236,14 +270,16 @@ impl Store {
     }
 
     /// Lets a waiter wait for a key's value: for a fetch that is under way, or a new one.
-    fn fetch(&mut self, key: &[u8], waiter: Waiter) {
+    fn fetch(&mut self, key: &[u8], waiter: Waiter) -> Outcome {
         if obeys(Rule::OneFetchForAll) && self.in_flight.join(key, waiter) {
-            return;
+            self.metrics.keys.coalesced += 1;
+            return Outcome::Coalesced;
         }
+        self.metrics.keys.misses += 1;
         let with_ttl = self.coherence == Coherence::TimeToLive;
         self.in_flight.fetch(key, with_ttl, waiter);
         let mut ask = |command: &[u8]| {
-            self.requests.push(waiter.protocol, true, |out| {
+            self.requests.push(waiter.caller.protocol, true, |out| {
                 reply::request(out, [command, key].into_iter());
             });
         };
@@ -252,35 +288,38 @@ impl Store {
             // Behind it: should the key change between the two, the value is not kept too long.
             ask(b"PTTL");
         }
+        Outcome::Miss
     }
 
+    /// Sends a request to Redis, without so many words at its start.
     fn forward(
         &mut self,
         request: &Request<'_>,
+        left_out: usize,
         row: &Row,
-        client: ClientId,
-        protocol: Protocol,
+        caller: Caller,
         replies: &mut Replies,
-    ) {
+    ) -> Outcome {
         if let Redis::Down(error) = &self.redis {
-            replies.push(error.clone());
-            return;
+            replies.push_unreachable(error);
+            return Outcome::Refused;
         }
         if obeys(Rule::WritesAreForgotten) {
-            self.forget_keys(written(request, row.writes).as_deref());
+            self.forget_request(request, row.writes);
         }
         let before = self.requests.bytes.len();
-        self.requests.push(protocol, row.reads_only, |out| {
-            reply::request(out, request.arguments())
+        self.requests.push(caller.protocol, row.reads_only, |out| {
+            reply::request(out, request.arguments().skip(left_out));
         });
         let length = self.requests.bytes.len() - before;
         let place = replies.wait(ASKED_COST + length);
-        self.in_flight.forward(Waiter {
-            client,
+        let waiter = Waiter {
+            caller,
             place,
             element: None,
-            protocol,
-        });
+        };
+        self.in_flight.forward(waiter, self.slow_log.words(request));
+        Outcome::Forwarded
     }
 
     /// Sees off a client to a connection of its own, as soon as all that it asked for before is answered.
@@ -336,10 +375,42 @@ impl Store {
 
     /// Passes a request on over its client's own connection.
     pub fn pass_on(&mut self, own: &mut Own, request: &Request<'_>, bytes: &[u8]) -> Flow {
-        let keys = written(request, self.table.writes(request));
-        self.forget_keys(keys.as_deref());
-        own.pass(request, bytes, keys);
+        let (number, writes) = match self.table.find(request) {
+            Ok(row) => (row.number, row.writes),
+            Err(wrong) => (wrong.number, Writes::Nothing),
+        };
+        self.metrics.commands.add(number, Outcome::Own);
+        self.forget_request(request, writes);
+        own.pass(request, bytes, written(request, writes));
         Flow::Continue
+    }
+
+    /// How things are.
+    pub fn status(&self, now: Time) -> Status<'_> {
+        Status {
+            metrics: &self.metrics,
+            cache: &self.cache,
+            table: &self.table,
+            facts: &self.facts,
+            redis: match &self.redis {
+                Redis::Unknown => RedisState::Unknown,
+                Redis::Up => RedisState::Up,
+                Redis::Down(error) => RedisState::Down(error.bytes()),
+            },
+            tracking: match (&self.refused, self.coherence) {
+                (Some(words), _) => Tracking::Refused(words),
+                (None, Coherence::Unknown) => Tracking::Unknown,
+                (None, Coherence::Tracking { .. }) => Tracking::On,
+                (None, Coherence::Lost) => Tracking::Lost,
+                (None, Coherence::TimeToLive) => Tracking::Off,
+            },
+            hello: self
+                .backend
+                .as_ref()
+                .map_or(&[], |backend| &backend.hello[0]),
+            database: self.database,
+            now,
+        }
     }
 
     pub fn backend(&self) -> Option<&Backend> {

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 use std::rc::Rc;
 
+use super::Protocol;
+
 /// From this many bytes on a reply is shared by all clients that are sent it, instead of copied.
 pub const SHARED_MIN: usize = 16 * 1024;
 
@@ -44,6 +46,30 @@ impl Reply {
         let mut encoded = Vec::with_capacity(message.len() + 3);
         error(&mut encoded, message);
         Self::Owned(encoded.into())
+    }
+
+    /// An integer.
+    #[must_use]
+    pub fn integer(number: usize) -> Self {
+        let mut encoded = Vec::new();
+        header(&mut encoded, b':', number);
+        Self::Owned(encoded.into())
+    }
+
+    /// A text for people: a bulk string in RESP2, a verbatim string in RESP3.
+    #[must_use]
+    pub fn text(text: &[u8], protocol: Protocol) -> Self {
+        let mut encoded = Vec::with_capacity(text.len() + 32);
+        match protocol {
+            Protocol::Resp2 => bulk(&mut encoded, text),
+            Protocol::Resp3 => {
+                header(&mut encoded, b'=', text.len() + 4);
+                for part in [b"txt:", text, b"\r\n"] {
+                    encoded.extend_from_slice(part);
+                }
+            }
+        }
+        Self::copy(&encoded)
     }
 
     /// Its bytes.

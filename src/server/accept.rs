@@ -80,6 +80,7 @@ impl Server {
             // As Redis: one attempt to say why.
             let _ = socket.write(b"-ERR max number of clients reached\r\n");
             log::debug!("client refused address={address}");
+            self.proxy.metrics().clients.refused += 1;
             return;
         }
         let entry = self.connections.vacant_entry();

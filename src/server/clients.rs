@@ -56,7 +56,9 @@ impl Server {
                 continue;
             }
             if self.proxy.can_resume(client) {
-                self.proxy.resume(client, self.now);
+                let start = self.clock.now();
+                self.proxy.resume(client, start);
+                self.proxy.end_run(start.until(self.clock.now()));
             }
             if connection.client.readable && self.proxy.wants_input(client) {
                 self.read(client);
@@ -71,7 +73,10 @@ impl Server {
         match socket.read(&mut self.buffer) {
             Ok(ReadResult::Bytes(length)) => {
                 let more = socket.readable;
-                self.proxy.receive(client, &self.buffer[..length], self.now);
+                self.proxy.metrics().clients.received += length as u64;
+                let start = self.clock.now();
+                self.proxy.receive(client, &self.buffer[..length], start);
+                self.proxy.end_run(start.until(self.clock.now()));
                 more && self.proxy.wants_input(client)
             }
             Ok(ReadResult::Nothing) => false,
@@ -97,9 +102,12 @@ impl Server {
             }
             self.write_own(client);
             let connection = &mut self.connections[client.0];
-            if let Err(error) = connection.client.write(self.proxy.output(client)) {
-                self.close(client, &error.to_string());
-                continue;
+            match connection.client.write(self.proxy.output(client)) {
+                Ok(sent) => self.proxy.metrics().clients.sent += sent as u64,
+                Err(error) => {
+                    self.close(client, &error.to_string());
+                    continue;
+                }
             }
             self.proxy.output_sent(client);
             let own_readable = connection.own.as_ref().is_some_and(|own| own.readable);
@@ -117,8 +125,8 @@ impl Server {
     /// A client was sent all that it is owed: ends the connection from this side, and lets the client
     /// end it from the other.
     fn finish(&mut self, client: ClientId) {
+        self.drop_own(client);
         let connection = &mut self.connections[client.0];
-        connection.own = None;
         let stopping = self.stop_at.is_some();
         if connection.at_end || stopping || connection.client.end_output().is_err() {
             self.close(client, "done");
@@ -161,6 +169,7 @@ impl Server {
 
     pub(super) fn close(&mut self, client: ClientId, reason: &str) {
         log::debug!("client closed client={} reason={reason:?}", client.0);
+        self.drop_own(client);
         self.connections.remove(client.0);
         self.proxy.disconnect(client, self.now);
         if let Accept::Paused(_) = self.accept {

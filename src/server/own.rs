@@ -31,12 +31,10 @@ impl Server {
 
     /// Opens, writes to, or closes a client's own connection to Redis, as the core has it.
     pub(super) fn write_own(&mut self, client: ClientId) {
-        let socket = &mut self.connections[client.0].own;
         if self.proxy.own(client).is_none() {
-            *socket = None;
-            return;
+            return self.drop_own(client);
         }
-        let connected = match socket {
+        let connected = match &mut self.connections[client.0].own {
             Some(own) => own.is_connected(self.now),
             None => self.open_own(client).map(|()| false),
         };
@@ -56,12 +54,19 @@ impl Server {
         let written = own.write(output);
         let at_end = self.proxy.own_is_at_end(client);
         if written
-            .and_then(|()| if at_end { own.end_output() } else { Ok(()) })
+            .and_then(|_| if at_end { own.end_output() } else { Ok(()) })
             .is_err()
         {
             // What Redis said before it closed is still to be read; that ends it.
             own.readable = true;
             self.list(client);
+        }
+    }
+
+    /// Closes a client's own connection to Redis, if it has one.
+    pub(super) fn drop_own(&mut self, client: ClientId) {
+        if self.connections[client.0].own.take().is_some() {
+            self.proxy.metrics().clients.own -= 1;
         }
     }
 
@@ -75,6 +80,7 @@ impl Server {
             .register(own.stream(), tokens(client).1, interest)?;
         own.stream().set_nodelay(true)?;
         self.connections[client.0].own = Some(own);
+        self.proxy.metrics().clients.own += 1;
         self.connecting.push_back((deadline, client));
         Ok(())
     }

@@ -12,13 +12,14 @@ use mio::Waker;
 use super::link::LinkError;
 use super::mailbox::{Mailbox, Waited};
 use super::session::Session;
-use super::{Batch, Coherence, Event, Pending, Replies, Settings};
+use super::{Batch, Coherence, Event, Pending, Replies, Settings, UNREACHABLE};
 use crate::resp::reply;
 
 /// The loop's end: requests go in, events come out, and the waker rings when there are some.
 pub struct Upstream {
     mailbox: Arc<Mailbox>,
     holds: Arc<AtomicBool>,
+    needed: Arc<AtomicBool>,
 }
 
 impl Upstream {
@@ -29,10 +30,12 @@ impl Upstream {
     pub fn start(settings: Settings, waker: Waker) -> io::Result<Self> {
         let mailbox = Arc::new(Mailbox::new(waker)?);
         let holds = Arc::new(AtomicBool::new(false));
+        let needed = Arc::new(AtomicBool::new(false));
         let helper = Helper {
             settings,
             mailbox: Arc::clone(&mailbox),
             holds: Arc::clone(&holds),
+            needed: Arc::clone(&needed),
             epoch: 0,
             down: None,
             refused: None,
@@ -42,7 +45,11 @@ impl Upstream {
             .name("upstream".into())
             .stack_size(STACK)
             .spawn(move || helper.run())?;
-        Ok(Self { mailbox, holds })
+        Ok(Self {
+            mailbox,
+            holds,
+            needed,
+        })
     }
 
     /// Hands requests over and leaves `batch` empty.
@@ -56,6 +63,15 @@ impl Upstream {
     /// what changes.
     pub fn set_holds(&self, holds: bool) {
         self.holds.store(holds, Ordering::Relaxed);
+    }
+
+    /// Says whether anybody would miss Redis: as long as that is so, it is asked every second whether it is
+    /// still there.
+    pub fn set_needed(&self, needed: bool) {
+        self.needed.store(needed, Ordering::Relaxed);
+        if needed {
+            self.mailbox.ring();
+        }
     }
 
     /// What happened since this was last called, in order.
@@ -73,6 +89,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause, and the one after Redis refused the proxy.
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
+/// After so long without a request, Redis is asked whether it is still there.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
+
 /// The most bytes and requests that are sent before their replies are read: so much fits into any
 /// socket's buffers, or is read by Redis while it answers.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -83,6 +102,8 @@ struct Helper {
     mailbox: Arc<Mailbox>,
     /// Whether anything is cached.
     holds: Arc<AtomicBool>,
+    /// Whether anybody would miss Redis.
+    needed: Arc<AtomicBool>,
     /// The number of the session.
     epoch: u64,
     /// Why Redis can't be reached, since an attempt failed.
@@ -106,8 +127,19 @@ impl Helper {
     fn serve(&mut self) -> Result<(), LinkError> {
         let mut session = self.open()?;
         loop {
-            let waited = self.mailbox.wait(&session.sockets(), None);
-            if matches!(waited, Waited::Unasked) || !session.is_whole() {
+            let needed = self.needed.load(Ordering::Relaxed);
+            let check_at = needed.then(|| Instant::now() + CHECK_AFTER);
+            let waited = self.mailbox.wait(&session.sockets(), check_at);
+            let lost = match waited {
+                Waited::Unasked => true,
+                Waited::Deadline => match session.check(&self.settings) {
+                    Ok(()) => false,
+                    Err(LinkError::Broken(_)) => true,
+                    Err(error) => return Err(error),
+                },
+                Waited::Requests(_) | Waited::Bell => false,
+            };
+            if lost || !session.is_whole() {
                 // Redis closed a connection, which it may do at any time.
                 match self.open() {
                     Ok(new) => session = new,
@@ -158,6 +190,7 @@ impl Helper {
     /// waited long enough.
     fn serve_batch(&mut self, session: &mut Session, batch: &Batch) -> Result<(), LinkError> {
         let requests = &batch.requests;
+        let start = Instant::now();
         let mut replies = Replies::default();
         // The first request without a reply, and the first that was never sent.
         let mut next = 0;
@@ -173,8 +206,8 @@ impl Helper {
             }
             let end = piece_end(requests, next, unsent);
             unsent = unsent.max(end);
-            let start = if next == 0 { 0 } else { requests[next - 1].end };
-            let bytes = &batch.bytes[start..requests[end - 1].end];
+            let first = if next == 0 { 0 } else { requests[next - 1].end };
+            let bytes = &batch.bytes[first..requests[end - 1].end];
             let mut answered = 0;
             let before = replies.ends.len();
             let result = session
@@ -182,6 +215,7 @@ impl Helper {
                 .and_then(|link| {
                     let mut enough = |replies: &mut Replies| {
                         answered += replies.ends.len();
+                        replies.round_trip = start.elapsed();
                         self.hand_over(std::mem::take(replies));
                     };
                     link.exchange(bytes, end - next, &mut replies, &mut enough, &self.settings)
@@ -189,6 +223,7 @@ impl Helper {
             next += answered + replies.ends.len() - before;
             let Err(error) = result else { continue };
             // What came before the break must not be taken for what came after it.
+            replies.round_trip = start.elapsed();
             self.hand_over(std::mem::take(&mut replies));
             let again = match error {
                 LinkError::Broken(_) if !retried => self.open(),
@@ -204,6 +239,8 @@ impl Helper {
                 }
             }
         }
+        replies.round_trip = start.elapsed();
+        replies.completes = requests.len();
         self.hand_over(replies);
         session.watch();
         Ok(())
@@ -214,8 +251,12 @@ impl Helper {
         // Up to a quarter less, so that the proxies of many hosts don't come back in step.
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         let deadline = Instant::now() + pause;
-        while let Waited::Requests(batch) = self.mailbox.wait(&[], Some(deadline)) {
-            self.fail(batch.requests.len());
+        loop {
+            match self.mailbox.wait(&[], Some(deadline)) {
+                Waited::Requests(batch) => self.fail(batch.requests.len()),
+                Waited::Bell => {}
+                Waited::Deadline | Waited::Unasked => break,
+            }
         }
         self.pause = (self.pause * 2).min(LAST_PAUSE);
     }
@@ -278,7 +319,7 @@ fn piece_end(requests: &[Pending], next: usize, unsent: usize) -> usize {
 fn error_reply(settings: &Settings, reason: &str) -> Vec<u8> {
     let mut encoded = Vec::new();
     let message = format!(
-        "ERR backing Redis at {} can't be reached: {reason}",
+        "{UNREACHABLE}{} can't be reached: {reason}",
         settings.address
     );
     reply::error(&mut encoded, message.as_bytes());

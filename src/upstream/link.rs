@@ -116,6 +116,13 @@ impl Link {
         id.map_err(|error| LinkError::from_redis(&error, settings))
     }
 
+    /// Has Redis answer.
+    pub fn ping(&mut self, settings: &Settings) -> Result<(), LinkError> {
+        redis::cmd("PING")
+            .exec(self)
+            .map_err(|error| LinkError::from_redis(&error, settings))
+    }
+
     /// Has Redis tell the connection with that number when a key changes that was read on this one.
     pub fn redirect_tracking(&mut self, id: i64, settings: &Settings) -> Result<(), LinkError> {
         let mut tracking = redis::cmd("CLIENT");

@@ -26,6 +26,8 @@ pub(super) enum Waited {
     Requests(Batch),
     /// A connection has something to say that it was not asked for, such as its end.
     Unasked,
+    /// The bell, without requests: things are to be looked at anew.
+    Bell,
     /// The deadline.
     Deadline,
 }
@@ -52,37 +54,45 @@ impl Mailbox {
         drop(requests);
         // With requests already there, the helper is about to look: no second wake-up.
         if ring {
-            // A bell that is full rings anyway.
-            let _ = (&self.bell.0).write(&[1]);
+            self.ring();
         }
     }
 
+    /// Wakes the helper.
+    pub fn ring(&self) {
+        // A bell that is full rings anyway.
+        let _ = (&self.bell.0).write(&[1]);
+    }
+
     /// Takes all requests that wait. If there are none it waits for some, or until one of the connections
-    /// can be read from, or for the deadline.
+    /// can be read from, or for the bell, or the deadline.
     pub fn wait(&self, connections: &[BorrowedFd<'_>], deadline: Option<Instant>) -> Waited {
-        loop {
-            let batch = std::mem::take(&mut *lock(&self.requests));
-            if !batch.is_empty() {
-                return Waited::Requests(batch);
-            }
-            let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
-                Some(left) if left.is_zero() => return Waited::Deadline,
-                Some(left) => Timespec::try_from(left).ok(),
-                None => None,
-            };
-            let mut fds = vec![PollFd::from_borrowed_fd(self.bell.1.as_fd(), PollFlags::IN)];
-            fds.extend(
-                connections
-                    .iter()
-                    .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)),
-            );
-            // Interrupted or not, what is there is looked at.
-            let _ = poll(&mut fds, timeout.as_ref());
-            if fds.iter().skip(1).any(|fd| !fd.revents().is_empty()) {
-                return Waited::Unasked;
-            }
-            self.silence_bell();
+        if let Some(batch) = self.take_requests() {
+            return Waited::Requests(batch);
         }
+        let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+            Some(left) if left.is_zero() => return Waited::Deadline,
+            Some(left) => Timespec::try_from(left).ok(),
+            None => None,
+        };
+        let mut fds = vec![PollFd::from_borrowed_fd(self.bell.1.as_fd(), PollFlags::IN)];
+        fds.extend(
+            connections
+                .iter()
+                .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)),
+        );
+        // Interrupted or not, what is there is looked at.
+        let _ = poll(&mut fds, timeout.as_ref());
+        if fds.iter().skip(1).any(|fd| !fd.revents().is_empty()) {
+            return Waited::Unasked;
+        }
+        self.silence_bell();
+        self.take_requests().map_or(Waited::Bell, Waited::Requests)
+    }
+
+    fn take_requests(&self) -> Option<Batch> {
+        let batch = std::mem::take(&mut *lock(&self.requests));
+        (!batch.is_empty()).then_some(batch)
     }
 
     fn silence_bell(&self) {

@@ -103,6 +103,11 @@ pub struct Replies {
     pub bytes: Vec<u8>,
     /// Where each ends in `bytes`.
     pub ends: Vec<usize>,
+    /// How long Redis took for them.
+    pub round_trip: Duration,
+    /// How many requests of one batch have all their replies with these; 0 while some are to come, or if
+    /// Redis gave none.
+    pub completes: usize,
 }
 
 impl Replies {
@@ -119,6 +124,17 @@ impl Replies {
             .zip(&self.ends)
             .map(|(start, &end)| &self.bytes[start..end])
     }
+}
+
+/// How the error replies start that stand for none of Redis's.
+const UNREACHABLE: &str = "ERR backing Redis at ";
+
+/// Whether an encoded reply stands for one that Redis did not give.
+#[must_use]
+pub fn is_unreachable(encoded: &[u8]) -> bool {
+    encoded
+        .strip_prefix(b"-")
+        .is_some_and(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
 /// What Redis told of itself when the helper connected.

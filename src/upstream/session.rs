@@ -92,6 +92,18 @@ impl Session {
         }
     }
 
+    /// Whether Redis answers. An error is an answer.
+    pub fn check(&mut self, settings: &Settings) -> Result<(), LinkError> {
+        let links = std::iter::once(&mut self.resp2).chain(&mut self.resp3);
+        for link in links {
+            match link.ping(settings) {
+                Ok(()) | Err(LinkError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Whether Redis still says what changes, if it was to.
     pub fn is_whole(&self) -> bool {
         self.tracking.as_ref().is_none_or(Tracking::is_alive)

@@ -7,12 +7,15 @@ use std::time::Duration;
 use super::super::in_flight::Asked;
 use super::super::own::Written;
 use super::super::rule::{Rule, obeys};
+use super::super::slow_log::Words;
 use super::{Arrived, Redis, Store, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
-use crate::command::Table;
+use crate::command::{Writes, written};
+use crate::metrics::Cause;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
+use crate::resp::request::Request;
 use crate::upstream::{self, Backend, Invalidated};
 
 /// How cached values are kept from growing old.
@@ -29,32 +32,41 @@ pub(in crate::proxy) enum Coherence {
 }
 
 impl Store {
-    /// These keys are being written; `None` stands for perhaps any.
-    pub(super) fn forget_keys(&mut self, keys: Option<&[&[u8]]>) {
-        match keys {
-            Some(keys) => keys.iter().for_each(|key| self.forget(key)),
-            None => self.forget_all(),
+    /// A request that writes these keys is on its way.
+    pub(super) fn forget_request(&mut self, request: &Request<'_>, writes: Writes) {
+        match written(request, writes) {
+            Some(keys) => keys.iter().for_each(|key| self.forget(key, Cause::Written)),
+            None if is_flush(request) => self.forget_all(Cause::Flushed),
+            None => self.forget_all(Cause::Written),
         }
     }
 
     /// What a client writes on a connection of its own.
     pub fn forget_written(&mut self, written: &Written) {
         if written.all {
-            self.forget_all();
+            self.forget_all(Cause::Written);
         } else {
-            written.keys.iter().for_each(|key| self.forget(key));
+            written
+                .keys
+                .iter()
+                .for_each(|key| self.forget(key, Cause::Written));
         }
     }
 
     /// Redis says what changed.
     pub fn invalidate(&mut self, invalidated: &Invalidated) {
+        self.metrics.invalidations += invalidated.keys.len() as u64;
+        self.metrics.flushes += u64::from(invalidated.all);
         if !obeys(Rule::InvalidationsAreHeard) {
             return;
         }
         if invalidated.all {
-            self.forget_all();
+            self.forget_all(Cause::Flushed);
         } else {
-            invalidated.keys.iter().for_each(|key| self.forget(key));
+            invalidated
+                .keys
+                .iter()
+                .for_each(|key| self.forget(key, Cause::Invalidated));
         }
     }
 
@@ -69,9 +81,9 @@ impl Store {
     }
 
     /// A key changed: neither what is cached of it nor what is on its way is good any more.
-    fn forget(&mut self, key: &[u8]) {
-        if obeys(Rule::ChangedKeysLeaveTheCache) {
-            self.cache.remove(key);
+    fn forget(&mut self, key: &[u8], cause: Cause) {
+        if obeys(Rule::ChangedKeysLeaveTheCache) && self.cache.remove(key) {
+            self.metrics.forgotten.add(cause, 1);
         }
         self.in_flight.changed(key);
         if obeys(Rule::ValuesInWaitingAreForgotten) {
@@ -79,14 +91,19 @@ impl Store {
         }
     }
 
-    fn forget_all(&mut self) {
+    fn forget_all(&mut self, cause: Cause) {
         if obeys(Rule::FlushesEmptyTheCache) {
-            self.cache.clear();
+            self.empty_cache(cause);
         }
         if obeys(Rule::FlushesReachFetches) {
             self.in_flight.all_changed();
         }
         self.until_ttl = None;
+    }
+
+    fn empty_cache(&mut self, cause: Cause) {
+        self.metrics.forgotten.add(cause, self.cache.len());
+        self.cache.clear();
     }
 
     /// Redis answered the oldest request. What is worth it is cached.
@@ -98,14 +115,16 @@ impl Store {
                 self.ttl_arrived(encoded, now);
                 return Some(Arrived {
                     waiters: None,
-                    is_value: false,
+                    key: None,
+                    words: Words::default(),
                     shared: None,
                 });
             }
-            Asked::Forward(waiter) => {
+            Asked::Forward(waiter, words) => {
                 return Some(Arrived {
                     waiters: Some(waiter.into()),
-                    is_value: false,
+                    key: None,
+                    words,
                     shared,
                 });
             }
@@ -120,14 +139,15 @@ impl Store {
                         || Reply::copy(encoded),
                         |shared| Reply::Shared(Rc::clone(shared)),
                     );
-                    self.until_ttl = Some((fetch.key, reply));
+                    self.until_ttl = Some((Rc::clone(&fetch.key), reply));
                 }
                 Coherence::TimeToLive | Coherence::Unknown | Coherence::Lost => {}
             }
         }
         Some(Arrived {
             waiters: Some(fetch.waiters),
-            is_value: true,
+            key: Some(fetch.key),
+            words: Words::default(),
             shared,
         })
     }
@@ -154,6 +174,7 @@ impl Store {
             || matches!(self.coherence, Coherence::Tracking { .. })
         {
             self.cache.insert_for(key, &value, ttl, now);
+            self.metrics.cached += 1;
         }
     }
 
@@ -178,10 +199,15 @@ impl Store {
 
     /// Redis can be reached, and told of itself. What was cached under other tracking can't be vouched
     /// for any more.
-    pub fn up(&mut self, backend: &Backend, coherence: &upstream::Coherence) {
+    pub fn up(&mut self, backend: &Backend, coherence: &upstream::Coherence, now: Time) {
+        self.metrics.redis.up(now);
         if let Some(specs) = &backend.commands {
-            self.table = Table::new(specs);
+            self.table.learn(specs);
         }
+        self.refused = match coherence {
+            upstream::Coherence::TimeToLive { refused } => refused.clone(),
+            upstream::Coherence::Tracking { .. } => None,
+        };
         let coherence = match coherence {
             upstream::Coherence::Tracking { epoch }
                 if *epoch > self.lost_epoch || !obeys(Rule::LossesAreRemembered) =>
@@ -195,7 +221,7 @@ impl Store {
         let was_or_is_tracked =
             self.coherence != Coherence::TimeToLive || coherence != Coherence::TimeToLive;
         if was_or_is_tracked && obeys(Rule::NewSessionsStartEmpty) {
-            self.cache.clear();
+            self.empty_cache(Cause::Reconnected);
         }
         self.coherence = coherence;
         self.until_ttl = None;
@@ -204,7 +230,14 @@ impl Store {
     }
 
     /// Redis can't be reached: `error` is what those hear who need it.
-    pub fn down(&mut self, error: &[u8]) {
+    pub fn down(&mut self, error: &[u8], now: Time) {
+        self.metrics.redis.down(now);
         self.redis = Redis::Down(Reply::copy(error));
     }
+}
+
+/// Whether a request empties the database.
+fn is_flush(request: &Request<'_>) -> bool {
+    let name = request.argument(0);
+    name.eq_ignore_ascii_case(b"flushall") || name.eq_ignore_ascii_case(b"flushdb")
 }

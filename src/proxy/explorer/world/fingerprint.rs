@@ -31,7 +31,7 @@ impl World {
                     .into_iter()
                     .chain(&fetch.waiters.others)
                 {
-                    (waiter.client, waiter.element).hash(out);
+                    (waiter.caller.client, waiter.element).hash(out);
                 }
             }
         }

@@ -1,0 +1,271 @@
+//! What is counted and timed: plain integers in the loop, read by `INFO` and by the metrics page. Counting
+//! takes no lock and no allocation on the path of a hit.
+
+mod commands;
+mod histogram;
+mod rate;
+
+use std::time::Duration;
+
+pub use commands::{Commands, Counts, Outcome};
+pub use histogram::Histogram;
+
+use crate::clock::Time;
+use rate::Rate;
+
+/// All counters, since the start.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Requests, by command.
+    pub commands: Commands,
+    /// What was looked for in the cache, key by key.
+    pub keys: Keys,
+    /// Error replies, by their kind.
+    pub errors: [u64; ErrorKind::ALL.len()],
+    /// Clients.
+    pub clients: Clients,
+    /// Why entries left the cache, beside what the cache counts itself.
+    pub forgotten: Forgotten,
+    /// Values that were put into the cache.
+    pub cached: u64,
+    /// Keys that Redis said have changed.
+    pub invalidations: u64,
+    /// How often Redis said that all keys have changed.
+    pub flushes: u64,
+    /// Whether Redis could be reached.
+    pub redis: Redis,
+    /// The time of a request from its last byte read to its reply queued, for hits.
+    pub hit_time: Histogram,
+    /// The same for requests that waited for a value from Redis.
+    pub miss_time: Histogram,
+    /// The same for requests that Redis answered.
+    pub forward_time: Histogram,
+    /// How long Redis took for a batch of requests.
+    pub round_trip: Histogram,
+    /// The requests of such a batch.
+    pub batch: Histogram,
+    /// How long a turn of the loop took, the wait before it not included.
+    pub turn: Histogram,
+    rate: Rate,
+}
+
+/// What was looked for in the cache, key by key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// It was there.
+    pub hits: u64,
+    /// Redis was asked.
+    pub misses: u64,
+    /// Redis had been asked by another request, whose reply served both.
+    pub coalesced: u64,
+}
+
+impl Keys {
+    /// The share of hits, from 0 to 1; nothing before the first look.
+    #[must_use]
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let all = self.hits + self.misses + self.coalesced;
+        (all > 0).then(|| self.hits as f64 / all as f64)
+    }
+}
+
+/// Clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clients {
+    /// Those connected now.
+    pub connected: u64,
+    /// All that ever came and were served.
+    pub total: u64,
+    /// Those that were one too many.
+    pub refused: u64,
+    /// Those that were closed because what they sent was no request.
+    pub protocol_errors: u64,
+    /// How often one was not read from because it did not read its replies, or asked for too much at once.
+    pub slowed: u64,
+    /// Those with a connection of their own to Redis now.
+    pub own: u64,
+    /// Bytes read from clients.
+    pub received: u64,
+    /// Bytes written to clients.
+    pub sent: u64,
+}
+
+/// Entries that left the cache for what happened to their keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Redis said that they changed.
+    pub invalidated: u64,
+    /// They were written through the proxy.
+    pub written: u64,
+    /// All keys were flushed.
+    pub flushed: u64,
+    /// The connection to Redis was made anew: whether they changed in between can't be known.
+    pub reconnected: u64,
+}
+
+/// Why entries are forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Redis said that the key changed.
+    Invalidated,
+    /// It was written through the proxy.
+    Written,
+    /// All keys were flushed.
+    Flushed,
+    /// The connection to Redis was made anew.
+    Reconnected,
+}
+
+impl Forgotten {
+    /// Counts entries that left.
+    pub fn add(&mut self, cause: Cause, entries: usize) {
+        let count = match cause {
+            Cause::Invalidated => &mut self.invalidated,
+            Cause::Written => &mut self.written,
+            Cause::Flushed => &mut self.flushed,
+            Cause::Reconnected => &mut self.reconnected,
+        };
+        *count += entries as u64;
+    }
+}
+
+/// The kinds of error replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// What the client sent is no request.
+    Protocol,
+    /// The client is not authenticated, or gave a wrong password.
+    Denied,
+    /// The request is not one that the proxy takes: its arguments are wrong.
+    Usage,
+    /// Redis can't be reached, or gave no reply.
+    Unreachable,
+    /// Redis answered with an error.
+    Redis,
+}
+
+impl ErrorKind {
+    /// Them all, each at the place of its number.
+    pub const ALL: [Self; 5] = [
+        Self::Protocol,
+        Self::Denied,
+        Self::Usage,
+        Self::Unreachable,
+        Self::Redis,
+    ];
+
+    /// Its name in `INFO` and as a label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Protocol => "protocol",
+            Self::Denied => "denied",
+            Self::Usage => "usage",
+            Self::Unreachable => "unreachable",
+            Self::Redis => "redis",
+        }
+    }
+}
+
+/// Whether Redis could be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redis {
+    /// How often it was connected to.
+    pub connections: u64,
+    /// How often it went away.
+    pub outages: u64,
+    /// Since when it is away, if it is.
+    pub away_since: Option<Time>,
+    /// How long it was away before.
+    away: Duration,
+}
+
+impl Redis {
+    /// It can be reached.
+    pub fn up(&mut self, now: Time) {
+        self.connections += 1;
+        if let Some(since) = self.away_since.take() {
+            self.away += since.until(now);
+        }
+    }
+
+    /// It can't.
+    pub fn down(&mut self, now: Time) {
+        if self.away_since.is_none() {
+            self.away_since = Some(now);
+            self.outages += 1;
+        }
+    }
+
+    /// How long it was away, the present outage included.
+    #[must_use]
+    pub fn away(&self, now: Time) -> Duration {
+        let present = self.away_since.map(|since| since.until(now));
+        self.away + present.unwrap_or_default()
+    }
+
+    /// How often it was connected to again.
+    #[must_use]
+    pub fn reconnects(&self) -> u64 {
+        self.connections.saturating_sub(1)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            commands: Commands::default(),
+            keys: Keys::default(),
+            errors: Default::default(),
+            clients: Clients::default(),
+            forgotten: Forgotten::default(),
+            cached: 0,
+            invalidations: 0,
+            flushes: 0,
+            redis: Redis::default(),
+            hit_time: Histogram::of_durations(),
+            miss_time: Histogram::of_durations(),
+            forward_time: Histogram::of_durations(),
+            round_trip: Histogram::of_durations(),
+            batch: Histogram::of_counts(),
+            turn: Histogram::of_durations(),
+            rate: Rate::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts an error reply.
+    pub fn error(&mut self, kind: ErrorKind) {
+        self.errors[kind as usize] += 1;
+    }
+
+    /// How many error replies of a kind there were.
+    #[must_use]
+    pub fn errors(&self, kind: ErrorKind) -> u64 {
+        self.errors[kind as usize]
+    }
+
+    /// A turn of the loop ended now, and took so long.
+    pub fn end_turn(&mut self, elapsed: Duration, now: Time) {
+        self.turn.add_duration(elapsed);
+        if self.rate.is_due(now) {
+            self.rate.note(self.commands.calls(), now);
+        }
+    }
+
+    /// How many requests came in the latest second.
+    #[must_use]
+    pub fn per_second(&self, now: Time) -> u64 {
+        self.rate.per_second(self.commands.calls(), now)
+    }
+
+    /// The requests of one read were seen to, as far as they could be, in that time: those that were
+    /// answered at once took so long together.
+    pub fn end_run(&mut self, elapsed: Duration) {
+        let hits = self.commands.end_run(elapsed);
+        if hits > 0 {
+            self.hit_time.add_evenly(hits, elapsed);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Requests, by command and by what became of them.
+
+use std::time::Duration;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The proxy answered it by itself.
+    Here,
+    /// The cache had all of it.
+    Hit,
+    /// Redis was asked for a value.
+    Miss,
+    /// Redis had been asked for all of it by other requests.
+    Coalesced,
+    /// Redis was asked over the connection that all clients share.
+    Forwarded,
+    /// It went over the client's own connection to Redis.
+    Own,
+    /// It was refused with an error reply of the proxy's.
+    Refused,
+}
+
+impl Outcome {
+    /// Them all, each at the place of its number.
+    pub const ALL: [Self; 7] = [
+        Self::Here,
+        Self::Hit,
+        Self::Miss,
+        Self::Coalesced,
+        Self::Forwarded,
+        Self::Own,
+        Self::Refused,
+    ];
+
+    /// Its name in `INFO` and as a label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Here => "here",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+            Self::Forwarded => "forwarded",
+            Self::Own => "own",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether the reply was there without waiting for Redis.
+    fn is_at_once(self) -> bool {
+        matches!(self, Self::Here | Self::Hit | Self::Refused)
+    }
+}
+
+/// The requests of one command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// The command's number in its table.
+    pub command: u16,
+    outcomes: [u64; Outcome::ALL.len()],
+    /// Error replies of Redis's.
+    pub failed: u64,
+    /// The time that they took, those on own connections not included.
+    pub time: Duration,
+    /// Those of the present run.
+    in_run: u64,
+}
+
+impl Counts {
+    /// How many had that outcome.
+    #[must_use]
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize]
+    }
+
+    /// How many there were, without those refused.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.outcomes.iter().sum::<u64>() - self.of(Outcome::Refused)
+    }
+}
+
+/// The requests of all commands.
+///
+/// The same command with the same outcome mostly comes many times in a row: that costs one comparison and one
+/// addition.
+#[derive(Debug)]
+pub struct Commands {
+    /// Those that came at least once.
+    counts: Vec<Counts>,
+    /// Their places by the command's number; [`NONE`] for those that never came.
+    places: Vec<u16>,
+    /// The latest request, and how many like it came in a row and are not in `counts` yet.
+    latest: (u16, Outcome),
+    row: u64,
+    /// The present run has requests that are in `counts`.
+    mixed: bool,
+    /// The hits of the present run that are in `counts`.
+    hits: u64,
+}
+
+const NONE: u16 = u16::MAX;
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self {
+            counts: Vec::new(),
+            places: Vec::new(),
+            latest: (0, Outcome::Here),
+            row: 0,
+            mixed: false,
+            hits: 0,
+        }
+    }
+}
+
+impl Commands {
+    /// Counts a request. It belongs to the present run.
+    pub fn add(&mut self, command: u16, outcome: Outcome) {
+        if self.latest == (command, outcome) {
+            self.row += 1;
+        } else {
+            self.mixed |= self.row > 0;
+            self.add_row();
+            self.latest = (command, outcome);
+            self.row = 1;
+        }
+    }
+
+    /// A request that waited for Redis was answered.
+    pub fn answered(&mut self, command: u16, time: Duration, failed: bool) {
+        let counts = self.of(command);
+        counts.time += time;
+        counts.failed += u64::from(failed);
+    }
+
+    /// Ends a run that took so long. Returns how many hits it had.
+    pub(super) fn end_run(&mut self, elapsed: Duration) -> u64 {
+        if !self.mixed {
+            // The usual run: all its requests are alike.
+            let (row, (command, outcome)) = (std::mem::take(&mut self.row), self.latest);
+            if row == 0 {
+                return 0;
+            }
+            let counts = self.of(command);
+            counts.outcomes[outcome as usize] += row;
+            if outcome.is_at_once() {
+                counts.time += elapsed;
+            }
+            return if outcome == Outcome::Hit { row } else { 0 };
+        }
+        self.add_row();
+        self.mixed = false;
+        let requests: u64 = self.counts.iter().map(|counts| counts.in_run).sum();
+        for counts in self.counts.iter_mut().filter(|counts| counts.in_run > 0) {
+            counts.time += elapsed.mul_f64(counts.in_run as f64 / requests as f64);
+            counts.in_run = 0;
+        }
+        std::mem::take(&mut self.hits)
+    }
+
+    /// Those that came at least once, in the order in which they came first.
+    pub fn iter(&self) -> impl Iterator<Item = &Counts> {
+        self.counts.iter()
+    }
+
+    /// All requests, without those refused.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.iter().map(Counts::calls).sum()
+    }
+
+    /// Moves the latest row to where it belongs.
+    fn add_row(&mut self) {
+        let row = std::mem::take(&mut self.row);
+        if row == 0 {
+            return;
+        }
+        let (command, outcome) = self.latest;
+        let counts = self.of(command);
+        counts.outcomes[outcome as usize] += row;
+        if outcome.is_at_once() {
+            counts.in_run += row;
+        }
+        if outcome == Outcome::Hit {
+            self.hits += row;
+        }
+    }
+
+    fn of(&mut self, command: u16) -> &mut Counts {
+        let number = usize::from(command);
+        if self.places.len() <= number {
+            self.places.resize(number + 1, NONE);
+        }
+        if self.places[number] == NONE {
+            self.places[number] = self.counts.len() as u16;
+            self.counts.push(Counts {
+                command,
+                ..Counts::default()
+            });
+        }
+        &mut self.counts[usize::from(self.places[number])]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_command_and_outcome() {
+        let mut commands = Commands::default();
+        for (command, outcome) in [
+            (0, Outcome::Hit),
+            (0, Outcome::Hit),
+            (7, Outcome::Forwarded),
+            (0, Outcome::Miss),
+            (0, Outcome::Hit),
+            (300, Outcome::Refused),
+        ] {
+            commands.add(command, outcome);
+        }
+        assert_eq!(commands.end_run(Duration::ZERO), 3);
+        let all: Vec<_> = commands.iter().collect();
+        assert_eq!(
+            all.iter().map(|counts| counts.command).collect::<Vec<_>>(),
+            [0, 7, 300]
+        );
+        assert_eq!(all[0].of(Outcome::Hit), 3);
+        assert_eq!(all[0].of(Outcome::Miss), 1);
+        assert_eq!(all[0].calls(), 4);
+        assert_eq!(all[1].of(Outcome::Forwarded), 1);
+        assert_eq!(all[2].of(Outcome::Refused), 1);
+        assert_eq!(all[2].calls(), 0, "a refused request was not called");
+        assert_eq!(commands.calls(), 5);
+    }
+
+    #[test]
+    fn the_time_of_a_run_is_shared_by_those_answered_in_it() {
+        let mut commands = Commands::default();
+        for _ in 0..3 {
+            commands.add(1, Outcome::Hit);
+        }
+        commands.add(2, Outcome::Here);
+        commands.add(3, Outcome::Miss);
+        assert_eq!(commands.end_run(Duration::from_micros(8)), 3);
+        commands.answered(3, Duration::from_millis(1), true);
+        let times: Vec<_> = commands.iter().map(|counts| counts.time).collect();
+        assert_eq!(
+            times,
+            [
+                Duration::from_micros(6),
+                Duration::from_micros(2),
+                Duration::from_millis(1)
+            ]
+        );
+        assert_eq!(commands.iter().map(|counts| counts.failed).sum::<u64>(), 1);
+        assert_eq!(
+            commands.end_run(Duration::from_secs(1)),
+            0,
+            "each run by itself"
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! What Redis answered, on its way to those who wait for it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Proxy;
+use super::in_flight::Caller;
+use super::slow_log::{Words, words_of_get};
+use super::store::is_null;
+use crate::clock::Time;
+use crate::metrics::ErrorKind;
+use crate::resp::reply::Reply;
+use crate::upstream;
+
+/// What is counted of a reply.
+struct Answer<'a> {
+    /// It is an error, of that kind.
+    error: Option<ErrorKind>,
+    /// The key whose value it is; for a request that was forwarded, none.
+    key: Option<&'a [u8]>,
+    /// How the slow log shows the request, if not as a GET of the key.
+    words: Words,
+    round_trip: Duration,
+}
+
+impl Proxy {
+    /// Redis answered requests, the oldest that are in flight.
+    pub(super) fn replies(&mut self, replies: &upstream::Replies, now: Time) {
+        let metrics = &mut self.store.metrics;
+        if replies.completes > 0 {
+            metrics.batch.add(replies.completes as u64);
+            metrics.round_trip.add_duration(replies.round_trip);
+        }
+        for reply in replies.iter() {
+            self.reply(reply, replies.round_trip, now);
+        }
+    }
+
+    /// Redis answered the oldest request that is in flight, in that time.
+    fn reply(&mut self, encoded: &[u8], round_trip: Duration, now: Time) {
+        let Some(arrived) = self.store.arrived(encoded, now) else {
+            debug_assert!(false, "a reply that nothing was asked for");
+            return;
+        };
+        let is_value = arrived.key.is_some();
+        let error = match encoded {
+            [b'-', ..] if upstream::is_unreachable(encoded) => Some(ErrorKind::Unreachable),
+            [b'-', ..] => Some(ErrorKind::Redis),
+            _ => None,
+        };
+        let mut words = arrived.words;
+        for waiter in arrived.waiters.into_iter().flatten() {
+            let Caller {
+                client, protocol, ..
+            } = waiter.caller;
+            let replies = &mut self.sessions[client.0].replies;
+            if !replies.owes(waiter.place) {
+                continue;
+            }
+            replies.ensure_buffer(&mut self.spare);
+            let null = is_value && is_null(encoded);
+            // MGET takes a key that holds no string for one that is not there.
+            let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
+            let answered = match (waiter.element, &arrived.shared) {
+                (None, shared) => {
+                    match shared {
+                        _ if null => replies.fill_copy(waiter.place, protocol.null()),
+                        None => replies.fill_copy(waiter.place, encoded),
+                        Some(shared) => {
+                            replies.fill(waiter.place, Reply::Shared(Rc::clone(shared)));
+                        }
+                    }
+                    Some(std::mem::take(&mut words))
+                }
+                (Some(element), shared) => {
+                    let reply = match shared {
+                        _ if null => Reply::Static(protocol.null()),
+                        Some(shared) => Reply::Shared(Rc::clone(shared)),
+                        None => Reply::copy(encoded),
+                    };
+                    replies.fill_element(waiter.place, element, reply)
+                }
+            };
+            if let Some(words) = answered {
+                let answer = Answer {
+                    error: error.filter(|_| !null),
+                    key: arrived.key.as_deref(),
+                    words,
+                    round_trip,
+                };
+                self.count_answer(waiter.caller, answer, now);
+            }
+            self.note_change(client);
+        }
+    }
+
+    /// Counts and times a request that was answered by Redis.
+    fn count_answer(&mut self, caller: Caller, answer: Answer<'_>, now: Time) {
+        let took = caller.since.until(now);
+        let metrics = &mut self.store.metrics;
+        if let Some(kind) = answer.error {
+            metrics.error(kind);
+        }
+        let failed = answer.error == Some(ErrorKind::Redis);
+        metrics.commands.answered(caller.command, took, failed);
+        match answer.key {
+            Some(_) => metrics.miss_time.add_duration(took),
+            None => metrics.forward_time.add_duration(took),
+        }
+        if self.store.slow_log.is_slow(took) {
+            let words = match answer.key {
+                Some(key) if answer.words.is_empty() => words_of_get(key),
+                _ => answer.words,
+            };
+            let identity = &self.sessions[caller.client.0].identity;
+            let at = (self.store.facts.wall_clock)();
+            self.store
+                .slow_log
+                .add(words, identity, took, answer.round_trip, at);
+        }
+    }
+}

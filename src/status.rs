@@ -1,0 +1,165 @@
+//! How things are, for whoever asks: `INFO`, the metrics and the page read the same [`Status`].
+
+mod info;
+
+use std::time::Duration;
+
+use crate::cache::Cache;
+use crate::clock::Time;
+use crate::command::Table;
+use crate::metrics::Metrics;
+use crate::resp::read::Reader;
+
+/// What is known at one moment.
+#[derive(Clone, Copy)]
+pub struct Status<'a> {
+    /// The counters.
+    pub metrics: &'a Metrics,
+    /// The cache.
+    pub cache: &'a Cache,
+    /// The commands, for their names.
+    pub table: &'a Table,
+    /// What does not change.
+    pub facts: &'a Facts,
+    /// Whether Redis can be reached.
+    pub redis: RedisState<'a>,
+    /// Whether Redis says what changes.
+    pub tracking: Tracking<'a>,
+    /// Redis's reply to `HELLO 2`; empty if there is none.
+    pub hello: &'a [u8],
+    /// The database that is cached.
+    pub database: u32,
+    /// The moment.
+    pub now: Time,
+}
+
+/// Whether Redis can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisState<'a> {
+    /// The first attempt is under way.
+    Unknown,
+    /// It can.
+    Up,
+    /// It can't; clients get this encoded error reply.
+    Down(&'a [u8]),
+}
+
+impl RedisState<'_> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unknown => "connecting",
+            Self::Up => "up",
+            Self::Down(_) => "down",
+        }
+    }
+
+    /// Why it can't be reached; empty if it can.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Down(error) => {
+                let text = String::from_utf8_lossy(error);
+                text.trim_start_matches("-ERR ").trim_end().to_owned()
+            }
+            Self::Unknown | Self::Up => String::new(),
+        }
+    }
+}
+
+/// Whether Redis says what changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracking<'a> {
+    /// Redis has not been reached yet.
+    Unknown,
+    /// It does.
+    On,
+    /// It is not asked to.
+    Off,
+    /// It refused, in these words: the time to live alone holds.
+    Refused(&'a str),
+    /// The connection for it broke; a new one is being made.
+    Lost,
+}
+
+impl Tracking<'_> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Refused(_) => "refused",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// What the world around the core is, and what only that can tell.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The port that clients connect to.
+    pub port: u16,
+    /// The most clients.
+    pub max_clients: usize,
+    /// The Redis behind, as `host:port`.
+    pub redis: String,
+    /// From how long on a request is in the slow log; `None`: it is empty.
+    pub slower_than: Option<Duration>,
+    /// The time since 1970.
+    pub wall_clock: fn() -> Duration,
+    /// The memory of the process that is resident, in bytes.
+    pub resident_memory: fn() -> u64,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            max_clients: 0,
+            redis: String::new(),
+            slower_than: None,
+            wall_clock: || Duration::ZERO,
+            resident_memory: || 0,
+        }
+    }
+}
+
+impl Status<'_> {
+    /// What Redis says of itself under a name in its greeting, such as `version`.
+    #[must_use]
+    pub fn hello_field(&self, name: &str) -> Option<String> {
+        let mut reader = Reader::new(self.hello);
+        let fields = reader.array()? / 2;
+        for _ in 0..fields {
+            if reader.text()? == name.as_bytes() {
+                return Some(String::from_utf8_lossy(reader.text()?).into_owned());
+            }
+            reader.skip(1)?;
+        }
+        None
+    }
+
+    /// Why entries left the cache, and how many did for it, since the start.
+    #[must_use]
+    pub fn removed(&self) -> [(&'static str, u64); 7] {
+        let (evictions, forgotten) = (self.cache.evictions(), &self.metrics.forgotten);
+        [
+            ("capacity", evictions.capacity),
+            ("memory", evictions.memory),
+            ("expired", evictions.expired),
+            ("invalidated", forgotten.invalidated),
+            ("written", forgotten.written),
+            ("flushed", forgotten.flushed),
+            ("reconnected", forgotten.reconnected),
+        ]
+    }
+
+    /// How long the proxy has run.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        Time::default().until(self.now)
+    }
+}
