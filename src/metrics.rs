@@ -84,6 +84,8 @@ pub struct Clients {
     pub slowed: u64,
     /// Those with a connection of their own to Redis now.
     pub own: u64,
+    /// Those of them that wait there, in BLPOP say, for something to come up.
+    pub blocked: u64,
     /// Bytes read from clients.
     pub received: u64,
     /// Bytes written to clients.

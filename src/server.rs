@@ -204,6 +204,7 @@ impl Server {
             self.write_replies();
             self.close_lingering();
             self.accept();
+            self.tell_what_is_needed();
             let end = self.clock.now();
             self.proxy.metrics().end_turn(self.now.until(end), end);
             if let Some(stop_at) = self.stop_at
@@ -250,6 +251,10 @@ impl Server {
                 self.last_tick = self.now;
             }
         }
+    }
+
+    /// Has the helper threads watch over what would be missed.
+    fn tell_what_is_needed(&mut self) {
         let holds = !self.proxy.cache().is_empty();
         if self.holds != holds {
             self.holds = holds;

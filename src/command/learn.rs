@@ -28,6 +28,7 @@ impl Spec {
             way: if self.blocks { Way::Own } else { Way::Forward },
             writes: self.written(),
             reads_only: self.reads_only,
+            blocks: self.blocks,
             ..UNKNOWN
         }
     }

@@ -99,6 +99,8 @@ pub struct Row {
     pub writes: Writes,
     /// Whether it only reads: sending it twice is as good as once.
     pub reads_only: bool,
+    /// It blocks its connection until there is something to reply.
+    pub blocks: bool,
     /// It only blocks, and needs a connection of its own, with the word BLOCK among its arguments.
     pub only_with_block: bool,
     /// The proxy answers it if Redis knows it too.
@@ -122,6 +124,7 @@ const UNKNOWN: Row = Row {
     way: Way::Forward,
     writes: Writes::Anything,
     reads_only: false,
+    blocks: false,
     only_with_block: false,
     if_redis_knows: false,
 };

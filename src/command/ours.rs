@@ -13,6 +13,7 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         way,
         writes: Writes::Nothing,
         reads_only: false,
+        blocks: false,
         only_with_block: false,
         if_redis_knows: false,
     }
@@ -36,6 +37,13 @@ const fn own() -> Row {
 
 const fn own_writes(writes: Writes) -> Row {
     Row { writes, ..own() }
+}
+
+const fn blocks(writes: Writes) -> Row {
+    Row {
+        blocks: true,
+        ..own_writes(writes)
+    }
 }
 
 const fn writes(writes: Writes) -> Row {
@@ -136,18 +144,18 @@ pub(super) fn rows() -> impl Iterator<Item = (&'static str, Row)> {
         ("shutdown", own()),
 
         // They block. Redis flags most of them; this is for one that does not tell.
-        ("blmove", own_writes(SOURCE_AND_DESTINATION)),
-        ("blmpop", own()),
-        ("blpop", own_writes(ALL_BUT_TIMEOUT)),
-        ("brpop", own_writes(ALL_BUT_TIMEOUT)),
-        ("brpoplpush", own_writes(SOURCE_AND_DESTINATION)),
-        ("bzmpop", own()),
-        ("bzpopmax", own_writes(ALL_BUT_TIMEOUT)),
-        ("bzpopmin", own_writes(ALL_BUT_TIMEOUT)),
-        ("wait", own()),
-        ("waitaof", own()),
-        ("xread", Row { only_with_block: true, ..own() }),
-        ("xreadgroup", Row { only_with_block: true, ..own() }),
+        ("blmove", blocks(SOURCE_AND_DESTINATION)),
+        ("blmpop", blocks(Writes::Nothing)),
+        ("blpop", blocks(ALL_BUT_TIMEOUT)),
+        ("brpop", blocks(ALL_BUT_TIMEOUT)),
+        ("brpoplpush", blocks(SOURCE_AND_DESTINATION)),
+        ("bzmpop", blocks(Writes::Nothing)),
+        ("bzpopmax", blocks(ALL_BUT_TIMEOUT)),
+        ("bzpopmin", blocks(ALL_BUT_TIMEOUT)),
+        ("wait", blocks(Writes::Nothing)),
+        ("waitaof", blocks(Writes::Nothing)),
+        ("xread", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
+        ("xreadgroup", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
 
         // Without MULTI or WATCH on a connection, where they would stay on theirs, these change nothing.
         ("discard", row(0, ANY, Way::Forward)),

@@ -110,8 +110,10 @@ impl Proxy {
 
     /// A client left. What was fetched for it alone still serves the cache.
     pub fn disconnect(&mut self, client: ClientId, now: Time) {
-        self.store.metrics.clients.connected -= 1;
         self.forget_written(client);
+        let clients = &mut self.store.metrics.clients;
+        clients.connected -= 1;
+        clients.blocked -= u64::from(self.sessions[client.0].blocked);
         self.start_session(client, Identity::new(0, false, now));
     }
 
@@ -188,7 +190,12 @@ impl Proxy {
     /// The client's output was sent as far as its socket takes it: if that was all, its buffer serves
     /// others.
     pub fn output_sent(&mut self, client: ClientId) {
-        let output = &mut self.sessions[client.0].replies.output;
+        let session = &mut self.sessions[client.0];
+        let slowed = std::mem::replace(&mut session.slowed, session.replies.full());
+        if session.slowed && !slowed {
+            self.store.metrics.clients.slowed += 1;
+        }
+        let output = &mut session.replies.output;
         if output.is_empty() {
             let buffer = output.take_buffer();
             if self.spare.len() < SPARE_BUFFERS && (1..=SPARE_CAPACITY).contains(&buffer.capacity())
@@ -345,9 +352,6 @@ impl Proxy {
         while used < buffer.len() {
             if !session.may_run() {
                 session.held_back = true;
-                if session.replies.full() {
-                    self.store.metrics.clients.slowed += 1;
-                }
                 break;
             }
             let Session {
@@ -437,6 +441,12 @@ impl Proxy {
 
     fn note_change(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
+        let blocked = session.own.as_ref().is_some_and(|own| own.is_blocked());
+        if session.blocked != blocked {
+            session.blocked = blocked;
+            let count = &mut self.store.metrics.clients.blocked;
+            *count = if blocked { *count + 1 } else { *count - 1 };
+        }
         if !session.changed {
             session.changed = true;
             self.changed.push(client);

@@ -28,6 +28,8 @@ pub(super) struct Own {
     /// Something was written since.
     writes_uncounted: bool,
     in_transaction: bool,
+    /// A request that blocks may have no reply yet.
+    blocked: bool,
     /// The unanswered requests from before the transaction.
     older: usize,
     /// Redis speaks RESP3 here: what it says unasked is told from replies, and subscribing has no reply.
@@ -122,6 +124,7 @@ impl Own {
             countable: 0,
             writes_uncounted: false,
             in_transaction: false,
+            blocked: false,
             older: 0,
             resp3,
             skips_next: false,
@@ -164,9 +167,22 @@ impl Own {
         self.to_redis.copy(bytes);
     }
 
-    /// Passes on a request, given as it came too, that writes these keys; `None` stands for perhaps any.
-    pub fn pass(&mut self, request: &Request<'_>, bytes: &[u8], keys: Option<Vec<&[u8]>>) {
+    /// Whether the client waits for something to come up.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Passes on a request, given as it came too, that writes these keys (`None` stands for perhaps any), and
+    /// may block.
+    pub fn pass(
+        &mut self,
+        request: &Request<'_>,
+        bytes: &[u8],
+        keys: Option<Vec<&[u8]>>,
+        blocks: bool,
+    ) {
         self.to_redis.copy(bytes);
+        self.blocked |= blocks;
         self.writes_uncounted |=
             self.uncounted && keys.as_ref().is_none_or(|keys| !keys.is_empty());
         self.written.add(keys);
@@ -247,6 +263,7 @@ impl Own {
             }
             self.unanswered = self.unanswered.saturating_sub(1);
             self.older = self.older.saturating_sub(1);
+            self.blocked &= self.unanswered > 0;
             self.settle();
             match &mut self.phase {
                 Phase::Authenticating { .. } if kind == b'-' => {

@@ -20,6 +20,10 @@ pub(super) struct Session {
     pub waits_for: WaitsFor,
     /// The client sends nothing more: it is closed when it was sent what it is owed.
     pub end_of_input: bool,
+    /// It waits for something to come up, on its own connection.
+    pub blocked: bool,
+    /// It does not take its replies, and is not read from for that.
+    pub slowed: bool,
     /// It is on the list of those to look at.
     pub changed: bool,
 }
@@ -47,6 +51,8 @@ impl Session {
             held_back: false,
             waits_for: WaitsFor::Nothing,
             end_of_input: false,
+            blocked: false,
+            slowed: false,
             changed: false,
         }
     }

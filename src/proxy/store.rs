@@ -375,13 +375,13 @@ impl Store {
 
     /// Passes a request on over its client's own connection.
     pub fn pass_on(&mut self, own: &mut Own, request: &Request<'_>, bytes: &[u8]) -> Flow {
-        let (number, writes) = match self.table.find(request) {
-            Ok(row) => (row.number, row.writes),
-            Err(wrong) => (wrong.number, Writes::Nothing),
+        let (number, writes, blocks) = match self.table.find(request) {
+            Ok(row) => (row.number, row.writes, row.blocks),
+            Err(wrong) => (wrong.number, Writes::Nothing, false),
         };
         self.metrics.commands.add(number, Outcome::Own);
         self.forget_request(request, writes);
-        own.pass(request, bytes, written(request, writes));
+        own.pass(request, bytes, written(request, writes), blocks);
         Flow::Continue
     }
 

@@ -88,7 +88,7 @@ fn clients(status: &Status<'_>, lines: &mut Lines) {
     lines.title("Clients");
     lines.line("connected_clients", clients.connected);
     lines.line("maxclients", status.facts.max_clients);
-    lines.line("blocked_clients", 0);
+    lines.line("blocked_clients", clients.blocked);
     lines.line("clients_on_own_connection", clients.own);
 }
 
@@ -202,7 +202,7 @@ fn upstream(status: &Status<'_>, lines: &mut Lines) {
     lines.line("invalidations_received", metrics.invalidations);
     lines.line("flushes_received", metrics.flushes);
     lines.line("round_trip_usec", percentiles(&metrics.round_trip));
-    let batch = |share| metrics.batch.quantile(share).unwrap_or_default();
+    let batch = |share| metrics.batch.quantile(share).unwrap_or_default().ceil();
     let (half, most) = (batch(0.5), batch(0.99));
     lines.line(
         "requests_per_batch",

@@ -126,9 +126,10 @@ impl Helper {
     /// Connects, and serves requests until Redis can't be reached.
     fn serve(&mut self) -> Result<(), LinkError> {
         let mut session = self.open()?;
+        let mut last_heard = Instant::now();
         loop {
             let needed = self.needed.load(Ordering::Relaxed);
-            let check_at = needed.then(|| Instant::now() + CHECK_AFTER);
+            let check_at = needed.then(|| last_heard + CHECK_AFTER);
             let waited = self.mailbox.wait(&session.sockets(), check_at);
             let lost = match waited {
                 Waited::Unasked => true,
@@ -152,9 +153,12 @@ impl Helper {
                     }
                 }
             }
-            if let Waited::Requests(batch) = waited {
-                self.serve_batch(&mut session, &batch)?;
+            match waited {
+                Waited::Requests(batch) => self.serve_batch(&mut session, &batch)?,
+                Waited::Bell => continue,
+                Waited::Unasked | Waited::Deadline => {}
             }
+            last_heard = Instant::now();
         }
     }
 

@@ -87,7 +87,11 @@ impl Mailbox {
             return Waited::Unasked;
         }
         self.silence_bell();
-        self.take_requests().map_or(Waited::Bell, Waited::Requests)
+        match self.take_requests() {
+            Some(batch) => Waited::Requests(batch),
+            None if deadline.is_some_and(|at| at <= Instant::now()) => Waited::Deadline,
+            None => Waited::Bell,
+        }
     }
 
     fn take_requests(&self) -> Option<Batch> {
