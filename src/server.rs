@@ -25,7 +25,7 @@ use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
 use crate::connection::Connection;
-use crate::proxy::{Access, ClientId, Proxy};
+use crate::proxy::{Access, ClientId, Ending, Proxy};
 use crate::status::Facts;
 use crate::upstream::{self, Upstream};
 
@@ -300,7 +300,7 @@ impl Server {
                 reads -= 1;
             }
             if self.connections.contains(client.0) {
-                self.proxy.end_of_input(client);
+                self.proxy.end_of_input(client, Ending::Shutdown);
             }
         }
     }

@@ -7,7 +7,7 @@ use mio::event::Event;
 use super::Server;
 use super::accept::Accept;
 use crate::connection::ReadResult;
-use crate::proxy::ClientId;
+use crate::proxy::{ClientId, Ending};
 
 /// How long a client that is done may take to close its side before it is cut off: closing at once
 /// could destroy replies on their way to it.
@@ -82,7 +82,7 @@ impl Server {
             Ok(ReadResult::Nothing) => false,
             Ok(ReadResult::End) => {
                 self.connections[client.0].at_end = true;
-                self.proxy.end_of_input(client);
+                self.proxy.end_of_input(client, Ending::Left);
                 false
             }
             Err(error) => {
