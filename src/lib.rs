@@ -21,6 +21,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod json;
 pub mod logging;
 pub mod metrics;
 pub mod proxy;
