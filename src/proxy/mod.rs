@@ -292,10 +292,12 @@ impl Proxy {
             Received::Passed => {}
             Received::Authenticated => {
                 session.identity.authenticated = true;
+                session.identity.log("client authenticated");
                 session.parser.restrict(false);
             }
             Received::Over { reset } => {
                 session.own = None;
+                session.identity.log("own connection over");
                 if reset {
                     session.identity.reset(!self.store.access.is_restricted());
                     session.parser.restrict(!session.identity.authenticated);
@@ -402,6 +404,7 @@ impl Proxy {
                         Flow::Leave | Flow::LeaveToAuthenticate => {
                             match self.store.leave(flow, &request, identity, replies) {
                                 Leave::With(mut new) => {
+                                    identity.log_own(request.argument(0));
                                     self.store.pass_on(&mut new, &request, bytes);
                                     *own = Some(new);
                                 }
