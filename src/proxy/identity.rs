@@ -53,7 +53,7 @@ impl Identity {
     /// Logs how the client speaks and what it calls itself.
     #[cold]
     pub fn log_introduction(&self) {
-        let text = |text: &[u8]| (!text.is_empty()).then(|| text.escape_ascii().to_string());
+        let text = |text| Some(String::from_utf8_lossy(text)).filter(|text| !text.is_empty());
         log::debug!(
             client = self.id, protocol = self.protocol.number(), name = text(&self.name),
             library = text(&self.library), library_version = text(&self.library_version);
@@ -64,7 +64,7 @@ impl Identity {
     /// Logs that the client gets a connection of its own to Redis, for this command.
     #[cold]
     pub fn log_own(&self, command: &[u8]) {
-        log::debug!(client = self.id, command:% = command.escape_ascii(); "own connection");
+        log::debug!(client = self.id, command = String::from_utf8_lossy(command); "own connection");
     }
 
     /// The line that `CLIENT INFO` shows, in the fields of redis-server 7.0 that mean something here.

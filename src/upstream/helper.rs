@@ -185,19 +185,29 @@ impl Helper {
             let away_ms = down.map(|down| milliseconds(down.since.elapsed()));
             log::info!(address:% = self.settings.address, away_ms; "redis up");
         }
-        if let Coherence::TimeToLive {
-            refused: Some(words),
-        } = &coherence
-            && self.refused.as_ref() != Some(words)
-        {
-            log::warn!(
-                reason = words;
-                "redis does not tell what changes, so the time to live alone holds"
-            );
-            self.refused = Some(words.clone());
-        }
+        self.log_coherence(&coherence);
         self.mailbox.tell(Event::Up { backend, coherence });
         Ok(session)
+    }
+
+    /// Logs whether Redis says what changes, when that is news.
+    fn log_coherence(&mut self, coherence: &Coherence) {
+        match coherence {
+            Coherence::TimeToLive {
+                refused: Some(words),
+            } if self.refused.as_ref() != Some(words) => {
+                log::warn!(
+                    reason = words;
+                    "redis does not tell what changes, so the time to live alone holds"
+                );
+                self.refused = Some(words.clone());
+            }
+            Coherence::Tracking { .. } if self.refused.is_some() => {
+                log::info!("redis tells what changes again");
+                self.refused = None;
+            }
+            _ => {}
+        }
     }
 
     /// Opens new connections in the place of those of which one was lost.
@@ -311,7 +321,11 @@ impl Helper {
         }
         let reason = error.to_string();
         if self.down.as_ref().is_none_or(|down| down.reason != reason) {
-            log::warn!(address:% = self.settings.address, reason; "redis down");
+            let message = match self.down {
+                Some(_) => "redis still down",
+                None => "redis down",
+            };
+            log::warn!(address:% = self.settings.address, reason; "{message}");
             self.mailbox.tell(Event::Down {
                 error: error_reply(&self.settings, &reason),
             });
