@@ -19,6 +19,9 @@ const BAD_NAME: &[u8] = b"ERR Client names cannot contain spaces, newlines or sp
 
 impl Store {
     /// Answers a command that is answered here.
+    ///
+    /// Kept out of the way of the requests that are not.
+    #[inline(never)]
     pub fn answer(
         &mut self,
         command: Here,
