@@ -34,6 +34,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use log::LevelFilter;
+use log::kv::{self, Source, VisitSource};
 
 mod error;
 mod file;
@@ -53,6 +54,8 @@ use error::Problem;
 use flags::Request;
 use settings::SETTINGS;
 use sources::Sources;
+
+use crate::logging::{Format, Pairs};
 
 /// The configuration of a proxy. Every value is within its bounds when it comes from [`load`].
 ///
@@ -101,6 +104,8 @@ pub struct Config {
     pub metrics_port: u16,
     /// The least severe messages that are logged. Default: info.
     pub log_level: LevelFilter,
+    /// How a line of the log is written. Default: as text.
+    pub log_format: Format,
 }
 
 impl Default for Config {
@@ -127,20 +132,26 @@ impl Default for Config {
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,
             log_level: LevelFilter::Info,
+            log_format: Format::Text,
         }
     }
 }
 
 impl Config {
-    /// Every setting as `key=value`, separated by spaces, for the log. Keys carry their unit
-    /// (`cache_ttl_ms=300000`), a value that is not one plain word is quoted and escaped, and a
+    /// Every setting as `key=value`, separated by spaces, as the log shows it in text. Keys carry their
+    /// unit (`cache_ttl_ms=300000`), a value that is not one plain word is quoted and escaped, and a
     /// password shows as `<hidden>`, or `<none>` if there is none.
     pub fn summary(&self) -> String {
-        let pairs: Vec<String> = SETTINGS
+        Pairs(self).to_string().trim_start().to_owned()
+    }
+}
+
+/// The settings as keys and values of a line of the log.
+impl Source for Config {
+    fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), kv::Error> {
+        SETTINGS
             .iter()
-            .map(|setting| setting.summary(self))
-            .collect();
-        pairs.join(" ")
+            .try_for_each(|setting| visitor.visit_pair(setting.key().into(), (setting.show)(self)))
     }
 }
 
@@ -174,7 +185,7 @@ impl fmt::Display for RedisAddress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// Serve clients.
-    Run(Config),
+    Run(Box<Config>),
     /// Write this text, of `--help` or `--version`, to standard output and leave. It ends with a
     /// newline.
     Print(String),
@@ -235,6 +246,6 @@ pub fn load(
         (Some(username), None, Some(place)) => Err(place.error(Problem::NeedsPassword {
             username: username.clone(),
         })),
-        _ => Ok(Invocation::Run(config)),
+        _ => Ok(Invocation::Run(Box::new(config))),
     }
 }

@@ -15,12 +15,14 @@
 //! What happens is counted in [`metrics`], which [`status`] tells to whoever asks.
 //!
 //! [`config`] is read once and [`logging`] starts, before all this; [`clock`] is how the core is told the time.
+//! [`json`] writes objects for the log.
 
 pub mod cache;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod json;
 pub mod logging;
 pub mod metrics;
 pub mod proxy;

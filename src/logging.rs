@@ -1,37 +1,103 @@
-//! The log, which must not end the program when nobody reads it any more.
+//! The log: one line an event on standard error, as text or as JSON.
+//!
+//! An event has a message that is always the same, and keys with values:
+//!
+//! ```
+//! let address = std::net::SocketAddr::from(([127, 0, 0, 1], 6379));
+//! log::info!(address:%, away_ms = 120; "redis up");
+//! ```
+//!
+//! What clients can bring about as often as they like goes through a [`Limit`]. No key may have a password
+//! or anything else that a client stores for its value.
 
-use std::io;
+mod json;
+mod limit;
+mod text;
+
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
+use log::kv::{Source, Value};
+use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use simple_logger::SimpleLogger;
 
-/// Logs to standard error as long as somebody takes it. [`SimpleLogger`] panics when nobody does.
-struct Logger(SimpleLogger);
+pub use limit::{LeftOut, Limit};
+pub use text::Pairs;
 
-/// Starts the log: one line an event, from this level on.
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `time LEVEL [module] message key=value …`
+    Text,
+    /// An object with the members `time`, `level`, `message`, and the keys.
+    Json,
+}
+
+impl Format {
+    /// As the setting is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// Logs to standard error as long as somebody takes it: [`SimpleLogger`] panics when nobody does.
+struct Logger {
+    text: SimpleLogger,
+    format: Format,
+}
+
+/// Starts the log: events from this level on.
 ///
 /// # Errors
 /// If it was started before.
-pub fn start(level: LevelFilter) -> Result<(), SetLoggerError> {
+pub fn start(level: LevelFilter, format: Format) -> Result<(), SetLoggerError> {
     log::set_max_level(level);
-    log::set_boxed_logger(Box::new(Logger(SimpleLogger::new().with_level(level))))
+    let text = SimpleLogger::new().with_level(level);
+    log::set_boxed_logger(Box::new(Logger { text, format }))
+}
+
+/// Logs an event whose keys no line of code has: those that `keys` gives.
+pub fn info(target: &str, message: &str, keys: &dyn Source) {
+    log::logger().log(
+        &Record::builder()
+            .level(Level::Info)
+            .target(target)
+            .args(format_args!("{message}"))
+            .key_values(&keys)
+            .build(),
+    );
 }
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        self.text.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if is_taken() {
-            self.0.log(record);
+        if !self.enabled(record.metadata()) || !is_taken() {
+            return;
+        }
+        match self.format {
+            Format::Text => {
+                let (message, keys) = (record.args(), Pairs(record.key_values()));
+                let mut line = record.to_builder();
+                self.text
+                    .log(&line.args(format_args!("{message}{keys}")).build());
+            }
+            Format::Json => {
+                // Whoever took it may have gone meanwhile.
+                let _ = io::stderr().write_all(json::line(record).as_bytes());
+            }
         }
     }
 
     fn flush(&self) {
-        self.0.flush();
+        self.text.flush();
     }
 }
 
@@ -44,4 +110,17 @@ fn is_taken() -> bool {
         || !fds[0]
             .revents()
             .intersects(PollFlags::ERR | PollFlags::NVAL)
+}
+
+/// The most characters of a value that are shown: Redis's words and clients' names may be of any length.
+const LONGEST: usize = 1024;
+
+/// A value as text, if need be cut short with an ellipsis.
+fn shortened(value: &Value<'_>) -> String {
+    let mut text = value.to_string();
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

@@ -21,17 +21,14 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Err(error) = logging::start(config.log_level) {
+    if let Err(error) = logging::start(config.log_level, config.log_format) {
         eprintln!("redis-proxy: {error}");
         return ExitCode::FAILURE;
     }
     match Server::start(&config) {
         Ok(server) => {
             if let Err(error) = hidden {
-                log::warn!(
-                    "a password stays visible in the process list reason={:?}",
-                    error.to_string()
-                );
+                log::warn!(reason:% = error; "a password stays visible in the process list");
             }
             match server.run() {
                 Ok(()) => ExitCode::SUCCESS,
@@ -43,6 +40,6 @@ fn main() -> ExitCode {
 }
 
 fn fatal(error: &std::io::Error) -> ExitCode {
-    log::error!("can't go on reason={:?}", error.to_string());
+    log::error!(reason:% = error; "can't go on");
     ExitCode::FAILURE
 }

@@ -6,6 +6,7 @@
 
 mod accept;
 mod clients;
+mod floods;
 mod own;
 
 use std::collections::VecDeque;
@@ -20,12 +21,14 @@ use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 use accept::{Accept, clients_that_fit};
+use floods::Floods;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
 use crate::connection::Connection;
-use crate::proxy::{Access, ClientId, Proxy};
+use crate::logging::{self, Limit};
+use crate::proxy::{Access, ClientId, Ending, Proxy};
 use crate::status::Facts;
 use crate::upstream::{self, Upstream};
 
@@ -70,8 +73,9 @@ pub struct Server {
     /// The helper thread knows that Redis would be missed.
     needed: bool,
     accept: Accept,
-    /// It was logged that there are none left for more clients.
+    /// It was logged that there are no files left for more clients.
     out_of_files: bool,
+    floods: Floods,
     /// Since a signal asked for it, until when the proxy is done.
     stop_at: Option<Time>,
     redis: RedisAddress,
@@ -94,17 +98,16 @@ impl Server {
             io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
         })?;
         log::info!(
-            "listening address={} version={}",
-            listener.local_addr()?,
-            env!("CARGO_PKG_VERSION")
+            address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
+            "listening"
         );
-        log::info!("configured {}", config.summary());
+        logging::info(module_path!(), "configured", config);
         if !config.bind.is_loopback() && config.password.is_none() {
             log::warn!(
-                "open to the network without a password bind={} reason={:?}",
-                config.bind,
-                "whoever reaches this port may do all that the proxy's user may do in Redis; \
-                 --password asks for one"
+                bind:% = config.bind,
+                reason = "whoever reaches this port may do all that the proxy's user may do in Redis; \
+                          --password asks for one";
+                "open to the network without a password"
             );
         }
 
@@ -164,6 +167,7 @@ impl Server {
             needed: false,
             accept: Accept::Idle,
             out_of_files: false,
+            floods: Floods::default(),
             stop_at: None,
             redis: config.redis.clone(),
             redis_timeout: config.redis_timeout,
@@ -205,12 +209,14 @@ impl Server {
             self.close_lingering();
             self.accept();
             self.tell_what_is_needed();
+            self.floods.end(self.now);
             let end = self.clock.now();
             self.proxy.metrics().end_turn(self.now.until(end), end);
             if let Some(stop_at) = self.stop_at
                 && (self.connections.is_empty() || self.now >= stop_at)
             {
-                log::info!("stopped clients_cut_off={}", self.connections.len());
+                self.floods.end(self.now.after(Limit::PERIOD));
+                log::info!(clients_cut_off = self.connections.len(); "stopped");
                 return Ok(());
             }
         }
@@ -231,6 +237,7 @@ impl Server {
             accept,
             first(&self.lingering),
             first(&self.connecting),
+            self.floods.due(),
             self.stop_at,
         ];
         let due = due.into_iter().flatten().min()?;
@@ -284,10 +291,10 @@ impl Server {
             };
             let clients = self.connections.len();
             if self.stop_at.is_some() {
-                log::warn!("stopped at once signal={name} clients_cut_off={clients}");
+                log::warn!(signal = name, clients_cut_off = clients; "stopped at once");
                 return true;
             }
-            log::info!("shutting down signal={name} clients={clients}");
+            log::info!(signal = name, clients; "shutting down");
             self.stop();
         }
         false
@@ -305,7 +312,7 @@ impl Server {
                 reads -= 1;
             }
             if self.connections.contains(client.0) {
-                self.proxy.end_of_input(client);
+                self.proxy.end_of_input(client, Ending::Shutdown);
             }
         }
     }

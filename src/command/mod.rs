@@ -201,8 +201,10 @@ impl Table {
             .into_iter()
             .chain(before.into_iter().map(|(name, row)| (name, row.number)))
             .collect();
-        let unnumbered = |(_, row): &(&Box<[u8]>, &mut Row)| row.number == UNKNOWN.number;
-        for (name, row) in self.rows.iter_mut().filter(unnumbered) {
+        for (name, row) in &mut self.rows {
+            if row.number != UNKNOWN.number {
+                continue;
+            }
             row.number = known.remove(name).unwrap_or_else(|| {
                 // There is room for ever more, as nobody has that many commands.
                 let number = self.numbers;

@@ -111,6 +111,10 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) log_level: Vec<String>,
 
+    /// text or json: how a line of the log is written (default text)
+    #[argh(option)]
+    pub(super) log_format: Vec<String>,
+
     /// file of settings, a line each: name = value (default none)
     #[argh(option)]
     pub(super) config: Vec<String>,

@@ -1,7 +1,14 @@
 //! The table of settings: a row ties a name to its check, whichever source the value comes from.
 
+use std::time::Duration;
+
+use log::kv::Value;
+
 use super::flags::{self, Flags};
-use super::value::{ip_address, log_level, memory, milliseconds, number, on_or_off, redis_address};
+use super::value::{
+    LOG_LEVELS, ip_address, log_format, log_level, memory, milliseconds, number, on_or_off,
+    redis_address,
+};
 use super::{Config, Secret};
 
 /// A setting: its name, where its flag is, its check and how the log shows it.
@@ -15,16 +22,16 @@ pub(super) struct Setting {
     /// Checks the text and puts the value in its field, or says what is allowed, as the end of a
     /// sentence that starts with "give".
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
-    /// The value as text.
-    pub(super) show: fn(&Config) -> String,
+    /// The value, for the log.
+    pub(super) show: fn(&Config) -> Value<'_>,
 }
 
 /// How the log shows a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     Plain,
-    /// With this unit at the end of the key.
-    In(&'static str),
+    /// Under this key, which ends with its unit.
+    As(&'static str),
     /// As `<hidden>`: neither the log nor an error nor the process list may have it.
     Hidden,
 }
@@ -39,28 +46,28 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.bind,
         set: |config, text| ip_address(text).map(|ip| config.bind = ip),
-        show: |config| config.bind.to_string(),
+        show: |config| Value::from_display(&config.bind),
     },
     Setting {
         name: "port",
         shown: Shown::Plain,
         given: |flags| &flags.port,
         set: |config, text| number(text, "", 0..=65_535).map(|port| config.port = port),
-        show: |config| config.port.to_string(),
+        show: |config| config.port.into(),
     },
     Setting {
         name: "cache_period",
-        shown: Shown::In("ms"),
+        shown: Shown::As("cache_period_ms"),
         given: |flags| &flags.cache_period,
         set: |config, text| milliseconds(text, 1..=HOUR_MS).map(|time| config.cache_period = time),
-        show: |config| config.cache_period.as_millis().to_string(),
+        show: |config| milliseconds_of(config.cache_period),
     },
     Setting {
         name: "cache_ttl",
-        shown: Shown::In("ms"),
+        shown: Shown::As("cache_ttl_ms"),
         given: |flags| &flags.cache_ttl,
         set: |config, text| milliseconds(text, 1..=YEAR_MS).map(|time| config.cache_ttl = time),
-        show: |config| config.cache_ttl.as_millis().to_string(),
+        show: |config| milliseconds_of(config.cache_ttl),
     },
     Setting {
         name: "capacity",
@@ -69,14 +76,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         set: |config, text| {
             number(text, "entries", 1..=u32::MAX.into()).map(|count| config.capacity = count)
         },
-        show: |config| config.capacity.to_string(),
+        show: |config| config.capacity.into(),
     },
     Setting {
         name: "max_memory",
-        shown: Shown::In("bytes"),
+        shown: Shown::As("max_memory_bytes"),
         given: |flags| &flags.max_memory,
         set: |config, text| memory(text).map(|bytes| config.max_memory = bytes),
-        show: |config| config.max_memory.to_string(),
+        show: |config| config.max_memory.into(),
     },
     Setting {
         name: "max_clients",
@@ -85,7 +92,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         set: |config, text| {
             number(text, "clients", 1..=1_000_000).map(|count| config.max_clients = count)
         },
-        show: |config| config.max_clients.to_string(),
+        show: |config| config.max_clients.into(),
     },
     Setting {
         name: "password",
@@ -102,7 +109,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.redis_hostname,
         set: |config, text| redis_address(text).map(|address| config.redis = address),
-        show: |config| config.redis.to_string(),
+        show: |config| Value::from_display(&config.redis),
     },
     Setting {
         name: "redis_database",
@@ -111,7 +118,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         set: |config, text| {
             number(text, "", 0..=i32::MAX as u64).map(|index| config.redis_database = index)
         },
-        show: |config| config.redis_database.to_string(),
+        show: |config| config.redis_database.into(),
     },
     Setting {
         name: "redis_username",
@@ -121,7 +128,7 @@ pub(super) static SETTINGS: &[Setting] = &[
             config.redis_username = (!text.is_empty()).then(|| text.to_owned());
             Ok(())
         },
-        show: |config| config.redis_username.clone().unwrap_or_else(none),
+        show: |config| config.redis_username.as_deref().unwrap_or(NONE).into(),
     },
     Setting {
         name: "redis_password",
@@ -135,56 +142,66 @@ pub(super) static SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "redis_timeout",
-        shown: Shown::In("ms"),
+        shown: Shown::As("redis_timeout_ms"),
         given: |flags| &flags.redis_timeout,
         set: |config, text| milliseconds(text, 1..=HOUR_MS).map(|time| config.redis_timeout = time),
-        show: |config| config.redis_timeout.as_millis().to_string(),
+        show: |config| milliseconds_of(config.redis_timeout),
     },
     Setting {
         name: "tracking",
         shown: Shown::Plain,
         given: |flags| &flags.tracking,
         set: |config, text| on_or_off(text).map(|on| config.tracking = on),
-        show: |config| if config.tracking { "on" } else { "off" }.to_owned(),
+        show: |config| if config.tracking { "on" } else { "off" }.into(),
     },
     Setting {
         name: "stale_ttl",
-        shown: Shown::In("ms"),
+        shown: Shown::As("stale_ttl_ms"),
         given: |flags| &flags.stale_ttl,
         set: |config, text| milliseconds(text, 0..=YEAR_MS).map(|time| config.stale_ttl = time),
-        show: |config| config.stale_ttl.as_millis().to_string(),
+        show: |config| milliseconds_of(config.stale_ttl),
     },
     Setting {
         name: "slowlog_slower_than",
-        shown: Shown::In("ms"),
+        shown: Shown::As("slowlog_slower_than_ms"),
         given: |flags| &flags.slowlog_slower_than,
         set: |config, text| {
             milliseconds(text, 0..=HOUR_MS).map(|time| config.slowlog_slower_than = time)
         },
-        show: |config| config.slowlog_slower_than.as_millis().to_string(),
+        show: |config| milliseconds_of(config.slowlog_slower_than),
     },
     Setting {
         name: "metrics_port",
         shown: Shown::Plain,
         given: |flags| &flags.metrics_port,
         set: |config, text| number(text, "", 0..=65_535).map(|port| config.metrics_port = port),
-        show: |config| config.metrics_port.to_string(),
+        show: |config| config.metrics_port.into(),
     },
     Setting {
         name: "log_level",
         shown: Shown::Plain,
         given: |flags| &flags.log_level,
         set: |config, text| log_level(text).map(|level| config.log_level = level),
-        show: |config| config.log_level.as_str().to_ascii_lowercase(),
+        show: |config| LOG_LEVELS[config.log_level as usize].into(),
+    },
+    Setting {
+        name: "log_format",
+        shown: Shown::Plain,
+        given: |flags| &flags.log_format,
+        set: |config, text| log_format(text).map(|format| config.log_format = format),
+        show: |config| config.log_format.name().into(),
     },
 ];
 
-fn secret(secret: Option<&Secret>) -> String {
-    secret.map_or_else(none, Secret::to_string)
+/// How an empty setting shows.
+const NONE: &str = "<none>";
+
+fn secret(secret: Option<&Secret>) -> Value<'_> {
+    secret.map_or(NONE.into(), Value::from_display)
 }
 
-fn none() -> String {
-    "<none>".to_owned()
+fn milliseconds_of(time: Duration) -> Value<'static> {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).into()
 }
 
 impl Setting {
@@ -197,23 +214,12 @@ impl Setting {
         self.shown == Shown::Hidden
     }
 
-    /// `key=value` for the log.
-    pub(super) fn summary(&self, config: &Config) -> String {
-        let value = word((self.show)(config));
+    /// The key for the log.
+    pub(super) fn key(&self) -> &'static str {
         match self.shown {
-            Shown::Plain | Shown::Hidden => format!("{}={value}", self.name),
-            Shown::In(unit) => format!("{}_{unit}={value}", self.name),
+            Shown::Plain | Shown::Hidden => self.name,
+            Shown::As(key) => key,
         }
-    }
-}
-
-/// The value as one word of a log line: quoted and escaped where it would not be one.
-fn word(value: String) -> String {
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '=');
-    if !value.is_empty() && value.chars().all(plain) {
-        value
-    } else {
-        format!("{value:?}")
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::settings::SETTINGS;
 use super::{Config, ConfigError, Invocation, RedisAddress, Secret, load};
+use crate::logging::Format;
 
 mod arguments;
 mod file;
@@ -36,6 +37,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("slowlog_slower_than", "9"),
     ("metrics_port", "9"),
     ("log_level", "debug"),
+    ("log_format", "json"),
 ];
 
 fn invoke_os(
@@ -78,7 +80,7 @@ fn invoke(
 #[track_caller]
 fn from_all(args: &[&str], variables: &[(&str, &str)], file: &str) -> Config {
     match invoke(args, variables, file) {
-        Ok(Invocation::Run(config)) => config,
+        Ok(Invocation::Run(config)) => *config,
         Ok(Invocation::Print(text)) => panic!("printed {text}"),
         Err(error) => panic!("{error}"),
     }
@@ -148,6 +150,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.slowlog_slower_than, Duration::from_millis(10));
     assert_eq!(config.metrics_port, 0);
     assert_eq!(config.log_level, log::LevelFilter::Info);
+    assert_eq!(config.log_format, Format::Text);
 }
 
 #[test]
@@ -157,8 +160,8 @@ fn the_summary_has_every_setting_with_its_unit() {
         "bind=127.0.0.1 port=8001 cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
          max_memory_bytes=67108864 max_clients=10000 password=<none> redis_hostname=localhost:6379 \
          redis_database=0 redis_username=<none> redis_password=<none> redis_timeout_ms=1000 \
-         tracking=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
-         log_level=info"
+         tracking=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 log_level=info \
+         log_format=text"
     );
 }
 

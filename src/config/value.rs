@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::RedisAddress;
+use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
 pub(super) fn number<T: TryFrom<u64>>(
@@ -88,6 +89,17 @@ pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
 pub(super) fn log_level(text: &str) -> Result<LevelFilter, String> {
     text.parse()
         .map_err(|_| "off, error, warn, info, debug or trace".to_owned())
+}
+
+/// The levels as they are written, in order.
+pub(super) const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// A format of the log's lines, in any case.
+pub(super) fn log_format(text: &str) -> Result<Format, String> {
+    [Format::Text, Format::Json]
+        .into_iter()
+        .find(|format| text.eq_ignore_ascii_case(format.name()))
+        .ok_or_else(|| "text or json".to_owned())
 }
 
 fn host_and_port(text: &str) -> Option<RedisAddress> {

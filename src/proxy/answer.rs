@@ -19,6 +19,9 @@ const BAD_NAME: &[u8] = b"ERR Client names cannot contain spaces, newlines or sp
 
 impl Store {
     /// Answers a command that is answered here.
+    ///
+    /// Kept out of the way of the requests that are not.
+    #[inline(never)]
     pub fn answer(
         &mut self,
         command: Here,
@@ -36,6 +39,7 @@ impl Store {
             }
             Here::Reset => {
                 identity.reset(!self.access.is_restricted());
+                identity.log("client reset");
                 replies.push_static(b"+RESET\r\n");
             }
             Here::Hello => return self.hello(request, identity, replies),
@@ -67,6 +71,7 @@ impl Store {
             }
             Here::ClientSetname if is_valid_name(request.argument(2)) => {
                 identity.name = request.argument(2).into();
+                identity.log_introduction();
                 replies.push_static(OK);
             }
             Here::ClientSetname => replies.push_error(BAD_NAME),
@@ -116,9 +121,13 @@ impl Store {
         match verdict {
             Verdict::Accepted => {
                 identity.authenticated = true;
+                identity.log("client authenticated");
                 replies.push_static(OK);
             }
-            Verdict::Refused => replies.push_error(WRONGPASS),
+            Verdict::Refused => {
+                identity.log("authentication refused");
+                replies.push_error(WRONGPASS);
+            }
             Verdict::NoPassword => replies.push_error(
                 b"ERR AUTH <password> called without any password configured for the default user. \
                   Are you sure your configuration is correct?",
@@ -139,8 +148,12 @@ impl Store {
         };
         if let Some((user, password)) = hello.auth {
             match self.access.judge(Some(user), password) {
-                Verdict::Accepted => identity.authenticated = true,
+                Verdict::Accepted => {
+                    identity.authenticated = true;
+                    identity.log("client authenticated");
+                }
                 Verdict::Refused | Verdict::NoPassword => {
+                    identity.log("authentication refused");
                     replies.push_error(WRONGPASS);
                     return Flow::Continue;
                 }
@@ -156,6 +169,7 @@ impl Store {
             return Flow::Continue;
         }
         hello.apply(identity);
+        identity.log_introduction();
         replies.push(self.greeting(identity.protocol, identity.id));
         Flow::Continue
     }
@@ -227,6 +241,7 @@ fn set_info(request: &Request<'_>, identity: &mut Identity, replies: &mut Replie
     };
     if is_valid_name(value) {
         *place = value.into();
+        identity.log_introduction();
         replies.push_static(OK);
     } else {
         let message = format!("ERR {name} cannot contain spaces, newlines or special characters.");

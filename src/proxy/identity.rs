@@ -44,6 +44,29 @@ impl Identity {
         self.name = Box::default();
     }
 
+    /// Logs a change of the client's life.
+    #[cold]
+    pub fn log(&self, what: &str) {
+        log::debug!(client = self.id; "{what}");
+    }
+
+    /// Logs how the client speaks and what it calls itself.
+    #[cold]
+    pub fn log_introduction(&self) {
+        let text = |text| Some(String::from_utf8_lossy(text)).filter(|text| !text.is_empty());
+        log::debug!(
+            client = self.id, protocol = self.protocol.number(), name = text(&self.name),
+            library = text(&self.library), library_version = text(&self.library_version);
+            "client introduced itself"
+        );
+    }
+
+    /// Logs that the client gets a connection of its own to Redis, for this command.
+    #[cold]
+    pub fn log_own(&self, command: &[u8]) {
+        log::debug!(client = self.id, command = String::from_utf8_lossy(command); "own connection");
+    }
+
     /// The line that `CLIENT INFO` shows, in the fields of redis-server 7.0 that mean something here.
     pub fn line(&self, database: u32, now: Time) -> Vec<u8> {
         let [address, local] = match self.addresses {

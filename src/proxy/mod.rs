@@ -11,6 +11,7 @@
 mod access;
 mod answer;
 mod deliver;
+mod ending;
 #[cfg(test)]
 mod explorer;
 mod identity;
@@ -26,6 +27,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use access::Access;
+pub use ending::Ending;
 
 use crate::cache::{self, Cache};
 use crate::clock::Time;
@@ -156,9 +158,9 @@ impl Proxy {
         self.store.metrics.end_run(elapsed);
     }
 
-    /// A client will send nothing more (it closed its side, or the proxy shuts down).
-    pub fn end_of_input(&mut self, client: ClientId) {
-        self.sessions[client.0].end_of_input = true;
+    /// Nothing more is taken from a client: it closed its side, or the proxy shuts down.
+    pub fn end_of_input(&mut self, client: ClientId, why: Ending) {
+        self.sessions[client.0].end(why);
         self.note_change(client);
     }
 
@@ -166,7 +168,7 @@ impl Proxy {
     #[must_use]
     pub fn wants_input(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
-        !session.end_of_input && !session.held_back && session.may_run()
+        !session.is_ending() && !session.held_back && session.may_run()
     }
 
     /// Whether requests are held back that may be executed by now.
@@ -180,6 +182,19 @@ impl Proxy {
     #[must_use]
     pub fn is_done(&self, client: ClientId) -> bool {
         self.sessions[client.0].is_done()
+    }
+
+    /// Why a client is to be closed, if it is.
+    #[must_use]
+    pub fn ending(&self, client: ClientId) -> Option<&Ending> {
+        self.sessions[client.0].ending.as_ref()
+    }
+
+    /// The number that `CLIENT ID` tells a client, and where it came from.
+    #[must_use]
+    pub fn peer(&self, client: ClientId) -> (u64, Option<SocketAddr>) {
+        let identity = &self.sessions[client.0].identity;
+        (identity.id, identity.addresses.map(|(address, _)| address))
     }
 
     /// The replies that are ready for a client.
@@ -268,7 +283,7 @@ impl Proxy {
             .own
             .as_ref()
             .is_some_and(|own| own.to_redis.is_empty());
-        session.end_of_input && !session.held_back && all_sent
+        session.is_ending() && !session.held_back && all_sent
     }
 
     /// Redis sent bytes on a client's own connection.
@@ -284,10 +299,12 @@ impl Proxy {
             Received::Passed => {}
             Received::Authenticated => {
                 session.identity.authenticated = true;
+                session.identity.log("client authenticated");
                 session.parser.restrict(false);
             }
             Received::Over { reset } => {
                 session.own = None;
+                session.identity.log("own connection over");
                 if reset {
                     session.identity.reset(!self.store.access.is_restricted());
                     session.parser.restrict(!session.identity.authenticated);
@@ -305,16 +322,19 @@ impl Proxy {
     pub fn own_lost(&mut self, client: ClientId, reason: Option<&str>) {
         self.forget_written(client);
         let session = &mut self.sessions[client.0];
-        if let Some(reason) = reason {
-            self.store.metrics.error(ErrorKind::Unreachable);
-            session
-                .replies
-                .push(Reply::error(&[b"ERR ", reason.as_bytes()].concat()));
+        match reason {
+            Some(reason) => {
+                self.store.metrics.error(ErrorKind::Unreachable);
+                session
+                    .replies
+                    .push(Reply::error(&[b"ERR ", reason.as_bytes()].concat()));
+                session.ending = Some(Ending::OwnFailed(reason.into()));
+            }
+            None => session.end(Ending::OwnEnded),
         }
         session.own = None;
         session.held_back = false;
         session.input = Vec::new();
-        session.end_of_input = true;
         self.note_change(client);
     }
 
@@ -381,13 +401,14 @@ impl Proxy {
                     match flow {
                         Flow::Continue => {}
                         Flow::End => {
-                            session.end_of_input = true;
+                            session.end(Ending::Quit);
                             used = buffer.len();
                             break;
                         }
                         Flow::Leave | Flow::LeaveToAuthenticate => {
                             match self.store.leave(flow, &request, identity, replies) {
                                 Leave::With(mut new) => {
+                                    identity.log_own(request.argument(0));
                                     self.store.pass_on(&mut new, &request, bytes);
                                     *own = Some(new);
                                 }
@@ -399,7 +420,7 @@ impl Proxy {
                                 Leave::Error(error) => {
                                     self.store.metrics.error(ErrorKind::Unreachable);
                                     replies.push(error);
-                                    session.end_of_input = true;
+                                    session.end(Ending::NoRedis);
                                     used = buffer.len();
                                     break;
                                 }
@@ -421,7 +442,7 @@ impl Proxy {
                                 replies
                                     .push(Reply::error(&[b"ERR ", &error.message()[..]].concat()));
                             }
-                            session.end_of_input = true;
+                            session.end(Ending::Protocol(error));
                         }
                     }
                     used = buffer.len();

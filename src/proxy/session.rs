@@ -1,6 +1,7 @@
 //! What one client has sent and is owed, and who it is.
 
 use super::MAX_OWED;
+use super::ending::Ending;
 use super::identity::Identity;
 use super::own::Own;
 use super::replies::Replies;
@@ -18,8 +19,8 @@ pub(super) struct Session {
     /// Whole requests may stand in `input`, which have to wait.
     pub held_back: bool,
     pub waits_for: WaitsFor,
-    /// The client sends nothing more: it is closed when it was sent what it is owed.
-    pub end_of_input: bool,
+    /// Nothing more is taken from the client: it is closed when it was sent what it is owed, for this reason.
+    pub ending: Option<Ending>,
     /// It waits for something to come up, on its own connection.
     pub blocked: bool,
     /// It does not take its replies, and is not read from for that.
@@ -50,11 +51,21 @@ impl Session {
             own: None,
             held_back: false,
             waits_for: WaitsFor::Nothing,
-            end_of_input: false,
+            ending: None,
             blocked: false,
             slowed: false,
             changed: false,
         }
+    }
+
+    /// Takes nothing more from the client, for this reason if there is none yet.
+    pub fn end(&mut self, why: Ending) {
+        self.ending.get_or_insert(why);
+    }
+
+    /// Whether nothing more is taken from the client.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
     }
 
     /// Whether the next request may be executed.
@@ -78,6 +89,6 @@ impl Session {
             .own
             .as_ref()
             .is_none_or(|own| own.is_quiet() && own.to_redis.is_empty());
-        self.end_of_input && !self.held_back && self.replies.is_empty() && quiet
+        self.is_ending() && !self.held_back && self.replies.is_empty() && quiet
     }
 }

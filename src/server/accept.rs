@@ -60,13 +60,8 @@ impl Server {
                         ErrorKind::Interrupted | ErrorKind::ConnectionAborted
                     ) => {}
                 Err(error) => {
-                    if !self.out_of_files {
-                        self.out_of_files = true;
-                        log::warn!(
-                            "can't accept clients clients={} reason={:?}",
-                            self.connections.len(),
-                            error.to_string()
-                        );
+                    if !std::mem::replace(&mut self.out_of_files, true) {
+                        self.log_unaccepted(&error);
                     }
                     self.accept = Accept::Paused(self.now.after(ACCEPT_PAUSE));
                     return;
@@ -79,9 +74,8 @@ impl Server {
         if self.connections.len() >= self.max_clients {
             // As Redis: one attempt to say why.
             let _ = socket.write(b"-ERR max number of clients reached\r\n");
-            log::debug!("client refused address={address}");
             self.proxy.metrics().clients.refused += 1;
-            return;
+            return self.log_refused(address, "there are max_clients of them");
         }
         let entry = self.connections.vacant_entry();
         let client = ClientId(entry.key());
@@ -91,16 +85,13 @@ impl Server {
             .registry()
             .register(&mut socket, tokens(client).0, interest);
         if let Err(error) = registered.and_then(|()| socket.set_nodelay(true)) {
-            log::debug!(
-                "client refused address={address} reason={:?}",
-                error.to_string()
-            );
-            return;
+            return self.log_refused(address, &error.to_string());
         }
-        log::debug!("client connected client={} address={address}", client.0);
         let local = socket.local_addr().unwrap_or(address);
         entry.insert(Connection::new(socket));
         self.proxy.connect(client, Some((address, local)), self.now);
+        let (client, _) = self.proxy.peer(client);
+        log::debug!(client, address:%; "client connected");
     }
 }
 
@@ -113,10 +104,7 @@ pub(super) fn clients_that_fit(max_clients: usize) -> usize {
         Ok(limit) if limit >= wanted => return max_clients,
         Ok(limit) => limit,
         Err(error) => {
-            log::warn!(
-                "can't tell how many files may be open reason={:?}",
-                error.to_string()
-            );
+            log::warn!(reason:% = error; "can't tell how many files may be open");
             return max_clients;
         }
     };
@@ -124,7 +112,8 @@ pub(super) fn clients_that_fit(max_clients: usize) -> usize {
         .unwrap_or(usize::MAX)
         .clamp(1, max_clients);
     log::warn!(
-        "max_clients lowered to what the limit of open files allows max_clients={fit} open_files={limit}"
+        max_clients = fit, open_files = limit;
+        "max_clients lowered to what the limit of open files allows"
     );
     fit
 }

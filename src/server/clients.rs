@@ -1,5 +1,7 @@
 //! Clients that are there: who is ready, what they send and are sent, and how they leave.
 
+use std::fmt::Display;
+use std::io;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -7,7 +9,7 @@ use mio::event::Event;
 use super::Server;
 use super::accept::Accept;
 use crate::connection::ReadResult;
-use crate::proxy::ClientId;
+use crate::proxy::{ClientId, Ending};
 
 /// How long a client that is done may take to close its side before it is cut off: closing at once
 /// could destroy replies on their way to it.
@@ -82,11 +84,11 @@ impl Server {
             Ok(ReadResult::Nothing) => false,
             Ok(ReadResult::End) => {
                 self.connections[client.0].at_end = true;
-                self.proxy.end_of_input(client);
+                self.proxy.end_of_input(client, Ending::Left);
                 false
             }
             Err(error) => {
-                self.close(client, &error.to_string());
+                self.close(client, Some(&error));
                 false
             }
         }
@@ -105,7 +107,7 @@ impl Server {
             match connection.client.write(self.proxy.output(client)) {
                 Ok(sent) => self.proxy.metrics().clients.sent += sent as u64,
                 Err(error) => {
-                    self.close(client, &error.to_string());
+                    self.close(client, Some(&error));
                     continue;
                 }
             }
@@ -129,7 +131,7 @@ impl Server {
         let connection = &mut self.connections[client.0];
         let stopping = self.stop_at.is_some();
         if connection.at_end || stopping || connection.client.end_output().is_err() {
-            self.close(client, "done");
+            self.close(client, None);
             return;
         }
         let until = self.now.after(LINGER);
@@ -137,6 +139,7 @@ impl Server {
         connection.client.readable = true;
         self.lingering.push_back((until, client));
         self.list(client);
+        self.log_ending(client);
     }
 
     /// Reads and drops what a client sends that is done.
@@ -145,7 +148,7 @@ impl Server {
         match socket.read(&mut self.buffer) {
             Ok(ReadResult::Bytes(_)) if socket.readable => self.list(client),
             Ok(ReadResult::Bytes(_) | ReadResult::Nothing) => {}
-            Ok(ReadResult::End) | Err(_) => self.close(client, "done"),
+            Ok(ReadResult::End) | Err(_) => self.close(client, None),
         }
     }
 
@@ -162,15 +165,26 @@ impl Server {
                 .get(client.0)
                 .and_then(|connection| connection.lingering);
             if lingering.is_some_and(|until| until <= self.now) {
-                self.close(client, "done");
+                self.close(client, None);
             }
         }
     }
 
-    pub(super) fn close(&mut self, client: ClientId, reason: &str) {
-        log::debug!("client closed client={} reason={reason:?}", client.0);
+    /// Closes a client's socket: it is done, or there was an error.
+    pub(super) fn close(&mut self, client: ClientId, error: Option<&io::Error>) {
         self.drop_own(client);
-        self.connections.remove(client.0);
+        let connection = self.connections.remove(client.0);
+        if connection.lingering.is_none() {
+            self.log_ending(client);
+        }
+        let (number, _) = self.proxy.peer(client);
+        let ending = self
+            .proxy
+            .ending(client)
+            .map(|ending| ending as &dyn Display);
+        if let Some(reason) = error.map(|error| error as &dyn Display).or(ending) {
+            log::debug!(client = number, reason:%; "client closed");
+        }
         self.proxy.disconnect(client, self.now);
         if let Accept::Paused(_) = self.accept {
             self.accept = Accept::Pending;

@@ -13,6 +13,8 @@ use super::link::LinkError;
 use super::mailbox::{Mailbox, Waited};
 use super::session::Session;
 use super::{Batch, Coherence, Event, Pending, Replies, Settings, UNREACHABLE};
+use crate::clock::Clock;
+use crate::logging::Limit;
 use crate::resp::reply;
 
 /// The loop's end: requests go in, events come out, and the waker rings when there are some.
@@ -37,9 +39,12 @@ impl Upstream {
             holds: Arc::clone(&holds),
             needed: Arc::clone(&needed),
             epoch: 0,
+            opened: Instant::now(),
             down: None,
             refused: None,
             pause: FIRST_PAUSE,
+            clock: Clock::start(),
+            reconnects: Limit::default(),
         };
         thread::Builder::new()
             .name("upstream".into())
@@ -86,6 +91,8 @@ const STACK: usize = 512 * 1024;
 
 /// The pause before the first new attempt to connect; it doubles until [`LAST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long a session must last for the pauses to start anew when it ends.
+const STEADY: Duration = Duration::from_secs(1);
 /// The longest pause, and the one after Redis refused the proxy.
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -106,11 +113,21 @@ struct Helper {
     needed: Arc<AtomicBool>,
     /// The number of the session.
     epoch: u64,
-    /// Why Redis can't be reached, since an attempt failed.
-    down: Option<String>,
+    /// When it began.
+    opened: Instant,
+    /// Since an attempt failed: why Redis can't be reached, and since when.
+    down: Option<Down>,
     /// Why Redis does not tell what changes, when that was last logged.
     refused: Option<String>,
     pause: Duration,
+    clock: Clock,
+    /// Of lines that say that connections were made anew: a client may kill them as often as it likes.
+    reconnects: Limit,
+}
+
+struct Down {
+    reason: String,
+    since: Instant,
 }
 
 impl Helper {
@@ -130,7 +147,9 @@ impl Helper {
         loop {
             let needed = self.needed.load(Ordering::Relaxed);
             let check_at = needed.then(|| last_heard + CHECK_AFTER);
-            let waited = self.mailbox.wait(&session.sockets(), check_at);
+            let wake_at = check_at.into_iter().chain(self.reconnects_due()).min();
+            let waited = self.mailbox.wait(&session.sockets(), wake_at);
+            self.end_reconnects();
             let lost = match waited {
                 Waited::Unasked => true,
                 Waited::Deadline => match session.check(&self.settings) {
@@ -140,18 +159,15 @@ impl Helper {
                 },
                 Waited::Requests(_) | Waited::Bell => false,
             };
-            if lost || !session.is_whole() {
-                // Redis closed a connection, which it may do at any time.
-                match self.open() {
-                    Ok(new) => session = new,
-                    Err(error) => {
-                        if let Waited::Requests(batch) = waited {
-                            self.lost(&error);
-                            self.fail(batch.requests.len());
-                        }
-                        return Err(error);
-                    }
+            // Redis may close a connection at any time.
+            if (lost || !session.is_whole())
+                && let Err(error) = self.reopen(&mut session, "it closed a connection")
+            {
+                if let Waited::Requests(batch) = waited {
+                    self.lost(&error);
+                    self.fail(batch.requests.len());
                 }
+                return Err(error);
             }
             match waited {
                 Waited::Requests(batch) => self.serve_batch(&mut session, &batch)?,
@@ -167,24 +183,60 @@ impl Helper {
         self.epoch += 1;
         let opened = Session::open(&self.settings, self.epoch, &self.holds, &self.mailbox);
         let (session, backend, coherence) = opened?;
-        self.pause = FIRST_PAUSE;
-        if self.down.take().is_some() || self.epoch == 1 {
-            log::info!("redis up address={}", self.settings.address);
-        } else {
-            log::debug!("reconnected address={}", self.settings.address);
+        self.opened = Instant::now();
+        let down = self.down.take();
+        if down.is_some() || self.epoch == 1 {
+            let away_ms = down.map(|down| milliseconds(down.since.elapsed()));
+            log::info!(address:% = self.settings.address, away_ms; "redis up");
         }
-        if let Coherence::TimeToLive {
-            refused: Some(words),
-        } = &coherence
-            && self.refused.as_ref() != Some(words)
-        {
-            log::warn!(
-                "redis does not tell what changes, so the time to live alone holds reason={words:?}"
-            );
-            self.refused = Some(words.clone());
-        }
+        self.log_coherence(&coherence);
         self.mailbox.tell(Event::Up { backend, coherence });
         Ok(session)
+    }
+
+    /// Logs whether Redis says what changes, when that is news.
+    fn log_coherence(&mut self, coherence: &Coherence) {
+        match coherence {
+            Coherence::TimeToLive {
+                refused: Some(words),
+            } if self.refused.as_ref() != Some(words) => {
+                log::warn!(
+                    reason = words;
+                    "redis does not tell what changes, so the time to live alone holds"
+                );
+                self.refused = Some(words.clone());
+            }
+            Coherence::Tracking { .. } if self.refused.is_some() => {
+                log::info!("redis tells what changes again");
+                self.refused = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Opens new connections in the place of those of which one was lost.
+    fn reopen(&mut self, session: &mut Session, reason: &str) -> Result<(), LinkError> {
+        let reason = match session.tracking_loss() {
+            Some(reason) => format!("tracking lost: {reason}"),
+            None => reason.to_owned(),
+        };
+        *session = self.open()?;
+        if let Some(left_out) = self.reconnects.admit(self.clock.now()) {
+            log::info!(address:% = self.settings.address, reason, left_out; "reconnected");
+        }
+        Ok(())
+    }
+
+    /// When [`Self::end_reconnects`] is due.
+    fn reconnects_due(&self) -> Option<Instant> {
+        let due = self.reconnects.due()?;
+        Some(Instant::now() + self.clock.now().until(due))
+    }
+
+    fn end_reconnects(&mut self) {
+        if let Some(left_out) = self.reconnects.end(self.clock.now()) {
+            log::info!(of = "reconnected", left_out; "lines left out");
+        }
     }
 
     /// Gets every request of a batch its reply, in order.
@@ -230,17 +282,14 @@ impl Helper {
             replies.round_trip = start.elapsed();
             self.hand_over(std::mem::take(&mut replies));
             let again = match error {
-                LinkError::Broken(_) if !retried => self.open(),
+                LinkError::Broken(reason) if !retried => self.reopen(session, &reason.to_string()),
                 error => Err(error),
             };
             retried = true;
-            match again {
-                Ok(new) => *session = new,
-                Err(error) => {
-                    self.lost(&error);
-                    self.fail(requests.len() - next);
-                    return Err(error);
-                }
+            if let Err(error) = again {
+                self.lost(&error);
+                self.fail(requests.len() - next);
+                return Err(error);
             }
         }
         replies.round_trip = start.elapsed();
@@ -267,25 +316,37 @@ impl Helper {
 
     /// The connection broke or there was none. What waits for it gets the error.
     fn lost(&mut self, error: &LinkError) {
+        // One that comes and goes gets the longer pauses of one that is away.
+        if self.down.is_none() && self.opened.elapsed() >= STEADY {
+            self.pause = FIRST_PAUSE;
+        }
         if matches!(error, LinkError::Refused(words) if !words.starts_with("LOADING")) {
             self.pause = LAST_PAUSE;
         }
         let reason = error.to_string();
-        if self.down.as_ref() != Some(&reason) {
-            log::warn!(
-                "redis down address={} reason={reason:?}",
-                self.settings.address
-            );
+        if self.down.as_ref().is_none_or(|down| down.reason != reason) {
+            let message = match self.down {
+                Some(_) => "redis still down",
+                None => "redis down",
+            };
+            log::warn!(address:% = self.settings.address, reason; "{message}");
             self.mailbox.tell(Event::Down {
                 error: error_reply(&self.settings, &reason),
             });
-            self.down = Some(reason);
+            let since = self
+                .down
+                .as_ref()
+                .map_or_else(Instant::now, |down| down.since);
+            self.down = Some(Down { reason, since });
         }
     }
 
     /// Gives so many requests an error for a reply.
     fn fail(&self, count: usize) {
-        let reason = self.down.as_deref().unwrap_or("there is no connection");
+        let reason = match &self.down {
+            Some(down) => &down.reason,
+            None => "there is no connection",
+        };
         let error = error_reply(&self.settings, reason);
         let mut replies = Replies::default();
         for _ in 0..count {
@@ -317,6 +378,11 @@ fn piece_end(requests: &[Pending], next: usize, unsent: usize) -> usize {
         .take(next + PIECE_REQUESTS)
         .skip(next + 1);
     next + 1 + rest.take_while(fits).count()
+}
+
+/// A time for the log.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The error reply to a request that Redis did not answer.

@@ -37,6 +37,9 @@ pub(super) enum LinkError {
     Refused(String),
 }
 
+/// What stands between Redis's words on a command that it does not know and that command's arguments.
+const ARGUMENTS: &str = ", with args beginning with";
+
 impl LinkError {
     fn from_io(error: io::Error, settings: &Settings) -> Self {
         // The timeout of a blocking socket shows as `WouldBlock`.
@@ -48,7 +51,11 @@ impl LinkError {
 
     fn from_redis(error: &RedisError, settings: &Settings) -> Self {
         match (error.code(), error.detail()) {
-            (Some(code), Some(detail)) => Self::Refused(format!("{code} {detail}")),
+            (Some(code), Some(detail)) => {
+                // Where AUTH is renamed, Redis repeats its arguments.
+                let (words, _) = detail.split_once(ARGUMENTS).unwrap_or((detail, ""));
+                Self::Refused(format!("{code} {words}"))
+            }
             (Some(code), None) => Self::Refused(code.to_owned()),
             _ if error.is_timeout() => Self::TimedOut(settings.timeout),
             _ => Self::Broken(io::Error::other(error.to_string())),

@@ -117,7 +117,7 @@ impl Mailbox {
         let wake = events.len() == 1;
         drop(events);
         if wake && let Err(error) = self.waker.wake() {
-            log::error!("can't wake the loop reason={:?}", error.to_string());
+            log::error!(reason:% = error; "can't wake the loop");
         }
     }
 

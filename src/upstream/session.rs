@@ -109,6 +109,11 @@ impl Session {
         self.tracking.as_ref().is_none_or(Tracking::is_alive)
     }
 
+    /// Why it does not any more.
+    pub fn tracking_loss(&self) -> Option<&str> {
+        self.tracking.as_ref().and_then(Tracking::loss)
+    }
+
     /// Values were read.
     pub fn watch(&self) {
         if let Some(tracking) = &self.tracking {

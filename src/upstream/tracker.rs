@@ -6,8 +6,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) struct Tracking {
 struct Shared {
     /// The connection is lost, or to be left.
     over: AtomicBool,
+    /// Why it was lost.
+    reason: OnceLock<String>,
     /// The connection is looked after with pings.
     watched: AtomicBool,
 }
@@ -69,6 +71,11 @@ impl Tracking {
         !self.shared.over.load(Ordering::Acquire)
     }
 
+    /// Why it does not any more.
+    pub fn loss(&self) -> Option<&str> {
+        self.shared.reason.get().map(String::as_str)
+    }
+
     /// Values were read: from now on the tracker's connection has to be looked after.
     pub fn watch(&self) {
         if !self.shared.watched.load(Ordering::Relaxed) {
@@ -107,8 +114,8 @@ impl Tracker {
             Ok(never) => match never {},
             Err(error) => error,
         };
+        let _ = self.shared.reason.set(reason.to_string());
         if !self.shared.over.swap(true, Ordering::AcqRel) {
-            log::debug!("tracking lost reason={:?}", reason.to_string());
             self.mailbox.tell(Event::TrackingLost { epoch: self.epoch });
             let _ = self.data.shutdown(Shutdown::Both);
         }

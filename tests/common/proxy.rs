@@ -78,10 +78,8 @@ impl Proxy {
             let log = Arc::clone(&log);
             move || log.collect(stderr)
         });
-        let line = log.wait_for("listening address=", 1);
-        let (_, rest) = line.split_once("address=").expect("it was waited for");
-        let address = rest.split(' ').next().expect("split gives one at least");
-        let mut address: SocketAddr = address.parse().expect("an address");
+        let line = log.wait_for("listening", 1);
+        let mut address = address_in(&line);
         if address.ip().is_unspecified() {
             address.set_ip([127, 0, 0, 1].into());
         }
@@ -217,6 +215,19 @@ impl Proxy {
         let path = format!("/proc/{}/{name}", self.pid());
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
+}
+
+/// The address in a line of the log, which is text or JSON.
+#[track_caller]
+fn address_in(line: &str) -> SocketAddr {
+    let ends = [("address=", ' '), ("\"address\":\"", '"')];
+    let found = ends.iter().find_map(|(start, end)| {
+        let (_, rest) = line.split_once(start)?;
+        rest.split(*end).next()
+    });
+    found
+        .and_then(|address| address.parse().ok())
+        .unwrap_or_else(|| panic!("an address: {line}"))
 }
 
 impl Drop for Proxy {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redis_proxy::cache::Limits;
 use redis_proxy::clock::Time;
-use redis_proxy::proxy::{Access, ClientId, Proxy};
+use redis_proxy::proxy::{Access, ClientId, Ending, Proxy};
 use redis_proxy::upstream::{Backend, Batch, Coherence, Event, Invalidated, Replies};
 
 /// A request as Redis receives it: its arguments.
@@ -128,7 +128,7 @@ impl World {
 
     /// A client will send nothing more.
     pub fn end(&mut self, client: ClientId) {
-        self.proxy.end_of_input(client);
+        self.proxy.end_of_input(client, Ending::Left);
         self.turn();
     }
 

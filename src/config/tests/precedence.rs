@@ -146,13 +146,16 @@ fn the_flag_for_the_file_beats_the_variable() {
         capacity: 9,
         ..Config::default()
     };
-    assert_eq!(by_flag(FILE, &[]), Ok(Invocation::Run(nine.clone())));
+    assert_eq!(
+        by_flag(FILE, &[]),
+        Ok(Invocation::Run(Box::new(nine.clone())))
+    );
     assert_eq!(
         by_flag(FILE, &[("CONFIG", "/nope".into())]),
-        Ok(Invocation::Run(nine))
+        Ok(Invocation::Run(Box::new(nine)))
     );
     let none = by_flag("", &[("CONFIG", FILE.into())]);
-    assert_eq!(none, Ok(Invocation::Run(Config::default())));
+    assert_eq!(none, Ok(Invocation::Run(Box::default())));
 }
 
 #[test]

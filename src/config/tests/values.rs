@@ -234,6 +234,28 @@ fn log_level_is_a_name_in_any_case() {
 }
 
 #[test]
+fn log_format_is_text_or_json_in_any_case() {
+    check(
+        "log_format",
+        &["text", "TEXT", "json", "Json"],
+        &["", "yaml", "json ", "logfmt"],
+        "text or json",
+    );
+    assert_eq!(from_flags(&["--log_format=JSON"]).log_format, Format::Json);
+}
+
+#[test]
+fn every_log_level_shows_as_it_is_written() {
+    for name in ["off", "error", "warn", "info", "debug", "trace"] {
+        let summary = from_flags(&["--log_level", name]).summary();
+        assert!(
+            summary.contains(&format!(" log_level={name} ")),
+            "{summary}"
+        );
+    }
+}
+
+#[test]
 fn a_value_with_control_characters_stays_on_one_line() {
     let error = flags_error(&["--capacity", "1\n\u{1b}[2J\u{2028}\r\0"]);
     let (place, rest) = error.split_once(" is not allowed").expect("an error");

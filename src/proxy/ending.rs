@@ -1,0 +1,63 @@
+//! Why a client is to be closed.
+
+use std::fmt;
+
+use crate::resp::request::ProtocolError;
+
+/// Why a client is to be closed, once it was sent what it is owed. Displays as a few words that show
+/// nothing of what the client sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It closed its side.
+    Left,
+    /// It sent `QUIT`.
+    Quit,
+    /// It sent what is no request.
+    Protocol(ProtocolError),
+    /// It needs a connection of its own to Redis, which is away.
+    NoRedis,
+    /// Its own connection to Redis could not be made, for this reason.
+    OwnFailed(Box<str>),
+    /// Redis ended the client's own connection.
+    OwnEnded,
+    /// The proxy shuts down.
+    Shutdown,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("it left"),
+            Self::Quit => f.write_str("it said QUIT"),
+            // The byte that came instead is the client's own.
+            Self::Protocol(ProtocolError::ExpectedDollar(_)) => {
+                f.write_str("Protocol error: expected '$'")
+            }
+            Self::Protocol(error) => error.fmt(f),
+            Self::NoRedis => f.write_str("it needs its own connection to Redis, which is away"),
+            Self::OwnFailed(reason) => f.write_str(reason),
+            Self::OwnEnded => f.write_str("Redis ended its own connection"),
+            Self::Shutdown => f.write_str("the proxy shuts down"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protocol_error_is_told_in_the_words_of_redis_without_bytes_of_the_client() {
+        let told = |error| Ending::Protocol(error).to_string();
+        assert_eq!(
+            told(ProtocolError::UnbalancedQuotes),
+            "Protocol error: unbalanced quotes in request"
+        );
+        for byte in [b'x', b'\n', 0xff] {
+            assert_eq!(
+                told(ProtocolError::ExpectedDollar(byte)),
+                "Protocol error: expected '$'"
+            );
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The lines of the log that clients can bring about as often as they like.
+
+use std::io;
+use std::net::SocketAddr;
+
+use log::Level;
+
+use super::Server;
+use crate::clock::Time;
+use crate::logging::Limit;
+use crate::proxy::{ClientId, Ending};
+
+/// A limit for each kind of line.
+#[derive(Default)]
+pub(super) struct Floods {
+    /// Clients broke the protocol.
+    pub broken: Limit,
+    /// Clients were refused: there are as many as there may be.
+    pub refused: Limit,
+    /// Clients could not be accepted: no file was left for them.
+    pub unaccepted: Limit,
+    /// Clients' own connections to Redis could not be made.
+    pub own_failed: Limit,
+}
+
+impl Floods {
+    /// When [`Self::end`] is due; never, if no line was left out.
+    pub fn due(&self) -> Option<Time> {
+        let limits = [
+            &self.broken,
+            &self.refused,
+            &self.unaccepted,
+            &self.own_failed,
+        ];
+        limits.into_iter().filter_map(Limit::due).min()
+    }
+
+    /// Tells what was left out and no further line has told.
+    pub fn end(&mut self, now: Time) {
+        let limits = [
+            (Level::Info, "client broke the protocol", &mut self.broken),
+            (Level::Warn, "client refused", &mut self.refused),
+            (Level::Warn, "can't accept clients", &mut self.unaccepted),
+            (Level::Warn, "own connection failed", &mut self.own_failed),
+        ];
+        for (level, of, limit) in limits {
+            if let Some(left_out) = limit.end(now) {
+                log::log!(level, of, left_out; "lines left out");
+            }
+        }
+    }
+}
+
+impl Server {
+    /// A client was not taken.
+    pub(super) fn log_refused(&mut self, address: SocketAddr, reason: &str) {
+        if let Some(left_out) = self.floods.refused.admit(self.now) {
+            let clients = self.connections.len();
+            log::warn!(address:%, clients, reason, left_out; "client refused");
+        }
+    }
+
+    /// Clients wait that can't be taken for now.
+    pub(super) fn log_unaccepted(&mut self, error: &io::Error) {
+        if let Some(left_out) = self.floods.unaccepted.admit(self.now) {
+            let clients = self.connections.len();
+            log::warn!(clients, reason:% = error, left_out; "can't accept clients");
+        }
+    }
+
+    /// A client is done, or gone: logs what went wrong.
+    pub(super) fn log_ending(&mut self, client: ClientId) {
+        let (number, address) = self.proxy.peer(client);
+        let address = || address.map(|address| address.to_string());
+        let Some(ending) = self.proxy.ending(client) else {
+            return;
+        };
+        match ending {
+            Ending::Protocol(_) => {
+                if let Some(left_out) = self.floods.broken.admit(self.now) {
+                    log::info!(
+                        client = number, address = address(), reason:% = ending, left_out;
+                        "client broke the protocol"
+                    );
+                }
+            }
+            Ending::OwnFailed(reason) => {
+                if let Some(left_out) = self.floods.own_failed.admit(self.now) {
+                    log::warn!(
+                        client = number, address = address(), reason, left_out;
+                        "own connection failed"
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+}
