@@ -124,8 +124,9 @@ impl Cache {
             return None;
         }
         occupied.to_back();
-        occupied.key_mut().note_read();
-        Some(occupied.into_key().value())
+        let entry = occupied.into_key();
+        entry.note_read();
+        Some(entry.value())
     }
 
     /// Keeps a value from now on, in place of an earlier one, and evicts what then is too much. A value
