@@ -13,6 +13,18 @@ impl Time {
         Self(milliseconds * 1_000_000)
     }
 
+    /// The moment `microseconds` after the clock's start.
+    #[must_use]
+    pub const fn from_micros(microseconds: u64) -> Self {
+        Self(microseconds * 1000)
+    }
+
+    /// The whole microseconds from the clock's start to this moment.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0 / 1000
+    }
+
     /// The moment that much later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

@@ -57,15 +57,17 @@ fn keys(cache: &Cache) -> Vec<String> {
 #[track_caller]
 fn assert_in_step(cache: &Cache) {
     assert_eq!(cache.entries.len(), cache.len());
-    assert_eq!(cache.queue.len(), cache.len());
     assert_eq!(cache.entries.is_empty(), cache.is_empty());
-    let mut bytes = 0;
-    for entry in cache.entries.keys() {
-        bytes += entry.cost();
-        let place = (entry.deadline, cache.hash(entry.key()));
-        assert!(cache.queue.contains(&place));
-    }
-    assert_eq!(cache.bytes(), bytes);
+    let place = |entry: &Entry| Place::new(entry.deadline, cache.hash(entry.key()));
+    let order = |place: &Place| (place.deadline.steps(), place.hash());
+    let mut expected: Vec<Place> = cache.entries.keys().map(place).collect();
+    expected.sort_by_key(order);
+    let mut places: Vec<Place> = cache.queue.places().collect();
+    places.sort_by_key(order);
+    assert_eq!(places, expected);
+    cache.queue.assert_whole();
+    let costs = cache.entries.keys().map(Entry::cost);
+    assert_eq!(cache.bytes(), costs.sum());
 }
 
 #[test]
@@ -150,7 +152,7 @@ fn the_memory_budget_evicts_the_least_recently_used() {
     assert_eq!(cache.len(), 3, "what fits to the byte stays");
     insert(&mut cache, "d", "", 0);
     assert_eq!(keys(&cache), ["b", "c", "d"]);
-    insert(&mut cache, "e", &"x".repeat(150), 0);
+    insert(&mut cache, "e", &"x".repeat(ENTRY_OVERHEAD + 20), 0);
     assert_eq!(keys(&cache), ["d", "e"]);
 }
 
@@ -398,7 +400,7 @@ fn millions_of_replacements_leave_the_memory_where_it_was() {
     insert(&mut cache, "another", "value", 0);
     for now in 0..rounds {
         cache.insert(b"key", &Value::Bytes(b"value"), at(now));
-        assert_eq!((cache.len(), cache.queue.len()), (2, 2));
+        assert_eq!((cache.len(), cache.queue.places().count()), (2, 2));
     }
     assert_in_step(&cache);
     assert!(cache.entries.capacity() < 100);
@@ -480,6 +482,58 @@ fn an_empty_key_and_an_empty_value_are_as_good_as_any() {
     assert_eq!(cache.bytes(), ENTRY_OVERHEAD);
     assert!(cache.remove(b""));
     assert_in_step(&cache);
+}
+
+#[test]
+fn a_key_of_any_length_keeps_any_value() {
+    let mut cache = with_entries(1000);
+    let shared: Rc<[u8]> = vec![b's'; 20].into();
+    let mut bytes = 0;
+    for length in [0, 1, 254, 255, 256, 257, 70_000] {
+        let values = [
+            Value::Bytes(b""),
+            Value::Bytes(b"value"),
+            Value::Shared(&shared),
+            Value::Missing,
+        ];
+        for (index, value) in values.iter().enumerate() {
+            let mut key = vec![b'k'; length];
+            key.push(index as u8);
+            cache.insert(&key, value, at(0));
+            bytes += key.len() + value.len() + ENTRY_OVERHEAD;
+            assert_eq!(cache.get(&key, at(0)).as_ref(), Some(value));
+            assert_eq!(cache.get(&key[..length], at(0)), None);
+            assert_eq!(cache.bytes(), bytes);
+        }
+    }
+    assert_in_step(&cache);
+}
+
+#[test]
+fn a_time_between_two_milliseconds_counts_to_the_last_microseconds() {
+    let nanos = |nanos| Time::default().after(Duration::from_nanos(nanos));
+    let start = 7_654_321;
+    let end = start + 1_000_000;
+    let mut cache = with_ttl(1);
+    cache.insert(b"key", &Value::Bytes(b"value"), nanos(start));
+    assert!(cache.get(b"key", nanos(start)).is_some());
+    assert!(cache.get(b"key", nanos(end - 10_000)).is_some());
+    assert_eq!(cache.get(b"key", nanos(end)), None);
+    assert!(cache.next_deadline().is_some_and(|due| due <= nanos(end)));
+    assert_eq!(cache.expire(nanos(end - 10_000)), 0);
+    assert_eq!(cache.expire(nanos(end)), 1);
+}
+
+#[test]
+fn a_year_of_life_ends_after_a_year() {
+    let year: u64 = 365 * 24 * 3600 * 1000;
+    let mut cache = with_ttl(year);
+    for started in [0, year / 3, 80 * year] {
+        insert(&mut cache, "key", "value", started);
+        assert!(get(&mut cache, "key", started + year - 1).is_some());
+        assert_eq!(get(&mut cache, "key", started + year), None);
+        assert_eq!(cache.expire(at(started + year)), 1);
+    }
 }
 
 #[test]

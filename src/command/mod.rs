@@ -152,6 +152,9 @@ impl Default for Table {
 }
 
 impl Table {
+    /// The number of GET.
+    pub const GET: u16 = ours::GET.number;
+
     /// The table for a Redis that has these commands; without any, for one that has not told.
     #[must_use]
     pub fn new(specs: &[Spec]) -> Self {
@@ -226,16 +229,20 @@ impl Table {
             .map_or(b"unknown", |(name, _)| name)
     }
 
+    /// Whether a request is a GET with the arguments that it takes, as nearly all are.
+    #[must_use]
+    pub fn is_get(request: &Request<'_>) -> bool {
+        // No other byte than these letters, small or capital, becomes one by this.
+        matches!(*request.argument(0), [g, e, t] if [g, e, t].map(|byte| byte | 0x20) == *b"get")
+            && request.len() == 2
+    }
+
     /// The row of a request.
     ///
     /// # Errors
     /// When the proxy would answer but the arity is another.
     pub fn find(&self, request: &Request<'_>) -> Result<Row, WrongArity> {
         let name = request.argument(0);
-        // The hot path first.
-        if name.eq_ignore_ascii_case(b"get") && request.len() == 2 {
-            return Ok(ours::GET);
-        }
         let mut buffer = [0; NAME_MAX];
         // A `|` is in the table's names of subcommands, and in no command's.
         let Some(mut full) = lower_case(&mut buffer, 0, name).filter(|_| !name.contains(&b'|'))

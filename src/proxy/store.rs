@@ -130,6 +130,18 @@ impl Store {
         replies: &mut Replies,
         now: Time,
     ) -> Flow {
+        if identity.authenticated && Table::is_get(request) {
+            // What comes to the same below: a hit takes 80 instructions fewer here.
+            let caller = Caller {
+                client,
+                protocol: identity.protocol,
+                command: Table::GET,
+                since: now,
+            };
+            let outcome = self.get(request, caller, replies);
+            self.count(Table::GET, outcome, replies);
+            return Flow::Continue;
+        }
         let row = match self.table.find(request) {
             Ok(row) => row,
             Err(wrong) => {

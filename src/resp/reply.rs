@@ -113,6 +113,18 @@ pub fn request<'a>(out: &mut Vec<u8>, arguments: impl ExactSizeIterator<Item = &
 
 /// Writes a header line: a kind, a number, the line end.
 pub fn header(out: &mut Vec<u8>, kind: u8, number: usize) {
+    let digit = |number: usize| b'0' + (number % 10) as u8;
+    // Pieces of a known length are copied without a call: that takes half the instructions.
+    match number {
+        0..10 => out.extend_from_slice(&[kind, digit(number), b'\r', b'\n']),
+        10..100 => {
+            out.extend_from_slice(&[kind, digit(number / 10), digit(number), b'\r', b'\n']);
+        }
+        _ => long_header(out, kind, number),
+    }
+}
+
+fn long_header(out: &mut Vec<u8>, kind: u8, number: usize) {
     let mut line = [0; 24];
     let mut start = line.len() - 2;
     line[start..].copy_from_slice(b"\r\n");
@@ -338,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_header_line_holds_any_number() {
-        for number in [0, 9, 10, 35, 999, 1000, usize::MAX] {
+        for number in [0, 9, 10, 35, 99, 100, 999, 1000, usize::MAX] {
             let mut out = Vec::new();
             header(&mut out, b'$', number);
             assert_eq!(out, format!("${number}\r\n").as_bytes());

@@ -5,10 +5,16 @@
 //! request is an array of bulk strings (`*2\r\n$3\r\nGET\r\n$1\r\nx\r\n`) or an inline command, a line
 //! with Redis's quoting (`GET x`).
 
+mod error;
+mod inline;
+
 use std::fmt;
 use std::ops::Range;
 
+pub use error::ProtocolError;
+
 use super::integer;
+use inline::split;
 
 /// The longest bulk string of a request, in bytes (Redis's `proto-max-bulk-len`).
 pub const MAX_BULK: usize = 512 * 1024 * 1024;
@@ -23,67 +29,6 @@ pub const MAX_REQUEST: usize = 1024 * 1024 * 1024;
 pub const MAX_UNAUTHENTICATED_ARGUMENTS: usize = 10;
 /// The longest bulk string before authentication, in bytes.
 pub const MAX_UNAUTHENTICATED_BULK: usize = 16 * 1024;
-
-/// What a client did that no request looks like. It displays in Redis's words, without `ERR`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProtocolError {
-    /// The number behind `*` is none, or exceeds [`MAX_ARGUMENTS`].
-    InvalidMultibulkLength,
-    /// The number behind `$` is none, is negative, or exceeds [`MAX_BULK`].
-    InvalidBulkLength,
-    /// An argument starts with another byte than `$`.
-    ExpectedDollar(u8),
-    /// No end of line within [`MAX_INLINE`] bytes of an inline request.
-    TooBigInline,
-    /// No end of line within [`MAX_INLINE`] bytes of a `*` header.
-    TooBigMultibulkCount,
-    /// No end of line within [`MAX_INLINE`] bytes of a `$` header.
-    TooBigBulkCount,
-    /// An inline request opens a quote and does not close it, or goes on right behind a closing one.
-    UnbalancedQuotes,
-    /// More than [`MAX_UNAUTHENTICATED_ARGUMENTS`] before authentication.
-    UnauthenticatedMultibulkLength,
-    /// More than [`MAX_UNAUTHENTICATED_BULK`] bytes before authentication.
-    UnauthenticatedBulkLength,
-    /// The whole request exceeds [`MAX_REQUEST`]; Redis closes without a word then.
-    TooBigRequest,
-}
-
-impl ProtocolError {
-    /// The message of the error reply, in Redis's words. These are bytes: one of the client's own may be
-    /// among them.
-    #[must_use]
-    pub fn message(self) -> Vec<u8> {
-        let text: &[u8] = match self {
-            Self::InvalidMultibulkLength => b"invalid multibulk length",
-            Self::InvalidBulkLength => b"invalid bulk length",
-            Self::ExpectedDollar(_) => b"expected '$', got '",
-            Self::TooBigInline => b"too big inline request",
-            Self::TooBigMultibulkCount => b"too big mbulk count string",
-            Self::TooBigBulkCount => b"too big bulk count string",
-            Self::UnbalancedQuotes => b"unbalanced quotes in request",
-            Self::UnauthenticatedMultibulkLength => b"unauthenticated multibulk length",
-            Self::UnauthenticatedBulkLength => b"unauthenticated bulk length",
-            Self::TooBigRequest => b"too big request",
-        };
-        let mut message = [b"Protocol error: ", text].concat();
-        if let Self::ExpectedDollar(byte) = self {
-            message.extend([byte, b'\'']);
-        }
-        message
-    }
-}
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.message().iter().try_for_each(|&byte| match byte {
-            b'\'' => f.write_str("'"),
-            _ => write!(f, "{}", byte.escape_ascii()),
-        })
-    }
-}
-
-impl std::error::Error for ProtocolError {}
 
 /// A whole request; its arguments borrow from the buffer that they arrived in.
 #[derive(Clone, Copy)]
@@ -230,83 +175,185 @@ impl Parser {
     /// # Errors
     /// What is wrong with the request. The connection can't be read on from there.
     pub fn parse<'a>(&'a mut self, buffer: &'a [u8]) -> Result<Parsed<'a>, ProtocolError> {
-        loop {
-            match self.expect {
-                Expect::Start => {
-                    self.parsed = 0;
-                    self.searched = 0;
-                    self.spans.clear();
-                    self.spans.shrink_to(SPANS_KEPT);
-                    self.unquoted = Vec::new();
-                    self.expect = match buffer.first() {
-                        None => return Ok(Parsed::Incomplete),
-                        Some(b'*') => Expect::Count,
-                        Some(_) => Expect::InlineEnd,
-                    };
-                }
-                Expect::InlineEnd => return self.inline(buffer),
-                Expect::Count => {
-                    let Some(line) = self.line(buffer, ProtocolError::TooBigMultibulkCount)? else {
-                        return Ok(Parsed::Incomplete);
-                    };
-                    let count = integer(&buffer[line.start + 1..line.end])
-                        .filter(|&count| count <= MAX_ARGUMENTS as i64)
-                        .ok_or(ProtocolError::InvalidMultibulkLength)?;
-                    if self.restricted && count > MAX_UNAUTHENTICATED_ARGUMENTS as i64 {
-                        return Err(ProtocolError::UnauthenticatedMultibulkLength);
-                    }
-                    if count <= 0 {
-                        self.expect = Expect::Start;
-                        return Ok(Parsed::Nothing { used: self.parsed });
-                    }
-                    self.expect = Expect::Length {
-                        left: count as usize,
-                    };
-                }
-                Expect::Length { left } => {
-                    let Some(line) = self.line(buffer, ProtocolError::TooBigBulkCount)? else {
-                        return Ok(Parsed::Incomplete);
-                    };
-                    if buffer[line.start] != b'$' {
-                        return Err(ProtocolError::ExpectedDollar(buffer[line.start]));
-                    }
-                    let length = integer(&buffer[line.start + 1..line.end])
-                        .and_then(|length| usize::try_from(length).ok())
-                        .filter(|&length| length <= MAX_BULK)
-                        .ok_or(ProtocolError::InvalidBulkLength)?;
-                    if self.restricted && length > MAX_UNAUTHENTICATED_BULK {
-                        return Err(ProtocolError::UnauthenticatedBulkLength);
-                    }
-                    if self.parsed + length > MAX_REQUEST {
-                        return Err(ProtocolError::TooBigRequest);
-                    }
-                    self.expect = Expect::Bulk { left, length };
-                }
-                Expect::Bulk { left, length } => {
-                    let end = self.parsed + length;
-                    // Like Redis, take whatever two bytes follow for the line end.
-                    if buffer.len() < end + 2 {
-                        return Ok(Parsed::Incomplete);
-                    }
-                    self.spans.push(Span::from(self.parsed..end));
-                    self.parsed = end + 2;
-                    self.searched = self.parsed;
-                    if left > 1 {
-                        self.expect = Expect::Length { left: left - 1 };
-                        continue;
-                    }
-                    self.expect = Expect::Start;
-                    let request = Request {
-                        text: buffer,
-                        spans: &self.spans,
-                    };
-                    return Ok(Parsed::Request {
-                        request,
-                        used: self.parsed,
-                    });
-                }
-            }
+        if self.expect == Expect::Start
+            && let Some(used) = self.whole_get(buffer)
+        {
+            let request = Request {
+                text: buffer,
+                spans: &self.spans,
+            };
+            return Ok(Parsed::Request { request, used });
         }
+        self.step(buffer)
+    }
+
+    /// Parses a GET (or what looks alike) of a short key that is there whole, by its start: in half the
+    /// instructions that the other way takes.
+    fn whole_get(&mut self, buffer: &[u8]) -> Option<usize> {
+        let key = buffer
+            .strip_prefix(b"*2\r\n$3\r\n")?
+            .get(b"GET\r\n".len()..)?;
+        let (length, header) = short_header(b'$', key)?;
+        let start = b"*2\r\n$3\r\nGET\r\n".len() + header;
+        let end = start + length;
+        let tidy = self.spans.capacity() <= SPANS_KEPT && self.unquoted.capacity() == 0;
+        if end + 2 > buffer.len() || !tidy {
+            return None;
+        }
+        self.spans.clear();
+        self.spans
+            .extend_from_slice(&[Span::from(8..11), Span::from(start..end)]);
+        Some(end + 2)
+    }
+
+    /// Goes on with any request from where it stopped.
+    #[inline(never)]
+    fn step<'a>(&'a mut self, buffer: &'a [u8]) -> Result<Parsed<'a>, ProtocolError> {
+        if self.expect == Expect::Start {
+            self.start();
+            self.expect = match buffer.first() {
+                None => return Ok(Parsed::Incomplete),
+                Some(b'*') => Expect::Count,
+                Some(_) => Expect::InlineEnd,
+            };
+        }
+        match self.expect {
+            Expect::InlineEnd => self.inline(buffer),
+            Expect::Start | Expect::Count => match self.count(buffer)? {
+                None => Ok(Parsed::Incomplete),
+                Some(0) => {
+                    self.expect = Expect::Start;
+                    Ok(Parsed::Nothing { used: self.parsed })
+                }
+                Some(count) => self.arguments(buffer, count, None),
+            },
+            Expect::Length { left } => self.arguments(buffer, left, None),
+            Expect::Bulk { left, length } => self.arguments(buffer, left, Some(length)),
+        }
+    }
+
+    /// Forgets the request before.
+    fn start(&mut self) {
+        self.parsed = 0;
+        self.searched = 0;
+        self.spans.clear();
+        if self.spans.capacity() > SPANS_KEPT {
+            self.spans.shrink_to(SPANS_KEPT);
+        }
+        if self.unquoted.capacity() > 0 {
+            self.unquoted = Vec::new();
+        }
+    }
+
+    /// Steps over `*` and the number of arguments, once it is there; a negative one is as good as none.
+    fn count(&mut self, buffer: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        let count = if let Some((count, length)) = short_header(b'*', buffer) {
+            self.step_to(length);
+            count
+        } else {
+            let Some(line) = self.line(buffer, ProtocolError::TooBigMultibulkCount)? else {
+                return Ok(None);
+            };
+            let count = integer(&buffer[line.start + 1..line.end])
+                .filter(|&count| count <= MAX_ARGUMENTS as i64)
+                .ok_or(ProtocolError::InvalidMultibulkLength)?;
+            usize::try_from(count).unwrap_or(0)
+        };
+        if self.restricted && count > MAX_UNAUTHENTICATED_ARGUMENTS {
+            return Err(ProtocolError::UnauthenticatedMultibulkLength);
+        }
+        Ok(Some(count))
+    }
+
+    /// Steps over the last `left` arguments as far as they are there. The length of the first may be known.
+    fn arguments<'a>(
+        &'a mut self,
+        buffer: &'a [u8],
+        mut left: usize,
+        mut known: Option<usize>,
+    ) -> Result<Parsed<'a>, ProtocolError> {
+        while left > 0 {
+            let length = match known.take() {
+                Some(length) => length,
+                None => {
+                    left = self.short_arguments(buffer, left);
+                    if left == 0 {
+                        break;
+                    }
+                    match self.length(buffer)? {
+                        Some(length) => length,
+                        None => {
+                            self.expect = Expect::Length { left };
+                            return Ok(Parsed::Incomplete);
+                        }
+                    }
+                }
+            };
+            let end = self.parsed + length;
+            // Like Redis, take whatever two bytes follow for the line end.
+            if buffer.len() < end + 2 {
+                self.expect = Expect::Bulk { left, length };
+                return Ok(Parsed::Incomplete);
+            }
+            self.spans.push(Span::from(self.parsed..end));
+            self.step_to(end + 2);
+            left -= 1;
+        }
+        self.expect = Expect::Start;
+        let request = Request {
+            text: buffer,
+            spans: &self.spans,
+        };
+        Ok(Parsed::Request {
+            request,
+            used: self.parsed,
+        })
+    }
+
+    /// Steps over what is there of the next `left` arguments as long as they are short. Returns how many
+    /// are left.
+    fn short_arguments(&mut self, buffer: &[u8], mut left: usize) -> usize {
+        let mut at = self.parsed;
+        while left > 0
+            && let Some((length, header)) = short_header(b'$', &buffer[at..])
+            && let start = at + header
+            && let end = start + length
+            && end + 2 <= buffer.len().min(MAX_REQUEST)
+        {
+            self.spans.push(Span::from(start..end));
+            at = end + 2;
+            left -= 1;
+        }
+        if at > self.parsed {
+            self.step_to(at);
+        }
+        left
+    }
+
+    fn step_to(&mut self, parsed: usize) {
+        self.parsed = parsed;
+        self.searched = parsed;
+    }
+
+    /// Steps over `$` and the length of an argument, once it is there.
+    fn length(&mut self, buffer: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        let Some(line) = self.line(buffer, ProtocolError::TooBigBulkCount)? else {
+            return Ok(None);
+        };
+        if buffer[line.start] != b'$' {
+            return Err(ProtocolError::ExpectedDollar(buffer[line.start]));
+        }
+        let length = integer(&buffer[line.start + 1..line.end])
+            .and_then(|length| usize::try_from(length).ok())
+            .filter(|&length| length <= MAX_BULK)
+            .ok_or(ProtocolError::InvalidBulkLength)?;
+        if self.restricted && length > MAX_UNAUTHENTICATED_BULK {
+            return Err(ProtocolError::UnauthenticatedBulkLength);
+        }
+        if self.parsed + length > MAX_REQUEST {
+            return Err(ProtocolError::TooBigRequest);
+        }
+        Ok(Some(length))
     }
 
     /// The header line at the parsed position, without its end, which must be whole; steps over it.
@@ -371,98 +418,19 @@ impl Parser {
     }
 }
 
-/// Splits an inline request at blanks as Redis's `sdssplitargs` does: within double quotes `\n`, `\r`,
-/// `\t`, `\b`, `\a` and `\xHH` stand for bytes and a backslash takes the special meaning from any other
-/// byte; within single quotes only `\'` is special.
-fn split(line: &[u8], text: &mut Vec<u8>, spans: &mut Vec<Span>) -> Result<(), ProtocolError> {
-    // A C string, for Redis: it ends at the first NUL.
-    let line = line.split(|&byte| byte == 0).next().unwrap_or(line);
-    let mut rest = line;
-    loop {
-        let blanks = rest.iter().take_while(|&&byte| is_space(byte)).count();
-        rest = &rest[blanks..];
-        if rest.is_empty() {
-            return Ok(());
+/// The number of a header line of that kind if it has one digit or two, as nearly all have, and the bytes
+/// of the line.
+fn short_header(kind: u8, line: &[u8]) -> Option<(usize, usize)> {
+    let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
+    match *line {
+        [first, ones, b'\r', _, ..] if first == kind && digit(ones) < 10 => Some((digit(ones), 4)),
+        [first, tens, ones, b'\r', _, ..]
+            if first == kind && (1..10).contains(&digit(tens)) && digit(ones) < 10 =>
+        {
+            Some((10 * digit(tens) + digit(ones), 5))
         }
-        let start = text.len();
-        rest = argument(rest, text)?;
-        spans.push(Span::from(start..text.len()));
+        _ => None,
     }
-}
-
-/// Moves one argument of an inline request to `text`, unquoted, and returns what stands behind it.
-fn argument<'a>(mut rest: &'a [u8], text: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
-    while let [byte, after @ ..] = rest {
-        match byte {
-            b'"' => return closed(double_quoted(after, text)?),
-            b'\'' => return closed(single_quoted(after, text)?),
-            byte if is_space(*byte) => break,
-            byte => text.push(*byte),
-        }
-        rest = after;
-    }
-    Ok(rest)
-}
-
-/// A closing quote must be followed by a blank or the end of the line.
-fn closed(rest: &[u8]) -> Result<&[u8], ProtocolError> {
-    match rest.first() {
-        Some(&byte) if !is_space(byte) => Err(ProtocolError::UnbalancedQuotes),
-        _ => Ok(rest),
-    }
-}
-
-fn double_quoted<'a>(mut rest: &'a [u8], text: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
-    loop {
-        let (byte, after) = match rest {
-            [] => return Err(ProtocolError::UnbalancedQuotes),
-            [b'"', after @ ..] => return Ok(after),
-            [b'\\', b'x', high, low, after @ ..]
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                (hex(*high) << 4 | hex(*low), after)
-            }
-            [b'\\', escaped, after @ ..] => {
-                let byte = match escaped {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 0x08,
-                    b'a' => 0x07,
-                    other => *other,
-                };
-                (byte, after)
-            }
-            [byte, after @ ..] => (*byte, after),
-        };
-        text.push(byte);
-        rest = after;
-    }
-}
-
-fn single_quoted<'a>(mut rest: &'a [u8], text: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
-    loop {
-        let (byte, after) = match rest {
-            [] => return Err(ProtocolError::UnbalancedQuotes),
-            [b'\'', after @ ..] => return Ok(after),
-            [b'\\', b'\'', after @ ..] => (b'\'', after),
-            [byte, after @ ..] => (*byte, after),
-        };
-        text.push(byte);
-        rest = after;
-    }
-}
-
-fn hex(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    }
-}
-
-/// C's `isspace`, which counts the vertical tab too, unlike [`u8::is_ascii_whitespace`].
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')
 }
 
 #[cfg(test)]

@@ -162,10 +162,20 @@ fn arrays() -> Vec<(Vec<u8>, Item)> {
         &[&b"x"[..]; 12],
         &[&b""[..]; 2 * SPANS_KEPT],
     ];
+    let lengths = [8, 9, 10, 11, 98, 99, 100, 101, 999, 1000].map(|length| vec![b'k'; length]);
     let whole = |shape: &&[&[u8]]| (multibulk(shape), request(shape));
     let mut all: Vec<_> = shapes.iter().map(whole).collect();
+    for argument in &lengths {
+        for shape in [&[b"GET", &argument[..]][..], &[argument], &[argument, b"x"]] {
+            all.push(whole(&shape));
+        }
+    }
     // Like Redis, any byte stands for the line feed, and any two for the line end behind an argument.
     all.push((b"*1\rX$4\rYPINGab".to_vec(), request(&["PING"])));
+    all.push((
+        b"*2\r\n$3\r\nGETab$1\rXkcd".to_vec(),
+        request(&["GET", "k"]),
+    ));
     all
 }
 

@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use super::super::inline::is_space;
 use super::*;
 
 /// Cuts a stream at random.
@@ -136,6 +137,20 @@ fn any_bytes_are_read_the_same_in_any_pieces() {
         assert_in_pieces([&stream[..]], &expected);
         assert_in_pieces(random_pieces(rng, &stream), &expected);
     });
+}
+
+#[test]
+fn a_get_with_any_byte_changed_is_read_the_same_in_any_pieces() {
+    for key in ["", "k", "two_words", "ten_bytes_"] {
+        let get = [multibulk(&["get", key]), multibulk(&["PING"])].concat();
+        for at in 0..get.len() {
+            for byte in *b"\r\n*$-0123456789x\xff" {
+                let mut stream = get.clone();
+                stream[at] = byte;
+                assert_in_pieces([&stream[..]], &byte_by_byte(&stream));
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,156 @@
+//! The queue of deadlines: sorted, in blocks behind one another, so that a deadline takes ten bytes where
+//! a node of a tree would hold half a dozen beside as much air.
+//!
+//! Nearly all entries live equally long, so nearly all deadlines go behind the last. Any other, and any
+//! that leaves, is found by two searches, and moves what stands behind it in its block.
+
+use std::collections::VecDeque;
+
+use super::entry::Deadline;
+
+/// A deadline, with the hash of the key whose entry it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub deadline: Deadline,
+    /// In halves, so that it fits behind the deadline.
+    hash: [u16; 2],
+}
+
+impl Place {
+    pub fn new(deadline: Deadline, hash: u32) -> Self {
+        let hash = [hash as u16, (hash >> 16) as u16];
+        Self { deadline, hash }
+    }
+
+    pub fn hash(self) -> u32 {
+        u32::from(self.hash[0]) | u32::from(self.hash[1]) << 16
+    }
+}
+
+/// The most places of a block.
+const BLOCK: usize = 128;
+
+/// Two neighbours with no more than this between them become one block.
+const MERGED: usize = BLOCK * 3 / 4;
+
+/// Some places in order.
+struct Block {
+    /// No place in it is earlier, and none in the blocks before is later.
+    from: u64,
+    /// At least one.
+    places: Vec<Place>,
+}
+
+/// The queue. Equal deadlines stand in the order in which they came.
+#[derive(Default)]
+pub(super) struct Queue {
+    blocks: VecDeque<Block>,
+}
+
+impl Queue {
+    /// The earliest.
+    pub fn first(&self) -> Option<Place> {
+        self.blocks.front()?.places.first().copied()
+    }
+
+    /// Adds a place. In constant time if it is the latest.
+    pub fn insert(&mut self, place: Place) {
+        let at = place.deadline.steps();
+        let last = |block: &Block| {
+            block
+                .places
+                .last()
+                .is_some_and(|last| last.deadline.steps() <= at)
+        };
+        match self.blocks.back_mut() {
+            Some(block) if last(block) && block.places.len() < BLOCK => block.places.push(place),
+            Some(block) if !last(block) => self.insert_between(place),
+            _ => {
+                let mut places = Vec::with_capacity(BLOCK);
+                places.push(place);
+                self.blocks.push_back(Block { from: at, places });
+            }
+        }
+    }
+
+    fn insert_between(&mut self, place: Place) {
+        let at = place.deadline.steps();
+        let behind = self.blocks.partition_point(|block| block.from <= at);
+        let mut index = behind.saturating_sub(1);
+        if self.blocks[index].places.len() == BLOCK {
+            self.split(index);
+            if self.blocks[index + 1].from <= at {
+                index += 1;
+            }
+        }
+        let block = &mut self.blocks[index];
+        block.from = block.from.min(at);
+        let position = block
+            .places
+            .partition_point(|other| other.deadline.steps() <= at);
+        block.places.insert(position, place);
+    }
+
+    /// Makes two blocks of one.
+    fn split(&mut self, index: usize) {
+        let places = self.blocks[index].places.split_off(BLOCK / 2);
+        let from = places[0].deadline.steps();
+        self.blocks.insert(index + 1, Block { from, places });
+    }
+
+    /// Takes a place out. Returns whether it was there.
+    pub fn remove(&mut self, place: Place) -> bool {
+        let Some((index, position)) = self.find(place) else {
+            return false;
+        };
+        self.blocks[index].places.remove(position);
+        if self.blocks[index].places.is_empty() {
+            self.blocks.remove(index);
+        }
+        self.merge(index);
+        if index > 0 {
+            self.merge(index - 1);
+        }
+        true
+    }
+
+    /// The block of a place, and where in it that stands.
+    fn find(&self, place: Place) -> Option<(usize, usize)> {
+        let at = place.deadline.steps();
+        let first = self
+            .blocks
+            .partition_point(|block| block.from < at)
+            .saturating_sub(1);
+        for (index, block) in self.blocks.iter().enumerate().skip(first) {
+            if block.from > at {
+                break;
+            }
+            let start = block
+                .places
+                .partition_point(|other| other.deadline.steps() < at);
+            let found = block.places[start..]
+                .iter()
+                .position(|&other| other == place);
+            if let Some(found) = found {
+                return Some((index, start + found));
+            }
+        }
+        None
+    }
+
+    /// Makes one block of two, if both are small.
+    fn merge(&mut self, index: usize) {
+        let length = |index: usize| self.blocks.get(index).map(|block| block.places.len());
+        let (Some(left), Some(right)) = (length(index), length(index + 1)) else {
+            return;
+        };
+        if left + right <= MERGED
+            && let Some(right) = self.blocks.remove(index + 1)
+        {
+            self.blocks[index].places.extend(right.places);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! What is wrong with bytes that are no request.
+
+use std::fmt;
+
+/// What a client did that no request looks like. It displays in Redis's words, without `ERR`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// The number behind `*` is none, or exceeds [`super::MAX_ARGUMENTS`].
+    InvalidMultibulkLength,
+    /// The number behind `$` is none, is negative, or exceeds [`super::MAX_BULK`].
+    InvalidBulkLength,
+    /// An argument starts with another byte than `$`.
+    ExpectedDollar(u8),
+    /// No end of line within [`super::MAX_INLINE`] bytes of an inline request.
+    TooBigInline,
+    /// No end of line within [`super::MAX_INLINE`] bytes of a `*` header.
+    TooBigMultibulkCount,
+    /// No end of line within [`super::MAX_INLINE`] bytes of a `$` header.
+    TooBigBulkCount,
+    /// An inline request opens a quote and does not close it, or goes on right behind a closing one.
+    UnbalancedQuotes,
+    /// More than [`super::MAX_UNAUTHENTICATED_ARGUMENTS`] before authentication.
+    UnauthenticatedMultibulkLength,
+    /// More than [`super::MAX_UNAUTHENTICATED_BULK`] bytes before authentication.
+    UnauthenticatedBulkLength,
+    /// The whole request exceeds [`super::MAX_REQUEST`]; Redis closes without a word then.
+    TooBigRequest,
+}
+
+impl ProtocolError {
+    /// The message of the error reply, in Redis's words. These are bytes: one of the client's own may be
+    /// among them.
+    #[must_use]
+    pub fn message(self) -> Vec<u8> {
+        let text: &[u8] = match self {
+            Self::InvalidMultibulkLength => b"invalid multibulk length",
+            Self::InvalidBulkLength => b"invalid bulk length",
+            Self::ExpectedDollar(_) => b"expected '$', got '",
+            Self::TooBigInline => b"too big inline request",
+            Self::TooBigMultibulkCount => b"too big mbulk count string",
+            Self::TooBigBulkCount => b"too big bulk count string",
+            Self::UnbalancedQuotes => b"unbalanced quotes in request",
+            Self::UnauthenticatedMultibulkLength => b"unauthenticated multibulk length",
+            Self::UnauthenticatedBulkLength => b"unauthenticated bulk length",
+            Self::TooBigRequest => b"too big request",
+        };
+        let mut message = [b"Protocol error: ", text].concat();
+        if let Self::ExpectedDollar(byte) = self {
+            message.extend([byte, b'\'']);
+        }
+        message
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().iter().try_for_each(|&byte| match byte {
+            b'\'' => f.write_str("'"),
+            _ => write!(f, "{}", byte.escape_ascii()),
+        })
+    }
+}
+
+impl std::error::Error for ProtocolError {}
