@@ -37,7 +37,7 @@ pub(super) struct Store {
     /// The newest session in which tracking was lost; 0 for none.
     lost_epoch: u64,
     /// A fetched value that is cached when the time to live of its key is known.
-    pub(super) until_ttl: Option<(Rc<[u8]>, Reply)>,
+    pub(super) until_ttl: Option<UntilTtl>,
     /// What Redis told when it was last reached.
     pub(super) backend: Option<Backend>,
     /// Why Redis does not say what changes, in its words, if it was asked to and does not.
@@ -45,6 +45,14 @@ pub(super) struct Store {
     pub metrics: Metrics,
     pub slow_log: SlowLog,
     pub facts: Facts,
+}
+
+/// A fetched value that may not outlive its key.
+pub(super) struct UntilTtl {
+    pub key: Rc<[u8]>,
+    pub value: Reply,
+    /// When it was asked for: Redis counts the time to live from then or later.
+    pub since: Time,
 }
 
 /// Whether Redis can be reached.

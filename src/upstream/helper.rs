@@ -152,6 +152,8 @@ impl Helper {
             self.end_reconnects();
             let lost = match waited {
                 Waited::Unasked => true,
+                // Perhaps nobody would miss it any more.
+                Waited::Deadline if !self.needed.load(Ordering::Relaxed) => false,
                 Waited::Deadline => match session.check(&self.settings) {
                     Ok(()) => false,
                     Err(LinkError::Broken(_)) => true,

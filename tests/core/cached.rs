@@ -71,6 +71,22 @@ fn an_entry_does_not_outlive_its_key_if_redis_does_not_say_what_changes() {
 }
 
 #[test]
+fn the_life_of_a_key_is_counted_from_when_redis_may_have_told_it() {
+    let mut world = World::unheard(roomy());
+    world.up_without_tracking();
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.wait(60);
+    world.answer_together(&[&bulk("value"), &b":100\r\n"[..]]);
+    world.wait(39);
+    world.send(client, get("key"));
+    world.assert_received(client, bulk("value").repeat(2));
+    world.wait(1);
+    world.send(client, get("key"));
+    world.assert_received(client, "");
+}
+
+#[test]
 fn an_entry_is_served_to_the_last_moment_of_its_life() {
     let mut world = World::roomy();
     world.cache("key", "value");

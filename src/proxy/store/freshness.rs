@@ -8,7 +8,7 @@ use super::super::in_flight::Asked;
 use super::super::own::Written;
 use super::super::rule::{Rule, obeys};
 use super::super::slow_log::Words;
-use super::{Arrived, Redis, Store, is_null};
+use super::{Arrived, Redis, Store, UntilTtl, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
 use crate::command::{Writes, written};
@@ -87,7 +87,7 @@ impl Store {
         }
         self.in_flight.changed(key);
         if obeys(Rule::ValuesInWaitingAreForgotten) {
-            self.until_ttl.take_if(|(fetched, _)| **fetched == *key);
+            self.until_ttl.take_if(|fetched| *fetched.key == *key);
         }
     }
 
@@ -139,7 +139,11 @@ impl Store {
                         || Reply::copy(encoded),
                         |shared| Reply::Shared(Rc::clone(shared)),
                     );
-                    self.until_ttl = Some((Rc::clone(&fetch.key), reply));
+                    self.until_ttl = Some(UntilTtl {
+                        key: Rc::clone(&fetch.key),
+                        value: reply,
+                        since: fetch.waiters.first.caller.since,
+                    });
                 }
                 Coherence::TimeToLive | Coherence::Unknown | Coherence::Lost => {}
             }
@@ -180,7 +184,7 @@ impl Store {
 
     /// Redis said how long the key that was fetched last has to live: its value does not outlive it.
     fn ttl_arrived(&mut self, encoded: &[u8], now: Time) {
-        let Some((key, value)) = self.until_ttl.take() else {
+        let Some(UntilTtl { key, value, since }) = self.until_ttl.take() else {
             return;
         };
         let ttl = match Reader::new(encoded).number() {
@@ -194,7 +198,10 @@ impl Store {
         } else {
             None
         };
-        self.keep(&key, value.bytes(), shared, ttl, now);
+        let left = ttl.saturating_sub(since.until(now));
+        if !left.is_zero() {
+            self.keep(&key, value.bytes(), shared, left, now);
+        }
     }
 
     /// Redis can be reached, and told of itself. What was cached under other tracking can't be vouched

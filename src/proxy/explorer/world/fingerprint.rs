@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use super::World;
 use crate::proxy::in_flight::Asked;
-use crate::proxy::store::Store;
+use crate::proxy::store::{Store, UntilTtl};
 
 impl World {
     /// What happens next depends on nothing else than what goes into this number.
@@ -21,8 +21,8 @@ impl World {
             ..
         } = &self.proxy.store;
         coherence.hash(out);
-        if let Some((key, value)) = until_ttl {
-            (key, value.bytes()).hash(out);
+        if let Some(UntilTtl { key, value, since }) = until_ttl {
+            (key, value.bytes(), since).hash(out);
         }
         for asked in in_flight.iter() {
             if let Asked::Fetch(fetch) = asked {
