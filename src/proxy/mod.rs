@@ -449,6 +449,7 @@ impl Proxy {
                 }
             }
         }
+        session.parser.rest();
         self.note_change(client);
         used
     }

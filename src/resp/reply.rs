@@ -210,9 +210,10 @@ impl Output {
         self.tail = buffer;
     }
 
-    /// Takes its buffer away, empty. Only when all is sent.
+    /// Takes its buffer away, empty, and holds no memory any more. Only when all is sent.
     pub fn take_buffer(&mut self) -> Vec<u8> {
         debug_assert!(self.is_empty());
+        self.chunks = VecDeque::new();
         std::mem::take(&mut self.tail)
     }
 

@@ -134,6 +134,9 @@ pub struct Parser {
     parsed: usize,
     /// How far the end of the current line was looked for in vain.
     searched: usize,
+    /// The arguments of a GET, which so needs no other memory.
+    pair: [Span; 2],
+    /// The arguments of any other request.
     spans: Vec<Span>,
     /// The arguments of an inline request, without their quotes.
     unquoted: Vec<u8>,
@@ -147,8 +150,8 @@ impl Default for Parser {
     }
 }
 
-/// How many spans a parser keeps room for between requests.
-const SPANS_KEPT: usize = 32;
+/// For how many arguments there is room at first, and at most between two requests.
+const SPANS_KEPT: usize = 128;
 
 impl Parser {
     /// A parser at the start of a request.
@@ -158,6 +161,7 @@ impl Parser {
             expect: Expect::Start,
             parsed: 0,
             searched: 0,
+            pair: [Span { start: 0, end: 0 }; 2],
             spans: Vec::new(),
             unquoted: Vec::new(),
             restricted: false,
@@ -167,6 +171,15 @@ impl Parser {
     /// Sets whether the stricter limits hold that Redis has for a client before its authentication.
     pub fn restrict(&mut self, restricted: bool) {
         self.restricted = restricted;
+    }
+
+    /// No more bytes are there for now: between two requests a parser gives all its memory back.
+    pub fn rest(&mut self) {
+        let held = self.spans.capacity() + self.unquoted.capacity();
+        if self.expect == Expect::Start && held > 0 {
+            self.spans = Vec::new();
+            self.unquoted = Vec::new();
+        }
     }
 
     /// Parses the request at the start of `buffer`. After [`Parsed::Incomplete`] the next call takes the
@@ -180,7 +193,7 @@ impl Parser {
         {
             let request = Request {
                 text: buffer,
-                spans: &self.spans,
+                spans: &self.pair,
             };
             return Ok(Parsed::Request { request, used });
         }
@@ -196,13 +209,10 @@ impl Parser {
         let (length, header) = short_header(b'$', key)?;
         let start = b"*2\r\n$3\r\nGET\r\n".len() + header;
         let end = start + length;
-        let tidy = self.spans.capacity() <= SPANS_KEPT && self.unquoted.capacity() == 0;
-        if end + 2 > buffer.len() || !tidy {
+        if end + 2 > buffer.len() {
             return None;
         }
-        self.spans.clear();
-        self.spans
-            .extend_from_slice(&[Span::from(8..11), Span::from(start..end)]);
+        self.pair = [Span::from(8..11), Span::from(start..end)];
         Some(end + 2)
     }
 
@@ -262,6 +272,7 @@ impl Parser {
         if self.restricted && count > MAX_UNAUTHENTICATED_ARGUMENTS {
             return Err(ProtocolError::UnauthenticatedMultibulkLength);
         }
+        self.spans.reserve(count.min(SPANS_KEPT));
         Ok(Some(count))
     }
 

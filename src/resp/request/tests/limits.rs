@@ -183,3 +183,33 @@ fn a_line_that_comes_byte_by_byte_is_looked_at_once() {
         }
     }
 }
+
+#[test]
+fn a_parser_that_rests_between_two_requests_holds_no_memory() {
+    let wide = multibulk(&vec!["x"; 2 * SPANS_KEPT]);
+    let get = multibulk(&["GET", "x"]);
+    for request in [&wide[..], &get, b"GET x\r\n", b"  \r\n", b"*0\r\n"] {
+        let mut parser = Parser::new();
+        assert!(!matches!(parser.parse(request), Ok(Parsed::Incomplete)));
+        parser.rest();
+        assert_eq!(
+            (parser.spans.capacity(), parser.unquoted.capacity()),
+            (0, 0)
+        );
+    }
+    let mut parser = Parser::new();
+    parser.parse(&wide[..wide.len() - 1]).unwrap();
+    parser.rest();
+    match parser.parse(&wide) {
+        Ok(Parsed::Request { request, .. }) => assert_eq!(request.len(), 2 * SPANS_KEPT),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_get_takes_no_memory() {
+    let mut parser = Parser::new();
+    let get = multibulk(&["GET", "x"]);
+    assert!(matches!(parser.parse(&get), Ok(Parsed::Request { .. })));
+    assert_eq!(parser.spans.capacity(), 0);
+}
