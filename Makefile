@@ -13,7 +13,8 @@ SECONDS = 60
 
 # What the tests start, as PROGRAM or PROGRAM=PACKAGE; see deploy/need.sh. With pip and npm they install
 # the client libraries that tests/clients names.
-TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=nodejs npm
+TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=nodejs npm \
+	chromium promtool=prometheus
 
 # What the benchmarks start.
 BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker setpriv=util-linux taskset=util-linux

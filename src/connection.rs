@@ -30,16 +30,8 @@ impl Connection {
     /// Takes over a client's socket.
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
-        let client = Socket {
-            stream,
-            readable: false,
-            ending: false,
-            writable: true,
-            connecting: None,
-            ended: false,
-        };
         Self {
-            client,
+            client: Socket::accepted(stream),
             own: None,
             listed: false,
             at_end: false,
@@ -75,6 +67,19 @@ pub enum ReadResult {
 }
 
 impl Socket {
+    /// Takes over one that somebody else connected.
+    #[must_use]
+    pub fn accepted(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            readable: false,
+            ending: false,
+            writable: true,
+            connecting: None,
+            ended: false,
+        }
+    }
+
     /// Starts to connect, which may take until the deadline.
     ///
     /// # Errors

@@ -12,16 +12,18 @@
 //! 4. Replies collect in order in the client's output ([`resp::reply`]), and the loop writes them when the
 //!    turn ends.
 //!
-//! What happens is counted in [`metrics`], which [`status`] tells to whoever asks.
+//! What happens is counted in [`metrics`], which [`status`] tells to whoever asks: by `INFO`, and over
+//! [`http`].
 //!
 //! [`config`] is read once and [`logging`] starts, before all this; [`clock`] is how the core is told the time.
-//! [`json`] writes objects for the log.
+//! [`json`] writes objects for the log and for HTTP.
 
 pub mod cache;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod http;
 pub mod json;
 pub mod logging;
 pub mod metrics;

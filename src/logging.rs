@@ -14,8 +14,10 @@ mod json;
 mod limit;
 mod text;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::time::SystemTime;
 
 use log::kv::{Source, Value};
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
@@ -28,7 +30,7 @@ pub use text::Pairs;
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `time LEVEL [module] message key=value …`
+    /// `LEVEL [time module] message key=value …`
     Text,
     /// An object with the members `time`, `level`, `message`, and the keys.
     Json,
@@ -85,7 +87,9 @@ impl Log for Logger {
         match self.format {
             Format::Text => {
                 let (message, keys) = (record.args(), Pairs(record.key_values()));
+                let target = format!("{} {}", time(), record.target());
                 let mut line = record.to_builder();
+                line.target(&target);
                 self.text
                     .log(&line.args(format_args!("{message}{keys}")).build());
             }
@@ -110,6 +114,11 @@ fn is_taken() -> bool {
         || !fds[0]
             .revents()
             .intersects(PollFlags::ERR | PollFlags::NVAL)
+}
+
+/// The time as both formats show it: as in RFC 3339, in UTC, to the millisecond.
+fn time() -> impl Display {
+    humantime::format_rfc3339_millis(SystemTime::now())
 }
 
 /// The most characters of a value that are shown: Redis's words and clients' names may be of any length.

@@ -3,12 +3,14 @@
 
 mod commands;
 mod histogram;
+mod misses;
 mod rate;
 
 use std::time::Duration;
 
 pub use commands::{Commands, Counts, Outcome};
 pub use histogram::Histogram;
+pub use misses::{Misses, Reason};
 
 use crate::clock::Time;
 use rate::Rate;
@@ -20,6 +22,8 @@ pub struct Metrics {
     pub commands: Commands,
     /// What was looked for in the cache, key by key.
     pub keys: Keys,
+    /// Why those were not there that Redis was asked for.
+    pub misses: Misses,
     /// Error replies, by their kind.
     pub errors: [u64; ErrorKind::ALL.len()],
     /// Clients.
@@ -61,6 +65,16 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// What came since they were as `earlier` says.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            hits: self.hits - earlier.hits,
+            misses: self.misses - earlier.misses,
+            coalesced: self.coalesced - earlier.coalesced,
+        }
+    }
+
     /// The share of hits, from 0 to 1; nothing before the first look.
     #[must_use]
     pub fn hit_ratio(&self) -> Option<f64> {
@@ -213,11 +227,14 @@ impl Redis {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// All at zero, beside a cache of so many entries.
+    #[must_use]
+    pub fn beside(entries: usize) -> Self {
         Self {
             commands: Commands::default(),
             keys: Keys::default(),
+            misses: Misses::beside(entries),
             errors: Default::default(),
             clients: Clients::default(),
             forgotten: Forgotten::default(),
@@ -234,9 +251,19 @@ impl Default for Metrics {
             rate: Rate::default(),
         }
     }
-}
 
-impl Metrics {
+    /// A key was not in the cache, and Redis is asked for it.
+    pub fn missed(&mut self, key: &[u8], now: Time) {
+        self.keys.misses += 1;
+        self.misses.missed(key, now);
+    }
+
+    /// The value of a key was put into the cache, to stay until then.
+    pub fn kept(&mut self, key: &[u8], deadline: Time) {
+        self.cached += 1;
+        self.misses.kept(key, deadline);
+    }
+
     /// Counts an error reply.
     pub fn error(&mut self, kind: ErrorKind) {
         self.errors[kind as usize] += 1;

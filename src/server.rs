@@ -7,6 +7,7 @@
 mod accept;
 mod clients;
 mod floods;
+mod http;
 mod own;
 
 use std::collections::VecDeque;
@@ -14,6 +15,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -22,6 +24,7 @@ use slab::Slab;
 
 use accept::{Accept, clients_that_fit};
 use floods::Floods;
+use http::Http;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
@@ -55,6 +58,8 @@ pub struct Server {
     upstream: Upstream,
     proxy: Proxy,
     connections: Slab<Connection>,
+    /// Metrics, health and a page over HTTP, if they are wanted.
+    http: Option<Http>,
     /// Clients to read from, to write to or to close, in the order in which they came up.
     ready: VecDeque<ClientId>,
     /// Clients that are done, and until when they may take to close.
@@ -94,9 +99,7 @@ impl Server {
     /// If the address can't be bound, or the system gives no poll, signal or thread.
     pub fn start(config: &Config) -> io::Result<Self> {
         let address = SocketAddr::new(config.bind, config.port);
-        let mut listener = TcpListener::bind(address).map_err(|error| {
-            io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
-        })?;
+        let mut listener = listen(address)?;
         log::info!(
             address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
             "listening"
@@ -126,7 +129,12 @@ impl Server {
         };
         let upstream = Upstream::start(settings, Waker::new(registry, WAKER)?)?;
 
-        let max_clients = clients_that_fit(config.max_clients);
+        let http = match config.metrics_port {
+            0 => None,
+            port => Some(Http::start(SocketAddr::new(config.bind, port), registry)?),
+        };
+        let http_files = http.as_ref().map_or(0, |_| http::FILES);
+        let max_clients = clients_that_fit(config.max_clients, http_files);
         let limits = Limits {
             entries: config.capacity,
             memory: config.max_memory,
@@ -144,6 +152,7 @@ impl Server {
             max_clients,
             redis: config.redis.to_string(),
             slower_than: Some(config.slowlog_slower_than),
+            started: wall_clock(),
             wall_clock,
             resident_memory,
         });
@@ -155,6 +164,7 @@ impl Server {
             upstream,
             proxy,
             connections: Slab::new(),
+            http,
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
             connecting: VecDeque::new(),
@@ -198,6 +208,7 @@ impl Server {
                             return Ok(());
                         }
                     }
+                    token if http::is_ours(token) => self.note_http(event),
                     Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }
             }
@@ -210,6 +221,7 @@ impl Server {
             self.accept();
             self.tell_what_is_needed();
             self.floods.end(self.now);
+            self.serve_http();
             let end = self.clock.now();
             self.proxy.metrics().end_turn(self.now.until(end), end);
             if let Some(stop_at) = self.stop_at
@@ -238,10 +250,29 @@ impl Server {
             first(&self.lingering),
             first(&self.connecting),
             self.floods.due(),
+            self.http.as_ref().map(Http::due),
             self.stop_at,
         ];
         let due = due.into_iter().flatten().min()?;
         Some(self.now.until(due))
+    }
+
+    fn note_http(&mut self, event: &Event) {
+        if let Some(http) = &mut self.http {
+            http.note(event);
+        }
+    }
+
+    /// Sees to those who ask over HTTP, when the clients have been seen to.
+    fn serve_http(&mut self) {
+        if let Some(http) = &mut self.http {
+            http.turn(&mut http::Turn {
+                registry: self.poll.registry(),
+                proxy: &self.proxy,
+                buffer: &mut self.buffer,
+                now: self.now,
+            });
+        }
     }
 
     fn take_upstream_events(&mut self) {
@@ -267,7 +298,7 @@ impl Server {
             self.holds = holds;
             self.upstream.set_holds(holds);
         }
-        let needed = holds || !self.connections.is_empty();
+        let needed = holds || !self.connections.is_empty() || self.http.is_some();
         if self.needed != needed {
             self.needed = needed;
             self.upstream.set_needed(needed);
@@ -316,6 +347,12 @@ impl Server {
             }
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| {
+        io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
+    })
 }
 
 /// The time since 1970.

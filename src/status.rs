@@ -1,5 +1,6 @@
 //! How things are, for whoever asks: `INFO`, the metrics and the page read the same [`Status`].
 
+mod advice;
 mod info;
 
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use crate::cache::Cache;
 use crate::clock::Time;
 use crate::command::Table;
-use crate::metrics::Metrics;
+use crate::metrics::{Counts, Metrics};
 use crate::resp::read::Reader;
 
 /// What is known at one moment.
@@ -84,6 +85,9 @@ pub enum Tracking<'a> {
 }
 
 impl Tracking<'_> {
+    /// All names.
+    pub const NAMES: [&'static str; 5] = ["unknown", "on", "off", "refused", "lost"];
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -108,6 +112,8 @@ pub struct Facts {
     pub redis: String,
     /// From how long on a request is in the slow log; `None`: it is empty.
     pub slower_than: Option<Duration>,
+    /// When the proxy was started: the time since 1970.
+    pub started: Duration,
     /// The time since 1970.
     pub wall_clock: fn() -> Duration,
     /// The memory of the process that is resident, in bytes.
@@ -121,6 +127,7 @@ impl Default for Facts {
             max_clients: 0,
             redis: String::new(),
             slower_than: None,
+            started: Duration::ZERO,
             wall_clock: || Duration::ZERO,
             resident_memory: || 0,
         }
@@ -155,6 +162,12 @@ impl Status<'_> {
             ("flushed", forgotten.flushed),
             ("reconnected", forgotten.reconnected),
         ]
+    }
+
+    /// The name of a command that was counted, in lower case.
+    #[must_use]
+    pub fn command_name(&self, counts: &Counts) -> String {
+        String::from_utf8_lossy(self.table.name(counts.command)).into_owned()
     }
 
     /// How long the proxy has run.

@@ -126,6 +126,7 @@ fn looking_for_keys_is_counted() {
         |_| assert_eq!(client.get("a"), bulk("1")),
         &[
             ("cache_misses", 1),
+            ("cache_misses_new", 1),
             ("keyspace_misses", 1),
             ("cache_inserted", 1),
             ("cache_entries", 1),
@@ -150,6 +151,7 @@ fn looking_for_keys_is_counted() {
             ("cache_hits", 1),
             ("keyspace_hits", 1),
             ("cache_misses", 3),
+            ("cache_misses_new", 3),
             ("keyspace_misses", 3),
             ("cache_inserted", 3),
             ("cache_entries", 3),
@@ -194,6 +196,7 @@ fn those_who_wait_for_one_fetch_are_counted() {
         },
         &[
             ("cache_misses", 1),
+            ("cache_misses_new", 1),
             ("cache_coalesced", 2),
             ("keyspace_misses", 3),
             ("cache_inserted", 1),
@@ -268,6 +271,7 @@ fn why_entries_go_is_counted() {
         |_| drop(client.get("d")),
         &[
             ("cache_misses", 1),
+            ("cache_misses_new", 1),
             ("keyspace_misses", 1),
             ("cache_inserted", 1),
             ("cache_removed_capacity", 1),
@@ -318,6 +322,7 @@ fn errors_are_counted_by_their_kind() {
             ("redis_error_replies", 1),
             ("total_error_replies", 1),
             ("cache_misses", 1),
+            ("cache_misses_new", 1),
             ("keyspace_misses", 1),
             ("requests_get.miss", 1),
             ("cmdstat_get.calls", 1),

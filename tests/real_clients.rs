@@ -1,20 +1,20 @@
 //! The clients that people use, as programs: each does through the proxy what it does at Redis, and
 //! prints the same.
 //!
-//! The programs of `tests/clients` use libraries that are installed when the first of them runs, below
-//! the directory that cargo keeps for tests.
+//! The programs of `tests/clients` use libraries that are installed when the first of them runs.
 
 mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use common::{DEADLINE, Proxy, RedisServer, eventually, run_program};
+use common::{
+    DEADLINE, Proxy, RedisServer, eventually, node_path, python_path, run_program, sources,
+};
 
 /// A proxy in front of a Redis, and a Redis that clients use without one.
 struct Both {
@@ -445,12 +445,7 @@ fn node_redis_waits_for_messages_and_entries() {
 /// Runs a Python program in both versions of the protocol.
 #[track_caller]
 fn redis_py(program: &str) {
-    static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| {
-        let install = "python3 -m pip install --quiet --disable-pip-version-check --target . \
-                       --requirement requirements.txt";
-        installed("python", "requirements.txt", install)
-    });
-    let path = format!("PYTHONPATH={}", PACKAGES.display());
+    let path = python_path();
     let program = sources("python").join(program);
     let program = program.to_str().expect("a path");
     let both = Both::start(&[], &[]);
@@ -464,11 +459,7 @@ fn redis_py(program: &str) {
 /// Runs a JavaScript program in these versions of the protocol.
 #[track_caller]
 fn node(program: &str, protocols: &[&str]) {
-    static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| {
-        let install = "npm install --no-package-lock --no-audit --no-fund --ignore-scripts";
-        installed("javascript", "package.json", install)
-    });
-    let path = format!("NODE_PATH={}", PACKAGES.join("node_modules").display());
+    let path = node_path();
     let program = sources("javascript").join(program);
     let program = program.to_str().expect("a path");
     let both = Both::start(&[], &[]);
@@ -476,48 +467,4 @@ fn node(program: &str, protocols: &[&str]) {
         both.run("env", &[&path, "node", program, "PORT", protocol], "")
             .assert_success();
     }
-}
-
-/// Where the programs of a kind are.
-fn sources(kind: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join("tests").join("clients").join(kind)
-}
-
-/// The directory with the packages that a list names, into which a command has installed them, now or
-/// for an earlier run.
-fn installed(kind: &str, list: &str, command: &str) -> PathBuf {
-    let wanted = fs::read_to_string(sources(kind).join(list)).expect("a list of packages");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(kind);
-    let is_there = || fs::read_to_string(directory.join(list)).is_ok_and(|there| there == wanted);
-    if is_there() {
-        return directory;
-    }
-    // All or nothing: another run may install at the same time, and this one may be interrupted.
-    let staging = directory.with_extension(std::process::id().to_string());
-    fs::create_dir_all(&staging).expect("a directory");
-    fs::write(staging.join(list), &wanted).expect("a file");
-    let output = Command::new("sh")
-        .args(["-c", command])
-        .current_dir(&staging)
-        .stdin(Stdio::null())
-        .output()
-        .expect("sh runs");
-    if !output.status.success() {
-        let _ = fs::remove_dir_all(&staging);
-    }
-    assert!(
-        output.status.success(),
-        "the end-to-end tests need the packages of tests/clients/{kind}/{list}, which could not be \
-         installed: `{command}`: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    // It fails if there is none.
-    let _ = fs::remove_dir_all(&directory);
-    if fs::rename(&staging, &directory).is_err() {
-        let _ = fs::remove_dir_all(&staging);
-        assert!(is_there(), "{} can't be replaced", directory.display());
-    }
-    directory
 }

@@ -171,7 +171,7 @@ impl Table {
     /// Takes over what Redis has to say of its commands.
     pub fn learn(&mut self, specs: &[Spec]) {
         let before = std::mem::take(&mut self.rows);
-        for (name, row) in ours::rows() {
+        for &(name, row) in ours::ROWS {
             let unknown = row.if_redis_knows && !specs.is_empty();
             if !unknown || specs.iter().any(|spec| &*spec.name == name.as_bytes()) {
                 self.rows.insert(name.as_bytes().into(), row);
@@ -184,18 +184,14 @@ impl Table {
                 .or_insert_with(|| spec.row());
         }
         self.number_rows(before);
-        self.containers = self
-            .rows
-            .keys()
-            .filter_map(|name| {
-                name.split(|&byte| byte == b'|')
-                    .next()
-                    .filter(|part| part.len() < name.len())
-            })
-            .map(Into::into)
-            .collect();
-        self.containers.sort();
-        self.containers.dedup();
+        self.containers.clear();
+        for name in self.rows.keys() {
+            if let Some(bar) = name.iter().position(|&byte| byte == b'|')
+                && !self.containers.iter().any(|known| **known == name[..bar])
+            {
+                self.containers.push(name[..bar].into());
+            }
+        }
     }
 
     /// Gives each row that has no number its own: the one that it had before, or a new one.

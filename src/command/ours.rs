@@ -84,104 +84,102 @@ const SOURCE_AND_DESTINATION: Writes = Writes::Range {
 
 /// Our rows by name, in lower case.
 #[rustfmt::skip]
-pub(super) fn rows() -> impl Iterator<Item = (&'static str, Row)> {
-    [
-        // Answered from the cache.
-        ("get", GET),
-        ("mget", Row { reads_only: true, ..row(2, ANY, Way::Cached(Cached::Mget)) }),
+pub(super) static ROWS: &[(&str, Row)] = &[
+    // Answered from the cache.
+    ("get", GET),
+    ("mget", Row { reads_only: true, ..row(2, ANY, Way::Cached(Cached::Mget)) }),
 
-        // Answered here.
-        ("auth", here(2, ANY, Here::Auth)),
-        ("client|getname", here(2, 2, Here::ClientGetname)),
-        ("client|id", here(2, 2, Here::ClientId)),
-        ("client|info", newer(2, 2, Here::ClientInfo)),
-        ("client|no-evict", newer(3, 3, Here::ClientNoEvict)),
-        ("client|no-touch", newer(3, 3, Here::ClientNoTouch)),
-        ("client|reply", here(3, 3, Here::ClientReply)),
-        ("client|setinfo", newer(4, 4, Here::ClientSetinfo)),
-        ("client|setname", here(3, 3, Here::ClientSetname)),
-        ("echo", here(2, 2, Here::Echo)),
-        ("hello", newer(1, ANY, Here::Hello)),
-        ("info", here(1, ANY, Here::Info)),
-        ("ping", here(1, 2, Here::Ping)),
-        ("quit", here(1, ANY, Here::Quit)),
-        ("reset", newer(1, 1, Here::Reset)),
-        ("select", here(2, 2, Here::Select)),
-        ("slowlog|get", here(2, 3, Here::SlowlogGet)),
-        ("slowlog|len", here(2, 2, Here::SlowlogLen)),
-        ("slowlog|reset", here(2, 2, Here::SlowlogReset)),
+    // Answered here.
+    ("auth", here(2, ANY, Here::Auth)),
+    ("client|getname", here(2, 2, Here::ClientGetname)),
+    ("client|id", here(2, 2, Here::ClientId)),
+    ("client|info", newer(2, 2, Here::ClientInfo)),
+    ("client|no-evict", newer(3, 3, Here::ClientNoEvict)),
+    ("client|no-touch", newer(3, 3, Here::ClientNoTouch)),
+    ("client|reply", here(3, 3, Here::ClientReply)),
+    ("client|setinfo", newer(4, 4, Here::ClientSetinfo)),
+    ("client|setname", here(3, 3, Here::ClientSetname)),
+    ("echo", here(2, 2, Here::Echo)),
+    ("hello", newer(1, ANY, Here::Hello)),
+    ("info", here(1, ANY, Here::Info)),
+    ("ping", here(1, 2, Here::Ping)),
+    ("quit", here(1, ANY, Here::Quit)),
+    ("reset", newer(1, 1, Here::Reset)),
+    ("select", here(2, 2, Here::Select)),
+    ("slowlog|get", here(2, 3, Here::SlowlogGet)),
+    ("slowlog|len", here(2, 2, Here::SlowlogLen)),
+    ("slowlog|reset", here(2, 2, Here::SlowlogReset)),
 
-        // What the proxy answers for itself, asked of Redis.
-        ("upstream|info", row(2, ANY, Way::Upstream)),
-        ("upstream|slowlog", row(2, ANY, Way::Upstream)),
+    // What the proxy answers for itself, asked of Redis.
+    ("upstream|info", row(2, ANY, Way::Upstream)),
+    ("upstream|slowlog", row(2, ANY, Way::Upstream)),
 
-        // They leave state on a connection.
-        ("asking", own()),
-        ("client|caching", own()),
-        ("client|getredir", own()),
-        ("client|tracking", own()),
-        ("client|trackinginfo", own()),
-        ("monitor", own()),
-        ("multi", own()),
-        ("psubscribe", own()),
-        ("psync", own()),
-        ("punsubscribe", own()),
-        ("readonly", own()),
-        ("readwrite", own()),
-        ("replconf", own()),
-        ("script|debug", own()),
-        ("ssubscribe", own()),
-        ("subscribe", own()),
-        ("sunsubscribe", own()),
-        ("sync", own()),
-        ("unsubscribe", own()),
-        ("watch", own()),
+    // They leave state on a connection.
+    ("asking", own()),
+    ("client|caching", own()),
+    ("client|getredir", own()),
+    ("client|tracking", own()),
+    ("client|trackinginfo", own()),
+    ("monitor", own()),
+    ("multi", own()),
+    ("psubscribe", own()),
+    ("psync", own()),
+    ("punsubscribe", own()),
+    ("readonly", own()),
+    ("readwrite", own()),
+    ("replconf", own()),
+    ("script|debug", own()),
+    ("ssubscribe", own()),
+    ("subscribe", own()),
+    ("sunsubscribe", own()),
+    ("sync", own()),
+    ("unsubscribe", own()),
+    ("watch", own()),
 
-        // They end what another connection is busy with, or keep their own busy, or close it.
-        ("debug", own_writes(Writes::Anything)),
-        ("function|kill", own()),
-        ("script|kill", own()),
-        ("shutdown", own()),
+    // They end what another connection is busy with, or keep their own busy, or close it.
+    ("debug", own_writes(Writes::Anything)),
+    ("function|kill", own()),
+    ("script|kill", own()),
+    ("shutdown", own()),
 
-        // They block. Redis flags most of them; this is for one that does not tell.
-        ("blmove", blocks(SOURCE_AND_DESTINATION)),
-        ("blmpop", blocks(Writes::Nothing)),
-        ("blpop", blocks(ALL_BUT_TIMEOUT)),
-        ("brpop", blocks(ALL_BUT_TIMEOUT)),
-        ("brpoplpush", blocks(SOURCE_AND_DESTINATION)),
-        ("bzmpop", blocks(Writes::Nothing)),
-        ("bzpopmax", blocks(ALL_BUT_TIMEOUT)),
-        ("bzpopmin", blocks(ALL_BUT_TIMEOUT)),
-        ("wait", blocks(Writes::Nothing)),
-        ("waitaof", blocks(Writes::Nothing)),
-        ("xread", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
-        ("xreadgroup", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
+    // They block. Redis flags most of them; this is for one that does not tell.
+    ("blmove", blocks(SOURCE_AND_DESTINATION)),
+    ("blmpop", blocks(Writes::Nothing)),
+    ("blpop", blocks(ALL_BUT_TIMEOUT)),
+    ("brpop", blocks(ALL_BUT_TIMEOUT)),
+    ("brpoplpush", blocks(SOURCE_AND_DESTINATION)),
+    ("bzmpop", blocks(Writes::Nothing)),
+    ("bzpopmax", blocks(ALL_BUT_TIMEOUT)),
+    ("bzpopmin", blocks(ALL_BUT_TIMEOUT)),
+    ("wait", blocks(Writes::Nothing)),
+    ("waitaof", blocks(Writes::Nothing)),
+    ("xread", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
+    ("xreadgroup", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
 
-        // Without MULTI or WATCH on a connection, where they would stay on theirs, these change nothing.
-        ("discard", row(0, ANY, Way::Forward)),
-        ("exec", row(0, ANY, Way::Forward)),
-        ("unwatch", row(0, ANY, Way::Forward)),
+    // Without MULTI or WATCH on a connection, where they would stay on theirs, these change nothing.
+    ("discard", row(0, ANY, Way::Forward)),
+    ("exec", row(0, ANY, Way::Forward)),
+    ("unwatch", row(0, ANY, Way::Forward)),
 
-        // Redis's key positions say which keys they touch, not which they write.
-        ("georadius", writes(Writes::Stored)),
-        ("georadiusbymember", writes(Writes::Stored)),
-        ("sort", writes(Writes::Stored)),
-        ("zdiffstore", writes(DESTINATION)),
-        ("zinterstore", writes(DESTINATION)),
-        ("zunionstore", writes(DESTINATION)),
-        // What they pop from is no string, so it is not in the cache.
-        ("lmpop", writes(Writes::Nothing)),
-        ("zmpop", writes(Writes::Nothing)),
-        // It is flagged as a read, and writes the count that it found into the key.
-        ("pfcount", writes(ALL_ARGUMENTS)),
+    // Redis's key positions say which keys they touch, not which they write.
+    ("georadius", writes(Writes::Stored)),
+    ("georadiusbymember", writes(Writes::Stored)),
+    ("sort", writes(Writes::Stored)),
+    ("zdiffstore", writes(DESTINATION)),
+    ("zinterstore", writes(DESTINATION)),
+    ("zunionstore", writes(DESTINATION)),
+    // What they pop from is no string, so it is not in the cache.
+    ("lmpop", writes(Writes::Nothing)),
+    ("zmpop", writes(Writes::Nothing)),
+    // It is flagged as a read, and writes the count that it found into the key.
+    ("pfcount", writes(ALL_ARGUMENTS)),
 
-        // They write what they like.
-        ("cluster", writes(Writes::Anything)),
-        ("eval", writes(Writes::Anything)),
-        ("evalsha", writes(Writes::Anything)),
-        ("failover", writes(Writes::Anything)),
-        ("fcall", writes(Writes::Anything)),
-        ("replicaof", writes(Writes::Anything)),
-        ("slaveof", writes(Writes::Anything)),
-    ].into_iter()
-}
+    // They write what they like.
+    ("cluster", writes(Writes::Anything)),
+    ("eval", writes(Writes::Anything)),
+    ("evalsha", writes(Writes::Anything)),
+    ("failover", writes(Writes::Anything)),
+    ("fcall", writes(Writes::Anything)),
+    ("replicaof", writes(Writes::Anything)),
+    ("slaveof", writes(Writes::Anything)),
+];

@@ -2,25 +2,15 @@
 
 use log::Record;
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 
-use super::shortened;
+use super::{shortened, time};
 use crate::json::Object;
-
-/// RFC 3339 in UTC, to the millisecond, as in the lines of text.
-const TIME: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// The whole line, with its end.
 pub(super) fn line(record: &Record<'_>) -> String {
     let mut object = Object::default();
-    // A year of more than four digits could not be shown.
-    if let Ok(time) = OffsetDateTime::now_utc().format(TIME) {
-        object.text("time", time);
-    }
     object
+        .text("time", time())
         .text("level", record.level().as_str().to_ascii_lowercase())
         .text("message", record.args());
     // Nothing here has an error to give.

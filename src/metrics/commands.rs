@@ -171,6 +171,12 @@ impl Commands {
         self.iter().map(Counts::calls).sum()
     }
 
+    /// All requests with that outcome.
+    #[must_use]
+    pub fn with(&self, outcome: Outcome) -> u64 {
+        self.iter().map(|counts| counts.of(outcome)).sum()
+    }
+
     /// Moves the latest row to where it belongs.
     fn add_row(&mut self) {
         let row = std::mem::take(&mut self.row);

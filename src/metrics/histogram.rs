@@ -82,6 +82,17 @@ impl Histogram {
         self.sum
     }
 
+    /// What was added since it was as `earlier` says.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut added = self.clone();
+        for (held, before) in added.buckets.iter_mut().zip(earlier.buckets) {
+            *held = held.saturating_sub(before);
+        }
+        added.sum = self.sum.saturating_sub(earlier.sum);
+        added
+    }
+
     /// The upper bound of each bucket (`None`: there is none) with how many values it holds.
     pub fn buckets(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
         self.buckets
@@ -155,6 +166,19 @@ mod tests {
         histogram.add((1 << 26) + 1);
         histogram.add(u64::MAX);
         assert_eq!(held(&histogram), [(None, 2)]);
+    }
+
+    #[test]
+    fn what_was_added_since_is_told_from_what_was_there() {
+        let mut histogram = Histogram::of_counts();
+        histogram.add(3);
+        let earlier = histogram.clone();
+        histogram.add(3);
+        histogram.add(100);
+        let added = histogram.since(&earlier);
+        assert_eq!(held(&added), [(Some(4), 1), (Some(128), 1)]);
+        assert_eq!(added.sum(), 103);
+        assert_eq!(histogram.since(&histogram).count(), 0);
     }
 
     #[test]

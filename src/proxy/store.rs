@@ -123,7 +123,7 @@ impl Store {
             until_ttl: None,
             backend: None,
             refused: None,
-            metrics: Metrics::default(),
+            metrics: Metrics::beside(limits.entries),
             slow_log: SlowLog::default(),
             facts: Facts::default(),
         }
@@ -295,7 +295,7 @@ impl Store {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
-        self.metrics.keys.misses += 1;
+        self.metrics.missed(key, waiter.caller.since);
         let with_ttl = self.coherence == Coherence::TimeToLive;
         self.in_flight.fetch(key, with_ttl, waiter);
         let mut ask = |command: &[u8]| {
@@ -420,6 +420,10 @@ impl Store {
             tracking: match (&self.refused, self.coherence) {
                 (Some(words), _) => Tracking::Refused(words),
                 (None, Coherence::Unknown) => Tracking::Unknown,
+                // Who can't be reached tells nothing, whether that was noticed there or here.
+                (None, Coherence::Tracking { .. }) if matches!(self.redis, Redis::Down(_)) => {
+                    Tracking::Lost
+                }
                 (None, Coherence::Tracking { .. }) => Tracking::On,
                 (None, Coherence::Lost) => Tracking::Lost,
                 (None, Coherence::TimeToLive) => Tracking::Off,

@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::proxy::ClientId;
 
 /// How long accepting pauses when there are no file descriptors left, unless a client leaves before.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many clients are accepted before the others are served again.
 const ACCEPTED_AT_ONCE: usize = 256;
@@ -95,10 +95,11 @@ impl Server {
     }
 }
 
-/// Raises the limit of open files to what so many clients need; where that is not allowed, says so and
-/// returns how many fit.
-pub(super) fn clients_that_fit(max_clients: usize) -> usize {
-    let wanted = max_clients as u64 + OWN_FILES;
+/// Raises the limit of open files to what so many clients need, beside so many files of others; where that is
+/// not allowed, says so and returns how many fit.
+pub(super) fn clients_that_fit(max_clients: usize, others: u64) -> usize {
+    let own = OWN_FILES + others;
+    let wanted = max_clients as u64 + own;
     // Each may come to need a connection of its own to Redis too.
     let limit = match rlimit::increase_nofile_limit(wanted + max_clients as u64) {
         Ok(limit) if limit >= wanted => return max_clients,
@@ -108,7 +109,7 @@ pub(super) fn clients_that_fit(max_clients: usize) -> usize {
             return max_clients;
         }
     };
-    let fit = usize::try_from(limit.saturating_sub(OWN_FILES))
+    let fit = usize::try_from(limit.saturating_sub(own))
         .unwrap_or(usize::MAX)
         .clamp(1, max_clients);
     log::warn!(

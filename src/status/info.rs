@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use super::{Status, Tracking};
-use crate::metrics::{Counts, ErrorKind, Histogram, Outcome};
+use crate::metrics::{ErrorKind, Histogram, Outcome, Reason};
 
 /// A section, by its name in lower case.
 type Section = (&'static str, fn(&Status<'_>, &mut Lines));
@@ -141,7 +141,7 @@ fn command_stats(status: &Status<'_>, lines: &mut Lines) {
         let refused = counts.of(Outcome::Refused);
         let failed = counts.failed;
         lines.line(
-            format_args!("cmdstat_{}", name(status, counts)),
+            format_args!("cmdstat_{}", status.command_name(counts)),
             format_args!(
                 "calls={calls},usec={micros},usec_per_call={each:.2},rejected_calls={refused},\
                  failed_calls={failed}"
@@ -165,6 +165,11 @@ fn cache(status: &Status<'_>, lines: &mut Lines) {
     lines.line("cache_coalesced", metrics.keys.coalesced);
     let ratio = metrics.keys.hit_ratio().unwrap_or_default();
     lines.line("cache_hit_ratio", format_args!("{ratio:.4}"));
+    lines.line("cache_advice", status.advice());
+    for reason in Reason::ALL {
+        let name = format!("cache_misses_{}", reason.name());
+        lines.line(name, metrics.misses.of(reason));
+    }
     lines.line("cache_inserted", metrics.cached);
     for (reason, count) in status.removed() {
         lines.line(format_args!("cache_removed_{reason}"), count);
@@ -172,7 +177,7 @@ fn cache(status: &Status<'_>, lines: &mut Lines) {
     lines.line("cache_removed_unread", cache.unread());
     for counts in metrics.commands.iter() {
         let ways = Outcome::ALL.map(|outcome| format!("{}={}", outcome.name(), counts.of(outcome)));
-        let name = name(status, counts);
+        let name = status.command_name(counts);
         lines.line(format_args!("requests_{name}"), ways.join(","));
     }
     lines.line("hit_time_usec", percentiles(&metrics.hit_time));
@@ -226,10 +231,6 @@ fn keyspace(status: &Status<'_>, lines: &mut Lines) {
             format_args!("keys={entries},expires={entries},avg_ttl=0"),
         );
     }
-}
-
-fn name(status: &Status<'_>, counts: &Counts) -> String {
-    String::from_utf8_lossy(status.table.name(counts.command)).into_owned()
 }
 
 /// Half, 99 and 99.9 of a hundred requests took no longer, in microseconds.

@@ -170,7 +170,7 @@ impl Drop for RedisServer {
 
 /// A port that no other server of this process has, below those that the system hands out for
 /// outgoing connections: so it is still free when Redis, stopped for a while, starts again.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     static TAKEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
     for _ in 0..1000 {
         let port = fastrand::u16(12_000..32_000);

@@ -85,6 +85,7 @@ impl Store {
         if obeys(Rule::ChangedKeysLeaveTheCache) && self.cache.remove(key) {
             self.metrics.forgotten.add(cause, 1);
         }
+        self.metrics.misses.forgotten(key, cause);
         self.in_flight.changed(key);
         if obeys(Rule::ValuesInWaitingAreForgotten) {
             self.until_ttl.take_if(|fetched| *fetched.key == *key);
@@ -103,6 +104,7 @@ impl Store {
 
     fn empty_cache(&mut self, cause: Cause) {
         self.metrics.forgotten.add(cause, self.cache.len());
+        self.metrics.misses.all_forgotten(cause);
         self.cache.clear();
     }
 
@@ -178,7 +180,8 @@ impl Store {
             || matches!(self.coherence, Coherence::Tracking { .. })
         {
             self.cache.insert_for(key, &value, ttl, now);
-            self.metrics.cached += 1;
+            let ttl = ttl.min(self.cache.limits().ttl);
+            self.metrics.kept(key, now.after(ttl));
         }
     }
 

@@ -1,0 +1,85 @@
+//! What is answered over HTTP: metrics, health, and a page to look at. Bytes of a request and a [`Site`] in,
+//! bytes of a response out; the sockets are the server's.
+
+mod exposition;
+mod health;
+pub mod history;
+pub mod metrics;
+mod page;
+mod request;
+mod response;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::status::Status;
+use history::History;
+use request::{Refusal, Request};
+use response::Response;
+
+/// The most bytes that the head of a request may have.
+pub const MAX_HEAD: usize = 8 * 1024;
+
+/// How long a request may take, from its connection made to its response sent.
+pub const MAX_TIME: Duration = Duration::from_secs(5);
+
+/// The most connections at a time.
+pub const MAX_CONNECTIONS: usize = 64;
+
+/// What the responses tell of.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// How things are.
+    pub status: Status<'a>,
+    /// How they were.
+    pub history: &'a History,
+}
+
+/// The response to the request that was received; nothing as long as more of it is to come. The connection
+/// is to be closed after it.
+#[must_use]
+#[inline(never)]
+pub fn respond(received: &[u8], site: &Site<'_>) -> Option<Vec<u8>> {
+    let mut headers = request::no_headers();
+    let response = match Request::read(received, &mut headers) {
+        Ok(None) => return None,
+        Ok(Some(request)) => route(&request, site).encode(request.wants_body),
+        Err(refusal) => refuse(refusal).encode(true),
+    };
+    Some(response)
+}
+
+/// The response to a request that did not come in time.
+#[must_use]
+pub fn too_late() -> Vec<u8> {
+    Response::text("408 Request Timeout", "the request did not come in time\n").encode(true)
+}
+
+fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
+    if let Some(file) = page::file(request.path) {
+        return file;
+    }
+    match request.path {
+        "/metrics" if request.takes_open_metrics() => exposition::open_metrics(&site.status),
+        "/metrics" => exposition::plain(&site.status),
+        "/healthz" => health::alive(&site.status),
+        "/readyz" => health::ready(&site.status),
+        "/status.json" => page::status(site, request.parameter("after")),
+        _ => Response::text(
+            "404 Not Found",
+            "there are /, /metrics, /healthz, /readyz and /status.json\n",
+        ),
+    }
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::NoRequest => Response::text("400 Bad Request", "this is no request in HTTP/1\n"),
+        Refusal::Method => Response::text("405 Method Not Allowed", "GET and HEAD are allowed\n"),
+        Refusal::TooLarge => Response::text(
+            "431 Request Header Fields Too Large",
+            "the head of a request may have 8 KB and 64 fields\n",
+        ),
+    }
+}

@@ -1,0 +1,393 @@
+//! The metrics: each with its name, what it says, and where it is read.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::metrics::{Counts, ErrorKind, Histogram, Outcome, Reason};
+use crate::status::{RedisState, Status, Tracking};
+
+/// A metric, with all its samples.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name; that of a counter's samples ends in `_total`, and of an info's in `_info`.
+    pub name: &'static str,
+    /// What it says. A sentence without its full stop.
+    pub help: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    read: fn(&Status<'_>) -> Values,
+}
+
+/// The type of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// How often values of each size came.
+    Histogram,
+    /// Words that don't change.
+    Info,
+}
+
+/// Labels with their values.
+pub type Labels = Vec<(&'static str, Cow<'static, str>)>;
+
+/// The samples of a metric.
+#[derive(Debug)]
+pub enum Values {
+    /// One, without labels.
+    One(Number),
+    /// One for each set of labels.
+    Labelled(Vec<(Labels, Number)>),
+    /// The upper bound of each bucket, infinity at last, and how many values are in it.
+    Histogram {
+        /// All values together.
+        sum: f64,
+        /// The buckets.
+        buckets: Vec<(f64, u64)>,
+    },
+}
+
+/// The value of a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    /// A count.
+    Whole(u64),
+    /// A measure, as of seconds.
+    Real(f64),
+}
+
+impl Family {
+    /// Its samples at that moment.
+    #[must_use]
+    pub fn read(&self, status: &Status<'_>) -> Values {
+        (self.read)(status)
+    }
+}
+
+type Read = fn(&Status<'_>) -> Values;
+
+const fn counter(name: &'static str, help: &'static str, read: Read) -> Family {
+    Family {
+        name,
+        help,
+        kind: Kind::Counter,
+        read,
+    }
+}
+
+const fn gauge(name: &'static str, help: &'static str, read: Read) -> Family {
+    Family {
+        name,
+        help,
+        kind: Kind::Gauge,
+        read,
+    }
+}
+
+const fn histogram(name: &'static str, help: &'static str, read: Read) -> Family {
+    Family {
+        name,
+        help,
+        kind: Kind::Histogram,
+        read,
+    }
+}
+
+/// All metrics, in order.
+pub static FAMILIES: &[Family] = &[
+    counter(
+        "redis_proxy_requests",
+        "Requests by command, and by what became of them: answered here, hit (the cache had all), miss \
+         (Redis was asked for a value), coalesced (others had asked for it), forwarded, sent over the \
+         client's own connection, or refused with an error",
+        requests,
+    ),
+    counter(
+        "redis_proxy_request_duration_seconds",
+        "Time from the last byte of a request read to its reply queued, by command; those on own \
+         connections are not timed",
+        |status| by_command(status, |counts| Number::Real(counts.time.as_secs_f64())),
+    ),
+    counter(
+        "redis_proxy_request_failures",
+        "Requests that Redis answered with an error, by command",
+        |status| by_command(status, |counts| Number::Whole(counts.failed)),
+    ),
+    counter(
+        "redis_proxy_errors",
+        "Error replies sent to clients, by kind: protocol, denied (not authenticated), usage (wrong \
+         arguments), unreachable (Redis is away), redis (its own)",
+        |status| {
+            let errors = ErrorKind::ALL.map(|kind| (kind.name(), status.metrics.errors(kind)));
+            labelled("kind", &errors)
+        },
+    ),
+    counter(
+        "redis_proxy_received_bytes",
+        "Bytes read from clients",
+        |status| whole(status.metrics.clients.received),
+    ),
+    counter(
+        "redis_proxy_sent_bytes",
+        "Bytes written to clients",
+        |status| whole(status.metrics.clients.sent),
+    ),
+    gauge("redis_proxy_clients", "Clients connected now", |status| {
+        whole(status.metrics.clients.connected)
+    }),
+    gauge(
+        "redis_proxy_max_clients",
+        "The most clients that are served at a time",
+        |status| whole(status.facts.max_clients as u64),
+    ),
+    gauge(
+        "redis_proxy_clients_on_own_connection",
+        "Clients with a connection to Redis of their own now",
+        |status| whole(status.metrics.clients.own),
+    ),
+    gauge(
+        "redis_proxy_clients_blocked",
+        "Clients that wait there, in BLPOP say, for something to come up",
+        |status| whole(status.metrics.clients.blocked),
+    ),
+    counter(
+        "redis_proxy_connections",
+        "Clients that came and were served",
+        |status| whole(status.metrics.clients.total),
+    ),
+    counter(
+        "redis_proxy_connections_refused",
+        "Clients that were one too many",
+        |status| whole(status.metrics.clients.refused),
+    ),
+    counter(
+        "redis_proxy_protocol_errors",
+        "Clients that were closed because what they sent was no request",
+        |status| whole(status.metrics.clients.protocol_errors),
+    ),
+    counter(
+        "redis_proxy_clients_slowed",
+        "Times that a client was not read from because it did not read its replies, or asked for too much \
+         at once",
+        |status| whole(status.metrics.clients.slowed),
+    ),
+    gauge(
+        "redis_proxy_cache_entries",
+        "Entries in the cache, those past their time to live included until they are removed",
+        |status| whole(status.cache.len() as u64),
+    ),
+    gauge(
+        "redis_proxy_cache_capacity_entries",
+        "The most entries in the cache (--capacity)",
+        |status| whole(status.cache.limits().entries as u64),
+    ),
+    gauge(
+        "redis_proxy_cache_bytes",
+        "Bytes in the cache: keys, values and the overhead of each entry",
+        |status| whole(status.cache.bytes() as u64),
+    ),
+    gauge(
+        "redis_proxy_cache_max_bytes",
+        "The most bytes in the cache (--max_memory); 0 for no limit",
+        |status| whole(status.cache.limits().memory as u64),
+    ),
+    counter(
+        "redis_proxy_cache_keys",
+        "Keys looked for in the cache: hit, miss (Redis was asked), or coalesced (another request was \
+         asking Redis already)",
+        |status| {
+            let keys = status.metrics.keys;
+            let results = [
+                ("hit", keys.hits),
+                ("miss", keys.misses),
+                ("coalesced", keys.coalesced),
+            ];
+            labelled("result", &results)
+        },
+    ),
+    counter(
+        "redis_proxy_cache_misses",
+        "Keys that Redis was asked for, by why the cache did not have them: new (not asked for before, or \
+         not for long), evicted for lack of room, expired, invalidated (Redis said they changed), written \
+         through the proxy, flushed, reconnected (the cache starts empty), or unkept (the reply before was \
+         not one to cache)",
+        |status| {
+            let misses = &status.metrics.misses;
+            labelled(
+                "reason",
+                &Reason::ALL.map(|reason| (reason.name(), misses.of(reason))),
+            )
+        },
+    ),
+    counter(
+        "redis_proxy_cache_inserted",
+        "Values put into the cache",
+        |status| whole(status.metrics.cached),
+    ),
+    counter(
+        "redis_proxy_cache_removed",
+        "Entries that left the cache, by reason: capacity, memory, expired, invalidated, written, flushed, \
+         reconnected",
+        |status| labelled("reason", &status.removed()),
+    ),
+    counter(
+        "redis_proxy_cache_removed_unread",
+        "Entries that left the cache one by one and had never been read from it",
+        |status| whole(status.cache.unread()),
+    ),
+    counter(
+        "redis_proxy_invalidations",
+        "Keys that Redis said have changed",
+        |status| whole(status.metrics.invalidations),
+    ),
+    counter(
+        "redis_proxy_flushes",
+        "Times that Redis said that all keys have changed",
+        |status| whole(status.metrics.flushes),
+    ),
+    gauge(
+        "redis_proxy_tracking",
+        "Whether Redis says what changes, as one state that is 1: on, off (not asked), refused (by Redis), \
+         lost (its connection broke), unknown (Redis has not been reached yet)",
+        |status| {
+            let now = status.tracking.name();
+            labelled(
+                "state",
+                &Tracking::NAMES.map(|name| (name, u64::from(name == now))),
+            )
+        },
+    ),
+    gauge(
+        "redis_proxy_redis_up",
+        "1 while Redis can be reached, else 0",
+        |status| whole(u64::from(status.redis == RedisState::Up)),
+    ),
+    counter(
+        "redis_proxy_redis_outages",
+        "Times that Redis went away",
+        |status| whole(status.metrics.redis.outages),
+    ),
+    counter(
+        "redis_proxy_redis_away_seconds",
+        "Time that Redis was away, the present outage included",
+        |status| real(status.metrics.redis.away(status.now).as_secs_f64()),
+    ),
+    counter(
+        "redis_proxy_redis_reconnects",
+        "Times that Redis was connected to again",
+        |status| whole(status.metrics.redis.reconnects()),
+    ),
+    histogram(
+        "redis_proxy_hit_duration_seconds",
+        "Time of a hit, from its last byte read to its reply queued",
+        |status| seconds(&status.metrics.hit_time),
+    ),
+    histogram(
+        "redis_proxy_miss_duration_seconds",
+        "Time of a request that waited for a value from Redis, from its last byte read to its reply queued",
+        |status| seconds(&status.metrics.miss_time),
+    ),
+    histogram(
+        "redis_proxy_forward_duration_seconds",
+        "Time of a request that Redis answered, from its last byte read to its reply queued",
+        |status| seconds(&status.metrics.forward_time),
+    ),
+    histogram(
+        "redis_proxy_redis_round_trip_seconds",
+        "Time that Redis took for a batch of requests",
+        |status| seconds(&status.metrics.round_trip),
+    ),
+    histogram(
+        "redis_proxy_batch_requests",
+        "Requests that were sent to Redis as one batch",
+        |status| distribution(&status.metrics.batch, 1.0),
+    ),
+    histogram(
+        "redis_proxy_loop_turn_seconds",
+        "Time of a turn of the event loop, without the wait before it",
+        |status| seconds(&status.metrics.turn),
+    ),
+    Family {
+        name: "redis_proxy_build",
+        help: "The version of the proxy",
+        kind: Kind::Info,
+        read: |_| labelled("version", &[(env!("CARGO_PKG_VERSION"), 1)]),
+    },
+    gauge(
+        "process_start_time_seconds",
+        "When the proxy was started, in seconds since 1970",
+        |status| real(status.facts.started.as_secs_f64()),
+    ),
+    gauge(
+        "process_resident_memory_bytes",
+        "Memory of the process that is resident",
+        |status| whole((status.facts.resident_memory)()),
+    ),
+];
+
+fn whole(number: u64) -> Values {
+    Values::One(Number::Whole(number))
+}
+
+fn real(number: f64) -> Values {
+    Values::One(Number::Real(number))
+}
+
+/// A sample for each value of a label.
+#[inline(never)]
+fn labelled(label: &'static str, samples: &[(&'static str, u64)]) -> Values {
+    let samples = samples.iter().map(|&(value, count)| {
+        let labels = vec![(label, Cow::Borrowed(value))];
+        (labels, Number::Whole(count))
+    });
+    Values::Labelled(samples.collect())
+}
+
+/// Those that came at least once.
+fn requests(status: &Status<'_>) -> Values {
+    let mut samples = Vec::new();
+    for counts in status.metrics.commands.iter() {
+        for outcome in Outcome::ALL {
+            let count = counts.of(outcome);
+            if count > 0 {
+                let mut labels = command(status, counts);
+                labels.push(("outcome", outcome.name().into()));
+                samples.push((labels, Number::Whole(count)));
+            }
+        }
+    }
+    Values::Labelled(samples)
+}
+
+fn by_command(status: &Status<'_>, of: impl Fn(&Counts) -> Number) -> Values {
+    let commands = status.metrics.commands.iter();
+    let samples = commands.map(|counts| (command(status, counts), of(counts)));
+    Values::Labelled(samples.collect())
+}
+
+fn command(status: &Status<'_>, counts: &Counts) -> Labels {
+    let name = status.command_name(counts);
+    vec![("command", name.into())]
+}
+
+fn seconds(times: &Histogram) -> Values {
+    distribution(times, Duration::from_nanos(1).as_secs_f64())
+}
+
+/// A histogram whose values are counted in such a unit.
+#[inline(never)]
+fn distribution(histogram: &Histogram, unit: f64) -> Values {
+    let per_unit = unit.recip();
+    let buckets = histogram.buckets().map(|(bound, held)| {
+        // Divided: so a bound keeps the few digits that it has.
+        let bound = bound.map_or(f64::INFINITY, |bound| bound as f64 / per_unit);
+        (bound, held)
+    });
+    Values::Histogram {
+        sum: histogram.sum() as f64 / per_unit,
+        buckets: buckets.collect(),
+    }
+}

@@ -1,0 +1,158 @@
+"use strict";
+
+// Shows what /status.json tells, once a second while the page can be seen.
+
+const MINUTES = 5;
+const SPAN = MINUTES * 60;
+const HEIGHT = 60;
+const NONE = "–";
+
+// Three digits of a number, in the unit that suits it.
+function scale(value, step, units) {
+  let unit = 0;
+  while (value >= step && unit < units.length - 1) {
+    value /= step;
+    unit += 1;
+  }
+  return value.toFixed(Number.isInteger(value) || value >= 100 ? 0 : value < 10 ? 2 : 1) + units[unit];
+}
+
+const bytes = (value) => scale(value, 1024, [" B", " KB", " MB", " GB"]);
+const FORMATS = {
+  bytes,
+  limit: (value) => (value ? bytes(value) : "any"),
+  count: (value) => (value < 1e4 ? String(Math.round(value)) : scale(value, 1e3, ["", "k", "M", "G"])),
+  share: (value) => `${(value * 100).toFixed(1)} %`,
+  time: (value) => scale(value, 1e3, [" µs", " ms", " s"]),
+  seconds: (value) =>
+    value < 7200 ? scale(Math.round(value), 60, [" s", " min"]) : scale(value / 3600, 24, [" h", " days"]),
+};
+
+function text(value, format) {
+  return value == null ? NONE : typeof value === "string" ? value : FORMATS[format](value);
+}
+
+// Each plot: its lines, how their values read, the value at its top if that is fixed, and the figure above it
+// if that is not the latest value of each line.
+const PLOTS = {
+  ratio: { lines: [(s) => s.hit_ratio], format: "share", top: 1, now: () => text(lastMinute(), "share") },
+  requests: { lines: [(s) => s.requests_per_second], format: "count" },
+  hit: { lines: [(s) => s.hit_p50_us, (s) => s.hit_p99_us], format: "time" },
+  miss: { lines: [(s) => s.miss_p50_us, (s) => s.miss_p99_us], format: "time" },
+  fill: {
+    lines: [(s) => s.entries / cache.capacity, (s) => (cache.max_bytes ? s.bytes / cache.max_bytes : null)],
+    format: "share",
+    top: 1,
+    now: () => `${text(cache.entries, "count")} / ${text(cache.bytes, "bytes")}`,
+  },
+  clients: { lines: [(s) => s.clients], format: "count" },
+};
+
+// The samples of the last minutes, the oldest first, and how many there ever were since the proxy was started.
+let samples = [];
+let known = 0;
+let started;
+let cache;
+
+function take(status) {
+  const { columns, rows, count } = status.history;
+  cache = status.cache;
+  // After a restart it counts anew: then all it has is asked for next time.
+  const again = started !== undefined && started !== status.started;
+  samples = again ? [] : samples.concat(rows.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at]]))));
+  samples = samples.slice(-SPAN);
+  known = again ? 0 : count;
+  started = status.started;
+}
+
+// The hit ratio of the last minute's samples, each for as many keys as were looked for.
+function lastMinute() {
+  const latest = samples.slice(-60).filter((sample) => sample.keys);
+  const keys = latest.reduce((sum, sample) => sum + sample.keys, 0);
+  return keys ? latest.reduce((sum, sample) => sum + sample.hit_ratio * sample.keys, 0) / keys : null;
+}
+
+function show(status) {
+  const looks = cache.hits + cache.misses + cache.coalesced;
+  status.ratio = looks ? cache.hits / looks : null;
+  const find = (path) => path.split(".").reduce((found, name) => found[name], status);
+  for (const element of document.querySelectorAll("[data-of]")) {
+    setText(element, text(find(element.dataset.of), element.dataset.as ?? "count"));
+  }
+  document.getElementById("state").dataset.up = status.redis.state === "up";
+  for (const body of document.querySelectorAll("[data-shares]")) {
+    const cells = [...body.querySelectorAll("[data-of]")];
+    const values = cells.map((cell) => find(cell.dataset.of));
+    const all = values.reduce((sum, value) => sum + value, 0) || 1;
+    cells.forEach((cell, at) => {
+      const share = values[at] / all;
+      cell.parentElement.style.setProperty("--share", share);
+      if (share) setText(cell, `${text(values[at], "count")} (${Math.round(share * 100)} %)`);
+    });
+  }
+  for (const [id, plot] of Object.entries(PLOTS)) draw(document.getElementById(id), plot);
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function draw(section, { lines, format, top, now }) {
+  const svg = section.querySelector("svg");
+  const latest = samples.at(-1) ?? {};
+  const values = lines.map((line) => samples.map(line));
+  const all = values.flat().filter((value) => value != null);
+  const highest = top ?? (Math.max(...all, 0) * 1.1 || 1);
+  values.forEach((line, index) => {
+    const path = svg.children[index] ?? svg.appendChild(document.createElementNS(svg.namespaceURI, "path"));
+    path.setAttribute("d", trace(line, latest.seconds, highest));
+  });
+  const present = now ? now() : lines.map((line) => text(line(latest), format)).join(" / ");
+  setText(section.querySelector(".now"), present);
+  const range = all.length ? `${text(Math.min(...all), format)} to ${text(Math.max(...all), format)}` : "no values";
+  const title = section.querySelector("h2").textContent;
+  setText(section.querySelector(".range"), `${range} in ${MINUTES} minutes`);
+  svg.setAttribute("aria-label", `${title}: ${present}; ${range} in ${MINUTES} minutes`);
+}
+
+// A line through the values, with a gap where there is none.
+function trace(values, end, highest) {
+  let path = "";
+  let pen = "M";
+  values.forEach((value, index) => {
+    if (value == null) {
+      pen = "M";
+      return;
+    }
+    const x = SPAN - (end - samples[index].seconds);
+    const y = HEIGHT - 1 - (value / highest) * (HEIGHT - 2);
+    path += `${pen}${x.toFixed(1)} ${y.toFixed(1)}${pen === "M" ? "h1" : ""}`;
+    pen = "L";
+  });
+  return path;
+}
+
+let timer;
+let asking = false;
+
+async function poll() {
+  clearTimeout(timer);
+  if (asking || document.hidden) return;
+  asking = true;
+  const trouble = document.getElementById("trouble");
+  try {
+    const response = await fetch(`/status.json?after=${known}`, { signal: AbortSignal.timeout(5000) });
+    const status = await response.json();
+    take(status);
+    show(status);
+    trouble.hidden = true;
+  } catch {
+    setText(trouble, "The proxy does not answer. These are its last figures.");
+    trouble.hidden = false;
+  }
+  asking = false;
+  timer = setTimeout(poll, 1000);
+}
+
+document.addEventListener("visibilitychange", poll);
+poll();

@@ -1,0 +1,303 @@
+//! The sockets of those who ask over HTTP: few, short-lived, and served after the clients.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use slab::Slab;
+
+use super::accept::{ACCEPT_PAUSE, Accept};
+use crate::clock::Time;
+use crate::connection::{ReadResult, Socket};
+use crate::http::history::History;
+use crate::http::{self, MAX_CONNECTIONS, MAX_HEAD, MAX_TIME, Site};
+use crate::proxy::Proxy;
+use crate::resp::reply::Output;
+
+/// The listener's token; those of connections are below it, down to [`FIRST`].
+const LISTENER: Token = Token(usize::MAX - 3);
+const FIRST: usize = LISTENER.0 - MAX_CONNECTIONS;
+
+/// How many connections are accepted, and how many are read from, in a turn. Of these, one is answered at most,
+/// which takes a fraction of a millisecond: so little that clients don't notice.
+const AT_ONCE: usize = 8;
+
+/// How long a connection is safe from being dropped for a new one: its request is on its way. When all are
+/// safe, the new ones wait.
+const SAFE: Duration = Duration::from_millis(50);
+
+/// File descriptors that all this needs.
+pub(super) const FILES: u64 = MAX_CONNECTIONS as u64 + 1;
+
+/// Whether a token is one of these.
+pub(super) fn is_ours(token: Token) -> bool {
+    (FIRST..=LISTENER.0).contains(&token.0)
+}
+
+/// What is served over HTTP.
+pub(super) struct Http {
+    listener: TcpListener,
+    accept: Accept,
+    connections: Slab<Connection>,
+    /// Connections to look at, in the order in which they came up.
+    ready: VecDeque<usize>,
+    /// How many ever came.
+    count: u64,
+    history: History,
+}
+
+/// A connection. It is for one request.
+struct Connection {
+    socket: Socket,
+    /// Its number, and when it came.
+    number: u64,
+    since: Time,
+    /// The head of the request as far as it came.
+    input: Vec<u8>,
+    /// The response as far as it was not sent.
+    output: Output,
+    /// The response is, or was, in the output; what else comes is dropped.
+    answered: bool,
+    listed: bool,
+}
+
+/// What a turn of the loop lends.
+pub(super) struct Turn<'a> {
+    pub registry: &'a Registry,
+    pub proxy: &'a Proxy,
+    pub buffer: &'a mut [u8],
+    pub now: Time,
+}
+
+impl Http {
+    /// Listens.
+    ///
+    /// # Errors
+    /// If the address can't be bound.
+    pub fn start(address: SocketAddr, registry: &Registry) -> io::Result<Self> {
+        let mut listener = super::listen(address)?;
+        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+        log::info!(address:% = listener.local_addr()?; "serving metrics");
+        Ok(Self {
+            listener,
+            accept: Accept::Idle,
+            connections: Slab::new(),
+            ready: VecDeque::new(),
+            count: 0,
+            history: History::default(),
+        })
+    }
+
+    /// Notes what an event says.
+    pub fn note(&mut self, event: &Event) {
+        if event.token() == LISTENER {
+            self.accept = Accept::Pending;
+        } else if let Some(slot) = event.token().0.checked_sub(FIRST)
+            && let Some(connection) = self.connections.get_mut(slot)
+        {
+            connection.socket.note(event);
+            self.list(slot);
+        }
+    }
+
+    /// When there is something to do, if nothing happens before.
+    pub fn due(&self) -> Time {
+        if !self.ready.is_empty() || self.accept == Accept::Pending {
+            return Time::default();
+        }
+        let accept = match self.accept {
+            Accept::Paused(until) => Some(until),
+            _ => None,
+        };
+        let ends = self.connections.iter().map(|(_, one)| one.end());
+        let due = ends.chain(accept).min();
+        due.map_or(self.history.due(), |due| due.min(self.history.due()))
+    }
+
+    /// Does what is due, some of it in later turns.
+    pub fn turn(&mut self, turn: &mut Turn<'_>) {
+        if self.due() > turn.now {
+            return;
+        }
+        if self.history.due() <= turn.now {
+            self.history.note(&turn.proxy.status(turn.now));
+        }
+        for _ in 0..AT_ONCE.min(self.ready.len()) {
+            if self.serve_next(turn) {
+                break;
+            }
+        }
+        self.cut_off(turn.now);
+        self.accept(turn);
+    }
+
+    fn list(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !connection.listed
+        {
+            connection.listed = true;
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// Serves the connection that has been ready for longest. Returns whether it was answered just now.
+    fn serve_next(&mut self, turn: &mut Turn<'_>) -> bool {
+        let next = self.ready.pop_front();
+        let Some(slot) = next.filter(|&slot| self.connections.contains(slot)) else {
+            return false;
+        };
+        let connection = &mut self.connections[slot];
+        connection.listed = false;
+        let site = Site {
+            status: turn.proxy.status(turn.now),
+            history: &self.history,
+        };
+        let before = connection.answered;
+        let more = connection.serve(&site, turn.buffer);
+        let (answered, readable) = (connection.answered, connection.socket.readable);
+        match more {
+            Ok(true) if readable => self.list(slot),
+            Ok(true) => {}
+            Ok(false) | Err(_) => drop(self.connections.remove(slot)),
+        }
+        answered && !before
+    }
+
+    /// Ends those whose time is over.
+    fn cut_off(&mut self, now: Time) {
+        self.connections.retain(|_, connection| {
+            let over = connection.end() <= now;
+            // One that never said anything is not told, either: a browser opens some for later use.
+            if over && !connection.answered && !connection.input.is_empty() {
+                connection.output.copy(&http::too_late());
+                // It is cut off, whether it hears why or not.
+                let _ = connection.send();
+            }
+            !over
+        });
+    }
+
+    /// Accepts some of those who wait. When there are too many, the one that came first has to go.
+    fn accept(&mut self, turn: &Turn<'_>) {
+        match self.accept {
+            Accept::Idle => return,
+            Accept::Paused(until) if until > turn.now => return,
+            Accept::Paused(_) | Accept::Pending => self.accept = Accept::Pending,
+        }
+        for _ in 0..AT_ONCE {
+            let drop = match self.to_be_dropped() {
+                Some((_, safe_until)) if safe_until > turn.now => {
+                    self.accept = Accept::Paused(safe_until);
+                    return;
+                }
+                oldest => oldest.map(|(slot, _)| slot),
+            };
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    if let Some(slot) = drop {
+                        self.connections.remove(slot);
+                    }
+                    self.welcome(stream, turn);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.accept = Accept::Idle;
+                    return;
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+                    ) => {}
+                Err(_) => {
+                    self.accept = Accept::Paused(turn.now.after(ACCEPT_PAUSE));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The slot of the connection that has to go when another comes, if one has to, and until when it is safe.
+    fn to_be_dropped(&self) -> Option<(usize, Time)> {
+        if self.connections.len() < MAX_CONNECTIONS {
+            return None;
+        }
+        let oldest = self.connections.iter().min_by_key(|(_, one)| one.number);
+        oldest.map(|(slot, one)| (slot, one.since.after(SAFE)))
+    }
+
+    fn welcome(&mut self, mut stream: TcpStream, turn: &Turn<'_>) {
+        let entry = self.connections.vacant_entry();
+        let token = Token(FIRST + entry.key());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if turn
+            .registry
+            .register(&mut stream, token, interest)
+            .is_err()
+        {
+            return;
+        }
+        self.count += 1;
+        entry.insert(Connection {
+            socket: Socket::accepted(stream),
+            number: self.count,
+            since: turn.now,
+            input: Vec::new(),
+            output: Output::default(),
+            answered: false,
+            listed: false,
+        });
+    }
+}
+
+impl Connection {
+    fn end(&self) -> Time {
+        self.since.after(MAX_TIME)
+    }
+
+    /// Reads once, answers if it can, and sends what it can. Returns whether there is more to come.
+    fn serve(&mut self, site: &Site<'_>, buffer: &mut [u8]) -> io::Result<bool> {
+        let mut at_end = false;
+        if self.socket.readable {
+            // There is some: a head that fills it all was refused.
+            let room = MAX_HEAD - self.input.len();
+            match self.socket.read(&mut buffer[..room])? {
+                ReadResult::Bytes(length) if !self.answered => {
+                    self.input.extend_from_slice(&buffer[..length]);
+                    self.answer(site);
+                }
+                ReadResult::Bytes(_) | ReadResult::Nothing => {}
+                ReadResult::End => at_end = true,
+            }
+        }
+        if self.answered {
+            self.send()?;
+        }
+        // Who closes only its own side still reads.
+        Ok(!at_end || !self.output.is_empty())
+    }
+
+    fn answer(&mut self, site: &Site<'_>) {
+        if let Some(response) = http::respond(&self.input, site) {
+            self.output.copy(&response);
+            self.input = Vec::new();
+            self.answered = true;
+        }
+    }
+
+    /// Sends what the socket takes. The connection is closed from this side first, and altogether when the
+    /// other side has read all: closing at once could destroy what is on its way.
+    fn send(&mut self) -> io::Result<()> {
+        self.socket.write(&mut self.output)?;
+        if self.output.is_empty() {
+            self.socket.end_output()?;
+        }
+        Ok(())
+    }
+}

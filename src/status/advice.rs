@@ -1,0 +1,358 @@
+//! Why the hit ratio is what it is, in a sentence, and what could be done.
+
+use super::Status;
+use crate::metrics::{Outcome, Reason};
+
+/// From this share on, hits need no advice.
+const GOOD: f64 = 0.9;
+
+impl Status<'_> {
+    /// One line that names the main reason why reads were not answered from the cache, since the start, and
+    /// what helps.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let keys = &self.metrics.keys;
+        let Some(ratio) = keys.hit_ratio() else {
+            return match self.uncached() {
+                Some(uncached) => format!("No read came that can be cached. {uncached}"),
+                None => "Nothing was asked for yet.".to_owned(),
+            };
+        };
+        let answered = format!(
+            "{} of the reads were answered from the cache",
+            percent(ratio)
+        );
+        let mut advice = if ratio >= GOOD {
+            format!("{answered}: that is good.")
+        } else {
+            let (count, reason) = self.main_reason();
+            let others = keys.misses + keys.coalesced;
+            let share = percent(count as f64 / others as f64);
+            format!("{answered}. {share} of the others {reason}.")
+        };
+        if let Some(uncached) = self.uncached() {
+            advice.push(' ');
+            advice.push_str(&uncached);
+        }
+        advice
+    }
+
+    /// What most of the keys were missing for that were not in the cache, and what helps.
+    fn main_reason(&self) -> (u64, String) {
+        let misses = &self.metrics.misses;
+        let coalesced = self.metrics.keys.coalesced;
+        let reason = Reason::ALL
+            .into_iter()
+            .rev()
+            .max_by_key(|&reason| misses.of(reason));
+        match reason {
+            Some(reason) if misses.of(reason) >= coalesced => {
+                (misses.of(reason), self.explain(reason))
+            }
+            _ => (
+                coalesced,
+                "shared the fetch of another request for the same key, which spared Redis them"
+                    .into(),
+            ),
+        }
+    }
+
+    /// The rest of a sentence that starts with reads.
+    fn explain(&self, reason: Reason) -> String {
+        let (limits, evictions) = (self.cache.limits(), self.cache.evictions());
+        match reason {
+            Reason::New => self.explain_new(),
+            Reason::Evicted if evictions.memory > evictions.capacity => format!(
+                "had been cached, but there was no memory for them: raise --max_memory (now {} bytes)",
+                limits.memory
+            ),
+            Reason::Evicted => format!(
+                "had been cached, but there was no room for them: raise --capacity (now {} entries)",
+                limits.entries
+            ),
+            Reason::Expired => format!(
+                "had been cached, but longer ago than they may be served: raise --cache_ttl (now {} ms)",
+                limits.ttl.as_millis()
+            ),
+            Reason::Invalidated => {
+                "had been cached, but Redis said that they changed: keys that change \
+                                    often gain little"
+                    .into()
+            }
+            Reason::Written => {
+                "had been cached, but were written through the proxy, or may have been by a \
+                                script: keys that change often gain little"
+                    .into()
+            }
+            Reason::Flushed => "had been cached, but all keys were flushed".into(),
+            Reason::Reconnected => {
+                "had been cached, but the connection to Redis broke, so that it can't be \
+                                    known whether they changed: look at upstream_reconnects"
+                    .into()
+            }
+            Reason::Unkept => {
+                "asked again for what can't be kept: errors, values larger than --max_memory, \
+                               missing keys while Redis does not say what changes"
+                    .into()
+            }
+        }
+    }
+
+    /// Keys that were not asked for before: either the cache is young, or they don't come again.
+    fn explain_new(&self) -> String {
+        let removed: u64 = self.removed().iter().map(|(_, count)| count).sum();
+        let unread = self.cache.unread();
+        if removed < self.cache.len() as u64 {
+            return "asked for a key for the first time: the cache is still filling".into();
+        }
+        format!(
+            "asked for a key for the first time, or the first for long, and of {removed} entries that left \
+             the cache {unread} had never been read from it: keys that are read once gain nothing"
+        )
+    }
+
+    /// What is to be said of the commands that can't be answered from the cache, if they are more than those
+    /// that can.
+    fn uncached(&self) -> Option<String> {
+        let commands = &self.metrics.commands;
+        let all = commands.calls();
+        let passed = commands.with(Outcome::Forwarded) + commands.with(Outcome::Own);
+        let most = commands
+            .iter()
+            .max_by_key(|counts| counts.of(Outcome::Forwarded) + counts.of(Outcome::Own))?;
+        (passed * 2 > all).then(|| {
+            format!(
+                "{} of all requests can't be answered from a cache, most of them {}.",
+                percent(passed as f64 / all as f64),
+                self.command_name(most)
+                    .to_ascii_uppercase()
+                    .replace('|', " ")
+            )
+        })
+    }
+}
+
+/// A share from 0 to 1; all and nothing are said only of that.
+fn percent(share: f64) -> String {
+    let percent = (share * 100.0).round();
+    if share < 1.0 && percent >= 100.0 {
+        "more than 99%".into()
+    } else if share > 0.0 && percent < 1.0 {
+        "less than 1%".into()
+    } else {
+        format!("{percent}%")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cache::{Cache, Limits, Value};
+    use crate::clock::Time;
+    use crate::command::Table;
+    use crate::metrics::{Cause, Metrics};
+    use crate::status::{Facts, RedisState, Tracking};
+
+    /// A cache of ten entries for a second, beside what is counted of it.
+    struct World {
+        metrics: Metrics,
+        cache: Cache,
+        table: Table,
+        now: Time,
+    }
+
+    impl World {
+        fn new(memory: usize) -> Self {
+            let limits = Limits {
+                entries: 10,
+                memory,
+                ttl: Duration::from_secs(1),
+                stale_ttl: Duration::ZERO,
+            };
+            Self {
+                metrics: Metrics::beside(10),
+                cache: Cache::new(limits),
+                table: Table::default(),
+                now: Time::default(),
+            }
+        }
+
+        /// Asks for a key as the core does.
+        fn get(&mut self, key: impl ToString) {
+            let key = key.to_string();
+            if self.cache.get(key.as_bytes(), self.now).is_some() {
+                self.metrics.keys.hits += 1;
+                return;
+            }
+            self.metrics.missed(key.as_bytes(), self.now);
+            self.cache
+                .insert(key.as_bytes(), &Value::Bytes(b"value"), self.now);
+            let deadline = self.now.after(Duration::from_secs(1));
+            self.metrics.kept(key.as_bytes(), deadline);
+        }
+
+        fn change(&mut self, key: &str, cause: Cause) {
+            self.cache.remove(key.as_bytes());
+            self.metrics.misses.forgotten(key.as_bytes(), cause);
+            self.metrics.forgotten.add(cause, 1);
+        }
+
+        fn requests(&mut self, command: &str, outcome: Outcome, count: u64) {
+            let row = self
+                .table
+                .rows()
+                .find(|(name, _)| *name == command.as_bytes());
+            let number = row.expect("a command").1.number;
+            for _ in 0..count {
+                self.metrics.commands.add(number, outcome);
+            }
+            self.metrics.end_run(Duration::ZERO);
+        }
+
+        #[track_caller]
+        fn assert_advice(&self, parts: &[&str]) {
+            let advice = Status {
+                metrics: &self.metrics,
+                cache: &self.cache,
+                table: &self.table,
+                facts: &Facts::default(),
+                redis: RedisState::Up,
+                tracking: Tracking::On,
+                hello: b"",
+                database: 0,
+                now: self.now,
+            }
+            .advice();
+            for part in parts {
+                assert!(advice.contains(part), "no {part:?} in {advice:?}");
+            }
+            assert!(!advice.contains(['\r', '\n']), "{advice:?}");
+        }
+    }
+
+    #[test]
+    fn before_the_first_request_there_is_nothing_to_say() {
+        World::new(0).assert_advice(&["Nothing was asked for yet"]);
+    }
+
+    #[test]
+    fn a_good_ratio_needs_no_advice() {
+        let mut world = World::new(0);
+        (0..100).for_each(|_| world.get("a"));
+        world.assert_advice(&["99% of the reads", "good"]);
+    }
+
+    #[test]
+    fn a_young_cache_is_still_filling() {
+        let mut world = World::new(0);
+        (0..5).for_each(|key| world.get(key));
+        world.assert_advice(&["0% of the reads", "still filling"]);
+    }
+
+    #[test]
+    fn a_small_cache_is_to_be_made_larger() {
+        let mut world = World::new(0);
+        for _ in 0..5 {
+            (0..12).for_each(|key| world.get(key));
+        }
+        world.assert_advice(&["raise --capacity (now 10 entries)"]);
+        let mut world = World::new(600);
+        for _ in 0..5 {
+            (0..8).for_each(|key| world.get(key));
+        }
+        world.assert_advice(&["raise --max_memory (now 600 bytes)"]);
+    }
+
+    #[test]
+    fn keys_that_are_read_once_are_told_from_a_small_cache() {
+        let mut world = World::new(0);
+        (0..100).for_each(|key| world.get(key));
+        world.assert_advice(&["90 entries that left the cache 90 had never been read"]);
+    }
+
+    #[test]
+    fn a_short_life_is_to_be_made_longer() {
+        let mut world = World::new(0);
+        for second in 0..5 {
+            world.now = Time::from_millis(1001 * second);
+            world.get("a");
+            world.get("a");
+        }
+        world.assert_advice(&[
+            "50% of the reads",
+            "80% of the others",
+            "--cache_ttl (now 1000 ms)",
+        ]);
+    }
+
+    #[test]
+    fn keys_that_change_are_named_so_whoever_changes_them() {
+        for (cause, words) in [
+            (Cause::Invalidated, "Redis said that they changed"),
+            (Cause::Written, "written through the proxy"),
+        ] {
+            let mut world = World::new(0);
+            for _ in 0..5 {
+                world.get("a");
+                world.get("a");
+                world.change("a", cause);
+            }
+            world.assert_advice(&[words]);
+        }
+    }
+
+    #[test]
+    fn an_emptied_cache_is_named() {
+        for (cause, words) in [
+            (Cause::Flushed, "all keys were flushed"),
+            (Cause::Reconnected, "upstream_reconnects"),
+        ] {
+            let mut world = World::new(0);
+            for _ in 0..5 {
+                (0..3).for_each(|key| world.get(key));
+                world.cache.clear();
+                world.metrics.misses.all_forgotten(cause);
+            }
+            world.assert_advice(&[words]);
+        }
+    }
+
+    #[test]
+    fn what_is_never_kept_and_what_is_shared_are_named() {
+        let mut world = World::new(0);
+        (0..5).for_each(|_| world.metrics.missed(b"a", Time::default()));
+        world.assert_advice(&["can't be kept"]);
+        world.metrics.keys.coalesced = 10;
+        world.assert_advice(&["shared the fetch"]);
+    }
+
+    #[test]
+    fn commands_that_are_not_cached_are_named_if_they_are_most() {
+        let mut world = World::new(0);
+        world.requests("quit", Outcome::Forwarded, 10);
+        world.assert_advice(&[
+            "No read came that can be cached. 100% of all requests",
+            "QUIT",
+        ]);
+        (0..100).for_each(|_| world.get("a"));
+        world.requests("get", Outcome::Hit, 5);
+        world.assert_advice(&["good. 67% of all requests can't be answered from a cache"]);
+        world.requests("get", Outcome::Hit, 10);
+        world.assert_advice(&["that is good."]);
+    }
+
+    #[test]
+    fn a_share_is_all_or_nothing_only_if_it_is() {
+        for (share, words) in [
+            (0.0, "0%"),
+            (0.0001, "less than 1%"),
+            (0.4, "40%"),
+            (0.9999, "more than 99%"),
+            (1.0, "100%"),
+        ] {
+            assert_eq!(percent(share), words);
+        }
+    }
+}

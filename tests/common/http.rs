@@ -1,0 +1,111 @@
+//! What asks the proxy over HTTP, and keeps every byte.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::redis_server::free_port;
+use super::{DEADLINE, Proxy, RedisServer};
+
+/// A flag with a free port for the proxy to serve HTTP on.
+fn metrics_port() -> [String; 2] {
+    ["--metrics_port".to_owned(), free_port().to_string()]
+}
+
+/// A proxy that serves HTTP, and its address for that.
+pub struct Http {
+    pub proxy: Proxy,
+    pub address: SocketAddr,
+}
+
+/// A response.
+#[derive(Debug)]
+pub struct Response {
+    pub code: u16,
+    pub fields: String,
+    pub body: String,
+}
+
+impl Http {
+    /// Starts the proxy and waits until it is connected to this Redis.
+    #[track_caller]
+    pub fn start(redis: &RedisServer, flags: &[&str]) -> Self {
+        let http = Self::start_at(&redis.address(), flags);
+        http.proxy.wait_for_redis();
+        http
+    }
+
+    /// Starts the proxy in front of an address where a Redis may or may not be.
+    #[track_caller]
+    pub fn start_at(redis: &str, flags: &[&str]) -> Self {
+        let [flag, port] = metrics_port();
+        let proxy = Proxy::start_at(redis, &[flags, &[&flag, &port]].concat());
+        proxy.wait_for_log("serving metrics");
+        let address = format!("127.0.0.1:{port}").parse().expect("an address");
+        Self { proxy, address }
+    }
+
+    /// A connection on which nothing was sent yet.
+    #[track_caller]
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the proxy accepts");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket option");
+        stream
+    }
+
+    /// Sends these bytes, and reads until the proxy closes the connection.
+    #[track_caller]
+    pub fn send(&self, request: impl AsRef<[u8]>) -> Response {
+        let mut stream = self.connect();
+        stream.write_all(request.as_ref()).expect("the proxy reads");
+        read_response(&mut stream)
+    }
+
+    /// The response to a GET.
+    #[track_caller]
+    pub fn get(&self, target: &str) -> Response {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    /// The metrics, in the plain format.
+    #[track_caller]
+    pub fn metrics(&self) -> String {
+        let response = self.get("/metrics");
+        assert_eq!(response.code, 200, "{response:?}");
+        response.body
+    }
+
+    /// The value of a sample, by its name and labels as they stand in the metrics.
+    #[track_caller]
+    pub fn metric(&self, sample: &str) -> f64 {
+        let metrics = self.metrics();
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("no sample {sample} in:\n{metrics}"));
+        value.parse().expect("a number")
+    }
+}
+
+/// Reads a response until its connection is closed.
+#[track_caller]
+pub fn read_response(stream: &mut TcpStream) -> Response {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("a response");
+    // It fails if the proxy has closed it altogether.
+    let _ = stream.shutdown(Shutdown::Both);
+    let text = String::from_utf8(bytes).expect("text");
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no head: {text:?}"));
+    let (status, fields) = head.split_once("\r\n").expect("a status line");
+    let code = status
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3));
+    Response {
+        code: code.and_then(|code| code.parse().ok()).expect("a code"),
+        fields: fields.to_owned() + "\r\n",
+        body: body.to_owned(),
+    }
+}

@@ -1,0 +1,118 @@
+//! What is answered to whom.
+
+use crate::common::{Http, Proxy, RedisServer};
+
+#[test]
+fn each_route_is_answered_and_the_connection_closed() {
+    let redis = RedisServer::start();
+    let http = Http::start(&redis, &[]);
+    for (target, code, media_type, start) in [
+        ("/", 200, "text/html; charset=utf-8", "<!doctype html>"),
+        ("/page.css", 200, "text/css; charset=utf-8", ":root {"),
+        (
+            "/page.js",
+            200,
+            "text/javascript; charset=utf-8",
+            "\"use strict\";",
+        ),
+        ("/icon.svg", 200, "image/svg+xml", "<svg "),
+        (
+            "/metrics",
+            200,
+            "text/plain; version=0.0.4; charset=utf-8",
+            "# HELP ",
+        ),
+        (
+            "/healthz",
+            200,
+            "application/json",
+            "{\"status\":\"alive\",",
+        ),
+        ("/readyz", 200, "application/json", "{\"status\":\"ready\","),
+        (
+            "/status.json",
+            200,
+            "application/json",
+            "{\"version\":\"0.1.0\",",
+        ),
+        ("/status", 404, "text/plain; charset=utf-8", "there are "),
+    ] {
+        let get = http.get(target);
+        assert_eq!(get.code, code, "{target}: {get:?}");
+        assert!(
+            get.fields
+                .contains(&format!("Content-Type: {media_type}\r\n")),
+            "{get:?}"
+        );
+        assert!(
+            get.fields
+                .contains(&format!("Content-Length: {}\r\n", get.body.len())),
+            "{get:?}"
+        );
+        assert!(get.body.starts_with(start), "{target}: {get:?}");
+        let head = http.send(format!("HEAD {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!((head.code, head.body.as_str()), (code, ""), "{target}");
+    }
+    let post = http.send("POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na=b");
+    assert_eq!(post.code, 405);
+    assert!(post.fields.contains("Allow: GET, HEAD\r\n"), "{post:?}");
+}
+
+#[test]
+fn nothing_listens_and_nothing_turns_the_loop_without_the_flag() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, &[]);
+    assert!(
+        !proxy
+            .log()
+            .iter()
+            .any(|line| line.contains("serving metrics"))
+    );
+    let sockets = |pid: u32| {
+        let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).expect("a table");
+        let listening = format!(":{:04X} 00000000:0000 0A", proxy.address().port());
+        assert!(table.contains(&listening));
+    };
+    sockets(proxy.pid());
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_program_with_a_reason() {
+    let redis = RedisServer::start();
+    let first = Http::start(&redis, &[]);
+    let port = first.address.port().to_string();
+    let mut second = Proxy::start_at(&redis.address(), &["--metrics_port", &port]);
+    assert!(!second.wait_for_exit().success());
+    let line = second.wait_for_log("can't go on");
+    assert!(
+        line.contains(&format!("can't listen on 127.0.0.1:{port}")),
+        "{line}"
+    );
+}
+
+#[test]
+fn it_is_served_on_the_same_address_as_clients_are() {
+    let redis = RedisServer::start();
+    let http = Http::start(&redis, &["--bind", "::1"]);
+    assert!(std::net::TcpStream::connect(http.address).is_err());
+    let on_six = format!("[::1]:{}", http.address.port());
+    assert!(std::net::TcpStream::connect(on_six).is_ok());
+}
+
+#[test]
+fn no_password_is_told() {
+    let redis = RedisServer::start_with(&["--requirepass", "of-redis"]);
+    let flags = ["--redis_password", "of-redis", "--password", "of-proxy"];
+    let http = Http::start_at(&redis.address(), &flags);
+    http.proxy.wait_for_log("redis up");
+    let mut client = http.proxy.client();
+    client.command(&["AUTH", "of-proxy"]);
+    client.command(&["SET", "secret-key", "secret-value"]);
+    client.get("secret-key");
+    for target in ["/", "/metrics", "/healthz", "/readyz", "/status.json"] {
+        let response = http.get(target);
+        for secret in ["of-redis", "of-proxy", "secret"] {
+            assert!(!response.body.contains(secret), "{target}: {response:?}");
+        }
+    }
+}
