@@ -150,3 +150,81 @@ impl Mailbox {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll, Token};
+
+    use super::*;
+    use crate::resp::Protocol;
+    use crate::upstream::KEPT;
+
+    /// A mailbox, and the poll of its loop.
+    fn mailbox() -> (Mailbox, Poll) {
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        (Mailbox::new(waker).unwrap(), poll)
+    }
+
+    fn batch(requests: &[&[u8]]) -> Batch {
+        let mut batch = Batch::default();
+        for request in requests {
+            batch.push(Protocol::Resp2, true, |out| out.extend_from_slice(request));
+        }
+        batch
+    }
+
+    fn has_rung(mailbox: &Mailbox) -> bool {
+        (&mailbox.bell.1).read(&mut [0]).is_ok()
+    }
+
+    #[test]
+    fn a_busy_helper_takes_all_at_once_and_is_not_woken_for_it() {
+        let (mailbox, _poll) = mailbox();
+        mailbox.put_requests(&mut batch(&[b"a"]));
+        mailbox.put_requests(&mut batch(&[b"bc", b"d"]));
+        assert!(!has_rung(&mailbox));
+        let Waited::Requests(taken) = mailbox.wait(Batch::default(), [None; 2], None) else {
+            panic!("no requests");
+        };
+        assert_eq!(taken, batch(&[b"a", b"bc", b"d"]));
+        let soon = Some(Instant::now());
+        let waited = mailbox.wait(taken, [None; 2], soon);
+        assert!(matches!(waited, Waited::Deadline));
+    }
+
+    #[test]
+    fn a_helper_that_waits_is_woken_once() {
+        let (mailbox, _poll) = mailbox();
+        let soon = Some(Instant::now());
+        mailbox.wait(Batch::default(), [None; 2], soon);
+        mailbox.put_requests(&mut batch(&[b"a"]));
+        mailbox.put_requests(&mut batch(&[b"b"]));
+        assert!(has_rung(&mailbox));
+        assert!(!has_rung(&mailbox));
+        let waited = mailbox.wait(Batch::default(), [None; 2], None);
+        assert!(matches!(waited, Waited::Requests(both) if both == batch(&[b"a", b"b"])));
+    }
+
+    #[test]
+    fn the_memory_of_a_batch_comes_back_empty() {
+        let (mailbox, _poll) = mailbox();
+        let used = batch(&[b"used"]);
+        let memory = used.bytes.as_ptr();
+        mailbox.wait(used, [None; 2], Some(Instant::now()));
+        let mut next = batch(&[b"next"]);
+        mailbox.put_requests(&mut next);
+        assert!(next.is_empty() && next.bytes.is_empty());
+        assert_eq!(next.bytes.as_ptr(), memory);
+    }
+
+    #[test]
+    fn the_memory_of_a_huge_batch_does_not() {
+        let (mailbox, _poll) = mailbox();
+        let huge = batch(&[&vec![b'x'; 10 * KEPT]]);
+        mailbox.wait(huge, [None; 2], Some(Instant::now()));
+        let mut next = batch(&[b"next"]);
+        mailbox.put_requests(&mut next);
+        assert!(next.bytes.capacity() <= KEPT);
+    }
+}
