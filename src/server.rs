@@ -42,6 +42,9 @@ const SIGNALS: Token = Token(usize::MAX - 2);
 /// How much is read from a client at once, in bytes. With more to come it takes its turn again.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// For how many events of the upstream memory is kept.
+const EVENTS_KEPT: usize = 16;
+
 /// How often a client is read from when the proxy shuts down.
 const LAST_READS: usize = 16;
 
@@ -56,6 +59,8 @@ pub struct Server {
     listener: Option<TcpListener>,
     signals: Signals,
     upstream: Upstream,
+    /// Empty: the memory for what the upstream tells.
+    events: Vec<upstream::Event>,
     proxy: Proxy,
     connections: Slab<Connection>,
     /// Metrics, health and a page over HTTP, if they are wanted.
@@ -162,6 +167,7 @@ impl Server {
             listener: Some(listener),
             signals,
             upstream,
+            events: Vec::new(),
             proxy,
             connections: Slab::new(),
             http,
@@ -276,9 +282,14 @@ impl Server {
     }
 
     fn take_upstream_events(&mut self) {
-        for event in self.upstream.events() {
+        self.upstream.take_events(&mut self.events);
+        for event in self.events.drain(..) {
             self.proxy.upstream(&event, self.now);
+            if let upstream::Event::Replies(replies) = event {
+                self.proxy.requests().reuse(replies);
+            }
         }
+        self.events.shrink_to(EVENTS_KEPT);
     }
 
     /// Removes entries past their time to live, at most once a `cache_period`.

@@ -213,7 +213,9 @@ impl Output {
     /// Takes its buffer away, empty, and holds no memory any more. Only when all is sent.
     pub fn take_buffer(&mut self) -> Vec<u8> {
         debug_assert!(self.is_empty());
-        self.chunks = VecDeque::new();
+        if self.chunks.capacity() > 0 {
+            self.chunks = VecDeque::new();
+        }
         std::mem::take(&mut self.tail)
     }
 

@@ -79,10 +79,9 @@ impl Upstream {
         }
     }
 
-    /// What happened since this was last called, in order.
-    #[must_use]
-    pub fn events(&self) -> Vec<Event> {
-        self.mailbox.take_events()
+    /// Takes what happened since this was last called, in order, for an empty list.
+    pub fn take_events(&self, events: &mut Vec<Event>) {
+        self.mailbox.take_events(events);
     }
 }
 
@@ -144,11 +143,14 @@ impl Helper {
     fn serve(&mut self) -> Result<(), LinkError> {
         let mut session = self.open()?;
         let mut last_heard = Instant::now();
+        let mut used = Batch::default();
         loop {
             let needed = self.needed.load(Ordering::Relaxed);
             let check_at = needed.then(|| last_heard + CHECK_AFTER);
             let wake_at = check_at.into_iter().chain(self.reconnects_due()).min();
-            let waited = self.mailbox.wait(&session.sockets(), wake_at);
+            let waited = self
+                .mailbox
+                .wait(std::mem::take(&mut used), session.sockets(), wake_at);
             self.end_reconnects();
             let lost = match waited {
                 Waited::Unasked => true,
@@ -172,7 +174,10 @@ impl Helper {
                 return Err(error);
             }
             match waited {
-                Waited::Requests(batch) => self.serve_batch(&mut session, &batch)?,
+                Waited::Requests(mut batch) => {
+                    self.serve_batch(&mut session, &mut batch)?;
+                    used = batch;
+                }
                 Waited::Bell => continue,
                 Waited::Unasked | Waited::Deadline => {}
             }
@@ -246,10 +251,10 @@ impl Helper {
     /// When a connection breaks (Redis was restarted, an idle one was closed somewhere), there is one new
     /// attempt at once, and what may be sent twice is. After a timeout there is none: those who wait have
     /// waited long enough.
-    fn serve_batch(&mut self, session: &mut Session, batch: &Batch) -> Result<(), LinkError> {
+    fn serve_batch(&mut self, session: &mut Session, batch: &mut Batch) -> Result<(), LinkError> {
+        let mut replies = std::mem::take(&mut batch.room);
         let requests = &batch.requests;
         let start = Instant::now();
-        let mut replies = Replies::default();
         // The first request without a reply, and the first that was never sent.
         let mut next = 0;
         let mut unsent = 0;
@@ -307,7 +312,10 @@ impl Helper {
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         let deadline = Instant::now() + pause;
         loop {
-            match self.mailbox.wait(&[], Some(deadline)) {
+            match self
+                .mailbox
+                .wait(Batch::default(), [None; 2], Some(deadline))
+            {
                 Waited::Requests(batch) => self.fail(batch.requests.len()),
                 Waited::Bell => {}
                 Waited::Deadline | Waited::Unasked => break,

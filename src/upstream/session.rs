@@ -122,10 +122,7 @@ impl Session {
     }
 
     /// The sockets of the shared connections.
-    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
-        std::iter::once(&self.resp2)
-            .chain(&self.resp3)
-            .map(Link::socket)
-            .collect()
+    pub fn sockets(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        [Some(&self.resp2), self.resp3.as_ref()].map(|link| link.map(Link::socket))
     }
 }
