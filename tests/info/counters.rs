@@ -233,7 +233,9 @@ fn errors_are_counted_by_their_kind() {
     watched.moves(
         |watched| {
             watched.redis.stop();
-            watched.proxy.wait_for_log("redis down");
+            eventually("the loop has heard of it", || {
+                watched.info()["upstream_status"] == "down"
+            });
             client.command(&["SET", "a", "1"]);
         },
         &[

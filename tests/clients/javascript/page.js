@@ -18,7 +18,6 @@ async function ask(what) {
   assert.strictEqual((await answers.next()).value, "done", what);
 }
 
-const textOf = (page, selector) => page.locator(selector).first().textContent();
 const shows = (page, selector, text) =>
   page.waitForFunction(([selector, text]) => document.querySelector(selector).textContent.includes(text), [selector, text]);
 
@@ -154,8 +153,10 @@ async function main() {
   await shoot(page, "alone");
   await ask("the proxy is started again");
   await page.getByRole("alert").waitFor({ state: "hidden" });
-  await shows(page, "[data-of='requests.hit']", "0");
-  await shows(page, "#clients .range", "0 to 0");
+  // It counts anew, and so do the figures and the lines.
+  await page.waitForFunction(() => document.querySelector("[data-of='requests.hit']").textContent === "0");
+  await shows(page, "#hit .range", "no values");
+  await shows(page, "#ratio .now", "–");
   await browser.close();
 }
 
