@@ -12,7 +12,7 @@ mod told;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use common::{Client, Proxy, RedisServer};
+use common::{Client, Proxy, RedisServer, eventually};
 
 /// Fields of INFO by name; of a field that has parts (`a=1,b=2`), each part as `name.part`.
 type Fields = BTreeMap<String, String>;
@@ -91,12 +91,24 @@ impl Watched {
     fn start(flags: &[&str]) -> Self {
         let redis = RedisServer::start();
         let proxy = Proxy::start(&redis, flags);
-        let watcher = proxy.client();
+        let mut watcher = proxy.client();
+        // With a password it sees nothing yet.
+        eventually("the harness's own client has left", || {
+            let fields = info(&mut watcher, &["clients"]);
+            fields.is_empty() || fields["connected_clients"] == "1"
+        });
         Self {
             redis,
             proxy,
             watcher,
         }
+    }
+
+    /// A client that the proxy has counted.
+    fn client(&self) -> Client {
+        let mut client = self.proxy.client();
+        client.command(&["PING"]);
+        client
     }
 
     /// Runs something; of all counters, these and no others move, by so much.
