@@ -417,9 +417,7 @@ impl Proxy {
                                     session.held_back = true;
                                     break;
                                 }
-                                Leave::Error(error) => {
-                                    self.store.metrics.error(ErrorKind::Unreachable);
-                                    replies.push(error);
+                                Leave::Refused => {
                                     session.end(Ending::NoRedis);
                                     used = buffer.len();
                                     break;

@@ -83,8 +83,8 @@ pub(super) enum Leave {
     With(Box<Own>),
     /// It has to wait.
     Wait(WaitsFor),
-    /// It can't have one.
-    Error(Reply),
+    /// It can't have one, and is told why.
+    Refused,
 }
 
 /// A reply of Redis that is to be delivered.
@@ -344,18 +344,24 @@ impl Store {
 
     /// Sees off a client to a connection of its own, as soon as all that it asked for before is answered.
     pub fn leave(
-        &self,
+        &mut self,
         flow: Flow,
         request: &Request<'_>,
         identity: &Identity,
-        replies: &Replies,
+        replies: &mut Replies,
     ) -> Leave {
         if !replies.none_wait() {
             return Leave::Wait(WaitsFor::Replies);
         }
         match &self.redis {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
-            Redis::Down(error) => return Leave::Error(error.clone()),
+            Redis::Down(error) => {
+                replies.push_unreachable(error);
+                let row = self.table.find(request);
+                let number = row.map_or_else(|wrong| wrong.number, |row| row.number);
+                self.count(number, Outcome::Refused, replies);
+                return Leave::Refused;
+            }
             Redis::Up => {}
         }
         let mut requests = Vec::new();

@@ -1,5 +1,10 @@
 //! Redis goes away and comes back.
 
+use std::time::Duration;
+
+use redis_proxy::clock::Time;
+use redis_proxy::metrics::{ErrorKind, Outcome};
+
 use crate::world::{World, bulk, get, roomy};
 
 const AWAY: &str = "-ERR the backing Redis can't be reached\r\n";
@@ -12,6 +17,26 @@ fn a_miss_fails_at_once_while_redis_is_away() {
     world.send(client, [&get("a")[..], b"PING\r\n", &get("a")].concat());
     world.assert_received(client, [AWAY, "+PONG\r\n", AWAY].concat());
     world.assert_asked(&[]);
+}
+
+#[test]
+fn what_needs_an_own_connection_is_refused_and_counted_as_such_while_redis_is_away() {
+    for request in ["multi\r\n", "blpop list 0\r\n", "auth user password\r\n"] {
+        let mut world = World::roomy();
+        world.down(AWAY);
+        let client = world.connect();
+        world.send(client, request);
+        world.assert_received(client, AWAY);
+        assert!(world.is_done(client));
+        world.proxy.end_run(Duration::ZERO);
+        let status = world.proxy.status(Time::default());
+        let counted: Vec<_> = status.metrics.commands.iter().collect();
+        assert_eq!(counted.len(), 1, "{request}");
+        assert!(request.starts_with(&status.command_name(counted[0])));
+        assert_eq!(counted[0].of(Outcome::Refused), 1, "{request}");
+        assert_eq!(counted[0].calls(), 0, "{request}");
+        assert_eq!(status.metrics.errors(ErrorKind::Unreachable), 1);
+    }
 }
 
 #[test]
