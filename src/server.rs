@@ -242,17 +242,13 @@ impl Server {
 
     /// How long the poll may sleep: for ever, if nothing is due.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.accept == Accept::Pending {
+        if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let accept = match self.accept {
-            Accept::Paused(until) => Some(until),
-            _ => None,
-        };
         let first = |list: &VecDeque<(Time, ClientId)>| list.front().map(|&(until, _)| until);
         let due = [
             self.next_tick(),
-            accept,
+            self.accept.due(),
             first(&self.lingering),
             first(&self.connecting),
             self.floods.due(),

@@ -1,11 +1,11 @@
 //! Clients that come.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::Interest;
-use mio::net::TcpStream;
+use mio::net::{TcpListener, TcpStream};
 
 use super::{Server, tokens};
 use crate::clock::Time;
@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::proxy::ClientId;
 
 /// How long accepting pauses when there are no file descriptors left, unless a client leaves before.
-pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many clients are accepted before the others are served again.
 const ACCEPTED_AT_ONCE: usize = 256;
@@ -29,42 +29,72 @@ pub(super) enum Accept {
     Idle,
     /// Some may.
     Pending,
-    /// Some do, for whom there is no file descriptor before that moment.
+    /// Some do, who can't be accepted before that moment.
     Paused(Time),
+}
+
+impl Accept {
+    /// When to accept, if no event tells before.
+    pub fn due(self) -> Option<Time> {
+        match self {
+            Self::Idle => None,
+            Self::Pending => Some(Time::default()),
+            Self::Paused(until) => Some(until),
+        }
+    }
+
+    /// Whether to accept now.
+    pub fn is_due(self, now: Time) -> bool {
+        self.due().is_some_and(|due| due <= now)
+    }
+
+    /// Accepts the next, if there is one who has not left meanwhile, and notes whether more may wait.
+    ///
+    /// # Errors
+    /// If it can't be accepted, as without file descriptors: then accepting pauses.
+    pub fn next(
+        &mut self,
+        listener: &TcpListener,
+        now: Time,
+    ) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+        *self = Self::Pending;
+        match listener.accept() {
+            Ok(accepted) => Ok(Some(accepted)),
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => {
+                    *self = Self::Idle;
+                    Ok(None)
+                }
+                ErrorKind::Interrupted | ErrorKind::ConnectionAborted => Ok(None),
+                _ => {
+                    *self = Self::Paused(now.after(ACCEPT_PAUSE));
+                    Err(error)
+                }
+            },
+        }
+    }
 }
 
 impl Server {
     /// Accepts those who wait.
     pub(super) fn accept(&mut self) {
-        match self.accept {
-            Accept::Idle => return,
-            Accept::Paused(until) if until > self.now => return,
-            Accept::Paused(_) | Accept::Pending => self.accept = Accept::Pending,
-        }
         for _ in 0..ACCEPTED_AT_ONCE {
+            if !self.accept.is_due(self.now) {
+                return;
+            }
             let Some(listener) = &self.listener else {
                 return;
             };
-            match listener.accept() {
-                Ok((socket, address)) => {
+            match self.accept.next(listener, self.now) {
+                Ok(Some((socket, address))) => {
                     self.out_of_files = false;
                     self.welcome(socket, address);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.accept = Accept::Idle;
-                    return;
-                }
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::Interrupted | ErrorKind::ConnectionAborted
-                    ) => {}
+                Ok(None) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut self.out_of_files, true) {
                         self.log_unaccepted(&error);
                     }
-                    self.accept = Accept::Paused(self.now.after(ACCEPT_PAUSE));
-                    return;
                 }
             }
         }

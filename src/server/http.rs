@@ -4,7 +4,7 @@
 mod tests;
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::accept::{ACCEPT_PAUSE, Accept};
+use super::accept::Accept;
 use crate::clock::Time;
 use crate::connection::{ReadResult, Socket};
 use crate::http::history::History;
@@ -109,15 +109,11 @@ impl Http {
 
     /// When there is something to do, if nothing happens before.
     pub fn due(&self) -> Time {
-        if !self.ready.is_empty() || self.accept == Accept::Pending {
+        if !self.ready.is_empty() {
             return Time::default();
         }
-        let accept = match self.accept {
-            Accept::Paused(until) => Some(until),
-            _ => None,
-        };
         let ends = self.connections.iter().map(|(_, one)| one.end());
-        let due = ends.chain(accept).min();
+        let due = ends.chain(self.accept.due()).min();
         due.map_or(self.history.due(), |due| due.min(self.history.due()))
     }
 
@@ -186,12 +182,10 @@ impl Http {
 
     /// Accepts some of those who wait. When there are too many, the one that came first has to go.
     fn accept(&mut self, turn: &Turn<'_>) {
-        match self.accept {
-            Accept::Idle => return,
-            Accept::Paused(until) if until > turn.now => return,
-            Accept::Paused(_) | Accept::Pending => self.accept = Accept::Pending,
-        }
         for _ in 0..AT_ONCE {
+            if !self.accept.is_due(turn.now) {
+                return;
+            }
             let drop = match self.to_be_dropped() {
                 Some((_, safe_until)) if safe_until > turn.now => {
                     self.accept = Accept::Paused(safe_until);
@@ -199,26 +193,11 @@ impl Http {
                 }
                 oldest => oldest.map(|(slot, _)| slot),
             };
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    if let Some(slot) = drop {
-                        self.connections.remove(slot);
-                    }
-                    self.welcome(stream, turn);
+            if let Ok(Some((stream, _))) = self.accept.next(&self.listener, turn.now) {
+                if let Some(slot) = drop {
+                    self.connections.remove(slot);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.accept = Accept::Idle;
-                    return;
-                }
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::Interrupted | ErrorKind::ConnectionAborted
-                    ) => {}
-                Err(_) => {
-                    self.accept = Accept::Paused(turn.now.after(ACCEPT_PAUSE));
-                    return;
-                }
+                self.welcome(stream, turn);
             }
         }
     }
