@@ -60,8 +60,6 @@ pub struct Proxy {
     changed: Vec<ClientId>,
     /// Empty buffers of outputs that were sent.
     spare: Vec<Vec<u8>>,
-    /// How many clients ever came.
-    clients: u64,
 }
 
 /// How many empty output buffers are kept, and how large each may be.
@@ -78,7 +76,6 @@ impl Proxy {
             store: Store::new(limits, access, database),
             changed: Vec::new(),
             spare: Vec::new(),
-            clients: 0,
         }
     }
 
@@ -101,11 +98,10 @@ impl Proxy {
             self.sessions
                 .push(Session::new(identity, Replies::default()));
         }
-        self.clients += 1;
         let clients = &mut self.store.metrics.clients;
         clients.connected += 1;
         clients.total += 1;
-        let mut identity = Identity::new(self.clients, !self.store.access.is_restricted(), now);
+        let mut identity = Identity::new(clients.total, !self.store.access.is_restricted(), now);
         identity.addresses = addresses;
         self.start_session(client, identity);
     }

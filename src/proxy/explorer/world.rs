@@ -82,7 +82,6 @@ impl World {
             store: Store::with_table(table, limits, Access::default(), 0),
             changed: Vec::new(),
             spare: Vec::new(),
-            clients: 0,
         };
         let now = TTL;
         for client in [READER, WRITER] {
