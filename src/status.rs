@@ -99,6 +99,15 @@ impl Tracking<'_> {
             Self::Lost => "lost",
         }
     }
+
+    /// In which words Redis refused; empty if it did not.
+    #[must_use]
+    pub fn refusal(&self) -> &str {
+        match self {
+            Self::Refused(words) => words,
+            Self::Unknown | Self::On | Self::Off | Self::Lost => "",
+        }
+    }
 }
 
 /// What the world around the core is, and what only that can tell.

@@ -6,7 +6,7 @@ use super::response::Response;
 use crate::clock::Time;
 use crate::json::Object;
 use crate::metrics::{Histogram, Outcome, Reason};
-use crate::status::{Status, Tracking};
+use crate::status::Status;
 
 /// The file at a path, if there is one.
 #[must_use]
@@ -47,17 +47,13 @@ pub fn status(site: &Site<'_>, after: &str) -> Response {
 
 fn redis(status: &Status<'_>) -> String {
     let metrics = &status.metrics.redis;
-    let refused = match status.tracking {
-        Tracking::Refused(words) => words,
-        _ => "",
-    };
     let mut redis = Object::default();
     redis
         .text("address", &*status.facts.redis)
         .text("state", status.redis.name())
         .text("error", &*status.redis.reason())
         .text("tracking", status.tracking.name())
-        .text("refused", refused)
+        .text("refused", status.tracking.refusal())
         .float("away_seconds", metrics.away(status.now).as_secs_f64())
         .integer("outages", metrics.outages)
         .integer("reconnects", metrics.reconnects());

@@ -4,7 +4,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-use super::{Status, Tracking};
+use super::Status;
 use crate::metrics::{ErrorKind, Histogram, Outcome, Reason};
 
 /// A section, by its name in lower case.
@@ -199,11 +199,7 @@ fn upstream(status: &Status<'_>, lines: &mut Lines) {
     );
     lines.line("upstream_reconnects", metrics.redis.reconnects());
     lines.line("tracking", status.tracking.name());
-    let refused = match status.tracking {
-        Tracking::Refused(words) => words,
-        _ => "",
-    };
-    lines.line("tracking_refused", refused);
+    lines.line("tracking_refused", status.tracking.refusal());
     lines.line("invalidations_received", metrics.invalidations);
     lines.line("flushes_received", metrics.flushes);
     lines.line("round_trip_usec", percentiles(&metrics.round_trip));
