@@ -15,8 +15,10 @@ pub struct Family {
     pub help: &'static str,
     /// Its type.
     pub kind: Kind,
-    read: fn(&Status<'_>) -> Values,
+    read: Read,
 }
+
+type Read = fn(&Status<'_>) -> Values;
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,33 +69,25 @@ impl Family {
     }
 }
 
-type Read = fn(&Status<'_>) -> Values;
-
-const fn counter(name: &'static str, help: &'static str, read: Read) -> Family {
+const fn family(kind: Kind, name: &'static str, help: &'static str, read: Read) -> Family {
     Family {
         name,
         help,
-        kind: Kind::Counter,
+        kind,
         read,
     }
+}
+
+const fn counter(name: &'static str, help: &'static str, read: Read) -> Family {
+    family(Kind::Counter, name, help, read)
 }
 
 const fn gauge(name: &'static str, help: &'static str, read: Read) -> Family {
-    Family {
-        name,
-        help,
-        kind: Kind::Gauge,
-        read,
-    }
+    family(Kind::Gauge, name, help, read)
 }
 
 const fn histogram(name: &'static str, help: &'static str, read: Read) -> Family {
-    Family {
-        name,
-        help,
-        kind: Kind::Histogram,
-        read,
-    }
+    family(Kind::Histogram, name, help, read)
 }
 
 /// All metrics, in order.
@@ -310,12 +304,12 @@ pub static FAMILIES: &[Family] = &[
         "Time of a turn of the event loop, without the wait before it",
         |status| seconds(&status.metrics.turn),
     ),
-    Family {
-        name: "redis_proxy_build",
-        help: "The version of the proxy",
-        kind: Kind::Info,
-        read: |_| labelled("version", &[(env!("CARGO_PKG_VERSION"), 1)]),
-    },
+    family(
+        Kind::Info,
+        "redis_proxy_build",
+        "The version of the proxy",
+        |_| labelled("version", &[(env!("CARGO_PKG_VERSION"), 1)]),
+    ),
     gauge(
         "process_start_time_seconds",
         "When the proxy was started, in seconds since 1970",
