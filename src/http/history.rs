@@ -130,11 +130,7 @@ impl History {
 
 /// What half the durations do not exceed, and 99 in a hundred, in microseconds.
 pub fn microseconds(times: &Histogram) -> [Option<f64>; 2] {
-    [0.5, 0.99].map(|share| {
-        times
-            .quantile(share)
-            .map(|nanoseconds| nanoseconds / 1000.0)
-    })
+    [0.5, 0.99].map(|share| times.microseconds(share))
 }
 
 #[cfg(test)]

@@ -123,6 +123,13 @@ impl Histogram {
         None
     }
 
+    /// The same of durations, in microseconds.
+    #[must_use]
+    pub fn microseconds(&self, share: f64) -> Option<f64> {
+        let nanoseconds = self.quantile(share)?;
+        Some(nanoseconds / 1000.0)
+    }
+
     fn bound(&self, bucket: usize) -> u64 {
         1 << (self.first as usize + bucket)
     }

@@ -2,7 +2,6 @@
 //! name, so that what reads Redis's `INFO` reads this one.
 
 use std::fmt::{Display, Write};
-use std::time::Duration;
 
 use super::Status;
 use crate::metrics::{ErrorKind, Histogram, Outcome, Reason};
@@ -231,10 +230,7 @@ fn keyspace(status: &Status<'_>, lines: &mut Lines) {
 
 /// Half, 99 and 99.9 of a hundred requests took no longer, in microseconds.
 fn percentiles(times: &Histogram) -> String {
-    let at = |share| {
-        let nanoseconds = times.quantile(share).unwrap_or_default();
-        Duration::from_nanos(nanoseconds as u64).as_secs_f64() * 1e6
-    };
+    let at = |share| times.microseconds(share).unwrap_or_default();
     format!(
         "p50={:.3},p99={:.3},p99.9={:.3}",
         at(0.5),
