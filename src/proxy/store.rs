@@ -232,13 +232,14 @@ impl Store {
         let now = caller.since;
         let keys = || request.arguments().skip(1);
         if replies.none_wait() && keys().all(|key| self.cached(key, now).is_some()) {
-            replies.push_array_header(request.len() - 1);
+            let count = request.len() - 1;
+            replies.push_array_header(count);
             for key in keys() {
                 if let Some(value) = self.cached(key, now) {
                     replies.push_value(&value, caller.protocol);
                 }
             }
-            self.metrics.keys.hits += keys().count() as u64;
+            self.metrics.keys.hits += count as u64;
             return Outcome::Hit;
         }
         let elements: Vec<Option<Reply>> = keys()
