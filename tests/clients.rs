@@ -38,6 +38,19 @@ fn assert_serves_others(proxy: &Proxy) {
     assert_same(&proxy.client().get("x"), &bulk("true"), &"x");
 }
 
+/// A client that is not one too many. Those that have left may still count for a moment.
+#[track_caller]
+fn served_client(proxy: &Proxy) -> Client {
+    let mut served = None;
+    eventually("there is a place for a client", || {
+        let mut client = proxy.client();
+        client.send("PING\r\n");
+        served = (client.read_reply() == b"+PONG\r\n").then_some(client);
+        served.is_some()
+    });
+    served.expect("eventually returns when there is one")
+}
+
 /// Asserts that the proxy's memory has not grown by more than `bytes`.
 #[track_caller]
 fn assert_grown_by_less_than(proxy: &Proxy, before: usize, bytes: usize) {
@@ -100,26 +113,13 @@ fn a_thousand_clients_miss_at_once() {
 #[test]
 fn a_client_beyond_max_clients_is_told_so_and_closed() {
     let (_redis, proxy) = proxy_with_cached_values(&["--max_clients", "3"]);
-    let mut clients: Vec<Client> = Vec::new();
-    // The connection on which the values were cached may still count for a moment.
-    eventually("three clients are served", || {
-        let mut client = proxy.client();
-        client.send("PING\r\n");
-        if client.read_reply() == b"+PONG\r\n" {
-            clients.push(client);
-        }
-        clients.len() == 3
-    });
+    let mut clients: Vec<_> = (0..3).map(|_| served_client(&proxy)).collect();
     for _ in 0..5 {
         assert_same(&proxy.client().read_to_end(), FULL, &"the fourth client");
         clients.iter_mut().for_each(assert_pong);
     }
     clients.pop();
-    eventually("a client takes the free place", || {
-        let mut client = proxy.client();
-        client.send("PING\r\n");
-        client.read_reply() == b"+PONG\r\n"
-    });
+    served_client(&proxy);
     clients.iter_mut().for_each(assert_pong);
 }
 
@@ -150,11 +150,7 @@ fn max_clients_is_lowered_to_what_the_limit_of_open_files_allows() {
         &"Redis is still reached",
     );
     clients.pop();
-    eventually("a client takes the free place", || {
-        let mut client = proxy.client();
-        client.send("PING\r\n");
-        client.read_reply() == b"+PONG\r\n"
-    });
+    served_client(&proxy);
     clients.iter_mut().for_each(assert_pong);
 }
 
@@ -190,11 +186,7 @@ fn without_file_descriptors_clients_wait_and_others_go_on() {
         assert_same(&client.read_reply(), b"+PONG\r\n", &"a client that waited");
     }
     assert_pong(&mut client);
-    let lines = proxy
-        .log()
-        .iter()
-        .filter(|line| line.contains("can't accept"))
-        .count();
+    let lines = proxy.count_in_log("can't accept");
     assert!(lines < 30, "{lines} lines in the log");
 }
 

@@ -68,14 +68,7 @@ fn every_event_is_one_line_of_the_same_shape() {
     let mut client = proxy.client();
     client.command(&["FOO", "line\r\nbreak", "\u{1b}[31m"]);
     client.get("line\nbreak");
-    redis.stop();
-    assert!(
-        proxy
-            .client()
-            .get("a")
-            .starts_with(b"-ERR backing Redis at ")
-    );
-    proxy.wait_for_log("redis down");
+    redis.stop_noticed_by(&proxy);
     proxy.terminate();
     proxy.wait_for_log("stopped");
     let log = proxy.log();
@@ -322,14 +315,7 @@ fn a_log_that_nobody_reads_any_more_ends_nothing() {
     let mut redis = RedisServer::start();
     let proxy = Proxy::start(&redis, &[]);
     proxy.close_log_after("redis down");
-    redis.stop();
-    assert!(
-        proxy
-            .client()
-            .get("a")
-            .starts_with(b"-ERR backing Redis at ")
-    );
-    proxy.wait_for_log("redis down");
+    redis.stop_noticed_by(&proxy);
     redis.start_again();
     redis.set("a", "1");
     // The line that says that Redis is up has nowhere to go.

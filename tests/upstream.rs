@@ -14,27 +14,6 @@ use common::{
 /// Far more than an answer from memory takes, also on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// Stops Redis, and has the proxy notice it, which it needn't before it is asked for something.
-#[track_caller]
-fn stop(redis: &mut RedisServer, proxy: &Proxy) {
-    let lines = count_in_log(proxy, "redis down");
-    redis.stop();
-    reason(
-        &proxy.client().get("a key that is not cached"),
-        &redis.address(),
-    );
-    proxy.wait_for_logs("redis down", lines + 1);
-}
-
-/// How many lines of the log contain `text`.
-fn count_in_log(proxy: &Proxy, text: &str) -> usize {
-    proxy
-        .log()
-        .iter()
-        .filter(|line| line.contains(text))
-        .count()
-}
-
 fn redis_with_a_and_b() -> RedisServer {
     let redis = RedisServer::start();
     redis.set("a", "value of a");
@@ -55,7 +34,7 @@ fn hits_go_on_while_redis_is_stopped() {
     let proxy = Proxy::start(&redis, &[]);
     let mut client = proxy.client();
     assert_same(&client.get("a"), &bulk("value of a"), &"the miss");
-    stop(&mut redis, &proxy);
+    redis.stop_noticed_by(&proxy);
     for mut client in [client, proxy.client()] {
         assert_same(&client.get("a"), &bulk("value of a"), &"the hit");
     }
@@ -90,7 +69,7 @@ fn killing_redis_while_a_client_reads_cached_keys_loses_not_one_reply() {
         eventually("the client reads", || {
             reader.is_finished() || started.load(Ordering::SeqCst)
         });
-        stop(&mut redis, &proxy);
+        redis.stop_noticed_by(&proxy);
         ended.store(true, Ordering::SeqCst);
         reader.join().expect("every reply came")
     });
@@ -117,7 +96,7 @@ fn an_error_while_redis_is_away_is_not_cached_and_keeps_its_place() {
     let proxy = Proxy::start(&redis, &[]);
     let mut client = proxy.client();
     assert_same(&client.get("a"), &bulk("value of a"), &"the miss");
-    stop(&mut redis, &proxy);
+    redis.stop_noticed_by(&proxy);
     client.send("GET a\r\nGET b\r\nPING\r\nGET b\r\nGET a\r\n");
     assert_same(&client.read_reply(), &bulk("value of a"), &"the first hit");
     reason(&client.read_reply(), &redis.address());
@@ -148,7 +127,7 @@ fn redis_is_found_again_each_time_it_comes_back() {
     let proxy = Proxy::start(&redis, &[]);
     let mut client = proxy.client();
     for round in 1..=3 {
-        stop(&mut redis, &proxy);
+        redis.stop_noticed_by(&proxy);
         redis.start_again();
         proxy.wait_for_logs("redis up", round + 1);
         eventually_get(&mut client, "missing", b"$-1\r\n");
@@ -159,7 +138,7 @@ fn redis_is_found_again_each_time_it_comes_back() {
 fn each_change_of_redis_is_one_line_in_the_log() {
     let mut redis = redis_with_a_and_b();
     let proxy = Proxy::start(&redis, &[]);
-    stop(&mut redis, &proxy);
+    redis.stop_noticed_by(&proxy);
     let line = proxy.wait_for_log("redis down");
     assert!(
         line.contains(&format!("address={}", redis.address())),
@@ -174,11 +153,11 @@ fn each_change_of_redis_is_one_line_in_the_log() {
     while Instant::now() < end {
         reason(&client.get("a"), &redis.address());
     }
-    assert_eq!(count_in_log(&proxy, "redis down"), 1);
+    assert_eq!(proxy.count_in_log("redis down"), 1);
     redis.start_again();
     proxy.wait_for_logs("redis up", 2);
     redis.client().command(&["PING"]);
-    assert_eq!(count_in_log(&proxy, "redis up"), 2);
+    assert_eq!(proxy.count_in_log("redis up"), 2);
 }
 
 #[test]

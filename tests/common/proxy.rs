@@ -132,6 +132,12 @@ impl Proxy {
         self.log.lock().clone()
     }
 
+    /// How many lines logged up to now contain `text`.
+    pub fn count_in_log(&self, text: &str) -> usize {
+        let lines = self.log.lock();
+        lines.iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Waits for a line that contains `text`, and returns it.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) -> String {

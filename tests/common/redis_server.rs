@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 
-use super::{Client, Ended, eventually, missing, send_signal};
+use super::{Client, Ended, Proxy, eventually, missing, reason, send_signal};
 
 /// A redis-server without persistence, in a directory of its own. Killed and removed on drop.
 pub struct RedisServer {
@@ -59,6 +59,16 @@ impl RedisServer {
     /// Ends Redis at once, as a crash does. Its connections are closed.
     pub fn stop(&mut self) {
         self.process = None;
+    }
+
+    /// Ends Redis, and has the proxy notice it, which it needn't before it is asked for something.
+    #[track_caller]
+    pub fn stop_noticed_by(&mut self, proxy: &Proxy) {
+        let lines = proxy.count_in_log("redis down");
+        self.stop();
+        let reply = proxy.client().get("a key that is not cached");
+        reason(&reply, &self.address());
+        proxy.wait_for_logs("redis down", lines + 1);
     }
 
     /// Stops Redis from running; its port still accepts connections, and nothing is answered.
