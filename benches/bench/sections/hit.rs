@@ -2,11 +2,11 @@
 
 use std::io;
 
-use super::{compare, expect_hits, pipeline, pipeline_name, pipeline_words};
+use super::{HIT_HEAD, compare, expect_hits, hit_row, pipeline, pipeline_name, pipeline_words};
 use crate::dataset::Dataset;
 use crate::options::Plan;
 use crate::plot::Bars;
-use crate::report::{Report, Table, count, figure, grouped, ratio};
+use crate::report::{Report, Table, count};
 use crate::servers::{Fleet, Server};
 use crate::stats::Series;
 
@@ -45,17 +45,7 @@ const FEW_KEYS: u32 = 1000;
 pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
     for keys in [FEW_KEYS, plan.many_keys] {
         let fleet = Fleet::start_warm(plan, Dataset::of(keys))?;
-        let mut table = Table::new(&[
-            "keys",
-            "pipeline",
-            "server",
-            "requests/s",
-            "CPU µs",
-            "to redis",
-            "to floor",
-            "p50 µs",
-            "p99 µs",
-        ]);
+        let mut table = Table::new(&[&["keys", "pipeline"], &HIT_HEAD[..]].concat());
         for target in &TARGETS {
             let shape = pipeline(target.pipeline);
             let servers = [&fleet.redis, &fleet.twemproxy, &fleet.proxy, &fleet.floor];
@@ -63,17 +53,9 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
             let [redis, _, proxy, floor] = &all;
             expect_hits(proxy)?;
             for (server, series) in servers.iter().zip(&all) {
-                table.row([
-                    count(keys),
-                    pipeline_name(target.pipeline),
-                    server.name.into(),
-                    grouped(series.median(|sample| sample.rate)),
-                    figure(series.median(|sample| sample.cpu)),
-                    ratio(series.ratio(redis, |sample| sample.cpu)),
-                    ratio(series.ratio(floor, |sample| sample.cpu)),
-                    figure(series.median(|sample| sample.p50)),
-                    figure(series.median(|sample| sample.p99)),
-                ]);
+                let asked = [count(keys), pipeline_name(target.pipeline)];
+                let row = hit_row(server, series, redis, floor);
+                table.row(asked.into_iter().chain(row));
             }
             judge(report, target, keys, [redis, proxy, floor]);
             if keys == FEW_KEYS {

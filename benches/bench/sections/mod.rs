@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 use crate::dataset::Dataset;
 use crate::load::{self, Shape};
 use crate::options::Plan;
-use crate::report::Report;
+use crate::report::{Report, figure, grouped, ratio};
 use crate::servers::Server;
 use crate::stats::{Sample, Series};
 
@@ -135,6 +135,30 @@ fn compare<const N: usize>(
     take_turns(plan, |server| {
         load::measure(servers[server], redis, dataset, shape, plan.turn)
     })
+}
+
+/// What tables of hits say of a server, in columns.
+const HIT_HEAD: [&str; 7] = [
+    "server",
+    "requests/s",
+    "CPU µs",
+    "to redis",
+    "to floor",
+    "p50 µs",
+    "p99 µs",
+];
+
+/// A server's cells in these columns.
+fn hit_row(server: &Server, series: &Series, redis: &Series, floor: &Series) -> [String; 7] {
+    [
+        server.name.into(),
+        grouped(series.median(|sample| sample.rate)),
+        figure(series.median(|sample| sample.cpu)),
+        ratio(series.ratio(redis, |sample| sample.cpu)),
+        ratio(series.ratio(floor, |sample| sample.cpu)),
+        figure(series.median(|sample| sample.p50)),
+        figure(series.median(|sample| sample.p99)),
+    ]
 }
 
 /// Fails unless all requests were hits: a measure of hits that are none is worth nothing.

@@ -2,11 +2,11 @@
 
 use std::io;
 
-use super::{compare, expect_hits, pipeline};
+use super::{HIT_HEAD, compare, expect_hits, hit_row, pipeline};
 use crate::client::Client;
 use crate::dataset::{self, Dataset};
 use crate::options::Plan;
-use crate::report::{Report, Table, count, figure, grouped, megabytes, ratio};
+use crate::report::{Report, Table, count, megabytes};
 use crate::servers::{Fleet, Server};
 
 const MEGABYTE: usize = 1024 * 1024;
@@ -19,16 +19,7 @@ const SIZES: [(&str, usize, u32); 3] = [
 ];
 
 pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
-    let mut table = Table::new(&[
-        "value",
-        "server",
-        "requests/s",
-        "CPU µs",
-        "to redis",
-        "to floor",
-        "p50 µs",
-        "p99 µs",
-    ]);
+    let mut table = Table::new(&[&["value"], &HIT_HEAD[..]].concat());
     for (size, value, keys) in SIZES {
         let dataset = Dataset { count: keys, value };
         let fleet = Fleet::start_warm(plan, dataset)?;
@@ -37,16 +28,8 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
         let [redis, _, proxy, floor] = &all;
         expect_hits(proxy)?;
         for (server, series) in servers.iter().zip(&all) {
-            table.row([
-                size.into(),
-                server.name.into(),
-                grouped(series.median(|sample| sample.rate)),
-                figure(series.median(|sample| sample.cpu)),
-                ratio(series.ratio(redis, |sample| sample.cpu)),
-                ratio(series.ratio(floor, |sample| sample.cpu)),
-                figure(series.median(|sample| sample.p50)),
-                figure(series.median(|sample| sample.p99)),
-            ]);
+            let row = hit_row(server, series, redis, floor);
+            table.row([size.into()].into_iter().chain(row));
         }
     }
     report.table(table);
