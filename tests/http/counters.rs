@@ -1,9 +1,11 @@
 //! Each counter of requests and clients moves when its event happens, and only then.
 
+use std::time::{Duration, Instant};
+
 use redis_proxy::cache::ENTRY_OVERHEAD;
 
 use crate::common::{Http, MB, RedisServer, bulk, eventually, request};
-use crate::watched::{HIT, Watched, and, forwarded, miss, samples};
+use crate::watched::{HIT, Watched, all_samples, and, forwarded, miss, samples};
 
 #[test]
 fn requests_are_counted_by_what_became_of_them() {
@@ -170,6 +172,45 @@ fn bytes_are_counted_one_by_one() {
     watched.client.get("key");
     let bytes = watched.http.metric("redis_proxy_cache_bytes");
     assert_eq!(bytes, (3 + 5 + ENTRY_OVERHEAD) as f64);
+}
+
+#[test]
+fn each_histogram_holds_what_happened_in_its_unit() {
+    const HANGS_FOR: Duration = Duration::from_millis(100);
+    let redis = RedisServer::start();
+    let start = Instant::now();
+    let http = Http::start(&redis, &["--redis_timeout", "60000"]);
+    let mut client = http.proxy.client();
+    client.command(&["DBSIZE"]);
+    redis.pause();
+    client.send(request(&["GET", "a"]));
+    http.proxy.let_it_read();
+    // The helper thread may be slow to ask.
+    std::thread::sleep(2 * HANGS_FOR);
+    redis.resume();
+    client.read_reply();
+    client.get("a");
+
+    let samples = all_samples(&http);
+    let counts: Vec<_> = samples
+        .iter()
+        .filter_map(|(name, &count)| Some((name.strip_suffix("_count")?, count)))
+        .collect();
+    assert_eq!(counts.len(), 6, "{counts:?}");
+    for (name, count) in counts {
+        assert!(count > 0.0, "{name}");
+        assert_eq!(samples[&format!("{name}_bucket{{le=+Inf}}")], count);
+        let sum = samples[&format!("{name}_sum")];
+        let expected = match name {
+            // Redis was asked for one thing at a time.
+            "batch_requests" => count..=count,
+            "miss_duration_seconds" | "redis_round_trip_seconds" => {
+                HANGS_FOR.as_secs_f64()..=start.elapsed().as_secs_f64()
+            }
+            _ => f64::MIN_POSITIVE..=start.elapsed().as_secs_f64(),
+        };
+        assert!(expected.contains(&sum), "{name}: {sum} in {expected:?}");
+    }
 }
 
 #[test]

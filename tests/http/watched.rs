@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::common::{Client, DEADLINE, Http, RedisServer, eventually};
 
-/// The samples that count events, by name (without `redis_proxy_`) and labels.
+/// Samples, by name (without `redis_proxy_`) and labels.
 pub type Samples = BTreeMap<String, f64>;
 
 /// What goes on by itself, or by how much it moves nobody knows before.
@@ -20,13 +20,19 @@ const LEFT_OUT: [&str; 8] = [
     "cache_bytes",
 ];
 
-/// The samples at this moment.
+/// The samples that count events, at this moment.
 pub fn samples(http: &Http) -> Samples {
+    let mut samples = all_samples(http);
+    samples.retain(|name, _| !LEFT_OUT.iter().any(|part| name.contains(part)));
+    samples
+}
+
+/// All samples at this moment.
+pub fn all_samples(http: &Http) -> Samples {
     let metrics = http.metrics();
     let lines = metrics.lines().filter(|line| !line.starts_with('#'));
     let samples = lines.map(|line| line.rsplit_once(' ').expect("a value"));
     samples
-        .filter(|(name, _)| !LEFT_OUT.iter().any(|part| name.contains(part)))
         .map(|(name, value)| {
             let name = name.trim_start_matches("redis_proxy_").replace('"', "");
             (name, value.parse().expect("a number"))
