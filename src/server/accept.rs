@@ -83,6 +83,8 @@ impl Server {
                 return;
             }
             let Some(listener) = &self.listener else {
+                // The proxy shuts down; an event from before may still have come.
+                self.accept = Accept::Idle;
                 return;
             };
             match self.accept.next(listener, self.now) {
