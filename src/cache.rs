@@ -7,6 +7,7 @@
 
 mod entry;
 mod hash;
+mod look_ahead;
 mod queue;
 
 use std::hash::BuildHasher;
@@ -19,6 +20,7 @@ use hashlink::linked_hash_map::RawEntryMut;
 use crate::clock::Time;
 use entry::{Deadline, Entry, Key};
 use hash::{Hashes, widen};
+pub use look_ahead::LOOK_AHEAD;
 use queue::{Place, Queue};
 
 /// What an entry costs beyond its key and value, in bytes, as [`Limits::memory`] counts it: its node,

@@ -83,6 +83,14 @@ impl Entry {
         }
     }
 
+    /// What lies elsewhere in memory.
+    pub fn content(&self) -> &[u8] {
+        match &self.content {
+            Content::Together(bytes) => bytes,
+            Content::Apart(pair) => &pair.key,
+        }
+    }
+
     /// Notes that it was read from the cache.
     pub fn note_read(&mut self) {
         self.flags |= READ;

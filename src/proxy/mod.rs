@@ -365,7 +365,11 @@ impl Proxy {
         session.held_back = false;
         session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
+        let mut ahead = 0;
         while used < buffer.len() {
+            if used >= ahead {
+                ahead = used + self.store.look_ahead(&buffer[used..]);
+            }
             if !session.may_run() {
                 session.held_back = true;
                 break;

@@ -3,6 +3,7 @@
 
 mod freshness;
 mod greeting;
+mod look_ahead;
 
 use std::rc::Rc;
 

@@ -241,3 +241,41 @@ fn a_long_value_that_was_evicted_is_still_sent_whole() {
     world.take_all(client);
     world.assert_received(client, bulk(&value));
 }
+
+/// So many that the cache looks ahead.
+#[test]
+fn a_pipeline_to_many_entries_is_answered_in_order() {
+    const MANY: usize = 5000;
+    let mut world = World::new(Limits {
+        entries: MANY,
+        ..roomy()
+    });
+    let client = world.connect();
+    for number in 0..MANY {
+        world.cache(&format!("key:{number}"), number.to_string());
+    }
+    let mut requests = Vec::new();
+    let mut expected = Vec::new();
+    for number in (0..MANY).step_by(37) {
+        requests.extend(get(&format!("key:{number}")));
+        expected.extend(bulk(number.to_string()));
+        if number % 5 == 0 {
+            requests.extend(b"PING\r\n");
+            expected.extend(b"+PONG\r\n");
+        }
+    }
+    for piece in requests.chunks(1000) {
+        world.send(client, piece);
+    }
+    world.assert_received(client, expected);
+    world.assert_asked(&[]);
+
+    // A write in the pipeline holds for what comes behind it, looked ahead for or not.
+    world.send(
+        client,
+        [get("key:1"), b"SET key:1 new\r\n".into(), get("key:1")].concat(),
+    );
+    world.assert_asked(&["SET key:1 new", "GET key:1"]);
+    world.answer_together(&["+OK\r\n", "$3\r\nnew\r\n"]);
+    world.assert_received(client, [bulk("1"), b"+OK\r\n".into(), bulk("new")].concat());
+}

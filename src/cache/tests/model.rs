@@ -160,7 +160,8 @@ impl Pair {
             }
             800..850 => assert_eq!(cache.remove(key), model.remove(key)),
             850..900 => assert_eq!(cache.expire(at(now)), model.expire(now)),
-            900..999 => self.now += rng.u64(..10),
+            900..990 => self.now += rng.u64(..10),
+            990..999 => cache.look_ahead(&keys[..keys.len().min(LOOK_AHEAD)]),
             _ => {
                 cache.clear();
                 model.kept.clear();
