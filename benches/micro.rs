@@ -18,7 +18,7 @@ use std::time::Duration;
 use redis_proxy::cache::{Cache, Limits, Value};
 use redis_proxy::clock::Time;
 use redis_proxy::proxy::{Access, ClientId, Proxy};
-use redis_proxy::resp::request::{Parsed, Parser};
+use redis_proxy::resp::request::{Parsed, Parser, whole_get};
 use redis_proxy::upstream::{Backend, Coherence, Event, Replies};
 
 /// By how much a count may move unnoticed.
@@ -38,6 +38,7 @@ type Case = fn(u32);
 
 /// What is measured, by name.
 const CASES: &[(&str, Case)] = &[
+    ("parse a GET by its start", parse_by_start),
     ("parse a GET", |count| parse(&get(7), count)),
     ("parse an MGET of 100 keys", |count| {
         parse(&mget(100), count)
@@ -214,6 +215,14 @@ fn limits() -> Limits {
         memory: 0,
         ttl: Duration::from_secs(300),
         stale_ttl: Duration::ZERO,
+    }
+}
+
+/// Parses a GET as those of pipelines are.
+fn parse_by_start(count: u32) {
+    let request = get(7);
+    for _ in 0..count {
+        black_box(whole_get(black_box(&request)));
     }
 }
 

@@ -225,14 +225,6 @@ impl Table {
             .map_or(b"unknown", |(name, _)| name)
     }
 
-    /// Whether a request is a GET with the arguments that it takes, as nearly all are.
-    #[must_use]
-    pub fn is_get(request: &Request<'_>) -> bool {
-        // No other byte than these letters, small or capital, becomes one by this.
-        matches!(*request.argument(0), [g, e, t] if [g, e, t].map(|byte| byte | 0x20) == *b"get")
-            && request.len() == 2
-    }
-
     /// The row of a request.
     ///
     /// # Errors

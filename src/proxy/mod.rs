@@ -31,12 +31,14 @@ pub use ending::Ending;
 
 use crate::cache::{self, Cache};
 use crate::clock::Time;
+use crate::command::Table;
 use crate::metrics::{ErrorKind, Metrics};
 use crate::resp::reply::{Output, Reply};
 use crate::resp::request::{Parsed, ProtocolError};
 use crate::status::{Facts, Status};
 use crate::upstream::{Batch, Event};
 use identity::Identity;
+use in_flight::Caller;
 use own::Received;
 use replies::Replies;
 use rule::{Rule, obeys};
@@ -365,11 +367,7 @@ impl Proxy {
         session.held_back = false;
         session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
-        let mut ahead = 0;
         while used < buffer.len() {
-            if used >= ahead {
-                ahead = used + self.store.look_ahead(&buffer[used..]);
-            }
             if !session.may_run() {
                 session.held_back = true;
                 break;
@@ -387,6 +385,19 @@ impl Proxy {
                 own.pass_unparsed(&buffer[used..]);
                 used = buffer.len();
                 break;
+            }
+            if own.is_none() && identity.authenticated && parser.is_at_start() {
+                let caller = Caller {
+                    client,
+                    protocol: identity.protocol,
+                    command: Table::GET,
+                    since: now,
+                };
+                let length = self.store.execute_gets(&buffer[used..], caller, replies);
+                if length > 0 {
+                    used += length;
+                    continue;
+                }
             }
             match parser.parse(&buffer[used..]) {
                 Ok(Parsed::Request {

@@ -112,6 +112,7 @@ pub fn request<'a>(out: &mut Vec<u8>, arguments: impl ExactSizeIterator<Item = &
 }
 
 /// Writes a header line: a kind, a number, the line end.
+#[inline]
 pub fn header(out: &mut Vec<u8>, kind: u8, number: usize) {
     let digit = |number: usize| b'0' + (number % 10) as u8;
     // Pieces of a known length are copied without a call: that takes half the instructions.

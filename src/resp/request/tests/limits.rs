@@ -205,11 +205,3 @@ fn a_parser_that_rests_between_two_requests_holds_no_memory() {
         other => panic!("{other:?}"),
     }
 }
-
-#[test]
-fn a_get_takes_no_memory() {
-    let mut parser = Parser::new();
-    let get = multibulk(&["GET", "x"]);
-    assert!(matches!(parser.parse(&get), Ok(Parsed::Request { .. })));
-    assert_eq!(parser.spans.capacity(), 0);
-}

@@ -154,6 +154,42 @@ fn a_get_with_any_byte_changed_is_read_the_same_in_any_pieces() {
 }
 
 #[test]
+fn a_get_found_by_its_start_is_the_one_that_a_parser_finds() {
+    let mut found = 0;
+    for length in [0, 1, 9, 10, 35, 99, 100] {
+        let key = "k".repeat(length);
+        for name in ["GET", "get", "Get", "SET"] {
+            let get = [multibulk(&[name, &key]), b"*1\r\n".into()].concat();
+            for at in 0..get.len() {
+                for byte in [
+                    get[at], b'\r', b'\n', b'*', b'$', b'0', b'1', b'9', b'g', 0xff,
+                ] {
+                    let mut stream = get.clone();
+                    stream[at] = byte;
+                    let Some((key, used)) = whole_get(&stream) else {
+                        continue;
+                    };
+                    found += 1;
+                    match Parser::new().parse(&stream) {
+                        Ok(Parsed::Request {
+                            request,
+                            used: parsed,
+                        }) => {
+                            assert!(request.argument(0).eq_ignore_ascii_case(b"get"));
+                            assert_eq!((request.len(), request.argument(1)), (2, key));
+                            assert_eq!(parsed, used);
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                    assert_eq!(whole_get(&stream[..used - 1]), None, "it is not whole");
+                }
+            }
+        }
+    }
+    assert!(found > 1000, "{found} were found");
+}
+
+#[test]
 fn bytes_of_the_protocol_in_any_order_are_read_the_same_in_any_pieces() {
     for_seeds(100_000, |rng| {
         let words: [&[u8]; 12] = [

@@ -1,0 +1,53 @@
+//! GETs by the shortest way: nearly all requests are that, written as all clients write it.
+
+use super::super::in_flight::Caller;
+use super::super::replies::Replies;
+use super::Store;
+use crate::cache::LOOK_AHEAD;
+use crate::resp::request::whole_get;
+
+/// So few bytes are seldom two requests.
+const SHORT: usize = 64;
+
+impl Store {
+    /// Executes the GETs that `bytes` start with, as long as there is room for replies. Returns how many bytes
+    /// those are.
+    ///
+    /// They come to the same by way of [`Self::execute`], but a hit in a pipeline takes 380 instructions here
+    /// and 970 there.
+    pub fn execute_gets(&mut self, bytes: &[u8], caller: Caller, replies: &mut Replies) -> usize {
+        let mut used = 0;
+        let mut ahead = 0;
+        while !replies.full()
+            && let Some((key, length)) = whole_get(&bytes[used..])
+        {
+            if used >= ahead {
+                ahead = used + self.look_ahead(&bytes[used..]);
+            }
+            let outcome = self.get(key, caller, replies);
+            self.count(caller.command, outcome, replies);
+            used += length;
+        }
+        used
+    }
+
+    /// Has the cache look ahead for the GETs that `bytes` start with, if that is worth its time. Returns how
+    /// many bytes those are.
+    fn look_ahead(&self, bytes: &[u8]) -> usize {
+        if bytes.len() < SHORT || !self.cache.is_large() {
+            return 0;
+        }
+        let mut keys = [&[][..]; LOOK_AHEAD];
+        let mut count = 0;
+        let mut ahead = 0;
+        while count < keys.len()
+            && let Some((key, length)) = whole_get(&bytes[ahead..])
+        {
+            keys[count] = key;
+            count += 1;
+            ahead += length;
+        }
+        self.cache.look_ahead(&keys[..count]);
+        ahead
+    }
+}
