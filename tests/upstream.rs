@@ -196,6 +196,27 @@ fn a_miss_waits_for_a_paused_redis_no_longer_than_the_timeout() {
     eventually_get(&mut proxy.client(), "a", &bulk("value of a"));
 }
 
+/// The timeout counts from when the request was sent, which the helper thread may notice a second later.
+#[test]
+fn a_lone_miss_waits_for_a_paused_redis_as_long_as_the_timeout() {
+    let timeout = Duration::from_millis(2000);
+    let redis = redis_with_a_and_b();
+    let proxy = Proxy::start(&redis, &["--redis_timeout", "2000"]);
+    let mut client = proxy.client();
+    assert_same(&client.get("a"), &bulk("value of a"), &"the miss");
+    redis.pause();
+    let start = Instant::now();
+    let reply = client.get("b");
+    let waited = start.elapsed();
+    assert!(reason(&reply, &redis.address()).contains("timed out"));
+    assert!(
+        (timeout..timeout + Duration::from_millis(700)).contains(&waited),
+        "{waited:?}"
+    );
+    redis.resume();
+    eventually_get(&mut client, "b", &bulk("value of b"));
+}
+
 #[test]
 fn a_reply_that_comes_too_late_is_given_to_nobody_else() {
     let redis = RedisServer::start();

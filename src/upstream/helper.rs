@@ -146,25 +146,19 @@ impl Helper {
         let mut used = Batch::default();
         loop {
             let needed = self.needed.load(Ordering::Relaxed);
-            let check_at = needed.then(|| last_heard + CHECK_AFTER);
-            let wake_at = check_at.into_iter().chain(self.reconnects_due()).min();
-            let waited = self
-                .mailbox
-                .wait(std::mem::take(&mut used), session.sockets(), wake_at);
+            let check_at = last_heard + CHECK_AFTER;
+            // A request may be sent ahead meanwhile, and Redis keep silent.
+            let look_at = needed.then(|| check_at.min(Instant::now() + self.settings.timeout));
+            let wake_at = look_at.into_iter().chain(self.reconnects_due()).min();
+            let waited =
+                self.mailbox
+                    .wait(std::mem::take(&mut used), &session.connections(), wake_at);
             self.end_reconnects();
-            let lost = match waited {
-                Waited::Unasked => true,
-                // Perhaps nobody would miss it any more.
-                Waited::Deadline if !self.needed.load(Ordering::Relaxed) => false,
-                Waited::Deadline => match session.check(&self.settings) {
-                    Ok(()) => false,
-                    Err(LinkError::Broken(_)) => true,
-                    Err(error) => return Err(error),
-                },
-                Waited::Requests(_) | Waited::Bell => false,
-            };
-            // Redis may close a connection at any time.
-            if (lost || !session.is_whole())
+            // Perhaps nobody would miss it any more.
+            let check = matches!(waited, Waited::Deadline)
+                && Instant::now() >= check_at
+                && self.needed.load(Ordering::Relaxed);
+            if self.is_lost(&mut session, &waited, check)?
                 && let Err(error) = self.reopen(&mut session, "it closed a connection")
             {
                 if let Waited::Requests(batch) = waited {
@@ -178,11 +172,34 @@ impl Helper {
                     self.serve_batch(&mut session, &mut batch)?;
                     used = batch;
                 }
-                Waited::Bell => continue,
-                Waited::Unasked | Waited::Deadline => {}
+                Waited::Unasked => {}
+                Waited::Deadline if check => {}
+                Waited::Deadline | Waited::Bell => continue,
             }
             last_heard = Instant::now();
         }
+    }
+
+    /// Whether the session is over, after that wait, or after Redis was asked if it is to be checked. Redis may
+    /// close a connection at any time.
+    fn is_lost(
+        &self,
+        session: &mut Session,
+        waited: &Waited,
+        check: bool,
+    ) -> Result<bool, LinkError> {
+        let lost = match waited {
+            Waited::Unasked => true,
+            // What became of the connection on which they were sent will show.
+            Waited::Requests(batch) if batch.sent.is_some() => return Ok(false),
+            _ if check => match session.check(&self.settings) {
+                Ok(()) => false,
+                Err(LinkError::Broken(_)) => true,
+                Err(error) => return Err(error),
+            },
+            _ => false,
+        };
+        Ok(lost || !session.is_whole())
     }
 
     /// Opens new connections and tells the loop.
@@ -254,7 +271,7 @@ impl Helper {
     fn serve_batch(&mut self, session: &mut Session, batch: &mut Batch) -> Result<(), LinkError> {
         let mut replies = std::mem::take(&mut batch.room);
         let requests = &batch.requests;
-        let start = Instant::now();
+        let (mut sent, start) = batch.sent.unwrap_or((0, Instant::now()));
         // The first request without a reply, and the first that was never sent.
         let mut next = 0;
         let mut unsent = 0;
@@ -271,6 +288,14 @@ impl Helper {
             unsent = unsent.max(end);
             let first = if next == 0 { 0 } else { requests[next - 1].end };
             let bytes = &batch.bytes[first..requests[end - 1].end];
+            // All that was sent ahead is in the first piece.
+            let ahead = std::mem::take(&mut sent);
+            let bytes = &bytes[ahead..];
+            let waited = if ahead > 0 {
+                start.elapsed()
+            } else {
+                Duration::ZERO
+            };
             let mut answered = 0;
             let before = replies.ends.len();
             let result = session
@@ -281,7 +306,15 @@ impl Helper {
                         replies.round_trip = start.elapsed();
                         self.hand_over(std::mem::take(replies));
                     };
-                    link.exchange(bytes, end - next, &mut replies, &mut enough, &self.settings)
+                    let settings = &self.settings;
+                    link.exchange(
+                        bytes,
+                        end - next,
+                        &mut replies,
+                        &mut enough,
+                        waited,
+                        settings,
+                    )
                 });
             next += answered + replies.ends.len() - before;
             let Err(error) = result else { continue };
@@ -314,7 +347,7 @@ impl Helper {
         loop {
             match self
                 .mailbox
-                .wait(Batch::default(), [None; 2], Some(deadline))
+                .wait(Batch::default(), &[None, None], Some(deadline))
             {
                 Waited::Requests(batch) => self.fail(batch.requests.len()),
                 Waited::Bell => {}

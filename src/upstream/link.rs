@@ -8,7 +8,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::{ConnectionLike, RedisError, RedisResult, Value};
@@ -20,7 +20,7 @@ use crate::resp::scan::Scanner;
 
 /// A connection that is set up: authenticated, on its database, and answering.
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     /// Where each read goes first.
     landing: Box<[u8]>,
     database: u32,
@@ -80,7 +80,7 @@ impl Link {
         let stream = connect(settings).map_err(|error| LinkError::from_io(error, settings))?;
         let landing = vec![0; LANDING].into();
         let mut link = Self {
-            stream,
+            stream: Arc::new(stream),
             landing,
             database: settings.database,
         };
@@ -139,19 +139,9 @@ impl Link {
             .map_err(|error| LinkError::from_redis(&error, settings))
     }
 
-    /// The bare socket.
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
-    }
-
     /// The bare socket, shared.
-    pub fn clone_stream(&self) -> Result<TcpStream, LinkError> {
-        self.stream.try_clone().map_err(LinkError::Broken)
-    }
-
-    /// The socket, to wait for.
-    pub fn socket(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+    pub fn stream(&self) -> Arc<TcpStream> {
+        Arc::clone(&self.stream)
     }
 
     fn set_up(&mut self, settings: &Settings, protocol: Protocol) -> RedisResult<()> {
@@ -181,18 +171,35 @@ impl Link {
         redis::cmd("PING").exec(self)
     }
 
-    /// Sends `count` encoded requests and reads their replies behind those in `replies`; `enough` gets
-    /// them whenever they pass [`ENOUGH`] bytes. On an error `replies` holds what came before it.
+    /// Sends encoded requests and reads `count` replies behind those in `replies`; `enough` gets them whenever
+    /// they pass [`ENOUGH`] bytes. On an error `replies` holds what came before it. Redis has owed the first
+    /// of them for as long as `waited`.
     pub fn exchange(
         &mut self,
         requests: &[u8],
         count: usize,
         replies: &mut Replies,
         enough: &mut dyn FnMut(&mut Replies),
+        waited: Duration,
         settings: &Settings,
     ) -> Result<(), LinkError> {
+        let late = waited >= LITTLE;
+        if late {
+            let left = settings.timeout.saturating_sub(waited);
+            self.set_patience(left.max(LITTLE))?;
+        }
         self.round_trip(requests, count, replies, enough)
-            .map_err(|error| LinkError::from_io(error, settings))
+            .map_err(|error| LinkError::from_io(error, settings))?;
+        if late {
+            self.set_patience(settings.timeout)?;
+        }
+        Ok(())
+    }
+
+    /// Sets for how long Redis may keep silent.
+    fn set_patience(&self, patience: Duration) -> Result<(), LinkError> {
+        let set = self.stream.set_read_timeout(Some(patience));
+        set.map_err(LinkError::Broken)
     }
 
     fn round_trip(
@@ -202,7 +209,7 @@ impl Link {
         replies: &mut Replies,
         enough: &mut dyn FnMut(&mut Replies),
     ) -> io::Result<()> {
-        self.stream.write_all(requests)?;
+        (&*self.stream).write_all(requests)?;
         let mut start = replies.bytes.len();
         for _ in 0..count {
             if start >= ENOUGH {
@@ -256,10 +263,10 @@ impl Link {
             // The length is only a promise: room is made step by step.
             let step = missing.min(bytes.len().max(ENOUGH));
             bytes.reserve(step);
-            (&mut self.stream).take(step as u64).read_to_end(bytes)?
+            (&*self.stream).take(step as u64).read_to_end(bytes)?
         } else {
             let read = loop {
-                match self.stream.read(&mut self.landing) {
+                match (&*self.stream).read(&mut self.landing) {
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     result => break result?,
                 }
@@ -276,6 +283,9 @@ impl Link {
         Ok(())
     }
 }
+
+/// A time that is not worth system calls to leave it out of the timeout.
+const LITTLE: Duration = Duration::from_millis(10);
 
 /// How much one read takes at once, in bytes.
 const LANDING: usize = 64 * 1024;

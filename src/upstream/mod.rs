@@ -2,7 +2,8 @@
 //! and the loop.
 //!
 //! The loop puts requests into a [`Batch`] during a turn and hands it over at its end; the helper takes
-//! all that waits, sends it as one pipeline and hands back one [`Event::Replies`] for all of it. There is
+//! all that waits, sends it as one pipeline and hands back one [`Event::Replies`] for all of it. To a helper
+//! that waits the requests come with their replies: they are sent in its stead. There is
 //! one reply for each request, in order, whatever happens to the connection meanwhile.
 
 mod helper;
@@ -12,7 +13,7 @@ mod session;
 mod tracker;
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use helper::Upstream;
 
@@ -44,6 +45,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Where each ends, and whether it may be sent a second time.
     pub requests: Vec<Pending>,
+    /// How many of the bytes are sent already, and since when.
+    pub sent: Option<(usize, Instant)>,
     /// None yet: the memory for the replies to them.
     pub room: Replies,
 }
@@ -85,6 +88,7 @@ impl Batch {
     pub fn clear(&mut self) {
         empty(&mut self.bytes);
         empty(&mut self.requests);
+        self.sent = None;
     }
 
     /// Keeps the memory of replies that were delivered for others.

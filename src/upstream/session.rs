@@ -1,12 +1,11 @@
 //! The connections that belong together: those that all clients share, and the one on which Redis says
 //! what changed. They live and end together.
 
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::link::{Link, LinkError};
-use super::mailbox::Mailbox;
+use super::mailbox::{Connections, Mailbox};
 use super::tracker::Tracking;
 use super::{Backend, Coherence, Settings};
 use crate::resp::Protocol;
@@ -62,8 +61,8 @@ impl Session {
         self.resp2.redirect_tracking(id, settings)?;
         let tracking = Tracking::start(
             id,
-            listening.into_stream(),
-            self.resp2.clone_stream()?,
+            listening.stream(),
+            self.resp2.stream(),
             epoch,
             Arc::clone(holds),
             Arc::clone(mailbox),
@@ -122,7 +121,7 @@ impl Session {
     }
 
     /// The sockets of the shared connections.
-    pub fn sockets(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        [Some(&self.resp2), self.resp3.as_ref()].map(|link| link.map(Link::socket))
+    pub fn connections(&self) -> Connections {
+        [Some(&self.resp2), self.resp3.as_ref()].map(|link| link.map(Link::stream))
     }
 }

@@ -20,7 +20,7 @@ use crate::resp::scan::Scanner;
 pub(super) struct Tracking {
     /// The connection of the tracker, to redirect to.
     pub id: i64,
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     shared: Arc<Shared>,
 }
 
@@ -42,8 +42,8 @@ impl Tracking {
     /// reads, which is shut down when this one is lost; `holds` says whether anything is cached.
     pub fn start(
         id: i64,
-        stream: TcpStream,
-        data: TcpStream,
+        stream: Arc<TcpStream>,
+        data: Arc<TcpStream>,
         epoch: u64,
         holds: Arc<AtomicBool>,
         mailbox: Arc<Mailbox>,
@@ -51,7 +51,7 @@ impl Tracking {
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let tracker = Tracker {
-            stream: stream.try_clone()?,
+            stream: Arc::clone(&stream),
             data,
             epoch,
             shared: Arc::clone(&shared),
@@ -80,7 +80,7 @@ impl Tracking {
     pub fn watch(&self) {
         if !self.shared.watched.load(Ordering::Relaxed) {
             // Its reply wakes the tracker. An error is the tracker's to find.
-            let _ = (&self.stream).write(PING);
+            let _ = (&*self.stream).write(PING);
         }
     }
 }
@@ -99,8 +99,8 @@ const STACK: usize = 128 * 1024;
 const LANDING: usize = 16 * 1024;
 
 struct Tracker {
-    stream: TcpStream,
-    data: TcpStream,
+    stream: Arc<TcpStream>,
+    data: Arc<TcpStream>,
     epoch: u64,
     shared: Arc<Shared>,
     holds: Arc<AtomicBool>,
@@ -131,7 +131,7 @@ impl Tracker {
         let mut silent = 0;
         self.stream.set_read_timeout(None)?;
         loop {
-            match self.stream.read(&mut landing) {
+            match (&*self.stream).read(&mut landing) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(length) => {
                     silent = 0;
@@ -150,7 +150,7 @@ impl Tracker {
                         return Err(ErrorKind::TimedOut.into());
                     }
                     if self.holds.load(Ordering::Relaxed) {
-                        self.stream.write_all(PING)?;
+                        (&*self.stream).write_all(PING)?;
                     } else {
                         silent = 0;
                         self.shared.watched.store(false, Ordering::Relaxed);
