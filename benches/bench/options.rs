@@ -78,7 +78,7 @@ impl Plan {
             .unwrap_or(usize::MAX);
         let many_clients = if quick { 500 } else { 10_000 };
         Self {
-            rounds: if quick { 2 } else { 5 },
+            rounds: if quick { 2 } else { 7 },
             turn: Duration::from_millis(if quick { 50 } else { 800 }),
             many_keys: if quick { 100_000 } else { 1_000_000 },
             many_clients: many_clients.min(files.saturating_sub(200)),

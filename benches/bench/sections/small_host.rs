@@ -20,7 +20,12 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
     let size = fs::metadata(&plan.proxy)?.len() as f64;
     let mut first_ping = Vec::new();
     let mut first_get = Vec::new();
+    // How much of the program's files is mapped at once depends on where they come to lie.
+    let mut resident = Vec::new();
     for _ in 0..plan.starts {
+        let proxy = Server::proxy_as(plan, &redis, &[])?;
+        proxy.client()?.ask(&[b"PING"])?;
+        resident.push(proxy.resident()? as f64);
         first_ping.push(servers::time_to_first_reply(plan, &redis, |client| {
             client.ask(&[b"PING"])
         })?);
@@ -30,10 +35,10 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
     }
     let [ping_ms, get_ms] =
         [&mut first_ping, &mut first_get].map(|times| stats::percentile(times, 0.5) / 1000.0);
+    let resident = stats::median(resident.into_iter());
 
     let empty = Server::proxy_as(plan, &redis, &[])?;
     empty.client()?.ask(&[b"PING"])?;
-    let resident = empty.resident()? as f64;
     let holding = Server::proxy_as(plan, &redis, &[])?;
     holding.client()?.check(dataset)?;
     let twemproxy = Server::twemproxy(plan, &redis)?;
