@@ -107,6 +107,7 @@ impl Cache {
     }
 
     /// The value of a key, which becomes the most recently used. An entry past its time to live is none.
+    #[inline]
     pub fn get(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
         self.get_alive(key, |deadline| deadline.is_after(now))
     }
@@ -117,6 +118,7 @@ impl Cache {
         self.get_alive(key, |deadline| deadline.time().after(stale_ttl) > now)
     }
 
+    #[inline]
     fn get_alive(&mut self, key: &[u8], is_alive: impl Fn(Deadline) -> bool) -> Option<Value<'_>> {
         let hash = self.hash(key);
         let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {

@@ -289,6 +289,14 @@ impl Metrics {
         self.rate.per_second(self.commands.calls(), now)
     }
 
+    /// So many requests of one command were hits, each for one key.
+    pub fn hits(&mut self, command: u16, count: u64) {
+        if count > 0 {
+            self.keys.hits += count;
+            self.commands.add(command, Outcome::Hit, count);
+        }
+    }
+
     /// The requests of one read were seen to, as far as they could be, in that time: those that were
     /// answered at once took so long together.
     pub fn end_run(&mut self, elapsed: Duration) {

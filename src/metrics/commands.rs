@@ -116,15 +116,15 @@ impl Default for Commands {
 }
 
 impl Commands {
-    /// Counts a request. It belongs to the present run.
-    pub fn add(&mut self, command: u16, outcome: Outcome) {
+    /// Counts requests that came in a row. They belong to the present run.
+    pub fn add(&mut self, command: u16, outcome: Outcome, count: u64) {
         if self.latest == (command, outcome) {
-            self.row += 1;
+            self.row += count;
         } else {
             self.mixed |= self.row > 0;
             self.add_row();
             self.latest = (command, outcome);
-            self.row = 1;
+            self.row = count;
         }
     }
 
@@ -225,7 +225,7 @@ mod tests {
             (0, Outcome::Hit),
             (300, Outcome::Refused),
         ] {
-            commands.add(command, outcome);
+            commands.add(command, outcome, 1);
         }
         assert_eq!(commands.end_run(Duration::ZERO), 3);
         let all: Vec<_> = commands.iter().collect();
@@ -245,11 +245,10 @@ mod tests {
     #[test]
     fn the_time_of_a_run_is_shared_by_those_answered_in_it() {
         let mut commands = Commands::default();
-        for _ in 0..3 {
-            commands.add(1, Outcome::Hit);
-        }
-        commands.add(2, Outcome::Here);
-        commands.add(3, Outcome::Miss);
+        commands.add(1, Outcome::Hit, 2);
+        commands.add(1, Outcome::Hit, 1);
+        commands.add(2, Outcome::Here, 1);
+        commands.add(3, Outcome::Miss, 1);
         assert_eq!(commands.end_run(Duration::from_micros(8)), 3);
         commands.answered(3, Duration::from_millis(1), true);
         let times: Vec<_> = commands.iter().map(|counts| counts.time).collect();

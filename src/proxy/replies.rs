@@ -131,15 +131,22 @@ impl Replies {
     }
 
     /// Adds a bulk string reply.
+    #[inline]
     pub fn push_bulk(&mut self, value: &[u8]) {
         if self.queue.is_empty() || !obeys(Rule::RepliesKeepTheirOrder) {
             self.output.write(|out| reply::bulk(out, value));
         } else {
-            self.push_slot(Slot::Ready(Reply::bulk(value)));
+            self.queue_bulk(value);
         }
     }
 
+    #[inline(never)]
+    fn queue_bulk(&mut self, value: &[u8]) {
+        self.push_slot(Slot::Ready(Reply::bulk(value)));
+    }
+
     /// Adds a cached value, for a client that speaks that version of the protocol.
+    #[inline]
     pub fn push_value(&mut self, value: &Value<'_>, protocol: Protocol) {
         match value {
             Value::Bytes(bytes) => self.push_bulk(bytes),

