@@ -38,6 +38,8 @@ use crate::upstream::{self, Upstream};
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
+/// Connections to Redis that the helper thread lends.
+const LENT: Token = Token(usize::MAX - 3);
 
 /// How much is read from a client at once, in bytes. With more to come it takes its turn again.
 const READ_BUFFER: usize = 64 * 1024;
@@ -132,7 +134,8 @@ impl Server {
             timeout: config.redis_timeout,
             tracking: config.tracking,
         };
-        let upstream = Upstream::start(settings, Waker::new(registry, WAKER)?)?;
+        let waker = Waker::new(registry, WAKER)?;
+        let upstream = Upstream::start(settings, waker, registry.try_clone()?, LENT)?;
 
         let http = match config.metrics_port {
             0 => None,
@@ -209,6 +212,10 @@ impl Server {
                 match event.token() {
                     LISTENER => self.accept = Accept::Pending,
                     WAKER => self.take_upstream_events(),
+                    LENT => {
+                        self.upstream.receive(&mut self.buffer);
+                        self.take_upstream_events();
+                    }
                     SIGNALS => {
                         if self.take_signals() {
                             return Ok(());

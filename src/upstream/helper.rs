@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mio::Waker;
+use mio::{Registry, Token, Waker};
 
 use super::link::LinkError;
 use super::mailbox::{Mailbox, Waited};
@@ -25,12 +25,19 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts the helper thread. It connects at once, and for ever again when the connection breaks.
+    /// Starts the helper thread. It connects at once, and for ever again when the connection breaks. The waker
+    /// tells of events. Connections that the loop is lent are registered under the token: whenever its poll
+    /// shows that, [`Self::receive`] is to be called.
     ///
     /// # Errors
     /// If the thread can't be started.
-    pub fn start(settings: Settings, waker: Waker) -> io::Result<Self> {
-        let mailbox = Arc::new(Mailbox::new(waker)?);
+    pub fn start(
+        settings: Settings,
+        waker: Waker,
+        registry: Registry,
+        lent: Token,
+    ) -> io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::new(waker, registry, lent)?);
         let holds = Arc::new(AtomicBool::new(false));
         let needed = Arc::new(AtomicBool::new(false));
         let helper = Helper {
@@ -64,10 +71,19 @@ impl Upstream {
         }
     }
 
+    /// Reads from the connections that the loop was lent, with one system call, if there is something. `landing`
+    /// is where the bytes go first.
+    pub fn receive(&self, landing: &mut [u8]) {
+        self.mailbox.receive(landing);
+    }
+
     /// Says whether anything is cached: as long as that is so, it is noticed when Redis can no longer say
     /// what changes.
     pub fn set_holds(&self, holds: bool) {
-        self.holds.store(holds, Ordering::Relaxed);
+        self.holds.store(holds, Ordering::SeqCst);
+        if holds {
+            self.mailbox.ring();
+        }
     }
 
     /// Says whether anybody would miss Redis: as long as that is so, it is asked every second whether it is
@@ -145,6 +161,9 @@ impl Helper {
         let mut last_heard = Instant::now();
         let mut used = Batch::default();
         loop {
+            if self.holds.load(Ordering::SeqCst) {
+                session.watch();
+            }
             let needed = self.needed.load(Ordering::Relaxed);
             let check_at = last_heard + CHECK_AFTER;
             // A request may be sent ahead meanwhile, and Redis keep silent.
@@ -154,6 +173,8 @@ impl Helper {
                 self.mailbox
                     .wait(std::mem::take(&mut used), &session.connections(), wake_at);
             self.end_reconnects();
+            last_heard = last_heard.max(self.mailbox.heard().unwrap_or(last_heard));
+            let check_at = last_heard + CHECK_AFTER;
             // Perhaps nobody would miss it any more.
             let check = matches!(waited, Waited::Deadline)
                 && Instant::now() >= check_at
@@ -269,11 +290,11 @@ impl Helper {
     /// attempt at once, and what may be sent twice is. After a timeout there is none: those who wait have
     /// waited long enough.
     fn serve_batch(&mut self, session: &mut Session, batch: &mut Batch) -> Result<(), LinkError> {
-        let mut replies = std::mem::take(&mut batch.room);
+        let mut replies = std::mem::take(&mut batch.replies);
         let requests = &batch.requests;
         let (mut sent, start) = batch.sent.unwrap_or((0, Instant::now()));
         // The first request without a reply, and the first that was never sent.
-        let mut next = 0;
+        let mut next = replies.ends.len();
         let mut unsent = 0;
         let mut retried = false;
         while next < requests.len() {
@@ -288,8 +309,8 @@ impl Helper {
             unsent = unsent.max(end);
             let first = if next == 0 { 0 } else { requests[next - 1].end };
             let bytes = &batch.bytes[first..requests[end - 1].end];
-            // All that was sent ahead is in the first piece.
-            let ahead = std::mem::take(&mut sent);
+            // All that was sent ahead is in the first piece, perhaps behind what is answered.
+            let ahead = std::mem::take(&mut sent).saturating_sub(first);
             let bytes = &bytes[ahead..];
             let waited = if ahead > 0 {
                 start.elapsed()
@@ -335,7 +356,6 @@ impl Helper {
         replies.round_trip = start.elapsed();
         replies.completes = requests.len();
         self.hand_over(replies);
-        session.watch();
         Ok(())
     }
 

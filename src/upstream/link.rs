@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use redis::{ConnectionLike, RedisError, RedisResult, Value};
 
+use super::replies::ENOUGH;
 use super::{Backend, Replies, Settings};
 use crate::command::read_specs;
 use crate::resp::Protocol;
-use crate::resp::scan::Scanner;
 
 /// A connection that is set up: authenticated, on its database, and answering.
 pub(super) struct Link {
@@ -171,9 +171,8 @@ impl Link {
         redis::cmd("PING").exec(self)
     }
 
-    /// Sends encoded requests and reads `count` replies behind those in `replies`; `enough` gets them whenever
-    /// they pass [`ENOUGH`] bytes. On an error `replies` holds what came before it. Redis has owed the first
-    /// of them for as long as `waited`.
+    /// Sends encoded requests and adds the next `count` replies, as [`Replies::read`] does. On an error `replies`
+    /// holds those that came before it. Redis has owed the first of them for as long as `waited`.
     pub fn exchange(
         &mut self,
         requests: &[u8],
@@ -210,51 +209,15 @@ impl Link {
         enough: &mut dyn FnMut(&mut Replies),
     ) -> io::Result<()> {
         (&*self.stream).write_all(requests)?;
-        let mut start = replies.bytes.len();
-        for _ in 0..count {
-            if start >= ENOUGH {
-                let ahead = replies.bytes.split_off(start);
-                enough(replies);
-                replies.bytes = ahead;
-                start = 0;
-            }
-            match self.read_reply(&mut replies.bytes, start) {
-                Ok(end) => start = end,
-                Err(error) => {
-                    replies.bytes.truncate(start);
-                    return Err(error);
-                }
-            }
-            replies.ends.push(start);
+        let result = replies.read(
+            count,
+            &mut |bytes, missing| self.read(bytes, missing),
+            enough,
+        );
+        if result.is_err() {
+            replies.bytes.truncate(replies.end());
         }
-        if replies.bytes.len() > start {
-            replies.bytes.truncate(start);
-            return Err(io::Error::new(
-                ErrorKind::InvalidData,
-                "it sent more replies than it was asked for",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Reads until the reply that starts at `start` is whole; returns its end. More may have been read.
-    /// What Redis says unasked (a push: that it lost the connection to tell of changes, say) is dropped.
-    fn read_reply(&mut self, bytes: &mut Vec<u8>, start: usize) -> io::Result<usize> {
-        let mut scanner = Scanner::new();
-        let mut scanned = start;
-        loop {
-            let found = scanner.feed(&bytes[scanned..]);
-            match found.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))? {
-                Some((b'>', length)) => {
-                    bytes.drain(start..scanned + length);
-                    scanned = start;
-                    continue;
-                }
-                Some((_, length)) => return Ok(scanned + length),
-                None => scanned = bytes.len(),
-            }
-            self.read(bytes, scanner.missing())?;
-        }
+        result
     }
 
     /// Reads on; when `missing` bytes are known to come, no further than that.
@@ -289,9 +252,6 @@ const LITTLE: Duration = Duration::from_millis(10);
 
 /// How much one read takes at once, in bytes.
 const LANDING: usize = 64 * 1024;
-
-/// How many bytes of replies are handed over before the rest has come.
-const ENOUGH: usize = 1024 * 1024;
 
 fn connect(settings: &Settings) -> io::Result<TcpStream> {
     let deadline = Instant::now() + settings.timeout;

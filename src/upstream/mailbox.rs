@@ -1,18 +1,18 @@
-//! What the loop and the helper threads hand each other. Each lock is held only to move what is there.
+//! What the loop and the helper threads hand each other. Each lock is held only to move what is there, and for
+//! system calls that don't wait.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use mio::Waker;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token, Waker};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{SendFlags, send};
 
+use super::ahead::{Connections, Received, receive_ahead, send_ahead, speak_unasked};
 use super::{Batch, Event};
-use crate::resp::Protocol;
 
 /// The two boxes: requests to the helper that owns the connections, events to the loop.
 pub(super) struct Mailbox {
@@ -20,21 +20,25 @@ pub(super) struct Mailbox {
     /// A byte in it says that something was put while the helper waited.
     bell: (UnixStream, UnixStream),
     events: Mutex<Vec<Event>>,
+    /// How the loop is woken for events, and for what comes on connections that it was lent.
     waker: Waker,
+    registry: Registry,
+    lent: Token,
 }
 
 #[derive(Default)]
 struct Requests {
+    /// Those that are not sent.
     batch: Batch,
-    /// The helper found none, and waits for the bell or for these connections.
-    awaited: Option<Connections>,
+    /// Those that the loop sent, and whose replies have not all come.
+    ahead: Batch,
+    /// The helper waits, and lends the loop these connections until then.
+    lent: Option<Connections>,
+    /// One of them had something to say that it was not asked for.
+    unasked: bool,
+    /// When a reply last came to the loop.
+    heard: Option<Instant>,
 }
-
-/// The shared connections, for RESP2 and for RESP3.
-pub(super) type Connections = [Option<Arc<TcpStream>>; 2];
-
-/// The most bytes that are sent ahead: a connection on which nothing is under way takes them.
-const AHEAD: usize = 16 * 1024;
 
 /// What ended a wait.
 pub(super) enum Waited {
@@ -49,8 +53,9 @@ pub(super) enum Waited {
 }
 
 impl Mailbox {
-    /// Two empty boxes. The waker wakes the loop.
-    pub fn new(waker: Waker) -> io::Result<Self> {
+    /// Two empty boxes. The waker wakes the loop for events; with the token, its poll tells that it is to call
+    /// [`Self::receive`].
+    pub fn new(waker: Waker, registry: Registry, lent: Token) -> io::Result<Self> {
         let bell = UnixStream::pair()?;
         bell.0.set_nonblocking(true)?;
         bell.1.set_nonblocking(true)?;
@@ -59,24 +64,79 @@ impl Mailbox {
             bell,
             events: Mutex::default(),
             waker,
+            registry,
+            lent,
         })
     }
 
-    /// Adds requests for the helper. One that waits is woken, or the requests are sent in its stead: then
-    /// their reply wakes it. A busy one looks before it waits.
+    /// Adds requests. If the helper waits they are sent in its stead, or it is woken; if it does not, it looks
+    /// before it waits.
     pub fn put_requests(&self, batch: &mut Batch) {
         let mut requests = lock(&self.requests);
-        let first = requests.batch.is_empty();
         requests.batch.append(batch);
-        let Requests { batch, awaited } = &mut *requests;
-        let ring = match awaited {
-            Some(connections) if first => !send_ahead(batch, connections),
-            _ => false,
-        };
-        drop(requests);
-        if ring {
-            self.ring();
+        if requests.ahead.is_empty() {
+            self.go_on(&mut requests);
         }
+    }
+
+    /// The loop's poll says that there is something to read on a connection that it was lent.
+    pub fn receive(&self, landing: &mut [u8]) {
+        let mut requests = lock(&self.requests);
+        let Requests { ahead, lent, .. } = &mut *requests;
+        let Some(connections) = lent else { return };
+        let received = if !ahead.is_empty() {
+            receive_ahead(ahead, connections, landing)
+        } else if speak_unasked(connections) {
+            Received::TooMuch
+        } else {
+            Received::Nothing
+        };
+        if let Received::All | Received::TooMuch = received
+            && let Some((_, since)) = ahead.sent
+        {
+            let now = Instant::now();
+            let mut replies = std::mem::take(&mut ahead.replies);
+            replies.round_trip = now - since;
+            replies.completes = replies.ends.len();
+            ahead.clear();
+            requests.heard = Some(now);
+            lock(&self.events).push(Event::Replies(replies));
+        }
+        match received {
+            Received::Nothing => {}
+            Received::All => self.go_on(&mut requests),
+            Received::TooMuch => {
+                requests.unasked = true;
+                self.give_back(&mut requests);
+            }
+            Received::Part => self.give_back(&mut requests),
+        }
+    }
+
+    /// Sees to the requests that are to be sent, as long as the loop may: when nothing is under way.
+    fn go_on(&self, requests: &mut Requests) {
+        let Requests {
+            batch, ahead, lent, ..
+        } = &mut *requests;
+        let Some(connections) = lent else { return };
+        if batch.is_empty() {
+            return;
+        }
+        std::mem::swap(batch, ahead);
+        if !send_ahead(ahead, connections) {
+            self.give_back(requests);
+        }
+    }
+
+    /// Has the helper take over.
+    fn give_back(&self, requests: &mut Requests) {
+        requests.lent = None;
+        self.ring();
+    }
+
+    /// When the loop last got a reply from a connection that it was lent.
+    pub fn heard(&self) -> Option<Instant> {
+        lock(&self.requests).heard
     }
 
     /// Wakes the helper.
@@ -85,9 +145,9 @@ impl Mailbox {
         let _ = (&self.bell.0).write(&[1]);
     }
 
-    /// Takes all requests that wait. If there are none it waits for some, or until one of the connections
-    /// can be read from, or for the bell, or the deadline. `used` is a batch that was served: its memory
-    /// goes back to the loop.
+    /// Takes all requests that wait. If there are none it waits for some that the loop can't see to with these
+    /// connections, or for the bell, or the deadline. `used` is a batch that was served: its memory goes back
+    /// to the loop.
     pub fn wait(
         &self,
         mut used: Batch,
@@ -104,37 +164,52 @@ impl Mailbox {
         if left.is_some_and(|left| left.is_zero()) {
             return Waited::Deadline;
         }
-        requests.awaited = Some(connections.clone());
+        requests.lent = Some(connections.clone());
         drop(requests);
 
+        self.lend(connections);
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut fds =
-            [self.bell.1.as_fd(); 3].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        let mut count = 1;
-        for (place, stream) in fds[1..].iter_mut().zip(connections.iter().flatten()) {
-            *place = PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN);
-            count += 1;
-        }
-        let fds = &mut fds[..count];
+        let mut bell = [PollFd::from_borrowed_fd(self.bell.1.as_fd(), PollFlags::IN)];
         // Interrupted or not, what is there is looked at.
-        let _ = poll(fds, timeout.as_ref());
-        let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        if ready(&fds[0]) {
+        let _ = poll(&mut bell, timeout.as_ref());
+        if !bell[0].revents().is_empty() {
             self.silence_bell();
         }
+        self.take_back(connections);
 
         let mut requests = lock(&self.requests);
-        requests.awaited = None;
-        if requests.batch.sent.is_none() && fds[1..].iter().any(ready) {
-            return Waited::Unasked;
-        }
-        let batch = std::mem::take(&mut requests.batch);
-        if !batch.is_empty() {
-            Waited::Requests(batch)
+        requests.lent = None;
+        if std::mem::take(&mut requests.unasked) {
+            Waited::Unasked
+        } else if !requests.ahead.is_empty() {
+            Waited::Requests(std::mem::take(&mut requests.ahead))
+        } else if !requests.batch.is_empty() {
+            Waited::Requests(std::mem::take(&mut requests.batch))
         } else if deadline.is_some_and(|at| at <= Instant::now()) {
             Waited::Deadline
         } else {
             Waited::Bell
+        }
+    }
+
+    /// Has the loop's poll watch connections.
+    fn lend(&self, connections: &Connections) {
+        for stream in connections.iter().flatten() {
+            let fd = stream.as_raw_fd();
+            // Without, replies are waited for until the deadline.
+            let lent = self
+                .registry
+                .register(&mut SourceFd(&fd), self.lent, Interest::READABLE);
+            if let Err(error) = lent {
+                log::error!(reason:% = error; "can't watch a connection to redis");
+            }
+        }
+    }
+
+    fn take_back(&self, connections: &Connections) {
+        for stream in connections.iter().flatten() {
+            // One that was not registered is left alone.
+            let _ = self.registry.deregister(&mut SourceFd(&stream.as_raw_fd()));
         }
     }
 
@@ -165,34 +240,6 @@ impl Mailbox {
         debug_assert!(events.is_empty());
         std::mem::swap(events, &mut *lock(&self.events));
     }
-}
-
-/// Sends the first requests for a helper that waits, as far as the connection takes them. Returns whether it
-/// took anything. So a lone miss takes 9 µs less, 29 instead of 38 more than a GET of Redis itself.
-fn send_ahead(batch: &mut Batch, [resp2, resp3]: &Connections) -> bool {
-    let Some(first) = batch.requests.first() else {
-        return false;
-    };
-    let stream = match first.protocol {
-        Protocol::Resp2 => resp2,
-        Protocol::Resp3 => resp3,
-    };
-    let mut others = batch.requests.iter();
-    let alike = others.all(|other| other.protocol == first.protocol);
-    let Some(stream) = stream
-        .as_ref()
-        .filter(|_| alike && batch.bytes.len() <= AHEAD)
-    else {
-        return false;
-    };
-    let since = Instant::now();
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    // Whatever is wrong, the helper will find out.
-    let sent = send(stream, &batch.bytes, flags).unwrap_or(0);
-    if sent > 0 {
-        batch.sent = Some((sent, since));
-    }
-    sent > 0
 }
 
 /// A thread that panicked leaves a box as it was between two moves: whole.

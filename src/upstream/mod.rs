@@ -2,24 +2,30 @@
 //! and the loop.
 //!
 //! The loop puts requests into a [`Batch`] during a turn and hands it over at its end; the helper takes
-//! all that waits, sends it as one pipeline and hands back one [`Event::Replies`] for all of it. To a helper
-//! that waits the requests come with their replies: they are sent in its stead. There is
+//! all that waits, sends it as one pipeline and hands back one [`Event::Replies`] for all of it. There is
 //! one reply for each request, in order, whatever happens to the connection meanwhile.
+//!
+//! A helper that has nothing to do lends its connections to the loop, which sends and reads for itself as
+//! far as that goes without waiting. For all else it wakes the helper.
 
+mod ahead;
+mod batch;
 mod helper;
 mod link;
 mod mailbox;
+mod replies;
 mod session;
 mod tracker;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+pub use batch::{Batch, Pending};
 pub use helper::Upstream;
+pub use replies::Replies;
 
 use crate::command::Spec;
 use crate::config::{RedisAddress, Secret};
-use crate::resp::Protocol;
 
 /// Where Redis is, and as whom the proxy comes.
 #[derive(Clone, Debug)]
@@ -36,119 +42,6 @@ pub struct Settings {
     pub timeout: Duration,
     /// Whether Redis is to say which of the keys that were read change.
     pub tracking: bool,
-}
-
-/// Requests for Redis, encoded, in the order in which they are to be sent.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// The requests behind one another.
-    pub bytes: Vec<u8>,
-    /// Where each ends, and whether it may be sent a second time.
-    pub requests: Vec<Pending>,
-    /// How many of the bytes are sent already, and since when.
-    pub sent: Option<(usize, Instant)>,
-    /// None yet: the memory for the replies to them.
-    pub room: Replies,
-}
-
-/// A request in a [`Batch`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// The end of its bytes in [`Batch::bytes`].
-    pub end: usize,
-    /// The version of the protocol in which its reply is wanted.
-    pub protocol: Protocol,
-    /// Whether it may be sent again, should the connection break before its reply: it changes nothing.
-    pub repeatable: bool,
-}
-
-impl Batch {
-    /// Adds the request that `encode` appends.
-    pub fn push(
-        &mut self,
-        protocol: Protocol,
-        repeatable: bool,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) {
-        encode(&mut self.bytes);
-        self.requests.push(Pending {
-            end: self.bytes.len(),
-            protocol,
-            repeatable,
-        });
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.requests.is_empty()
-    }
-
-    /// Forgets them, and keeps the memory for others, if it isn't too much.
-    pub fn clear(&mut self) {
-        empty(&mut self.bytes);
-        empty(&mut self.requests);
-        self.sent = None;
-    }
-
-    /// Keeps the memory of replies that were delivered for others.
-    pub fn reuse(&mut self, mut replies: Replies) {
-        replies.clear();
-        self.room = replies;
-    }
-
-    /// Moves all requests of `other` behind these.
-    pub fn append(&mut self, other: &mut Self) {
-        if self.is_empty() {
-            std::mem::swap(self, other);
-            return;
-        }
-        let offset = self.bytes.len();
-        self.bytes.append(&mut other.bytes);
-        self.requests
-            .extend(other.requests.drain(..).map(|request| Pending {
-                end: request.end + offset,
-                ..request
-            }));
-    }
-}
-
-/// Replies to the oldest requests that have none yet, in order. Where Redis gave none, an error reply
-/// that says so stands in its place.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Replies {
-    /// The encoded replies behind one another.
-    pub bytes: Vec<u8>,
-    /// Where each ends in `bytes`.
-    pub ends: Vec<usize>,
-    /// How long Redis took for them.
-    pub round_trip: Duration,
-    /// How many requests of one batch have all their replies with these; 0 while some are to come, or if
-    /// Redis gave none.
-    pub completes: usize,
-}
-
-impl Replies {
-    /// Adds an encoded reply.
-    pub fn push(&mut self, encoded: &[u8]) {
-        self.bytes.extend_from_slice(encoded);
-        self.ends.push(self.bytes.len());
-    }
-
-    fn clear(&mut self) {
-        empty(&mut self.bytes);
-        empty(&mut self.ends);
-        self.round_trip = Duration::ZERO;
-        self.completes = 0;
-    }
-
-    /// The encoded replies in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends)
-            .map(|(start, &end)| &self.bytes[start..end])
-    }
 }
 
 /// How much memory of a list is kept for another, in bytes.

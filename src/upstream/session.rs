@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::ahead::Connections;
 use super::link::{Link, LinkError};
-use super::mailbox::{Connections, Mailbox};
+use super::mailbox::Mailbox;
 use super::tracker::Tracking;
 use super::{Backend, Coherence, Settings};
 use crate::resp::Protocol;
@@ -113,7 +114,7 @@ impl Session {
         self.tracking.as_ref().and_then(Tracking::loss)
     }
 
-    /// Values were read.
+    /// Something is cached.
     pub fn watch(&self) {
         if let Some(tracking) = &self.tracking {
             tracking.watch();

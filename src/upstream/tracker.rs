@@ -76,9 +76,9 @@ impl Tracking {
         self.shared.reason.get().map(String::as_str)
     }
 
-    /// Values were read: from now on the tracker's connection has to be looked after.
+    /// Something is cached: from now on the tracker's connection has to be looked after.
     pub fn watch(&self) {
-        if !self.shared.watched.load(Ordering::Relaxed) {
+        if !self.shared.watched.load(Ordering::SeqCst) {
             // Its reply wakes the tracker. An error is the tracker's to find.
             let _ = (&*self.stream).write(PING);
         }
@@ -137,7 +137,7 @@ impl Tracker {
                     silent = 0;
                     bytes.extend_from_slice(&landing[..length]);
                     self.hand_on(&mut bytes)?;
-                    if !self.shared.watched.swap(true, Ordering::Relaxed) {
+                    if !self.shared.watched.swap(true, Ordering::SeqCst) {
                         self.stream.set_read_timeout(Some(self.timeout))?;
                     }
                 }
@@ -149,11 +149,13 @@ impl Tracker {
                     if silent > 1 {
                         return Err(ErrorKind::TimedOut.into());
                     }
-                    if self.holds.load(Ordering::Relaxed) {
+                    // Either this finds that something is cached by now, or who says so that nobody watches.
+                    self.shared.watched.store(false, Ordering::SeqCst);
+                    if self.holds.load(Ordering::SeqCst) {
+                        self.shared.watched.store(true, Ordering::SeqCst);
                         (&*self.stream).write_all(PING)?;
                     } else {
                         silent = 0;
-                        self.shared.watched.store(false, Ordering::Relaxed);
                         self.stream.set_read_timeout(None)?;
                     }
                 }
