@@ -177,7 +177,7 @@ mod tests {
             metrics.keys.hits += hits;
             metrics.keys.misses += u64::from(second == 1);
             for _ in 0..hits {
-                metrics.commands.add(0, Outcome::Hit);
+                metrics.commands.add(0, Outcome::Hit, 1);
             }
             let together = Duration::from_micros(hits * hits);
             metrics.end_run(together);

@@ -206,7 +206,7 @@ mod tests {
                 .find(|(name, _)| *name == command.as_bytes());
             let number = row.expect("a command").1.number;
             for _ in 0..count {
-                self.metrics.commands.add(number, outcome);
+                self.metrics.commands.add(number, outcome, 1);
             }
             self.metrics.end_run(Duration::ZERO);
         }

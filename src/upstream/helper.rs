@@ -22,6 +22,8 @@ pub struct Upstream {
     mailbox: Arc<Mailbox>,
     holds: Arc<AtomicBool>,
     needed: Arc<AtomicBool>,
+    /// Replies came this turn, and requests may wait for that in the mailbox.
+    received: bool,
 }
 
 impl Upstream {
@@ -61,19 +63,21 @@ impl Upstream {
             mailbox,
             holds,
             needed,
+            received: false,
         })
     }
 
-    /// Hands requests over and leaves `batch` empty.
-    pub fn send(&self, batch: &mut Batch) {
-        if !batch.is_empty() {
+    /// Hands requests over, at the end of a turn, and leaves `batch` empty.
+    pub fn send(&mut self, batch: &mut Batch) {
+        if !batch.is_empty() || std::mem::take(&mut self.received) {
             self.mailbox.put_requests(batch);
         }
     }
 
     /// Reads from the connections that the loop was lent, with one system call, if there is something. `landing`
     /// is where the bytes go first.
-    pub fn receive(&self, landing: &mut [u8]) {
+    pub fn receive(&mut self, landing: &mut [u8]) {
+        self.received = true;
         self.mailbox.receive(landing);
     }
 

@@ -69,17 +69,27 @@ impl Mailbox {
         })
     }
 
-    /// Adds requests. If the helper waits they are sent in its stead, or it is woken; if it does not, it looks
-    /// before it waits.
+    /// Adds requests, if there are some, behind those that wait. While the helper waits they are sent in its
+    /// stead, or it is woken: when nothing is under way any more. Otherwise it looks before it waits.
     pub fn put_requests(&self, batch: &mut Batch) {
         let mut requests = lock(&self.requests);
         requests.batch.append(batch);
-        if requests.ahead.is_empty() {
-            self.go_on(&mut requests);
+        let Requests {
+            batch, ahead, lent, ..
+        } = &mut *requests;
+        if let Some(connections) = lent
+            && ahead.is_empty()
+            && !batch.is_empty()
+        {
+            std::mem::swap(batch, ahead);
+            if !send_ahead(ahead, connections) {
+                self.give_back(&mut requests);
+            }
         }
     }
 
-    /// The loop's poll says that there is something to read on a connection that it was lent.
+    /// Reads from the connections that the loop was lent. Requests that wait for what comes are not sent yet, so
+    /// that others may join them: that is for [`Self::put_requests`], at the end of the turn.
     pub fn receive(&self, landing: &mut [u8]) {
         let mut requests = lock(&self.requests);
         let Requests { ahead, lent, .. } = &mut *requests;
@@ -102,29 +112,9 @@ impl Mailbox {
             requests.heard = Some(now);
             lock(&self.events).push(Event::Replies(replies));
         }
-        match received {
-            Received::Nothing => {}
-            Received::All => self.go_on(&mut requests),
-            Received::TooMuch => {
-                requests.unasked = true;
-                self.give_back(&mut requests);
-            }
-            Received::Part => self.give_back(&mut requests),
-        }
-    }
-
-    /// Sees to the requests that are to be sent, as long as the loop may: when nothing is under way.
-    fn go_on(&self, requests: &mut Requests) {
-        let Requests {
-            batch, ahead, lent, ..
-        } = &mut *requests;
-        let Some(connections) = lent else { return };
-        if batch.is_empty() {
-            return;
-        }
-        std::mem::swap(batch, ahead);
-        if !send_ahead(ahead, connections) {
-            self.give_back(requests);
+        requests.unasked = received == Received::TooMuch;
+        if let Received::TooMuch | Received::Part = received {
+            self.give_back(&mut requests);
         }
     }
 
@@ -248,162 +238,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use mio::{Poll, Token};
-
-    use super::*;
-    use crate::upstream::KEPT;
-
-    /// A mailbox, and the poll of its loop.
-    fn mailbox() -> (Mailbox, Poll) {
-        let poll = Poll::new().unwrap();
-        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
-        (Mailbox::new(waker).unwrap(), poll)
-    }
-
-    fn batch(requests: &[&[u8]]) -> Batch {
-        let mut batch = Batch::default();
-        for request in requests {
-            batch.push(Protocol::Resp2, true, |out| out.extend_from_slice(request));
-        }
-        batch
-    }
-
-    fn has_rung(mailbox: &Mailbox) -> bool {
-        (&mailbox.bell.1).read(&mut [0]).is_ok()
-    }
-
-    #[test]
-    fn a_busy_helper_takes_all_at_once_and_is_not_woken_for_it() {
-        let (mailbox, _poll) = mailbox();
-        mailbox.put_requests(&mut batch(&[b"a"]));
-        mailbox.put_requests(&mut batch(&[b"bc", b"d"]));
-        assert!(!has_rung(&mailbox));
-        let Waited::Requests(taken) = mailbox.wait(Batch::default(), &[None, None], None) else {
-            panic!("no requests");
-        };
-        assert_eq!(taken, batch(&[b"a", b"bc", b"d"]));
-        let soon = Some(Instant::now());
-        let waited = mailbox.wait(taken, &[None, None], soon);
-        assert!(matches!(waited, Waited::Deadline));
-    }
-
-    /// Lets a helper wait for these connections while `act` runs. Returns what ended its wait.
-    fn wait_while(mailbox: &Mailbox, connections: &Connections, act: impl FnOnce()) -> Waited {
-        std::thread::scope(|scope| {
-            let helper = scope.spawn(|| mailbox.wait(Batch::default(), connections, None));
-            while lock(&mailbox.requests).awaited.is_none() {
-                std::thread::yield_now();
-            }
-            act();
-            helper.join().unwrap()
-        })
-    }
-
-    /// Redis's end of a connection, and ours.
-    fn connection() -> (TcpStream, Option<Arc<TcpStream>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (listener.accept().unwrap().0, Some(Arc::new(ours)))
-    }
-
-    fn assert_taken(waited: Waited, requests: &[&[u8]], sent: usize) {
-        let Waited::Requests(mut taken) = waited else {
-            panic!("no requests");
-        };
-        let taken_as_sent = taken.sent.take().map_or(0, |(sent, _)| sent);
-        assert_eq!((taken, taken_as_sent), (batch(requests), sent));
-    }
-
-    #[test]
-    fn a_helper_that_waits_is_woken() {
-        let (mailbox, _poll) = mailbox();
-        let waited = wait_while(&mailbox, &[None, None], || {
-            mailbox.put_requests(&mut batch(&[b"a", b"b"]));
-        });
-        assert_taken(waited, &[b"a", b"b"], 0);
-        assert!(!has_rung(&mailbox), "it took the ring");
-    }
-
-    #[test]
-    fn requests_are_sent_in_the_stead_of_a_helper_that_waits_until_their_reply_comes() {
-        let (mailbox, _poll) = mailbox();
-        let (mut redis, resp2) = connection();
-        let waited = wait_while(&mailbox, &[resp2, None], || {
-            mailbox.put_requests(&mut batch(&[b"ab", b"c"]));
-            let mut received = [0; 3];
-            redis.read_exact(&mut received).unwrap();
-            assert_eq!(&received, b"abc");
-            // What comes next is the helper's to send.
-            mailbox.put_requests(&mut batch(&[b"d"]));
-            assert!(!has_rung(&mailbox));
-            assert!(lock(&mailbox.requests).awaited.is_some(), "it still waits");
-            redis.write_all(b"+OK\r\n").unwrap();
-        });
-        assert_taken(waited, &[b"ab", b"c", b"d"], 3);
-    }
-
-    #[test]
-    fn what_can_t_be_sent_ahead_wakes_the_helper() {
-        let too_long = vec![b'x'; AHEAD + 1];
-        let (_redis, resp2) = connection();
-        let (closed, broken) = connection();
-        let other_version = [None, resp2.clone()];
-        for (request, connections) in [
-            (&too_long[..], [resp2.clone(), None]),
-            (b"a", other_version),
-        ] {
-            let (mailbox, _poll) = mailbox();
-            let waited = wait_while(&mailbox, &connections, || {
-                mailbox.put_requests(&mut batch(&[request]));
-            });
-            assert_taken(waited, &[request], 0);
-        }
-
-        let mut mixed = batch(&[b"a"]);
-        mixed.push(Protocol::Resp3, true, |out| out.push(b'b'));
-        assert!(!send_ahead(&mut mixed, &[resp2, None]));
-        assert_eq!(mixed.sent, None);
-
-        drop(closed);
-        let (mailbox, _poll) = mailbox();
-        let waited = mailbox.wait(Batch::default(), &[broken.clone(), None], None);
-        assert!(matches!(waited, Waited::Unasked), "its end came");
-        // The first send finds out that nobody is there, the second is refused.
-        let mut lost = batch(&[b"a"]);
-        eventually_refused(&mut lost, &[broken, None]);
-        assert_eq!(lost.sent, None);
-    }
-
-    fn eventually_refused(batch: &mut Batch, connections: &Connections) {
-        let end = Instant::now() + std::time::Duration::from_secs(10);
-        while send_ahead(batch, connections) {
-            assert!(Instant::now() < end, "it is still taken");
-            batch.sent = None;
-        }
-    }
-
-    #[test]
-    fn the_memory_of_a_batch_comes_back_empty() {
-        let (mailbox, _poll) = mailbox();
-        let used = batch(&[b"used"]);
-        let memory = used.bytes.as_ptr();
-        mailbox.wait(used, &[None, None], Some(Instant::now()));
-        let mut next = batch(&[b"next"]);
-        mailbox.put_requests(&mut next);
-        assert!(next.is_empty() && next.bytes.is_empty());
-        assert_eq!(next.bytes.as_ptr(), memory);
-    }
-
-    #[test]
-    fn the_memory_of_a_huge_batch_does_not() {
-        let (mailbox, _poll) = mailbox();
-        let huge = batch(&[&vec![b'x'; 10 * KEPT]]);
-        mailbox.wait(huge, &[None, None], Some(Instant::now()));
-        let mut next = batch(&[b"next"]);
-        mailbox.put_requests(&mut next);
-        assert!(next.bytes.capacity() <= KEPT);
-    }
-}
+mod tests;
