@@ -8,7 +8,8 @@
 //!    ([`resp::request`]), looks the command up ([`command`]), and answers: by itself, from the
 //!    [`cache`], or by asking Redis.
 //! 3. What Redis is asked goes to [`upstream`] at the end of the turn: a helper thread sends it and hands
-//!    the replies back; a second one hands on what Redis says has changed.
+//!    the replies back, or lends the loop its connection for what takes no waiting; a second thread hands on
+//!    what Redis says has changed.
 //! 4. Replies collect in order in the client's output ([`resp::reply`]), and the loop writes them when the
 //!    turn ends.
 //!

@@ -21,6 +21,7 @@ mod replies;
 mod rule;
 mod session;
 mod slow_log;
+mod spare;
 mod store;
 
 use std::net::SocketAddr;
@@ -44,6 +45,7 @@ use replies::Replies;
 use rule::{Rule, obeys};
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
+use spare::Spare;
 use store::{Flow, Leave, Store};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
@@ -61,12 +63,8 @@ pub struct Proxy {
     /// The clients whose output has grown, or who may have to be closed, since they were last looked at.
     changed: Vec<ClientId>,
     /// Empty buffers of outputs that were sent.
-    spare: Vec<Vec<u8>>,
+    spare: Spare,
 }
-
-/// How many empty output buffers are kept, and how large each may be.
-const SPARE_BUFFERS: usize = 64;
-const SPARE_CAPACITY: usize = 64 * 1024;
 
 impl Proxy {
     /// A proxy without clients and with an empty cache, which has not heard from Redis yet. The database
@@ -77,7 +75,7 @@ impl Proxy {
             sessions: Vec::new(),
             store: Store::new(limits, access, database),
             changed: Vec::new(),
-            spare: Vec::new(),
+            spare: Spare::default(),
         }
     }
 
@@ -210,11 +208,7 @@ impl Proxy {
         }
         let output = &mut session.replies.output;
         if output.is_empty() {
-            let buffer = output.take_buffer();
-            if self.spare.len() < SPARE_BUFFERS && (1..=SPARE_CAPACITY).contains(&buffer.capacity())
-            {
-                self.spare.push(buffer);
-            }
+            self.spare.put(output.take_buffer());
         }
     }
 

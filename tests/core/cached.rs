@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use redis_proxy::cache::Limits;
+use redis_proxy::resp::reply::SHARED_MIN;
 
 use crate::world::{World, bulk, get, roomy};
 
@@ -204,7 +205,7 @@ fn a_value_of_no_life_is_delivered_and_never_served_again() {
 
 #[test]
 fn a_value_of_any_length_reaches_all_who_wait_and_all_who_come() {
-    let around_shared = 16 * 1024 - 16..16 * 1024 + 4;
+    let around_shared = SHARED_MIN - 16..SHARED_MIN + 4;
     for length in around_shared.chain([100_000, 1_000_000]) {
         let mut world = World::roomy();
         let mut value = b"0123456\r\n\0".repeat(length / 10 + 1);

@@ -81,7 +81,7 @@ impl World {
             sessions: Vec::new(),
             store: Store::with_table(table, limits, Access::default(), 0),
             changed: Vec::new(),
-            spare: Vec::new(),
+            spare: Default::default(),
         };
         let now = TTL;
         for client in [READER, WRITER] {
