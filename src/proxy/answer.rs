@@ -221,6 +221,11 @@ impl<'a> Hello<'a> {
         Ok(hello)
     }
 
+    /// Whether it says what the client is to be called.
+    pub fn gives_name(&self) -> bool {
+        self.name.is_some()
+    }
+
     /// What it sets once it is accepted.
     pub fn apply(&self, identity: &mut Identity) {
         if let Some(name) = self.name {

@@ -89,15 +89,20 @@ impl Identity {
         .into_bytes()
     }
 
-    /// Writes the requests that make a new connection to Redis speak and be called as this client's does;
-    /// returns how many must not fail, and how many may.
-    pub fn write_set_up(&self, out: &mut Vec<u8>, with_protocol: bool) -> (usize, usize) {
+    /// Writes the requests that make a new connection to Redis speak and be called as this client's does, as far
+    /// as that is not said otherwise; returns how many must not fail, and how many may.
+    pub fn write_set_up(
+        &self,
+        out: &mut Vec<u8>,
+        with_protocol: bool,
+        with_name: bool,
+    ) -> (usize, usize) {
         let mut counts = (0, 0);
         if with_protocol && self.protocol == Protocol::Resp3 {
             reply::request(out, [&b"HELLO"[..], b"3"].into_iter());
             counts.0 += 1;
         }
-        if !self.name.is_empty() {
+        if with_name && !self.name.is_empty() {
             reply::request(out, [&b"CLIENT"[..], b"SETNAME", &self.name].into_iter());
             counts.1 += 1;
         }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::ClientId;
 use super::access::Access;
+use super::answer::Hello;
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter, Waiters};
 use super::own::Own;
@@ -383,9 +384,13 @@ impl Store {
             );
             set_up.0 += 1;
         }
-        // A HELLO that authenticates says itself what is spoken.
-        let says_protocol = authenticating && !request.argument(0).eq_ignore_ascii_case(b"auth");
-        let (required, optional) = identity.write_set_up(&mut requests, !says_protocol);
+        // A HELLO that authenticates says itself what is spoken, and perhaps what the client is called.
+        let hello = (authenticating && !request.argument(0).eq_ignore_ascii_case(b"auth"))
+            .then(|| Hello::parse(request).ok())
+            .flatten();
+        let with_protocol = hello.is_none();
+        let with_name = hello.is_none_or(|hello| !hello.gives_name());
+        let (required, optional) = identity.write_set_up(&mut requests, with_protocol, with_name);
         set_up = (set_up.0 + required, optional);
         Leave::With(Box::new(if authenticating {
             Own::authenticating(requests, set_up, identity.protocol)

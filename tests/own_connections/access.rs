@@ -214,6 +214,22 @@ fn nothing_is_answered_before_the_password() {
 }
 
 #[test]
+fn a_name_that_hello_gives_is_kept_with_another_user() {
+    let (redis, proxy) = with_reader(&[], &[]);
+    let mut client = proxy.client();
+    client.send(
+        "CLIENT SETNAME before\r\nHELLO 2 AUTH reader wrong SETNAME never\r\nCLIENT GETNAME\r\n\
+         HELLO 3 AUTH reader right SETNAME after\r\nPING\r\n",
+    );
+    assert_same(
+        &client.read_replies(3),
+        &[OK, WRONGPASS, &bulk("before")].concat(),
+        &"a wrong password changes nothing",
+    );
+    super::client_named(&redis, "after");
+}
+
+#[test]
 fn what_a_client_has_set_goes_with_it_to_another_user() {
     let (redis, proxy) = with_reader(&["--redis_database", "2"], &[]);
     let mut client = proxy.client();
