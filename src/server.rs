@@ -40,7 +40,7 @@ const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 /// Connections to Redis that the helper thread lends.
-const LENT: Token = Token(usize::MAX - 3);
+const LENT: [Token; 2] = [Token(usize::MAX - 3), Token(usize::MAX - 4)];
 
 /// How much is read from a client at once, in bytes. With more to come it takes its turn again.
 const READ_BUFFER: usize = 64 * 1024;
@@ -213,8 +213,8 @@ impl Server {
                 match event.token() {
                     LISTENER => self.accept = Accept::Pending,
                     WAKER => self.take_upstream_events(),
-                    LENT => {
-                        self.upstream.receive(&mut self.buffer);
+                    token if LENT.contains(&token) => {
+                        self.upstream.receive(event, &mut self.buffer);
                         self.take_upstream_events();
                     }
                     SIGNALS => {

@@ -22,7 +22,7 @@ use crate::proxy::Proxy;
 use crate::resp::reply::Output;
 
 /// The listener's token; those of connections are below it, down to [`FIRST`].
-const LISTENER: Token = Token(usize::MAX - 4);
+const LISTENER: Token = Token(usize::MAX - 5);
 const FIRST: usize = LISTENER.0 - MAX_CONNECTIONS;
 
 /// How many connections are accepted, and how many are read from, in a turn. Of these, one is answered at most,

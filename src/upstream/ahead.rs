@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::Batch;
+use super::{Batch, Pending};
 use crate::resp::Protocol;
 
 /// The shared connections, for RESP2 and for RESP3.
@@ -17,40 +17,40 @@ pub(super) type Connections = [Option<Arc<TcpStream>>; 2];
 /// The most bytes that are sent ahead: a connection on which nothing is under way takes them.
 const MOST: usize = 16 * 1024;
 
-/// What became of the replies to a batch that was sent ahead.
+/// What was found on a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// None came.
+    /// Nothing.
     Nothing,
-    /// All are there.
+    /// All replies.
     All,
-    /// All are there, and more that nothing was asked for.
+    /// All replies, if any are owed, and what nothing was asked for, such as the connection's end.
     TooMuch,
-    /// Some may be there; for the others somebody has to wait, or they will not come.
+    /// Perhaps some of the replies; for the others somebody has to wait, or they will not come.
     Part,
 }
 
-fn connection(connections: &Connections, protocol: Protocol) -> Option<&TcpStream> {
-    let [resp2, resp3] = connections;
+/// The place of the connection for that version of the protocol.
+pub(super) fn place(protocol: Protocol) -> usize {
     match protocol {
-        Protocol::Resp2 => resp2.as_deref(),
-        Protocol::Resp3 => resp3.as_deref(),
+        Protocol::Resp2 => 0,
+        Protocol::Resp3 => 1,
     }
+}
+
+/// The version of the protocol in which all replies to a batch are wanted, if it is one.
+fn protocol(batch: &Batch) -> Option<Protocol> {
+    let first = batch.requests.first()?.protocol;
+    let alike = |request: &Pending| request.protocol == first;
+    batch.requests.iter().all(alike).then_some(first)
 }
 
 /// Sends a batch, if it is for one connection and short enough. Returns whether all of it was sent.
 pub(super) fn send_ahead(batch: &mut Batch, connections: &Connections) -> bool {
-    let Some(first) = batch.requests.first() else {
+    let stream = protocol(batch).and_then(|protocol| connections[place(protocol)].as_ref());
+    let Some(stream) = stream.filter(|_| batch.bytes.len() <= MOST) else {
         return false;
     };
-    let mut others = batch.requests.iter();
-    let alike = others.all(|other| other.protocol == first.protocol);
-    let Some(stream) = connection(connections, first.protocol) else {
-        return false;
-    };
-    if !alike || batch.bytes.len() > MOST {
-        return false;
-    }
     let since = Instant::now();
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     // Whatever is wrong, the helper will find out.
@@ -61,20 +61,14 @@ pub(super) fn send_ahead(batch: &mut Batch, connections: &Connections) -> bool {
     sent == batch.bytes.len()
 }
 
-/// Takes what is there of the replies to a batch that was sent, with one read.
-pub(super) fn receive_ahead(
-    batch: &mut Batch,
-    connections: &Connections,
-    landing: &mut [u8],
-) -> Received {
-    let count = batch.requests.len();
-    let stream = batch
-        .requests
-        .first()
-        .and_then(|first| connection(connections, first.protocol));
-    let Some(stream) = stream else {
-        return Received::Nothing;
-    };
+/// Whether replies to a batch that was sent ahead are owed on the connection at that place.
+pub(super) fn is_owed(batch: &Batch, at: usize) -> bool {
+    protocol(batch).is_some_and(|protocol| place(protocol) == at)
+}
+
+/// Reads once from the connection on which the replies to a batch are owed. `landing` is where the bytes go first.
+pub(super) fn receive_ahead(batch: &mut Batch, stream: &TcpStream, landing: &mut [u8]) -> Received {
+    let mut room = landing.len();
     let mut landing = Some(landing);
     let mut more = |bytes: &mut Vec<u8>, _missing| {
         let landing = landing.take().ok_or(ErrorKind::WouldBlock)?;
@@ -82,11 +76,15 @@ pub(super) fn receive_ahead(
         if length == 0 {
             return Err(io::Error::from(ErrorKind::UnexpectedEof));
         }
+        room -= length;
         bytes.extend_from_slice(&landing[..length]);
         Ok(())
     };
+    let count = batch.requests.len();
     let replies = &mut batch.replies;
     match replies.read(count, &mut more, &mut |_| {}) {
+        // There may be more to read, of which the poll will not tell again.
+        Ok(()) if room == 0 && look(stream) != Received::Nothing => Received::TooMuch,
         Ok(()) => Received::All,
         Err(_) if replies.ends.len() == count => Received::TooMuch,
         Err(error) if error.kind() == ErrorKind::WouldBlock && replies.bytes.is_empty() => {
@@ -96,11 +94,11 @@ pub(super) fn receive_ahead(
     }
 }
 
-/// Whether a connection has something to say that it was not asked for, such as its end.
-pub(super) fn speak_unasked(connections: &Connections) -> bool {
+/// Looks at a connection on which nothing is owed.
+pub(super) fn look(stream: &TcpStream) -> Received {
     let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-    connections.iter().flatten().any(|stream| {
-        recv(stream, &mut [0], flags).map_err(|error| io::Error::from(error).kind())
-            != Err(ErrorKind::WouldBlock)
-    })
+    match recv(stream, &mut [0], flags) {
+        Err(error) if io::Error::from(error).kind() == ErrorKind::WouldBlock => Received::Nothing,
+        _ => Received::TooMuch,
+    }
 }

@@ -28,8 +28,8 @@ pub struct Upstream {
 
 impl Upstream {
     /// Starts the helper thread. It connects at once, and for ever again when the connection breaks. The waker
-    /// tells of events. Connections that the loop is lent are registered under the token: whenever its poll
-    /// shows that, [`Self::receive`] is to be called.
+    /// tells of events. The connections that the loop is lent are registered under these tokens: what its poll
+    /// shows of them is to be given to [`Self::receive`].
     ///
     /// # Errors
     /// If the thread can't be started.
@@ -37,7 +37,7 @@ impl Upstream {
         settings: Settings,
         waker: Waker,
         registry: Registry,
-        lent: Token,
+        lent: [Token; 2],
     ) -> io::Result<Self> {
         let mailbox = Arc::new(Mailbox::new(waker, registry, lent)?);
         let holds = Arc::new(AtomicBool::new(false));
@@ -74,11 +74,10 @@ impl Upstream {
         }
     }
 
-    /// Reads from the connections that the loop was lent, with one system call, if there is something. `landing`
-    /// is where the bytes go first.
-    pub fn receive(&mut self, landing: &mut [u8]) {
+    /// Reads from a connection that the loop was lent, with one system call. `landing` is where the bytes go first.
+    pub fn receive(&mut self, event: &mio::event::Event, landing: &mut [u8]) {
         self.received = true;
-        self.mailbox.receive(landing);
+        self.mailbox.receive(event, landing);
     }
 
     /// Says whether anything is cached: as long as that is so, it is noticed when Redis can no longer say

@@ -5,13 +5,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::ahead::{Connections, Received, receive_ahead, send_ahead, speak_unasked};
+use super::ahead::{Connections, Received, is_owed, look, receive_ahead, send_ahead};
 use super::{Batch, Event};
 
 /// The two boxes: requests to the helper that owns the connections, events to the loop.
@@ -23,7 +23,7 @@ pub(super) struct Mailbox {
     /// How the loop is woken for events, and for what comes on connections that it was lent.
     waker: Waker,
     registry: Registry,
-    lent: Token,
+    lent: [Token; 2],
 }
 
 #[derive(Default)]
@@ -53,9 +53,9 @@ pub(super) enum Waited {
 }
 
 impl Mailbox {
-    /// Two empty boxes. The waker wakes the loop for events; with the token, its poll tells that it is to call
+    /// Two empty boxes. The waker wakes the loop for events; with these tokens, its poll tells that it is to call
     /// [`Self::receive`].
-    pub fn new(waker: Waker, registry: Registry, lent: Token) -> io::Result<Self> {
+    pub fn new(waker: Waker, registry: Registry, lent: [Token; 2]) -> io::Result<Self> {
         let bell = UnixStream::pair()?;
         bell.0.set_nonblocking(true)?;
         bell.1.set_nonblocking(true)?;
@@ -88,32 +88,39 @@ impl Mailbox {
         }
     }
 
-    /// Reads from the connections that the loop was lent. Requests that wait for what comes are not sent yet, so
-    /// that others may join them: that is for [`Self::put_requests`], at the end of the turn.
-    pub fn receive(&self, landing: &mut [u8]) {
+    /// Reads from a connection that the loop was lent, as an event of its poll says. Requests that wait for what
+    /// comes are not sent yet, so that others may join them: that is for [`Self::put_requests`], at the end of
+    /// the turn.
+    pub fn receive(&self, event: &mio::event::Event, landing: &mut [u8]) {
+        let Some(at) = self.lent.iter().position(|&token| token == event.token()) else {
+            return;
+        };
         let mut requests = lock(&self.requests);
         let Requests { ahead, lent, .. } = &mut *requests;
-        let Some(connections) = lent else { return };
-        let received = if !ahead.is_empty() {
-            receive_ahead(ahead, connections, landing)
-        } else if speak_unasked(connections) {
-            Received::TooMuch
-        } else {
-            Received::Nothing
+        let Some(stream) = lent.as_ref().and_then(|lent| lent[at].as_deref()) else {
+            return;
         };
-        if let Received::All | Received::TooMuch = received
-            && let Some((_, since)) = ahead.sent
-        {
+        let owed = is_owed(ahead, at);
+        let mut received = if owed {
+            receive_ahead(ahead, stream, landing)
+        } else {
+            look(stream)
+        };
+        if received == Received::All && event.is_read_closed() {
+            // The poll will not tell of its end again.
+            received = Received::TooMuch;
+        }
+        if owed && matches!(received, Received::All | Received::TooMuch) {
             let now = Instant::now();
             let mut replies = std::mem::take(&mut ahead.replies);
-            replies.round_trip = now - since;
+            replies.round_trip = ahead.sent.map_or(Duration::ZERO, |(_, since)| now - since);
             replies.completes = replies.ends.len();
             ahead.clear();
             requests.heard = Some(now);
             lock(&self.events).push(Event::Replies(replies));
         }
-        requests.unasked = received == Received::TooMuch;
-        if let Received::TooMuch | Received::Part = received {
+        if matches!(received, Received::TooMuch | Received::Part) {
+            requests.unasked = received == Received::TooMuch;
             self.give_back(&mut requests);
         }
     }
@@ -169,10 +176,12 @@ impl Mailbox {
 
         let mut requests = lock(&self.requests);
         requests.lent = None;
-        if std::mem::take(&mut requests.unasked) {
-            Waited::Unasked
-        } else if !requests.ahead.is_empty() {
+        let unasked = std::mem::take(&mut requests.unasked);
+        if !requests.ahead.is_empty() {
+            // What else there is shows again when the connections are lent again.
             Waited::Requests(std::mem::take(&mut requests.ahead))
+        } else if unasked {
+            Waited::Unasked
         } else if !requests.batch.is_empty() {
             Waited::Requests(std::mem::take(&mut requests.batch))
         } else if deadline.is_some_and(|at| at <= Instant::now()) {
@@ -184,12 +193,13 @@ impl Mailbox {
 
     /// Has the loop's poll watch connections.
     fn lend(&self, connections: &Connections) {
-        for stream in connections.iter().flatten() {
+        for (stream, token) in connections.iter().zip(self.lent) {
+            let Some(stream) = stream else { continue };
             let fd = stream.as_raw_fd();
-            // Without, replies are waited for until the deadline.
             let lent = self
                 .registry
-                .register(&mut SourceFd(&fd), self.lent, Interest::READABLE);
+                .register(&mut SourceFd(&fd), token, Interest::READABLE);
+            // Without, replies are waited for until the deadline.
             if let Err(error) = lent {
                 log::error!(reason:% = error; "can't watch a connection to redis");
             }

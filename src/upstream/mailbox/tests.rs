@@ -8,8 +8,10 @@ use super::*;
 use crate::resp::Protocol;
 use crate::upstream::KEPT;
 
+const LANDING: usize = 1024;
+
 const WAKER: Token = Token(0);
-const LENT: Token = Token(1);
+const LENT: [Token; 2] = [Token(1), Token(2)];
 
 /// A mailbox, and the poll of its loop.
 fn mailbox() -> (Mailbox, Poll) {
@@ -63,11 +65,11 @@ fn receive(mailbox: &Mailbox, poll: &mut Poll) {
     let mut events = Events::with_capacity(8);
     poll.poll(&mut events, Some(Duration::from_secs(10)))
         .unwrap();
-    assert!(
-        events.iter().any(|event| event.token() == LENT),
-        "{events:?}"
-    );
-    mailbox.receive(&mut [0; 1024]);
+    assert!(!events.is_empty());
+    for event in &events {
+        assert_ne!(event.token(), WAKER);
+        mailbox.receive(event, &mut [0; LANDING]);
+    }
 }
 
 /// The replies that the loop was told of.
@@ -167,8 +169,6 @@ fn replies_that_come_in_parts_are_left_to_the_helper_with_what_came() {
         answer(&mut redis, b"ab", b"+1\r\n$5\r\n12");
         receive(&mailbox, &mut poll);
         assert!(told(&mailbox).is_empty());
-        // What comes now is for the helper to read.
-        mailbox.receive(&mut [0; 1024]);
     });
     let Waited::Requests(batch) = &waited else {
         panic!("no requests");
@@ -248,6 +248,67 @@ fn a_connection_that_ends_while_nothing_is_asked_wakes_the_helper() {
 }
 
 #[test]
+fn a_connection_that_ends_while_another_is_asked_wakes_the_helper_for_both() {
+    let (mailbox, mut poll) = mailbox();
+    let (redis2, resp2) = connection();
+    let (mut redis3, resp3) = connection();
+    let connections = [resp2, resp3];
+    let waited = wait_while(&mailbox, &connections, || {
+        let mut requests = Batch::default();
+        requests.push(Protocol::Resp3, true, |out| out.push(b'a'));
+        mailbox.put_requests(&mut requests);
+        answer(&mut redis3, b"a", b"");
+        drop(redis2);
+        receive(&mailbox, &mut poll);
+    });
+    assert!(matches!(waited, Waited::Requests(batch) if batch.sent.is_some()));
+    let waited = wait_while(&mailbox, &connections, || receive(&mailbox, &mut poll));
+    assert!(matches!(waited, Waited::Unasked));
+}
+
+#[test]
+fn a_connection_that_ends_right_behind_the_reply_wakes_the_helper() {
+    let (mailbox, mut poll) = mailbox();
+    let (mut redis, resp2) = connection();
+    let waited = wait_while(&mailbox, &[resp2, None], || {
+        mailbox.put_requests(&mut batch(&[b"a"]));
+        answer(&mut redis, b"a", b"+1\r\n");
+        drop(redis);
+        receive(&mailbox, &mut poll);
+        assert_eq!(told(&mailbox), [b"+1\r\n"]);
+        // Unless its end was there with the reply, it is told of now.
+        if lock(&mailbox.requests).lent.is_some() {
+            receive(&mailbox, &mut poll);
+        }
+    });
+    assert!(matches!(waited, Waited::Unasked));
+}
+
+#[test]
+fn replies_that_fill_one_read_are_all_unless_more_is_behind_them() {
+    for more in [&b""[..], b"+2\r\n"] {
+        let (mailbox, mut poll) = mailbox();
+        let (mut redis, resp2) = connection();
+        let reply = [b"$1015\r\n", &[b'x'; 1015][..], b"\r\n"].concat();
+        assert_eq!(reply.len(), LANDING);
+        let waited = wait_while(&mailbox, &[resp2, None], || {
+            mailbox.put_requests(&mut batch(&[b"a"]));
+            answer(&mut redis, b"a", &[&reply, more].concat());
+            receive(&mailbox, &mut poll);
+            assert_eq!(told(&mailbox), [&reply[..]]);
+            if more.is_empty() {
+                mailbox.ring();
+            }
+        });
+        match waited {
+            Waited::Bell => assert!(more.is_empty()),
+            Waited::Unasked => assert!(!more.is_empty()),
+            _ => panic!("nothing else"),
+        }
+    }
+}
+
+#[test]
 fn a_connection_that_ended_before_the_helper_waits_wakes_it_too() {
     let (mailbox, mut poll) = mailbox();
     let (redis, resp2) = connection();
@@ -260,16 +321,12 @@ fn a_connection_that_ended_before_the_helper_waits_wakes_it_too() {
 fn connections_are_lent_only_while_the_helper_waits() {
     let (mailbox, mut poll) = mailbox();
     let (mut redis, resp2) = connection();
-    wait_while(&mailbox, &[resp2.clone(), None], || {
-        mailbox.receive(&mut [0; 1024]);
-        mailbox.ring();
-    });
+    wait_while(&mailbox, &[resp2.clone(), None], || mailbox.ring());
     redis.write_all(b"+for the helper\r\n").unwrap();
     let mut events = Events::with_capacity(8);
     poll.poll(&mut events, Some(Duration::from_millis(20)))
         .unwrap();
     assert!(events.is_empty(), "{events:?}");
-    mailbox.receive(&mut [0; 1024]);
     let mut bytes = [0; 17];
     (&*resp2.unwrap()).read_exact(&mut bytes).unwrap();
     assert_eq!(&bytes, b"+for the helper\r\n");
