@@ -226,6 +226,7 @@ fn a_name_that_hello_gives_is_kept_with_another_user() {
         &[OK, WRONGPASS, &bulk("before")].concat(),
         &"a wrong password changes nothing",
     );
+    client.read_replies(2);
     super::client_named(&redis, "after");
 }
 
