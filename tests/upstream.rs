@@ -325,6 +325,35 @@ fn a_request_in_flight_when_redis_dies_is_answered() {
 }
 
 #[test]
+fn replies_that_come_in_parts_are_put_together() {
+    let redis = FakeRedis::start(|key| {
+        let reply = bulk([b"value of ", key].concat());
+        match key {
+            b"whole" => Answer::Reply(reply),
+            _ => {
+                let (first, rest) = reply.split_at(key.len());
+                Answer::InParts(first.to_vec(), rest.to_vec())
+            }
+        }
+    });
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    proxy.wait_for_redis();
+    let mut client = proxy.client();
+    for keys in [&["parts"][..], &["whole", "in parts", "in more parts"]] {
+        let requests: String = keys
+            .iter()
+            .map(|key| format!("GET \"{key}\"\r\n"))
+            .collect();
+        let expected: Vec<u8> = keys
+            .iter()
+            .flat_map(|key| bulk(format!("value of {key}")))
+            .collect();
+        client.send(requests);
+        assert_same(&client.read_replies(keys.len()), &expected, &keys);
+    }
+}
+
+#[test]
 fn a_reply_that_breaks_off_is_asked_for_again() {
     let broken = AtomicBool::new(false);
     let redis = FakeRedis::start(move |_| {

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::{Client, RedisServer, request};
 
@@ -13,6 +14,8 @@ pub enum Answer {
     Reply(Vec<u8>),
     /// Sends these bytes, then closes the connection.
     ReplyAndClose(Vec<u8>),
+    /// Sends these bytes, and the others when the first have long arrived.
+    InParts(Vec<u8>, Vec<u8>),
 }
 
 /// A real Redis behind a server that asks a closure what to answer to each GET, and passes on
@@ -82,6 +85,11 @@ fn serve(mut client: Client, mut redis: Client, answer: &dyn Fn(&[u8]) -> Answer
         };
         match answer {
             Answer::Reply(bytes) => client.send(bytes),
+            Answer::InParts(first, rest) => {
+                client.send(first);
+                std::thread::sleep(Duration::from_millis(50));
+                client.send(rest);
+            }
             Answer::ReplyAndClose(bytes) => {
                 client.send(bytes);
                 return;
