@@ -328,29 +328,48 @@ fn a_request_in_flight_when_redis_dies_is_answered() {
 fn replies_that_come_in_parts_are_put_together() {
     let redis = FakeRedis::start(|key| {
         let reply = bulk([b"value of ", key].concat());
-        match key {
-            b"whole" => Answer::Reply(reply),
-            _ => {
-                let (first, rest) = reply.split_at(key.len());
-                Answer::InParts(first.to_vec(), rest.to_vec())
-            }
+        if key.starts_with(b"whole") {
+            return Answer::Reply(reply);
         }
+        let (first, rest) = reply.split_at(key.len());
+        Answer::InParts(first.to_vec(), rest.to_vec())
     });
     let proxy = Proxy::start_at(&redis.address(), &[]);
     proxy.wait_for_redis();
     let mut client = proxy.client();
-    for keys in [&["parts"][..], &["whole", "in parts", "in more parts"]] {
-        let requests: String = keys
-            .iter()
-            .map(|key| format!("GET \"{key}\"\r\n"))
-            .collect();
-        let expected: Vec<u8> = keys
-            .iter()
-            .flat_map(|key| bulk(format!("value of {key}")))
-            .collect();
-        client.send(requests);
-        assert_same(&client.read_replies(keys.len()), &expected, &keys);
+    for round in 0..4 {
+        let keys = ["whole", "first part", "second part", "whole, too"];
+        let keys = keys.map(|key| format!("{key} {round}"));
+        let requests = keys.each_ref().map(|key| format!("GET \"{key}\"\r\n"));
+        let expected = keys
+            .each_ref()
+            .map(|key| bulk(format!("value of {key}")))
+            .concat();
+        client.send(requests.concat());
+        assert_same(&client.read_replies(keys.len()), &expected, &round);
     }
+    assert_eq!(proxy.count_in_log("redis down"), 0, "none was waited for");
+}
+
+#[test]
+fn a_miss_that_comes_while_another_is_under_way_is_asked_for_right_behind_it() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, &["--redis_timeout", "15000"]);
+    let mut clients = [proxy.client(), proxy.client()];
+    let start = Instant::now();
+    for round in 0..10 {
+        redis.pause();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(format!("GET {round}-{number}\r\n"));
+            proxy.let_it_read();
+        }
+        redis.resume();
+        for client in &mut clients {
+            assert_same(&client.read_reply(), b"$-1\r\n", &round);
+        }
+    }
+    // Were the second left for the helper thread to find, that would take half a second each time.
+    assert!(start.elapsed() < 2 * AT_ONCE, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -171,8 +171,8 @@ impl Link {
         redis::cmd("PING").exec(self)
     }
 
-    /// Sends encoded requests and adds the next `count` replies, as [`Replies::read`] does. On an error `replies`
-    /// holds those that came before it. Redis has owed the first of them for as long as `waited`.
+    /// Sends encoded requests and adds the next `count` replies, as [`Replies::read`] does. Redis has owed the
+    /// first of them for as long as `waited`.
     pub fn exchange(
         &mut self,
         requests: &[u8],
@@ -209,15 +209,8 @@ impl Link {
         enough: &mut dyn FnMut(&mut Replies),
     ) -> io::Result<()> {
         (&*self.stream).write_all(requests)?;
-        let result = replies.read(
-            count,
-            &mut |bytes, missing| self.read(bytes, missing),
-            enough,
-        );
-        if result.is_err() {
-            replies.bytes.truncate(replies.end());
-        }
-        result
+        let more = &mut |bytes: &mut Vec<u8>, missing| self.read(bytes, missing);
+        replies.read(count, more, enough)
     }
 
     /// Reads on; when `missing` bytes are known to come, no further than that.

@@ -38,7 +38,7 @@ impl Replies {
     /// they pass [`ENOUGH`] bytes.
     ///
     /// # Errors
-    /// Those of `more`; if what came is no reply, or goes on behind the last.
+    /// Those of `more`; if what came is no reply, or goes on behind the last. What came before is added.
     pub(super) fn read(
         &mut self,
         count: usize,

@@ -1,6 +1,6 @@
 //! Redis is asked whether it is still there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Watched;
 use crate::common::eventually;
@@ -13,6 +13,23 @@ fn a_redis_that_hangs_is_noticed_before_a_client_asks() {
     watched.proxy.wait_for_log("redis down");
     watched.redis.resume();
     watched.proxy.wait_for_logs("redis up", 2);
+}
+
+#[test]
+fn a_redis_that_is_asked_often_needs_no_asking_whether_it_is_there() {
+    // So long is Redis silent on the connection on which it says what changes, before it is asked there.
+    let mut watched = Watched::start(&["--redis_timeout", "60000"]);
+    let before = watched.redis.calls("ping");
+    let end = Instant::now() + Duration::from_millis(3500);
+    let mut asked = 0;
+    while Instant::now() < end {
+        watched.watcher.get(format!("missing {asked}"));
+        asked += 1;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // One may be sent before the first miss, and one when there is something cached to be watched over.
+    let pings = watched.redis.calls("ping") - before;
+    assert!(pings <= 2, "{pings} times, with {asked} misses");
 }
 
 #[test]

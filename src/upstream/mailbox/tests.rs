@@ -33,10 +33,12 @@ fn has_rung(mailbox: &Mailbox) -> bool {
     (&mailbox.bell.1).read(&mut [0]).is_ok()
 }
 
-/// Lets a helper wait while `act` runs. Returns what ended its wait.
+/// Lets a helper wait while `act` runs. Returns what ended its wait; that is never meant to be the deadline.
 fn wait_while(mailbox: &Mailbox, connections: &Connections, act: impl FnOnce()) -> Waited {
     std::thread::scope(|scope| {
-        let helper = scope.spawn(|| mailbox.wait(Batch::default(), connections, None));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let helper =
+            scope.spawn(move || mailbox.wait(Batch::default(), connections, Some(deadline)));
         while lock(&mailbox.requests).lent.is_none() {
             std::thread::yield_now();
         }
@@ -175,6 +177,19 @@ fn replies_that_come_in_parts_are_left_to_the_helper_with_what_came() {
     };
     assert_eq!(batch.replies.ends, [4]);
     assert_taken(waited, &[b"a", b"b"], 2, b"+1\r\n$5\r\n12");
+}
+
+#[test]
+fn a_reply_that_is_more_than_one_read_takes_is_left_to_the_helper_though_it_is_there() {
+    let (mailbox, mut poll) = mailbox();
+    let (mut redis, resp2) = connection();
+    let reply = [b"$2000\r\n", &[b'x'; 2000][..], b"\r\n"].concat();
+    let waited = wait_while(&mailbox, &[resp2, None], || {
+        mailbox.put_requests(&mut batch(&[b"a"]));
+        answer(&mut redis, b"a", &reply);
+        receive(&mailbox, &mut poll);
+    });
+    assert_taken(waited, &[b"a"], 1, &reply[..LANDING]);
 }
 
 #[test]
