@@ -49,6 +49,7 @@ impl Options {
 }
 
 /// Sizes and times.
+#[derive(Clone)]
 pub struct Plan {
     /// How often each server has its turn.
     pub rounds: usize,
