@@ -11,7 +11,7 @@
 //!    the replies back, or lends the loop its connection for what takes no waiting; a second thread hands on
 //!    what Redis says has changed.
 //! 4. Replies collect in order in the client's output ([`resp::reply`]), and the loop writes them when the
-//!    turn ends.
+//!    turn ends, or earlier if they are large.
 //!
 //! What happens is counted in [`metrics`], which [`status`] tells to whoever asks: by `INFO`, and over
 //! [`http`].

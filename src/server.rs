@@ -1,6 +1,6 @@
 //! The event loop: all sockets of clients, the timer, the signals, the waker of the helper threads, and the
-//! connections to Redis that they lend.
-//! It moves bytes between them and the core, and knows nothing of what they mean.
+//! connections to Redis that they lend. It moves bytes between them and the core, and knows nothing of what they
+//! mean.
 //!
 //! A turn: wait for events, note who is ready, hand the core what Redis answered and what clients sent,
 //! hand the helper what the core asks of Redis, and at the end write each client its replies in one go.

@@ -369,7 +369,7 @@ fn a_miss_that_comes_while_another_is_under_way_is_asked_for_right_behind_it() {
         }
     }
     // Were the second left for the helper thread to find, that would take half a second each time.
-    assert!(start.elapsed() < 2 * AT_ONCE, "{:?}", start.elapsed());
+    assert!(start.elapsed() < 3 * AT_ONCE, "{:?}", start.elapsed());
 }
 
 #[test]

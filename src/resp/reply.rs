@@ -1,5 +1,5 @@
 //! Replies on their way to a client: how each is written, and the [`Output`] that collects them until
-//! the end of the loop's turn.
+//! the loop writes them.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};

@@ -78,6 +78,7 @@ impl Server {
     /// Writes to a client that was just served, if there is much to write.
     fn write_large(&mut self, client: ClientId) {
         if self.connections.contains(client.0) && self.proxy.output(client).len() >= LARGE {
+            self.write_own(client);
             self.write(client);
         }
     }

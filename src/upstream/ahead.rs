@@ -48,10 +48,11 @@ fn protocol(batch: &Batch) -> Option<Protocol> {
 
 /// Sends a batch, if it is for one connection and short enough. Returns whether all of it was sent.
 pub(super) fn send_ahead(batch: &mut Batch, connections: &Connections) -> bool {
-    let stream = protocol(batch).and_then(|protocol| connections[place(protocol)].as_ref());
-    let Some(stream) = stream.filter(|_| batch.bytes.len() <= MOST) else {
+    if batch.bytes.len() > MOST {
         return false;
-    };
+    }
+    let stream = protocol(batch).and_then(|protocol| connections[place(protocol)].as_ref());
+    let Some(stream) = stream else { return false };
     let since = Instant::now();
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     // Whatever is wrong, the helper will find out.
@@ -69,7 +70,8 @@ pub(super) fn is_owed(batch: &Batch, at: usize) -> bool {
 
 /// Reads once from the connection on which the replies to a batch are owed. `landing` is where the bytes go first.
 pub(super) fn receive_ahead(batch: &mut Batch, stream: &TcpStream, landing: &mut [u8]) -> Received {
-    let mut room = landing.len();
+    let room = landing.len();
+    let mut filled = 0;
     let mut landing = Some(landing);
     let mut more = |bytes: &mut Vec<u8>, _missing| {
         let landing = landing.take().ok_or(ErrorKind::WouldBlock)?;
@@ -77,7 +79,7 @@ pub(super) fn receive_ahead(batch: &mut Batch, stream: &TcpStream, landing: &mut
         if length == 0 {
             return Err(io::Error::from(ErrorKind::UnexpectedEof));
         }
-        room -= length;
+        filled = length;
         bytes.extend_from_slice(&landing[..length]);
         Ok(())
     };
@@ -85,12 +87,10 @@ pub(super) fn receive_ahead(batch: &mut Batch, stream: &TcpStream, landing: &mut
     let replies = &mut batch.replies;
     match replies.read(count, &mut more, &mut |_| {}) {
         // There may be more to read, of which the poll will not tell again.
-        Ok(()) if room == 0 && look(stream) != Received::Nothing => Received::TooMuch,
+        Ok(()) if filled == room && look(stream) != Received::Nothing => Received::TooMuch,
         Ok(()) => Received::All,
         Err(_) if replies.ends.len() == count => Received::TooMuch,
-        Err(error) if error.kind() == ErrorKind::WouldBlock && replies.bytes.is_empty() => {
-            Received::Nothing
-        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock && filled == 0 => Received::Nothing,
         Err(_) => Received::Part,
     }
 }

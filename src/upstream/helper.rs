@@ -69,12 +69,13 @@ impl Upstream {
 
     /// Hands requests over, at the end of a turn, and leaves `batch` empty.
     pub fn send(&mut self, batch: &mut Batch) {
-        if !batch.is_empty() || std::mem::take(&mut self.received) {
+        let received = std::mem::take(&mut self.received);
+        if received || !batch.is_empty() {
             self.mailbox.put_requests(batch);
         }
     }
 
-    /// Reads from a connection that the loop was lent, with one system call. `landing` is where the bytes go first.
+    /// Reads once from a connection that the loop was lent. `landing` is where the bytes go first.
     pub fn receive(&mut self, event: &mio::event::Event, landing: &mut [u8]) {
         self.received = true;
         self.mailbox.receive(event, landing);
@@ -168,19 +169,18 @@ impl Helper {
                 session.watch();
             }
             let needed = self.needed.load(Ordering::Relaxed);
-            let check_at = last_heard + CHECK_AFTER;
             // A request may be sent ahead meanwhile, and Redis keep silent.
-            let look_at = needed.then(|| check_at.min(Instant::now() + self.settings.timeout));
+            let silent_at = Instant::now() + self.settings.timeout;
+            let look_at = needed.then(|| silent_at.min(last_heard + CHECK_AFTER));
             let wake_at = look_at.into_iter().chain(self.reconnects_due()).min();
             let waited =
                 self.mailbox
                     .wait(std::mem::take(&mut used), &session.connections(), wake_at);
             self.end_reconnects();
             last_heard = last_heard.max(self.mailbox.heard().unwrap_or(last_heard));
-            let check_at = last_heard + CHECK_AFTER;
             // Perhaps nobody would miss it any more.
             let check = matches!(waited, Waited::Deadline)
-                && Instant::now() >= check_at
+                && Instant::now() >= last_heard + CHECK_AFTER
                 && self.needed.load(Ordering::Relaxed);
             if self.is_lost(&mut session, &waited, check)?
                 && let Err(error) = self.reopen(&mut session, "it closed a connection")
@@ -325,10 +325,10 @@ impl Helper {
             let result = session
                 .link(requests[next].protocol, &self.settings)
                 .and_then(|link| {
-                    let mut enough = |replies: &mut Replies| {
+                    let mut enough = |mut replies: Replies| {
                         answered += replies.ends.len();
                         replies.round_trip = start.elapsed();
-                        self.hand_over(std::mem::take(replies));
+                        self.hand_over(replies);
                     };
                     let settings = &self.settings;
                     link.exchange(

@@ -178,7 +178,7 @@ impl Link {
         requests: &[u8],
         count: usize,
         replies: &mut Replies,
-        enough: &mut dyn FnMut(&mut Replies),
+        enough: &mut dyn FnMut(Replies),
         waited: Duration,
         settings: &Settings,
     ) -> Result<(), LinkError> {
@@ -206,7 +206,7 @@ impl Link {
         requests: &[u8],
         count: usize,
         replies: &mut Replies,
-        enough: &mut dyn FnMut(&mut Replies),
+        enough: &mut dyn FnMut(Replies),
     ) -> io::Result<()> {
         (&*self.stream).write_all(requests)?;
         let more = &mut |bytes: &mut Vec<u8>, missing| self.read(bytes, missing);
@@ -283,12 +283,11 @@ impl ConnectionLike for Link {
     ) -> RedisResult<Vec<Value>> {
         let mut values = Vec::new();
         let mut replies = Replies::default();
-        let mut parse = |replies: &mut Replies| {
+        let mut parse = |replies: Replies| {
             values.extend(replies.iter().map(redis::parse_redis_value));
-            *replies = Replies::default();
         };
         self.round_trip(commands, offset + count, &mut replies, &mut parse)?;
-        parse(&mut replies);
+        parse(replies);
         values.into_iter().skip(offset).collect()
     }
 

@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
@@ -17,20 +17,21 @@ use super::{Batch, Event};
 /// The two boxes: requests to the helper that owns the connections, events to the loop.
 pub(super) struct Mailbox {
     requests: Mutex<Requests>,
-    /// A byte in it says that something was put while the helper waited.
+    /// A byte in it says to the helper, while it waits, that there is something to do or to look at.
     bell: (UnixStream, UnixStream),
     events: Mutex<Vec<Event>>,
-    /// How the loop is woken for events, and for what comes on connections that it was lent.
+    /// How the loop is woken for events.
     waker: Waker,
+    /// The loop's poll, which watches the connections that it was lent under these tokens.
     registry: Registry,
-    lent: [Token; 2],
+    tokens: [Token; 2],
 }
 
 #[derive(Default)]
 struct Requests {
     /// Those that are not sent.
     batch: Batch,
-    /// Those that the loop sent, and whose replies have not all come.
+    /// Those that the loop sent, at least in part, and whose replies have not all come.
     ahead: Batch,
     /// The helper waits, and lends the loop these connections until then.
     lent: Option<Connections>,
@@ -55,7 +56,7 @@ pub(super) enum Waited {
 impl Mailbox {
     /// Two empty boxes. The waker wakes the loop for events; with these tokens, its poll tells that it is to call
     /// [`Self::receive`].
-    pub fn new(waker: Waker, registry: Registry, lent: [Token; 2]) -> io::Result<Self> {
+    pub fn new(waker: Waker, registry: Registry, tokens: [Token; 2]) -> io::Result<Self> {
         let bell = UnixStream::pair()?;
         bell.0.set_nonblocking(true)?;
         bell.1.set_nonblocking(true)?;
@@ -65,7 +66,7 @@ impl Mailbox {
             events: Mutex::default(),
             waker,
             registry,
-            lent,
+            tokens,
         })
     }
 
@@ -83,6 +84,9 @@ impl Mailbox {
         {
             std::mem::swap(batch, ahead);
             if !send_ahead(ahead, connections) {
+                if ahead.sent.is_none() {
+                    std::mem::swap(batch, ahead);
+                }
                 self.give_back(&mut requests);
             }
         }
@@ -92,7 +96,7 @@ impl Mailbox {
     /// comes are not sent yet, so that others may join them: that is for [`Self::put_requests`], at the end of
     /// the turn.
     pub fn receive(&self, event: &mio::event::Event, landing: &mut [u8]) {
-        let Some(at) = self.lent.iter().position(|&token| token == event.token()) else {
+        let Some(at) = self.tokens.iter().position(|&token| token == event.token()) else {
             return;
         };
         let mut requests = lock(&self.requests);
@@ -120,7 +124,7 @@ impl Mailbox {
             lock(&self.events).push(Event::Replies(replies));
         }
         if matches!(received, Received::TooMuch | Received::Part) {
-            requests.unasked = received == Received::TooMuch;
+            requests.unasked |= received == Received::TooMuch;
             self.give_back(&mut requests);
         }
     }
@@ -154,6 +158,9 @@ impl Mailbox {
         used.clear();
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let mut requests = lock(&self.requests);
+        if std::mem::take(&mut requests.unasked) && speak_unasked(connections) {
+            return Waited::Unasked;
+        }
         let batch = std::mem::replace(&mut requests.batch, used);
         if !batch.is_empty() {
             return Waited::Requests(batch);
@@ -164,23 +171,15 @@ impl Mailbox {
         requests.lent = Some(connections.clone());
         drop(requests);
 
-        self.lend(connections);
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut bell = [PollFd::from_borrowed_fd(self.bell.1.as_fd(), PollFlags::IN)];
-        // Interrupted or not, what is there is looked at.
-        let _ = poll(&mut bell, timeout.as_ref());
-        if !bell[0].revents().is_empty() {
-            self.silence_bell();
-        }
-        self.take_back(connections);
+        self.sleep(connections, left);
 
         let mut requests = lock(&self.requests);
         requests.lent = None;
-        let unasked = std::mem::take(&mut requests.unasked);
         if !requests.ahead.is_empty() {
-            // What else there is shows again when the connections are lent again.
-            Waited::Requests(std::mem::take(&mut requests.ahead))
-        } else if unasked {
+            return Waited::Requests(std::mem::take(&mut requests.ahead));
+        }
+        // Whatever woke it: what is sent on a connection that has ended may or may not be carried out.
+        if std::mem::take(&mut requests.unasked) || speak_unasked(connections) {
             Waited::Unasked
         } else if !requests.batch.is_empty() {
             Waited::Requests(std::mem::take(&mut requests.batch))
@@ -191,19 +190,44 @@ impl Mailbox {
         }
     }
 
-    /// Has the loop's poll watch connections.
-    fn lend(&self, connections: &Connections) {
-        for (stream, token) in connections.iter().zip(self.lent) {
+    /// Lends connections until the bell rings, or one of those speaks that can't be lent, or so much time is over.
+    fn sleep(&self, connections: &Connections, time: Option<Duration>) {
+        let kept = self.lend(connections);
+        let timeout = time.and_then(|time| Timespec::try_from(time).ok());
+        let mut fds =
+            [self.bell.1.as_fd(); 3].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        for (place, stream) in fds[1..].iter_mut().zip(kept.iter().flatten()) {
+            *place = PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN);
+        }
+        // Interrupted or not, what is there is looked at.
+        let _ = poll(&mut fds, timeout.as_ref());
+        if !fds[0].revents().is_empty() {
+            self.silence_bell();
+        }
+        self.take_back(connections);
+    }
+
+    /// Has the loop's poll watch connections. Returns those that it can't: the loop is not lent them.
+    fn lend(&self, connections: &Connections) -> Connections {
+        let mut kept = Connections::default();
+        for (at, (stream, token)) in connections.iter().zip(self.tokens).enumerate() {
             let Some(stream) = stream else { continue };
             let fd = stream.as_raw_fd();
             let lent = self
                 .registry
                 .register(&mut SourceFd(&fd), token, Interest::READABLE);
-            // Without, replies are waited for until the deadline.
-            if let Err(error) = lent {
-                log::error!(reason:% = error; "can't watch a connection to redis");
+            if lent.is_err() {
+                kept[at] = Some(Arc::clone(stream));
+                let mut requests = lock(&self.requests);
+                if let Some(lent) = &mut requests.lent {
+                    lent[at] = None;
+                }
+                if !requests.ahead.is_empty() {
+                    self.give_back(&mut requests);
+                }
             }
         }
+        kept
     }
 
     fn take_back(&self, connections: &Connections) {
@@ -240,6 +264,12 @@ impl Mailbox {
         debug_assert!(events.is_empty());
         std::mem::swap(events, &mut *lock(&self.events));
     }
+}
+
+/// Whether one of the connections, on which nothing is owed, has something to say.
+fn speak_unasked(connections: &Connections) -> bool {
+    let mut all = connections.iter().flatten();
+    all.any(|stream| look(stream) != Received::Nothing)
 }
 
 /// A thread that panicked leaves a box as it was between two moves: whole.

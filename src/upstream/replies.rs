@@ -43,14 +43,15 @@ impl Replies {
         &mut self,
         count: usize,
         more: &mut dyn FnMut(&mut Vec<u8>, usize) -> io::Result<()>,
-        enough: &mut dyn FnMut(&mut Self),
+        enough: &mut dyn FnMut(Self),
     ) -> io::Result<()> {
         for _ in 0..count {
             let end = self.end();
             if end >= ENOUGH {
-                let ahead = self.bytes.split_off(end);
-                enough(self);
-                self.bytes = ahead;
+                let next = self.bytes.split_off(end);
+                let whole = std::mem::take(self);
+                self.bytes = next;
+                enough(whole);
             }
             self.read_one(more)?;
         }

@@ -242,8 +242,8 @@ fn more_replies_than_requests_are_told_up_to_there_and_the_rest_is_unasked() {
         assert_eq!(told(&mailbox), [b"+1\r\n"]);
     });
     assert!(matches!(waited, Waited::Unasked));
-    let waited = mailbox.wait(Batch::default(), &[resp2, None], Some(Instant::now()));
-    assert!(matches!(waited, Waited::Deadline), "it was told once");
+    let waited = wait_while(&mailbox, &[resp2, None], || mailbox.ring());
+    assert!(matches!(waited, Waited::Bell), "it was told once");
 }
 
 #[test]
@@ -272,13 +272,89 @@ fn a_connection_that_ends_while_another_is_asked_wakes_the_helper_for_both() {
         let mut requests = Batch::default();
         requests.push(Protocol::Resp3, true, |out| out.push(b'a'));
         mailbox.put_requests(&mut requests);
+        mailbox.put_requests(&mut batch(&[b"b"]));
         answer(&mut redis3, b"a", b"");
         drop(redis2);
         receive(&mailbox, &mut poll);
     });
     assert!(matches!(waited, Waited::Requests(batch) if batch.sent.is_some()));
-    let waited = wait_while(&mailbox, &connections, || receive(&mailbox, &mut poll));
+    let wait = || mailbox.wait(Batch::default(), &connections, None);
+    assert!(
+        matches!(wait(), Waited::Unasked),
+        "before the next requests"
+    );
+    assert_taken(wait(), &[b"b"], 0, b"");
+}
+
+#[test]
+fn a_connection_that_was_replaced_meanwhile_is_not_found_to_have_ended() {
+    let (mailbox, mut poll) = mailbox();
+    let (redis2, resp2) = connection();
+    let (mut redis3, resp3) = connection();
+    wait_while(&mailbox, &[resp2, resp3], || {
+        let mut requests = Batch::default();
+        requests.push(Protocol::Resp3, true, |out| out.push(b'a'));
+        mailbox.put_requests(&mut requests);
+        answer(&mut redis3, b"a", b"");
+        drop(redis2);
+        receive(&mailbox, &mut poll);
+    });
+    let (_redis, new) = connection();
+    let waited = wait_while(&mailbox, &[new, None], || mailbox.ring());
+    assert!(matches!(waited, Waited::Bell));
+}
+
+#[test]
+fn what_comes_unasked_in_the_place_of_a_reply_is_left_to_the_helper() {
+    let (mailbox, mut poll) = mailbox();
+    let (mut redis, resp2) = connection();
+    let waited = wait_while(&mailbox, &[resp2, None], || {
+        mailbox.put_requests(&mut batch(&[b"a"]));
+        answer(&mut redis, b"a", b">1\r\n+a push\r\n");
+        drop(redis);
+        receive(&mailbox, &mut poll);
+    });
+    assert_taken(waited, &[b"a"], 1, b"");
+}
+
+#[test]
+fn a_connection_that_the_poll_can_t_watch_is_not_lent() {
+    let (mailbox, poll) = mailbox();
+    let (redis, resp2) = connection();
+    let fd = resp2.as_ref().unwrap().as_raw_fd();
+    let connections = [resp2, None];
+    // Twice the poll takes none.
+    poll.registry()
+        .register(&mut SourceFd(&fd), Token(9), Interest::READABLE)
+        .unwrap();
+    let waited = wait_while(&mailbox, &connections, || {
+        while !matches!(lock(&mailbox.requests).lent, Some([None, None])) {
+            std::thread::yield_now();
+        }
+        mailbox.put_requests(&mut batch(&[b"a"]));
+    });
+    assert_taken(waited, &[b"a"], 0, b"");
+    poll.registry()
+        .register(&mut SourceFd(&fd), Token(9), Interest::READABLE)
+        .unwrap();
+    let waited = wait_while(&mailbox, &connections, || drop(redis));
     assert!(matches!(waited, Waited::Unasked));
+}
+
+#[test]
+fn requests_that_were_not_sent_wait_until_the_end_of_their_connection_is_seen_to() {
+    let (mailbox, _poll) = mailbox();
+    let (redis, resp2) = connection();
+    let (_redis3, resp3) = connection();
+    let mut mixed = batch(&[b"a"]);
+    mixed.push(Protocol::Resp3, true, |out| out.push(b'b'));
+    let waited = wait_while(&mailbox, &[resp2, resp3], || {
+        drop(redis);
+        mailbox.put_requests(&mut mixed);
+    });
+    assert!(matches!(waited, Waited::Unasked));
+    let waited = mailbox.wait(Batch::default(), &[None, None], None);
+    assert!(matches!(waited, Waited::Requests(batch) if batch.requests.len() == 2));
 }
 
 #[test]
