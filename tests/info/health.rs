@@ -22,17 +22,19 @@ fn a_redis_that_is_asked_often_needs_no_asking_whether_it_is_there() {
     let before = watched.redis.calls("ping");
     let end = Instant::now() + Duration::from_millis(3500);
     let mut asked = 0;
+    let mut pauses = 0;
     let mut latest = Instant::now();
     while latest < end {
         watched.watcher.get(format!("missing {asked}"));
         asked += 1;
         std::thread::sleep(Duration::from_millis(20));
-        let paused = std::mem::replace(&mut latest, Instant::now()).elapsed();
-        assert!(paused < Duration::from_secs(1), "the machine is too slow");
+        let since = std::mem::replace(&mut latest, Instant::now());
+        pauses += u64::from(latest - since > Duration::from_millis(900));
     }
-    // One may be sent before the first miss, and one when there is something cached to be watched over.
+    // One may be sent before the first miss, and one when there is something cached to be watched over; and one
+    // whenever the machine was too busy to go on asking.
     let pings = watched.redis.calls("ping") - before;
-    assert!(pings <= 2, "{pings} times, with {asked} misses");
+    assert!(pings <= 2 + pauses, "{pings} times, with {asked} misses");
 }
 
 #[test]
