@@ -245,8 +245,8 @@ mod tests {
     #[test]
     fn the_time_of_a_run_is_shared_by_those_answered_in_it() {
         let mut commands = Commands::default();
-        commands.add(1, Outcome::Hit, 2);
         commands.add(1, Outcome::Hit, 1);
+        commands.add(1, Outcome::Hit, 2);
         commands.add(2, Outcome::Here, 1);
         commands.add(3, Outcome::Miss, 1);
         assert_eq!(commands.end_run(Duration::from_micros(8)), 3);

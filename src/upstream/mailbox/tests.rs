@@ -43,7 +43,9 @@ fn wait_while(mailbox: &Mailbox, connections: &Connections, act: impl FnOnce()) 
             std::thread::yield_now();
         }
         act();
-        helper.join().unwrap()
+        let waited = helper.join().unwrap();
+        assert!(Instant::now() < deadline, "it was not woken");
+        waited
     })
 }
 
