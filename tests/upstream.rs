@@ -373,6 +373,26 @@ fn a_miss_that_comes_while_another_is_under_way_is_asked_for_right_behind_it() {
 }
 
 #[test]
+fn a_connection_that_ends_before_it_is_told_of_changes_is_no_refusal() {
+    let redis = FakeRedis::start(|_| Answer::Reply(bulk("value")));
+    redis.lose_next_tracker();
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    proxy.wait_for_log("redis up");
+    let mut client = proxy.client();
+    assert_same(&client.get("a"), &bulk("value"), &"a");
+    // The connection for RESP3 is made for the first request in it.
+    redis.lose_next_tracker();
+    client.send("HELLO 3\r\n");
+    client.read_reply();
+    assert_same(&client.get("b"), &bulk("value"), &"b");
+    assert_eq!(proxy.count_in_log("time to live alone"), 0);
+    assert_eq!(proxy.count_in_log("it answers"), 0);
+    let info = client.command(&["INFO", "upstream"]);
+    let info = String::from_utf8_lossy(&info);
+    assert!(info.contains("tracking:on"), "{info}");
+}
+
+#[test]
 fn a_reply_that_breaks_off_is_asked_for_again() {
     let broken = AtomicBool::new(false);
     let redis = FakeRedis::start(move |_| {

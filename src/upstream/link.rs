@@ -40,6 +40,9 @@ pub(super) enum LinkError {
 /// What stands between Redis's words on a command that it does not know and that command's arguments.
 const ARGUMENTS: &str = ", with args beginning with";
 
+/// How Redis's words end when a connection is to be told of changes that has ended meanwhile.
+const GONE: &str = "The client ID you want redirect to does not exist";
+
 impl LinkError {
     fn from_io(error: io::Error, settings: &Settings) -> Self {
         // The timeout of a blocking socket shows as `WouldBlock`.
@@ -136,7 +139,12 @@ impl Link {
         tracking.arg("TRACKING").arg("ON").arg("REDIRECT").arg(id);
         tracking
             .exec(self)
-            .map_err(|error| LinkError::from_redis(&error, settings))
+            .map_err(|error| match LinkError::from_redis(&error, settings) {
+                LinkError::Refused(words) if words.ends_with(GONE) => LinkError::Broken(
+                    io::Error::other("it closed the connection on which it was to tell of changes"),
+                ),
+                error => error,
+            })
     }
 
     /// The bare socket, shared.

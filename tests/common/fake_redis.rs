@@ -24,6 +24,8 @@ pub struct FakeRedis {
     redis: RedisServer,
     address: SocketAddr,
     ended: Arc<AtomicBool>,
+    /// The next connection to be told of changes is killed just before.
+    losing: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -33,20 +35,21 @@ impl FakeRedis {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let ended = Arc::new(AtomicBool::new(false));
+        let losing = Arc::new(AtomicBool::new(false));
         let answer = Arc::new(answer);
         let redis = RedisServer::start();
         let behind = redis.address();
         let acceptor = std::thread::spawn({
-            let ended = Arc::clone(&ended);
+            let (ended, losing) = (Arc::clone(&ended), Arc::clone(&losing));
             move || {
                 for stream in listener.incoming() {
                     if ended.load(Ordering::SeqCst) {
                         return;
                     }
-                    let answer = Arc::clone(&answer);
+                    let (answer, losing) = (Arc::clone(&answer), Arc::clone(&losing));
                     let client = Client::from_stream(stream.expect("a connection"));
                     let redis = Client::connect(&behind);
-                    std::thread::spawn(move || serve(client, redis, &*answer));
+                    std::thread::spawn(move || serve(client, redis, &*answer, &losing));
                 }
             }
         });
@@ -54,8 +57,14 @@ impl FakeRedis {
             redis,
             address,
             ended,
+            losing,
             acceptor: Some(acceptor),
         }
+    }
+
+    /// Kills the next connection that is to be told of changes, just before it is.
+    pub fn lose_next_tracker(&self) {
+        self.losing.store(true, Ordering::SeqCst);
     }
 
     /// Where it listens, `127.0.0.1:PORT`.
@@ -75,8 +84,20 @@ impl Drop for FakeRedis {
     }
 }
 
-fn serve(mut client: Client, mut redis: Client, answer: &dyn Fn(&[u8]) -> Answer) {
+fn serve(
+    mut client: Client,
+    mut redis: Client,
+    answer: &dyn Fn(&[u8]) -> Answer,
+    losing: &AtomicBool,
+) {
     while let Some(arguments) = client.read_request() {
+        if let [_, tracking, .., id] = &arguments[..]
+            && tracking.eq_ignore_ascii_case(b"TRACKING")
+            && losing.swap(false, Ordering::SeqCst)
+        {
+            redis.send(request(&[&b"CLIENT"[..], b"KILL", b"ID", id]));
+            assert_eq!(redis.read_reply(), b":1\r\n");
+        }
         let answer = if arguments[0].eq_ignore_ascii_case(b"GET") {
             answer(&arguments[1])
         } else {
