@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::cache::{Cache, Limits};
     use crate::command::Table;
-    use crate::metrics::{Metrics, Outcome};
+    use crate::metrics::Metrics;
     use crate::status::{Facts, RedisState, Tracking};
 
     /// Lets samples be taken of metrics that a closure changes.
@@ -174,11 +174,8 @@ mod tests {
         let history = history(3, |metrics, second| {
             // Each second ten times as many hits, each ten times slower; one miss in the first.
             let hits = 10_u64.pow(second as u32);
-            metrics.keys.hits += hits;
+            metrics.hits(0, hits);
             metrics.keys.misses += u64::from(second == 1);
-            for _ in 0..hits {
-                metrics.commands.add(0, Outcome::Hit, 1);
-            }
             let together = Duration::from_micros(hits * hits);
             metrics.end_run(together);
         });

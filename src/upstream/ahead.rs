@@ -87,7 +87,7 @@ pub(super) fn receive_ahead(batch: &mut Batch, stream: &TcpStream, landing: &mut
     let replies = &mut batch.replies;
     match replies.read(count, &mut more, &mut |_| {}) {
         // There may be more to read, of which the poll will not tell again.
-        Ok(()) if filled == room && look(stream) != Received::Nothing => Received::TooMuch,
+        Ok(()) if filled == room && speaks(stream) => Received::TooMuch,
         Ok(()) => Received::All,
         Err(_) if replies.ends.len() == count => Received::TooMuch,
         Err(error) if error.kind() == ErrorKind::WouldBlock && filled == 0 => Received::Nothing,
@@ -95,11 +95,9 @@ pub(super) fn receive_ahead(batch: &mut Batch, stream: &TcpStream, landing: &mut
     }
 }
 
-/// Looks at a connection on which nothing is owed.
-pub(super) fn look(stream: &TcpStream) -> Received {
+/// Whether a connection on which nothing is owed has something to say, such as its end.
+pub(super) fn speaks(stream: &TcpStream) -> bool {
     let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-    match recv(stream, &mut [0], flags) {
-        Err(error) if io::Error::from(error).kind() == ErrorKind::WouldBlock => Received::Nothing,
-        _ => Received::TooMuch,
-    }
+    let found = recv(stream, &mut [0], flags).map_err(io::Error::from);
+    found.map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |_| true)
 }

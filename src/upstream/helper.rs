@@ -37,9 +37,9 @@ impl Upstream {
         settings: Settings,
         waker: Waker,
         registry: Registry,
-        lent: [Token; 2],
+        tokens: [Token; 2],
     ) -> io::Result<Self> {
-        let mailbox = Arc::new(Mailbox::new(waker, registry, lent)?);
+        let mailbox = Arc::new(Mailbox::new(waker, registry, tokens)?);
         let holds = Arc::new(AtomicBool::new(false));
         let needed = Arc::new(AtomicBool::new(false));
         let helper = Helper {

@@ -11,7 +11,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::ahead::{Connections, Received, is_owed, look, receive_ahead, send_ahead};
+use super::ahead::{Connections, Received, is_owed, receive_ahead, send_ahead, speaks};
 use super::{Batch, Event};
 
 /// The two boxes: requests to the helper that owns the connections, events to the loop.
@@ -107,8 +107,10 @@ impl Mailbox {
         let owed = is_owed(ahead, at);
         let mut received = if owed {
             receive_ahead(ahead, stream, landing)
+        } else if speaks(stream) {
+            Received::TooMuch
         } else {
-            look(stream)
+            Received::Nothing
         };
         if received == Received::All && event.is_read_closed() {
             // The poll will not tell of its end again.
@@ -268,8 +270,7 @@ impl Mailbox {
 
 /// Whether one of the connections, on which nothing is owed, has something to say.
 fn speak_unasked(connections: &Connections) -> bool {
-    let mut all = connections.iter().flatten();
-    all.any(|stream| look(stream) != Received::Nothing)
+    connections.iter().flatten().any(|stream| speaks(stream))
 }
 
 /// A thread that panicked leaves a box as it was between two moves: whole.

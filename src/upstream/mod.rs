@@ -6,7 +6,7 @@
 //! one reply for each request, in order, whatever happens to the connection meanwhile.
 //!
 //! A helper that has nothing to do lends its connections to the loop, which sends and reads for itself as
-//! far as that goes without waiting. For all else it wakes the helper.
+//! far as that goes without waiting. All else is the helper's.
 
 mod ahead;
 mod batch;

@@ -22,9 +22,13 @@ fn mailbox() -> (Mailbox, Poll) {
 }
 
 fn batch(requests: &[&[u8]]) -> Batch {
+    batch_in(Protocol::Resp2, requests)
+}
+
+fn batch_in(protocol: Protocol, requests: &[&[u8]]) -> Batch {
     let mut batch = Batch::default();
     for request in requests {
-        batch.push(Protocol::Resp2, true, |out| out.extend_from_slice(request));
+        batch.push(protocol, true, |out| out.extend_from_slice(request));
     }
     batch
 }
@@ -154,9 +158,7 @@ fn a_reply_to_each_version_of_the_protocol_is_read_where_it_comes() {
     let (_redis2, resp2) = connection();
     let (mut redis3, resp3) = connection();
     wait_while(&mailbox, &[resp2, resp3], || {
-        let mut requests = Batch::default();
-        requests.push(Protocol::Resp3, true, |out| out.push(b'a'));
-        mailbox.put_requests(&mut requests);
+        mailbox.put_requests(&mut batch_in(Protocol::Resp3, &[b"a"]));
         answer(&mut redis3, b"a", b"_\r\n");
         receive(&mailbox, &mut poll);
         assert_eq!(told(&mailbox), [b"_\r\n"]);
@@ -271,9 +273,7 @@ fn a_connection_that_ends_while_another_is_asked_wakes_the_helper_for_both() {
     let (mut redis3, resp3) = connection();
     let connections = [resp2, resp3];
     let waited = wait_while(&mailbox, &connections, || {
-        let mut requests = Batch::default();
-        requests.push(Protocol::Resp3, true, |out| out.push(b'a'));
-        mailbox.put_requests(&mut requests);
+        mailbox.put_requests(&mut batch_in(Protocol::Resp3, &[b"a"]));
         mailbox.put_requests(&mut batch(&[b"b"]));
         answer(&mut redis3, b"a", b"");
         drop(redis2);
@@ -294,9 +294,7 @@ fn a_connection_that_was_replaced_meanwhile_is_not_found_to_have_ended() {
     let (redis2, resp2) = connection();
     let (mut redis3, resp3) = connection();
     wait_while(&mailbox, &[resp2, resp3], || {
-        let mut requests = Batch::default();
-        requests.push(Protocol::Resp3, true, |out| out.push(b'a'));
-        mailbox.put_requests(&mut requests);
+        mailbox.put_requests(&mut batch_in(Protocol::Resp3, &[b"a"]));
         answer(&mut redis3, b"a", b"");
         drop(redis2);
         receive(&mailbox, &mut poll);
@@ -349,7 +347,7 @@ fn requests_that_were_not_sent_wait_until_the_end_of_their_connection_is_seen_to
     let (redis, resp2) = connection();
     let (_redis3, resp3) = connection();
     let mut mixed = batch(&[b"a"]);
-    mixed.push(Protocol::Resp3, true, |out| out.push(b'b'));
+    mixed.append(&mut batch_in(Protocol::Resp3, &[b"b"]));
     let waited = wait_while(&mailbox, &[resp2, resp3], || {
         drop(redis);
         mailbox.put_requests(&mut mixed);
@@ -442,7 +440,7 @@ fn what_can_t_be_sent_ahead_wakes_the_helper() {
     }
 
     let mut mixed = batch(&[b"a"]);
-    mixed.push(Protocol::Resp3, true, |out| out.push(b'b'));
+    mixed.append(&mut batch_in(Protocol::Resp3, &[b"b"]));
     assert!(!send_ahead(&mut mixed, &[resp2.clone(), resp2]));
     assert_eq!(mixed.sent, None);
 
