@@ -18,8 +18,8 @@ use crate::resp::reply::Output;
 pub struct Connection {
     /// The one to the client.
     pub client: Socket,
-    /// The client's own one to Redis.
-    pub own: Option<Socket>,
+    /// The dedicated one to Redis.
+    pub dedicated: Option<Socket>,
     /// It is on the loop's list of clients to read from.
     pub listed: bool,
     /// The client has closed its side.
@@ -34,7 +34,7 @@ impl Connection {
     pub fn new(stream: TcpStream) -> Self {
         Self {
             client: Socket::accepted(stream),
-            own: None,
+            dedicated: None,
             listed: false,
             at_end: false,
             lingering: None,

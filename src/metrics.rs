@@ -97,7 +97,7 @@ pub struct Clients {
     /// How often one was not read from because it did not read its replies, or asked for too much at once.
     pub slowed: u64,
     /// Those with a connection of their own to Redis now.
-    pub own: u64,
+    pub dedicated: u64,
     /// Those of them that wait there, in BLPOP say, for something to come up.
     pub blocked: u64,
     /// Bytes read from clients.

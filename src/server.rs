@@ -7,9 +7,9 @@
 
 mod accept;
 mod clients;
+mod dedicated;
 mod floods;
 mod http;
-mod own;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -72,7 +72,7 @@ pub struct Server {
     ready: VecDeque<ClientId>,
     /// Clients that are done, and until when they may take to close.
     lingering: VecDeque<(Time, ClientId)>,
-    /// Clients whose own connections to Redis are being made, and until when that may take.
+    /// Clients whose dedicated connections to Redis are being made, and until when that may take.
     connecting: VecDeque<(Time, ClientId)>,
     buffer: Box<[u8]>,
     max_clients: usize,
@@ -95,7 +95,7 @@ pub struct Server {
     redis_timeout: Duration,
 }
 
-/// A client has two tokens, by its slot: one for its socket, one for its own connection to Redis.
+/// A client has two tokens, by its slot: one for its socket, one for its dedicated connection to Redis.
 fn tokens(client: ClientId) -> (Token, Token) {
     (Token(2 * client.0), Token(2 * client.0 + 1))
 }

@@ -74,13 +74,13 @@ fn table(server: &RedisServer) -> String {
         match row.way {
             Way::Here(_) => group.here.push(name),
             Way::Cached(_) => group.cached.push(name),
-            Way::Own if row.only_with_block => group.own.push(format!("{name} with `BLOCK`")),
-            Way::Own => group.own.push(name),
+            Way::Dedicated if row.only_with_block => group.own.push(format!("{name} with `BLOCK`")),
+            Way::Dedicated => group.own.push(name),
             Way::Forward | Way::Upstream => group.forwarded += 1,
         }
     }
     let mut table = String::from(
-        "| group | answered here | through the cache | on a connection of its own | forwarded |\n\
+        "| group | answered here | through the cache | on a dedicated connection | forwarded |\n\
          |---|---|---|---|---|\n",
     );
     for (name, mut group) in groups {

@@ -25,7 +25,11 @@ impl Spec {
     /// Its row, for a command that we know nothing else of.
     pub(super) fn row(&self) -> Row {
         Row {
-            way: if self.blocks { Way::Own } else { Way::Forward },
+            way: if self.blocks {
+                Way::Dedicated
+            } else {
+                Way::Forward
+            },
             writes: self.written(),
             reads_only: self.reads_only,
             blocks: self.blocks,
@@ -130,7 +134,7 @@ mod tests {
         let reply =
             b"*1\r\n*6\r\n$5\r\nblpop\r\n:-3\r\n*2\r\n+write\r\n+blocking\r\n:1\r\n:-2\r\n:1\r\n";
         let specs = read_specs(reply).expect("a reply in the documented form");
-        assert_eq!(specs[0].row().way, Way::Own);
+        assert_eq!(specs[0].row().way, Way::Dedicated);
         assert_eq!(
             specs[0].row().writes,
             Writes::Range {

@@ -27,8 +27,8 @@ pub enum Way {
     Forward,
     /// The same without its first word, which tells it from what the proxy answers itself.
     Upstream,
-    /// Sent to Redis over a connection of the client's own, with all that the client sends after it.
-    Own,
+    /// Sent to Redis over a dedicated connection, with all that the client sends after it.
+    Dedicated,
 }
 
 /// The commands that the proxy answers.
@@ -101,7 +101,7 @@ pub struct Row {
     pub reads_only: bool,
     /// It blocks its connection until there is something to reply.
     pub blocks: bool,
-    /// It only blocks, and needs a connection of its own, with the word BLOCK among its arguments.
+    /// It only blocks, and needs a dedicated connection, with the word BLOCK among its arguments.
     pub only_with_block: bool,
     /// The proxy answers it if Redis knows it too.
     pub if_redis_knows: bool,

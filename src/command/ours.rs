@@ -31,18 +31,21 @@ const fn newer(least: usize, most: usize, here: Here) -> Row {
     }
 }
 
-const fn own() -> Row {
-    row(0, ANY, Way::Own)
+const fn dedicated() -> Row {
+    row(0, ANY, Way::Dedicated)
 }
 
-const fn own_writes(writes: Writes) -> Row {
-    Row { writes, ..own() }
+const fn dedicated_writes(writes: Writes) -> Row {
+    Row {
+        writes,
+        ..dedicated()
+    }
 }
 
 const fn blocks(writes: Writes) -> Row {
     Row {
         blocks: true,
-        ..own_writes(writes)
+        ..dedicated_writes(writes)
     }
 }
 
@@ -115,32 +118,32 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("upstream|slowlog", row(2, ANY, Way::Upstream)),
 
     // They leave state on a connection.
-    ("asking", own()),
-    ("client|caching", own()),
-    ("client|getredir", own()),
-    ("client|tracking", own()),
-    ("client|trackinginfo", own()),
-    ("monitor", own()),
-    ("multi", own()),
-    ("psubscribe", own()),
-    ("psync", own()),
-    ("punsubscribe", own()),
-    ("readonly", own()),
-    ("readwrite", own()),
-    ("replconf", own()),
-    ("script|debug", own()),
-    ("ssubscribe", own()),
-    ("subscribe", own()),
-    ("sunsubscribe", own()),
-    ("sync", own()),
-    ("unsubscribe", own()),
-    ("watch", own()),
+    ("asking", dedicated()),
+    ("client|caching", dedicated()),
+    ("client|getredir", dedicated()),
+    ("client|tracking", dedicated()),
+    ("client|trackinginfo", dedicated()),
+    ("monitor", dedicated()),
+    ("multi", dedicated()),
+    ("psubscribe", dedicated()),
+    ("psync", dedicated()),
+    ("punsubscribe", dedicated()),
+    ("readonly", dedicated()),
+    ("readwrite", dedicated()),
+    ("replconf", dedicated()),
+    ("script|debug", dedicated()),
+    ("ssubscribe", dedicated()),
+    ("subscribe", dedicated()),
+    ("sunsubscribe", dedicated()),
+    ("sync", dedicated()),
+    ("unsubscribe", dedicated()),
+    ("watch", dedicated()),
 
     // They end what another connection is busy with, or keep their own busy, or close it.
-    ("debug", own_writes(Writes::Anything)),
-    ("function|kill", own()),
-    ("script|kill", own()),
-    ("shutdown", own()),
+    ("debug", dedicated_writes(Writes::Anything)),
+    ("function|kill", dedicated()),
+    ("script|kill", dedicated()),
+    ("shutdown", dedicated()),
 
     // They block. Redis flags most of them; this is for one that does not tell.
     ("blmove", blocks(SOURCE_AND_DESTINATION)),

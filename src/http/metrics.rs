@@ -96,12 +96,12 @@ pub static FAMILIES: &[Family] = &[
         "redis_proxy_requests",
         "Requests by command, and by what became of them: answered here, hit (the cache had all), miss \
          (Redis was asked for a value), coalesced (others had asked for it), forwarded, sent over the \
-         client's own connection, or refused with an error",
+         client's dedicated connection, or refused with an error",
         requests,
     ),
     counter(
         "redis_proxy_request_duration_seconds",
-        "Time from the last byte of a request read to its reply queued, by command; those on own \
+        "Time from the last byte of a request read to its reply queued, by command; those on dedicated \
          connections are not timed",
         |status| by_command(status, |counts| Number::Real(counts.time.as_secs_f64())),
     ),
@@ -138,9 +138,9 @@ pub static FAMILIES: &[Family] = &[
         |status| whole(status.facts.max_clients as u64),
     ),
     gauge(
-        "redis_proxy_clients_on_own_connection",
+        "redis_proxy_clients_on_dedicated_connection",
         "Clients with a connection to Redis of their own now",
-        |status| whole(status.metrics.clients.own),
+        |status| whole(status.metrics.clients.dedicated),
     ),
     gauge(
         "redis_proxy_clients_blocked",

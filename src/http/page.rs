@@ -69,7 +69,7 @@ fn clients(status: &Status<'_>) -> String {
         ("refused", clients.refused),
         ("protocol_errors", clients.protocol_errors),
         ("slowed", clients.slowed),
-        ("own", clients.own),
+        ("dedicated", clients.dedicated),
     ])
 }
 

@@ -15,8 +15,8 @@ pub enum Outcome {
     Coalesced,
     /// Redis was asked over the connection that all clients share.
     Forwarded,
-    /// It went over the client's own connection to Redis.
-    Own,
+    /// It went over the client's dedicated connection to Redis.
+    Dedicated,
     /// It was refused with an error reply of the proxy's.
     Refused,
 }
@@ -29,7 +29,7 @@ impl Outcome {
         Self::Miss,
         Self::Coalesced,
         Self::Forwarded,
-        Self::Own,
+        Self::Dedicated,
         Self::Refused,
     ];
 
@@ -42,7 +42,7 @@ impl Outcome {
             Self::Miss => "miss",
             Self::Coalesced => "coalesced",
             Self::Forwarded => "forwarded",
-            Self::Own => "own",
+            Self::Dedicated => "dedicated",
             Self::Refused => "refused",
         }
     }
@@ -61,7 +61,7 @@ pub struct Counts {
     outcomes: [u64; Outcome::ALL.len()],
     /// Error replies of Redis's.
     pub failed: u64,
-    /// The time that they took, those on own connections not included.
+    /// The time that they took, those on dedicated connections not included.
     pub time: Duration,
     /// Those of the present run.
     in_run: u64,

@@ -14,12 +14,12 @@ pub enum Ending {
     Quit,
     /// It sent what is no request.
     Protocol(ProtocolError),
-    /// It needs a connection of its own to Redis, which is away.
+    /// It needs a dedicated connection to Redis, which is away.
     NoRedis,
-    /// Its own connection to Redis could not be made, for this reason.
-    OwnFailed(Box<str>),
-    /// Redis ended the client's own connection.
-    OwnEnded,
+    /// Its dedicated connection to Redis could not be made, for this reason.
+    DedicatedFailed(Box<str>),
+    /// Redis ended the client's dedicated connection.
+    DedicatedEnded,
     /// The proxy shuts down.
     Shutdown,
 }
@@ -34,9 +34,9 @@ impl fmt::Display for Ending {
                 f.write_str("Protocol error: expected '$'")
             }
             Self::Protocol(error) => error.fmt(f),
-            Self::NoRedis => f.write_str("it needs its own connection to Redis, which is away"),
-            Self::OwnFailed(reason) => f.write_str(reason),
-            Self::OwnEnded => f.write_str("Redis ended its own connection"),
+            Self::NoRedis => f.write_str("it needs a dedicated connection to Redis, which is away"),
+            Self::DedicatedFailed(reason) => f.write_str(reason),
+            Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),
             Self::Shutdown => f.write_str("the proxy shuts down"),
         }
     }

@@ -145,7 +145,7 @@ impl Violation {
 
 const READERS_AND_WRITERS: &str = "readers, and writers everywhere";
 const KEYS_THAT_GO: &str = "keys that go, and readers of all";
-const OWN_CONNECTION: &str = "a writer on its own connection";
+const DEDICATED_CONNECTION: &str = "a writer on a dedicated connection";
 const BREAKS: &str = "connections that break";
 const AWAY: &str = "a Redis that is away, and time";
 const UNTRACKED: &str = "the time to live alone";
@@ -182,7 +182,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
             },
         ),
         (
-            OWN_CONNECTION,
+            DEDICATED_CONNECTION,
             Bounds {
                 gets: 2,
                 transactions: 1,
@@ -256,7 +256,7 @@ const RULES: &[(Rule, &str)] = &[
     (Rule::OneFetchForAll, READERS_AND_WRITERS),
     (Rule::InvalidationsAreHeard, READERS_AND_WRITERS),
     (Rule::WritesAreForgotten, READERS_AND_WRITERS),
-    (Rule::OwnConnectionsWritesAreForgotten, OWN_CONNECTION),
+    (Rule::DedicatedWritesAreInvalidated, DEDICATED_CONNECTION),
     (Rule::ChangedKeysLeaveTheCache, READERS_AND_WRITERS),
     (Rule::ChangedKeysAreNotCached, READERS_AND_WRITERS),
     (Rule::ChangedKeysAreFetchedAnew, READERS_AND_WRITERS),

@@ -61,10 +61,10 @@ impl Identity {
         );
     }
 
-    /// Logs that the client gets a connection of its own to Redis, for this command.
+    /// Logs that the client gets a dedicated connection to Redis, for this command.
     #[cold]
-    pub fn log_own(&self, command: &[u8]) {
-        log::debug!(client = self.id, command = String::from_utf8_lossy(command); "own connection");
+    pub fn log_dedicated(&self, command: &[u8]) {
+        log::debug!(client = self.id, command = String::from_utf8_lossy(command); "dedicated connection");
     }
 
     /// The line that `CLIENT INFO` shows, in the fields of redis-server 7.0 that mean something here.

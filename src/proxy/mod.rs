@@ -5,18 +5,18 @@
 //! tells; then it sends what [`Proxy::requests`] holds to Redis and what [`Proxy::output`] holds to each
 //! client named by [`Proxy::next_changed`]. Time comes in as an argument.
 //!
-//! A client that needs a connection of its own to Redis has [`Proxy::own`]: the shell opens it, moves its
+//! A client that needs a dedicated connection to Redis has [`Proxy::dedicated`]: the shell opens it, moves its
 //! bytes, and closes it, as that says.
 
 mod access;
 mod answer;
+mod dedicated;
 mod deliver;
 mod ending;
 #[cfg(test)]
 mod explorer;
 mod identity;
 mod in_flight;
-mod own;
 mod replies;
 mod rule;
 mod session;
@@ -38,9 +38,9 @@ use crate::resp::reply::{Output, Reply};
 use crate::resp::request::{Parsed, ProtocolError};
 use crate::status::{Facts, Status};
 use crate::upstream::{Batch, Event};
+use dedicated::Received;
 use identity::Identity;
 use in_flight::Caller;
-use own::Received;
 use replies::Replies;
 use rule::{Rule, obeys};
 use session::{Session, WaitsFor};
@@ -212,7 +212,7 @@ impl Proxy {
         }
     }
 
-    /// A client to look at: its output has grown, it needs a connection of its own or needs it no more,
+    /// A client to look at: its output has grown, it needs a dedicated connection or needs it no more,
     /// or it is done. Each is named once a turn.
     pub fn next_changed(&mut self) -> Option<ClientId> {
         let client = self.changed.pop()?;
@@ -247,12 +247,12 @@ impl Proxy {
         }
     }
 
-    /// What a client's own connection to Redis has to send, if it is to have one.
-    pub fn own(&mut self, client: ClientId) -> Option<&mut Output> {
+    /// What a client's dedicated connection to Redis has to send, if it is to have one.
+    pub fn dedicated(&mut self, client: ClientId) -> Option<&mut Output> {
         self.sessions[client.0]
-            .own
+            .dedicated
             .as_mut()
-            .map(|own| &mut own.to_redis)
+            .map(|dedicated| &mut dedicated.to_redis)
     }
 
     /// Where such connections go.
@@ -261,32 +261,34 @@ impl Proxy {
         self.store.backend().and_then(|backend| backend.address)
     }
 
-    /// Whether bytes are wanted from a client's own connection: the client has read those before.
+    /// Whether bytes are wanted from a client's dedicated connection: the client has read those before.
     #[must_use]
-    pub fn wants_own_input(&self, client: ClientId) -> bool {
+    pub fn wants_dedicated_input(&self, client: ClientId) -> bool {
         !self.sessions[client.0].replies.full()
     }
 
-    /// Whether a client's own connection is to be told that nothing more comes: the client said so.
+    /// Whether a client's dedicated connection is to be told that nothing more comes: the client said so.
     #[must_use]
-    pub fn own_is_at_end(&self, client: ClientId) -> bool {
+    pub fn dedicated_is_at_end(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
         let all_sent = session
-            .own
+            .dedicated
             .as_ref()
-            .is_some_and(|own| own.to_redis.is_empty());
+            .is_some_and(|dedicated| dedicated.to_redis.is_empty());
         session.is_ending() && !session.held_back && all_sent
     }
 
-    /// Redis sent bytes on a client's own connection.
-    pub fn receive_own(&mut self, client: ClientId, bytes: &[u8]) {
+    /// Redis sent bytes on a client's dedicated connection.
+    pub fn receive_dedicated(&mut self, client: ClientId, bytes: &[u8]) {
         let session = &mut self.sessions[client.0];
-        let Some(own) = &mut session.own else { return };
+        let Some(dedicated) = &mut session.dedicated else {
+            return;
+        };
         session.replies.ensure_buffer(&mut self.spare);
-        if own.may_write() && obeys(Rule::OwnConnectionsWritesAreForgotten) {
-            self.store.forget_written(own.written());
+        if dedicated.may_write() && obeys(Rule::DedicatedWritesAreInvalidated) {
+            self.store.forget_written(dedicated.written());
         }
-        let received = own.receive(bytes, &mut session.replies.output);
+        let received = dedicated.receive(bytes, &mut session.replies.output);
         match received {
             Received::Passed => {}
             Received::Authenticated => {
@@ -295,23 +297,23 @@ impl Proxy {
                 session.parser.restrict(false);
             }
             Received::Over { reset } => {
-                session.own = None;
-                session.identity.log("own connection over");
+                session.dedicated = None;
+                session.identity.log("dedicated connection over");
                 if reset {
                     session.identity.reset(!self.store.access.is_restricted());
                     session.parser.restrict(!session.identity.authenticated);
                 }
             }
             Received::Refused => {
-                return self.own_lost(client, Some("it refused the client's own connection"));
+                return self.dedicated_lost(client, Some("it refused the dedicated connection"));
             }
         }
         self.note_change(client);
     }
 
-    /// A client's own connection could not be made, or ended: the client's ends too, as it would with
+    /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
     /// Redis itself. A reason is told in place of the reply to its request.
-    pub fn own_lost(&mut self, client: ClientId, reason: Option<&str>) {
+    pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
         self.forget_written(client);
         let session = &mut self.sessions[client.0];
         match reason {
@@ -320,11 +322,11 @@ impl Proxy {
                 session
                     .replies
                     .push(Reply::error(&[b"ERR ", reason.as_bytes()].concat()));
-                session.ending = Some(Ending::OwnFailed(reason.into()));
+                session.ending = Some(Ending::DedicatedFailed(reason.into()));
             }
-            None => session.end(Ending::OwnEnded),
+            None => session.end(Ending::DedicatedEnded),
         }
-        session.own = None;
+        session.dedicated = None;
         session.held_back = false;
         session.input = Vec::new();
         self.note_change(client);
@@ -370,17 +372,17 @@ impl Proxy {
                 parser,
                 replies,
                 identity,
-                own,
+                dedicated,
                 ..
             } = session;
-            if let Some(own) = own
-                && own.is_unparsed()
+            if let Some(dedicated) = dedicated
+                && dedicated.is_unparsed()
             {
-                own.pass_unparsed(&buffer[used..]);
+                dedicated.pass_unparsed(&buffer[used..]);
                 used = buffer.len();
                 break;
             }
-            if own.is_none() && identity.authenticated && parser.is_at_start() {
+            if dedicated.is_none() && identity.authenticated && parser.is_at_start() {
                 let caller = Caller {
                     client,
                     protocol: identity.protocol,
@@ -399,8 +401,8 @@ impl Proxy {
                     used: length,
                 }) => {
                     let bytes = &buffer[used..used + length];
-                    let flow = match own {
-                        Some(own) => self.store.pass_on(own, &request, bytes),
+                    let flow = match dedicated {
+                        Some(dedicated) => self.store.pass_on(dedicated, &request, bytes),
                         None => self.store.execute(&request, client, identity, replies, now),
                     };
                     match flow {
@@ -413,9 +415,9 @@ impl Proxy {
                         Flow::Leave | Flow::LeaveToAuthenticate => {
                             match self.store.leave(flow, &request, identity, replies) {
                                 Leave::With(mut new) => {
-                                    identity.log_own(request.argument(0));
+                                    identity.log_dedicated(request.argument(0));
                                     self.store.pass_on(&mut new, &request, bytes);
-                                    *own = Some(new);
+                                    *dedicated = Some(new);
                                 }
                                 Leave::Wait(waits_for) => {
                                     session.waits_for = waits_for;
@@ -436,8 +438,8 @@ impl Proxy {
                 Ok(Parsed::Nothing { used: length }) => used += length,
                 Ok(Parsed::Incomplete) => break,
                 Err(error) => {
-                    match own {
-                        Some(own) => own.pass_unparsed(&buffer[used..]),
+                    match dedicated {
+                        Some(dedicated) => dedicated.pass_unparsed(&buffer[used..]),
                         None => {
                             self.store.metrics.clients.protocol_errors += 1;
                             if error != ProtocolError::TooBigRequest {
@@ -457,16 +459,19 @@ impl Proxy {
         used
     }
 
-    /// What a client writes on its own connection is forgotten, whatever became of it.
+    /// What a client writes on its dedicated connection is forgotten, whatever became of it.
     fn forget_written(&mut self, client: ClientId) {
-        if let Some(own) = &self.sessions[client.0].own {
-            self.store.forget_written(own.written());
+        if let Some(dedicated) = &self.sessions[client.0].dedicated {
+            self.store.forget_written(dedicated.written());
         }
     }
 
     fn note_change(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
-        let blocked = session.own.as_ref().is_some_and(|own| own.is_blocked());
+        let blocked = session
+            .dedicated
+            .as_ref()
+            .is_some_and(|dedicated| dedicated.is_blocked());
         if session.blocked != blocked {
             session.blocked = blocked;
             let count = &mut self.store.metrics.clients.blocked;

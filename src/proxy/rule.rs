@@ -14,8 +14,8 @@ pub(super) enum Rule {
     InvalidationsAreHeard,
     /// What a client writes is forgotten as it is sent.
     WritesAreForgotten,
-    /// What a client writes on its own connection is forgotten again when the reply is there.
-    OwnConnectionsWritesAreForgotten,
+    /// What a client writes on its dedicated connection is forgotten again when the reply is there.
+    DedicatedWritesAreInvalidated,
     /// What is forgotten leaves the cache.
     ChangedKeysLeaveTheCache,
     /// A fetch that was under way when its key changed is not cached.

@@ -1,9 +1,9 @@
 //! What one client has sent and is owed, and who it is.
 
 use super::MAX_OWED;
+use super::dedicated::Dedicated;
 use super::ending::Ending;
 use super::identity::Identity;
-use super::own::Own;
 use super::replies::Replies;
 use crate::resp::request::Parser;
 
@@ -14,14 +14,14 @@ pub(super) struct Session {
     pub input: Vec<u8>,
     pub replies: Replies,
     pub identity: Identity,
-    /// Its own connection to Redis, if it needs one.
-    pub own: Option<Box<Own>>,
+    /// Its dedicated connection to Redis, if it needs one.
+    pub dedicated: Option<Box<Dedicated>>,
     /// Whole requests may stand in `input`, which have to wait.
     pub held_back: bool,
     pub waits_for: WaitsFor,
     /// Nothing more is taken from the client: it is closed when it was sent what it is owed, for this reason.
     pub ending: Option<Ending>,
-    /// It waits for something to come up, on its own connection.
+    /// It waits for something to come up, on its dedicated connection.
     pub blocked: bool,
     /// It does not take its replies, and is not read from for that.
     pub slowed: bool,
@@ -48,7 +48,7 @@ impl Session {
             input: Vec::new(),
             replies,
             identity,
-            own: None,
+            dedicated: None,
             held_back: false,
             waits_for: WaitsFor::Nothing,
             ending: None,
@@ -73,8 +73,8 @@ impl Session {
         if self.replies.full() {
             return false;
         }
-        if let Some(own) = &self.own {
-            return !own.holds_back() && own.to_redis.len() < MAX_OWED;
+        if let Some(dedicated) = &self.dedicated {
+            return !dedicated.holds_back() && dedicated.to_redis.len() < MAX_OWED;
         }
         match self.waits_for {
             WaitsFor::Nothing => true,
@@ -86,9 +86,9 @@ impl Session {
     /// Whether the client was sent all that it is owed and will ask for nothing more.
     pub fn is_done(&self) -> bool {
         let quiet = self
-            .own
+            .dedicated
             .as_ref()
-            .is_none_or(|own| own.is_quiet() && own.to_redis.is_empty());
+            .is_none_or(|dedicated| dedicated.is_quiet() && dedicated.to_redis.is_empty());
         self.is_ending() && !self.held_back && self.replies.is_empty() && quiet
     }
 }

@@ -1,5 +1,5 @@
 //! The slow log: the latest requests that took long, as `SLOWLOG` shows them. Those that the cache or the proxy
-//! itself answers are never slow; those on a client's own connection are in Redis's slow log.
+//! itself answers are never slow; those on a client's dedicated connection are in Redis's slow log.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -10,9 +10,9 @@ use std::rc::Rc;
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
+use super::dedicated::Dedicated;
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter, Waiters};
-use super::own::Own;
 use super::replies::{Replies, to_reply};
 use super::rule::{Rule, obeys};
 use super::session::WaitsFor;
@@ -73,16 +73,16 @@ pub(super) enum Flow {
     Continue,
     /// It is, and the client is to be closed when it was sent its replies.
     End,
-    /// It needs a connection of the client's own.
+    /// It needs a dedicated connection.
     Leave,
     /// The same, to authenticate there.
     LeaveToAuthenticate,
 }
 
-/// What becomes of a client that needs a connection of its own.
+/// What becomes of a client that needs a dedicated connection.
 pub(super) enum Leave {
     /// It has it.
-    With(Box<Own>),
+    With(Box<Dedicated>),
     /// It has to wait.
     Wait(WaitsFor),
     /// It can't have one, and is told why.
@@ -175,7 +175,7 @@ impl Store {
             }
             Way::Forward => self.forward(request, 0, &row, caller, replies),
             Way::Upstream => self.forward(request, 1, &row, caller, replies),
-            Way::Own => return Flow::Leave,
+            Way::Dedicated => return Flow::Leave,
         };
         // One that leaves is counted when it is passed on.
         if matches!(flow, Flow::Continue | Flow::End) {
@@ -338,7 +338,7 @@ impl Store {
         Outcome::Forwarded
     }
 
-    /// Sees off a client to a connection of its own, as soon as all that it asked for before is answered.
+    /// Sees off a client to a dedicated connection, as soon as all that it asked for before is answered.
     pub fn leave(
         &mut self,
         flow: Flow,
@@ -393,21 +393,26 @@ impl Store {
         let (required, optional) = identity.write_set_up(&mut requests, with_protocol, with_name);
         set_up = (set_up.0 + required, optional);
         Leave::With(Box::new(if authenticating {
-            Own::authenticating(requests, set_up, identity.protocol)
+            Dedicated::authenticating(requests, set_up, identity.protocol)
         } else {
-            Own::new(&requests, set_up, identity.protocol)
+            Dedicated::new(&requests, set_up, identity.protocol)
         }))
     }
 
-    /// Passes a request on over its client's own connection.
-    pub fn pass_on(&mut self, own: &mut Own, request: &Request<'_>, bytes: &[u8]) -> Flow {
+    /// Passes a request on over its client's dedicated connection.
+    pub fn pass_on(
+        &mut self,
+        dedicated: &mut Dedicated,
+        request: &Request<'_>,
+        bytes: &[u8],
+    ) -> Flow {
         let (number, writes, blocks) = match self.table.find(request) {
             Ok(row) => (row.number, row.writes, row.blocks),
             Err(wrong) => (wrong.number, Writes::Nothing, false),
         };
-        self.metrics.commands.add(number, Outcome::Own, 1);
+        self.metrics.commands.add(number, Outcome::Dedicated, 1);
         self.forget_request(request, writes);
-        own.pass(request, bytes, written(request, writes), blocks);
+        dedicated.pass(request, bytes, written(request, writes), blocks);
         Flow::Continue
     }
 

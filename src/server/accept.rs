@@ -130,9 +130,9 @@ impl Server {
 /// Raises the limit of open files to what so many clients need, beside so many files of others; where that is
 /// not allowed, says so and returns how many fit.
 pub(super) fn clients_that_fit(max_clients: usize, others: u64) -> usize {
-    let own = OWN_FILES + others;
-    let wanted = max_clients as u64 + own;
-    // Each may come to need a connection of its own to Redis too.
+    let reserved = OWN_FILES + others;
+    let wanted = max_clients as u64 + reserved;
+    // Each may come to need a dedicated connection to Redis too.
     let limit = match rlimit::increase_nofile_limit(wanted + max_clients as u64) {
         Ok(limit) if limit >= wanted => return max_clients,
         Ok(limit) => limit,
@@ -141,7 +141,7 @@ pub(super) fn clients_that_fit(max_clients: usize, others: u64) -> usize {
             return max_clients;
         }
     };
-    let fit = usize::try_from(limit.saturating_sub(own))
+    let fit = usize::try_from(limit.saturating_sub(reserved))
         .unwrap_or(usize::MAX)
         .clamp(1, max_clients);
     log::warn!(

@@ -21,13 +21,13 @@ const LINGER: Duration = Duration::from_secs(1);
 const LARGE: usize = 16 * 1024;
 
 impl Server {
-    /// Notes what an event says of a client's socket, or of its own connection to Redis.
-    pub(super) fn note(&mut self, client: ClientId, own: bool, event: &Event) {
+    /// Notes what an event says of a client's socket, or of its dedicated connection to Redis.
+    pub(super) fn note(&mut self, client: ClientId, dedicated: bool, event: &Event) {
         let Some(connection) = self.connections.get_mut(client.0) else {
             return;
         };
-        let socket = if own {
-            connection.own.as_mut()
+        let socket = if dedicated {
+            connection.dedicated.as_mut()
         } else {
             Some(&mut connection.client)
         };
@@ -70,7 +70,7 @@ impl Server {
             if connection.client.readable && self.proxy.wants_input(client) {
                 self.read(client);
             }
-            self.read_own(client);
+            self.read_dedicated(client);
             self.write_large(client);
         }
     }
@@ -78,7 +78,7 @@ impl Server {
     /// Writes to a client that was just served, if there is much to write.
     fn write_large(&mut self, client: ClientId) {
         if self.connections.contains(client.0) && self.proxy.output(client).len() >= LARGE {
-            self.write_own(client);
+            self.write_dedicated(client);
             self.write(client);
         }
     }
@@ -116,17 +116,20 @@ impl Server {
                 Some(connection) if connection.lingering.is_none() => {}
                 _ => continue,
             }
-            self.write_own(client);
+            self.write_dedicated(client);
             if !self.write(client) {
                 continue;
             }
             let connection = &self.connections[client.0];
-            let own_readable = connection.own.as_ref().is_some_and(|own| own.readable);
+            let dedicated_readable = connection
+                .dedicated
+                .as_ref()
+                .is_some_and(|dedicated| dedicated.readable);
             if self.proxy.is_done(client) {
                 self.finish(client);
             } else if self.proxy.can_resume(client)
                 || connection.client.readable && self.proxy.wants_input(client)
-                || own_readable && self.proxy.wants_own_input(client)
+                || dedicated_readable && self.proxy.wants_dedicated_input(client)
             {
                 self.list(client);
             }
@@ -150,7 +153,7 @@ impl Server {
     /// A client was sent all that it is owed: ends the connection from this side, and lets the client
     /// end it from the other.
     fn finish(&mut self, client: ClientId) {
-        self.drop_own(client);
+        self.drop_dedicated(client);
         let connection = &mut self.connections[client.0];
         let stopping = self.stop_at.is_some();
         if connection.at_end || stopping || connection.client.end_output().is_err() {
@@ -195,7 +198,7 @@ impl Server {
 
     /// Closes a client's socket: it is done, or there was an error.
     pub(super) fn close(&mut self, client: ClientId, error: Option<&io::Error>) {
-        self.drop_own(client);
+        self.drop_dedicated(client);
         let connection = self.connections.remove(client.0);
         if connection.lingering.is_none() {
             self.log_ending(client);

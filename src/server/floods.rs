@@ -19,8 +19,8 @@ pub(super) struct Floods {
     pub refused: Limit,
     /// Clients could not be accepted: no file was left for them.
     pub unaccepted: Limit,
-    /// Clients' own connections to Redis could not be made.
-    pub own_failed: Limit,
+    /// Clients' dedicated connections to Redis could not be made.
+    pub dedicated_failed: Limit,
 }
 
 impl Floods {
@@ -30,7 +30,7 @@ impl Floods {
             &self.broken,
             &self.refused,
             &self.unaccepted,
-            &self.own_failed,
+            &self.dedicated_failed,
         ];
         limits.into_iter().filter_map(Limit::due).min()
     }
@@ -41,7 +41,11 @@ impl Floods {
             (Level::Info, "client broke the protocol", &mut self.broken),
             (Level::Warn, "client refused", &mut self.refused),
             (Level::Warn, "can't accept clients", &mut self.unaccepted),
-            (Level::Warn, "own connection failed", &mut self.own_failed),
+            (
+                Level::Warn,
+                "dedicated connection failed",
+                &mut self.dedicated_failed,
+            ),
         ];
         for (level, of, limit) in limits {
             if let Some(left_out) = limit.end(now) {
@@ -84,11 +88,11 @@ impl Server {
                     );
                 }
             }
-            Ending::OwnFailed(reason) => {
-                if let Some(left_out) = self.floods.own_failed.admit(self.now) {
+            Ending::DedicatedFailed(reason) => {
+                if let Some(left_out) = self.floods.dedicated_failed.admit(self.now) {
                     log::warn!(
                         client = number, address = address(), reason, left_out;
-                        "own connection failed"
+                        "dedicated connection failed"
                     );
                 }
             }

@@ -116,10 +116,10 @@ impl Status<'_> {
     fn uncached(&self) -> Option<String> {
         let commands = &self.metrics.commands;
         let all = commands.calls();
-        let passed = commands.with(Outcome::Forwarded) + commands.with(Outcome::Own);
+        let passed = commands.with(Outcome::Forwarded) + commands.with(Outcome::Dedicated);
         let most = commands
             .iter()
-            .max_by_key(|counts| counts.of(Outcome::Forwarded) + counts.of(Outcome::Own))?;
+            .max_by_key(|counts| counts.of(Outcome::Forwarded) + counts.of(Outcome::Dedicated))?;
         (passed * 2 > all).then(|| {
             format!(
                 "{} of all requests can't be answered from a cache, most of them {}.",

@@ -88,7 +88,7 @@ fn clients(status: &Status<'_>, lines: &mut Lines) {
     lines.line("connected_clients", clients.connected);
     lines.line("maxclients", status.facts.max_clients);
     lines.line("blocked_clients", clients.blocked);
-    lines.line("clients_on_own_connection", clients.own);
+    lines.line("clients_on_dedicated_connection", clients.dedicated);
 }
 
 fn memory(status: &Status<'_>, lines: &mut Lines) {

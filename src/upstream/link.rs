@@ -1,6 +1,6 @@
 //! One blocking connection to Redis that keeps replies as the bytes they are.
 //!
-//! The `redis` crate's own connection turns replies into values, which forget the difference between
+//! The `redis` crate's dedicated connection turns replies into values, which forget the difference between
 //! `*-1` and `$-1` and the digits of a double. So a [`Link`] reads its socket itself, and implements the
 //! crate's [`ConnectionLike`]: what the proxy itself says to Redis (AUTH, SELECT, PING) goes through the
 //! crate's commands, what clients say goes through [`Link::exchange`].

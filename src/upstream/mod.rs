@@ -69,7 +69,7 @@ pub fn is_unreachable(encoded: &[u8]) -> bool {
 /// What Redis told of itself when the helper connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backend {
-    /// Where it was reached, for connections of the clients' own.
+    /// Where it was reached, for dedicated connections.
     pub address: Option<SocketAddr>,
     /// Its commands, if it told.
     pub commands: Option<Vec<Spec>>,

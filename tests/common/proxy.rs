@@ -120,7 +120,7 @@ impl Proxy {
         Client::connect(self.address)
     }
 
-    /// Asks for an answer on a connection of its own: what had arrived at the proxy before, it has
+    /// Asks for an answer on a dedicated connection: what had arrived at the proxy before, it has
     /// read afterwards.
     #[track_caller]
     pub fn let_it_read(&self) {

@@ -26,7 +26,7 @@ enum Writer {
     Shared,
     /// With a script that names its key nowhere but among its arguments.
     Script,
-    /// With INCR over a connection of its own.
+    /// With INCR over a dedicated connection.
     Own,
     /// In a transaction.
     Transaction,

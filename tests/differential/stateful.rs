@@ -42,7 +42,7 @@ pub const BROKEN: &[&[u8]] = &[
     b"SET 'a'b c\r\n",
 ];
 
-/// What may need a connection of its own, and leaves nothing there that others notice. One reply each.
+/// What may need a dedicated connection, and leaves nothing there that others notice. One reply each.
 pub const OWN: &[&str] = &[
     "CLIENT GETREDIR",
     "CLIENT CACHING YES",

@@ -32,7 +32,7 @@ const BEFORE: &[&str] = &[
 enum How {
     /// Over the connection that all share.
     Shared,
-    /// By a client with a connection of its own.
+    /// By a client with a dedicated connection.
     Own,
     /// In a transaction.
     Transaction,

@@ -31,13 +31,13 @@ fn requests_are_counted_by_what_became_of_them() {
     ));
     watched.client.command(&["MULTI"]);
     watched.moved(&[
-        ("requests_total{command=multi,outcome=own}", 1.0),
-        ("clients_on_own_connection", 1.0),
+        ("requests_total{command=multi,outcome=dedicated}", 1.0),
+        ("clients_on_dedicated_connection", 1.0),
     ]);
     watched.client.command(&["RESET"]);
     watched.moved(&[
-        ("requests_total{command=reset,outcome=own}", 1.0),
-        ("clients_on_own_connection", -1.0),
+        ("requests_total{command=reset,outcome=dedicated}", 1.0),
+        ("clients_on_dedicated_connection", -1.0),
     ]);
 }
 

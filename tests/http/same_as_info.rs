@@ -8,8 +8,8 @@ use crate::common::{Http, RedisServer, eventually};
 const SAME: [(&str, &str); 38] = [
     ("maxclients", "redis_proxy_max_clients"),
     (
-        "clients_on_own_connection",
-        "redis_proxy_clients_on_own_connection",
+        "clients_on_dedicated_connection",
+        "redis_proxy_clients_on_dedicated_connection",
     ),
     ("used_memory", "redis_proxy_cache_bytes"),
     ("maxmemory", "redis_proxy_cache_max_bytes"),

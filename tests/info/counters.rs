@@ -293,8 +293,8 @@ fn clients_are_counted() {
     watched.moves(
         |_| drop(client.command(&["MULTI"])),
         &[
-            ("clients_on_own_connection", 1),
-            ("requests_multi.own", 1),
+            ("clients_on_dedicated_connection", 1),
+            ("requests_multi.dedicated", 1),
             ("cmdstat_multi.calls", 1),
         ],
     );
@@ -303,7 +303,7 @@ fn clients_are_counted() {
         |_| client.send(request(&["BLPOP", "none", "0"])),
         &[
             ("blocked_clients", 1),
-            ("requests_blpop.own", 1),
+            ("requests_blpop.dedicated", 1),
             ("cmdstat_blpop.calls", 1),
         ],
     );
@@ -311,7 +311,7 @@ fn clients_are_counted() {
         |_| drop(client),
         &[
             ("blocked_clients", -1),
-            ("clients_on_own_connection", -1),
+            ("clients_on_dedicated_connection", -1),
             ("connected_clients", -1),
         ],
     );

@@ -91,7 +91,7 @@ fn clients_beyond_the_most_are_logged_at_a_bounded_rate_with_a_count() {
 }
 
 #[test]
-fn own_connections_that_redis_refuses_are_logged_at_a_bounded_rate_with_a_count() {
+fn dedicated_connections_that_redis_refuses_are_logged_at_a_bounded_rate_with_a_count() {
     let redis = RedisServer::start_with(&["--requirepass", "secret"]);
     let proxy = Proxy::start(&redis, &["--redis_password", "secret"]);
     let mut straight = redis.client();
@@ -103,8 +103,8 @@ fn own_connections_that_redis_refuses_are_logged_at_a_bounded_rate_with_a_count(
         client.send("MULTI\r\n");
         assert!(client.read_to_end().starts_with(b"-ERR "));
     }
-    assert_accounted_for(&proxy, "own connection failed", 100, start);
-    let line = proxy.wait_for_log("own connection failed");
+    assert_accounted_for(&proxy, "dedicated connection failed", 100, start);
+    let line = proxy.wait_for_log("dedicated connection failed");
     assert!(
         line.starts_with("WARN  ") && line.contains(" address=127.0.0.1:"),
         "{line}"

@@ -65,8 +65,8 @@ fn debug_shows_the_life_of_a_client() {
             "authentication refused",
             "client authenticated",
             "client introduced itself protocol=3 name=me",
-            "own connection command=MULTI",
-            "own connection over",
+            "dedicated connection command=MULTI",
+            "dedicated connection over",
             "client authenticated",
             r#"client closed reason="it said QUIT""#,
         ]
@@ -97,7 +97,7 @@ fn debug_shows_why_a_client_was_closed() {
         .command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     client.read_to_end();
     drop(client);
-    assert!(closed(own).ends_with(r#" reason="Redis ended its own connection""#));
+    assert!(closed(own).ends_with(r#" reason="Redis closed its dedicated connection""#));
 
     let (_client, rest) = client_and_number(&proxy);
     proxy.signal("TERM");

@@ -13,7 +13,7 @@ pub enum Action {
     Write { key: Key },
     /// The writer sends EVAL, which writes the first key.
     WriteByScript,
-    /// The writer sends INCR in a transaction, on its own connection.
+    /// The writer sends INCR in a transaction, on its dedicated connection.
     WriteInTransaction,
     /// Someone else writes.
     WriteAtRedis { key: Key },
@@ -25,10 +25,10 @@ pub enum Action {
     Execute,
     /// The helper's next reply or news reaches the core.
     Hear,
-    /// Redis executes what the writer sent on its own connection.
-    ExecuteOwn,
+    /// Redis executes what the writer sent on its dedicated connection.
+    ExecuteDedicated,
     /// The next bytes on that reach the core.
-    HearOwn,
+    HearDedicated,
     /// The next invalidation reaches the core, or that there will be no more.
     HearTracker,
     /// The same, from the session before.

@@ -39,10 +39,10 @@ pub struct World {
     /// The clients are owed these, the oldest first, and have received the start of a reply.
     owed: [VecDeque<Owed>; 2],
     received: [Vec<u8>; 2],
-    /// What comes on the writer's own connection; none if there was no request on it since.
-    own_asked: Vec<u8>,
-    own_line: VecDeque<Vec<u8>>,
-    left_for_own: bool,
+    /// What comes on the writer's dedicated connection; none if there was no request on it since.
+    dedicated_asked: Vec<u8>,
+    dedicated_line: VecDeque<Vec<u8>>,
+    left_for_dedicated: bool,
     now: u64,
     /// The newest that the proxy has let anyone know of each key, or was told of: nobody who asks from
     /// then on may get an older one.
@@ -94,9 +94,9 @@ impl World {
             left: bounds,
             owed: Default::default(),
             received: Default::default(),
-            own_asked: Vec::new(),
-            own_line: VecDeque::new(),
-            left_for_own: false,
+            dedicated_asked: Vec::new(),
+            dedicated_line: VecDeque::new(),
+            left_for_dedicated: false,
             now,
             known: [0; KEYS],
             young: [false; KEYS],
@@ -129,7 +129,7 @@ impl World {
         let Self { redis, left, .. } = self;
         for client in [READER, WRITER] {
             let asks = self.owed[client].len() < PIPELINE
-                && !(client == WRITER && self.left_for_own)
+                && !(client == WRITER && self.left_for_dedicated)
                 && self.proxy.wants_input(ClientId(client));
             let writes = asks && client == WRITER;
             for key in 0..KEYS {
@@ -154,8 +154,8 @@ impl World {
         add(unanswered && redis.takes_requests(), Action::Execute);
         let told = redis.line.front().is_some_and(|item| !item.is_unanswered());
         add(told, Action::Hear);
-        add(!self.own_asked.is_empty(), Action::ExecuteOwn);
-        add(!self.own_line.is_empty(), Action::HearOwn);
+        add(!self.dedicated_asked.is_empty(), Action::ExecuteDedicated);
+        add(!self.dedicated_line.is_empty(), Action::HearDedicated);
         add(!redis.tracker.is_empty(), Action::HearTracker);
         add(!redis.late.is_empty(), Action::HearLate);
         let connected = matches!(redis.link, Link::Session { .. });
@@ -225,7 +225,7 @@ impl World {
             }
             Action::WriteInTransaction => {
                 self.left.transactions -= 1;
-                self.left_for_own = true;
+                self.left_for_dedicated = true;
                 self.owed[WRITER].extend([Owed::Word("+OK"), Owed::Word("+QUEUED")]);
                 let request = "MULTI\r\nINCR a\r\nEXEC\r\n";
                 self.ask(WRITER, request, Owed::Executed { key: 0 })?;
@@ -244,10 +244,10 @@ impl World {
             }
             Action::Execute => self.redis.execute(),
             Action::Hear => self.hear(now),
-            Action::ExecuteOwn => self.execute_own(),
-            Action::HearOwn => {
-                let bytes = self.own_line.pop_front().unwrap_or_default();
-                self.proxy.receive_own(ClientId(WRITER), &bytes);
+            Action::ExecuteDedicated => self.execute_dedicated(),
+            Action::HearDedicated => {
+                let bytes = self.dedicated_line.pop_front().unwrap_or_default();
+                self.proxy.receive_dedicated(ClientId(WRITER), &bytes);
             }
             Action::HearTracker => {
                 let message = self.redis.tracker.pop_front();
@@ -376,9 +376,10 @@ impl World {
         }
     }
 
-    /// Redis executes what came on the writer's own connection: how that is set up and a transaction.
-    fn execute_own(&mut self) {
-        let asked = String::from_utf8_lossy(&std::mem::take(&mut self.own_asked)).into_owned();
+    /// Redis executes what came on the writer's dedicated connection: how that is set up and a transaction.
+    fn execute_dedicated(&mut self) {
+        let asked =
+            String::from_utf8_lossy(&std::mem::take(&mut self.dedicated_asked)).into_owned();
         let mut before = Vec::new();
         for word in asked.split("\r\n") {
             match word {
@@ -387,9 +388,9 @@ impl World {
                 "INCR a" => before.extend(b"+QUEUED\r\n"),
                 "EXEC" => {
                     let version = self.redis.change(0, true);
-                    self.own_line.push_back(std::mem::take(&mut before));
+                    self.dedicated_line.push_back(std::mem::take(&mut before));
                     let reply = format!("*1\r\n:{version}\r\n");
-                    self.own_line.push_back(reply.into_bytes());
+                    self.dedicated_line.push_back(reply.into_bytes());
                 }
                 _ => {}
             }
@@ -407,9 +408,9 @@ impl World {
                 sent.map_err(|error| error.to_string())?;
             }
             self.proxy.output_sent(id);
-            if let Some(output) = self.proxy.own(id) {
+            if let Some(output) = self.proxy.dedicated(id) {
                 while !output.is_empty() {
-                    let sent = output.send(&mut self.own_asked);
+                    let sent = output.send(&mut self.dedicated_asked);
                     sent.map_err(|error| error.to_string())?;
                 }
             }

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::super::dedicated::Written;
 use super::super::in_flight::Asked;
-use super::super::own::Written;
 use super::super::rule::{Rule, obeys};
 use super::super::slow_log::Words;
 use super::{Arrived, Redis, Store, UntilTtl, is_null};
@@ -41,7 +41,7 @@ impl Store {
         }
     }
 
-    /// What a client writes on a connection of its own.
+    /// What a client writes on a dedicated connection.
     pub fn forget_written(&mut self, written: &Written) {
         if written.all {
             self.forget_all(Cause::Written);

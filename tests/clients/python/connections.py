@@ -37,7 +37,7 @@ for thread in threads:
 check("threads that share a pool", wrong, [])
 pool.disconnect()
 
-# A name, and what the library tells of itself, before and behind what needs a connection of its own.
+# A name, and what the library tells of itself, before and behind what needs a dedicated connection.
 named = connect(client_name="worker", single_connection_client=True)
 check("the name", named.client_getname(), "worker")
 before = named.client_info()

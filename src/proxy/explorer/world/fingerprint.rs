@@ -11,7 +11,12 @@ impl World {
     pub fn fingerprint(&self, mut hasher: impl Hasher) -> u64 {
         let out = &mut hasher;
         (&self.redis, self.left, &self.owed, &self.received).hash(out);
-        (&self.own_asked, &self.own_line, self.left_for_own).hash(out);
+        (
+            &self.dedicated_asked,
+            &self.dedicated_line,
+            self.left_for_dedicated,
+        )
+            .hash(out);
         (self.known, self.young, self.heard_up, self.heard_lost).hash(out);
         (self.heard_down, self.cached, self.trouble).hash(out);
         let Store {
@@ -40,8 +45,8 @@ impl World {
                 reply.hash(out);
             }
             session.input.hash(out);
-            if let Some(own) = &session.own {
-                (&own.written().keys, own.written().all).hash(out);
+            if let Some(dedicated) = &session.dedicated {
+                (&dedicated.written().keys, dedicated.written().all).hash(out);
             }
         }
         hasher.finish()

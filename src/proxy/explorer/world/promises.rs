@@ -138,7 +138,10 @@ impl World {
                 return Err(format!("{name} is fetched twice at the same time"));
             }
         }
-        if self.redis.line.is_empty() && self.own_line.is_empty() && self.own_asked.is_empty() {
+        if self.redis.line.is_empty()
+            && self.dedicated_line.is_empty()
+            && self.dedicated_asked.is_empty()
+        {
             for (client, owed) in self.owed.iter().enumerate() {
                 if let Some(owed) = owed.front() {
                     return Err(format!("client {client} waits for ever for {owed:?}"));

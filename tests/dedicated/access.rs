@@ -253,7 +253,7 @@ fn what_a_client_has_set_goes_with_it_to_another_user() {
 }
 
 #[test]
-fn the_password_opens_the_cache_and_own_connections() {
+fn the_password_opens_the_cache_and_dedicated_connections() {
     let flags = ["--password", "secret", "--redis_password", "secret"];
     let (redis, proxy) = with_reader(&flags, &["--requirepass", "secret"]);
     let mut client = proxy.client();

@@ -4,7 +4,7 @@ use super::{OK, assert_answers, assert_x, await_blocked, proxy_with_x};
 use crate::common::{assert_same, bulk, eventually};
 
 #[test]
-fn own_connections_end_with_redis_and_hits_go_on() {
+fn dedicated_connections_end_with_redis_and_hits_go_on() {
     let (mut redis, proxy) = proxy_with_x(&[]);
     let mut shared = proxy.client();
     assert_x(&mut shared);
@@ -74,7 +74,7 @@ fn what_needs_an_own_connection_fails_while_redis_is_away() {
         assert_eq!(lines, 1, "one error, and closed: {}", rest.escape_ascii());
     }
     redis.start_again();
-    eventually("own connections are made again", || {
+    eventually("dedicated connections are made again", || {
         let mut client = proxy.client();
         client.send("MULTI\r\n");
         client.read_reply() == OK
@@ -85,7 +85,7 @@ fn what_needs_an_own_connection_fails_while_redis_is_away() {
 }
 
 #[test]
-fn own_connections_wait_for_a_redis_that_is_paused_and_hits_go_on() {
+fn dedicated_connections_wait_for_a_redis_that_is_paused_and_hits_go_on() {
     let (redis, proxy) = proxy_with_x(&["--redis_timeout", "15000"]);
     let mut own = proxy.client();
     assert_answers(&mut own, "MULTI", OK);

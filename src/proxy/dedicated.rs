@@ -1,4 +1,4 @@
-//! A client's own connection to Redis, for what leaves state on a connection or blocks it.
+//! A client's dedicated connection to Redis, for what leaves state on a connection or blocks it.
 //!
 //! It is set up as the client's is so far; then bytes pass both ways as they are. They are looked at only
 //! as far as the proxy must know: which keys the client writes, and when `RESET` is answered.
@@ -9,7 +9,7 @@ use crate::resp::request::Request;
 use crate::resp::scan::Scanner;
 
 /// The state of such a connection.
-pub(super) struct Own {
+pub(super) struct Dedicated {
     /// What is to be sent to Redis.
     pub to_redis: Output,
     scanner: Scanner,
@@ -106,7 +106,7 @@ impl Written {
     }
 }
 
-impl Own {
+impl Dedicated {
     /// A connection that is set up by `requests`, with so many replies that must be no errors, and so many
     /// that may.
     pub fn new(requests: &[u8], set_up: (usize, usize), protocol: Protocol) -> Self {

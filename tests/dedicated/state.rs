@@ -1,4 +1,4 @@
-//! What a client has set before goes with it to its own connection, and RESET brings it back.
+//! What a client has set before goes with it to its dedicated connection, and RESET brings it back.
 
 use super::{
     OK, PONG, QUEUED, assert_answers, assert_as_at_redis, assert_ends_with, assert_x,
