@@ -29,11 +29,15 @@ impl Proxy {
     pub(super) fn replies(&mut self, link: Protocol, replies: &upstream::Replies, now: Time) {
         let metrics = &mut self.store.metrics;
         metrics.round_trip.add_duration(replies.round_trip);
-        for reply in replies.iter() {
-            let Some(arrived) = self.store.arrived(link, reply, now) else {
+        let mut rest = replies.iter().peekable();
+        while let Some(reply) = rest.next() {
+            let Some(arrived) = self.store.arrived(link, reply, rest.peek().copied(), now) else {
                 debug_assert!(false, "a reply that nothing was asked for");
                 return;
             };
+            if arrived.with_next {
+                rest.next();
+            }
             self.deliver(arrived, reply, replies.round_trip, now);
         }
     }
@@ -45,7 +49,7 @@ impl Proxy {
                 waiters: Some(late.waiters),
                 key: late.key,
                 words: late.words,
-                shared: None,
+                ..Arrived::default()
             };
             self.deliver(arrived, error, Duration::MAX, now);
         }
