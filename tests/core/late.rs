@@ -26,19 +26,15 @@ fn an_entry_does_not_outlive_its_key_though_redis_reports_changes() {
 }
 
 #[test]
-fn a_key_that_came_or_went_before_its_time_to_live_was_known_is_not_cached() {
-    for (reply, lives) in [
-        (&b"$-1\r\n"[..], ":-1\r\n"),
-        (b"$-1\r\n", ":100\r\n"),
-        (b"$5\r\nvalue\r\n", ":-2\r\n"),
-        (b"$5\r\nvalue\r\n", "-NOPERM no\r\n"),
-    ] {
+fn a_key_that_went_before_its_time_to_live_was_known_is_not_cached() {
+    let reply = bulk("value");
+    for lives in [":-2\r\n", "-NOPERM no\r\n"] {
         let mut world = World::roomy();
         world.let_keys_die();
         let client = world.connect();
         world.send(client, get("key"));
-        world.answer_together(&[reply, lives.as_bytes()]);
-        world.assert_received(client, reply);
+        world.answer_together(&[&reply[..], lives.as_bytes()]);
+        world.assert_received(client, &reply);
         assert!(world.proxy.cache().is_empty(), "{lives}");
     }
 }

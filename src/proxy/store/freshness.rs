@@ -195,14 +195,11 @@ impl Store {
         time_to_live: &[u8],
         now: Time,
     ) {
-        let is_missing = is_null(encoded);
         let ttl = match Reader::new(time_to_live).number() {
-            Some(-2) if is_missing => Duration::MAX,
-            Some(-1) if !is_missing => Duration::MAX,
-            Some(milliseconds @ 1..) if !is_missing => {
-                Duration::from_millis(milliseconds.unsigned_abs())
-            }
-            // It came or went between the two, or Redis does not say.
+            Some(-1) => Duration::MAX,
+            Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
+            Some(-2) if is_null(encoded) => Duration::MAX,
+            // It is gone already, or Redis does not say.
             _ => return,
         };
         let left = ttl.saturating_sub(since.until(now));
