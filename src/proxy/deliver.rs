@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Proxy;
 use super::in_flight::Caller;
+use super::session::WaitsFor;
 use super::slow_log::{Words, words_of_get};
 use super::store::is_null;
 use crate::clock::Time;
@@ -33,6 +34,9 @@ impl Proxy {
         }
         for reply in replies.iter() {
             self.reply(reply, replies.round_trip, now);
+        }
+        if self.store.take_news_of_commands() {
+            self.wake(WaitsFor::Description);
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) enum Asked {
     TimeToLive,
     /// What a client sent, and how the slow log would show it.
     Forward(Waiter, Words),
+    /// What the command of that name is; without a name, what all are.
+    Describe(Option<Box<[u8]>>),
 }
 
 /// A GET for all who want that key's value.
@@ -127,6 +129,11 @@ impl InFlight {
     /// Another request was sent.
     pub fn forward(&mut self, waiter: Waiter, words: Words) {
         self.asked.push_back(Asked::Forward(waiter, words));
+    }
+
+    /// Redis was asked to describe a command, or all.
+    pub fn describe(&mut self, name: Option<Box<[u8]>>) {
+        self.asked.push_back(Asked::Describe(name));
     }
 
     /// A key was changed: what is being fetched of it is for those who wait, but not for the cache nor

@@ -43,6 +43,9 @@ impl Store {
 
     /// What a client writes on a dedicated connection.
     pub fn forget_written(&mut self, written: &Written) {
+        if written.commands {
+            self.renew_table();
+        }
         if written.all {
             self.forget_all(Cause::Written);
         } else {
@@ -115,12 +118,11 @@ impl Store {
             Asked::Fetch(fetch) => fetch,
             Asked::TimeToLive => {
                 self.ttl_arrived(encoded, now);
-                return Some(Arrived {
-                    waiters: None,
-                    key: None,
-                    words: Words::default(),
-                    shared: None,
-                });
+                return Some(Arrived::for_nobody());
+            }
+            Asked::Describe(name) => {
+                self.described(name.as_deref(), encoded, now);
+                return Some(Arrived::for_nobody());
             }
             Asked::Forward(waiter, words) => {
                 return Some(Arrived {
@@ -212,7 +214,7 @@ impl Store {
     pub fn up(&mut self, backend: &Backend, coherence: &upstream::Coherence, now: Time) {
         self.metrics.redis.up(now);
         if let Some(specs) = &backend.commands {
-            self.table.learn(specs);
+            self.learn(specs);
         }
         self.refused = match coherence {
             upstream::Coherence::TimeToLive { refused } => refused.clone(),
