@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::unknown::{Wording, c_string, is_name, unknown_command, unknown_subcommand};
+use super::unknown::{Wording, is_name, unknown_command, unknown_subcommand};
 use super::{NAME_MAX, Row, Spec, UNKNOWN, Way, container, fallback, is_word, ours};
 use crate::resp::request::Request;
 
@@ -288,7 +288,7 @@ impl Table {
     /// The error message for a request whose command Redis does not know.
     #[must_use]
     pub fn unknown(&self, request: &Request<'_>) -> Vec<u8> {
-        let name = self.own_name(c_string(request.argument(0)));
+        let name = self.own_name(request.argument(0));
         let is_container = name.len() < NAME_MAX && self.is_container(&name.to_ascii_lowercase());
         let has_subcommands = self.told == Told::Subcommands && !is_word(name, ours::UPSTREAM);
         if has_subcommands && request.len() > 1 && is_container {

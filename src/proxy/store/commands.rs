@@ -166,6 +166,7 @@ impl Store {
 
     /// The commands may have changed: the table is to be told anew.
     pub(super) fn renew_table(&mut self) {
+        self.names.forget_answers();
         if self.renewal != Renewal::None {
             self.renewal = Renewal::AskedTooEarly;
             return;
