@@ -288,16 +288,22 @@ impl Table {
     /// The error message for a request whose command Redis does not know.
     #[must_use]
     pub fn unknown(&self, request: &Request<'_>) -> Vec<u8> {
+        let wording = match self.told {
+            Told::Commands => Wording::Before7,
+            Told::Subcommands | Told::Nothing => Wording::Since7,
+        };
         let name = self.own_name(request.argument(0));
-        let is_container = name.len() < NAME_MAX && self.is_container(&name.to_ascii_lowercase());
-        let has_subcommands = self.told == Told::Subcommands && !is_word(name, ours::UPSTREAM);
-        if has_subcommands && request.len() > 1 && is_container {
-            unknown_subcommand(request)
-        } else if self.told == Told::Commands {
-            unknown_command(request, Wording::Before7)
+        let is_short = name.len() < NAME_MAX && request.len() > 1;
+        if is_short && self.has_subcommands(&name.to_ascii_lowercase()) {
+            unknown_subcommand(request, wording)
         } else {
-            unknown_command(request, Wording::Since7)
+            unknown_command(request, wording)
         }
+    }
+
+    /// Whether Redis has subcommands of a command.
+    fn has_subcommands(&self, name: &[u8]) -> bool {
+        self.is_container(name) && self.rows.contains_key(name)
     }
 
     /// The name that a command has of its own, by the name that a client gave it.

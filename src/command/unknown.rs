@@ -31,7 +31,7 @@ const SHOWN: usize = 128;
 pub(super) enum Wording {
     /// `commandCheckExistence` of redis-server 7.0 and newer.
     Since7,
-    /// `processCommand` before.
+    /// `processCommand` and `addReplySubcommandSyntaxError` before.
     Before7,
 }
 
@@ -66,17 +66,17 @@ pub(super) fn unknown_command(request: &Request<'_>, wording: Wording) -> Vec<u8
 
 /// The error message for a subcommand that Redis does not know, of a command that has some. The request has
 /// two arguments at least.
-pub(super) fn unknown_subcommand(request: &Request<'_>) -> Vec<u8> {
+pub(super) fn unknown_subcommand(request: &Request<'_>, wording: Wording) -> Vec<u8> {
     let container = c_string(request.argument(0)).to_ascii_uppercase();
-    let name = shown(c_string(request.argument(1)), SHOWN);
-    [
-        b"ERR unknown subcommand '",
-        name,
-        b"'. Try ",
-        &container,
-        b" HELP.",
-    ]
-    .concat()
+    let name = c_string(request.argument(1));
+    let (start, name) = match wording {
+        Wording::Since7 => (&b"ERR unknown subcommand '"[..], shown(name, SHOWN)),
+        Wording::Before7 => (
+            &b"ERR Unknown subcommand or wrong number of arguments for '"[..],
+            name,
+        ),
+    };
+    [start, name, b"'. Try ", &container, b" HELP."].concat()
 }
 
 fn shown(text: &[u8], most: usize) -> &[u8] {

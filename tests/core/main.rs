@@ -6,5 +6,6 @@ mod cached;
 mod flow;
 mod order;
 mod random;
+mod unknown;
 mod world;
 mod written;

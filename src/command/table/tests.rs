@@ -113,6 +113,9 @@ fn an_older_redis_has_older_words() {
     let table = told(&["get", "client"]);
     let message = "ERR unknown command `MULTI`, with args beginning with: `a`, `b`, ";
     assert_no_name(&table, r#""MULTI\x007" a b"#, message);
+    let message =
+        "ERR Unknown subcommand or wrong number of arguments for 'LIST'. Try CLIENT HELP.";
+    assert_no_name(&table, r#"client "LIST\x007" a b"#, message);
 }
 
 #[test]
