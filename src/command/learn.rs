@@ -1,6 +1,7 @@
 //! Reads what Redis tells of its commands: the reply to `COMMAND` or `COMMAND INFO`
 //! (<https://redis.io/docs/latest/commands/command/>), in the form of RESP2.
 
+use super::unknown::is_full_name;
 use super::{NAME_MAX, Row, UNKNOWN, Way, Writes, ours};
 use crate::resp::read::Reader;
 
@@ -125,8 +126,8 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Op
     if specs.len() == SPECS_MAX {
         return None;
     }
-    // A longer one is looked for by nobody.
-    if name.len() < NAME_MAX {
+    // Another is looked for by nobody.
+    if name.len() < NAME_MAX && is_full_name(name) {
         spec.name = name.to_ascii_lowercase().into();
         specs.push(spec);
     }
@@ -227,6 +228,19 @@ mod tests {
         assert_eq!(told(SPECS_MAX + 1, SPECS_MAX + 1), None);
         assert_eq!(told(usize::MAX / 2, 10), None);
         assert_eq!(told(usize::MAX, 10), None);
+    }
+
+    #[test]
+    fn a_name_that_no_client_could_use_is_left_out() {
+        let described = |name: &str| {
+            let header = format!("*1\r\n*6\r\n${}\r\n{name}\r\n", name.len());
+            let reply = header + ":1\r\n*0\r\n:0\r\n:0\r\n:0\r\n";
+            read_specs(reply.as_bytes()).expect("a reply in the documented form")
+        };
+        assert_eq!(described("get").len(), 1);
+        for name in ["", "multi\0x", "a b", "a|b|c", &"n".repeat(NAME_MAX)] {
+            assert_eq!(described(name), [], "{name:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,12 @@ pub(super) fn is_name(bytes: &[u8]) -> bool {
     !bytes.is_empty() && !bytes.iter().any(is_odd)
 }
 
+/// Whether a command may have this name, or a subcommand this one, with the name of its command and a `|` before.
+pub(super) fn is_full_name(name: &[u8]) -> bool {
+    let mut parts = name.splitn(2, |&byte| byte == b'|');
+    parts.all(is_name)
+}
+
 /// The text of a C string: it ends at the first NUL.
 pub(super) fn c_string(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or(bytes)
@@ -106,6 +112,16 @@ mod tests {
             ] {
                 assert!(!is_name(name), "{}", name.escape_ascii());
             }
+        }
+    }
+
+    #[test]
+    fn a_full_name_has_two_parts_at_most() {
+        for name in [&b"get"[..], b"client|list"] {
+            assert!(is_full_name(name), "{}", name.escape_ascii());
+        }
+        for name in [&b""[..], b"|", b"a|", b"|a", b"a|b|c", b"a\0", b"a|b "] {
+            assert!(!is_full_name(name), "{}", name.escape_ascii());
         }
     }
 
