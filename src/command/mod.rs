@@ -16,7 +16,7 @@ use crate::resp::request::Request;
 
 pub use learn::{Spec, read_specs};
 pub use table::{NotFound, Refusal, Table};
-pub use unknown::is_word;
+pub use unknown::{is_word, surely_unknown};
 
 /// The way of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Names that no command has, and what Redis says of a command that it does not know.
 
+use crate::resp::reply;
 use crate::resp::request::Request;
 
 /// Whether a command or subcommand may have this name. None has a control character, a blank or a `|` in it.
@@ -27,6 +28,22 @@ pub(super) fn c_string(bytes: &[u8]) -> &[u8] {
 #[must_use]
 pub fn is_word(argument: &[u8], word: &[u8]) -> bool {
     c_string(argument).eq_ignore_ascii_case(word)
+}
+
+/// Encodes a request that no command can have so that Redis will not take it for another, and shows the same of
+/// it in its error: a name ends at a NUL. Behind what is left, if that could be a name, a blank shows too.
+#[must_use]
+pub fn surely_unknown(request: &Request<'_>) -> Vec<u8> {
+    let mut arguments: Vec<&[u8]> = request.arguments().collect();
+    let odd = usize::from(is_name(arguments[0]) && arguments.len() > 1);
+    let mut name = c_string(arguments[odd]).to_vec();
+    if name.len() < arguments[odd].len() && is_name(&name) {
+        name.push(b' ');
+    }
+    arguments[odd] = &name;
+    let mut encoded = Vec::new();
+    reply::request(&mut encoded, arguments.into_iter());
+    encoded
 }
 
 /// How much of a name, and of all the arguments, is shown in an error, in bytes.

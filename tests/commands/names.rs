@@ -148,12 +148,16 @@ fn the_error_is_that_of_redis() {
     let redis = RedisServer::start();
     let proxy = Proxy::start(&redis, &[]);
     let long = "n".repeat(300);
-    let mut clients = [proxy.client(), redis.client()];
-    // Before a NUL there is no name of any command.
+    let mut shared = [proxy.client(), redis.client()];
+    let mut dedicated = [proxy.client(), redis.client()];
+    for client in &mut dedicated {
+        assert_same(&client.command(&["WATCH", "k"]), OK, &"WATCH");
+    }
     for arguments in [
-        &["no\0name"][..],
-        &["\0", "a"],
-        &["no\0name", "a\0b", "c"],
+        &["\0", "a"][..],
+        &["\t\0", "a"],
+        &["h\r\n\0\u{ff}", "a\0b"],
+        &["GET|SET", "a\0b", "c"],
         &["GET\t", "a"],
         &["GET ", "\0", "c"],
         &[" GET", ""],
@@ -167,37 +171,63 @@ fn the_error_is_that_of_redis() {
         &["a\t", &long[..126], "b"],
         &["a\t", &long[..127], "b"],
         &["a\t", &long[..128], "b"],
-        &["CLIENT", "no\0name"],
         &["client", ""],
+        &["OBJECT", "h\r\n\0\u{ff} $-1\r\n", "x\0y"],
         &["Client", "LIST ", "x"],
         &["CLIENT", "a|b"],
         &["CLIENT", &format!("\t{long}")],
         &["CONFIG", "\r\n"],
         &["XINFO", "STREAM\x1f", "x"],
-        &["OBJECT", "no\0name", "x"],
         &["CLIENT", "NOPE"],
         &["COMMAND", "nope", "x"],
         &["nope", "a", "b"],
         &["n\u{f6}pe", "\u{e4}"],
         &["UPSTREAM", "x"],
     ] {
-        let [reply, expected] = clients.each_mut().map(|client| client.command(arguments));
-        assert_same(&reply, &expected, &arguments);
-        assert!(
-            reply.starts_with(b"-ERR unknown "),
-            "{}",
-            reply.escape_ascii()
-        );
+        for clients in [&mut shared, &mut dedicated] {
+            assert_same_error(clients, arguments);
+        }
     }
-    let expected = b"-ERR unknown command 'MULTI', with args beginning with: \r\n";
-    assert_same(&clients[0].command(&["MULTI\0x"]), expected, &"MULTI");
-    let expected = b"-ERR unknown subcommand 'LIST'. Try CLIENT HELP.\r\n";
-    assert_same(
-        &clients[0].command(&["client", "LIST\0x"]),
-        expected,
-        &"LIST",
+    // What stands before the NUL is the name of no command here, and might be.
+    for arguments in [
+        &["no\0name"][..],
+        &["no\0name", "a\0b", "c"],
+        &["CLIENT", "no\0name"],
+        &["OBJECT", "no\0name", "x"],
+    ] {
+        assert_same_error(&mut shared, arguments);
+    }
+    assert_eq!(super::dedicated(&proxy), 1, "the one that WATCH needed");
+}
+
+/// Asserts that a request gets the same error of two clients, which says that there is no such command.
+#[track_caller]
+fn assert_same_error(clients: &mut [Client; 2], arguments: &[&str]) {
+    let [reply, expected] = clients.each_mut().map(|client| client.command(arguments));
+    assert_same(&reply, &expected, &arguments);
+    assert!(
+        reply.starts_with(b"-ERR unknown "),
+        "{}",
+        reply.escape_ascii()
     );
-    assert_eq!(dedicated(&proxy), 0, "nobody needed one");
+}
+
+#[test]
+fn the_error_shows_what_stands_before_a_nul() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    for on_dedicated in [false, true] {
+        let blank = if on_dedicated { " " } else { "" };
+        let expected =
+            format!("-ERR unknown command 'MULTI{blank}', with args beginning with: 'a' \r\n");
+        let reply = client.command(&["MULTI\0x", "a\0b"]);
+        assert_same(&reply, expected.as_bytes(), &"MULTI");
+        let expected = format!("-ERR unknown subcommand 'LIST{blank}'. Try CLIENT HELP.\r\n");
+        let reply = client.command(&["client", "LIST\0x"]);
+        assert_same(&reply, expected.as_bytes(), &"LIST");
+        assert_same(&client.command(&["WATCH", "k"]), OK, &"WATCH");
+    }
 }
 
 #[test]

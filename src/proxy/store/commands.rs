@@ -12,7 +12,7 @@ use super::super::session::WaitsFor;
 use super::super::slow_log::Words;
 use super::{Flow, Redis, Store};
 use crate::clock::Time;
-use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, read_specs};
+use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, read_specs, surely_unknown};
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
 use crate::resp::reply;
@@ -132,7 +132,7 @@ impl Store {
             Ok(row) => row,
             Err(NotFound::WrongArity(refusal)) => refused(refusal.number),
             Err(NotFound::NoName(refusal)) => {
-                return Ok((refused(refusal.number), without_nul(request).into()));
+                return Ok((refused(refusal.number), surely_unknown(request).into()));
             }
             Err(NotFound::Unknown(name)) => match self.look_up(&name, now) {
                 Known::Asked => return Err(Flow::Wait(WaitsFor::Description)),
@@ -208,21 +208,4 @@ impl Store {
     pub fn take_news_of_commands(&mut self) -> bool {
         std::mem::take(&mut self.names.news)
     }
-}
-
-/// A request that no command can have, as Redis is to get it: it compares names as C strings, and could take this
-/// for another.
-fn without_nul(request: &Request<'_>) -> Vec<u8> {
-    let mut arguments: Vec<Cow<'_, [u8]>> = request.arguments().map(Cow::Borrowed).collect();
-    for name in arguments.iter_mut().take(2) {
-        if name.contains(&0) {
-            name.to_mut()
-                .iter_mut()
-                .filter(|byte| **byte == 0)
-                .for_each(|byte| *byte = b' ');
-        }
-    }
-    let mut bytes = Vec::new();
-    reply::request(&mut bytes, arguments.iter().map(|argument| &**argument));
-    bytes
 }
