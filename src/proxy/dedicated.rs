@@ -3,6 +3,7 @@
 //! It is set up as the client's is so far; then bytes pass both ways as they are. They are looked at only
 //! as far as the proxy must know: which keys the client writes, and when `RESET` is answered.
 
+use crate::command::is_word;
 use crate::resp::Protocol;
 use crate::resp::reply::Output;
 use crate::resp::request::Request;
@@ -80,6 +81,8 @@ pub(super) struct Written {
     pub keys: Vec<Box<[u8]>>,
     /// Too many to tell, or unknown: perhaps all.
     pub all: bool,
+    /// What commands there are, or rights to them, may change too.
+    pub commands: bool,
 }
 
 /// From how many keys on they are no longer told apart.
@@ -97,10 +100,8 @@ impl Written {
             }
             Some(keys) if keys.is_empty() => {}
             _ => {
-                *self = Self {
-                    keys: Vec::new(),
-                    all: true,
-                }
+                self.keys = Vec::new();
+                self.all = true;
             }
         }
     }
@@ -172,11 +173,12 @@ impl Dedicated {
         self.blocked
     }
 
-    /// Passes on a request, given as it came too, that writes these keys (`None` stands for perhaps any), and
-    /// may block.
+    /// Passes on a request, given with the name that its command has of its own and as it came, that writes
+    /// these keys (`None` stands for perhaps any), and may block.
     pub fn pass(
         &mut self,
         request: &Request<'_>,
+        name: &[u8],
         bytes: &[u8],
         keys: Option<Vec<&[u8]>>,
         blocks: bool,
@@ -186,7 +188,6 @@ impl Dedicated {
         self.writes_uncounted |=
             self.uncounted && keys.as_ref().is_none_or(|keys| !keys.is_empty());
         self.written.add(keys);
-        let name = request.argument(0);
         let is = |names: &[&str]| {
             names
                 .iter()
@@ -216,13 +217,18 @@ impl Dedicated {
             }
         } else if is(&["client"]) && word(1).eq_ignore_ascii_case(b"reply") {
             self.stop_counting();
-            self.skips_next = word(2).eq_ignore_ascii_case(b"skip");
+            self.skips_next = is_word(word(2), b"skip");
         } else if is(&["hello"]) && request.len() > 1 {
             self.resp3 = word(1) == b"3";
         } else if is(SUBSCRIBING) || is(STREAMING) {
             self.stop_counting();
         }
         self.unanswered += 1;
+    }
+
+    /// Whether the request that was passed on last may change what commands there are.
+    pub fn changes_commands(&mut self, changes: bool) {
+        self.written.commands |= changes;
     }
 
     /// Whether what comes from Redis next may mean that a write was carried out. In a transaction none is.

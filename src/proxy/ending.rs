@@ -14,6 +14,8 @@ pub enum Ending {
     Quit,
     /// It sent what is no request.
     Protocol(ProtocolError),
+    /// It sent `POST` or `Host:`, as a browser does that a web page leads here.
+    Http,
     /// It needs a dedicated connection to Redis, which is away.
     NoRedis,
     /// Its dedicated connection to Redis could not be made, for this reason.
@@ -34,6 +36,7 @@ impl fmt::Display for Ending {
                 f.write_str("Protocol error: expected '$'")
             }
             Self::Protocol(error) => error.fmt(f),
+            Self::Http => f.write_str("it speaks HTTP"),
             Self::NoRedis => f.write_str("it needs a dedicated connection to Redis, which is away"),
             Self::DedicatedFailed(reason) => f.write_str(reason),
             Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),

@@ -240,8 +240,13 @@ impl Proxy {
             Event::Tracking(tracking) => return self.store.tracking(tracking),
             Event::Reconnected => return self.store.reconnected(now),
         }
+        self.wake(WaitsFor::Redis);
+    }
+
+    /// Lets those go on who wait for this.
+    fn wake(&mut self, waits_for: WaitsFor) {
         for slot in 0..self.sessions.len() {
-            if self.sessions[slot].waits_for == WaitsFor::Redis {
+            if self.sessions[slot].waits_for == waits_for {
                 self.sessions[slot].waits_for = WaitsFor::Nothing;
                 self.note_change(ClientId(slot));
             }
@@ -364,6 +369,7 @@ impl Proxy {
         session.held_back = false;
         session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
+        let mut aborted = false;
         while used < buffer.len() {
             if !session.may_run() {
                 session.held_back = true;
@@ -403,11 +409,22 @@ impl Proxy {
                 }) => {
                     let bytes = &buffer[used..used + length];
                     let flow = match dedicated {
-                        Some(dedicated) => self.store.pass_on(dedicated, &request, bytes),
+                        Some(dedicated) => self.store.pass_on(dedicated, &request, bytes, now),
                         None => self.store.execute(&request, client, identity, replies, now),
                     };
                     match flow {
                         Flow::Continue => {}
+                        Flow::Wait(waits_for) => {
+                            session.waits_for = waits_for;
+                            session.held_back = true;
+                            break;
+                        }
+                        Flow::Abort => {
+                            self.store.metrics.clients.protocol_errors += 1;
+                            aborted = true;
+                            used = buffer.len();
+                            break;
+                        }
                         Flow::End => {
                             session.end(Ending::Quit);
                             used = buffer.len();
@@ -415,10 +432,11 @@ impl Proxy {
                         }
                         Flow::Leave | Flow::LeaveToAuthenticate => {
                             match self.store.leave(flow, &request, identity, replies) {
-                                Leave::With(mut new) => {
+                                // It is passed on in the next round.
+                                Leave::With(new) => {
                                     identity.log_dedicated(request.argument(0));
-                                    self.store.pass_on(&mut new, &request, bytes);
                                     *dedicated = Some(new);
+                                    continue;
                                 }
                                 Leave::Wait(waits_for) => {
                                     session.waits_for = waits_for;
@@ -456,6 +474,10 @@ impl Proxy {
             }
         }
         session.parser.rest();
+        if aborted {
+            self.invalidate_dedicated(client);
+            self.sessions[client.0].abort(Ending::Http);
+        }
         self.note_change(client);
         used
     }

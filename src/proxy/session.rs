@@ -37,6 +37,8 @@ pub(super) enum WaitsFor {
     Replies,
     /// To know whether Redis can be reached.
     Redis,
+    /// To know what its command is.
+    Description,
 }
 
 impl Session {
@@ -63,6 +65,15 @@ impl Session {
         self.ending.get_or_insert(why);
     }
 
+    /// Ends the client at once: it is owed nothing any more.
+    pub fn abort(&mut self, why: Ending) {
+        self.ending = Some(why);
+        self.replies.forget_all();
+        self.dedicated = None;
+        self.held_back = false;
+        self.input = Vec::new();
+    }
+
     /// Whether nothing more is taken from the client.
     pub fn is_ending(&self) -> bool {
         self.ending.is_some()
@@ -70,7 +81,7 @@ impl Session {
 
     /// Whether the next request may be executed.
     pub fn may_run(&self) -> bool {
-        if self.replies.full() {
+        if self.replies.full() || self.waits_for == WaitsFor::Description {
             return false;
         }
         if let Some(dedicated) = &self.dedicated {
@@ -79,7 +90,7 @@ impl Session {
         match self.waits_for {
             WaitsFor::Nothing => true,
             WaitsFor::Replies => self.replies.none_wait(),
-            WaitsFor::Redis => false,
+            WaitsFor::Redis | WaitsFor::Description => false,
         }
     }
 

@@ -71,6 +71,9 @@ impl Store {
 
     /// What a client writes on a dedicated connection.
     pub fn invalidate_dedicated(&mut self, written: &dedicated::Written) {
+        if written.commands {
+            self.renew_table();
+        }
         if written.all {
             self.invalidate_all(Cause::Written);
         } else {
@@ -129,6 +132,10 @@ impl Store {
                     let Fetched { key, value, since } = fetched;
                     self.keep_for(&key, value.bytes(), value.shared(), since, encoded, now);
                 }
+                Arrived::default()
+            }
+            Asked::Describe(name) => {
+                self.described(name.as_deref(), encoded, now);
                 Arrived::default()
             }
             Asked::Forward(forward) => Arrived {
@@ -239,7 +246,7 @@ impl Store {
     pub fn up(&mut self, backend: &Backend, now: Time) {
         self.metrics.redis.up(now);
         if let Some(specs) = &backend.commands {
-            self.table.learn(specs);
+            self.learn(specs);
         }
         self.backend = Some(backend.clone());
         self.redis = Redis::Up;
