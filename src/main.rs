@@ -21,10 +21,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Err(error) = logging::start(config.log_level, config.log_format) {
-        eprintln!("redis-proxy: {error}");
-        return ExitCode::FAILURE;
-    }
+    let _log = match logging::start(config.log_level, config.log_format) {
+        Ok(started) => started,
+        Err(error) => {
+            eprintln!("redis-proxy: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     match Server::start(&config) {
         Ok(server) => {
             if let Err(error) = hidden {
