@@ -102,6 +102,9 @@ pub struct Config {
     /// The TCP port on [`Self::bind`] for metrics, health checks and the status page over HTTP; 0 for none.
     /// Default: 0.
     pub metrics_port: u16,
+    /// How long clients may finish what they are at when a signal has asked for the end: 0 to an hour.
+    /// Default: 0.
+    pub drain: Duration,
     /// The least severe messages that are logged. Default: info.
     pub log_level: LevelFilter,
     /// How a line of the log is written. Default: as text.
@@ -131,6 +134,7 @@ impl Default for Config {
             stale_ttl: Duration::ZERO,
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,
+            drain: Duration::ZERO,
             log_level: LevelFilter::Info,
             log_format: Format::Text,
         }

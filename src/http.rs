@@ -34,6 +34,8 @@ pub struct Site<'a> {
     pub status: Status<'a>,
     /// How they were.
     pub history: &'a History,
+    /// The proxy is about to end.
+    pub shutting_down: bool,
 }
 
 /// The response to the request that was received; nothing as long as more of it is to come. The connection
@@ -64,7 +66,7 @@ fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
         "/metrics" if request.takes_open_metrics() => exposition::open_metrics(&site.status),
         "/metrics" => exposition::plain(&site.status),
         "/healthz" => health::alive(&site.status),
-        "/readyz" => health::ready(&site.status),
+        "/readyz" => health::ready(site),
         "/status.json" => page::status(site, request.parameter("after")),
         _ => Response::text(
             "404 Not Found",

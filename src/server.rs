@@ -10,6 +10,7 @@ mod clients;
 mod dedicated;
 mod floods;
 mod http;
+mod shutdown;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -19,20 +20,20 @@ use std::time::{Duration, SystemTime};
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 use accept::{Accept, clients_that_fit};
 use floods::Floods;
 use http::Http;
+use shutdown::Shutdown;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
 use crate::connection::Connection;
-use crate::logging::{self, Limit};
-use crate::proxy::{Access, ClientId, Ending, Proxy};
+use crate::logging;
+use crate::proxy::{Access, ClientId, Proxy};
 use crate::status::Facts;
 use crate::upstream::{self, Upstream};
 
@@ -89,8 +90,9 @@ pub struct Server {
     /// It was logged that there are no files left for more clients.
     out_of_files: bool,
     floods: Floods,
-    /// Since a signal asked for it, until when the proxy is done.
-    stop_at: Option<Time>,
+    shutdown: Shutdown,
+    /// For how long clients may finish when a signal has asked for the end.
+    drain: Duration,
     redis: RedisAddress,
     redis_timeout: Duration,
 }
@@ -125,7 +127,7 @@ impl Server {
         let poll = Poll::new()?;
         let registry = poll.registry();
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = shutdown::signals()?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
         let settings = upstream::Settings {
             address: config.redis.clone(),
@@ -188,14 +190,15 @@ impl Server {
             accept: Accept::Idle,
             out_of_files: false,
             floods: Floods::default(),
-            stop_at: None,
+            shutdown: Shutdown::NotAsked,
+            drain: config.drain,
             redis: config.redis.clone(),
             redis_timeout: config.redis_timeout,
         })
     }
 
-    /// Serves until a signal ends it: SIGINT or SIGTERM, after the replies that are owed are sent; a second
-    /// one at once.
+    /// Serves until a signal ends it: SIGINT, SIGQUIT or SIGTERM, after the replies that are owed are sent; a
+    /// second one at once.
     ///
     /// # Errors
     /// If the poll fails.
@@ -238,11 +241,7 @@ impl Server {
             self.serve_http();
             let end = self.clock.now();
             self.proxy.metrics().end_turn(self.now.until(end), end);
-            if let Some(stop_at) = self.stop_at
-                && (self.connections.is_empty() || self.now >= stop_at)
-            {
-                self.floods.end(self.now.after(Limit::PERIOD));
-                log::info!(clients_cut_off = self.connections.len(); "stopped");
+            if self.shut_down() {
                 return Ok(());
             }
         }
@@ -261,7 +260,7 @@ impl Server {
             first(&self.connecting),
             self.floods.due(),
             self.http.as_ref().map(Http::due),
-            self.stop_at,
+            self.shutdown.due(self.listener.is_some()),
         ];
         let due = due.into_iter().flatten().min()?;
         Some(self.now.until(due))
@@ -281,6 +280,7 @@ impl Server {
                 proxy: &self.proxy,
                 buffer: &mut self.buffer,
                 now: self.now,
+                shutting_down: self.shutdown.has_begun(),
             });
         }
     }
@@ -324,43 +324,6 @@ impl Server {
     fn next_tick(&self) -> Option<Time> {
         let deadline = self.proxy.cache().next_deadline()?;
         Some(deadline.max(self.last_tick.after(self.cache_period)))
-    }
-
-    /// Signals came. The first lets what was received be answered; returns whether to end at once.
-    fn take_signals(&mut self) -> bool {
-        let signals: Vec<i32> = self.signals.pending().collect();
-        for signal in signals {
-            let name = if signal == SIGINT {
-                "SIGINT"
-            } else {
-                "SIGTERM"
-            };
-            let clients = self.connections.len();
-            if self.stop_at.is_some() {
-                log::warn!(signal = name, clients_cut_off = clients; "stopped at once");
-                return true;
-            }
-            log::info!(signal = name, clients; "shutting down");
-            self.stop();
-        }
-        false
-    }
-
-    /// Takes no more clients and no more requests; what was received is answered.
-    fn stop(&mut self) {
-        self.stop_at = Some(self.now.after(self.redis_timeout + STOP_MARGIN));
-        self.listener = None;
-        self.accept = Accept::Idle;
-        let slots = self.connections.iter().map(|(slot, _)| ClientId(slot));
-        for client in slots.collect::<Vec<_>>() {
-            let mut reads = LAST_READS;
-            while reads > 0 && self.proxy.wants_input(client) && self.read(client) {
-                reads -= 1;
-            }
-            if self.connections.contains(client.0) {
-                self.proxy.end_of_input(client, Ending::Shutdown);
-            }
-        }
     }
 }
 

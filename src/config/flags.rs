@@ -107,6 +107,10 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) metrics_port: Vec<String>,
 
+    /// how long clients may finish what they are at after SIGTERM, in milliseconds (default 0)
+    #[argh(option)]
+    pub(super) drain: Vec<String>,
+
     /// off, error, warn, info, debug or trace (default info)
     #[argh(option)]
     pub(super) log_level: Vec<String>,

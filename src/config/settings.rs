@@ -178,6 +178,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.metrics_port.into(),
     },
     Setting {
+        name: "drain",
+        shown: Shown::As("drain_ms"),
+        given: |flags| &flags.drain,
+        set: |config, text| milliseconds(text, 0..=HOUR_MS).map(|time| config.drain = time),
+        show: |config| milliseconds_of(config.drain),
+    },
+    Setting {
         name: "log_level",
         shown: Shown::Plain,
         given: |flags| &flags.log_level,

@@ -20,6 +20,7 @@ fn response(request: impl AsRef<[u8]>) -> Option<String> {
     let site = Site {
         status: proxy.status(Time::from_millis(1500)),
         history: &history,
+        shutting_down: false,
     };
     respond(request.as_ref(), &site).map(|bytes| String::from_utf8(bytes).expect("text"))
 }
@@ -297,6 +298,7 @@ fn the_history_is_told_from_where_the_reader_was() {
         let site = Site {
             status: proxy.status(Time::default()),
             history: &history,
+            shutting_down: false,
         };
         let request = get(&format!("/status.json{after}"));
         let response = respond(request.as_bytes(), &site).expect("a response");

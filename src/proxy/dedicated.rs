@@ -172,6 +172,11 @@ impl Dedicated {
         self.blocked
     }
 
+    /// Whether the client is in a transaction, or waits for a reply.
+    pub fn is_busy(&self) -> bool {
+        self.in_transaction || self.blocked || !self.is_quiet() || !self.to_redis.is_empty()
+    }
+
     /// Passes on a request, given as it came too, that writes these keys (`None` stands for perhaps any), and
     /// may block.
     pub fn pass(

@@ -180,6 +180,12 @@ impl Proxy {
         self.sessions[client.0].is_done()
     }
 
+    /// Whether a client is in the middle of something: a request, a transaction, or waiting for a reply.
+    #[must_use]
+    pub fn is_busy(&self, client: ClientId) -> bool {
+        self.sessions[client.0].is_busy()
+    }
+
     /// Why a client is to be closed, if it is.
     #[must_use]
     pub fn ending(&self, client: ClientId) -> Option<&Ending> {

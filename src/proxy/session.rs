@@ -91,4 +91,12 @@ impl Session {
             .is_none_or(|dedicated| dedicated.is_quiet() && dedicated.to_redis.is_empty());
         self.is_ending() && !self.held_back && self.replies.is_empty() && quiet
     }
+
+    /// Whether the client is in the middle of something: a request, a transaction, or waiting for a reply.
+    pub fn is_busy(&self) -> bool {
+        let dedicated = self.dedicated.as_ref();
+        !self.input.is_empty()
+            || !self.replies.is_empty()
+            || dedicated.is_some_and(|dedicated| dedicated.is_busy())
+    }
 }

@@ -155,7 +155,7 @@ impl Server {
     fn finish(&mut self, client: ClientId) {
         self.drop_dedicated(client);
         let connection = &mut self.connections[client.0];
-        let stopping = self.stop_at.is_some();
+        let stopping = self.shutdown.is_stopping();
         if connection.at_end || stopping || connection.client.end_output().is_err() {
             self.close(client, None);
             return;

@@ -74,6 +74,8 @@ pub(super) struct Turn<'a> {
     pub proxy: &'a Proxy,
     pub buffer: &'a mut [u8],
     pub now: Time,
+    /// The proxy is about to end.
+    pub shutting_down: bool,
 }
 
 impl Http {
@@ -154,6 +156,7 @@ impl Http {
         let site = Site {
             status: turn.proxy.status(turn.now),
             history: &self.history,
+            shutting_down: turn.shutting_down,
         };
         let before = connection.answered;
         let more = connection.serve(&site, turn.buffer);

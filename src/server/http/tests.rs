@@ -64,6 +64,7 @@ impl World {
             proxy: &self.proxy,
             buffer: &mut self.buffer,
             now: self.now,
+            shutting_down: false,
         });
     }
 
