@@ -8,7 +8,7 @@
 //! | source | a setting looks like | |
 //! |---|---|---|
 //! | flag | `--cache_ttl 5`, `--cache-ttl=5` | the value is taken as it is, even if it starts with a dash |
-//! | environment | `CACHE_TTL=5` | an empty variable counts as not set |
+//! | environment | `CACHE_TTL=5`, `REDIS_PROXY_CACHE_TTL=5` | the second wins; an empty variable counts as not set |
 //! | file | `cache_ttl = 5` | the file is named by `--config` or `CONFIG`; see below |
 //!
 //! In the file every line is `name = value`, a comment or blank. A `#` at the start of a line or
@@ -81,6 +81,8 @@ pub struct Config {
     pub max_clients: usize,
     /// What clients must give with AUTH before they are served. Default: none.
     pub password: Option<Secret>,
+    /// The file that it was read from. Default: none.
+    pub password_file: Option<String>,
     /// The Redis behind the cache. Default: localhost:6379.
     pub redis: RedisAddress,
     /// The database selected there: 0 to 2147483647. Default: 0.
@@ -89,6 +91,8 @@ pub struct Config {
     pub redis_username: Option<String>,
     /// The password to authenticate with. Default: none.
     pub redis_password: Option<Secret>,
+    /// The file that it was read from. Default: none.
+    pub redis_password_file: Option<String>,
     /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
     pub redis_timeout: Duration,
     /// Whether Redis is asked to say which entries changed. Default: yes.
@@ -109,6 +113,8 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// How a line of the log is written. Default: as text.
     pub log_format: Format,
+    /// Environment variables that have the name of a setting, but tell where a service is. They were left alone.
+    pub left_alone: Vec<String>,
 }
 
 impl Default for Config {
@@ -122,6 +128,7 @@ impl Default for Config {
             max_memory: 64 * 1024 * 1024,
             max_clients: 10_000,
             password: None,
+            password_file: None,
             redis: RedisAddress {
                 host: "localhost".to_owned(),
                 port: RedisAddress::DEFAULT_PORT,
@@ -129,6 +136,7 @@ impl Default for Config {
             redis_database: 0,
             redis_username: None,
             redis_password: None,
+            redis_password_file: None,
             redis_timeout: Duration::from_secs(1),
             tracking: true,
             stale_ttl: Duration::ZERO,
@@ -137,6 +145,7 @@ impl Default for Config {
             drain: Duration::ZERO,
             log_level: LevelFilter::Info,
             log_format: Format::Text,
+            left_alone: Vec::new(),
         }
     }
 }
@@ -209,7 +218,7 @@ pub fn from_environment() -> Result<Invocation, ConfigError> {
 }
 
 /// Reads the configuration from `args` (without the program's name), the variables that
-/// `environment` gives, and the file that they name, by way of `read_file`.
+/// `environment` gives, and the files that they name, by way of `read_file`.
 ///
 /// # Errors
 ///
@@ -224,7 +233,7 @@ pub fn load(
         Request::Print(text) => return Ok(Invocation::Print(text)),
         Request::Run(flags) => flags,
     };
-    let sources = Sources::open(*flags, environment, read_file)?;
+    let mut sources = Sources::open(*flags, environment, read_file)?;
 
     let mut config = Config::default();
     let mut username_from = None;
@@ -236,10 +245,25 @@ pub fn load(
             let value = (!setting.is_secret()).then_some(found.value);
             return Err(found.place.error(Problem::NotAllowed { value, allowed }));
         }
-        if setting.name == "redis_username" {
-            username_from = Some(found.place);
+        match setting.name {
+            // Each comes after the password itself.
+            "password_file" => secret::read(
+                config.password_file.as_deref(),
+                &mut config.password,
+                found.place,
+                read_file,
+            )?,
+            "redis_password_file" => secret::read(
+                config.redis_password_file.as_deref(),
+                &mut config.redis_password,
+                found.place,
+                read_file,
+            )?,
+            "redis_username" => username_from = Some(found.place),
+            _ => {}
         }
     }
+    config.left_alone = sources.left_alone;
 
     // Redis's AUTH takes a password, or a user name and a password.
     match (

@@ -33,6 +33,9 @@ fn main() -> ExitCode {
             if let Err(error) = hidden {
                 log::warn!(reason:% = error; "a password stays visible in the process list");
             }
+            for variable in &config.left_alone {
+                log::info!(variable, reason = "it tells where a service is"; "variable left alone");
+            }
             match server.run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fatal(&error),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use log::kv::Value;
 
 use super::flags::{self, Flags};
+use super::sources::PREFIX;
 use super::value::{
     LOG_LEVELS, ip_address, log_format, log_level, memory, milliseconds, number, on_or_off,
     redis_address,
@@ -13,7 +14,7 @@ use super::{Config, Secret};
 
 /// A setting: its name, where its flag is, its check and how the log shows it.
 pub(super) struct Setting {
-    /// The name in a file and, after two dashes, the flag. In capitals, the variable.
+    /// The name in a file and, after two dashes, the flag. In capitals, with or without a prefix, the variable.
     pub(super) name: &'static str,
     /// How the log shows the value.
     pub(super) shown: Shown,
@@ -105,6 +106,16 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| secret(config.password.as_ref()),
     },
     Setting {
+        name: "password_file",
+        shown: Shown::Plain,
+        given: |flags| &flags.password_file,
+        set: |config, text| {
+            config.password_file = (!text.is_empty()).then(|| text.to_owned());
+            Ok(())
+        },
+        show: |config| config.password_file.as_deref().unwrap_or(NONE).into(),
+    },
+    Setting {
         name: "redis_hostname",
         shown: Shown::Plain,
         given: |flags| &flags.redis_hostname,
@@ -139,6 +150,16 @@ pub(super) static SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |config| secret(config.redis_password.as_ref()),
+    },
+    Setting {
+        name: "redis_password_file",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_password_file,
+        set: |config, text| {
+            config.redis_password_file = (!text.is_empty()).then(|| text.to_owned());
+            Ok(())
+        },
+        show: |config| config.redis_password_file.as_deref().unwrap_or(NONE).into(),
     },
     Setting {
         name: "redis_timeout",
@@ -212,9 +233,9 @@ fn milliseconds_of(time: Duration) -> Value<'static> {
 }
 
 impl Setting {
-    /// The environment variable.
+    /// The environment variable that beats all others.
     pub(super) fn variable(&self) -> String {
-        self.name.to_ascii_uppercase()
+        format!("{PREFIX}{}", self.name.to_ascii_uppercase())
     }
 
     pub(super) fn is_secret(&self) -> bool {
