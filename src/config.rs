@@ -103,9 +103,12 @@ pub struct Config {
     /// From how long on a request that waited for Redis is in the slow log: 0 (all are) to an hour.
     /// Default: 10 ms, as Redis has it.
     pub slowlog_slower_than: Duration,
-    /// The TCP port on [`Self::bind`] for metrics, health checks and the status page over HTTP; 0 for none.
-    /// Default: 0.
+    /// The TCP port for metrics, health checks and the status page over HTTP; 0 for none. Default: 0.
     pub metrics_port: u16,
+    /// Where that port is: an IPv4 or IPv6 address. Default: 127.0.0.1.
+    pub metrics_bind: IpAddr,
+    /// The names under which it may be asked, beside IP addresses and `localhost`. Default: none.
+    pub metrics_hosts: HostNames,
     /// How long clients may finish what they are at when a signal has asked for the end: 0 to an hour.
     /// Default: 0.
     pub drain: Duration,
@@ -142,6 +145,8 @@ impl Default for Config {
             stale_ttl: Duration::ZERO,
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,
+            metrics_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            metrics_hosts: HostNames::default(),
             drain: Duration::ZERO,
             log_level: LevelFilter::Info,
             log_format: Format::Text,
@@ -191,6 +196,16 @@ impl fmt::Display for RedisAddress {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
+    }
+}
+
+/// Names of hosts. Displays as they are written, with a comma between two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostNames(pub Vec<String>);
+
+impl fmt::Display for HostNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
     }
 }
 

@@ -4,6 +4,7 @@
 mod exposition;
 mod health;
 pub mod history;
+mod host;
 pub mod metrics;
 mod page;
 mod request;
@@ -34,6 +35,8 @@ pub struct Site<'a> {
     pub status: Status<'a>,
     /// How they were.
     pub history: &'a History,
+    /// The names by which it may be asked, beside addresses and loopback names.
+    pub names: &'a [String],
     /// The proxy is about to end.
     pub shutting_down: bool,
 }
@@ -59,6 +62,15 @@ pub fn too_late() -> Vec<u8> {
 }
 
 fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
+    if request
+        .host
+        .is_some_and(|host| !host::is_known(host, site.names))
+    {
+        return Response::text(
+            "403 Forbidden",
+            "this name of the host is not known here; --metrics_host gives those that are\n",
+        );
+    }
     if let Some(file) = page::file(request.path) {
         return file;
     }

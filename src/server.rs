@@ -142,7 +142,11 @@ impl Server {
 
         let http = match config.metrics_port {
             0 => None,
-            port => Some(Http::start(SocketAddr::new(config.bind, port), registry)?),
+            port => {
+                let address = SocketAddr::new(config.metrics_bind, port);
+                let names = config.metrics_hosts.0.clone();
+                Some(Http::start(address, names, registry)?)
+            }
         };
         let http_files = http.as_ref().map_or(0, |_| http::FILES);
         let max_clients = clients_that_fit(config.max_clients, http_files);

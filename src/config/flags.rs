@@ -110,10 +110,18 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) slowlog_slower_than: Vec<String>,
 
-    /// port for metrics, health checks and a status page over HTTP, on the same address; 0 for none
-    /// (default 0)
+    /// port for metrics, health checks and a status page over HTTP; 0 for none (default 0)
     #[argh(option)]
     pub(super) metrics_port: Vec<String>,
+
+    /// IP address to listen on for these (default 127.0.0.1)
+    #[argh(option)]
+    pub(super) metrics_bind: Vec<String>,
+
+    /// names by which these may be asked for, with commas between them, beside IP addresses and
+    /// localhost (default none)
+    #[argh(option)]
+    pub(super) metrics_host: Vec<String>,
 
     /// how long clients may finish what they are at after SIGTERM, in milliseconds (default 0)
     #[argh(option)]

@@ -7,8 +7,8 @@ use log::kv::Value;
 use super::flags::{self, Flags};
 use super::sources::PREFIX;
 use super::value::{
-    LOG_LEVELS, ip_address, log_format, log_level, memory, milliseconds, number, on_or_off,
-    redis_address,
+    LOG_LEVELS, host_names, ip_address, log_format, log_level, memory, milliseconds, number,
+    on_or_off, redis_address,
 };
 use super::{Config, Secret};
 
@@ -197,6 +197,23 @@ pub(super) static SETTINGS: &[Setting] = &[
         given: |flags| &flags.metrics_port,
         set: |config, text| number(text, "", 0..=65_535).map(|port| config.metrics_port = port),
         show: |config| config.metrics_port.into(),
+    },
+    Setting {
+        name: "metrics_bind",
+        shown: Shown::Plain,
+        given: |flags| &flags.metrics_bind,
+        set: |config, text| ip_address(text).map(|ip| config.metrics_bind = ip),
+        show: |config| Value::from_display(&config.metrics_bind),
+    },
+    Setting {
+        name: "metrics_host",
+        shown: Shown::Plain,
+        given: |flags| &flags.metrics_host,
+        set: |config, text| host_names(text).map(|names| config.metrics_hosts = names),
+        show: |config| match &config.metrics_hosts {
+            names if names.0.is_empty() => NONE.into(),
+            names => Value::from_display(names),
+        },
     },
     Setting {
         name: "drain",

@@ -41,6 +41,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("stale_ttl", "9"),
     ("slowlog_slower_than", "9"),
     ("metrics_port", "9"),
+    ("metrics_bind", "::"),
+    ("metrics_host", "proxy.example,redis_proxy"),
     ("drain", "9"),
     ("log_level", "debug"),
     ("log_format", "json"),
@@ -166,6 +168,8 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.stale_ttl, Duration::ZERO);
     assert_eq!(config.slowlog_slower_than, Duration::from_millis(10));
     assert_eq!(config.metrics_port, 0);
+    assert_eq!(config.metrics_bind.to_string(), "127.0.0.1");
+    assert_eq!(config.metrics_hosts.0, [""; 0]);
     assert_eq!(config.drain, Duration::ZERO);
     assert_eq!(config.log_level, log::LevelFilter::Info);
     assert_eq!(config.log_format, Format::Text);
@@ -178,8 +182,8 @@ fn the_summary_has_every_setting_with_its_unit() {
         "bind=127.0.0.1 port=8001 cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
          max_memory_bytes=67108864 max_clients=10000 password=<none> password_file=<none> \
          redis_hostname=localhost:6379 redis_database=0 redis_username=<none> \
-         redis_password=<none> redis_password_file=<none> redis_timeout_ms=1000 tracking=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 drain_ms=0 \
-         log_level=info log_format=text"
+         redis_password=<none> redis_password_file=<none> redis_timeout_ms=1000 tracking=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
+         metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );
 }
 

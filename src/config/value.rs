@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::RedisAddress;
+use super::{HostNames, RedisAddress};
 use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
@@ -72,6 +72,22 @@ pub(super) fn redis_address(text: &str) -> Result<RedisAddress, String> {
         "HOST or HOST:PORT, with brackets round an IPv6 address, such as localhost:6379 or [::1]:6379"
             .to_owned()
     })
+}
+
+/// Names of hosts, with commas between them; none in an empty text.
+pub(super) fn host_names(text: &str) -> Result<HostNames, String> {
+    let names: Vec<String> = match text {
+        "" => Vec::new(),
+        _ => text
+            .split(',')
+            .map(|name| name.trim_ascii().to_owned())
+            .collect(),
+    };
+    if names.iter().all(|name| name.len() <= 253 && is_name(name)) {
+        Ok(HostNames(names))
+    } else {
+        Err("NAME or NAME,NAME without ports, such as proxy.example,redis-proxy".to_owned())
+    }
 }
 
 /// A switch, in any case.

@@ -51,6 +51,8 @@ pub(super) struct Http {
     /// How many ever came.
     count: u64,
     history: History,
+    /// The names by which it may be asked.
+    names: Vec<String>,
 }
 
 /// A connection. It is for one request.
@@ -79,11 +81,11 @@ pub(super) struct Turn<'a> {
 }
 
 impl Http {
-    /// Listens.
+    /// Listens. It may be asked by these names, beside addresses and loopback names.
     ///
     /// # Errors
     /// If the address can't be bound.
-    pub fn start(address: SocketAddr, registry: &Registry) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, names: Vec<String>, registry: &Registry) -> io::Result<Self> {
         let mut listener = super::listen(address)?;
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         log::info!(address:% = listener.local_addr()?; "serving metrics");
@@ -94,6 +96,7 @@ impl Http {
             ready: VecDeque::new(),
             count: 0,
             history: History::default(),
+            names,
         })
     }
 
@@ -156,6 +159,7 @@ impl Http {
         let site = Site {
             status: turn.proxy.status(turn.now),
             history: &self.history,
+            names: &self.names,
             shutting_down: turn.shutting_down,
         };
         let before = connection.answered;
