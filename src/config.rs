@@ -79,6 +79,11 @@ pub struct Config {
     pub max_memory: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
     pub max_clients: usize,
+    /// After which silence of a client it is asked whether it is still there: 1 s to 32767 s, the most that Linux
+    /// takes; 0 for never. Default: 300 s, as Redis has it.
+    pub tcp_keepalive: Duration,
+    /// After which silence a client is closed: 1 s to 365 days; 0 for never. Default: 0.
+    pub timeout: Duration,
     /// What clients must give with AUTH before they are served. Default: none.
     pub password: Option<Secret>,
     /// The file that it was read from. Default: none.
@@ -130,6 +135,8 @@ impl Default for Config {
             capacity: 1024,
             max_memory: 64 * 1024 * 1024,
             max_clients: 10_000,
+            tcp_keepalive: Duration::from_secs(300),
+            timeout: Duration::ZERO,
             password: None,
             password_file: None,
             redis: RedisAddress {

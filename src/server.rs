@@ -10,6 +10,7 @@ mod clients;
 mod dedicated;
 mod floods;
 mod http;
+mod idle;
 mod shutdown;
 
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ use slab::Slab;
 use accept::{Accept, clients_that_fit};
 use floods::Floods;
 use http::Http;
+use idle::Idle;
 use shutdown::Shutdown;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
@@ -87,6 +89,7 @@ pub struct Server {
     /// The helper thread knows that Redis would be missed.
     needed: bool,
     accept: Accept,
+    idle: Idle,
     /// It was logged that there are no files left for more clients.
     out_of_files: bool,
     floods: Floods,
@@ -110,6 +113,7 @@ impl Server {
     pub fn start(config: &Config) -> io::Result<Self> {
         let address = SocketAddr::new(config.bind, config.port);
         let mut listener = listen(address)?;
+        accept::keep_alive(&listener, config.tcp_keepalive)?;
         log::info!(
             address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
             "listening"
@@ -192,6 +196,7 @@ impl Server {
             holds: false,
             needed: false,
             accept: Accept::Idle,
+            idle: Idle::new(config.timeout),
             out_of_files: false,
             floods: Floods::default(),
             shutdown: Shutdown::NotAsked,
@@ -239,6 +244,7 @@ impl Server {
             self.end_connecting();
             self.write_replies();
             self.close_lingering();
+            self.close_idle();
             self.accept();
             self.tell_what_is_needed();
             self.floods.end(self.now);
@@ -260,6 +266,7 @@ impl Server {
         let due = [
             self.next_tick(),
             self.accept.due(),
+            self.idle.due(),
             first(&self.lingering),
             first(&self.connecting),
             self.floods.due(),

@@ -62,6 +62,15 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) max_clients: Vec<String>,
 
+    /// after how many silent seconds a client is asked whether it is still there, 0 for never (default
+    /// 300)
+    #[argh(option)]
+    pub(super) tcp_keepalive: Vec<String>,
+
+    /// after how many silent seconds a client is closed, 0 for never (default 0)
+    #[argh(option)]
+    pub(super) timeout: Vec<String>,
+
     /// password that clients must give with AUTH; PASSWORD keeps it off the command line (default
     /// none)
     #[argh(option)]

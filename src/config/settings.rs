@@ -8,7 +8,7 @@ use super::flags::{self, Flags};
 use super::sources::PREFIX;
 use super::value::{
     LOG_LEVELS, host_names, ip_address, log_format, log_level, memory, milliseconds, number,
-    on_or_off, redis_address,
+    on_or_off, redis_address, seconds,
 };
 use super::{Config, Secret};
 
@@ -94,6 +94,20 @@ pub(super) static SETTINGS: &[Setting] = &[
             number(text, "clients", 1..=1_000_000).map(|count| config.max_clients = count)
         },
         show: |config| config.max_clients.into(),
+    },
+    Setting {
+        name: "tcp_keepalive",
+        shown: Shown::As("tcp_keepalive_seconds"),
+        given: |flags| &flags.tcp_keepalive,
+        set: |config, text| seconds(text, 0..=32_767).map(|time| config.tcp_keepalive = time),
+        show: |config| config.tcp_keepalive.as_secs().into(),
+    },
+    Setting {
+        name: "timeout",
+        shown: Shown::As("timeout_seconds"),
+        given: |flags| &flags.timeout,
+        set: |config, text| seconds(text, 0..=YEAR_MS / 1000).map(|time| config.timeout = time),
+        show: |config| config.timeout.as_secs().into(),
     },
     Setting {
         name: "password",

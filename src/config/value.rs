@@ -34,6 +34,11 @@ pub(super) fn milliseconds(text: &str, bounds: RangeInclusive<u64>) -> Result<Du
     number(text, "milliseconds", bounds).map(Duration::from_millis)
 }
 
+/// A time in seconds.
+pub(super) fn seconds(text: &str, bounds: RangeInclusive<u64>) -> Result<Duration, String> {
+    number(text, "seconds", bounds).map(Duration::from_secs)
+}
+
 /// An amount of memory, with Redis's units (`memtoull` in its `util.c`).
 pub(super) fn memory(text: &str) -> Result<usize, String> {
     let end = text

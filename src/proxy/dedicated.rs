@@ -32,6 +32,8 @@ pub(super) struct Dedicated {
     blocked: bool,
     /// The unanswered requests from before the transaction.
     older: usize,
+    /// The client has asked for messages.
+    listening: bool,
     /// Redis speaks RESP3 here: what it says unasked is told from replies, and subscribing has no reply.
     resp3: bool,
     /// The next request is not answered.
@@ -126,6 +128,7 @@ impl Dedicated {
             in_transaction: false,
             blocked: false,
             older: 0,
+            listening: false,
             resp3,
             skips_next: false,
             written: Written::default(),
@@ -177,6 +180,11 @@ impl Dedicated {
         self.in_transaction || self.blocked || !self.is_quiet() || !self.to_redis.is_empty()
     }
 
+    /// Whether the client may be there for what comes unasked.
+    pub fn is_listening(&self) -> bool {
+        self.listening
+    }
+
     /// Passes on a request, given as it came too, that writes these keys (`None` stands for perhaps any), and
     /// may block.
     pub fn pass(
@@ -204,6 +212,7 @@ impl Dedicated {
                 b""
             }
         };
+        self.listening |= is(LISTENING) || is(STREAMING);
         let unanswered = std::mem::take(&mut self.skips_next);
         if is(SUBSCRIBING) && self.resp3 {
             return;
@@ -358,6 +367,9 @@ const SUBSCRIBING: &[&str] = &[
     "sunsubscribe",
     "unsubscribe",
 ];
+
+/// After these, the client gets messages.
+const LISTENING: &[&str] = &["psubscribe", "ssubscribe", "subscribe"];
 
 /// After these, replies come without requests in any version.
 const STREAMING: &[&str] = &["monitor", "psync", "sync"];

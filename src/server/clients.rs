@@ -140,7 +140,11 @@ impl Server {
     fn write(&mut self, client: ClientId) -> bool {
         let connection = &mut self.connections[client.0];
         match connection.client.write(self.proxy.output(client)) {
-            Ok(sent) => self.proxy.metrics().clients.sent += sent as u64,
+            Ok(0) => {}
+            Ok(sent) => {
+                connection.last_sent = self.now;
+                self.proxy.metrics().clients.sent += sent as u64;
+            }
             Err(error) => {
                 self.close(client, Some(&error));
                 return false;
