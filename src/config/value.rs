@@ -16,17 +16,17 @@ pub(super) fn number<T: TryFrom<u64>>(
     unit: &str,
     bounds: RangeInclusive<u64>,
 ) -> Result<T, String> {
-    digits(text)
-        .filter(|number| bounds.contains(number))
-        .and_then(|n| T::try_from(n).ok())
-        .ok_or_else(|| {
-            let of = if unit.is_empty() { "" } else { " of " };
-            format!(
-                "a whole number{of}{unit} from {} to {}",
-                bounds.start(),
-                bounds.end()
-            )
-        })
+    let number = digits(text).filter(|number| bounds.contains(number));
+    number
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| allowed(unit, &bounds))
+}
+
+#[cold]
+fn allowed(unit: &str, bounds: &RangeInclusive<u64>) -> String {
+    let of = if unit.is_empty() { "" } else { " of " };
+    let (start, end) = (bounds.start(), bounds.end());
+    format!("a whole number{of}{unit} from {start} to {end}")
 }
 
 /// A time in milliseconds.

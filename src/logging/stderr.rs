@@ -27,7 +27,7 @@ use rustix::stdio::dup2_stderr;
 const PIPE_SIZE: usize = 1024 * 1024;
 
 /// The longest line in bytes, with its end; a longer one is dropped.
-pub(super) const LONGEST_LINE: usize = 16 * 1024;
+const LONGEST_LINE: usize = 16 * 1024;
 
 /// How long the end of the process waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -58,8 +58,10 @@ impl Queue {
     pub fn start() -> io::Result<Arc<Self>> {
         let outside = fcntl_dupfd_cloexec(io::stderr(), 3)?;
         let (pipe, inside) = pipe_with(PipeFlags::CLOEXEC)?;
-        let size =
-            fcntl_setpipe_size(&inside, PIPE_SIZE).or_else(|_| fcntl_getpipe_size(&inside))?;
+        let size = fcntl_setpipe_size(&inside, PIPE_SIZE)
+            .or_else(|_| fcntl_getpipe_size(&inside))
+            // The least that Linux gives to anybody.
+            .unwrap_or(2 * page_size());
         let (limit, longest) = bounds(size, page_size());
         let queue = Arc::new(Self {
             outside,
@@ -83,7 +85,7 @@ impl Queue {
             })?;
         // The only other writing end goes with this function.
         dup2_stderr(&inside)?;
-        // It is written as any line is, and the process may end right after it.
+        // What a panic says takes the same way, and the process ends right after it.
         let print = panic::take_hook();
         panic::set_hook(Box::new({
             let queue = Arc::clone(&queue);
