@@ -238,6 +238,7 @@ impl Server {
                     Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }
             }
+            self.end_drain();
             self.serve_ready();
             self.tick();
             self.upstream.send(self.proxy.requests());

@@ -99,8 +99,8 @@ impl Server {
         };
     }
 
-    /// Goes on with the end, if it has begun. Returns whether it has come.
-    pub(super) fn shut_down(&mut self) -> bool {
+    /// Ends what the time of a drain is over for.
+    pub(super) fn end_drain(&mut self) {
         if let Shutdown::Draining {
             listen_until,
             until,
@@ -109,17 +109,34 @@ impl Server {
             if self.now >= listen_until {
                 self.stop_listening();
             }
-            if self.now >= until || self.listener.is_none() && !self.anyone_is_busy() {
+            if self.now >= until {
                 self.stop();
             }
         }
+    }
+
+    /// Goes on with the end at the end of a turn, if it has begun. Returns whether it has come.
+    pub(super) fn shut_down(&mut self) -> bool {
         match self.shutdown {
-            Shutdown::Stopping { until } if self.connections.is_empty() || self.now >= until => {
-                self.floods.end(self.now.after(Limit::PERIOD));
-                log::info!(clients_cut_off = self.connections.len(); "stopped");
-                true
+            Shutdown::NotAsked => false,
+            Shutdown::Draining { .. } => {
+                if self.listener.is_none() && !self.anyone_is_busy() {
+                    // The next turn comes at once, and ends it.
+                    self.shutdown = Shutdown::Draining {
+                        listen_until: self.now,
+                        until: self.now,
+                    };
+                }
+                false
             }
-            _ => false,
+            Shutdown::Stopping { until } => {
+                let has_come = self.connections.is_empty() || self.now >= until;
+                if has_come {
+                    self.floods.end(self.now.after(Limit::PERIOD));
+                    log::info!(clients_cut_off = self.connections.len(); "stopped");
+                }
+                has_come
+            }
         }
     }
 
