@@ -12,6 +12,8 @@ mod floor;
 mod load;
 mod options;
 mod plot;
+#[path = "../../tests/common/port.rs"]
+mod port;
 mod process;
 mod report;
 mod sections;

@@ -33,6 +33,8 @@ pub(super) struct Dedicated {
     blocked: bool,
     /// The unanswered requests from before the transaction.
     older: usize,
+    /// The client has asked for messages.
+    listening: bool,
     /// Redis speaks RESP3 here: what it says unasked is told from replies, and subscribing has no reply.
     resp3: bool,
     /// The next request is not answered.
@@ -127,6 +129,7 @@ impl Dedicated {
             in_transaction: false,
             blocked: false,
             older: 0,
+            listening: false,
             resp3,
             skips_next: false,
             written: Written::default(),
@@ -173,6 +176,16 @@ impl Dedicated {
         self.blocked
     }
 
+    /// Whether the client is in a transaction, or waits for a reply.
+    pub fn is_busy(&self) -> bool {
+        self.in_transaction || self.blocked || !self.is_quiet() || !self.to_redis.is_empty()
+    }
+
+    /// Whether the client may be there for what comes unasked.
+    pub fn is_listening(&self) -> bool {
+        self.listening
+    }
+
     /// Passes on a request, given with the name that its command has of its own and as it came, that writes
     /// these keys (`None` stands for perhaps any), and may block.
     pub fn pass(
@@ -200,6 +213,7 @@ impl Dedicated {
                 b""
             }
         };
+        self.listening |= is(LISTENING) || is(STREAMING);
         let unanswered = std::mem::take(&mut self.skips_next);
         if is(SUBSCRIBING) && self.resp3 {
             return;
@@ -359,6 +373,9 @@ const SUBSCRIBING: &[&str] = &[
     "sunsubscribe",
     "unsubscribe",
 ];
+
+/// After these, the client gets messages.
+const LISTENING: &[&str] = &["psubscribe", "ssubscribe", "subscribe"];
 
 /// After these, replies come without requests in any version.
 const STREAMING: &[&str] = &["monitor", "psync", "sync"];

@@ -179,6 +179,19 @@ impl Proxy {
         self.sessions[client.0].is_done()
     }
 
+    /// Whether a client is in the middle of something: a request, a transaction, or waiting for a reply.
+    #[must_use]
+    pub fn is_busy(&self, client: ClientId) -> bool {
+        self.sessions[client.0].is_busy()
+    }
+
+    /// Since when a client has sent nothing, if it is the client's turn: it waits for no reply, and is not there to
+    /// listen.
+    #[must_use]
+    pub fn silent_since(&self, client: ClientId) -> Option<Time> {
+        self.sessions[client.0].silent_since()
+    }
+
     /// Why a client is to be closed, if it is.
     #[must_use]
     pub fn ending(&self, client: ClientId) -> Option<&Ending> {

@@ -5,6 +5,7 @@ use super::dedicated::Dedicated;
 use super::ending::Ending;
 use super::identity::Identity;
 use super::replies::Replies;
+use crate::clock::Time;
 use crate::resp::request::Parser;
 
 /// A client.
@@ -101,5 +102,23 @@ impl Session {
             .as_ref()
             .is_none_or(|dedicated| dedicated.is_quiet() && dedicated.to_redis.is_empty());
         self.is_ending() && !self.held_back && self.replies.is_empty() && quiet
+    }
+
+    /// Whether the client is in the middle of something: a request, a transaction, or waiting for a reply.
+    pub fn is_busy(&self) -> bool {
+        let dedicated = self.dedicated.as_ref();
+        !self.input.is_empty()
+            || !self.replies.is_empty()
+            || dedicated.is_some_and(|dedicated| dedicated.is_busy())
+    }
+
+    /// Since when the client has sent nothing, if it is the client's turn: it waits for no reply, and is not there
+    /// to listen.
+    pub fn silent_since(&self) -> Option<Time> {
+        let dedicated = self.dedicated.as_ref();
+        let waits = self.waits_for != WaitsFor::Nothing
+            || !self.replies.none_wait()
+            || dedicated.is_some_and(|dedicated| !dedicated.is_quiet() || dedicated.is_listening());
+        (!waits).then_some(self.identity.last_request)
     }
 }

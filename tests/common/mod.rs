@@ -9,6 +9,7 @@ mod client;
 mod fake_redis;
 mod http;
 mod packages;
+mod port;
 mod proxy;
 mod redis_server;
 
@@ -16,6 +17,7 @@ pub use client::{Client, request};
 pub use fake_redis::{Answer, FakeRedis};
 pub use http::{Http, Response, read_response};
 pub use packages::{node_path, python_path, sources};
+pub use port::Port;
 pub use proxy::{Proxy, proxy_command, proxy_command_under};
 pub use redis_server::RedisServer;
 
