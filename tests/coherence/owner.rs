@@ -21,8 +21,8 @@ pub struct Owner<'a> {
     straight: Wire,
     /// Through the proxy, in both versions of the protocol.
     proxied: [Wire; 2],
-    /// Through the proxy, on a connection to Redis of its own: it uses MULTI.
-    own: Wire,
+    /// Through the proxy, on a dedicated connection to Redis: it uses MULTI.
+    dedicated: Wire,
     /// How many commands were sent, and how many of them were answered without an error.
     pub sent: usize,
     pub acknowledged: usize,
@@ -33,7 +33,7 @@ pub struct Owner<'a> {
 enum Way {
     Straight,
     Proxied(usize),
-    Own,
+    Dedicated,
 }
 
 /// Commands that belong together, and what they change.
@@ -68,7 +68,7 @@ impl<'a> Owner<'a> {
             gentle,
             straight: Wire::new(redis, Protocol::Resp2),
             proxied: [Protocol::Resp2, Protocol::Resp3].map(|protocol| Wire::new(proxy, protocol)),
-            own: Wire::new(proxy, Protocol::Resp3),
+            dedicated: Wire::new(proxy, Protocol::Resp3),
             sent: 0,
             acknowledged: 0,
         }
@@ -110,7 +110,7 @@ impl<'a> Owner<'a> {
         let wire = match way {
             Way::Straight => &mut self.straight,
             Way::Proxied(index) => &mut self.proxied[index],
-            Way::Dedicated => &mut self.own,
+            Way::Dedicated => &mut self.dedicated,
         };
         let replies = wire.ask(&step.requests.concat(), step.requests.len());
         let done = replies.is_ok_and(|replies| {
