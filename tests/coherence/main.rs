@@ -13,7 +13,6 @@ mod ledger;
 mod lost;
 mod owner;
 mod random;
-mod relay;
 mod told;
 mod untold;
 mod wire;

@@ -11,6 +11,7 @@ mod http;
 mod packages;
 mod proxy;
 mod redis_server;
+mod relay;
 
 pub use client::{Client, request};
 pub use fake_redis::{Answer, FakeRedis};
@@ -18,6 +19,7 @@ pub use http::{Http, Response, read_response};
 pub use packages::{node_path, python_path, sources};
 pub use proxy::{Proxy, proxy_command, proxy_command_under};
 pub use redis_server::RedisServer;
+pub use relay::{ConnectionId, DIRECTIONS, Direction, Relay};
 
 use std::fmt::Debug;
 use std::io::Read;
