@@ -15,6 +15,9 @@ pub(super) const KEYS: u32 = 100_000;
 /// How many of them the proxy may cache, for a mix.
 pub(super) const CAPACITY: u32 = KEYS / 10;
 
+/// The proxy's timeout: that the machine stands still for a second is not what is measured.
+const TIMEOUT_MS: &str = "10000";
+
 /// A way to a Redis of its own, which is far away.
 pub(super) struct Route {
     /// The Redis.
@@ -46,7 +49,8 @@ impl Route {
     /// Starts the proxy too, with room for so many keys, and waits until it has reached Redis.
     pub fn through_the_proxy(plan: &Plan, each_way: Duration, capacity: u32) -> io::Result<Self> {
         let mut route = Self::direct(plan, each_way)?;
-        let flags = ["--capacity", &capacity.to_string()];
+        let capacity = capacity.to_string();
+        let flags = ["--capacity", &capacity, "--redis_timeout", TIMEOUT_MS];
         route.front = Some(Server::proxy(plan, &route.relay, &flags)?);
         let start = Instant::now();
         while let Err(error) = route.client()?.get(0) {
