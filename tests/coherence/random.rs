@@ -123,7 +123,7 @@ fn run(seed: u64, duration: Duration, delay: Duration) {
     let rest = &AtomicBool::new(false);
     let wires = [redis_address, proxy_address].map(|at| Wire::new(at, Protocol::Resp2));
     let times = Times {
-        pace: Duration::from_millis(120) + 8 * delay,
+        pace: Duration::from_millis(120) + 4 * delay,
         timeout,
         notice: noticed_within(timeout),
     };
