@@ -114,6 +114,16 @@ impl Server {
         Self::start("floor", command, port, None)
     }
 
+    /// A relay in front of a Redis, with that delay in each direction: the Redis, far away.
+    pub fn relay(plan: &Plan, redis: &Self, delay: Duration) -> io::Result<Self> {
+        let address = free_address()?;
+        let mut command = on_core(plan, &std::env::current_exe()?.to_string_lossy());
+        command
+            .args(["--relay", &address.port().to_string()])
+            .args([redis.address.to_string(), delay.as_micros().to_string()]);
+        Self::start("relay", command, address, None)
+    }
+
     fn start(
         name: &'static str,
         mut command: Command,
