@@ -116,12 +116,12 @@ impl Server {
 
     /// A relay in front of a Redis, with that delay in each direction: the Redis, far away.
     pub fn relay(plan: &Plan, redis: &Self, delay: Duration) -> io::Result<Self> {
-        let address = free_address()?;
+        let port = Port::reserve();
         let mut command = on_core(plan, &std::env::current_exe()?.to_string_lossy());
         command
-            .args(["--relay", &address.port().to_string()])
+            .args(["--relay", &port.number().to_string()])
             .args([redis.address.to_string(), delay.as_micros().to_string()]);
-        Self::start("relay", command, address, None)
+        Self::start("relay", command, port, None)
     }
 
     fn start(

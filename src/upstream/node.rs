@@ -151,6 +151,8 @@ pub(super) struct Node {
     connections: [Connection; 3],
     state: State,
     tracker: Tracker,
+    /// Since when it is being set up, if it is.
+    tracker_since: Time,
     /// What the loop knows of the tracker.
     reported: Option<Tracking>,
     /// What Redis reported of itself.
@@ -194,6 +196,15 @@ impl Default for Connection {
 }
 
 impl Connection {
+    /// Whether what sets it up is answered.
+    fn is_set_up(&self) -> bool {
+        match self.phase {
+            Phase::SettingUp => !self.link.has_questions(),
+            Phase::Open => true,
+            Phase::Closed | Phase::Wanted | Phase::Connecting(_) => false,
+        }
+    }
+
     /// The request whose answer is due, if one is in flight.
     pub fn silence(&self) -> Option<Oldest> {
         let oldest = self.link.oldest()?;
@@ -212,7 +223,8 @@ impl Node {
             settings,
             connections: Default::default(),
             state: State::Opening,
-            tracker: Tracker::Opening,
+            tracker: Tracker::Off { refused: None },
+            tracker_since: Time::default(),
             reported: None,
             backend: Backend::default(),
             run_id: None,
@@ -227,7 +239,7 @@ impl Node {
             refused: None,
             ticked: Time::default(),
         };
-        node.open();
+        node.open(Time::default());
         node
     }
 
@@ -276,20 +288,28 @@ impl Node {
     }
 
     /// Begins to connect.
-    fn open(&mut self) {
+    fn open(&mut self, now: Time) {
         self.state = State::Opening;
-        self.expect_tracker();
+        self.expect_tracker(now);
         self.run_id = None;
         self.want(Role::Resp2);
     }
 
     /// The tracker is being set up, if changes are to be reported.
-    fn expect_tracker(&mut self) {
-        self.tracker = if self.settings.tracking {
-            Tracker::Opening
-        } else {
-            Tracker::Off { refused: None }
-        };
+    fn expect_tracker(&mut self, now: Time) {
+        if self.settings.tracking && self.tracker != Tracker::Opening {
+            self.tracker = Tracker::Opening;
+            self.tracker_since = now;
+        }
+    }
+
+    /// Has the tracker be made, if there is none and it may be.
+    fn want_tracker(&mut self, now: Time) {
+        let tracker = self.connection(Role::Tracker);
+        let may_be = tracker.phase == Phase::Closed && tracker.not_before <= now;
+        if may_be && self.connection(Role::Resp2).is_set_up() {
+            self.want(Role::Tracker);
+        }
     }
 
     fn want(&mut self, role: Role) {
@@ -459,12 +479,7 @@ impl Node {
         let tracker = self.tracker.clone();
         let tracker_is_open = self.connection(Role::Tracker).phase == Phase::Open;
         let connection = self.connection(role);
-        let set_up = match connection.phase {
-            Phase::SettingUp => !connection.link.has_questions(),
-            Phase::Open => true,
-            Phase::Closed | Phase::Wanted | Phase::Connecting(_) => false,
-        };
-        if !set_up || connection.redirecting.is_some() {
+        if !connection.is_set_up() || connection.redirecting.is_some() {
             return;
         }
         match tracker {
@@ -476,9 +491,7 @@ impl Node {
             }
             // The first requests wait until it is known whether what they read can be kept.
             Tracker::Opening if connection.phase == Phase::SettingUp => {
-                if self.connection(Role::Tracker).phase == Phase::Closed {
-                    self.want(Role::Tracker);
-                }
+                self.want_tracker(now);
             }
             Tracker::Opening | Tracker::Open(_) | Tracker::Off { .. } => {
                 if connection.phase == Phase::SettingUp {
@@ -516,9 +529,7 @@ impl Node {
             commands,
             ..self.backend.clone()
         }));
-        if self.connection(Role::Tracker).phase == Phase::Closed {
-            self.want(Role::Tracker);
-        }
+        self.want_tracker(now);
         let resp3 = self.connection(Role::Resp3);
         if resp3.phase == Phase::Closed && !resp3.link.is_idle() {
             self.want(Role::Resp3);
@@ -660,15 +671,20 @@ impl Node {
     /// live alone holds.
     fn tracker_lost(&mut self, loss: &Loss, at_once: bool, now: Time) {
         if at_once {
-            self.expect_tracker();
+            self.expect_tracker(now);
             return self.reconnect(Role::Tracker, format!("tracking lost: {loss}"));
         }
-        self.connection(Role::Tracker).not_before = now.after(LAST_PAUSE);
-        if self.settings.tracking {
-            let words = match loss {
-                Loss::Refused(words) => words.clone(),
-                loss => format!("no connection is told of changes: {loss}"),
-            };
+        let (pause, words) = match loss {
+            Loss::Refused(words) => (LAST_PAUSE, words.clone()),
+            loss => (
+                FIRST_PAUSE,
+                format!("no connection can be told of them: {loss}"),
+            ),
+        };
+        self.connection(Role::Tracker).not_before = now.after(pause);
+        let is_refused = matches!(loss, Loss::Refused(_));
+        let takes_long = self.tracker_since.after(self.settings.timeout) <= now;
+        if self.settings.tracking && (is_refused || takes_long) {
             self.tracker = Tracker::Off {
                 refused: Some(words),
             };
@@ -736,14 +752,10 @@ impl Node {
 
     /// Opens again what is due, and logs what is.
     pub(super) fn retry(&mut self, now: Time) {
-        let is_up = matches!(self.state, State::Up(_));
         if matches!(self.state, State::Down(until) if until <= now) {
-            self.open();
+            self.open(now);
         }
-        let tracker = self.connection(Role::Tracker);
-        if is_up && tracker.phase == Phase::Closed && tracker.not_before <= now {
-            self.want(Role::Tracker);
-        }
+        self.want_tracker(now);
         if let Some(left_out) = self.reconnects.end(now) {
             log::info!(of = "reconnected", left_out; "lines left out");
         }
@@ -752,9 +764,10 @@ impl Node {
     /// When [`Self::retry`] is due.
     pub(super) fn retry_due(&self) -> impl Iterator<Item = Time> {
         let tracker = &self.connections[Role::Tracker as usize];
+        let resp2 = &self.connections[Role::Resp2 as usize];
         let retry = match self.state {
             State::Down(until) => Some(until),
-            State::Up(_) if tracker.phase == Phase::Closed => Some(tracker.not_before),
+            _ if tracker.phase == Phase::Closed && resp2.is_set_up() => Some(tracker.not_before),
             State::Up(_) | State::Opening => None,
         };
         retry.into_iter().chain(self.reconnects.due())
