@@ -202,10 +202,9 @@ impl InFlight {
         }));
     }
 
-    /// Redis was asked to describe a command, or all, over the link for RESP2.
-    pub fn describe(&mut self, name: Option<Box<[u8]>>) {
-        let lane = self.lanes.of(Protocol::Resp2);
-        lane.asked.push_back(Asked::Describe(name));
+    /// Redis was asked over a link to describe a command, or all.
+    pub fn describe(&mut self, name: Option<Box<[u8]>>, link: Protocol) {
+        self.lanes.of(link).asked.push_back(Asked::Describe(name));
     }
 
     /// A key was changed: what is being fetched of it is for those who wait, but not for the cache nor

@@ -422,7 +422,10 @@ impl Proxy {
                 }) => {
                     let bytes = &buffer[used..used + length];
                     let flow = match dedicated {
-                        Some(dedicated) => self.store.pass_on(dedicated, &request, bytes, now),
+                        Some(dedicated) => {
+                            self.store
+                                .pass_on(dedicated, &request, bytes, identity.protocol, now)
+                        }
                         None => self.store.execute(&request, client, identity, replies, now),
                     };
                     match flow {

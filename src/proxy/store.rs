@@ -19,6 +19,7 @@ use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, written};
 use crate::metrics::{Metrics, Outcome};
+use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, RedisState, Status, Tracking};
@@ -147,7 +148,7 @@ impl Store {
                 return Flow::Continue;
             }
             Err(NotFound::Unknown(name)) if identity.authenticated => {
-                return self.execute_unknown(&name, request, replies, now);
+                return self.execute_unknown(&name, request, identity.protocol, replies, now);
             }
             Err(NotFound::Unknown(_)) => UNKNOWN,
         };
@@ -336,7 +337,7 @@ impl Store {
         self.in_flight.forward(waiter, words, written.as_deref());
         self.asked += 1;
         if row.changes_commands {
-            self.renew_table();
+            self.renew_table(caller.protocol);
         }
         Outcome::Forwarded
     }
@@ -404,15 +405,17 @@ impl Store {
         }))
     }
 
-    /// Passes a request on over its client's dedicated connection.
+    /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked
+    /// over a link.
     pub fn pass_on(
         &mut self,
         dedicated: &mut Dedicated,
         request: &Request<'_>,
         bytes: &[u8],
+        link: Protocol,
         now: Time,
     ) -> Flow {
-        let (row, bytes) = match self.row_to_pass_on(request, bytes, now) {
+        let (row, bytes) = match self.row_to_pass_on(request, bytes, link, now) {
             Ok(found) => found,
             Err(flow) => return flow,
         };

@@ -192,6 +192,27 @@ fn subcommands_are_known_by_their_commands_other_name() {
 }
 
 #[test]
+fn names_are_found_out_in_either_version_of_the_protocol() {
+    let redis = redis();
+    for version in ["2", "3"] {
+        let proxy = Proxy::start(&redis, &[]);
+        let mut client = proxy.client();
+        client.command(&["HELLO", version]);
+        let error = b"-ERR unknown command 'nope', with args beginning with: \r\n";
+        assert_answers(&mut client, "nope", error);
+        assert_answers(&mut client, "put x 1", OK);
+        // Told anew, in that version: then as before.
+        assert_answers(&mut client, "ACL SETUSER somebody", OK);
+        assert_answers(&mut client, "put x 2", OK);
+        cache_x(&mut client, "2");
+        assert_eq!(dedicated(&proxy), 0);
+        assert_answers(&mut client, "begin", OK);
+        assert_answers(&mut client, "commit", b"*0\r\n");
+        assert_eq!(dedicated(&proxy), 1);
+    }
+}
+
+#[test]
 fn secrets_are_left_out_of_the_slow_log_by_any_name() {
     let redis = RedisServer::start_with(&renamed(&[("CONFIG", "settings")]));
     let proxy = Proxy::start(&redis, &["--slowlog_slower_than", "0"]);

@@ -2,6 +2,7 @@
 
 use redis_proxy::cache::Limits;
 use redis_proxy::proxy::MAX_OWED;
+use redis_proxy::resp::Protocol;
 
 use crate::world::{World, bulk, described, get, multibulk, roomy};
 
@@ -12,7 +13,7 @@ const ERROR: &str = "-ERR unknown command 'FOO', with args beginning with: \r\n"
 /// A world whose Redis has told of a few commands.
 fn world(limits: Limits) -> World {
     let mut world = World::unheard(limits);
-    world.up_with_commands(&["get", "set", "multi", "client", "client|list"]);
+    world.up_with_commands(&["get", "set", "multi", "hello", "client", "client|list"]);
     world
 }
 
@@ -227,4 +228,37 @@ fn a_browser_is_owed_nothing() {
     world.assert_received(client, "");
     world.assert_received(other, bulk("1"));
     world.assert_asked(&[]);
+}
+
+#[test]
+fn a_description_that_does_not_come_in_time_is_waited_for_no_longer() {
+    let mut world = world(roomy());
+    let client = world.connect();
+    world.send(client, multibulk(&["FOO"]));
+    world.be_late(Protocol::Resp2, 1, AWAY);
+    assert!(
+        world.proxy.dedicated(client).is_some(),
+        "Redis may say there"
+    );
+    // It comes all the same, and holds.
+    world.answer([b"*1\r\n", &described("foo")[..]].concat());
+    let later = world.connect();
+    world.send(later, multibulk(&["FOO"]));
+    world.assert_asked(&["FOO"]);
+}
+
+#[test]
+fn what_changes_commands_over_one_link_is_followed_by_the_question_on_the_same() {
+    let mut world = world(roomy());
+    let client = world.connect();
+    world.send(client, "HELLO 3\r\n");
+    world.received(client);
+    world.send(client, multibulk(&["MODULE", "LOAD", "x"]));
+    world.send(client, multibulk(&["FOO"]));
+    world.assert_asked(&["MODULE LOAD x", "COMMAND", "COMMAND INFO foo"]);
+    world.answer_on(
+        Protocol::Resp3,
+        &["+OK\r\n", "-NOPERM no\r\n", "*1\r\n_\r\n"],
+    );
+    world.assert_received(client, ["+OK\r\n", ERROR].concat());
 }

@@ -88,8 +88,8 @@ pub(in crate::proxy) enum Renewal {
     #[default]
     None,
     Asked,
-    /// And is to be asked again, as they have changed since.
-    AskedTooEarly,
+    /// And is to be asked again, over that link, as they may have changed since.
+    AskedTooEarly(Protocol),
 }
 
 impl Store {
@@ -99,13 +99,14 @@ impl Store {
         &mut self,
         name: &[u8],
         request: &Request<'_>,
+        link: Protocol,
         replies: &mut Replies,
         now: Time,
     ) -> Flow {
         match &self.redis {
             Redis::Unknown => return Flow::Wait(WaitsFor::Redis),
             Redis::Down(error) => replies.push_unreachable(error),
-            Redis::Up => match self.look_up(name, now) {
+            Redis::Up => match self.look_up(name, link, now) {
                 Known::Asked => return Flow::Wait(WaitsFor::Description),
                 Known::Nothing => return Flow::Leave,
                 Known::NoSuch => replies.push_error(&self.table.unknown(request)),
@@ -120,6 +121,7 @@ impl Store {
         &mut self,
         request: &Request<'_>,
         bytes: &'a [u8],
+        link: Protocol,
         now: Time,
     ) -> Result<(Row, Cow<'a, [u8]>), Flow> {
         let refused = |number| Row {
@@ -134,7 +136,7 @@ impl Store {
             Err(NotFound::NoName(refusal)) => {
                 return Ok((refused(refusal.number), surely_unknown(request).into()));
             }
-            Err(NotFound::Unknown(name)) => match self.look_up(&name, now) {
+            Err(NotFound::Unknown(name)) => match self.look_up(&name, link, now) {
                 Known::Asked => return Err(Flow::Wait(WaitsFor::Description)),
                 Known::NoSuch | Known::Nothing => UNKNOWN,
             },
@@ -148,34 +150,34 @@ impl Store {
         self.slow_log.words(request, name)
     }
 
-    /// What is known of a name that the table does not hold. If that is nothing, Redis is asked, unless it was
-    /// asked about too many lately.
-    fn look_up(&mut self, name: &[u8], now: Time) -> Known {
+    /// What is known of a name that the table does not hold. If that is nothing, Redis is asked over a link, unless
+    /// it was asked about too many lately.
+    fn look_up(&mut self, name: &[u8], link: Protocol, now: Time) -> Known {
         if let Some(known) = self.names.look_up(name, now) {
             return known;
         }
         if !self.names.ask(name, now) {
             return Known::Nothing;
         }
-        self.requests.of(Protocol::Resp2).push(true, |out| {
+        self.requests.of(link).push(true, |out| {
             reply::request(out, [&b"COMMAND"[..], b"INFO", name].into_iter());
         });
-        self.in_flight.describe(Some(name.into()));
+        self.in_flight.describe(Some(name.into()), link);
         Known::Asked
     }
 
-    /// The commands may have changed: the table is to be told anew.
-    pub(super) fn renew_table(&mut self) {
+    /// The commands may have changed, by what was sent over a link: the table is to be told anew.
+    pub(super) fn renew_table(&mut self, link: Protocol) {
         self.names.forget_answers();
         if self.renewal != Renewal::None {
-            self.renewal = Renewal::AskedTooEarly;
+            self.renewal = Renewal::AskedTooEarly(link);
             return;
         }
         self.renewal = Renewal::Asked;
-        self.requests.of(Protocol::Resp2).push(true, |out| {
+        self.requests.of(link).push(true, |out| {
             reply::request(out, [&b"COMMAND"[..]].into_iter());
         });
-        self.in_flight.describe(None);
+        self.in_flight.describe(None, link);
     }
 
     /// Redis described all its commands.
@@ -191,8 +193,8 @@ impl Store {
             if let Some(specs) = specs.filter(|specs| !specs.is_empty()) {
                 self.learn(&specs);
             }
-            if std::mem::take(&mut self.renewal) == Renewal::AskedTooEarly {
-                self.renew_table();
+            if let Renewal::AskedTooEarly(link) = std::mem::take(&mut self.renewal) {
+                self.renew_table(link);
             }
             return;
         };

@@ -72,7 +72,7 @@ impl Store {
     /// What a client writes on a dedicated connection.
     pub fn invalidate_dedicated(&mut self, written: &dedicated::Written) {
         if written.commands {
-            self.renew_table();
+            self.renew_table(Protocol::Resp2);
         }
         if written.all {
             self.invalidate_all(Cause::Written);
