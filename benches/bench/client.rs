@@ -173,15 +173,15 @@ impl Client {
         Ok(())
     }
 
-    /// How many reads a Redis has answered since it started.
+    /// How many GETs a Redis has executed since it started.
     pub fn reads(&mut self) -> io::Result<u64> {
-        let info = self.ask(&[b"INFO", b"stats"])?;
+        let info = self.ask(&[b"INFO", b"commandstats"])?;
         let info = String::from_utf8_lossy(&info).into_owned();
-        let count = |name| crate::process::field(&info, name)?.parse::<u64>().ok();
-        match (count("keyspace_hits"), count("keyspace_misses")) {
-            (Some(hits), Some(misses)) => Ok(hits + misses),
-            _ => Err(io::Error::other("INFO has no keyspace_hits")),
-        }
+        let calls = crate::process::field(&info, "cmdstat_get").and_then(|stats| {
+            let (_, rest) = stats.split_once("calls=")?;
+            rest.split(',').next()?.parse().ok()
+        });
+        Ok(calls.unwrap_or(0))
     }
 }
 
