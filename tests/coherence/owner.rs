@@ -33,7 +33,7 @@ pub struct Owner<'a> {
 enum Way {
     Straight,
     Proxied(usize),
-    Own,
+    Dedicated,
 }
 
 /// Commands that belong together, and what they change.
