@@ -267,15 +267,16 @@ impl Proxy {
         !self.sessions[client.0].replies.full()
     }
 
-    /// Whether a client's dedicated connection is to be told that nothing more comes: the client said so.
+    /// Whether a client's dedicated connection is to be told that nothing more comes: the client said so, and
+    /// Redis may act on it.
     #[must_use]
     pub fn dedicated_is_at_end(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
-        let all_sent = session
-            .dedicated
-            .as_ref()
-            .is_some_and(|dedicated| dedicated.to_redis.is_empty());
-        session.is_ending() && !session.held_back && all_sent
+        session.is_ending()
+            && session
+                .dedicated
+                .as_ref()
+                .is_some_and(|dedicated| dedicated.to_redis.is_empty() && dedicated.passes_end_on())
     }
 
     /// Redis sent bytes on a client's dedicated connection.
@@ -285,10 +286,12 @@ impl Proxy {
             return;
         };
         session.replies.ensure_buffer(&mut self.spare);
-        if dedicated.may_write() && obeys(Rule::DedicatedWritesAreInvalidated) {
-            self.store.forget_written(dedicated.written());
-        }
-        let received = dedicated.receive(bytes, &mut session.replies.output);
+        let store = &mut self.store;
+        let received = dedicated.receive(bytes, &mut session.replies.output, &mut |request| {
+            if obeys(Rule::DedicatedWritesAreInvalidated) {
+                store.forget_answered(&request);
+            }
+        });
         match received {
             Received::Passed => {}
             Received::Authenticated => {
@@ -304,9 +307,7 @@ impl Proxy {
                     session.parser.restrict(!session.identity.authenticated);
                 }
             }
-            Received::Refused => {
-                return self.dedicated_lost(client, Some("it refused the dedicated connection"));
-            }
+            Received::Failed(reason) => return self.dedicated_lost(client, Some(reason)),
         }
         self.note_change(client);
     }
@@ -435,7 +436,12 @@ impl Proxy {
                     used += length;
                     session.parser.restrict(!session.identity.authenticated);
                 }
-                Ok(Parsed::Nothing { used: length }) => used += length,
+                Ok(Parsed::Nothing { used: length }) => {
+                    if let Some(dedicated) = dedicated {
+                        dedicated.pass_blank(&buffer[used..used + length]);
+                    }
+                    used += length;
+                }
                 Ok(Parsed::Incomplete) => break,
                 Err(error) => {
                     match dedicated {
@@ -462,7 +468,9 @@ impl Proxy {
     /// What a client writes on its dedicated connection is forgotten, whatever became of it.
     fn forget_written(&mut self, client: ClientId) {
         if let Some(dedicated) = &self.sessions[client.0].dedicated {
-            self.store.forget_written(dedicated.written());
+            for request in dedicated.in_flight() {
+                self.store.forget_answered(&request);
+            }
         }
     }
 

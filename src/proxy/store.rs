@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
-use super::dedicated::Dedicated;
+use super::dedicated::{Awaited, Dedicated, Keys};
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter, Waiters};
 use super::replies::{Replies, to_reply};
@@ -30,6 +30,8 @@ pub(super) use freshness::Coherence;
 pub(super) struct Store {
     pub(super) cache: Cache,
     pub(super) in_flight: InFlight,
+    /// What requests that block may write.
+    awaited: Awaited,
     requests: Batch,
     pub table: Table,
     pub access: Access,
@@ -115,6 +117,7 @@ impl Store {
         Self {
             cache: Cache::new(limits),
             in_flight: InFlight::default(),
+            awaited: Awaited::default(),
             requests: Batch::default(),
             table,
             access,
@@ -287,7 +290,10 @@ impl Store {
 
     /// Lets a waiter wait for a key's value: for a fetch that is under way, or a new one.
     fn fetch(&mut self, key: &[u8], waiter: Waiter) -> Outcome {
-        if obeys(Rule::OneFetchForAll) && self.in_flight.join(key, waiter) {
+        if obeys(Rule::OneFetchForAll)
+            && !self.awaited.contains(key)
+            && self.in_flight.join(key, waiter)
+        {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
@@ -407,12 +413,19 @@ impl Store {
         bytes: &[u8],
     ) -> Flow {
         let (number, writes, blocks) = match self.table.find(request) {
-            Ok(row) => (row.number, row.writes, row.blocks),
+            Ok(row) => {
+                let blocks = row.blocks && row.way(request) == Way::Dedicated;
+                (row.number, row.writes, blocks)
+            }
             Err(wrong) => (wrong.number, Writes::Nothing, false),
         };
         self.metrics.commands.add(number, Outcome::Dedicated, 1);
         self.forget_request(request, writes);
-        dedicated.pass(request, bytes, written(request, writes), blocks);
+        let keys = Keys::of(written(request, writes));
+        if blocks {
+            self.awaited.add(&keys);
+        }
+        dedicated.pass(request, bytes, keys, blocks);
         Flow::Continue
     }
 

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::dedicated::Written;
+use super::super::dedicated::Answered;
 use super::super::in_flight::Asked;
 use super::super::rule::{Rule, obeys};
 use super::super::slow_log::Words;
@@ -41,15 +41,14 @@ impl Store {
         }
     }
 
-    /// What a client writes on a dedicated connection.
-    pub fn forget_written(&mut self, written: &Written) {
-        if written.all {
-            self.forget_all(Cause::Written);
-        } else {
-            written
-                .keys
-                .iter()
-                .for_each(|key| self.forget(key, Cause::Written));
+    /// A request on a dedicated connection was carried out.
+    pub fn forget_answered(&mut self, request: &Answered<'_>) {
+        if request.blocks {
+            self.awaited.remove(request.keys);
+        }
+        match request.keys.told_apart() {
+            Some(keys) => keys.for_each(|key| self.forget(key, Cause::Written)),
+            None => self.forget_all(Cause::Written),
         }
     }
 
@@ -167,6 +166,9 @@ impl Store {
         ttl: Duration,
         now: Time,
     ) {
+        if self.awaited.contains(key) {
+            return;
+        }
         let value = match (reply::bulk_value(encoded), shared) {
             (Some(_), Some(shared)) => Value::Shared(shared),
             (Some(bytes), None) => Value::Bytes(bytes),

@@ -46,7 +46,7 @@ impl World {
             }
             session.input.hash(out);
             if let Some(dedicated) = &session.dedicated {
-                (&dedicated.written().keys, dedicated.written().all).hash(out);
+                dedicated.fingerprint().hash(out);
             }
         }
         hasher.finish()
