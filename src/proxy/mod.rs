@@ -272,11 +272,11 @@ impl Proxy {
     #[must_use]
     pub fn dedicated_is_at_end(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
-        session.is_ending()
-            && session
-                .dedicated
-                .as_ref()
-                .is_some_and(|dedicated| dedicated.to_redis.is_empty() && dedicated.passes_end_on())
+        let passes_end_on = session
+            .dedicated
+            .as_ref()
+            .is_some_and(|dedicated| dedicated.to_redis.is_empty() && dedicated.passes_end_on());
+        session.is_ending() && !session.held_back && passes_end_on
     }
 
     /// Redis sent bytes on a client's dedicated connection.
