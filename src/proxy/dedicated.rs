@@ -262,6 +262,9 @@ impl Dedicated {
             let held = self.frames.unfinished();
             let in_parts = due == Some(Kind::Exec) && self.mirror.queues();
             let Ok((used, whole)) = self.frames.feed(&bytes[at..], in_parts) else {
+                if !self.is_set_up() {
+                    return Received::Failed("it sent what is no reply");
+                }
                 self.start_stream(false, answered);
                 continue;
             };
@@ -291,6 +294,11 @@ impl Dedicated {
         }
         client.copy(&bytes[start..at]);
         received
+    }
+
+    /// Whether the connection is as the client's own has to be.
+    fn is_set_up(&self) -> bool {
+        self.set_up.is_done() && !matches!(self.phase, Phase::Authenticating { .. })
     }
 
     /// Whether what begins with this byte is no reply.

@@ -15,7 +15,7 @@ use super::{GoOn, OK, assert_answers};
 use crate::common::{Client, Proxy, RedisServer, assert_same, only_time_to_live};
 
 /// The sessions of a normal run.
-const SESSIONS: u64 = 400;
+const SESSIONS: u64 = 250;
 
 /// The keys that are read meanwhile.
 const KEYS: [&str; 3] = ["k", "n", "dst"];
