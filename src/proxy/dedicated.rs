@@ -1,9 +1,9 @@
 //! A client's dedicated connection to Redis, for what leaves state on a connection or blocks it.
 //!
-//! It is set up as the client's is so far; then bytes pass both ways as they come. What state the connection is
-//! in at Redis, and which requests are done, is known from the replies alone: for each request that is passed on
-//! there is one expectation ([`expectation`]), and each frame that Redis sends ([`frames`]) is held against the
-//! oldest. A request that fails changes nothing, whatever it asked for ([`mirror`]).
+//! It is set up like the connection that the client has had so far; then bytes pass both ways as they arrive. The
+//! proxy learns the connection's state, and which requests are done, from Redis's replies alone: each request that
+//! is passed on leaves one expectation ([`expectation`]), and each frame that Redis sends ([`frames`]) is matched
+//! with the oldest. So a request that fails changes nothing ([`mirror`]).
 
 mod expectation;
 mod frames;
@@ -54,13 +54,12 @@ struct SetUp {
 enum Phase {
     /// Requests one way, replies the other.
     Open,
-    /// The reply to the client's `AUTH` has to come before anything else is done; these bytes set the connection
-    /// up then.
+    /// The client's `AUTH` must be answered first; then these bytes set the connection up.
     Authenticating { then: Vec<u8>, set_up: SetUp },
-    /// The client sends what is no request: Redis will say so, and close.
+    /// The client sent bytes that are no request: Redis will answer with an error and close.
     Unparsed,
-    /// Bytes pass both ways: Redis sends a replication stream, or what a debugger of scripts shows. Debugged scripts
-    /// write what they like.
+    /// Redis sends a replication stream or the output of its script debugger. Scripts that are debugged may write
+    /// any key.
     Stream { writes: bool },
     /// `QUIT` was answered: Redis closes.
     Closing,
@@ -69,7 +68,7 @@ enum Phase {
 /// What becomes of a frame's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Fate {
-    /// That can't be told yet: they are held.
+    /// Not known yet: they are held.
     #[default]
     Unknown,
     /// They go to the client.
@@ -85,13 +84,13 @@ pub(super) enum Received {
     Passed,
     /// The client is authenticated.
     Authenticated,
-    /// The connection is of no more use: the client goes back to the shared ones, `reset` or as before.
+    /// The connection is no longer needed: the client goes back to the shared ones, `reset` or as before.
     Over { reset: bool },
     /// The connection can't go on, for this reason.
     Failed(&'static str),
 }
 
-/// A request that was carried out, or refused, or may be at any time: what it may have written is out of date.
+/// A request that Redis has executed or refused, or may execute unseen: cached values of its keys are out of date.
 pub(super) struct Answered<'a> {
     pub keys: &'a Keys,
     /// It was a request that may block.
@@ -103,10 +102,10 @@ const EVERYTHING: Answered<'static> = Answered {
     blocks: false,
 };
 
-/// Requests that take so many bytes may be in flight, before more are taken from the client.
+/// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
 
-/// From how many bytes of keys on those of a transaction are no longer told apart.
+/// A transaction whose keys take more bytes counts as one that may write any key.
 const QUEUED_KEYS_MAX: usize = 64 * 1024;
 
 impl Dedicated {
@@ -136,8 +135,7 @@ impl Dedicated {
         }
     }
 
-    /// Whether the client's next request may be passed on: it need not wait for a reply, and not too much is on
-    /// its way already.
+    /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
     pub fn takes_requests(&self) -> bool {
         self.to_redis.len() < MAX_OWED
             && self.expectations.cost() < IN_FLIGHT_MAX
@@ -151,7 +149,7 @@ impl Dedicated {
             }
     }
 
-    /// Whether the client's bytes are no longer taken for requests.
+    /// Whether the client's bytes are passed on without being parsed.
     pub fn is_unparsed(&self) -> bool {
         matches!(self.phase, Phase::Unparsed | Phase::Stream { .. })
     }
@@ -161,25 +159,25 @@ impl Dedicated {
         matches!(self.phase, Phase::Open | Phase::Authenticating { .. })
     }
 
-    /// Whether every request has its reply. Of a connection that Redis is about to close, or on which it sends
-    /// no replies, that is never known.
+    /// Whether every request has its reply. That is never known of a connection on which Redis sends no replies or
+    /// which it is about to close.
     pub fn is_quiet(&self) -> bool {
         self.expects_replies() && self.expectations.is_empty()
     }
 
-    /// Whether the client waits for something to come up at Redis.
+    /// Whether the client is blocked at Redis.
     pub fn is_blocked(&self) -> bool {
         let blocks = self.expectations.front().is_some_and(|front| front.blocks);
         blocks && self.expects_replies() && !self.mirror.queues()
     }
 
-    /// Whether Redis is to be told at once that the client sends nothing more, and not only when every request
-    /// has its reply. It ends a request that blocks.
+    /// Whether Redis must see at once that the client has closed its side, as that ends a request that blocks.
+    /// Otherwise every request gets its reply first.
     pub fn passes_end_on(&self) -> bool {
         self.is_blocked() || !self.expects_replies()
     }
 
-    /// Passes on a request, given as it came too, that may write these keys, and may block.
+    /// Passes on a request, whose encoded form is `bytes`. It may write these keys, and may block.
     pub fn pass(&mut self, request: &Request<'_>, bytes: &[u8], keys: Keys, blocks: bool) {
         let kind = Kind::of(request);
         match kind.substitute(request) {
@@ -193,7 +191,7 @@ impl Dedicated {
     pub fn pass_blank(&mut self, bytes: &[u8]) {
         self.to_redis.copy(bytes);
         let newest = self.expectations.back();
-        // Two have no more effect than one.
+        // Two have the effect of one.
         if newest.is_none_or(|newest| newest.kind != Kind::Blank) {
             self.expect(Kind::Blank, Keys::default(), false);
         }
@@ -207,7 +205,7 @@ impl Dedicated {
         self.to_redis.copy(bytes);
     }
 
-    /// What may be written without the proxy being told any more, if the connection ends now.
+    /// The requests that Redis may execute unseen if the connection ends now.
     pub fn in_flight(&self) -> impl Iterator<Item = Answered<'_>> {
         let sent = self.expectations.iter().map(|expectation| Answered {
             keys: &expectation.keys,
@@ -221,7 +219,7 @@ impl Dedicated {
         sent.chain(queued)
     }
 
-    /// What decides of what happens next.
+    /// All that decides what happens next.
     #[cfg(test)]
     pub fn fingerprint(&self) -> String {
         let Self {
@@ -235,8 +233,8 @@ impl Dedicated {
         format!("{:?}", (phase, set_up, expectations, mirror, queued))
     }
 
-    /// Bytes of Redis came, of which the client's go to `client`. `answered` is told of each request that was
-    /// carried out, before the client can know.
+    /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called for each
+    /// request that Redis has executed, before the client can know.
     pub fn receive(
         &mut self,
         bytes: &[u8],
@@ -244,7 +242,7 @@ impl Dedicated {
         answered: &mut impl FnMut(Answered<'_>),
     ) -> Received {
         let mut received = Received::Passed;
-        // Where the bytes start that the client gets and that were not copied yet.
+        // The first byte that is for the client and not copied yet.
         let mut start = 0;
         let mut at = 0;
         while at < bytes.len() {
@@ -296,7 +294,7 @@ impl Dedicated {
         received
     }
 
-    /// Whether the connection is as the client's own has to be.
+    /// Whether the connection is ready for replies to the client.
     fn is_set_up(&self) -> bool {
         self.set_up.is_done() && !matches!(self.phase, Phase::Authenticating { .. })
     }
@@ -306,7 +304,7 @@ impl Dedicated {
         self.frames.is_between() && self.set_up.is_done() && self.mirror.starts_stream(first, due)
     }
 
-    /// What becomes of the current frame, as far as its first bytes tell.
+    /// What becomes of the current frame, judged by its first bytes.
     fn decide(&self, due: Option<Kind>) -> Fate {
         if !self.set_up.is_done() {
             return Fate::LeftOut;
@@ -318,8 +316,7 @@ impl Dedicated {
         }
     }
 
-    /// If the current frame is the reply to the oldest request, that was carried out, whatever is still to come of
-    /// the reply.
+    /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
     fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(Answered<'_>)) {
         if self.set_up.is_done()
             && self.mirror.class(self.frames.current().start(), due) == Some(Class::Reply)
@@ -364,7 +361,7 @@ impl Dedicated {
         }
         self.skip_unanswered();
         if !self.mirror.queues() && !self.queued.is_empty() {
-            // The transaction was carried out, or given up.
+            // The transaction was executed or discarded.
             answered(Answered {
                 keys: &std::mem::take(&mut self.queued),
                 blocks: false,
@@ -400,7 +397,7 @@ impl Dedicated {
         self.skip_unanswered();
     }
 
-    /// Ends the oldest requests as long as no reply is due to them.
+    /// Removes the oldest requests as long as they get no reply.
     fn skip_unanswered(&mut self) {
         while let Some(oldest) = self.expectations.front_kind()
             && self.mirror.executing().is_none()
@@ -410,7 +407,7 @@ impl Dedicated {
         }
     }
 
-    /// The request that is due a reply got one of several.
+    /// The request that is due a reply got one, and expects more.
     fn set_due(&mut self, kind: Kind) {
         match self.mirror.executing() {
             Some(queue) => queue.set_front(kind),
@@ -434,7 +431,7 @@ impl Dedicated {
         self.expectations.pop()
     }
 
-    /// From now on, no replies can be told apart.
+    /// From now on, Redis sends no replies.
     fn start_stream(&mut self, writes: bool, answered: &mut impl FnMut(Answered<'_>)) {
         self.in_flight().for_each(answered);
         self.expectations = Expectations::default();

@@ -108,7 +108,7 @@ impl Proxy {
 
     /// A client left. What was fetched for it alone still serves the cache.
     pub fn disconnect(&mut self, client: ClientId, now: Time) {
-        self.forget_written(client);
+        self.invalidate_in_flight(client);
         let clients = &mut self.store.metrics.clients;
         clients.connected -= 1;
         clients.blocked -= u64::from(self.sessions[client.0].blocked);
@@ -289,7 +289,7 @@ impl Proxy {
         let store = &mut self.store;
         let received = dedicated.receive(bytes, &mut session.replies.output, &mut |request| {
             if obeys(Rule::DedicatedWritesAreInvalidated) {
-                store.forget_answered(&request);
+                store.invalidate_answered(&request);
             }
         });
         match received {
@@ -315,7 +315,7 @@ impl Proxy {
     /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
     /// Redis itself. A reason is told in place of the reply to its request.
     pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
-        self.forget_written(client);
+        self.invalidate_in_flight(client);
         let session = &mut self.sessions[client.0];
         match reason {
             Some(reason) => {
@@ -465,11 +465,11 @@ impl Proxy {
         used
     }
 
-    /// What a client writes on its dedicated connection is forgotten, whatever became of it.
-    fn forget_written(&mut self, client: ClientId) {
+    /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.
+    fn invalidate_in_flight(&mut self, client: ClientId) {
         if let Some(dedicated) = &self.sessions[client.0].dedicated {
             for request in dedicated.in_flight() {
-                self.store.forget_answered(&request);
+                self.store.invalidate_answered(&request);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is expected of Redis for each request that was passed on to it, in order.
+//! What is expected of Redis for each request in flight, in order.
 
 use std::collections::VecDeque;
 
@@ -14,43 +14,42 @@ pub(super) struct Expectation {
     pub kind: Kind,
     /// What it may write.
     pub keys: Keys,
-    /// It may wait at Redis for something to come up.
+    /// It may block at Redis, and its reply has not begun to arrive.
     pub blocks: bool,
-    /// Its reply has begun to come.
+    /// Its reply has begun to arrive.
     pub answered: bool,
 }
 
-/// What a request changes on its connection, if it succeeds, and what replies it gets. The order of arguments and
-/// the number of replies are those of redis-server 7.0.
+/// What a request changes on its connection if it succeeds, and which replies it gets, as in redis-server 7.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Nothing; one reply.
     Plain,
-    /// An empty line or an empty array: no reply. It ends a `CLIENT REPLY SKIP` as any request does.
+    /// An empty line or an empty array: no reply. It uses up a `CLIENT REPLY SKIP` like any request.
     Blank,
     Multi,
-    /// One reply; if the transaction is carried out, the header of an array, and then the replies to the requests
-    /// that were queued.
+    /// One reply; if the transaction is executed, the header of an array, and then the replies to the queued
+    /// requests.
     Exec,
     Discard,
     Reset,
     Quit,
     Hello,
-    /// One reply; none on a connection that is a monitor's already.
+    /// One reply; none if the connection monitors already.
     Monitor,
-    /// An error, or bytes that are no replies. Nothing on a monitor's connection.
+    /// An error, or a replication stream. Nothing if the connection monitors.
     Sync,
     /// A confirmation for each of so many channels, or an error.
     Subscribe(Family, u32),
-    /// The same. 0 stands for all that there are; if there are none, one confirmation comes.
+    /// The same. 0 stands for all subscriptions of the family; without any, there is one confirmation.
     Unsubscribe(Family, u32),
-    /// `CLIENT REPLY`. Redis is sent `ON` in any case: the proxy needs every reply, and leaves out itself what the
+    /// `CLIENT REPLY`. Redis is always sent `ON`: the proxy needs every reply, and leaves out by itself what the
     /// client does not want.
     Reply(Wanted),
-    /// `REPLCONF ACK`, to which Redis only replies with an error. It is sent what has the same errors and is
-    /// answered else; that reply is left out.
+    /// `REPLCONF ACK`, which Redis answers only with an error. Redis is sent a request in its place that gets the
+    /// same errors, and a reply otherwise, which is left out.
     Unanswered,
-    /// `SCRIPT DEBUG YES` or `SYNC`: from then on, what comes is for a person to read.
+    /// `SCRIPT DEBUG YES` or `SYNC`: from then on, replies follow no rule.
     ScriptDebug,
 }
 
@@ -63,7 +62,7 @@ pub(super) enum Wanted {
     None,
 }
 
-/// The longest name that is looked for, in bytes.
+/// The longest name with a meaning here, in bytes.
 const NAME_MAX: usize = 12;
 
 impl Kind {
@@ -111,7 +110,7 @@ impl Kind {
         }
     }
 
-    /// The bytes that Redis is sent for a request of this kind in the place of the client's own, if others.
+    /// The bytes that Redis is sent in place of the client's own, for a request of this kind.
     pub fn substitute(self, request: &Request<'_>) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         match self {
@@ -127,7 +126,7 @@ impl Kind {
         Some(bytes)
     }
 
-    /// Whether what Redis is sent is answered where the client is not to be.
+    /// Whether Redis answers what it is sent although the client expects no reply.
     pub fn is_substituted(self) -> bool {
         matches!(
             self,
@@ -135,7 +134,7 @@ impl Kind {
         )
     }
 
-    /// Whether what the client sends next depends on the reply: whether it goes to Redis at all.
+    /// Whether the reply decides if the client's next request goes to Redis at all.
     pub fn holds_back(self) -> bool {
         matches!(self, Self::Reset | Self::Quit)
     }
@@ -149,8 +148,8 @@ fn unanswered_option(request: &Request<'_>) -> Option<usize> {
     })
 }
 
-/// A command's name as Redis compares it: in lower case, and up to a NUL. Empty if it is longer than any that is
-/// looked for.
+/// A command's name as Redis compares it: in lower case, and up to a NUL. Empty if it is too long to have a
+/// meaning here.
 fn lower_case<'a>(name: &[u8], buffer: &'a mut [u8; NAME_MAX]) -> &'a [u8] {
     let length = name
         .iter()
@@ -201,7 +200,7 @@ impl Expectations {
         }
     }
 
-    /// The reply to the oldest begins: returns what there is to know of it, the first time.
+    /// The reply to the oldest request begins to arrive: returns the request, the first time.
     pub fn begin_reply(&mut self) -> Option<Answered<'_>> {
         let front = self.queue.front_mut().filter(|front| !front.answered)?;
         front.answered = true;

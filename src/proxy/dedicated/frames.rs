@@ -1,10 +1,10 @@
-//! Splits what Redis sends on a connection into frames, in pieces of any size. A frame is a reply, one of
-//! several that a request gets, a message, or the header of an array whose elements are frames themselves.
+//! Splits what Redis sends on a connection, in pieces of any size, into frames. A frame is a reply, a message, or
+//! the header of an array whose elements are frames themselves.
 
 use crate::resp::integer;
 use crate::resp::scan::{NotAReply, Scanner};
 
-/// Finds the frames in a stream. It keeps nothing of them but a few bytes of their starts and ends.
+/// Finds the frames in a stream. It keeps only the first and last bytes of each.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     scanner: Scanner,
@@ -85,7 +85,7 @@ impl Frames {
         self.unfinished() == 0
     }
 
-    /// How many bytes of an unfinished frame came.
+    /// How many bytes of the current frame have arrived; 0 between two frames.
     pub fn unfinished(&self) -> usize {
         if self.whole { 0 } else { self.frame.length }
     }
@@ -95,8 +95,8 @@ impl Frames {
         &self.frame
     }
 
-    /// Takes the next bytes, of which there must be some, as far as they belong to the current frame. Returns
-    /// how many do, and whether it is whole. If `line_only`, an array that starts here ends with its header.
+    /// Takes the next bytes, of which there must be at least one. Returns how many belong to the current frame, and
+    /// whether it is whole. If `line_only`, a frame that starts here ends with an array's header.
     ///
     /// # Errors
     /// If the stream is no longer one of replies.

@@ -7,8 +7,7 @@ use foldhash::fast::RandomState;
 /// Keys that one or more requests may write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Keys {
-    /// These, one behind the other, each behind its length: a request with a million keys costs one
-    /// allocation and a few bytes a key.
+    /// These, one after the other, each after its length: a million keys cost one allocation and four bytes each.
     These(Vec<u8>),
     /// Perhaps any.
     All,
@@ -37,7 +36,7 @@ impl Keys {
         Self::These(bytes)
     }
 
-    /// Adds others. Beyond `most` bytes they are no longer told apart.
+    /// Adds others. Beyond `most` bytes this becomes [`Self::All`].
     pub fn add(&mut self, others: &Self, most: usize) {
         match (&mut *self, others) {
             (Self::All, _) => {}
@@ -54,7 +53,7 @@ impl Keys {
     }
 
     /// The keys one by one; `None` stands for perhaps any.
-    pub fn told_apart(&self) -> Option<impl Iterator<Item = &[u8]>> {
+    pub fn known(&self) -> Option<impl Iterator<Item = &[u8]>> {
         match self {
             Self::All => None,
             Self::These(bytes) => Some(Each(bytes)),
@@ -86,26 +85,26 @@ impl<'a> Iterator for Each<'a> {
 
 /// The keys that requests which block may write.
 ///
-/// Such a request is carried out when another client gives it something to take, long before its own reply
-/// is here: `LPUSH src` also writes `dst` if a `BLMOVE src dst` waits. As long as one is in flight, what is
-/// read of its keys is not cached, nor shared with those who ask later.
+/// Redis executes such a request when another client's write serves it, which may be long before its own reply
+/// arrives: `LPUSH src` also writes `dst` if a `BLMOVE src dst` is blocked. As long as one is in flight, values of
+/// its keys are neither cached nor shared with later readers.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Awaited {
-    /// By key, how many requests are in flight.
+    /// The number of requests in flight, by key.
     requests: HashMap<Box<[u8]>, usize, RandomState>,
 }
 
 impl Awaited {
     /// A request that blocks was sent.
     pub fn add(&mut self, keys: &Keys) {
-        for key in keys.told_apart().into_iter().flatten() {
+        for key in keys.known().into_iter().flatten() {
             *self.requests.entry(key.into()).or_default() += 1;
         }
     }
 
     /// It is answered, or its connection is gone.
     pub fn remove(&mut self, keys: &Keys) {
-        for key in keys.told_apart().into_iter().flatten() {
+        for key in keys.known().into_iter().flatten() {
             if let Some(count) = self.requests.get_mut(key) {
                 *count -= 1;
                 if *count == 0 {
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
 
     fn list(keys: &Keys) -> Option<Vec<&[u8]>> {
-        keys.told_apart().map(Iterator::collect)
+        keys.known().map(Iterator::collect)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The state of a connection at Redis, as its replies show it.
+//! The state of a connection at Redis, mirrored from its replies.
 
 use super::expectation::{Kind, Wanted};
 use super::frames::Frame;
@@ -13,7 +13,7 @@ pub(super) struct Mirror {
     protocol: Protocol,
     transaction: Transaction,
     subscriptions: Subscriptions,
-    /// What all clients do is shown on it.
+    /// Redis shows on it what all clients do.
     monitors: bool,
     silence: Silence,
 }
@@ -25,36 +25,36 @@ pub(super) enum Class {
     Reply,
     /// One of the replies to `SUBSCRIBE` and the like.
     Confirmation(Verb, Family),
-    /// What was published, or a key that another client changed.
+    /// A published message, or an invalidation.
     Message,
     /// A line of `MONITOR`.
     MonitorLine,
 }
 
-/// What a frame means for the request that it belongs to, the oldest.
+/// What a frame means for the oldest request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It belongs to none.
+    /// Nothing: Redis sent it unasked.
     Unasked,
-    /// It is one reply of several; the others are expected by this.
+    /// It is one of several replies; this expects the others.
     More(Kind),
     /// The request is answered.
     Done,
-    /// It is, by `+QUEUED`: it will be carried out by `EXEC`.
+    /// It is answered by `+QUEUED`: `EXEC` will execute it.
     Queued,
-    /// It is `EXEC`, and was carried out: the replies to what was queued follow.
+    /// It is `EXEC`, and the replies to the queued requests follow.
     Executing,
-    /// It was `RESET`, and was carried out.
+    /// It was `RESET`, and succeeded.
     Reset,
-    /// It was `QUIT`, and was carried out.
+    /// It was `QUIT`, and succeeded.
     Quit,
-    /// What comes from now on are no replies.
+    /// From now on, Redis sends no replies.
     Stream,
 }
 
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
-/// How the frames begin, behind their first byte, that are told apart by their names.
+/// The frames that are told apart by name: what follows their first byte.
 const NAMED: &[(&[u8], Class)] = &[
     (b"3\r\n$7\r\nmessage\r\n", Class::Message),
     (b"4\r\n$8\r\npmessage\r\n", Class::Message),
@@ -102,8 +102,8 @@ impl Mirror {
         matches!(self.transaction, Transaction::Open(_))
     }
 
-    /// The request that is due a reply, where `front` is the oldest that was sent: one that was queued, if `EXEC`
-    /// is being answered.
+    /// The request that is due a reply: a queued one while `EXEC` is being answered, else the oldest in flight,
+    /// `front`.
     pub fn due(&self, front: Option<Kind>) -> Option<Kind> {
         match &self.transaction {
             Transaction::Executing(queue) => queue.front(),
@@ -130,7 +130,7 @@ impl Mirror {
         }
     }
 
-    /// Whether there is no reply to a request whose turn it is.
+    /// Whether Redis sends no reply to a request of this kind now.
     pub fn leaves_unanswered(&self, kind: Kind) -> bool {
         match kind {
             Kind::Blank => true,
@@ -139,7 +139,7 @@ impl Mirror {
         }
     }
 
-    /// Whether what begins with this byte, where the reply to `asked` is due, is no reply nor what follows.
+    /// Whether a replication stream starts with this byte, where the reply to `asked` is due.
     pub fn starts_stream(&self, first: u8, asked: Option<Kind>) -> bool {
         asked == Some(Kind::Sync) && !matches!(first, b'-' | b'>') && !self.refuses_most()
     }
@@ -149,7 +149,7 @@ impl Mirror {
         self.protocol == Protocol::Resp2 && self.subscriptions.any()
     }
 
-    /// What a frame is that starts so, where the reply to `asked` is due. `None` if that can't be told yet.
+    /// What a frame is that starts like this, where the reply to `asked` is due. `None` if more bytes are needed.
     pub fn class(&self, start: &[u8], asked: Option<Kind>) -> Option<Class> {
         let subscribes = || {
             self.subscriptions.any()
@@ -161,22 +161,22 @@ impl Mirror {
             [b'*', rest @ ..] if self.protocol == Protocol::Resp2 && subscribes() => {
                 named(rest, Class::Reply)
             }
-            // Of what Redis lets a monitor ask, no reply is a status that starts with a digit.
+            // No command that Redis allows here is answered by a status that starts with a digit.
             [b'+'] if self.monitors => None,
             [b'+', b'0'..=b'9', ..] if self.monitors => Some(Class::MonitorLine),
             _ => Some(Class::Reply),
         }
     }
 
-    /// Whether the client wants a frame that starts so, where the reply to `asked` is due. `None` if that can't
-    /// be told yet.
+    /// Whether the client wants a frame that starts like this, where the reply to `asked` is due. `None` if more
+    /// bytes are needed.
     pub fn is_wanted(&self, start: &[u8], asked: Option<Kind>) -> Option<bool> {
         let silent = self.silence.leaves_out();
         if !silent && !asked.is_some_and(Kind::is_substituted) {
             return Some(true);
         }
         match self.class(start, asked)? {
-            // Redis sends them to whoever is subscribed.
+            // CLIENT REPLY does not concern them.
             Class::Message | Class::Confirmation(..) => return Some(true),
             Class::MonitorLine => return Some(!silent),
             Class::Reply => {}
@@ -234,7 +234,7 @@ impl Mirror {
                     _ => Answer::Done,
                 }
             }
-            // A shard's channel may move to another server.
+            // Redis ends subscriptions to a shard that moves to another server.
             _ => Answer::Unasked,
         }
     }
@@ -243,13 +243,13 @@ impl Mirror {
         let executing = matches!(self.transaction, Transaction::Executing(_));
         if frame.is(QUEUED) && !executing {
             if !self.queues() {
-                // A `MULTI` by another name.
+                // MULTI was renamed.
                 self.transaction = Transaction::Open(Queue::default());
             }
             return Answer::Queued;
         }
         if frame.is_error() {
-            // Redis gives up the transaction with this error, and keeps it open with others.
+            // This error ends the transaction, others leave it open.
             if kind == Kind::Exec && frame.start().starts_with(b"-EXECABORT") {
                 self.transaction = Transaction::None;
             }
@@ -258,7 +258,7 @@ impl Mirror {
         self.succeed(frame, kind)
     }
 
-    /// A request was carried out.
+    /// A request was answered without an error.
     fn succeed(&mut self, frame: &Frame, kind: Kind) -> Answer {
         match kind {
             Kind::Multi => self.transaction = Transaction::Open(Queue::default()),
@@ -296,7 +296,7 @@ impl Mirror {
     }
 }
 
-/// The class of a frame that starts so, behind its first byte.
+/// The class of a frame by what follows its first byte.
 fn named(rest: &[u8], otherwise: Class) -> Option<Class> {
     for (name, class) in NAMED {
         if rest.starts_with(name) {

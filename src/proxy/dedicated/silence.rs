@@ -19,12 +19,12 @@ impl Silence {
         self.off || self.skip
     }
 
-    /// Whether it is even if the current request is a `RESET`.
+    /// The same if the current request is a `RESET` that succeeds.
     pub fn leaves_out_reset(self) -> bool {
         self.skip
     }
 
-    /// `CLIENT REPLY` was carried out.
+    /// `CLIENT REPLY` succeeded.
     pub fn set(&mut self, wanted: Wanted) {
         match wanted {
             Wanted::All => (self.off, self.skip) = (false, false),
@@ -33,7 +33,7 @@ impl Silence {
         }
     }
 
-    /// The current request is done with.
+    /// The current request is done.
     pub fn end_request(&mut self) {
         self.skip = std::mem::take(&mut self.skip_next);
     }

@@ -61,7 +61,7 @@ impl World {
                 .receive(
                     bytes,
                     &mut self.client,
-                    &mut |request| match request.keys.told_apart() {
+                    &mut |request| match request.keys.known() {
                         Some(keys) => {
                             answered.extend(keys.map(|key| key.escape_ascii().to_string()))
                         }

@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 
 use super::expectation::Kind;
 
-/// Whether requests are carried out or queued.
+/// Whether Redis executes requests or queues them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Transaction {
-    /// They are carried out.
+    /// Redis executes them.
     #[default]
     None,
     /// Redis queues them.
     Open(Queue),
-    /// The replies to them are coming, in `EXEC`'s array.
+    /// The replies to them are arriving, in `EXEC`'s array.
     Executing(Queue),
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Queue {
     length: u64,
 }
 
-/// Requests behind one another.
+/// Consecutive requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Run {
     /// So many that are [`Kind::Plain`].
@@ -32,7 +32,7 @@ enum Run {
     Other(Kind),
 }
 
-/// How many runs of requests may be queued: no transaction has a reason to change its connection more often.
+/// The most runs in a queue. No transaction has a reason to change its connection as often.
 const RUNS_MAX: usize = 16 * 1024;
 
 /// The queue would hold more than is kept of one.
@@ -61,8 +61,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Redis says how many replies are coming. If that is another number than were queued, nothing is known of
-    /// the requests.
+    /// Redis announces this many replies. If a different number of requests was queued, nothing is known of them.
     pub fn execute(&mut self, count: u64) {
         if self.length != count {
             self.runs = VecDeque::from([Run::Plain(count)]);

@@ -41,12 +41,12 @@ impl Store {
         }
     }
 
-    /// A request on a dedicated connection was carried out.
-    pub fn forget_answered(&mut self, request: &Answered<'_>) {
+    /// Redis executed a request on a dedicated connection, or may do so unseen.
+    pub fn invalidate_answered(&mut self, request: &Answered<'_>) {
         if request.blocks {
             self.awaited.remove(request.keys);
         }
-        match request.keys.told_apart() {
+        match request.keys.known() {
             Some(keys) => keys.for_each(|key| self.forget(key, Cause::Written)),
             None => self.forget_all(Cause::Written),
         }
