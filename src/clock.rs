@@ -34,6 +34,13 @@ impl Time {
         )
     }
 
+    /// The moment that much earlier, or the clock's start.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+
     /// How long from `self` until `later`; zero if that is past.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {

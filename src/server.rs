@@ -1,12 +1,12 @@
-//! The event loop: all sockets of clients, the timer, the signals, the waker of the helper threads, and the
-//! connections to Redis that they lend. It moves bytes between them and the core, and knows nothing of what they
-//! mean.
+//! The event loop: all sockets of clients, the timer, the signals, and the waker of the helper thread. It moves bytes
+//! between them and the core, and knows nothing of what they mean.
 //!
 //! A turn: wait for events, note who is ready, hand the core what Redis answered and what clients sent,
 //! hand the helper what the core asks of Redis, and at the end write each client its replies in one go.
 
 mod accept;
 mod clients;
+mod connection;
 mod dedicated;
 mod floods;
 mod http;
@@ -24,13 +24,14 @@ use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 use accept::{Accept, clients_that_fit};
+use connection::Connection;
 use floods::Floods;
 use http::Http;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
-use crate::connection::Connection;
+
 use crate::logging::{self, Limit};
 use crate::proxy::{Access, ClientId, Ending, Proxy};
 use crate::status::Facts;
@@ -39,8 +40,6 @@ use crate::upstream::{self, Upstream};
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
-/// Connections to Redis that the helper thread lends.
-const LENT: [Token; 2] = [Token(usize::MAX - 3), Token(usize::MAX - 4)];
 
 /// How much is read from a client at once, in bytes. With more to come it takes its turn again.
 const READ_BUFFER: usize = 64 * 1024;
@@ -81,10 +80,8 @@ pub struct Server {
     now: Time,
     /// When entries were last looked through for those past their time to live.
     last_tick: Time,
-    /// Whether the helper threads know that anything is cached.
-    holds: bool,
     /// The helper thread knows that Redis would be missed.
-    needed: bool,
+    watched: bool,
     accept: Accept,
     /// It was logged that there are no files left for more clients.
     out_of_files: bool,
@@ -136,7 +133,7 @@ impl Server {
             tracking: config.tracking,
         };
         let waker = Waker::new(registry, WAKER)?;
-        let upstream = Upstream::start(settings, waker, registry.try_clone()?, LENT)?;
+        let upstream = Upstream::start(settings, waker)?;
 
         let http = match config.metrics_port {
             0 => None,
@@ -183,8 +180,7 @@ impl Server {
             cache_period: config.cache_period,
             now: Time::default(),
             last_tick: Time::default(),
-            holds: false,
-            needed: false,
+            watched: false,
             accept: Accept::Idle,
             out_of_files: false,
             floods: Floods::default(),
@@ -213,10 +209,6 @@ impl Server {
                 match event.token() {
                     LISTENER => self.accept = Accept::Pending,
                     WAKER => self.take_upstream_events(),
-                    token if LENT.contains(&token) => {
-                        self.upstream.receive(event, &mut self.buffer);
-                        self.take_upstream_events();
-                    }
                     SIGNALS => {
                         if self.take_signals() {
                             return Ok(());
@@ -233,7 +225,7 @@ impl Server {
             self.write_replies();
             self.close_lingering();
             self.accept();
-            self.tell_what_is_needed();
+            self.watch_redis();
             self.floods.end(self.now);
             self.serve_http();
             let end = self.clock.now();
@@ -289,8 +281,8 @@ impl Server {
         self.upstream.take_events(&mut self.events);
         for event in self.events.drain(..) {
             self.proxy.upstream(&event, self.now);
-            if let upstream::Event::Replies(replies) = event {
-                self.proxy.requests().reuse(replies);
+            if let upstream::Event::Replies { replies, .. } = event {
+                self.upstream.recycle(replies);
             }
         }
         self.events.shrink_to(EVENTS_KEPT);
@@ -306,17 +298,13 @@ impl Server {
         }
     }
 
-    /// Has the helper threads watch over what would be missed.
-    fn tell_what_is_needed(&mut self) {
-        let holds = !self.proxy.cache().is_empty();
-        if self.holds != holds {
-            self.holds = holds;
-            self.upstream.set_holds(holds);
-        }
-        let needed = holds || !self.connections.is_empty() || self.http.is_some();
-        if self.needed != needed {
-            self.needed = needed;
-            self.upstream.set_needed(needed);
+    /// Has the helper thread look whether Redis is there, while it would be missed.
+    fn watch_redis(&mut self) {
+        let cached = !self.proxy.cache().is_empty();
+        let watched = cached || !self.connections.is_empty() || self.http.is_some();
+        if self.watched != watched {
+            self.watched = watched;
+            self.upstream.set_watched(watched);
         }
     }
 

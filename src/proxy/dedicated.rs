@@ -42,7 +42,7 @@ pub(super) struct Dedicated {
 }
 
 /// The replies to come to requests that set up the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct SetUp {
     /// Those that must be no errors, which come first.
     required: usize,
@@ -50,7 +50,7 @@ struct SetUp {
     optional: usize,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Requests one way, replies the other.
     Open,
@@ -221,7 +221,7 @@ impl Dedicated {
 
     /// All that decides what happens next.
     #[cfg(test)]
-    pub fn fingerprint(&self) -> String {
+    pub fn state(&self) -> impl std::hash::Hash + std::fmt::Debug {
         let Self {
             phase,
             set_up,
@@ -230,7 +230,7 @@ impl Dedicated {
             queued,
             ..
         } = self;
-        format!("{:?}", (phase, set_up, expectations, mirror, queued))
+        (phase, set_up, expectations, mirror, queued)
     }
 
     /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called for each

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::Proxy;
 use super::in_flight::Caller;
 use super::slow_log::{Words, words_of_get};
-use super::store::is_null;
+use super::store::{Arrived, is_null};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;
+use crate::resp::Protocol;
 use crate::resp::reply::Reply;
 use crate::upstream;
 
@@ -24,24 +25,34 @@ struct Answer<'a> {
 }
 
 impl Proxy {
-    /// Redis answered requests, the oldest that are in flight.
-    pub(super) fn replies(&mut self, replies: &upstream::Replies, now: Time) {
+    /// Redis answered requests, the oldest that are in flight on a link.
+    pub(super) fn replies(&mut self, link: Protocol, replies: &upstream::Replies, now: Time) {
         let metrics = &mut self.store.metrics;
-        if replies.completes > 0 {
-            metrics.batch.add(replies.completes as u64);
-            metrics.round_trip.add_duration(replies.round_trip);
-        }
+        metrics.round_trip.add_duration(replies.round_trip);
         for reply in replies.iter() {
-            self.reply(reply, replies.round_trip, now);
+            let Some(arrived) = self.store.arrived(link, reply, now) else {
+                debug_assert!(false, "a reply that nothing was asked for");
+                return;
+            };
+            self.deliver(arrived, reply, replies.round_trip, now);
         }
     }
 
-    /// Redis answered the oldest request that is in flight, in that time.
-    fn reply(&mut self, encoded: &[u8], round_trip: Duration, now: Time) {
-        let Some(arrived) = self.store.arrived(encoded, now) else {
-            debug_assert!(false, "a reply that nothing was asked for");
-            return;
-        };
+    /// So many requests of a link waited too long: those who wait for them get the error.
+    pub(super) fn late(&mut self, link: Protocol, count: usize, error: &[u8], now: Time) {
+        for late in self.store.in_flight.late(link, count) {
+            let arrived = Arrived {
+                waiters: Some(late.waiters),
+                key: late.key,
+                words: late.words,
+                shared: None,
+            };
+            self.deliver(arrived, error, Duration::MAX, now);
+        }
+    }
+
+    /// Gives a reply to all who wait for it.
+    fn deliver(&mut self, arrived: Arrived, encoded: &[u8], round_trip: Duration, now: Time) {
         let is_value = arrived.key.is_some();
         let error = match encoded {
             [b'-', ..] if upstream::is_unreachable(encoded) => Some(ErrorKind::Unreachable),

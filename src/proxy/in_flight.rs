@@ -1,5 +1,5 @@
-//! The requests that Redis has not answered yet. Replies come in the order of the requests, so the oldest
-//! is always the next; and a key that is being fetched is found again, to wait for that fetch.
+//! The requests that Redis has not answered yet. On each link replies come in the order of the requests, so the
+//! oldest is always the next; and a key that is being fetched is found again, to wait for that fetch.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -8,16 +8,18 @@ use foldhash::fast::RandomState;
 
 use super::ClientId;
 use super::replies::Place;
-use super::rule::{Rule, obeys};
 use super::slow_log::Words;
+use super::written::{Written, WrittenKeys};
 use crate::clock::Time;
 use crate::resp::Protocol;
+use crate::resp::reply::Reply;
+use crate::upstream::PerLink;
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     pub client: ClientId,
-    /// What the client speaks: a null differs.
+    /// What the client speaks: its requests go over the link for that.
     pub protocol: Protocol,
     /// The command's number in the table.
     pub command: u16,
@@ -34,14 +36,14 @@ pub(super) struct Waiter {
     pub element: Option<u32>,
 }
 
-/// A request that is under way.
+/// A request in flight.
 pub(super) enum Asked {
-    /// A key's value.
+    /// A key's value, and how long the key has to live.
     Fetch(Fetch),
-    /// How long the key of the fetch before it has to live.
+    /// The second part of the fetch before it: how long its key has to live.
     TimeToLive,
-    /// What a client sent, and how the slow log would show it.
-    Forward(Waiter, Words),
+    /// What a client sent.
+    Forward(Forward),
 }
 
 /// A GET for all who want that key's value.
@@ -49,9 +51,28 @@ pub(super) struct Fetch {
     pub key: Rc<[u8]>,
     /// Whether the value may be cached: the key was not written since.
     pub fresh: bool,
-    /// Whether the time to live is asked for behind it.
-    pub with_ttl: bool,
-    pub waiters: Waiters,
+    /// None are left if it is late.
+    pub waiters: Option<Waiters>,
+    /// When it was sent.
+    pub since: Time,
+}
+
+/// A request that was passed on as it came.
+pub(super) struct Forward {
+    /// None if it is late.
+    pub waiter: Option<Waiter>,
+    /// How the slow log would show it.
+    pub words: Words,
+    /// What it writes.
+    pub written: Written,
+}
+
+/// A fetched value that is cached when the time to live of its key is known.
+pub(super) struct Fetched {
+    pub key: Rc<[u8]>,
+    pub value: Reply,
+    /// When it was asked for: Redis counts the time to live from then or later.
+    pub since: Time,
 }
 
 /// One or more; one needs no allocation.
@@ -78,95 +99,224 @@ impl IntoIterator for Waiters {
     }
 }
 
-/// What Redis was asked, oldest first.
+/// What Redis was asked on one link.
 #[derive(Default)]
-pub(super) struct InFlight {
+struct Lane {
+    /// The oldest first.
     asked: VecDeque<Asked>,
     /// How many were answered: the number of the oldest in `asked`.
     answered: u64,
-    /// The number of the fetch of each key that a miss may wait for.
-    fetches: HashMap<Rc<[u8]>, u64, RandomState>,
+    /// How many of the oldest are late: nobody waits for them any more.
+    late: usize,
+    /// The value of the fetch whose time to live comes next, if it may be cached.
+    fetched: Option<Fetched>,
+    /// What those that are not answered write.
+    written: WrittenKeys,
+}
+
+/// A request of a link, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticket {
+    link: Protocol,
+    number: u64,
+}
+
+/// What Redis was asked.
+#[derive(Default)]
+pub(super) struct InFlight {
+    lanes: PerLink<Lane>,
+    /// The fetch of each key that a miss may wait for, and whose value may be cached: none of a key that is being
+    /// written over another link.
+    fetches: HashMap<Rc<[u8]>, Ticket, RandomState>,
+    /// How written keys are hashed.
+    hasher: RandomState,
 }
 
 impl InFlight {
-    /// Them all.
+    /// All requests.
     #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = &Asked> {
-        self.asked.iter()
+        self.lanes.iter().flat_map(|lane| &lane.asked)
     }
 
-    /// Lets a waiter wait for the fetch of a key that is under way. Returns whether there is one.
+    /// The values that wait for a time to live.
+    #[cfg(test)]
+    pub fn fetched(&self) -> impl Iterator<Item = &Fetched> {
+        self.lanes.iter().filter_map(|lane| lane.fetched.as_ref())
+    }
+
+    /// Lets a waiter wait for the fetch of a key that is in flight. Returns whether there is one.
     pub fn join(&mut self, key: &[u8], waiter: Waiter) -> bool {
-        let Some(number) = self.fetches.get(key) else {
+        let Some(&ticket) = self.fetches.get(key) else {
             return false;
         };
-        let index = (number - self.answered) as usize;
-        if let Asked::Fetch(fetch) = &mut self.asked[index] {
-            fetch.waiters.others.push(waiter);
+        match self.fetch_of(ticket) {
+            Some(Fetch {
+                waiters: Some(waiters),
+                ..
+            }) => {
+                waiters.others.push(waiter);
+                true
+            }
+            _ => false,
         }
-        true
     }
 
-    /// A fetch of a key was sent, perhaps with a request for its time to live behind it.
-    pub fn fetch(&mut self, key: &[u8], with_ttl: bool, first: Waiter) {
+    /// A fetch of a key was sent over the link of that waiter.
+    pub fn fetch(&mut self, key: &[u8], first: Waiter) {
         let key: Rc<[u8]> = key.into();
-        self.fetches
-            .insert(Rc::clone(&key), self.answered + self.asked.len() as u64);
-        let waiters = first.into();
-        self.asked.push_back(Asked::Fetch(Fetch {
-            key,
-            fresh: true,
-            with_ttl,
-            waiters,
-        }));
-        if with_ttl {
-            self.asked.push_back(Asked::TimeToLive);
+        let link = first.caller.protocol;
+        let fresh = !self.is_written_elsewhere(&key, link);
+        let lane = self.lanes.of(link);
+        if fresh {
+            let number = lane.answered + lane.asked.len() as u64;
+            self.fetches
+                .insert(Rc::clone(&key), Ticket { link, number });
         }
+        lane.asked.push_back(Asked::Fetch(Fetch {
+            key,
+            fresh,
+            waiters: Some(first.into()),
+            since: first.caller.since,
+        }));
+        lane.asked.push_back(Asked::TimeToLive);
     }
 
-    /// Another request was sent.
-    pub fn forward(&mut self, waiter: Waiter, words: Words) {
-        self.asked.push_back(Asked::Forward(waiter, words));
+    /// Whether a request in flight on another link may write a key.
+    fn is_written_elsewhere(&mut self, key: &[u8], link: Protocol) -> bool {
+        let hasher = &self.hasher;
+        let mut others = self.lanes.iter_mut().filter(|(other, _)| *other != link);
+        others.any(|(_, lane)| lane.written.contains(key, hasher))
+    }
+
+    /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
+    pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>) {
+        let lane = self.lanes.of(waiter.caller.protocol);
+        let written = lane.written.add(keys, &self.hasher);
+        lane.asked.push_back(Asked::Forward(Forward {
+            waiter: Some(waiter),
+            words,
+            written,
+        }));
     }
 
     /// A key was changed: what is being fetched of it is for those who wait, but not for the cache nor
     /// for those who come later.
     pub fn changed(&mut self, key: &[u8]) {
-        let found = if obeys(Rule::ChangedKeysAreFetchedAnew) {
-            self.fetches.remove(key)
-        } else {
-            self.fetches.get(key).copied()
-        };
-        if let Some(number) = found {
-            self.spoil(number);
+        if let Some(ticket) = self.fetches.remove(key) {
+            self.spoil(ticket);
+        }
+        for (_, lane) in self.lanes.iter_mut() {
+            lane.fetched.take_if(|fetched| *fetched.key == *key);
         }
     }
 
-    /// The same for all keys.
+    /// A value of a key came over a link that may be newer than what others are fetching over other links.
+    pub fn overtaken(&mut self, key: &[u8], link: Protocol) {
+        if self
+            .fetches
+            .get(key)
+            .is_some_and(|ticket| ticket.link != link)
+            && let Some(ticket) = self.fetches.remove(key)
+        {
+            self.spoil(ticket);
+        }
+        for (_, lane) in self.lanes.iter_mut().filter(|(other, _)| *other != link) {
+            lane.fetched.take_if(|fetched| *fetched.key == *key);
+        }
+    }
+
+    /// All keys were changed.
     pub fn all_changed(&mut self) {
-        for number in std::mem::take(&mut self.fetches).into_values() {
-            self.spoil(number);
+        for ticket in std::mem::take(&mut self.fetches).into_values() {
+            self.spoil(ticket);
+        }
+        for (_, lane) in self.lanes.iter_mut() {
+            lane.fetched = None;
         }
     }
 
-    fn spoil(&mut self, number: u64) {
-        if let Asked::Fetch(fetch) = &mut self.asked[(number - self.answered) as usize] {
-            fetch.fresh = !obeys(Rule::ChangedKeysAreNotCached);
+    fn spoil(&mut self, ticket: Ticket) {
+        if let Some(fetch) = self.fetch_of(ticket) {
+            fetch.fresh = false;
         }
     }
 
-    /// The oldest is answered.
-    pub fn answered(&mut self) -> Option<Asked> {
-        let asked = self.asked.pop_front()?;
-        // A fetch that is no longer fresh isn't found; a newer one of that key may be.
+    fn fetch_of(&mut self, ticket: Ticket) -> Option<&mut Fetch> {
+        let lane = self.lanes.of(ticket.link);
+        let index = ticket.number.checked_sub(lane.answered)?;
+        match lane.asked.get_mut(usize::try_from(index).ok()?) {
+            Some(Asked::Fetch(fetch)) => Some(fetch),
+            _ => None,
+        }
+    }
+
+    /// The oldest of a link is answered.
+    pub fn answered(&mut self, link: Protocol) -> Option<Asked> {
+        let lane = self.lanes.of(link);
+        let asked = lane.asked.pop_front()?;
+        let number = lane.answered;
+        lane.answered += 1;
+        lane.late = lane.late.saturating_sub(1);
+        if let Asked::Forward(forward) = &asked {
+            lane.written.remove(&forward.written);
+        }
         if let Asked::Fetch(fetch) = &asked
-            && (fetch.fresh
-                || !obeys(Rule::NewerFetchesAreKeptTrackOf)
-                || !obeys(Rule::ChangedKeysAreFetchedAnew))
+            // A newer one of that key may be in flight.
+            && self.fetches.get(&fetch.key) == Some(&Ticket { link, number })
         {
             self.fetches.remove(&fetch.key);
         }
-        self.answered += 1;
         Some(asked)
     }
+
+    /// The value of the fetch that was just answered may be cached once the time to live of its key is known.
+    pub fn keep(&mut self, link: Protocol, fetched: Fetched) {
+        self.lanes.of(link).fetched = Some(fetched);
+    }
+
+    /// The value whose time to live was just answered, if it may be cached.
+    pub fn take_fetched(&mut self, link: Protocol) -> Option<Fetched> {
+        self.lanes.of(link).fetched.take()
+    }
+
+    /// The oldest of a link that are not late yet are late now. Returns who waits for them, with what else is known of
+    /// the requests; what they fetch is not cached.
+    pub fn late(&mut self, link: Protocol, count: usize) -> Vec<Late> {
+        let lane = self.lanes.of(link);
+        let first = lane.late;
+        lane.late = (first + count).min(lane.asked.len());
+        let mut late = Vec::new();
+        for index in first..lane.late {
+            match &mut lane.asked[index] {
+                Asked::TimeToLive => {}
+                Asked::Fetch(fetch) => {
+                    fetch.fresh = false;
+                    let number = lane.answered + index as u64;
+                    if self.fetches.get(&fetch.key) == Some(&Ticket { link, number }) {
+                        self.fetches.remove(&fetch.key);
+                    }
+                    late.extend(fetch.waiters.take().map(|waiters| Late {
+                        waiters,
+                        key: Some(Rc::clone(&fetch.key)),
+                        words: Words::default(),
+                    }));
+                }
+                Asked::Forward(forward) => late.extend(forward.waiter.take().map(|waiter| Late {
+                    waiters: waiter.into(),
+                    key: None,
+                    words: std::mem::take(&mut forward.words),
+                })),
+            }
+        }
+        late
+    }
+}
+
+/// A request that is late.
+pub(super) struct Late {
+    pub waiters: Waiters,
+    /// The key, if it is a fetch.
+    pub key: Option<Rc<[u8]>>,
+    pub words: Words,
 }

@@ -2,7 +2,7 @@
 //!
 //! It is a state machine without sockets, threads or a clock of its own. The shell calls
 //! [`Proxy::receive`] with the bytes of a client and [`Proxy::upstream`] with what the helper thread
-//! tells; then it sends what [`Proxy::requests`] holds to Redis and what [`Proxy::output`] holds to each
+//! reports; then it sends what [`Proxy::requests`] holds to Redis and what [`Proxy::output`] holds to each
 //! client named by [`Proxy::next_changed`]. Time comes in as an argument.
 //!
 //! A client that needs a dedicated connection to Redis has [`Proxy::dedicated`]: the shell opens it, moves its
@@ -18,11 +18,11 @@ mod explorer;
 mod identity;
 mod in_flight;
 mod replies;
-mod rule;
 mod session;
 mod slow_log;
 mod spare;
 mod store;
+mod written;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,12 +37,11 @@ use crate::metrics::{ErrorKind, Metrics};
 use crate::resp::reply::{Output, Reply};
 use crate::resp::request::{Parsed, ProtocolError};
 use crate::status::{Facts, Status};
-use crate::upstream::{Batch, Event};
+use crate::upstream::{Event, Requests};
 use dedicated::Received;
 use identity::Identity;
 use in_flight::Caller;
 use replies::Replies;
-use rule::{Rule, obeys};
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
 use spare::Spare;
@@ -225,19 +224,21 @@ impl Proxy {
         self.note_change(client);
     }
 
-    /// The requests for Redis that came up since they were last taken from here.
-    pub fn requests(&mut self) -> &mut Batch {
+    /// The requests for Redis that came up since they were last taken from here, which is done once a turn.
+    pub fn requests(&mut self) -> &mut Requests {
         self.store.requests()
     }
 
-    /// The helper thread tells of Redis.
+    /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
-            Event::Up { backend, coherence } => self.store.up(backend, coherence, now),
+            Event::Up(backend) => self.store.up(backend, now),
             Event::Down { error } => self.store.down(error, now),
-            Event::Replies(replies) => return self.replies(replies, now),
+            Event::Replies { link, replies } => return self.replies(*link, replies, now),
+            Event::Late { link, count, error } => return self.late(*link, *count, error, now),
             Event::Invalidated(invalidated) => return self.store.invalidate(invalidated),
-            Event::TrackingLost { epoch } => return self.store.tracking_lost(*epoch),
+            Event::Tracking(tracking) => return self.store.tracking(tracking),
+            Event::Reconnected => return self.store.reconnected(now),
         }
         for slot in 0..self.sessions.len() {
             if self.sessions[slot].waits_for == WaitsFor::Redis {
@@ -287,10 +288,9 @@ impl Proxy {
         };
         session.replies.ensure_buffer(&mut self.spare);
         let store = &mut self.store;
-        let received = dedicated.receive(bytes, &mut session.replies.output, &mut |request| {
-            if obeys(Rule::DedicatedWritesAreInvalidated) {
-                store.invalidate_answered(&request);
-            }
+        let client_output = &mut session.replies.output;
+        let received = dedicated.receive(bytes, client_output, &mut |request| {
+            store.invalidate_answered(&request);
         });
         match received {
             Received::Passed => {}

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 
 use super::MAX_OWED;
-use super::rule::{Rule, obeys};
 use super::slow_log::Words;
 use super::spare::Spare;
 use crate::cache::Value;
@@ -134,7 +133,7 @@ impl Replies {
     /// Adds a bulk string reply.
     #[inline]
     pub fn push_bulk(&mut self, value: &[u8]) {
-        if self.queue.is_empty() || !obeys(Rule::RepliesKeepTheirOrder) {
+        if self.queue.is_empty() {
             self.output.write(|out| reply::bulk(out, value));
         } else {
             self.queue_bulk(value);

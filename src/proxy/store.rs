@@ -5,58 +5,58 @@ mod freshness;
 mod gets;
 mod greeting;
 
-use std::rc::Rc;
-
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
 use super::dedicated::{Awaited, Dedicated, Keys};
 use super::identity::Identity;
-use super::in_flight::{Caller, InFlight, Waiter, Waiters};
+use super::in_flight::{Caller, InFlight, Waiter};
 use super::replies::{Replies, to_reply};
-use super::rule::{Rule, obeys};
 use super::session::WaitsFor;
 use super::slow_log::{SlowLog, Words};
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
-use crate::command::{Cached, Here, Row, Table, Way, Writes, written};
+use crate::command::{Cached, Here, Row, Table, Way, Writes};
 use crate::metrics::{Metrics, Outcome};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, RedisState, Status, Tracking};
-use crate::upstream::{Backend, Batch};
-pub(super) use freshness::Coherence;
+use crate::upstream::{Backend, Requests};
+pub(super) use freshness::{Arrived, Coherence};
 
 pub(super) struct Store {
     pub(super) cache: Cache,
     pub(super) in_flight: InFlight,
     /// What requests that block may write.
     awaited: Awaited,
-    requests: Batch,
+    requests: Requests,
+    /// How many fetches and forwarded requests they are.
+    asked: u64,
     pub table: Table,
     pub access: Access,
     pub database: u32,
     pub(super) redis: Redis,
     pub(super) coherence: Coherence,
-    /// The newest session in which tracking was lost; 0 for none.
-    lost_epoch: u64,
-    /// A fetched value that is cached when the time to live of its key is known.
-    pub(super) until_ttl: Option<UntilTtl>,
-    /// What Redis told when it was last reached.
+    /// Whether changes may be on their way that Redis should have reported long ago.
+    is_suspended: bool,
+    /// What that means for hits.
+    serving: Serving,
+    /// What Redis reported of itself when it was last reached.
     pub(super) backend: Option<Backend>,
-    /// Why Redis does not say what changes, in its words, if it was asked to and does not.
-    pub(super) refused: Option<String>,
     pub metrics: Metrics,
     pub slow_log: SlowLog,
     pub facts: Facts,
 }
 
-/// A fetched value that may not outlive its key.
-pub(super) struct UntilTtl {
-    pub key: Rc<[u8]>,
-    pub value: Reply,
-    /// When it was asked for: Redis counts the time to live from then or later.
-    pub since: Time,
+/// Which entries are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Serving {
+    /// Those within their time to live.
+    Fresh,
+    /// While Redis can't be reached, those beyond it too.
+    Stale,
+    /// None.
+    Nothing,
 }
 
 /// Whether Redis can be reached.
@@ -91,18 +91,6 @@ pub(super) enum Leave {
     Refused,
 }
 
-/// A reply of Redis that is to be delivered.
-pub(super) struct Arrived {
-    /// Those who wait for it; none for what the proxy asked for itself.
-    pub waiters: Option<Waiters>,
-    /// The key, if its value was asked for.
-    pub key: Option<Rc<[u8]>>,
-    /// How the slow log would show the request, if it was another.
-    pub words: Words,
-    /// A long one, in the form in which all who wait share it.
-    pub shared: Option<Rc<[u8]>>,
-}
-
 /// What waiting for Redis may come to, in bytes, as [`super::MAX_OWED`] counts it, beyond the request: it
 /// bounds how many replies of unknown length can be under way to one client.
 const ASKED_COST: usize = 1024;
@@ -118,16 +106,16 @@ impl Store {
             cache: Cache::new(limits),
             in_flight: InFlight::default(),
             awaited: Awaited::default(),
-            requests: Batch::default(),
+            requests: Requests::default(),
+            asked: 0,
             table,
             access,
             database,
             redis: Redis::Unknown,
             coherence: Coherence::Unknown,
-            lost_epoch: 0,
-            until_ttl: None,
+            is_suspended: false,
+            serving: Serving::Fresh,
             backend: None,
-            refused: None,
             metrics: Metrics::beside(limits.entries),
             slow_log: SlowLog::default(),
             facts: Facts::default(),
@@ -279,36 +267,26 @@ impl Store {
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
     #[inline]
     fn cached(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
-        match self.redis {
-            Redis::Down(_) => self.cache.get_stale(key, now),
-            Redis::Unknown | Redis::Up if obeys(Rule::ExpiredEntriesAreNotServed) => {
-                self.cache.get(key, now)
-            }
-            Redis::Unknown | Redis::Up => self.cache.get(key, Time::default()),
+        match self.serving {
+            Serving::Fresh => self.cache.get(key, now),
+            Serving::Stale => self.cache.get_stale(key, now),
+            Serving::Nothing => None,
         }
     }
 
-    /// Lets a waiter wait for a key's value: for a fetch that is under way, or a new one.
+    /// Lets a waiter wait for a key's value: for a fetch that is in flight, or a new one.
     fn fetch(&mut self, key: &[u8], waiter: Waiter) -> Outcome {
-        if obeys(Rule::OneFetchForAll)
-            && !self.awaited.contains(key)
-            && self.in_flight.join(key, waiter)
-        {
+        if !self.awaited.contains(key) && self.in_flight.join(key, waiter) {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
         self.metrics.missed(key, waiter.caller.since);
-        let with_ttl = self.coherence == Coherence::TimeToLive;
-        self.in_flight.fetch(key, with_ttl, waiter);
-        let mut ask = |command: &[u8]| {
-            self.requests.push(waiter.caller.protocol, true, |out| {
-                reply::request(out, [command, key].into_iter());
-            });
-        };
-        ask(b"GET");
-        if with_ttl {
-            // Behind it: should the key change between the two, the value is not kept too long.
-            ask(b"PTTL");
+        self.in_flight.fetch(key, waiter);
+        self.asked += 1;
+        let batch = self.requests.of(waiter.caller.protocol);
+        // The time to live comes behind: should the key change between the two, the value is not kept too long.
+        for command in [&b"GET"[..], b"PTTL"] {
+            batch.push(true, |out| reply::request(out, [command, key].into_iter()));
         }
         Outcome::Miss
     }
@@ -326,21 +304,22 @@ impl Store {
             replies.push_unreachable(error);
             return Outcome::Refused;
         }
-        if obeys(Rule::WritesAreForgotten) {
-            self.forget_request(request, row.writes);
-        }
-        let before = self.requests.bytes.len();
-        self.requests.push(caller.protocol, row.reads_only, |out| {
+        let written = self.invalidate_written(request, row.writes);
+        let batch = self.requests.of(caller.protocol);
+        let before = batch.bytes.len();
+        batch.push(row.reads_only, |out| {
             reply::request(out, request.arguments().skip(left_out));
         });
-        let length = self.requests.bytes.len() - before;
+        let length = batch.bytes.len() - before;
         let place = replies.wait(ASKED_COST + length);
         let waiter = Waiter {
             caller,
             place,
             element: None,
         };
-        self.in_flight.forward(waiter, self.slow_log.words(request));
+        let words = self.slow_log.words(request);
+        self.in_flight.forward(waiter, words, written.as_deref());
+        self.asked += 1;
         Outcome::Forwarded
     }
 
@@ -420,8 +399,7 @@ impl Store {
             Err(wrong) => (wrong.number, Writes::Nothing, false),
         };
         self.metrics.commands.add(number, Outcome::Dedicated, 1);
-        self.forget_request(request, writes);
-        let keys = Keys::of(written(request, writes));
+        let keys = Keys::of(self.invalidate_written(request, writes));
         if blocks {
             self.awaited.add(&keys);
         }
@@ -441,16 +419,14 @@ impl Store {
                 Redis::Up => RedisState::Up,
                 Redis::Down(error) => RedisState::Down(error.bytes()),
             },
-            tracking: match (&self.refused, self.coherence) {
-                (Some(words), _) => Tracking::Refused(words),
-                (None, Coherence::Unknown) => Tracking::Unknown,
-                // Who can't be reached tells nothing, whether that was noticed there or here.
-                (None, Coherence::Tracking { .. }) if matches!(self.redis, Redis::Down(_)) => {
-                    Tracking::Lost
-                }
-                (None, Coherence::Tracking { .. }) => Tracking::On,
-                (None, Coherence::Lost) => Tracking::Lost,
-                (None, Coherence::TimeToLive) => Tracking::Off,
+            tracking: match &self.coherence {
+                Coherence::Unknown => Tracking::Unknown,
+                Coherence::Tracking => Tracking::On,
+                Coherence::Lost => Tracking::Lost,
+                Coherence::TimeToLive { refused: None } => Tracking::Off,
+                Coherence::TimeToLive {
+                    refused: Some(words),
+                } => Tracking::Refused(words),
             },
             hello: self
                 .backend
@@ -465,7 +441,11 @@ impl Store {
         self.backend.as_ref()
     }
 
-    pub fn requests(&mut self) -> &mut Batch {
+    pub fn requests(&mut self) -> &mut Requests {
+        let asked = std::mem::take(&mut self.asked);
+        if asked > 0 {
+            self.metrics.batch.add(asked);
+        }
         &mut self.requests
     }
 

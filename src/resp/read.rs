@@ -42,6 +42,18 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
+    /// A text for people: a bulk string, or a verbatim string without its type.
+    pub fn verbatim(&mut self) -> Option<&'a [u8]> {
+        if self.0.first() != Some(&b'=') {
+            return self.text();
+        }
+        const TYPE: usize = "txt:".len();
+        let length = usize::try_from(integer(self.line(b"=")?)?).ok()?;
+        let text = self.0.get(TYPE..length)?;
+        self.0 = self.0.get(length + 2..)?;
+        Some(text)
+    }
+
     /// Steps over so many values of any kind.
     pub fn skip(&mut self, values: usize) -> Option<()> {
         for _ in 0..values {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use mio::Interest;
 use mio::net::{TcpListener, TcpStream};
 
+use super::connection::Connection;
 use super::{Server, tokens};
 use crate::clock::Time;
-use crate::connection::Connection;
 use crate::proxy::ClientId;
 
 /// How long accepting pauses when there are no file descriptors left, unless a client leaves before.

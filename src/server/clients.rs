@@ -8,8 +8,8 @@ use mio::event::Event;
 
 use super::Server;
 use super::accept::Accept;
-use crate::connection::ReadResult;
 use crate::proxy::{ClientId, Ending};
+use crate::transport::ReadResult;
 
 /// How long a client that is done may take to close its side before it is cut off: closing at once
 /// could destroy replies on their way to it.

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 use mio::Interest;
 
 use super::{Server, tokens};
-use crate::connection::{ReadResult, Socket};
 use crate::proxy::ClientId;
+use crate::transport::{ReadResult, Transport};
 
 impl Server {
     /// Reads from a client's dedicated connection to Redis, once.
@@ -85,7 +85,7 @@ impl Server {
     fn open_dedicated(&mut self, client: ClientId) -> io::Result<()> {
         let address = self.proxy.redis_address().ok_or(ErrorKind::NotConnected)?;
         let deadline = self.now.after(self.redis_timeout);
-        let mut dedicated = Socket::connect(address, deadline)?;
+        let mut dedicated = Transport::connect(address, deadline)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll
             .registry()

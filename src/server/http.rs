@@ -15,11 +15,11 @@ use slab::Slab;
 
 use super::accept::Accept;
 use crate::clock::Time;
-use crate::connection::{ReadResult, Socket};
 use crate::http::history::History;
 use crate::http::{self, MAX_CONNECTIONS, MAX_HEAD, MAX_TIME, Site};
 use crate::proxy::Proxy;
 use crate::resp::reply::Output;
+use crate::transport::{ReadResult, Transport};
 
 /// The listener's token; those of connections are below it, down to [`FIRST`].
 const LISTENER: Token = Token(usize::MAX - 5);
@@ -55,7 +55,7 @@ pub(super) struct Http {
 
 /// A connection. It is for one request.
 struct Connection {
-    socket: Socket,
+    socket: Transport,
     /// Its number, and when it came.
     number: u64,
     since: Time,
@@ -224,7 +224,7 @@ impl Http {
         }
         self.count += 1;
         entry.insert(Connection {
-            socket: Socket::accepted(stream),
+            socket: Transport::accepted(stream),
             number: self.count,
             since: turn.now,
             input: Vec::new(),

@@ -1,36 +1,38 @@
-//! The way to the backing Redis: a helper thread with a blocking connection, and what goes between it
-//! and the loop.
+//! The way to the backing Redis: a helper thread with the connections that all clients share, and what goes between
+//! it and the loop.
 //!
-//! The loop puts requests into a [`Batch`] during a turn and hands it over at its end; the helper takes
-//! all that waits, sends it as one pipeline and hands back one [`Event::Replies`] for all of it. There is
-//! one reply for each request, in order, whatever happens to the connection meanwhile.
+//! The loop collects requests in a [`Batch`] for each link during a turn, and hands them over at its end
+//! ([`Upstream::send`]). The helper writes them at once, whatever else is in flight, and hands back [`Event`]s.
+//! There is one reply for each request of a link, in order, whatever happens to its connection meanwhile.
 //!
-//! A helper that has nothing to do lends its connections to the loop, which sends and reads for itself as
-//! far as that goes without waiting. All else is the helper's.
+//! - [`node`] is one Redis: which connections to it there are, how they are opened, and what is done when one
+//!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
+//! - [`health`] is what it makes of silence.
+//! - [`setup`] is what the proxy itself asks Redis.
+//! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
+//! - [`resolve`] looks names up, on a thread of its own, so that nothing else waits for that.
 
-mod ahead;
-mod batch;
+mod health;
 mod helper;
-mod link;
 mod mailbox;
-mod replies;
-mod session;
-mod tracker;
+mod node;
+mod resolve;
+mod setup;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use batch::{Batch, Pending};
 pub use helper::Upstream;
-pub use replies::Replies;
 
 use crate::command::Spec;
 use crate::config::{RedisAddress, Secret};
+pub use crate::link::{Batch, Invalidated, Pending, Replies};
+use crate::resp::Protocol;
 
 /// Where Redis is, and as whom the proxy comes.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Host and port. The host is looked up anew for each connection.
+    /// Host and port. The host is looked up anew whenever Redis is connected to.
     pub address: RedisAddress,
     /// The database that every connection selects.
     pub database: u32,
@@ -38,21 +40,10 @@ pub struct Settings {
     pub username: Option<String>,
     /// The password, if Redis asks for one.
     pub password: Option<Secret>,
-    /// How long connecting may take, and how long Redis may keep silent while it owes a reply.
+    /// How long connecting may take, and how long a request may wait for its reply.
     pub timeout: Duration,
-    /// Whether Redis is to say which of the keys that were read change.
+    /// Whether Redis is to report which of the keys that were read change.
     pub tracking: bool,
-}
-
-/// How much memory of a list is kept for another, in bytes.
-const KEPT: usize = 64 * 1024;
-
-/// Empties a list that goes to and fro between the threads. If it were allocated anew on one of them and
-/// freed on the other, a miss that the helper serves alone would take 9,900 instructions instead of 6,600, and a
-/// cache that fills while Redis is slow a tenth more memory, as its entries would lie in gaps of two heaps.
-fn empty<T>(list: &mut Vec<T>) {
-    list.clear();
-    list.shrink_to(KEPT / size_of::<T>());
 }
 
 /// How the error replies start that stand for none of Redis's.
@@ -66,63 +57,99 @@ pub fn is_unreachable(encoded: &[u8]) -> bool {
         .is_some_and(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
-/// What Redis told of itself when the helper connected.
+/// A list with a place for each link: there is one for each version of the protocol, as a reply in one can't be made
+/// from the other.
+#[derive(Debug, Default)]
+pub struct PerLink<T>([T; 2]);
+
+impl<T> PerLink<T> {
+    /// The place of the link for that version of the protocol.
+    pub fn of(&mut self, link: Protocol) -> &mut T {
+        match link {
+            Protocol::Resp2 => &mut self.0[0],
+            Protocol::Resp3 => &mut self.0[1],
+        }
+    }
+
+    /// All places, with their links.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Protocol, &mut T)> {
+        LINKS.into_iter().zip(&mut self.0)
+    }
+
+    /// All places.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
+}
+
+/// The links to a Redis.
+pub const LINKS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
+
+/// Requests that are to be sent, for each link.
+pub type Requests = PerLink<Batch>;
+
+/// What Redis reported of itself when it was connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backend {
     /// Where it was reached, for dedicated connections.
     pub address: Option<SocketAddr>,
-    /// Its commands, if it told.
+    /// Its commands, if it reported them.
     pub commands: Option<Vec<Spec>>,
     /// Its replies to HELLO in RESP2 and RESP3; empty if it knows none.
     pub hello: [Vec<u8>; 2],
 }
 
-/// What the helper tells the loop, in the order in which it happened.
+/// What the helper reports to the loop, in the order in which it happened.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// Redis can be reached: requests are worth sending.
-    Up {
-        /// What it told of itself.
-        backend: Backend,
-        /// How what is read from now on is kept from growing old.
-        coherence: Coherence,
-    },
-    /// It can't: until [`Event::Up`] each request will get this encoded error reply.
+    Up(Backend),
+    /// A connection was lost and made anew, while Redis was there.
+    Reconnected,
+    /// Redis can't be reached: until [`Event::Up`] each request will get this encoded error reply.
     Down {
         /// The error reply.
         error: Vec<u8>,
     },
-    /// Replies came, or won't.
-    Replies(Replies),
+    /// Whether Redis reports changes is another now.
+    Tracking(Tracking),
+    /// Replies to the oldest requests of a link.
+    Replies {
+        /// The link.
+        link: Protocol,
+        /// The replies.
+        replies: Replies,
+    },
+    /// The oldest requests of a link, beyond those that were late before, have waited too long. Their replies still
+    /// come, for nobody.
+    Late {
+        /// The link.
+        link: Protocol,
+        /// How many they are.
+        count: usize,
+        /// The encoded error reply to those who wait for them.
+        error: Vec<u8>,
+    },
     /// Keys changed.
     Invalidated(Invalidated),
-    /// Redis no longer says what changes, in the session of that number.
-    TrackingLost {
-        /// The number.
-        epoch: u64,
-    },
 }
 
 /// How cached values are kept from growing old, beside the time to live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Coherence {
-    /// Redis says what changes.
-    Tracking {
-        /// The number of the session in which it does.
-        epoch: u64,
-    },
-    /// It does not, because it is not asked, or because it refuses, in these words.
-    TimeToLive {
+pub enum Tracking {
+    /// From now on Redis reports what changes of what is read from now on. Of what was read before, changes may have
+    /// been missed.
+    On,
+    /// Redis has not been heard from for so long that changes may be on their way; whether they are, it is being
+    /// asked.
+    Suspended,
+    /// It was heard from: all changes so far have been reported.
+    Resumed,
+    /// A connection broke: changes are no longer reported.
+    Lost,
+    /// They will not be, since Redis is not asked to, or since it refuses, in these words.
+    Off {
         /// The words.
         refused: Option<String>,
     },
-}
-
-/// Keys that Redis says have changed, expired or been evicted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Invalidated {
-    /// The keys.
-    pub keys: Vec<Box<[u8]>>,
-    /// All keys: the database was flushed.
-    pub all: bool,
 }

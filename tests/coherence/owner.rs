@@ -33,7 +33,7 @@ pub struct Owner<'a> {
 enum Way {
     Straight,
     Proxied(usize),
-    Dedicated,
+    Own,
 }
 
 /// Commands that belong together, and what they change.
@@ -93,10 +93,10 @@ impl<'a> Owner<'a> {
         let step = self.choose();
         let way = match self.random.u8(..10) {
             _ if step.vague && self.gentle => Way::Straight,
-            _ if step.transaction && self.random.bool() => Way::Dedicated,
+            _ if step.transaction && self.random.bool() => Way::Own,
             0..5 => Way::Straight,
             5..9 if !step.transaction => Way::Proxied(self.random.usize(..2)),
-            _ => Way::Dedicated,
+            _ => Way::Own,
         };
         let what = String::from_utf8_lossy(&step.requests.concat()).replace("\r\n", " ");
         for &(key, change, version) in &step.changes {
@@ -110,7 +110,7 @@ impl<'a> Owner<'a> {
         let wire = match way {
             Way::Straight => &mut self.straight,
             Way::Proxied(index) => &mut self.proxied[index],
-            Way::Dedicated => &mut self.own,
+            Way::Own => &mut self.own,
         };
         let replies = wire.ask(&step.requests.concat(), step.requests.len());
         let done = replies.is_ok_and(|replies| {
@@ -136,7 +136,7 @@ impl<'a> Owner<'a> {
     fn book(&self, way: Way, key: usize, version: Version) {
         match way {
             Way::Straight => self.ledger.written_straight(Scope::Key(key), version),
-            Way::Proxied(_) | Way::Dedicated => self
+            Way::Proxied(_) | Way::Own => self
                 .ledger
                 .written_through_the_proxy(Scope::Key(key), version),
         }

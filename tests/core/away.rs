@@ -123,18 +123,19 @@ fn a_failure_keeps_its_place_behind_a_request_under_way() {
 }
 
 #[test]
-fn a_request_under_way_that_was_sent_again_is_answered_and_cached() {
+fn a_request_in_flight_that_was_sent_again_is_answered_and_not_cached() {
     let mut world = World::roomy();
     let client = world.connect();
     world.send(client, get("key"));
     world.down(AWAY);
     world.up();
     world.send(client, get("key"));
-    world.assert_asked(&["GET key"]);
-    world.answer(bulk("value"));
-    world.assert_received(client, bulk("value").repeat(2));
-    world.send(client, get("key"));
-    world.assert_received(client, bulk("value"));
+    world.assert_asked(&["GET key", "GET key"]);
+    world.answer(bulk("old"));
+    assert!(world.proxy.cache().is_empty());
+    world.answer(bulk("new"));
+    world.assert_received(client, [bulk("old"), bulk("new")].concat());
+    assert_eq!(world.proxy.cache().len(), 1);
 }
 
 #[test]

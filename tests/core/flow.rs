@@ -32,8 +32,8 @@ fn cached() -> World {
 
 /// Has Redis answer requests for keys that are numbers, in turns of `together`, until there are none.
 fn answer_all(world: &mut World, together: usize) {
-    while !world.asked.is_empty() {
-        let asked = world.asked.iter().take(together);
+    while !world.asked().is_empty() {
+        let asked = world.asked().into_iter().take(together);
         let key = |key: &Vec<u8>| String::from_utf8_lossy(key).parse().expect("a number");
         let replies: Vec<_> = asked.map(|request| bulk(value(key(&request[1])))).collect();
         world.answer_together(&replies);
@@ -137,11 +137,11 @@ fn misses_are_held_back_when_too_many_are_under_way() {
         let keys = 0..10_000;
         let requests: Vec<u8> = keys.clone().flat_map(|key| get(&key.to_string())).collect();
         world.send(client, requests);
-        assert!(world.asked.len() < 10_000);
+        assert!(world.asked().len() < 10_000);
         assert!(!world.wants_input(client));
         let mut received = Vec::new();
-        while !world.asked.is_empty() {
-            let asked = world.asked.iter().take(together);
+        while !world.asked().is_empty() {
+            let asked = world.asked().into_iter().take(together);
             let replies: Vec<_> = asked.map(|request| bulk(&request[1])).collect();
             world.answer_together(&replies);
             received.extend(world.received(client));

@@ -4,6 +4,7 @@
 mod away;
 mod cached;
 mod flow;
+mod late;
 mod order;
 mod random;
 mod world;

@@ -1,6 +1,7 @@
 //! Replies come in the order of the requests, and each to the one who asked.
 
 use redis_proxy::clock::Time;
+use redis_proxy::resp::Protocol;
 
 use crate::world::{World, bulk, get, multibulk};
 
@@ -157,8 +158,12 @@ fn a_fetch_may_be_sent_a_second_time() {
     let client = world.connect();
     world.proxy.receive(client, &get("key"), Time::default());
     let requests = world.proxy.requests();
-    assert_eq!(requests.bytes, b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n");
-    assert!(requests.requests.iter().all(|request| request.repeatable));
+    let batch = requests.of(Protocol::Resp2);
+    assert_eq!(
+        batch.bytes,
+        b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n*2\r\n$4\r\nPTTL\r\n$3\r\nkey\r\n"
+    );
+    assert!(batch.requests.iter().all(|request| request.repeatable));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use redis_proxy::cache::Limits;
 use redis_proxy::clock::Time;
 use redis_proxy::proxy::{Access, ClientId, Ending, Proxy};
-use redis_proxy::upstream::{Backend, Batch, Coherence, Event, Invalidated, Replies};
+use redis_proxy::resp::Protocol;
+use redis_proxy::upstream::{Backend, Batch, Event, Invalidated, Replies, Tracking};
 
 /// A request as Redis receives it: its arguments.
 pub type Request = Vec<Vec<u8>>;
@@ -17,11 +18,11 @@ pub struct World {
     pub proxy: Proxy,
     /// The milliseconds since the start.
     pub now: u64,
-    /// What Redis was asked and has not answered, the oldest first.
-    pub asked: VecDeque<Request>,
+    /// What Redis was asked and has not answered, the oldest first, with the link that it was asked on.
+    asked: VecDeque<(Protocol, Request)>,
+    /// Redis says by itself that keys live for ever, or are missing.
+    keys_live: bool,
     slots: Vec<Option<Client>>,
-    /// How often Redis was reached.
-    epoch: u64,
 }
 
 /// The other end of a client's connection.
@@ -76,8 +77,8 @@ impl World {
             proxy: Proxy::new(limits, Access::default(), 0),
             now: 1000,
             asked: VecDeque::new(),
+            keys_live: true,
             slots: Vec::new(),
-            epoch: 0,
         }
     }
 
@@ -198,8 +199,16 @@ impl World {
             let arguments = request.iter().map(|a| a.escape_ascii().to_string());
             arguments.collect::<Vec<_>>().join(" ")
         };
-        let asked: Vec<_> = self.asked.iter().map(text).collect();
+        let asked: Vec<_> = self.asked().into_iter().map(text).collect();
         assert_eq!(asked, expected);
+    }
+
+    /// What Redis was asked and has not answered, the oldest first; save what it answers by itself.
+    pub fn asked(&self) -> Vec<&Request> {
+        let requests = self.asked.iter().map(|(_, request)| request);
+        requests
+            .filter(|request| !self.keys_live || request[0] != b"PTTL")
+            .collect()
     }
 
     /// Redis answers the oldest request.
@@ -211,29 +220,72 @@ impl World {
     /// Redis answers the oldest requests, in one go.
     #[track_caller]
     pub fn answer_together<R: AsRef<[u8]>>(&mut self, encoded: &[R]) {
+        let mut answers: Vec<(Protocol, Replies)> = Vec::new();
+        for reply in encoded {
+            let reply = reply.as_ref();
+            let (link, _) = self.asked.pop_front().expect("Redis was asked");
+            if answers.last().is_none_or(|(last, _)| *last != link) {
+                answers.push((link, Replies::default()));
+            }
+            let (_, replies) = answers.last_mut().expect("one was added");
+            replies.push(reply);
+            let lives = self.keys_live.then_some(self.asked.front()).flatten();
+            if lives.is_some_and(|(_, request)| request[0] == b"PTTL") {
+                self.asked.pop_front();
+                let is_null = reply == b"$-1\r\n" || reply == b"_\r\n";
+                let no_deadline = if is_null { ":-2\r\n" } else { ":-1\r\n" };
+                replies.push(no_deadline.as_bytes());
+            }
+        }
+        for (link, replies) in answers {
+            self.tell(&Event::Replies { link, replies });
+        }
+    }
+
+    /// Redis answers the oldest requests of a link, those for times to live among them.
+    #[track_caller]
+    pub fn answer_on(&mut self, link: Protocol, encoded: &[&str]) {
         let mut replies = Replies::default();
         for reply in encoded {
-            assert!(self.asked.pop_front().is_some(), "Redis was asked");
-            replies.push(reply.as_ref());
+            let at = self.asked.iter().position(|(known, _)| *known == link);
+            self.asked.remove(at.expect("Redis was asked"));
+            replies.push(reply.as_bytes());
         }
-        self.tell(&Event::Replies(replies));
+        self.tell(&Event::Replies { link, replies });
     }
 
-    /// Redis can be reached, and says what changes.
+    /// Redis can be reached, and reports what changes.
     pub fn up(&mut self) {
-        self.epoch += 1;
-        let epoch = self.epoch;
-        self.reached(Coherence::Tracking { epoch });
+        self.keys_live = true;
+        self.tell(&Event::Up(Backend::default()));
+        self.tell(&Event::Tracking(Tracking::On));
     }
 
-    /// Redis can be reached, and does not say what changes.
+    /// Redis can be reached, and does not report what changes. How long a key has to live it says as the test has it.
     pub fn up_without_tracking(&mut self) {
-        self.reached(Coherence::TimeToLive { refused: None });
+        self.keys_live = false;
+        self.tell(&Event::Up(Backend::default()));
+        self.tell(&Event::Tracking(Tracking::Off { refused: None }));
     }
 
-    fn reached(&mut self, coherence: Coherence) {
-        let backend = Backend::default();
-        self.tell(&Event::Up { backend, coherence });
+    /// How long a key has to live Redis says as the test has it.
+    pub fn let_keys_die(&mut self) {
+        self.keys_live = false;
+    }
+
+    /// The oldest requests of a link, so many, are late.
+    pub fn be_late(&mut self, link: Protocol, count: usize, error: &str) {
+        let error = error.as_bytes().to_vec();
+        self.tell(&Event::Late { link, count, error });
+    }
+
+    /// The tracker is silent, or is heard from again.
+    pub fn suspend(&mut self, suspended: bool) {
+        self.tell(&Event::Tracking(if suspended {
+            Tracking::Suspended
+        } else {
+            Tracking::Resumed
+        }));
     }
 
     /// Redis can't be reached any more; `error` is the encoded reply that says so.
@@ -260,8 +312,7 @@ impl World {
 
     /// Redis does not say any more what changes.
     pub fn lose_tracking(&mut self) {
-        let epoch = self.epoch;
-        self.tell(&Event::TrackingLost { epoch });
+        self.tell(&Event::Tracking(Tracking::Lost));
     }
 
     fn tell(&mut self, event: &Event) {
@@ -316,8 +367,11 @@ impl World {
     }
 
     fn take_requests(&mut self) {
-        let batch = std::mem::take(self.proxy.requests());
-        self.asked.extend(decode(&batch));
+        for (link, batch) in self.proxy.requests().iter_mut() {
+            let batch = std::mem::take(batch);
+            let asked = decode(&batch).into_iter();
+            self.asked.extend(asked.map(|request| (link, request)));
+        }
     }
 }
 

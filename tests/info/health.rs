@@ -16,9 +16,8 @@ fn a_redis_that_hangs_is_noticed_before_a_client_asks() {
 }
 
 #[test]
-fn a_redis_that_is_asked_often_needs_no_asking_whether_it_is_there() {
-    // So long is Redis silent on the connection on which it says what changes, before it is asked there.
-    let mut watched = Watched::start(&["--redis_timeout", "60000"]);
+fn a_connection_that_is_busy_needs_no_asking_whether_redis_is_there() {
+    let mut watched = Watched::start(&[]);
     let before = watched.redis.calls("ping");
     let end = Instant::now() + Duration::from_millis(3500);
     let mut asked = 0;
@@ -31,10 +30,10 @@ fn a_redis_that_is_asked_often_needs_no_asking_whether_it_is_there() {
         let since = std::mem::replace(&mut latest, Instant::now());
         pauses += u64::from(latest - since > Duration::from_millis(900));
     }
-    // One may be sent before the first miss, and one when there is something cached to be watched over; and one
+    // The tracker is asked every second. On the other connection one may be sent before the first miss, and one
     // whenever the machine was too busy to go on asking.
     let pings = watched.redis.calls("ping") - before;
-    assert!(pings <= 2 + pauses, "{pings} times, with {asked} misses");
+    assert!(pings <= 5 + pauses, "{pings} times, with {asked} misses");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::resp::reply;
 use crate::resp::request::Request;
 
 /// A request that has no reply yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Expectation {
     pub kind: Kind,
     /// What it may write.
@@ -21,7 +21,7 @@ pub(super) struct Expectation {
 }
 
 /// What a request changes on its connection if it succeeds, and which replies it gets, as in redis-server 7.0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// Nothing; one reply.
     Plain,
@@ -54,7 +54,7 @@ pub(super) enum Kind {
 }
 
 /// Which replies a client wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Wanted {
     All,
     /// All but the next.
@@ -166,7 +166,7 @@ fn lower_case<'a>(name: &[u8], buffer: &'a mut [u8; NAME_MAX]) -> &'a [u8] {
 }
 
 /// The requests in flight, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Hash)]
 pub(super) struct Expectations {
     queue: VecDeque<Expectation>,
     /// The bytes that they take.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 /// Keys that one or more requests may write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::proxy) enum Keys {
     /// These, one after the other, each after its length: a million keys cost one allocation and four bytes each.
     These(Vec<u8>),

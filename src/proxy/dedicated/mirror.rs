@@ -8,7 +8,7 @@ use super::transaction::{Queue, QueueIsFull, Transaction};
 use crate::resp::Protocol;
 
 /// What is known of a connection.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct Mirror {
     protocol: Protocol,
     transaction: Transaction,

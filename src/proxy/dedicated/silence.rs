@@ -3,7 +3,7 @@
 use super::expectation::Wanted;
 
 /// The state that Redis would keep (`CLIENT_REPLY_OFF`, `_SKIP` and `_SKIP_NEXT` in its `networking.c`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Silence {
     /// None is wanted.
     off: bool,

@@ -1,7 +1,7 @@
 //! What a connection is subscribed to, as far as Redis confirmed it.
 
 /// What can be subscribed to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Family {
     Channels,
     Patterns,
@@ -16,7 +16,7 @@ pub(super) enum Verb {
 }
 
 /// How many subscriptions there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Subscriptions {
     channels: usize,
     patterns: usize,

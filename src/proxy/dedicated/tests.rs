@@ -115,8 +115,8 @@ fn assert_passes(protocol: Protocol, requests: &[&str], replies: &str, expected:
         assert_eq!(world.output(), expected, "{requests:?}, {step} at once");
         assert!(
             world.dedicated.is_quiet(),
-            "{requests:?}: {}",
-            world.dedicated.fingerprint()
+            "{requests:?}: {:?}",
+            world.dedicated.state()
         );
     }
 }

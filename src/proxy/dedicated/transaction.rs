@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::expectation::Kind;
 
 /// Whether Redis executes requests or queues them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Transaction {
     /// Redis executes them.
     #[default]
@@ -17,14 +17,14 @@ pub(super) enum Transaction {
 }
 
 /// Requests that were queued, and have no reply yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Queue {
     runs: VecDeque<Run>,
     length: u64,
 }
 
 /// Consecutive requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Run {
     /// So many that are [`Kind::Plain`].
     Plain(u64),

@@ -2,6 +2,9 @@
 
 use super::redis::Key;
 
+/// One of the two links, by its place.
+pub type LinkId = usize;
+
 /// What may happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -13,37 +16,52 @@ pub enum Action {
     Write { key: Key },
     /// The writer sends EVAL, which writes the first key.
     WriteByScript,
-    /// The writer sends INCR in a transaction, on its dedicated connection.
+    /// The writer sends INCR in a transaction, on a dedicated connection.
     WriteInTransaction,
     /// Someone else writes.
     WriteAtRedis { key: Key },
-    /// A key expires at Redis, or is deleted there.
+    /// Someone else writes, and the key is to live for half as long as an entry.
+    WriteForAWhile { key: Key },
+    /// A key is deleted at Redis.
     Vanish { key: Key },
     /// Someone sends FLUSHALL.
     Flush,
-    /// Redis executes the next request on the connection that all share.
-    Execute,
-    /// The helper's next reply or news reaches the core.
-    Hear,
+    /// Redis executes the next request of a link.
+    Execute { link: LinkId },
+    /// The next reply of a link reaches the core.
+    Hear { link: LinkId },
     /// Redis executes what the writer sent on its dedicated connection.
     ExecuteDedicated,
     /// The next bytes on that reach the core.
     HearDedicated,
-    /// The next invalidation reaches the core, or that there will be no more.
+    /// The next report of a change reaches the core.
     HearTracker,
-    /// The same, from the session before.
-    HearLate,
-    /// The connection for requests breaks.
-    BreakData,
-    /// The connection for invalidations breaks; those on it arrive, or don't.
+    /// The connection of a link breaks.
+    Break { link: LinkId },
+    /// That of the tracker breaks; the reports that are on it arrive, or don't.
     BreakTracker { arrive: bool },
-    /// The helper notices and connects anew; so many replies had arrived.
-    Reconnect { arrived: usize, were_sent: bool },
-    /// The helper can't connect, or had to wait too long.
-    GiveUp { arrived: usize },
-    /// It can again.
+    /// The helper notices that a link is broken. So many replies had arrived, and its requests were sent, so that only
+    /// reads are sent again, or not yet.
+    Notice {
+        link: LinkId,
+        arrived: usize,
+        were_sent: bool,
+    },
+    /// The helper notices that the tracker is broken.
+    NoticeTracker,
+    /// A link is connected anew.
+    Reopen { link: LinkId },
+    /// The tracker is.
+    ReopenTracker,
+    /// The helper can't connect.
+    GiveUp,
+    /// It can, for the first time or again.
     Return,
-    /// The time to live passes.
+    /// The oldest request of a link that is not late becomes late.
+    BeLate { link: LinkId },
+    /// The helper has not heard from the tracker for long, or hears from it again.
+    Suspend { suspended: bool },
+    /// Half the time to live passes.
     Wait,
     /// The core removes what is past it.
     Expire,
@@ -52,7 +70,7 @@ pub enum Action {
 /// How often what ends by itself may happen, and what the world is like.
 #[derive(Clone, Copy, Debug, Default, Hash)]
 pub struct Bounds {
-    /// Redis tells what changes.
+    /// Redis reports what changes.
     pub tracking: bool,
     pub gets: u8,
     pub gets_of_all: u8,
@@ -60,9 +78,12 @@ pub struct Bounds {
     pub scripts: u8,
     pub transactions: u8,
     pub writes_at_redis: u8,
+    pub writes_for_a_while: u8,
     pub vanishings: u8,
     pub flushes: u8,
     pub breaks: u8,
     pub absences: u8,
+    pub lates: u8,
+    pub suspensions: u8,
     pub waits: u8,
 }

@@ -1,9 +1,10 @@
-//! A Redis of two keys whose values are counters, and the two connections to it as the helper threads
-//! keep them.
+//! A Redis of two keys whose values are counters, the connections to it as the helper thread keeps them, and what the
+//! helper reports.
 
 use std::collections::VecDeque;
 
 use super::KEYS;
+use super::action::LinkId;
 use crate::resp::Protocol;
 
 /// The number of a key.
@@ -12,55 +13,65 @@ pub type Key = usize;
 /// How often a key has changed: the value that it then has, if it is there.
 pub type Version = u8;
 
+/// How many links there are.
+const LINKS: usize = 2;
+
 /// The keys, and what the proxy is to be told of them.
 #[derive(Hash)]
 pub struct Redis {
     pub versions: [Version; KEYS],
     /// In which versions each key was there, a bit each.
     there: [u16; KEYS],
-    /// The keys that were read and whose change is to be told.
-    tracked: [bool; KEYS],
-    /// Whether it is.
-    pub tracking: bool,
-    pub link: Link,
-    /// What the helper has to tell the loop, and what it has to find out first.
+    /// When the present version of each expires, in milliseconds, if it does. Redis says nothing when it does.
+    pub expires: [Option<u64>; KEYS],
+    /// The keys that were read on each link and whose change is to be reported.
+    tracked: [[bool; KEYS]; LINKS],
+    /// Whether what is read on a link is reported to the tracker, as Redis has it and as the helper knows it.
+    redirected: [bool; LINKS],
+    known_redirected: [bool; LINKS],
+    /// Whether changes are to be reported.
+    tracking: bool,
+    pub links: [Link; LINKS],
+    pub tracker: Tracker,
+    /// What the helper last reported of tracking.
+    reported: Option<Report>,
+    /// Redis can't be reached, or has not been yet.
+    pub away: bool,
+}
+
+/// A link, and its connection if it has one.
+#[derive(Default, Hash)]
+pub struct Link {
+    /// The helper has a connection.
+    pub open: bool,
+    /// It is broken.
+    pub broken: bool,
+    /// What was asked and is not answered, or whose answer has not reached the core.
     pub line: VecDeque<Item>,
-    /// What the tracker of this session has to tell the loop.
-    pub tracker: VecDeque<Message>,
-    /// What that of the session before may still tell.
-    pub late: VecDeque<Message>,
+    /// How many at the front are late.
+    late: usize,
 }
 
-/// The connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Link {
-    /// As Redis sees them: those of the session of that number, and which of the two are broken.
-    Session {
-        epoch: u8,
-        data_broken: bool,
-        tracker_broken: bool,
-    },
-    /// There are none.
-    Away { last_epoch: u8 },
+/// The tracker.
+#[derive(Default, Hash)]
+pub struct Tracker {
+    pub open: bool,
+    pub broken: bool,
+    /// What is on its way to the core.
+    pub messages: VecDeque<Message>,
 }
 
-/// A place in the line of what the helper tells.
+/// A place in the line of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Item {
-    /// Redis can be reached in the session of that number; what the keys were then.
-    Up {
-        epoch: u8,
-        versions: [Version; KEYS],
-    },
-    Down,
     /// A request, and the reply if there is one.
     Asked {
         question: Question,
         key: Key,
-        /// The number of the version of the protocol.
-        protocol: u8,
         reply: Option<Reply>,
     },
+    /// That changes are to be reported to the tracker, and whether Redis agreed.
+    Redirect { agreed: Option<bool> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,21 +88,44 @@ pub enum Reply {
     Error,
 }
 
-/// What the tracker tells.
+/// What the tracker reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     Changed { key: Key, version: Version },
     Flushed { versions: [Version; KEYS] },
-    Lost { epoch: u8 },
+}
+
+/// What the helper reports of tracking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Report {
+    On,
+    Lost,
+    Off,
+}
+
+/// What the helper reports to the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    Up,
+    Down,
+    Tracking(Report),
+    Reply {
+        link: LinkId,
+        question: Question,
+        key: Key,
+        reply: Reply,
+    },
+    Late {
+        link: LinkId,
+    },
 }
 
 impl Reply {
     /// As Redis encodes it.
-    pub fn encode(self, protocol: u8) -> Vec<u8> {
+    pub fn encode(self, protocol: Protocol) -> Vec<u8> {
         match self {
             Self::Value(Some(version)) => format!("$1\r\n{version}\r\n").into_bytes(),
-            Self::Value(None) if protocol == 3 => b"_\r\n".to_vec(),
-            Self::Value(None) => b"$-1\r\n".to_vec(),
+            Self::Value(None) => protocol.null().to_vec(),
             Self::Number(number) => format!(":{number}\r\n").into_bytes(),
             Self::Error => b"-ERR Redis can't be reached\r\n".to_vec(),
         }
@@ -99,214 +133,313 @@ impl Reply {
 }
 
 impl Redis {
-    /// One with the first key and without the others, which the helper has just connected to.
+    /// One with the first key and without the others, to which nobody has connected.
     pub fn new(tracking: bool) -> Self {
         let mut redis = Self {
             versions: [0; KEYS],
             there: [0; KEYS],
-            tracked: [false; KEYS],
+            expires: [None; KEYS],
+            tracked: [[false; KEYS]; LINKS],
+            redirected: [false; LINKS],
+            known_redirected: [false; LINKS],
             tracking,
-            link: Link::Away { last_epoch: 0 },
-            line: VecDeque::new(),
-            tracker: VecDeque::new(),
-            late: VecDeque::new(),
+            links: Default::default(),
+            tracker: Tracker::default(),
+            reported: None,
+            away: true,
         };
         redis.there[0] = 1;
-        redis.open();
         redis
     }
 
-    /// What the key was in some version; none if there has been no such version.
+    /// Whether the key was there in some version; none if there has been no such version.
     pub fn was_there(&self, key: Key, version: Version) -> Option<bool> {
         (version <= self.versions[key]).then_some(self.there[key] >> version & 1 == 1)
     }
 
-    pub fn value(&self, key: Key) -> Option<Version> {
+    /// What is stored, expired or not.
+    pub fn stored(&self, key: Key) -> Option<Version> {
         let version = self.versions[key];
         (self.was_there(key, version) == Some(true)).then_some(version)
     }
 
-    /// A key gets another value, or goes, and that is told.
+    /// A key gets another value, or goes, and that is reported.
     pub fn change(&mut self, key: Key, there: bool) -> Version {
         let version = self.versions[key] + 1;
         self.versions[key] = version;
         self.there[key] |= u16::from(there) << version;
-        if self.tells() && self.tracked[key] {
-            self.tracked[key] = false;
-            self.tracker.push_back(Message::Changed { key, version });
+        self.expires[key] = None;
+        for link in 0..LINKS {
+            let tracked = std::mem::take(&mut self.tracked[link][key]);
+            if tracked && self.redirected[link] && !self.tracker.broken {
+                self.tracker
+                    .messages
+                    .push_back(Message::Changed { key, version });
+            }
         }
         version
     }
 
-    /// All keys go. Redis tells so whatever was read.
+    /// All keys go. Redis reports that whatever was read.
     pub fn flush(&mut self) {
-        self.tracked = [false; KEYS];
         for key in 0..KEYS {
             self.change(key, false);
         }
-        if self.tells() {
+        if self.redirected.contains(&true) && !self.tracker.broken {
             let versions = self.versions;
-            self.tracker.push_back(Message::Flushed { versions });
+            self.tracker
+                .messages
+                .push_back(Message::Flushed { versions });
         }
     }
 
-    /// Whether what is changed now is told.
-    fn tells(&self) -> bool {
-        self.tracking && self.is_whole()
-    }
-
-    /// Whether no connection is broken.
-    pub fn is_whole(&self) -> bool {
-        matches!(
-            self.link,
-            Link::Session {
-                data_broken: false,
-                tracker_broken: false,
-                ..
-            }
-        )
-    }
-
-    /// Whether requests reach it.
-    pub fn takes_requests(&self) -> bool {
-        let broken = |link| matches!(link, Link::Session { data_broken, .. } if data_broken);
-        matches!(self.link, Link::Session { .. }) && !broken(self.link)
+    /// Whether Redis gets the requests of a link.
+    pub fn takes_requests(&self, link: LinkId) -> bool {
+        let link = &self.links[link];
+        link.open && !link.broken && link.line.iter().any(Item::is_unanswered)
     }
 
     /// The helper is handed a request.
-    pub fn ask(&mut self, question: Question, key: Key, protocol: Protocol) {
-        let away = matches!(self.link, Link::Away { .. });
-        self.line.push_back(Item::Asked {
+    pub fn ask(&mut self, link: LinkId, question: Question, key: Key) {
+        self.links[link].line.push_back(Item::Asked {
             question,
             key,
-            protocol: protocol.number(),
-            reply: away.then_some(Reply::Error),
+            reply: None,
         });
     }
 
-    /// Redis executes its next request.
-    pub fn execute(&mut self) {
-        let next = self.line.iter().position(Item::is_unanswered);
-        let Some(next) = next else { return };
-        let Item::Asked { question, key, .. } = self.line[next] else {
+    /// Redis executes the next request of a link.
+    pub fn execute(&mut self, link: LinkId, now: u64) {
+        let line = &self.links[link].line;
+        let Some(next) = line.iter().position(Item::is_unanswered) else {
             return;
         };
-        let answer = match question {
-            Question::Get => {
-                self.tracked[key] |= self.tracking;
-                Reply::Value(self.value(key))
+        let done = match self.links[link].line[next] {
+            Item::Redirect { .. } => {
+                self.redirected[link] = !self.tracker.broken;
+                Item::Redirect {
+                    agreed: Some(!self.tracker.broken),
+                }
             }
-            Question::TimeToLive => Reply::Number(self.value(key).map_or(-2, |_| -1)),
-            Question::Write => Reply::Number(self.change(key, true).into()),
+            Item::Asked { question, key, .. } => Item::Asked {
+                question,
+                key,
+                reply: Some(self.answer(link, question, key, now)),
+            },
         };
-        self.line[next].answer(Some(answer));
+        self.links[link].line[next] = done;
     }
 
-    /// The connection that carries requests breaks, and Redis forgets what was read on it.
-    pub fn break_data(&mut self) {
-        if let Link::Session { data_broken, .. } = &mut self.link {
-            *data_broken = true;
+    fn answer(&mut self, link: LinkId, question: Question, key: Key, now: u64) -> Reply {
+        if self.expires[key].is_some_and(|at| at <= now) {
+            // Whoever looks at a key that has expired removes it.
+            self.change(key, false);
         }
-        self.tracked = [false; KEYS];
+        match question {
+            Question::Get => {
+                self.tracked[link][key] = self.tracking;
+                Reply::Value(self.stored(key))
+            }
+            Question::TimeToLive => Reply::Number(match (self.stored(key), self.expires[key]) {
+                (None, _) => -2,
+                (Some(_), None) => -1,
+                (Some(_), Some(at)) => (at - now) as i64,
+            }),
+            Question::Write => Reply::Number(self.change(key, true).into()),
+        }
     }
 
-    /// The connection that carries invalidations breaks; those that are on it arrive, or don't.
+    /// The next reply of a link reaches the helper.
+    pub fn hear(&mut self, link: LinkId, news: &mut Vec<News>) {
+        let Some(item) = self.links[link].line.pop_front() else {
+            return;
+        };
+        match item {
+            Item::Redirect { agreed } => self.known_redirected[link] = agreed == Some(true),
+            Item::Asked {
+                question,
+                key,
+                reply,
+            } => {
+                self.links[link].late = self.links[link].late.saturating_sub(1);
+                news.push(News::Reply {
+                    link,
+                    question,
+                    key,
+                    reply: reply.unwrap_or(Reply::Error),
+                });
+            }
+        }
+        self.report_on(news);
+    }
+
+    /// Whether the oldest request of a link that is not late may become so.
+    pub fn may_be_late(&self, link: LinkId) -> bool {
+        self.links[link].late < self.links[link].asked()
+    }
+
+    pub fn be_late(&mut self, link: LinkId, news: &mut Vec<News>) {
+        self.links[link].late += 1;
+        news.push(News::Late { link });
+    }
+
+    /// The connection of a link breaks, and Redis no longer knows what was read on it.
+    pub fn break_link(&mut self, link: LinkId) {
+        self.links[link].broken = true;
+        self.redirected[link] = false;
+        self.tracked[link] = [false; KEYS];
+    }
+
+    /// The connection of the tracker breaks; the reports that are on it arrive, or don't.
     pub fn break_tracker(&mut self, arrive: bool) {
-        if let Link::Session {
-            epoch,
-            tracker_broken,
-            ..
-        } = &mut self.link
-        {
-            *tracker_broken = true;
-            if !arrive {
-                self.tracker.clear();
-            }
-            self.tracker.push_back(Message::Lost { epoch: *epoch });
+        self.tracker.broken = true;
+        self.redirected = [false; LINKS];
+        if !arrive {
+            self.tracker.messages.clear();
         }
-        self.tracked = [false; KEYS];
     }
 
-    /// How many of the replies on the wire there are, to arrive before the end of the session or not.
-    pub fn on_the_wire(&self) -> usize {
-        let session = self.line.iter().skip(self.told());
-        session.take_while(|item| !item.is_unanswered()).count()
+    /// How many of the replies on a link may arrive before its end.
+    pub fn on_the_wire(&self, link: LinkId) -> usize {
+        let line = self.links[link].line.iter();
+        line.take_while(|item| !item.is_unanswered()).count()
     }
 
-    /// Whether a write waits for Redis.
-    pub fn has_unanswered_write(&self) -> bool {
-        self.line
-            .iter()
-            .any(|item| item.is_unanswered() && !item.may_be_repeated())
+    /// Whether a write of a link waits for Redis.
+    pub fn has_unanswered_write(&self, link: LinkId) -> bool {
+        let mut line = self.links[link].line.iter();
+        line.any(|item| item.is_unanswered() && !item.may_be_repeated())
     }
 
-    /// The helper goes on in a new session: so many of the replies on the wire have arrived, and its
-    /// requests `were_sent`, so that only reads are sent again, or not yet.
-    pub fn reconnect(&mut self, arrived: usize, were_sent: bool) {
-        let rest = self.line.split_off(self.told() + arrived);
-        self.end_session();
-        self.open();
-        for mut item in rest {
+    /// The helper notices that a link is broken.
+    pub fn notice(&mut self, link: LinkId, arrived: usize, were_sent: bool, news: &mut Vec<News>) {
+        for _ in 0..arrived {
+            self.hear(link, news);
+        }
+        self.lose_tracking(news);
+        self.known_redirected[link] = false;
+        let link = &mut self.links[link];
+        link.open = false;
+        link.line.retain(|item| matches!(item, Item::Asked { .. }));
+        for (index, item) in link.line.iter_mut().enumerate() {
             let lost = were_sent || !item.is_unanswered();
-            if item.may_be_repeated() {
-                item.answer(None);
-            } else if lost {
+            if index < link.late || !item.may_be_repeated() && lost {
                 item.answer(Some(Reply::Error));
+            } else {
+                item.answer(None);
             }
-            self.line.push_back(item);
         }
     }
 
-    /// The helper can't connect.
-    pub fn give_up(&mut self, arrived: usize) {
-        let rest = self.line.split_off(self.told() + arrived);
-        self.end_session();
-        self.line.push_back(Item::Down);
-        for mut item in rest {
-            item.answer(Some(Reply::Error));
-            self.line.push_back(item);
+    /// The helper notices that the tracker is broken.
+    pub fn notice_tracker(&mut self, news: &mut Vec<News>) {
+        self.lose_tracking(news);
+        self.tracker.open = false;
+        self.known_redirected = [false; LINKS];
+    }
+
+    /// A link is connected anew, and set up.
+    pub fn reopen(&mut self, link: LinkId, news: &mut Vec<News>) {
+        self.links[link].open = true;
+        self.links[link].broken = false;
+        if self.tracking && self.tracker.open {
+            self.redirected[link] = !self.tracker.broken;
+            self.known_redirected[link] = !self.tracker.broken;
         }
+        self.report_on(news);
+    }
+
+    /// The tracker is connected anew: the links are told.
+    pub fn reopen_tracker(&mut self) {
+        self.tracker.open = true;
+        self.tracker.broken = false;
+        for link in self.links.iter_mut().filter(|link| link.open) {
+            link.line.push_back(Item::Redirect { agreed: None });
+        }
+    }
+
+    /// The helper can't connect: everything fails.
+    pub fn give_up(&mut self, news: &mut Vec<News>) {
+        self.lose_tracking(news);
+        for link in 0..LINKS {
+            for item in std::mem::take(&mut self.links[link].line) {
+                if let Item::Asked { question, key, .. } = item {
+                    let reply = Reply::Error;
+                    news.push(News::Reply {
+                        link,
+                        question,
+                        key,
+                        reply,
+                    });
+                }
+            }
+            self.links[link] = Link::default();
+        }
+        self.tracker = Tracker::default();
+        self.tracked = [[false; KEYS]; LINKS];
+        self.redirected = [false; LINKS];
+        self.known_redirected = [false; LINKS];
+        self.away = true;
+        news.push(News::Down);
     }
 
     /// The helper connects.
-    pub fn open(&mut self) {
-        let Link::Away { last_epoch } = self.link else {
-            return;
-        };
-        let epoch = last_epoch + 1;
-        self.link = Link::Session {
-            epoch,
-            data_broken: false,
-            tracker_broken: false,
-        };
-        let versions = self.versions;
-        self.line.push_back(Item::Up { epoch, versions });
-    }
-
-    fn end_session(&mut self) {
-        let Link::Session { epoch, .. } = self.link else {
-            return;
-        };
-        self.link = Link::Away { last_epoch: epoch };
-        self.tracked = [false; KEYS];
-        self.late = std::mem::take(&mut self.tracker);
-        let lost = Message::Lost { epoch };
-        if self.tracking && !self.late.contains(&lost) {
-            self.late.push_back(lost);
+    pub fn open(&mut self, news: &mut Vec<News>) {
+        self.away = false;
+        self.tracker.open = self.tracking;
+        news.push(News::Up);
+        if !self.tracking && self.reported.is_none() {
+            self.report(Report::Off, news);
+        }
+        for link in 0..LINKS {
+            self.reopen(link, news);
         }
     }
 
-    /// How much of the line the helper has told for sure: all before the session, and its start.
-    fn told(&self) -> usize {
-        let asked = |item: &Item| matches!(item, Item::Asked { .. });
-        let last = self.line.iter().rposition(|item| !asked(item));
-        last.map_or(0, |last| last + 1)
+    fn report_on(&mut self, news: &mut Vec<News>) {
+        let all_open = self.links.iter().all(|link| link.open);
+        if all_open && self.known_redirected == [true; LINKS] && self.reported != Some(Report::On) {
+            self.report(Report::On, news);
+        }
+    }
+
+    fn lose_tracking(&mut self, news: &mut Vec<News>) {
+        if self.reported == Some(Report::On) {
+            self.report(Report::Lost, news);
+        }
+    }
+
+    fn report(&mut self, report: Report, news: &mut Vec<News>) {
+        self.reported = Some(report);
+        news.push(News::Tracking(report));
+    }
+
+    /// Whether changes are being reported.
+    pub fn reports(&self) -> bool {
+        self.reported == Some(Report::On)
+    }
+
+    /// Whether no connection is missing or broken.
+    pub fn is_whole(&self) -> bool {
+        let links = self.links.iter().all(|link| link.open && !link.broken);
+        links && (!self.tracking || self.tracker.open && !self.tracker.broken)
+    }
+}
+
+impl Link {
+    /// How many requests of clients are in the line.
+    fn asked(&self) -> usize {
+        let asked = |item: &&Item| matches!(item, Item::Asked { .. });
+        self.line.iter().filter(asked).count()
     }
 }
 
 impl Item {
     pub fn is_unanswered(&self) -> bool {
-        matches!(self, Self::Asked { reply: None, .. })
+        matches!(
+            self,
+            Self::Asked { reply: None, .. } | Self::Redirect { agreed: None }
+        )
     }
 
     fn may_be_repeated(&self) -> bool {

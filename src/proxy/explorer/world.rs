@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::KEYS;
 use super::action::{Action, Bounds};
-use super::redis::{Item, Key, Link, Message, Question, Redis, Reply, Version};
+use super::redis::{Key, Message, News, Question, Redis, Report, Version};
 use crate::cache::Limits;
 use crate::clock::Time;
 use crate::command::{Spec, Table};
@@ -16,13 +16,14 @@ use crate::proxy::store::Store;
 use crate::proxy::{Access, ClientId, Proxy};
 use crate::resp::Protocol;
 use crate::resp::scan::Scanner;
-use crate::upstream::{Backend, Coherence, Event, Invalidated, Replies};
+use crate::upstream::{Backend, Event, Invalidated, LINKS, Replies, Tracking};
 use promises::{Owed, Seen};
 
-/// The client that only reads and speaks RESP2, and the one that also writes and speaks RESP3.
+/// The client that only reads and speaks RESP2, and the one that also writes and speaks RESP3. So each has the link of
+/// its number.
 const READER: usize = 0;
 const WRITER: usize = 1;
-const PROTOCOLS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
+const PROTOCOLS: [Protocol; 2] = LINKS;
 
 /// How many requests a client sends before it waits for a reply.
 const PIPELINE: usize = 2;
@@ -47,14 +48,16 @@ pub struct World {
     /// The newest that the proxy has let anyone know of each key, or was told of: nobody who asks from
     /// then on may get an older one.
     known: [Version; KEYS],
-    /// For which keys a reply came since time last passed.
-    young: [bool; KEYS],
-    /// The newest session whose start reached the core.
-    heard_up: u8,
-    /// The sessions whose tracking's end did, a bit each; that before the first has none.
-    heard_lost: u16,
+    /// When each key was last asked for by a fetch whose value came.
+    fetched: [u64; KEYS],
+    /// What the helper reports in this step.
+    news: Vec<News>,
+    /// Changes were being reported before this step.
+    was_reported: bool,
     /// Redis can't be reached, as far as the core knows.
     heard_down: bool,
+    /// The tracker was not heard from for long.
+    suspended: bool,
     /// What was cached before this step.
     cached: [Option<Seen>; KEYS],
     /// What clients received in this step.
@@ -99,10 +102,11 @@ impl World {
             left_for_dedicated: false,
             now,
             known: [0; KEYS],
-            young: [false; KEYS],
-            heard_up: 0,
-            heard_lost: 1,
+            fetched: [0; KEYS],
+            news: Vec::new(),
+            was_reported: false,
             heard_down: false,
+            suspended: false,
             cached: [None; KEYS],
             seen: Vec::new(),
             trouble: false,
@@ -146,41 +150,59 @@ impl World {
         );
         for key in 0..KEYS {
             add(left.writes_at_redis > 0, Action::WriteAtRedis { key });
-            let there = redis.value(key).is_some();
+            let for_a_while = left.writes_for_a_while > 0;
+            add(for_a_while, Action::WriteForAWhile { key });
+            let there = redis.stored(key).is_some();
             add(there && left.vanishings > 0, Action::Vanish { key });
         }
         add(left.flushes > 0, Action::Flush);
-        let unanswered = redis.line.iter().any(Item::is_unanswered);
-        add(unanswered && redis.takes_requests(), Action::Execute);
-        let told = redis.line.front().is_some_and(|item| !item.is_unanswered());
-        add(told, Action::Hear);
         add(!self.dedicated_asked.is_empty(), Action::ExecuteDedicated);
         add(!self.dedicated_line.is_empty(), Action::HearDedicated);
-        add(!redis.tracker.is_empty(), Action::HearTracker);
-        add(!redis.late.is_empty(), Action::HearLate);
-        let connected = matches!(redis.link, Link::Session { .. });
-        if connected && redis.is_whole() && left.breaks > 0 {
-            add(true, Action::BreakData);
-            add(left.tracking, Action::BreakTracker { arrive: true });
-            let some_lost = left.tracking && !redis.tracker.is_empty();
-            add(some_lost, Action::BreakTracker { arrive: false });
-        }
-        if connected && !redis.is_whole() {
-            for arrived in 0..=redis.on_the_wire() {
-                for were_sent in [true, false] {
-                    let differs = were_sent || redis.has_unanswered_write();
-                    add(differs, Action::Reconnect { arrived, were_sent });
+        add(redis.away, Action::Return);
+        add(left.waits > 0, Action::Wait);
+        let cached = self.cached.iter().any(Option::is_some);
+        add(cached && left.waits < u8::MAX, Action::Expire);
+        for (link, it) in redis.links.iter().enumerate() {
+            add(redis.takes_requests(link), Action::Execute { link });
+            let answered = it.line.front().is_some_and(|item| !item.is_unanswered());
+            add(answered && !it.broken, Action::Hear { link });
+            let may_be_late = left.lates > 0 && redis.may_be_late(link);
+            add(may_be_late, Action::BeLate { link });
+            add(!redis.away && !it.open, Action::Reopen { link });
+            let breaks = it.open && !it.broken && left.breaks > 0;
+            add(breaks, Action::Break { link });
+            if it.open && it.broken {
+                for arrived in 0..=redis.on_the_wire(link) {
+                    for were_sent in [true, false] {
+                        let differs = were_sent || redis.has_unanswered_write(link);
+                        let action = Action::Notice {
+                            link,
+                            arrived,
+                            were_sent,
+                        };
+                        add(differs, action);
+                    }
                 }
-                add(left.absences > 0, Action::GiveUp { arrived });
             }
         }
-        add(!connected, Action::Return);
-        add(left.waits > 0, Action::Wait);
-        let old = self.cached.iter().zip(self.young);
-        let expires = old
-            .into_iter()
-            .any(|(cached, young)| cached.is_some() && !young);
-        add(expires, Action::Expire);
+        let tracker = &redis.tracker;
+        add(!tracker.messages.is_empty(), Action::HearTracker);
+        if tracker.open && !tracker.broken && left.breaks > 0 {
+            add(true, Action::BreakTracker { arrive: true });
+            let some = !tracker.messages.is_empty();
+            add(some, Action::BreakTracker { arrive: false });
+        }
+        let all_arrived = tracker.broken && tracker.messages.is_empty();
+        add(tracker.open && all_arrived, Action::NoticeTracker);
+        let reopens = left.tracking && !redis.away && !tracker.open;
+        add(reopens, Action::ReopenTracker);
+        add(
+            !redis.away && !redis.is_whole() && left.absences > 0,
+            Action::GiveUp,
+        );
+        let suspends = redis.reports() && !self.suspended && left.suspensions > 0;
+        add(suspends, Action::Suspend { suspended: true });
+        add(self.suspended, Action::Suspend { suspended: false });
         actions
     }
 
@@ -201,6 +223,7 @@ impl World {
 
     fn take(&mut self, action: Action) -> Result<(), String> {
         self.seen.clear();
+        self.was_reported = self.redis.reports();
         let now = self.time();
         match action {
             Action::Get { client, key } => {
@@ -234,6 +257,11 @@ impl World {
                 self.left.writes_at_redis -= 1;
                 self.redis.change(key, true);
             }
+            Action::WriteForAWhile { key } => {
+                self.left.writes_for_a_while -= 1;
+                self.redis.change(key, true);
+                self.redis.expires[key] = Some(self.now + TTL / 2);
+            }
             Action::Vanish { key } => {
                 self.left.vanishings -= 1;
                 self.redis.change(key, false);
@@ -242,47 +270,64 @@ impl World {
                 self.left.flushes -= 1;
                 self.redis.flush();
             }
-            Action::Execute => self.redis.execute(),
-            Action::Hear => self.hear(now),
+            Action::Execute { link } => self.redis.execute(link, self.now),
+            Action::Hear { link } => self.redis.hear(link, &mut self.news),
             Action::ExecuteDedicated => self.execute_dedicated(),
             Action::HearDedicated => {
                 let bytes = self.dedicated_line.pop_front().unwrap_or_default();
                 self.proxy.receive_dedicated(ClientId(WRITER), &bytes);
             }
-            Action::HearTracker => {
-                let message = self.redis.tracker.pop_front();
-                self.hear_tracker(message, now);
-            }
-            Action::HearLate => {
-                let message = self.redis.late.pop_front();
-                self.hear_tracker(message, now);
-            }
-            Action::BreakData => {
+            Action::HearTracker => self.hear_tracker(),
+            Action::Break { link } => {
                 self.left.breaks -= 1;
-                self.redis.break_data();
+                self.redis.break_link(link);
             }
             Action::BreakTracker { arrive } => {
                 self.left.breaks -= 1;
                 self.redis.break_tracker(arrive);
             }
-            Action::Reconnect { arrived, were_sent } => {
+            Action::Notice {
+                link,
+                arrived,
+                were_sent,
+            } => {
                 self.trouble = true;
-                self.redis.reconnect(arrived, were_sent);
+                self.redis.notice(link, arrived, were_sent, &mut self.news);
             }
-            Action::GiveUp { arrived } => {
+            Action::NoticeTracker => self.redis.notice_tracker(&mut self.news),
+            Action::Reopen { link } => self.redis.reopen(link, &mut self.news),
+            Action::ReopenTracker => self.redis.reopen_tracker(),
+            Action::GiveUp => {
                 self.trouble = true;
                 self.left.absences -= 1;
-                self.redis.give_up(arrived);
+                self.redis.give_up(&mut self.news);
             }
-            Action::Return => self.redis.open(),
+            Action::Return => self.redis.open(&mut self.news),
+            Action::BeLate { link } => {
+                self.trouble = true;
+                self.left.lates -= 1;
+                self.redis.be_late(link, &mut self.news);
+            }
+            Action::Suspend { suspended } => {
+                self.left.suspensions -= u8::from(suspended);
+                self.suspended = suspended;
+                let tracking = if suspended {
+                    Tracking::Suspended
+                } else {
+                    Tracking::Resumed
+                };
+                self.proxy.upstream(&Event::Tracking(tracking), now);
+            }
             Action::Wait => {
                 self.left.waits -= 1;
-                self.now += TTL;
-                self.young = [false; KEYS];
+                self.now += TTL / 2;
             }
             Action::Expire => {
                 self.proxy.expire(now);
             }
+        }
+        for news in std::mem::take(&mut self.news) {
+            self.hear(news);
         }
         self.turn()
     }
@@ -296,62 +341,65 @@ impl World {
             .receive(ClientId(client), request.as_bytes(), now);
         self.turn()?;
         let is_hit = first && self.owed[client].is_empty();
-        for &(key, seen) in self.seen.iter().filter(|_| is_hit) {
-            if seen != Seen::Error && !self.young[key] {
-                return Err(format!("{} is served past its time to live", NAMES[key]));
-            }
-            if seen == Seen::Missing && !self.left.tracking {
-                return Err(format!("that {} is missing was cached", NAMES[key]));
-            }
+        for &(key, seen) in self.seen.iter().filter(|_| is_hit && !self.heard_down) {
+            self.check_hit(key, seen)?;
         }
         Ok(())
     }
 
-    fn hear(&mut self, now: Time) {
-        let Some(item) = self.redis.line.pop_front() else {
-            return;
-        };
-        let event = match item {
-            Item::Up { epoch, versions } => {
-                self.heard_up = epoch;
+    /// The helper reports something.
+    fn hear(&mut self, news: News) {
+        let event = match news {
+            News::Up => {
                 self.heard_down = false;
-                let coherence = if self.left.tracking {
-                    self.know(versions);
-                    Coherence::Tracking {
-                        epoch: epoch.into(),
-                    }
-                } else {
-                    Coherence::TimeToLive { refused: None }
-                };
-                Event::Up {
-                    backend: Backend::default(),
-                    coherence,
-                }
+                Event::Up(Backend::default())
             }
-            Item::Down => {
+            News::Down => {
                 self.heard_down = true;
-                Event::Down {
-                    error: Reply::Error.encode(2),
+                self.suspended = false;
+                let error = super::redis::Reply::Error.encode(Protocol::Resp2);
+                Event::Down { error }
+            }
+            News::Tracking(report) => {
+                self.suspended = false;
+                Event::Tracking(match report {
+                    Report::On => {
+                        self.know(self.redis.versions);
+                        Tracking::On
+                    }
+                    Report::Lost => Tracking::Lost,
+                    Report::Off => Tracking::Off { refused: None },
+                })
+            }
+            News::Reply {
+                link,
+                key,
+                reply,
+                question,
+            } => {
+                if question == Question::TimeToLive {
+                    self.fetched[key] = self.now;
+                }
+                let mut replies = Replies::default();
+                replies.push(&reply.encode(PROTOCOLS[link]));
+                Event::Replies {
+                    link: PROTOCOLS[link],
+                    replies,
                 }
             }
-            Item::Asked {
-                key,
-                protocol,
-                reply,
-                ..
-            } => {
-                self.young[key] = true;
-                let mut replies = Replies::default();
-                replies.push(&reply.unwrap_or(Reply::Error).encode(protocol));
-                Event::Replies(replies)
-            }
+            News::Late { link } => Event::Late {
+                link: PROTOCOLS[link],
+                count: 1,
+                error: super::redis::Reply::Error.encode(PROTOCOLS[link]),
+            },
         };
+        let now = self.time();
         self.proxy.upstream(&event, now);
     }
 
-    fn hear_tracker(&mut self, message: Option<Message>, now: Time) {
+    fn hear_tracker(&mut self) {
         let mut invalidated = Invalidated::default();
-        match message {
+        match self.redis.tracker.messages.pop_front() {
             None => return,
             Some(Message::Changed { key, version }) => {
                 self.known[key] = self.known[key].max(version);
@@ -361,12 +409,8 @@ impl World {
                 self.know(versions);
                 invalidated.all = true;
             }
-            Some(Message::Lost { epoch }) => {
-                self.heard_lost |= 1 << epoch;
-                let epoch = epoch.into();
-                return self.proxy.upstream(&Event::TrackingLost { epoch }, now);
-            }
         }
+        let now = self.time();
         self.proxy.upstream(&Event::Invalidated(invalidated), now);
     }
 
@@ -432,26 +476,33 @@ impl World {
     }
 
     fn take_requests(&mut self) -> Result<(), String> {
-        let batch = std::mem::take(self.proxy.requests());
-        let mut start = 0;
-        for request in &batch.requests {
-            let text = String::from_utf8_lossy(&batch.bytes[start..request.end]);
-            start = request.end;
-            let mut arguments = text.split("\r\n").skip(2).step_by(2);
-            let (question, repeatable) = match arguments.next() {
-                Some("GET") => (Question::Get, true),
-                Some("PTTL") => (Question::TimeToLive, true),
-                Some("INCR" | "EVAL") => (Question::Write, false),
-                other => return Err(format!("Redis is asked {other:?}")),
-            };
-            if request.repeatable != repeatable {
-                return Err("a write is sent twice, or a read is not".to_owned());
+        for (link, protocol) in PROTOCOLS.into_iter().enumerate() {
+            let batch = std::mem::take(self.proxy.requests().of(protocol));
+            let mut start = 0;
+            for request in &batch.requests {
+                let text = String::from_utf8_lossy(&batch.bytes[start..request.end]);
+                start = request.end;
+                self.take_request(link, &text, request.repeatable)?;
             }
-            let name = arguments.next();
-            let key = NAMES.iter().position(|known| Some(*known) == name);
-            let key = key.ok_or("Redis is asked for no key")?;
-            self.redis.ask(question, key, request.protocol);
         }
+        Ok(())
+    }
+
+    fn take_request(&mut self, link: usize, text: &str, repeatable: bool) -> Result<(), String> {
+        let mut arguments = text.split("\r\n").skip(2).step_by(2);
+        let (question, may_be_repeated) = match arguments.next() {
+            Some("GET") => (Question::Get, true),
+            Some("PTTL") => (Question::TimeToLive, true),
+            Some("INCR" | "EVAL") => (Question::Write, false),
+            other => return Err(format!("Redis is asked {other:?}")),
+        };
+        if may_be_repeated != repeatable {
+            return Err("a write is sent twice, or a read is not".to_owned());
+        }
+        let name = arguments.next();
+        let key = NAMES.iter().position(|known| Some(*known) == name);
+        self.redis
+            .ask(link, question, key.ok_or("Redis is asked for no key")?);
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use std::hash::{Hash, Hasher};
 
 use super::World;
-use crate::proxy::in_flight::Asked;
-use crate::proxy::store::{Store, UntilTtl};
+use crate::proxy::in_flight::{Asked, Fetched};
+use crate::proxy::store::Store;
 
 impl World {
     /// What happens next depends on nothing else than what goes into this number.
@@ -17,24 +17,23 @@ impl World {
             self.left_for_dedicated,
         )
             .hash(out);
-        (self.known, self.young, self.heard_up, self.heard_lost).hash(out);
-        (self.heard_down, self.cached, self.trouble).hash(out);
+        (self.known, self.now, self.suspended).hash(out);
+        (self.fetched, self.heard_down, self.cached, self.trouble).hash(out);
         let Store {
             in_flight,
             coherence,
-            until_ttl,
             ..
         } = &self.proxy.store;
-        coherence.hash(out);
-        if let Some(UntilTtl { key, value, since }) = until_ttl {
+        format!("{coherence:?}").hash(out);
+        for Fetched { key, value, since } in in_flight.fetched() {
             (key, value.bytes(), since).hash(out);
         }
         for asked in in_flight.iter() {
             if let Asked::Fetch(fetch) = asked {
-                (&fetch.key, fetch.fresh).hash(out);
-                for waiter in [&fetch.waiters.first]
-                    .into_iter()
-                    .chain(&fetch.waiters.others)
+                (&fetch.key, fetch.fresh, fetch.since).hash(out);
+                let waiters = fetch.waiters.iter();
+                for waiter in
+                    waiters.flat_map(|these| [&these.first].into_iter().chain(&these.others))
                 {
                     (waiter.caller.client, waiter.element).hash(out);
                 }
@@ -46,7 +45,7 @@ impl World {
             }
             session.input.hash(out);
             if let Some(dedicated) = &session.dedicated {
-                dedicated.fingerprint().hash(out);
+                dedicated.state().hash(out);
             }
         }
         hasher.finish()

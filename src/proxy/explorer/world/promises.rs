@@ -1,6 +1,6 @@
 //! What clients are owed, and what is promised to them.
 
-use super::{NAMES, PROTOCOLS, World};
+use super::{NAMES, PROTOCOLS, TTL, World};
 use crate::cache::Value;
 use crate::clock::Time;
 use crate::proxy::explorer::KEYS;
@@ -121,14 +121,38 @@ impl World {
         }
     }
 
+    /// A client was served from the cache, and Redis can be reached.
+    pub(super) fn check_hit(&self, key: Key, seen: Seen) -> Result<(), String> {
+        let name = NAMES[key];
+        if seen == Seen::Error {
+            return Ok(());
+        }
+        if self.suspended {
+            return Err(format!(
+                "{name} is served while changes may be on their way"
+            ));
+        }
+        if self.now >= self.fetched[key] + TTL {
+            return Err(format!("{name} is served past its time to live"));
+        }
+        if seen == Seen::Missing && !self.left.tracking {
+            return Err(format!("that {name} is missing was cached"));
+        }
+        let is_newest = seen == Seen::Value(self.redis.versions[key]);
+        if is_newest && self.redis.expires[key].is_some_and(|at| at <= self.now) {
+            return Err(format!("{name} is served when the key itself has expired"));
+        }
+        Ok(())
+    }
+
     /// What must hold whatever has happened.
     pub(super) fn check(&mut self) -> Result<(), String> {
         let before = self.cached;
         self.look_at_cache();
         for (key, name) in NAMES.iter().enumerate() {
             let is_new = self.cached[key].is_some() && self.cached[key] != before[key];
-            if is_new && self.left.tracking && self.heard_lost >> self.heard_up & 1 == 1 {
-                return Err(format!("{name} is cached while nobody tells its changes"));
+            if is_new && self.left.tracking && !self.was_reported && !self.redis.reports() {
+                return Err(format!("{name} is cached while nobody reports its changes"));
             }
             let fetches = self.proxy.store.in_flight.iter();
             let fetches = fetches.filter(|asked| {
@@ -138,29 +162,30 @@ impl World {
                 return Err(format!("{name} is fetched twice at the same time"));
             }
         }
-        if self.redis.line.is_empty()
-            && self.dedicated_line.is_empty()
-            && self.dedicated_asked.is_empty()
+        let nothing_on_the_links = self.redis.links.iter().all(|link| link.line.is_empty());
+        if nothing_on_the_links && self.dedicated_line.is_empty() && self.dedicated_asked.is_empty()
         {
             for (client, owed) in self.owed.iter().enumerate() {
-                if let Some(owed) = owed.front() {
+                if let Some(owed) = owed.front()
+                    && !self.redis.away
+                {
                     return Err(format!("client {client} waits for ever for {owed:?}"));
                 }
             }
-            if self.redis.tracker.is_empty() && self.redis.is_whole() {
+            if self.redis.tracker.messages.is_empty() && self.redis.is_whole() {
                 return self.check_at_rest();
             }
         }
         Ok(())
     }
 
-    /// What must hold when all that was under way has arrived.
+    /// What must hold when all that was in flight has arrived.
     fn check_at_rest(&self) -> Result<(), String> {
         if !self.left.tracking {
             return Ok(());
         }
         for (key, name) in NAMES.iter().enumerate() {
-            let value = self.redis.value(key).map_or(Seen::Missing, Seen::Value);
+            let value = self.redis.stored(key).map_or(Seen::Missing, Seen::Value);
             if let Some(cached) = self.cached[key]
                 && cached != value
             {
@@ -169,8 +194,7 @@ impl World {
                 ));
             }
         }
-        let epoch = self.heard_up.into();
-        if self.proxy.store.coherence != (Coherence::Tracking { epoch }) {
+        if self.proxy.store.coherence != Coherence::Tracking {
             return Err("at rest nothing would be cached".to_owned());
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! The sockets of one client: its own, and the one to Redis that it may have for itself.
+//! A socket as the loop and the helper thread use it: never waiting, with what is known of its readiness. All bytes,
+//! of clients and of Redis, are read and written here.
 //!
 //! The poll is edge-triggered: it tells of a change once, so what it told is kept here until a read or
 //! a write finds nothing more to do.
@@ -14,36 +15,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use crate::clock::Time;
 use crate::resp::reply::Output;
 
-/// A client's connections.
-pub struct Connection {
-    /// The one to the client.
-    pub client: Socket,
-    /// The dedicated one to Redis.
-    pub dedicated: Option<Socket>,
-    /// It is on the loop's list of clients to read from.
-    pub listed: bool,
-    /// The client has closed its side.
-    pub at_end: bool,
-    /// All is said: until then, what the client still sends is read and dropped.
-    pub lingering: Option<Time>,
-}
-
-impl Connection {
-    /// Takes over a client's socket.
-    #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
-        Self {
-            client: Socket::accepted(stream),
-            dedicated: None,
-            listed: false,
-            at_end: false,
-            lingering: None,
-        }
-    }
-}
-
 /// A socket, and what is known of its readiness.
-pub struct Socket {
+pub struct Transport {
     stream: TcpStream,
     /// There may be bytes to read.
     pub readable: bool,
@@ -57,6 +30,28 @@ pub struct Socket {
     ended: bool,
 }
 
+/// Bytes that are to be written.
+pub trait Source {
+    /// Whether there are none for now.
+    fn is_empty(&self) -> bool;
+
+    /// Gives a writer what it takes with one call, and no longer holds that much. Returns how many bytes went.
+    ///
+    /// # Errors
+    /// Those of the writer; all is still held then.
+    fn send(&mut self, writer: &mut impl Write) -> io::Result<usize>;
+}
+
+impl Source for Output {
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn send(&mut self, writer: &mut impl Write) -> io::Result<usize> {
+        self.send(writer)
+    }
+}
+
 /// What a read found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReadResult {
@@ -68,7 +63,7 @@ pub enum ReadResult {
     End,
 }
 
-impl Socket {
+impl Transport {
     /// Takes over one that somebody else connected.
     #[must_use]
     pub fn accepted(stream: TcpStream) -> Self {
@@ -166,15 +161,14 @@ impl Socket {
         }
     }
 
-    /// Writes output as far as the socket takes it; one system call if it takes all. Returns how many bytes
-    /// that was.
+    /// Writes as far as the socket takes it; one system call if it takes all. Returns how many bytes that was.
     ///
     /// # Errors
     /// If the connection is broken.
-    pub fn write(&mut self, output: &mut Output) -> io::Result<usize> {
+    pub fn write(&mut self, source: &mut impl Source) -> io::Result<usize> {
         let mut written = 0;
-        while self.writable && !output.is_empty() {
-            match output.send(&mut Bare(&self.stream)) {
+        while self.writable && !source.is_empty() {
+            match source.send(&mut Bare(&self.stream)) {
                 Ok(length) => written += length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

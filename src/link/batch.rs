@@ -1,21 +1,14 @@
 //! Requests on their way to Redis.
 
-use std::time::Instant;
+use super::empty;
 
-use super::{Replies, empty};
-use crate::resp::Protocol;
-
-/// Requests for Redis, encoded, in the order in which they are to be sent.
+/// Requests for Redis, encoded, in the order in which they are to be sent on one connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// The requests behind one another.
     pub bytes: Vec<u8>,
-    /// Where each ends, and whether it may be sent a second time.
+    /// Where each ends, and what may be done with it.
     pub requests: Vec<Pending>,
-    /// How many of the bytes are sent already, and since when.
-    pub sent: Option<(usize, Instant)>,
-    /// The replies that came already, and the start of the next; mostly it is the memory for them alone.
-    pub replies: Replies,
 }
 
 /// A request in a [`Batch`].
@@ -23,24 +16,16 @@ pub struct Batch {
 pub struct Pending {
     /// The end of its bytes in [`Batch::bytes`].
     pub end: usize,
-    /// The version of the protocol in which its reply is wanted.
-    pub protocol: Protocol,
     /// Whether it may be sent again, should the connection break before its reply: it changes nothing.
     pub repeatable: bool,
 }
 
 impl Batch {
     /// Adds the request that `encode` appends.
-    pub fn push(
-        &mut self,
-        protocol: Protocol,
-        repeatable: bool,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) {
+    pub fn push(&mut self, repeatable: bool, encode: impl FnOnce(&mut Vec<u8>)) {
         encode(&mut self.bytes);
         self.requests.push(Pending {
             end: self.bytes.len(),
-            protocol,
             repeatable,
         });
     }
@@ -51,18 +36,10 @@ impl Batch {
         self.requests.is_empty()
     }
 
-    /// Forgets them, and keeps the memory for others, if it isn't too much.
+    /// Removes them, and keeps the memory for others, if it isn't too much.
     pub fn clear(&mut self) {
         empty(&mut self.bytes);
         empty(&mut self.requests);
-        self.sent = None;
-        self.replies.clear();
-    }
-
-    /// Keeps the memory of replies that were delivered for others.
-    pub fn reuse(&mut self, mut replies: Replies) {
-        replies.clear();
-        self.replies = replies;
     }
 
     /// Moves all requests of `other` behind these.

@@ -1,0 +1,59 @@
+//! What Redis says of keys that changed
+//! (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
+
+use crate::resp::read::Reader;
+
+/// Keys that Redis says have changed, expired or been evicted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invalidated {
+    /// The keys.
+    pub keys: Vec<Box<[u8]>>,
+    /// All keys: the database was flushed.
+    pub all: bool,
+}
+
+impl Invalidated {
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && !self.all
+    }
+
+    /// Adds what a push says: `>2 invalidate [keys]`, or a null in place of the keys for all of them. Other
+    /// pushes say nothing.
+    pub fn read(&mut self, push: &[u8]) {
+        let mut reader = Reader::new(push);
+        if reader.array() != Some(2) || reader.text() != Some(b"invalidate") {
+            return;
+        }
+        match reader.array() {
+            Some(keys) => self
+                .keys
+                .extend((0..keys).map_while(|_| reader.text()).map(Box::from)),
+            None => self.all = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_flushes_are_read_and_all_else_is_passed_over() {
+        let mut invalidated = Invalidated::default();
+        for push in [
+            &b">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\na\r\n$2\r\n\r\n\r\n"[..],
+            b">2\r\n$7\r\nmessage\r\n*1\r\n$1\r\nx\r\n",
+            b">3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\ny\r\n",
+            b">2\r\n$21\r\ntracking-redir-broken\r\n:7\r\n",
+        ] {
+            invalidated.read(push);
+        }
+        let keys: Vec<&[u8]> = invalidated.keys.iter().map(|key| &**key).collect();
+        assert_eq!(keys, [&b"a"[..], b"\r\n"]);
+        assert!(!invalidated.all);
+        invalidated.read(b">2\r\n$10\r\ninvalidate\r\n_\r\n");
+        assert!(invalidated.all);
+    }
+}

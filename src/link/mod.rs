@@ -1,0 +1,468 @@
+//! A connection to Redis as a state machine without a socket: requests go in, bytes come and go, and out come
+//! replies, pushes, and what becomes of the requests in flight when the connection breaks.
+//!
+//! A [`Link`] outlives its connections. Each new one is set up by questions of the proxy's own ([`Link::ask`]);
+//! the clients' requests wait until then ([`Link::set_ready`]). Whatever happens, each request that was
+//! [sent](Link::send) gets one reply, in order.
+
+mod batch;
+mod frames;
+mod invalidated;
+mod replies;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSlice, Write};
+
+pub use batch::{Batch, Pending};
+use frames::{Frame, Frames};
+pub use frames::{FrameError, MAX_REPLY};
+pub use invalidated::Invalidated;
+pub use replies::Replies;
+
+use crate::clock::Time;
+use crate::transport::Source;
+
+/// How much memory of a list is kept for another, in bytes.
+const KEPT: usize = 64 * 1024;
+
+/// Empties a list that goes to and fro between the threads. If it were allocated anew on one of them and freed on
+/// the other, a miss would take half as many instructions again, and a cache that fills while Redis is slow a
+/// tenth more memory, as its entries would lie in gaps of two heaps.
+fn empty<T>(list: &mut Vec<T>) {
+    list.clear();
+    list.shrink_to(KEPT / size_of::<T>());
+}
+
+/// The most pieces that one write is given.
+const PIECES: usize = 16;
+
+/// A connection to Redis. `Q` names the questions of the proxy's own.
+#[derive(Debug)]
+pub struct Link<Q> {
+    /// The requests without a reply, the oldest first.
+    groups: VecDeque<Group<Q>>,
+    /// How many requests of the first group are answered.
+    answered: usize,
+    /// The first group of which not all is written, and how many of its bytes are.
+    writing: usize,
+    written: usize,
+    /// The clients' requests may be written.
+    ready: bool,
+    /// How many of the clients' requests were [reported late](Self::late).
+    late: usize,
+    frames: Frames,
+    /// What those get that failed.
+    error: Vec<u8>,
+    /// Memory of groups that were answered.
+    spare: Vec<Batch>,
+}
+
+/// Requests that were sent together.
+#[derive(Debug)]
+struct Group<Q> {
+    batch: Batch,
+    /// Which of them failed: they are not sent, and get the error when their turn comes. Empty for none.
+    failed: Vec<bool>,
+    /// The question, if it is one of the proxy's own.
+    question: Option<Q>,
+    since: Time,
+}
+
+/// How many groups' memory is kept.
+const SPARE: usize = 4;
+
+impl<Q> Group<Q> {
+    fn len(&self) -> usize {
+        self.batch.requests.len()
+    }
+
+    fn has_failed(&self, index: usize) -> bool {
+        self.failed.get(index).copied().unwrap_or_default()
+    }
+}
+
+/// What came of bytes that were received.
+#[derive(Debug)]
+pub struct Received<Q> {
+    /// Replies to clients' requests.
+    pub replies: Replies,
+    /// Answers to questions of the proxy's own.
+    pub answers: Vec<(Q, Vec<u8>)>,
+    /// Keys that changed.
+    pub invalidated: Invalidated,
+}
+
+impl<Q> Default for Received<Q> {
+    fn default() -> Self {
+        Self {
+            replies: Replies::default(),
+            answers: Vec::new(),
+            invalidated: Invalidated::default(),
+        }
+    }
+}
+
+/// What Redis sent can't be taken for what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkError {
+    /// It can't be read.
+    Frame(FrameError),
+    /// Nothing was asked for it.
+    Unasked,
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(error) => error.fmt(f),
+            Self::Unasked => f.write_str("it sent more replies than it was asked for"),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+/// The oldest request in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// When it was sent.
+    pub since: Time,
+    /// It is a question of the proxy's own.
+    pub is_question: bool,
+}
+
+impl<Q: Copy> Default for Link<Q> {
+    fn default() -> Self {
+        Self {
+            groups: VecDeque::new(),
+            answered: 0,
+            writing: 0,
+            written: 0,
+            ready: false,
+            late: 0,
+            frames: Frames::default(),
+            error: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+}
+
+impl<Q: Copy> Link<Q> {
+    /// Takes clients' requests and leaves the batch empty, with memory for others.
+    pub fn send(&mut self, batch: &mut Batch, now: Time) {
+        if !batch.is_empty() {
+            let spare = self.spare.pop().unwrap_or_default();
+            let batch = std::mem::replace(batch, spare);
+            self.groups.push_back(Group {
+                batch,
+                failed: Vec::new(),
+                question: None,
+                since: now,
+            });
+        }
+    }
+
+    /// Takes a question of the proxy's own, encoded. While the connection is being set up it goes before the
+    /// clients' requests.
+    pub fn ask(&mut self, question: Q, encoded: &[u8], now: Time) {
+        let mut batch = self.spare.pop().unwrap_or_default();
+        batch.push(false, |out| out.extend_from_slice(encoded));
+        let questions = |group: &&Group<Q>| group.question.is_some();
+        let at = if self.ready {
+            self.groups.len()
+        } else {
+            self.groups.iter().take_while(questions).count()
+        };
+        let group = Group {
+            batch,
+            failed: Vec::new(),
+            question: Some(question),
+            since: now,
+        };
+        self.groups.insert(at, group);
+    }
+
+    /// The connection is set up: clients' requests may be written.
+    pub fn set_ready(&mut self) {
+        self.ready = true;
+    }
+
+    /// Whether it is.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Whether questions of the proxy's own are in flight.
+    #[must_use]
+    pub fn has_questions(&self) -> bool {
+        self.groups.iter().any(|group| group.question.is_some())
+    }
+
+    /// Whether no request is in flight, nor waits to be.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The oldest request in flight.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Oldest> {
+        self.groups.front().map(|group| Oldest {
+            since: group.since,
+            is_question: group.question.is_some(),
+        })
+    }
+
+    /// Takes bytes of Redis, and adds what came of them.
+    ///
+    /// # Errors
+    /// If they are not what was asked for: the connection is of no more use. What came before is added.
+    pub fn receive(
+        &mut self,
+        mut bytes: &[u8],
+        received: &mut Received<Q>,
+        now: Time,
+    ) -> Result<(), LinkError> {
+        let mut frames = std::mem::take(&mut self.frames);
+        let result = loop {
+            match frames.next(&mut bytes) {
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(LinkError::Frame(error)),
+                Ok(Some(frame)) if frame.kind() == b'>' => received.invalidated.read(frame.bytes()),
+                Ok(Some(frame)) => {
+                    if let Err(error) = self.answer(frame, received, now) {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        self.frames = frames;
+        result
+    }
+
+    /// The oldest request is answered.
+    fn answer(
+        &mut self,
+        frame: Frame<'_>,
+        received: &mut Received<Q>,
+        now: Time,
+    ) -> Result<(), LinkError> {
+        let group = self.groups.front().ok_or(LinkError::Unasked)?;
+        if !self.is_written(self.answered) {
+            return Err(LinkError::Unasked);
+        }
+        match group.question {
+            Some(question) => received.answers.push((question, frame.bytes().to_vec())),
+            None => {
+                if received.replies.is_empty() {
+                    received.replies.round_trip = group.since.until(now);
+                }
+                received.replies.push_frame(frame);
+                self.late = self.late.saturating_sub(1);
+            }
+        }
+        self.step();
+        self.answer_failed(&mut received.replies);
+        Ok(())
+    }
+
+    /// Whether that request of the first group is written.
+    fn is_written(&self, index: usize) -> bool {
+        let ends = |group: &Group<Q>| group.batch.requests.get(index).map(|request| request.end);
+        self.writing > 0 || self.groups.front().and_then(ends) <= Some(self.written)
+    }
+
+    /// The oldest request has its reply.
+    fn step(&mut self) {
+        self.answered += 1;
+        if let Some(group) = self.groups.front()
+            && self.answered == group.len()
+            && let Some(mut group) = self.groups.pop_front()
+        {
+            self.answered = 0;
+            if self.writing > 0 {
+                self.writing -= 1;
+            } else {
+                self.written = 0;
+            }
+            if self.spare.len() < SPARE {
+                group.batch.clear();
+                self.spare.push(group.batch);
+            }
+        }
+    }
+
+    /// Gives those their error that failed and are next.
+    fn answer_failed(&mut self, replies: &mut Replies) {
+        while self
+            .groups
+            .front()
+            .is_some_and(|group| group.has_failed(self.answered))
+        {
+            replies.push(&self.error);
+            self.late = self.late.saturating_sub(1);
+            self.step();
+        }
+    }
+
+    /// Counts the clients' requests that were sent at that moment or before, have no reply, and were not counted
+    /// by this before. They stay in flight: the reply of each still comes, or an error in its place.
+    pub fn late(&mut self, moment: Time) -> usize {
+        let mut count = 0;
+        let mut answered = self.answered;
+        for group in &self.groups {
+            if group.since > moment {
+                break;
+            }
+            if group.question.is_none() {
+                count += group.len() - answered;
+            }
+            answered = 0;
+        }
+        let news = count.saturating_sub(self.late);
+        self.late += news;
+        news
+    }
+
+    /// When the oldest of those was sent that [`Self::late`] has not counted.
+    #[must_use]
+    pub fn oldest_in_time(&self) -> Option<Time> {
+        let mut late = self.late + self.answered;
+        let mut groups = self.groups.iter().filter(|group| group.question.is_none());
+        let group = groups.find(|group| {
+            let all = late >= group.len();
+            late = late.saturating_sub(group.len());
+            !all
+        });
+        group.map(|group| group.since)
+    }
+
+    /// The connection is lost, and another is to take its place. What was not written waits for that, and what may
+    /// be repeated is, once; the others get this encoded error, and so do those that were late.
+    pub fn renew(&mut self, error: &[u8], replies: &mut Replies) {
+        self.error = error.to_vec();
+        let mut late = self.late;
+        let (answered, writing, written) = (self.answered, self.writing, self.written);
+        let groups = std::mem::take(&mut self.groups);
+        for (at, group) in groups.into_iter().enumerate() {
+            if group.question.is_some() {
+                continue;
+            }
+            let skipped = if at == 0 { answered } else { 0 };
+            let written = match at {
+                _ if at < writing => usize::MAX,
+                _ if at == writing => written,
+                _ => 0,
+            };
+            self.groups
+                .push_back(group.renewed(skipped, written, &mut late));
+        }
+        self.answered = 0;
+        self.writing = 0;
+        self.written = 0;
+        self.ready = false;
+        self.frames = Frames::default();
+        self.answer_failed(replies);
+        // Questions will be put before the first group, so that has to be one without answers.
+        if self.answered > 0
+            && let Some(group) = self.groups.pop_front()
+        {
+            let rest = group.renewed(std::mem::take(&mut self.answered), 0, &mut 0);
+            self.groups.push_front(rest);
+        }
+    }
+
+    /// There is no connection, and no other will take its place soon: all clients' requests get this encoded error.
+    pub fn fail(&mut self, error: &[u8], replies: &mut Replies) {
+        let clients = |group: &&Group<Q>| group.question.is_none();
+        let answered = match self.groups.front() {
+            Some(group) if group.question.is_none() => self.answered,
+            _ => 0,
+        };
+        let count: usize = self.groups.iter().filter(clients).map(Group::len).sum();
+        for _ in answered..count {
+            replies.push(error);
+        }
+        *self = Self {
+            spare: std::mem::take(&mut self.spare),
+            ..Self::default()
+        };
+    }
+}
+
+impl<Q> Group<Q> {
+    /// What is left of it for another connection, without the requests that were answered. So many of its bytes were
+    /// written; so many of its requests were late, which this counts down.
+    fn renewed(self, answered: usize, written: usize, late: &mut usize) -> Self {
+        let mut batch = Batch::default();
+        let mut failed = Vec::new();
+        let mut start = 0;
+        for (index, request) in self.batch.requests.iter().enumerate() {
+            let bytes = &self.batch.bytes[start..request.end];
+            start = request.end;
+            if index < answered {
+                continue;
+            }
+            let was_late = *late > 0;
+            *late = late.saturating_sub(1);
+            let was_written = request.end <= written;
+            let fails = was_late || self.has_failed(index) || was_written && !request.repeatable;
+            let bytes = if fails { &[][..] } else { bytes };
+            batch.push(request.repeatable && !was_written, |out| {
+                out.extend_from_slice(bytes);
+            });
+            failed.push(fails);
+        }
+        Self {
+            batch,
+            failed,
+            ..self
+        }
+    }
+}
+
+impl<Q: Copy> Source for Link<Q> {
+    fn is_empty(&self) -> bool {
+        match self.groups.get(self.writing) {
+            None => true,
+            Some(group) => !self.ready && group.question.is_none(),
+        }
+    }
+
+    fn send(&mut self, writer: &mut impl Write) -> io::Result<usize> {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let mut skip = self.written;
+        let mut count = 0;
+        let groups = self.groups.range(self.writing..);
+        let allowed = groups.take_while(|group| self.ready || group.question.is_some());
+        for (piece, group) in pieces.iter_mut().zip(allowed) {
+            *piece = IoSlice::new(&group.batch.bytes[skip..]);
+            skip = 0;
+            count += 1;
+        }
+        let sent = match &pieces[..count] {
+            [piece] if piece.is_empty() => 0,
+            [piece] => writer.write(piece)?,
+            pieces => writer.write_vectored(pieces)?,
+        };
+        self.note_written(sent);
+        Ok(sent)
+    }
+}
+
+impl<Q: Copy> Link<Q> {
+    fn note_written(&mut self, sent: usize) {
+        self.written += sent;
+        while let Some(group) = self.groups.get(self.writing)
+            && (self.ready || group.question.is_some())
+            && self.written >= group.batch.bytes.len()
+        {
+            self.written -= group.batch.bytes.len();
+            self.writing += 1;
+        }
+    }
+}

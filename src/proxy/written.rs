@@ -1,0 +1,83 @@
+//! Keys that requests in flight write. Who fetches one of them over another link may get what it was before: Redis
+//! executes requests of two connections in any order.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+
+/// What a request writes, by the hashes of its keys.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// One key.
+    Key(u64),
+    /// These keys.
+    Keys(Box<[u64]>),
+    /// Perhaps any key.
+    Anything,
+}
+
+impl Written {
+    fn hashes(&self) -> &[u64] {
+        match self {
+            Self::Nothing | Self::Anything => &[],
+            Self::Key(hash) => std::slice::from_ref(hash),
+            Self::Keys(hashes) => hashes,
+        }
+    }
+}
+
+/// What the requests in flight on one link write. Its operations take a time that grows with the keys of one request
+/// alone. Two keys of the same hash are taken for one: then a value is not cached that could be.
+#[derive(Debug, Default)]
+pub(super) struct WrittenKeys {
+    /// How many of the requests write a key of that hash.
+    keys: HashMap<u64, u32, RandomState>,
+    /// How many may write any.
+    anything: u32,
+}
+
+impl WrittenKeys {
+    /// A request is in flight that writes these keys; `None` stands for perhaps any.
+    pub fn add(&mut self, keys: Option<&[&[u8]]>, hasher: &RandomState) -> Written {
+        let hash = |key: &&[u8]| hasher.hash_one(key);
+        let written = match keys {
+            None => Written::Anything,
+            Some([]) => Written::Nothing,
+            Some([key]) => Written::Key(hash(key)),
+            Some(keys) => Written::Keys(keys.iter().map(hash).collect()),
+        };
+        self.anything += u32::from(written == Written::Anything);
+        for hash in written.hashes() {
+            *self.keys.entry(*hash).or_default() += 1;
+        }
+        written
+    }
+
+    /// It was answered.
+    pub fn remove(&mut self, written: &Written) {
+        self.anything -= u32::from(*written == Written::Anything);
+        for hash in written.hashes() {
+            if let Some(count) = self.keys.get_mut(hash) {
+                *count -= 1;
+                if *count == 0 {
+                    self.keys.remove(hash);
+                }
+            }
+        }
+        if self.keys.is_empty() {
+            self.keys.shrink_to(KEPT);
+        }
+    }
+
+    /// Whether a request may write that key.
+    pub fn contains(&self, key: &[u8], hasher: &RandomState) -> bool {
+        self.anything > 0 || !self.keys.is_empty() && self.keys.contains_key(&hasher.hash_one(key))
+    }
+}
+
+/// For how many keys room is kept.
+const KEPT: usize = 64;

@@ -1,0 +1,34 @@
+//! The sockets of one client: its own, and the dedicated one to Redis that it may have.
+
+use mio::net::TcpStream;
+
+use crate::clock::Time;
+use crate::transport::Transport;
+
+/// A client's connections.
+pub struct Connection {
+    /// The one to the client.
+    pub client: Transport,
+    /// The dedicated one to Redis.
+    pub dedicated: Option<Transport>,
+    /// It is on the loop's list of clients to read from.
+    pub listed: bool,
+    /// The client has closed its side.
+    pub at_end: bool,
+    /// All is said: until then, what the client still sends is read and dropped.
+    pub lingering: Option<Time>,
+}
+
+impl Connection {
+    /// Takes over a client's socket.
+    #[must_use]
+    pub fn new(stream: TcpStream) -> Self {
+        Self {
+            client: Transport::accepted(stream),
+            dedicated: None,
+            listed: false,
+            at_end: false,
+            lingering: None,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What is made of silence: requests that wait too long get an error, and a connection that says nothing is given up
+//! when that must be its own fault, or when Redis is away.
+//!
+//! A late reply alone is no reason: a script may be running, or writes may be paused. So as long as Redis answers on
+//! another connection, one that owes clients' requests stays; one that owes nothing but the answer to a PING of the
+//! proxy's own does not. Only when nothing was heard on any for twice the timeout, Redis is taken to be away.
+//!
+//! While anybody would miss Redis, each connection on which nothing else is in flight is asked with a PING every
+//! [`CHECK_AFTER`]. So an entry is served at the most for that time and twice the timeout after the tracker was lost.
+
+use std::time::Duration;
+
+use super::node::{Loss, Node, Phase, Role};
+use super::setup::{self, Question};
+use super::{Event, LINKS, Tracking};
+use crate::clock::Time;
+use crate::link::Oldest;
+
+/// After so long without an answer, a connection on which none is due is asked for one.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
+
+/// How many times the timeout a connection may owe a client's request its reply while Redis answers on others.
+const STUCK: u32 = 10;
+
+impl Node {
+    /// Whether anybody would miss Redis: while nobody does, it is not asked whether it is there.
+    ///
+    /// What the tracker may have missed since it was last heard from is not served before it is heard from again.
+    pub fn set_watched(&mut self, watched: bool, now: Time) {
+        let again = watched && !self.watched;
+        self.watched = watched;
+        let tracker = self.connection(Role::Tracker);
+        let is_old = tracker.phase == Phase::Open && tracker.heard.after(CHECK_AFTER) <= now;
+        if again && is_old && self.reports_changes() {
+            self.ping(Role::Tracker, now);
+            self.report(Tracking::Suspended);
+        }
+    }
+
+    fn reports_changes(&self) -> bool {
+        matches!(
+            self.reported(),
+            Some(Tracking::On | Tracking::Resumed | Tracking::Suspended)
+        )
+    }
+
+    /// The tracker was heard from.
+    pub(super) fn resume_tracking(&mut self) {
+        if self.reported() == Some(&Tracking::Suspended) {
+            self.report(Tracking::Resumed);
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Time) {
+        self.ticked = now;
+        self.report_late(now);
+        for role in Role::ALL {
+            self.end_attempt(role, now);
+            self.judge_silence(role, now);
+        }
+        for role in Role::ALL {
+            if self.is_to_be_asked(role, now) {
+                self.ping(role, now);
+            }
+        }
+        self.retry(now);
+    }
+
+    /// When [`Self::tick`] is due, if nothing else happens.
+    pub fn due(&self) -> Option<Time> {
+        let timeout = self.settings.timeout;
+        let mut due: Vec<Time> = self.retry_due().collect();
+        for (_, connection) in self.connections() {
+            due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
+            if let Phase::Connecting(deadline) = connection.phase {
+                due.push(deadline);
+            }
+            if let Some(oldest) = connection.silence() {
+                // From the first on, what others say counts too.
+                let stages = [1, 2, STUCK].map(|times| oldest.since.after(timeout * times));
+                due.extend(stages.into_iter().find(|stage| *stage > self.ticked));
+                let again = self.ticked.after(CHECK_AFTER.min(timeout));
+                due.extend((stages[0] <= self.ticked).then_some(again));
+            } else if self.watched && connection.phase == Phase::Open {
+                due.push(connection.heard.after(CHECK_AFTER));
+            }
+        }
+        due.into_iter().min()
+    }
+
+    /// Reports clients' requests that have waited too long.
+    fn report_late(&mut self, now: Time) {
+        let timeout = self.settings.timeout;
+        for link in LINKS {
+            let moment = now.before(timeout);
+            let count = self.connection(Role::of(link)).link.late(moment);
+            if count > 0 {
+                let loss = Loss::TimedOut(timeout);
+                let error = setup::error_reply(&self.settings, &loss.to_string());
+                self.events.push(Event::Late { link, count, error });
+            }
+        }
+    }
+
+    /// Gives an attempt to connect up that takes too long.
+    fn end_attempt(&mut self, role: Role, now: Time) {
+        if matches!(self.connection(role).phase, Phase::Connecting(deadline) if deadline <= now) {
+            self.lost(role, Loss::TimedOut(self.settings.timeout), now);
+        }
+    }
+
+    /// Gives a connection up that is silent, or Redis.
+    fn judge_silence(&mut self, role: Role, now: Time) {
+        let timeout = self.settings.timeout;
+        let connection = self.connection(role);
+        let is_open = connection.phase == Phase::Open;
+        let Some(oldest) = connection.silence() else {
+            return;
+        };
+        let over = |times: u32| oldest.since.after(timeout * times) <= now;
+        if !over(1) {
+            return;
+        }
+        let alive = self.answers_elsewhere(role, oldest.since, now);
+        if !is_open || alive && (oldest.is_question || over(STUCK)) {
+            self.lost(role, Loss::TimedOut(timeout), now);
+        } else if !alive && over(2) {
+            self.down(&Loss::TimedOut(timeout), now);
+        }
+    }
+
+    /// Whether Redis lately answered on another connection, when this one had been silent since that moment.
+    fn answers_elsewhere(&self, role: Role, since: Time, now: Time) -> bool {
+        let timeout = self.settings.timeout;
+        self.connections().any(|(other, connection)| {
+            other != role
+                && connection.phase == Phase::Open
+                && connection.heard > since
+                && connection.heard.after(timeout) > now
+        })
+    }
+
+    /// Whether a connection is to be asked whether Redis is there: because nothing was heard on it for long, or
+    /// because another is silent.
+    fn is_to_be_asked(&self, role: Role, now: Time) -> bool {
+        let timeout = self.settings.timeout;
+        let mut all = self.connections();
+        let Some((_, connection)) = all.find(|(known, _)| *known == role) else {
+            return false;
+        };
+        if connection.phase != Phase::Open || !connection.link.is_idle() {
+            return false;
+        }
+        let silent = |oldest: Oldest| oldest.since.after(timeout) <= now;
+        let mut silences = self.connections().filter_map(|(_, other)| other.silence());
+        let is_asked_for_another =
+            silences.any(silent) && connection.heard.after(timeout / 2) <= now;
+        is_asked_for_another || self.watched && connection.heard.after(CHECK_AFTER) <= now
+    }
+
+    fn ping(&mut self, role: Role, now: Time) {
+        let connection = self.connection(role);
+        if connection.link.is_idle() {
+            connection.link.ask(Question::Ping, &setup::ping(), now);
+        }
+    }
+}

@@ -1,0 +1,770 @@
+//! One Redis: the connections to it that all clients share, from the first to the last. It is a state machine
+//! without sockets: the helper tells it what came of each connection and the time, and makes the connections that it
+//! wants ([`Node::wants`]).
+//!
+//! There are up to three connections: one for each version of the protocol, which carry requests, and the tracker,
+//! on which Redis reports what changes of what was read on the others. All are to lead to the same server. That the
+//! tracker carries no requests has a reason: a reply of 100 MB or a write that Redis delays would hold up the reports
+//! behind it, and a connection in RESP2 can't have them at all.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::setup::{self, Question};
+use super::{Backend, Event, LINKS, Replies, Requests, Settings, Tracking};
+use crate::clock::Time;
+use crate::command::read_specs;
+use crate::link::{Link, Oldest, Received};
+use crate::logging::Limit;
+use crate::resp::Protocol;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Requests in RESP2.
+    Resp2,
+    /// Requests in RESP3; it is made when the first comes.
+    Resp3,
+    /// Reports of changes, and whether Redis is there.
+    Tracker,
+}
+
+impl Role {
+    pub const ALL: [Self; 3] = [Self::Resp2, Self::Resp3, Self::Tracker];
+
+    /// The link whose requests it carries.
+    pub fn link(self) -> Option<Protocol> {
+        match self {
+            Self::Resp2 => Some(Protocol::Resp2),
+            Self::Resp3 => Some(Protocol::Resp3),
+            Self::Tracker => None,
+        }
+    }
+
+    /// The one that carries the requests of a link.
+    pub fn of(link: Protocol) -> Self {
+        match link {
+            Protocol::Resp2 => Self::Resp2,
+            Protocol::Resp3 => Self::Resp3,
+        }
+    }
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is none.
+    Closed,
+    /// One is to be made.
+    Wanted,
+    /// It is being made, and may take until then.
+    Connecting(Time),
+    /// Questions that set it up are in flight.
+    SettingUp,
+    /// It is set up.
+    Open,
+}
+
+/// A connection, its successors included.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub phase: Phase,
+    pub link: Link<Question>,
+    /// When Redis last answered on it.
+    pub heard: Time,
+    /// When it was set up.
+    opened: Time,
+    /// How many of its predecessors were lost before they were of any use.
+    useless: u8,
+    /// The tracker to which Redis reports changes of what was read on it, by its number.
+    reports_to: Option<i64>,
+    /// Redis is being asked to report them to that one.
+    redirecting: Option<i64>,
+    /// Until then no other is made.
+    not_before: Time,
+}
+
+/// What is known of reports of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tracker {
+    /// It is being set up.
+    Opening,
+    /// It is set up, and has this number.
+    Open(i64),
+    /// There are none.
+    Off { refused: Option<String> },
+}
+
+/// Whether Redis can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// That is being found out, for the first time or again.
+    Opening,
+    /// It can, since then.
+    Up(Time),
+    /// It can't; when that is tried next.
+    Down(Time),
+}
+
+/// Why Redis can't be reached, and since when.
+struct Outage {
+    reason: String,
+    since: Time,
+}
+
+/// Why a connection is of no use, or could not be made.
+#[derive(Debug)]
+pub(super) enum Loss {
+    /// It broke.
+    Broken(io::Error),
+    /// Redis did not answer for so long.
+    TimedOut(Duration),
+    /// Redis answered, and refused the proxy in these words.
+    Refused(String),
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(error) => error.fmt(f),
+            Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
+            Self::Refused(words) => write!(f, "it answers {words}"),
+        }
+    }
+}
+
+/// The pause before the first new attempt to connect; it doubles until [`LAST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause, and the one after Redis refused the proxy.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a connection that answers nothing must last to have been of use, and Redis be there to have come back for
+/// good.
+const STEADY: Duration = Duration::from_secs(1);
+/// How many connections in a row may be of no use before there is a pause.
+const USELESS: u8 = 3;
+
+/// One Redis.
+pub(super) struct Node {
+    pub settings: Settings,
+    connections: [Connection; 3],
+    state: State,
+    tracker: Tracker,
+    /// What the loop knows of the tracker.
+    reported: Option<Tracking>,
+    /// What Redis reported of itself.
+    backend: Backend,
+    /// Which server it is, if it says so.
+    run_id: Option<String>,
+    /// It was there before.
+    known: bool,
+    /// Since an attempt to connect failed.
+    outage: Option<Outage>,
+    pause: Duration,
+    /// Why a connection is made anew, if it is while Redis is there.
+    reconnecting: Option<String>,
+    /// Of lines that say so: a client may kill connections as often as it likes.
+    reconnects: Limit,
+    /// Whether anybody would miss Redis.
+    pub watched: bool,
+    /// What is to be reported to the loop.
+    pub events: Vec<Event>,
+    /// Memory for replies.
+    pub spare: Vec<Replies>,
+    /// Why changes are not reported, when that was last logged.
+    refused: Option<String>,
+    /// When time was last looked at.
+    pub(super) ticked: Time,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Closed,
+            link: Link::default(),
+            heard: Time::default(),
+            opened: Time::default(),
+            useless: 0,
+            reports_to: None,
+            redirecting: None,
+            not_before: Time::default(),
+        }
+    }
+}
+
+impl Connection {
+    /// The request whose answer is due, if one is in flight.
+    pub fn silence(&self) -> Option<Oldest> {
+        let oldest = self.link.oldest()?;
+        match self.phase {
+            Phase::Open => Some(oldest),
+            Phase::SettingUp if oldest.is_question => Some(oldest),
+            _ => None,
+        }
+    }
+}
+
+impl Node {
+    /// One that is to be connected to.
+    pub fn new(settings: Settings) -> Self {
+        let mut node = Self {
+            settings,
+            connections: Default::default(),
+            state: State::Opening,
+            tracker: Tracker::Opening,
+            reported: None,
+            backend: Backend::default(),
+            run_id: None,
+            known: false,
+            outage: None,
+            pause: FIRST_PAUSE,
+            reconnecting: None,
+            reconnects: Limit::default(),
+            watched: false,
+            events: Vec::new(),
+            spare: Vec::new(),
+            refused: None,
+            ticked: Time::default(),
+        };
+        node.open();
+        node
+    }
+
+    pub fn connection(&mut self, role: Role) -> &mut Connection {
+        &mut self.connections[role as usize]
+    }
+
+    pub fn connections(&self) -> impl Iterator<Item = (Role, &Connection)> {
+        Role::ALL.into_iter().zip(&self.connections)
+    }
+
+    /// Which connection is to be made now, if one is. The others go where the first one went.
+    pub fn wants(&self) -> Option<Role> {
+        let wanted = |(role, connection): (Role, &Connection)| {
+            (connection.phase == Phase::Wanted).then_some(role)
+        };
+        self.connections().find_map(wanted)
+    }
+
+    /// Where it was reached, if it was.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.backend.address
+    }
+
+    /// Takes requests that the loop hands over.
+    pub fn send(&mut self, requests: &mut Requests, now: Time) {
+        for (link, batch) in requests.iter_mut() {
+            if batch.is_empty() {
+                continue;
+            }
+            let role = Role::of(link);
+            self.connection(role).link.send(batch, now);
+            let (is_closed, not_before) = {
+                let connection = self.connection(role);
+                (connection.phase == Phase::Closed, connection.not_before)
+            };
+            match self.state {
+                State::Down(_) => self.refuse_during_outage(role),
+                State::Up(_) if is_closed && not_before <= now => self.want(role),
+                State::Up(_) if is_closed => {
+                    self.refuse(role, "no connection for RESP3 can be made")
+                }
+                State::Up(_) | State::Opening => {}
+            }
+        }
+    }
+
+    /// Begins to connect.
+    fn open(&mut self) {
+        self.state = State::Opening;
+        self.expect_tracker();
+        self.run_id = None;
+        self.want(Role::Resp2);
+    }
+
+    /// The tracker is being set up, if changes are to be reported.
+    fn expect_tracker(&mut self) {
+        self.tracker = if self.settings.tracking {
+            Tracker::Opening
+        } else {
+            Tracker::Off { refused: None }
+        };
+    }
+
+    fn want(&mut self, role: Role) {
+        self.connection(role).phase = Phase::Wanted;
+    }
+
+    /// A connection is being made.
+    pub fn connecting(&mut self, role: Role, now: Time) {
+        let deadline = now.after(self.settings.timeout);
+        self.connection(role).phase = Phase::Connecting(deadline);
+    }
+
+    /// It is there, at that address: sets it up.
+    pub fn connected(&mut self, role: Role, address: Option<SocketAddr>, now: Time) {
+        let questions = match role {
+            Role::Resp2 => setup::of_resp2(&self.settings),
+            Role::Resp3 => setup::of_resp3(&self.settings),
+            Role::Tracker => setup::of_tracker(&self.settings),
+        };
+        let link = &mut self.connection(role).link;
+        for (question, command) in questions {
+            link.ask(question, &command.get_packed_command(), now);
+        }
+        self.connection(role).phase = Phase::SettingUp;
+        if role == Role::Resp2 {
+            self.backend.address = address;
+        }
+    }
+
+    /// Bytes came.
+    pub fn received(&mut self, role: Role, bytes: &[u8], now: Time) {
+        let mut received = Received {
+            replies: self.spare.pop().unwrap_or_default(),
+            ..Received::default()
+        };
+        let connection = self.connection(role);
+        let result = connection.link.receive(bytes, &mut received, now);
+        let served = !received.replies.is_empty() || !received.invalidated.is_empty();
+        if served || !received.answers.is_empty() {
+            connection.heard = now;
+        }
+        if served {
+            connection.useless = 0;
+        }
+        if !received.invalidated.is_empty() {
+            self.events.push(Event::Invalidated(received.invalidated));
+        }
+        if role == Role::Tracker && !received.answers.is_empty() {
+            self.resume_tracking();
+        }
+        self.report_replies(role, received.replies);
+        for (question, answer) in received.answers {
+            if let Err(loss) = self.answered(role, question, &answer, now) {
+                return self.lost(role, loss, now);
+            }
+        }
+        if let Err(error) = result {
+            self.lost(role, Loss::Broken(io::Error::other(error)), now);
+        }
+    }
+
+    fn report_replies(&mut self, role: Role, replies: Replies) {
+        match role.link() {
+            Some(link) if !replies.is_empty() => self.events.push(Event::Replies { link, replies }),
+            _ => self.spare.push(replies),
+        }
+    }
+
+    /// Redis answered a question of the proxy's own.
+    fn answered(
+        &mut self,
+        role: Role,
+        question: Question,
+        answer: &[u8],
+        now: Time,
+    ) -> Result<(), Loss> {
+        let refusal = setup::refusal(answer);
+        if let Some(words) = refusal
+            .clone()
+            .filter(|words| setup::refuses_connections(words))
+        {
+            return Err(Loss::Refused(words));
+        }
+        match (question, refusal) {
+            (Question::Auth | Question::Select, Some(words)) => return Err(Loss::Refused(words)),
+            (Question::Hello3, Some(words)) if role == Role::Resp3 => {
+                return Err(Loss::Refused(words));
+            }
+            (Question::Ping, Some(words)) if setup::refuses_all(&words) => {
+                return Err(Loss::Refused(words));
+            }
+            (Question::Hello3 | Question::Id, Some(words)) if role == Role::Tracker => {
+                self.tracker = Tracker::Off {
+                    refused: Some(words),
+                };
+            }
+            (Question::Track, refusal) => self.redirected(role, refusal, now),
+            (Question::Server, None) => self.identified(role, setup::run_id(answer))?,
+            (Question::Hello3, refusal) if role == Role::Resp2 => {
+                self.backend.hello[1] = greeting(answer, refusal);
+            }
+            (Question::Hello2, refusal) => self.backend.hello[0] = greeting(answer, refusal),
+            (Question::Commands, _) => self.backend.commands = read_specs(answer),
+            (Question::Id, None) if matches!(self.tracker, Tracker::Opening) => {
+                self.tracker = match setup::number(answer) {
+                    Some(id) => Tracker::Open(id),
+                    None => Tracker::Off { refused: None },
+                };
+            }
+            _ => {}
+        }
+        self.advance(now);
+        Ok(())
+    }
+
+    /// Redis reports changes of what is read on a connection to the tracker, unless it refused in these words.
+    fn redirected(&mut self, role: Role, refusal: Option<String>, now: Time) {
+        let connection = self.connection(role);
+        let asked = connection.redirecting.take();
+        match refusal {
+            None => connection.reports_to = asked,
+            // There is another by now.
+            Some(_) if asked.map(Tracker::Open).as_ref() != Some(&self.tracker) => {}
+            Some(words) if setup::is_gone(&words) => {
+                let error = io::Error::other("it closed the connection that is told of changes");
+                self.lost(Role::Tracker, Loss::Broken(error), now);
+            }
+            Some(words) => {
+                self.tracker = Tracker::Off {
+                    refused: Some(words),
+                };
+            }
+        }
+    }
+
+    /// A connection leads to the server with that `run_id`: it must be the one to which the others lead.
+    fn identified(&mut self, role: Role, run_id: Option<String>) -> Result<(), Loss> {
+        const ANOTHER: &str = "its address leads to several servers";
+        if role == Role::Resp2 {
+            self.run_id = run_id;
+        } else if let (Some(known), Some(run_id)) = (&self.run_id, &run_id)
+            && known != run_id
+        {
+            if role != Role::Tracker {
+                return Err(Loss::Refused(ANOTHER.to_owned()));
+            }
+            self.tracker = Tracker::Off {
+                refused: Some(ANOTHER.to_owned()),
+            };
+        }
+        Ok(())
+    }
+
+    /// Goes on as far as what was answered allows.
+    fn advance(&mut self, now: Time) {
+        let tracker = self.connection(Role::Tracker);
+        if tracker.phase == Phase::SettingUp && tracker.link.is_idle() {
+            self.set_open(Role::Tracker, now);
+        }
+        for role in LINKS.map(Role::of) {
+            self.advance_link(role, now);
+        }
+        self.report_tracking(now);
+    }
+
+    fn advance_link(&mut self, role: Role, now: Time) {
+        let tracker = self.tracker.clone();
+        let tracker_is_open = self.connection(Role::Tracker).phase == Phase::Open;
+        let connection = self.connection(role);
+        let set_up = match connection.phase {
+            Phase::SettingUp => !connection.link.has_questions(),
+            Phase::Open => true,
+            Phase::Closed | Phase::Wanted | Phase::Connecting(_) => false,
+        };
+        if !set_up || connection.redirecting.is_some() {
+            return;
+        }
+        match tracker {
+            Tracker::Open(id) if connection.reports_to != Some(id) => {
+                if tracker_is_open {
+                    connection.redirecting = Some(id);
+                    connection.link.ask(Question::Track, &setup::track(id), now);
+                }
+            }
+            // The first requests wait until it is known whether what they read can be kept.
+            Tracker::Opening if connection.phase == Phase::SettingUp => {
+                if self.connection(Role::Tracker).phase == Phase::Closed {
+                    self.want(Role::Tracker);
+                }
+            }
+            Tracker::Opening | Tracker::Open(_) | Tracker::Off { .. } => {
+                if connection.phase == Phase::SettingUp {
+                    self.set_open(role, now);
+                    if role == Role::Resp2 {
+                        self.up(now);
+                    } else if self.reconnecting.is_some() {
+                        self.events.push(Event::Reconnected);
+                    }
+                    self.log_reconnected(now);
+                }
+            }
+        }
+    }
+
+    fn set_open(&mut self, role: Role, now: Time) {
+        let connection = self.connection(role);
+        connection.phase = Phase::Open;
+        connection.link.set_ready();
+        connection.opened = now;
+        connection.heard = now;
+    }
+
+    /// Redis can be reached.
+    fn up(&mut self, now: Time) {
+        let outage = self.outage.take();
+        if outage.is_some() || !self.known {
+            let away_ms = outage.map(|outage| outage.since.until(now).as_millis() as u64);
+            log::info!(address:% = self.settings.address, away_ms; "redis up");
+        }
+        self.known = true;
+        self.state = State::Up(now);
+        let commands = self.backend.commands.take();
+        self.events.push(Event::Up(Backend {
+            commands,
+            ..self.backend.clone()
+        }));
+        if self.connection(Role::Tracker).phase == Phase::Closed {
+            self.want(Role::Tracker);
+        }
+        let resp3 = self.connection(Role::Resp3);
+        if resp3.phase == Phase::Closed && !resp3.link.is_idle() {
+            self.want(Role::Resp3);
+        }
+    }
+
+    /// If that was while Redis was there: a connection was lost and made anew.
+    fn log_reconnected(&mut self, now: Time) {
+        if let Some(reason) = self.reconnecting.take()
+            && let Some(left_out) = self.reconnects.admit(now)
+        {
+            log::info!(address:% = self.settings.address, reason, left_out; "reconnected");
+        }
+    }
+
+    /// Reports whether Redis reports changes, when that is news.
+    fn report_tracking(&mut self, now: Time) {
+        if !matches!(self.state, State::Up(_)) {
+            return;
+        }
+        let news = match &self.tracker {
+            Tracker::Opening => return,
+            Tracker::Off { refused } => Tracking::Off {
+                refused: refused.clone(),
+            },
+            Tracker::Open(id) => {
+                let reports = |connection: &Connection| connection.reports_to == Some(*id);
+                let mut links = LINKS.into_iter().map(Role::of);
+                let all = links.all(|role| match &self.connections[role as usize] {
+                    connection if connection.phase == Phase::Open => reports(connection),
+                    connection => connection.phase == Phase::Closed,
+                });
+                if !all {
+                    return;
+                }
+                Tracking::On
+            }
+        };
+        let known = match &self.reported {
+            Some(Tracking::Suspended | Tracking::Resumed) => Some(&Tracking::On),
+            known => known.as_ref(),
+        };
+        if known == Some(&news) {
+            return;
+        }
+        self.log_tracking(&news);
+        if self.reconnecting.is_some() {
+            self.events.push(Event::Reconnected);
+            self.log_reconnected(now);
+        }
+        self.report(news);
+    }
+
+    pub(super) fn report(&mut self, tracking: Tracking) {
+        self.events.push(Event::Tracking(tracking.clone()));
+        self.reported = Some(tracking);
+    }
+
+    /// What the loop knows of the tracker.
+    pub(super) fn reported(&self) -> Option<&Tracking> {
+        self.reported.as_ref()
+    }
+
+    fn log_tracking(&mut self, tracking: &Tracking) {
+        match tracking {
+            Tracking::Off {
+                refused: Some(words),
+            } if self.refused.as_ref() != Some(words) => {
+                log::warn!(
+                    reason = words;
+                    "redis does not tell what changes, so the time to live alone holds"
+                );
+                self.refused = Some(words.clone());
+            }
+            Tracking::On if self.refused.is_some() => {
+                log::info!("redis tells what changes again");
+                self.refused = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// A connection is of no more use, or could not be made.
+    pub fn lost(&mut self, role: Role, loss: Loss, now: Time) {
+        let connection = self.connection(role);
+        let was_open = connection.phase == Phase::Open;
+        if was_open && connection.opened.until(now) >= STEADY {
+            connection.useless = 0;
+        }
+        connection.useless = connection.useless.saturating_add(1);
+        let at_once = was_open && connection.useless <= USELESS;
+        let was_tracked = connection.reports_to.take().is_some();
+        connection.redirecting = None;
+        connection.phase = Phase::Closed;
+        self.renew(role);
+        if was_tracked || role == Role::Tracker {
+            self.tracking_lost();
+        }
+        match role {
+            Role::Tracker => self.tracker_lost(&loss, at_once, now),
+            Role::Resp2 if !at_once => return self.down(&loss, now),
+            Role::Resp2 => {
+                self.state = State::Opening;
+                self.reconnect(role, loss.to_string());
+            }
+            Role::Resp3 if at_once => self.reconnect(role, loss.to_string()),
+            Role::Resp3 => {
+                self.connection(role).not_before = now.after(FIRST_PAUSE);
+                self.refuse(role, &loss.to_string());
+            }
+        }
+        self.advance(now);
+    }
+
+    fn reconnect(&mut self, role: Role, reason: String) {
+        self.reconnecting = Some(reason);
+        self.want(role);
+    }
+
+    /// What is in flight on a connection that is lost waits for another, or fails.
+    fn renew(&mut self, role: Role) {
+        let error =
+            setup::error_reply(&self.settings, "the connection broke before its reply came");
+        let mut replies = self.spare.pop().unwrap_or_default();
+        self.connection(role).link.renew(&error, &mut replies);
+        self.report_replies(role, replies);
+    }
+
+    fn tracking_lost(&mut self) {
+        if matches!(
+            self.reported,
+            Some(Tracking::On | Tracking::Suspended | Tracking::Resumed)
+        ) {
+            self.report(Tracking::Lost);
+        }
+    }
+
+    /// The tracker is lost: another is made at once if this one was of use, else after a pause; meanwhile the time to
+    /// live alone holds.
+    fn tracker_lost(&mut self, loss: &Loss, at_once: bool, now: Time) {
+        if at_once {
+            self.expect_tracker();
+            return self.reconnect(Role::Tracker, format!("tracking lost: {loss}"));
+        }
+        self.connection(Role::Tracker).not_before = now.after(LAST_PAUSE);
+        if self.settings.tracking {
+            let words = match loss {
+                Loss::Refused(words) => words.clone(),
+                loss => format!("no connection is told of changes: {loss}"),
+            };
+            self.tracker = Tracker::Off {
+                refused: Some(words),
+            };
+        }
+    }
+
+    /// Redis can't be reached: all connections are closed.
+    pub(super) fn down(&mut self, loss: &Loss, now: Time) {
+        self.tracking_lost();
+        let reason = loss.to_string();
+        let error = setup::error_reply(&self.settings, &reason);
+        for role in Role::ALL {
+            let connection = self.connection(role);
+            connection.phase = Phase::Closed;
+            connection.reports_to = None;
+            connection.redirecting = None;
+            self.fail(role, &error);
+        }
+        self.reconnecting = None;
+        // One that comes and goes gets the longer pauses of one that is away.
+        if matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
+            self.pause = FIRST_PAUSE;
+        }
+        if matches!(loss, Loss::Refused(words) if !setup::is_temporary(words)) {
+            self.pause = LAST_PAUSE;
+        }
+        // Up to a quarter less, so that the proxies of many hosts don't come back in step.
+        let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
+        self.state = State::Down(now.after(pause));
+        if self
+            .outage
+            .as_ref()
+            .is_none_or(|outage| outage.reason != reason)
+        {
+            let message = match self.outage {
+                Some(_) => "redis still down",
+                None => "redis down",
+            };
+            log::warn!(address:% = self.settings.address, reason; "{message}");
+            let since = self.outage.as_ref().map_or(now, |outage| outage.since);
+            self.outage = Some(Outage { reason, since });
+            self.events.push(Event::Down { error });
+        }
+    }
+
+    /// All clients' requests of a connection get the error.
+    fn fail(&mut self, role: Role, error: &[u8]) {
+        let mut replies = self.spare.pop().unwrap_or_default();
+        self.connection(role).link.fail(error, &mut replies);
+        self.report_replies(role, replies);
+    }
+
+    /// They get an error that gives this reason.
+    fn refuse(&mut self, role: Role, reason: &str) {
+        let error = setup::error_reply(&self.settings, reason);
+        self.fail(role, &error);
+    }
+
+    fn refuse_during_outage(&mut self, role: Role) {
+        let outage = self.outage.as_ref();
+        let reason = outage.map_or(String::new(), |outage| outage.reason.clone());
+        self.refuse(role, &reason);
+    }
+
+    /// Opens again what is due, and logs what is.
+    pub(super) fn retry(&mut self, now: Time) {
+        let is_up = matches!(self.state, State::Up(_));
+        if matches!(self.state, State::Down(until) if until <= now) {
+            self.open();
+        }
+        let tracker = self.connection(Role::Tracker);
+        if is_up && tracker.phase == Phase::Closed && tracker.not_before <= now {
+            self.want(Role::Tracker);
+        }
+        if let Some(left_out) = self.reconnects.end(now) {
+            log::info!(of = "reconnected", left_out; "lines left out");
+        }
+    }
+
+    /// When [`Self::retry`] is due.
+    pub(super) fn retry_due(&self) -> impl Iterator<Item = Time> {
+        let tracker = &self.connections[Role::Tracker as usize];
+        let retry = match self.state {
+            State::Down(until) => Some(until),
+            State::Up(_) if tracker.phase == Phase::Closed => Some(tracker.not_before),
+            State::Up(_) | State::Opening => None,
+        };
+        retry.into_iter().chain(self.reconnects.due())
+    }
+}
+
+/// The reply to HELLO, to be repeated to clients; nothing if Redis refused.
+fn greeting(answer: &[u8], refusal: Option<String>) -> Vec<u8> {
+    match refusal {
+        None => answer.to_vec(),
+        Some(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,206 @@
+//! What the proxy itself asks Redis, and what it makes of the answers.
+
+use redis::Cmd;
+
+use super::{Settings, UNREACHABLE};
+use crate::resp::integer;
+use crate::resp::read::Reader;
+use crate::resp::reply;
+
+/// A question of the proxy's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// Who the proxy is.
+    Auth,
+    /// The database.
+    Select,
+    /// How the connection is called, for whoever reads `CLIENT LIST` there.
+    Name,
+    /// The greeting in RESP3; the connection speaks it from then on.
+    Hello3,
+    /// The greeting in RESP2, likewise.
+    Hello2,
+    /// The commands.
+    Commands,
+    /// Which server it is.
+    Server,
+    /// The number of the connection.
+    Id,
+    /// That changes are to be reported to another connection.
+    Track,
+    /// Whether it answers.
+    Ping,
+}
+
+/// The start of set-up that all connections share.
+fn introduction(settings: &Settings) -> Vec<(Question, Cmd)> {
+    let mut questions = Vec::new();
+    if let Some(password) = &settings.password {
+        let mut auth = redis::cmd("AUTH");
+        auth.arg(settings.username.as_deref());
+        auth.arg(password.expose());
+        questions.push((Question::Auth, auth));
+    }
+    if settings.database != 0 {
+        let mut select = redis::cmd("SELECT");
+        select.arg(settings.database);
+        questions.push((Question::Select, select));
+    }
+    let mut name = redis::cmd("CLIENT");
+    name.arg("SETNAME").arg("redis-proxy");
+    questions.push((Question::Name, name));
+    questions
+}
+
+fn hello(version: u8) -> Cmd {
+    let mut hello = redis::cmd("HELLO");
+    hello.arg(version);
+    hello
+}
+
+fn server() -> Cmd {
+    let mut info = redis::cmd("INFO");
+    info.arg("server");
+    info
+}
+
+/// What is asked on the connection for RESP2.
+pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
+    let mut questions = introduction(settings);
+    questions.extend([
+        (Question::Hello3, hello(3)),
+        (Question::Hello2, hello(2)),
+        (Question::Commands, redis::cmd("COMMAND")),
+        (Question::Server, server()),
+        (Question::Ping, redis::cmd("PING")),
+    ]);
+    questions
+}
+
+/// What is asked on the connection for RESP3.
+pub(super) fn of_resp3(settings: &Settings) -> Vec<(Question, Cmd)> {
+    let mut questions = introduction(settings);
+    questions.extend([
+        (Question::Hello3, hello(3)),
+        (Question::Server, server()),
+        (Question::Ping, redis::cmd("PING")),
+    ]);
+    questions
+}
+
+/// What is asked on the connection on which changes are reported.
+pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
+    let mut questions = introduction(settings);
+    if settings.tracking {
+        let mut id = redis::cmd("CLIENT");
+        id.arg("ID");
+        questions.extend([
+            (Question::Hello3, hello(3)),
+            (Question::Server, server()),
+            (Question::Id, id),
+        ]);
+    }
+    questions.push((Question::Ping, redis::cmd("PING")));
+    questions
+}
+
+/// That changes of keys which are read on a connection are to be reported to the one with that number.
+pub(super) fn track(id: i64) -> Vec<u8> {
+    let mut tracking = redis::cmd("CLIENT");
+    tracking.arg("TRACKING").arg("ON").arg("REDIRECT").arg(id);
+    tracking.get_packed_command()
+}
+
+/// Whether Redis answers.
+pub(super) fn ping() -> Vec<u8> {
+    redis::cmd("PING").get_packed_command()
+}
+
+/// What stands between Redis's words on a command that it does not know and that command's arguments.
+const ARGUMENTS: &str = ", with args beginning with";
+
+/// How Redis's words end when changes are to be reported to a connection that has ended meanwhile.
+const GONE: &str = "The client ID you want redirect to does not exist";
+
+/// The words of an error reply, if it is one. Where AUTH is renamed, Redis repeats its arguments: they are left out.
+pub(super) fn refusal(answer: &[u8]) -> Option<String> {
+    let text = answer.strip_prefix(b"-")?;
+    let text = String::from_utf8_lossy(text);
+    let text = text.trim_end();
+    let (words, _) = text.split_once(ARGUMENTS).unwrap_or((text, ""));
+    Some(words.to_owned())
+}
+
+/// Whether these words refuse the connection itself, whatever was asked on it.
+pub(super) fn refuses_connections(words: &str) -> bool {
+    words.starts_with("DENIED ") || words.contains("max number of clients reached")
+}
+
+/// Whether these words, in answer to a PING, say that nothing else would be answered either. Any other error shows that
+/// Redis answers: PING may be renamed or not allowed, say.
+pub(super) fn refuses_all(words: &str) -> bool {
+    ["NOAUTH ", "LOADING "]
+        .iter()
+        .any(|code| words.starts_with(code))
+}
+
+/// Whether Redis will be there soon, says that refusal.
+pub(super) fn is_temporary(words: &str) -> bool {
+    ["LOADING ", "BUSY ", "MASTERDOWN "]
+        .iter()
+        .any(|code| words.starts_with(code))
+}
+
+/// Whether these words say that the connection to report changes to has ended.
+pub(super) fn is_gone(words: &str) -> bool {
+    words.ends_with(GONE)
+}
+
+/// The number in an integer reply.
+pub(super) fn number(answer: &[u8]) -> Option<i64> {
+    integer(answer.strip_prefix(b":")?.strip_suffix(b"\r\n")?)
+}
+
+/// The `run_id` in a reply to `INFO`, in either version of the protocol.
+pub(super) fn run_id(answer: &[u8]) -> Option<String> {
+    let text = Reader::new(answer).verbatim()?;
+    let text = String::from_utf8_lossy(text);
+    let mut lines = text.lines();
+    lines.find_map(|line| Some(line.strip_prefix("run_id:")?.trim().to_owned()))
+}
+
+/// The error reply to a request that Redis did not answer.
+pub(super) fn error_reply(settings: &Settings, reason: &str) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    let message = format!(
+        "{UNREACHABLE}{} can't be reached: {reason}",
+        settings.address
+    );
+    reply::error(&mut encoded, message.as_bytes());
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_is_known_by_its_run_id_in_both_versions_of_the_protocol() {
+        let text = "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\ntcp_port:1\r\n";
+        let bulk = format!("${}\r\n{text}\r\n", text.len());
+        assert_eq!(run_id(bulk.as_bytes()).as_deref(), Some("abc"));
+        let verbatim = format!("={}\r\ntxt:{text}\r\n", text.len() + 4);
+        assert_eq!(run_id(verbatim.as_bytes()).as_deref(), Some("abc"));
+        assert_eq!(run_id(b"-NOPERM no\r\n"), None);
+    }
+
+    #[test]
+    fn no_argument_is_in_the_words_of_a_refusal() {
+        let answer = b"-ERR unknown command 'AUTH', with args beginning with: 'secret' \r\n";
+        assert_eq!(
+            refusal(answer).as_deref(),
+            Some("ERR unknown command 'AUTH'")
+        );
+        assert_eq!(refusal(b"+OK\r\n"), None);
+    }
+}

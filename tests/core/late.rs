@@ -1,0 +1,134 @@
+//! Replies that are late, a tracker that is silent, keys that die before their entries, and links that overtake one
+//! another.
+
+use redis_proxy::resp::Protocol;
+
+use crate::world::{World, bulk, get};
+
+const LATE: &str = "-ERR timed out\r\n";
+
+#[test]
+fn an_entry_does_not_outlive_its_key_though_redis_reports_changes() {
+    let mut world = World::roomy();
+    world.let_keys_die();
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_asked(&["GET key", "PTTL key"]);
+    world.wait(20);
+    // Redis may have counted from when it was asked.
+    world.answer_together(&[&bulk("value")[..], b":100\r\n"]);
+    world.wait(79);
+    world.send(client, get("key"));
+    world.assert_received(client, bulk("value").repeat(2));
+    world.wait(1);
+    world.send(client, get("key"));
+    world.assert_asked(&["GET key", "PTTL key"]);
+}
+
+#[test]
+fn a_key_that_came_or_went_before_its_time_to_live_was_known_is_not_cached() {
+    for (reply, lives) in [
+        (&b"$-1\r\n"[..], ":-1\r\n"),
+        (b"$-1\r\n", ":100\r\n"),
+        (b"$5\r\nvalue\r\n", ":-2\r\n"),
+        (b"$5\r\nvalue\r\n", "-NOPERM no\r\n"),
+    ] {
+        let mut world = World::roomy();
+        world.let_keys_die();
+        let client = world.connect();
+        world.send(client, get("key"));
+        world.answer_together(&[reply, lives.as_bytes()]);
+        world.assert_received(client, reply);
+        assert!(world.proxy.cache().is_empty(), "{lives}");
+    }
+}
+
+#[test]
+fn a_late_reply_is_for_nobody() {
+    let mut world = World::roomy();
+    let (one, two) = (world.connect(), world.connect());
+    world.send(one, [&get("key")[..], b"PING\r\n"].concat());
+    world.be_late(Protocol::Resp2, 1, LATE);
+    world.assert_received(one, [LATE, "+PONG\r\n"].concat());
+    // Who comes now does not wait for what is late.
+    world.send(two, get("key"));
+    world.assert_asked(&["GET key", "GET key"]);
+    world.answer(bulk("old"));
+    world.assert_received(two, "");
+    assert!(world.proxy.cache().is_empty());
+    world.answer(bulk("new"));
+    world.assert_received(two, bulk("new"));
+    world.assert_received(one, "");
+}
+
+#[test]
+fn only_those_that_are_late_get_the_error() {
+    let mut world = World::roomy();
+    let (one, two) = (world.connect(), world.connect());
+    world.send(one, "STRLEN a\r\n");
+    world.send(two, "STRLEN b\r\nSTRLEN c\r\n");
+    world.be_late(Protocol::Resp2, 2, LATE);
+    world.assert_received(one, LATE);
+    world.assert_received(two, LATE);
+    world.answer_together(&[":1\r\n", ":2\r\n", ":3\r\n"]);
+    world.assert_received(one, "");
+    world.assert_received(two, ":3\r\n");
+}
+
+#[test]
+fn nothing_is_served_while_changes_may_be_on_their_way() {
+    let mut world = World::roomy();
+    world.cache("key", "value");
+    let client = world.connect();
+    world.suspend(true);
+    world.send(client, get("key"));
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("newer"));
+    world.assert_received(client, bulk("newer"));
+    world.suspend(false);
+    world.send(client, get("key"));
+    world.assert_received(client, bulk("newer"));
+}
+
+/// Two clients of which each has a link of its own: RESP2 and RESP3.
+fn two_protocols() -> (
+    World,
+    redis_proxy::proxy::ClientId,
+    redis_proxy::proxy::ClientId,
+) {
+    let mut world = World::roomy();
+    let (resp2, resp3) = (world.connect(), world.connect());
+    world.send(resp3, "HELLO 3\r\n");
+    world.received(resp3);
+    (world, resp2, resp3)
+}
+
+#[test]
+fn a_key_that_is_being_written_over_one_link_is_not_cached_by_the_other() {
+    for (write, read) in [("SET key 2\r\n", "key"), ("FUTURE key\r\n", "other")] {
+        let (mut world, resp2, resp3) = two_protocols();
+        world.send(resp2, write);
+        world.send(resp3, get(read));
+        world.answer_on(Protocol::Resp3, &["$1\r\n1\r\n", ":-1\r\n"]);
+        world.assert_received(resp3, bulk("1"));
+        assert!(world.proxy.cache().is_empty(), "{write}");
+        world.answer_on(Protocol::Resp2, &["+OK\r\n"]);
+        // Now it is written.
+        world.send(resp3, get(read));
+        world.answer_on(Protocol::Resp3, &["$1\r\n2\r\n", ":-1\r\n"]);
+        assert_eq!(world.proxy.cache().len(), 1);
+    }
+}
+
+#[test]
+fn who_writes_over_one_link_does_not_join_a_fetch_of_the_other() {
+    let (mut world, resp2, resp3) = two_protocols();
+    world.send(resp2, "SET key 2\r\n");
+    world.send(resp3, get("key"));
+    world.send(resp2, get("key"));
+    world.answer_on(Protocol::Resp3, &["$1\r\n1\r\n", ":-1\r\n"]);
+    world.assert_received(resp2, "");
+    world.answer_on(Protocol::Resp2, &["+OK\r\n", "$1\r\n2\r\n", ":-1\r\n"]);
+    world.assert_received(resp2, "+OK\r\n$1\r\n2\r\n");
+    world.assert_received(resp3, bulk("1"));
+}
