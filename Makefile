@@ -55,7 +55,7 @@ commands: ## renew the table of commands in the README
 	@deploy/need.sh $(TEST_NEEDS)
 	UPDATE_README=1 $(CARGO) test --locked --test readme
 
-bench: ## measure side by side with Redis and twemproxy, into docs/; a quick try with ARGS=--quick
+bench: ## measure side by side with Redis and twemproxy, into docs/; a try with ARGS=--quick, a part with ARGS=far
 	@deploy/need.sh $(BENCH_NEEDS)
 	$(CARGO) bench --locked --bench bench -- $(ARGS)
 

@@ -18,8 +18,9 @@ use std::time::Duration;
 use redis_proxy::cache::{Cache, Limits, Value};
 use redis_proxy::clock::Time;
 use redis_proxy::proxy::{Access, ClientId, Proxy};
+use redis_proxy::resp::Protocol;
 use redis_proxy::resp::request::{Parsed, Parser, whole_get};
-use redis_proxy::upstream::{Backend, Coherence, Event, Replies};
+use redis_proxy::upstream::{Backend, Event, Replies, Tracking};
 
 /// By how much a count may move unnoticed.
 const TOLERANCE: f64 = 0.02;
@@ -290,11 +291,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut proxy = Proxy::new(limits(), Access::default(), 0);
-        let up = Event::Up {
-            backend: Backend::default(),
-            coherence: Coherence::Tracking { epoch: 1 },
-        };
-        proxy.upstream(&up, NOW);
+        proxy.upstream(&Event::Up(Backend::default()), NOW);
+        proxy.upstream(&Event::Tracking(Tracking::On), NOW);
         let client = ClientId(0);
         proxy.connect(client, None, NOW);
         Self { proxy, client }
@@ -303,22 +301,22 @@ impl World {
     /// A turn of the loop in which the client sends bytes. Returns how many requests went to Redis.
     fn turn(&mut self, bytes: &[u8]) -> usize {
         self.proxy.receive(self.client, black_box(bytes), NOW);
-        let asked = self.proxy.requests().requests.len();
-        if asked > 0 {
-            self.proxy.requests().bytes.clear();
-            self.proxy.requests().requests.clear();
-        }
+        let batch = self.proxy.requests().of(Protocol::Resp2);
+        let asked = batch.requests.len();
+        batch.clear();
         self.write();
         asked
     }
 
-    /// Redis answers so many requests.
+    /// Redis answers so many requests: each second one asks for a time to live.
     fn answer(&mut self, count: usize) {
         let mut replies = Replies::default();
-        for _ in 0..count {
+        for _ in 0..count / 2 {
             replies.push(&[b"$35\r\n", VALUE, b"\r\n"].concat());
+            replies.push(b":-1\r\n");
         }
-        self.proxy.upstream(&Event::Replies(replies), NOW);
+        let link = Protocol::Resp2;
+        self.proxy.upstream(&Event::Replies { link, replies }, NOW);
         self.write();
     }
 

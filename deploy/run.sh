@@ -54,7 +54,8 @@ else
     $(command -v setsid || :) redis-server --bind 127.0.0.1 --port 6379 \
         --save '' --appendonly no --dir "$scratch" --logfile "$scratch/log" &
     redis=$!
-    until taken; do
+    # By its own word: that the port accepts connections would not show whose it is.
+    until grep -qs 'eady to accept connections' "$scratch/log"; do
         if ! kill -0 "$redis" 2>/dev/null; then
             cat "$scratch/log" >&2
             echo 'redis-server did not start' >&2

@@ -8,7 +8,7 @@
 //! | source | a setting looks like | |
 //! |---|---|---|
 //! | flag | `--cache_ttl 5`, `--cache-ttl=5` | the value is taken as it is, even if it starts with a dash |
-//! | environment | `CACHE_TTL=5` | an empty variable counts as not set |
+//! | environment | `CACHE_TTL=5`, `REDIS_PROXY_CACHE_TTL=5` | the second wins; an empty variable counts as not set |
 //! | file | `cache_ttl = 5` | the file is named by `--config` or `CONFIG`; see below |
 //!
 //! In the file every line is `name = value`, a comment or blank. A `#` at the start of a line or
@@ -79,8 +79,15 @@ pub struct Config {
     pub max_memory: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
     pub max_clients: usize,
+    /// After which silence of a client it is asked whether it is still there: 1 s to 32767 s, the most that Linux
+    /// takes; 0 for never. Default: 300 s, as Redis has it.
+    pub tcp_keepalive: Duration,
+    /// After which silence a client is closed: 1 s to 365 days; 0 for never. Default: 0.
+    pub timeout: Duration,
     /// What clients must give with AUTH before they are served. Default: none.
     pub password: Option<Secret>,
+    /// The file that it was read from. Default: none.
+    pub password_file: Option<String>,
     /// The Redis behind the cache. Default: localhost:6379.
     pub redis: RedisAddress,
     /// The database selected there: 0 to 2147483647. Default: 0.
@@ -89,6 +96,8 @@ pub struct Config {
     pub redis_username: Option<String>,
     /// The password to authenticate with. Default: none.
     pub redis_password: Option<Secret>,
+    /// The file that it was read from. Default: none.
+    pub redis_password_file: Option<String>,
     /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
     pub redis_timeout: Duration,
     /// Whether Redis is asked to say which entries changed. Default: yes.
@@ -99,13 +108,21 @@ pub struct Config {
     /// From how long on a request that waited for Redis is in the slow log: 0 (all are) to an hour.
     /// Default: 10 ms, as Redis has it.
     pub slowlog_slower_than: Duration,
-    /// The TCP port on [`Self::bind`] for metrics, health checks and the status page over HTTP; 0 for none.
-    /// Default: 0.
+    /// The TCP port for metrics, health checks and the status page over HTTP; 0 for none. Default: 0.
     pub metrics_port: u16,
+    /// Where that port is: an IPv4 or IPv6 address. Default: 127.0.0.1.
+    pub metrics_bind: IpAddr,
+    /// The names under which it may be asked, beside IP addresses and `localhost`. Default: none.
+    pub metrics_hosts: HostNames,
+    /// How long clients may finish what they are at when a signal has asked for the end: 0 to an hour.
+    /// Default: 0.
+    pub drain: Duration,
     /// The least severe messages that are logged. Default: info.
     pub log_level: LevelFilter,
     /// How a line of the log is written. Default: as text.
     pub log_format: Format,
+    /// Environment variables that have the name of a setting, but tell where a service is. They were left alone.
+    pub left_alone: Vec<String>,
 }
 
 impl Default for Config {
@@ -118,7 +135,10 @@ impl Default for Config {
             capacity: 1024,
             max_memory: 64 * 1024 * 1024,
             max_clients: 10_000,
+            tcp_keepalive: Duration::from_secs(300),
+            timeout: Duration::ZERO,
             password: None,
+            password_file: None,
             redis: RedisAddress {
                 host: "localhost".to_owned(),
                 port: RedisAddress::DEFAULT_PORT,
@@ -126,13 +146,18 @@ impl Default for Config {
             redis_database: 0,
             redis_username: None,
             redis_password: None,
+            redis_password_file: None,
             redis_timeout: Duration::from_secs(1),
             tracking: true,
             stale_ttl: Duration::ZERO,
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,
+            metrics_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            metrics_hosts: HostNames::default(),
+            drain: Duration::ZERO,
             log_level: LevelFilter::Info,
             log_format: Format::Text,
+            left_alone: Vec::new(),
         }
     }
 }
@@ -181,6 +206,16 @@ impl fmt::Display for RedisAddress {
     }
 }
 
+/// Names of hosts. Displays as they are written, with a comma between two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostNames(pub Vec<String>);
+
+impl fmt::Display for HostNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
 /// What the program was started to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
@@ -205,7 +240,7 @@ pub fn from_environment() -> Result<Invocation, ConfigError> {
 }
 
 /// Reads the configuration from `args` (without the program's name), the variables that
-/// `environment` gives, and the file that they name, by way of `read_file`.
+/// `environment` gives, and the files that they name, by way of `read_file`.
 ///
 /// # Errors
 ///
@@ -220,7 +255,7 @@ pub fn load(
         Request::Print(text) => return Ok(Invocation::Print(text)),
         Request::Run(flags) => flags,
     };
-    let sources = Sources::open(*flags, environment, read_file)?;
+    let mut sources = Sources::open(*flags, environment, read_file)?;
 
     let mut config = Config::default();
     let mut username_from = None;
@@ -232,10 +267,25 @@ pub fn load(
             let value = (!setting.is_secret()).then_some(found.value);
             return Err(found.place.error(Problem::NotAllowed { value, allowed }));
         }
-        if setting.name == "redis_username" {
-            username_from = Some(found.place);
+        match setting.name {
+            // Each comes after the password itself.
+            "password_file" => secret::read(
+                config.password_file.as_deref(),
+                &mut config.password,
+                found.place,
+                read_file,
+            )?,
+            "redis_password_file" => secret::read(
+                config.redis_password_file.as_deref(),
+                &mut config.redis_password,
+                found.place,
+                read_file,
+            )?,
+            "redis_username" => username_from = Some(found.place),
+            _ => {}
         }
     }
+    config.left_alone = sources.left_alone;
 
     // Redis's AUTH takes a password, or a user name and a password.
     match (

@@ -4,6 +4,7 @@
 mod exposition;
 mod health;
 pub mod history;
+mod host;
 pub mod metrics;
 mod page;
 mod request;
@@ -34,6 +35,10 @@ pub struct Site<'a> {
     pub status: Status<'a>,
     /// How they were.
     pub history: &'a History,
+    /// The names by which it may be asked, beside addresses and loopback names.
+    pub names: &'a [String],
+    /// The proxy is about to end.
+    pub shutting_down: bool,
 }
 
 /// The response to the request that was received; nothing as long as more of it is to come. The connection
@@ -57,6 +62,15 @@ pub fn too_late() -> Vec<u8> {
 }
 
 fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
+    if request
+        .host
+        .is_some_and(|host| !host::is_known(host, site.names))
+    {
+        return Response::text(
+            "403 Forbidden",
+            "this name of the host is not known here; --metrics_host gives those that are\n",
+        );
+    }
     if let Some(file) = page::file(request.path) {
         return file;
     }
@@ -64,7 +78,7 @@ fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
         "/metrics" if request.takes_open_metrics() => exposition::open_metrics(&site.status),
         "/metrics" => exposition::plain(&site.status),
         "/healthz" => health::alive(&site.status),
-        "/readyz" => health::ready(&site.status),
+        "/readyz" => health::ready(site),
         "/status.json" => page::status(site, request.parameter("after")),
         _ => Response::text(
             "404 Not Found",

@@ -2,14 +2,13 @@
 //!
 //! The life of a request, from room to room:
 //!
-//! 1. [`server`] is the event loop. It finds a client's socket readable ([`connection`]), reads once, and
+//! 1. [`server`] is the event loop. It finds a client's socket readable ([`transport`]), reads once, and
 //!    hands the bytes to the core.
 //! 2. [`proxy`] is the core, a state machine without sockets. It has the bytes parsed
 //!    ([`resp::request`]), looks the command up ([`command`]), and answers: by itself, from the
 //!    [`cache`], or by asking Redis.
-//! 3. What Redis is asked goes to [`upstream`] at the end of the turn: a helper thread sends it and hands
-//!    the replies back, or lends the loop its connection for what takes no waiting; a second thread hands on
-//!    what Redis says has changed.
+//! 3. What Redis is asked goes to [`upstream`] at the end of the turn: a helper thread writes it to the connection
+//!    for that version of the protocol, a [`link`], and hands back the replies, and what Redis reports has changed.
 //! 4. Replies collect in order in the client's output ([`resp::reply`]), and the loop writes them when the
 //!    turn ends, or earlier if they are large.
 //!

@@ -9,23 +9,27 @@
 //!
 //! What clients can bring about as often as they like goes through a [`Limit`]. No key may have a password
 //! or anything else that a client stores for its value.
+//!
+//! Whoever logs never waits for whoever reads the log: see [`start`].
 
 mod json;
 mod limit;
+mod stderr;
 mod text;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use log::kv::{Source, Value};
-use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
 pub use limit::{LeftOut, Limit};
 pub use text::Pairs;
+
+use stderr::Queue;
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +51,44 @@ impl Format {
     }
 }
 
-/// Logs to standard error as long as somebody takes it: [`SimpleLogger`] panics when nobody does.
+/// Writes each line to standard error, which is a [`Queue`] to wherever it led at the start.
 struct Logger {
     text: SimpleLogger,
     format: Format,
+    queue: Arc<Queue>,
+}
+
+/// A log that was started. When it goes, the last lines are written, for which it waits a second at most.
+pub struct Started(Option<Arc<Queue>>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.0 {
+            queue.close();
+        }
+    }
 }
 
 /// Starts the log: events from this level on.
 ///
+/// Standard error is then a queue of up to 256 KB to where it led before. While nobody takes what is in it, lines
+/// that it has no room for are dropped; how many, a line says when it goes on.
+///
 /// # Errors
-/// If it was started before.
-pub fn start(level: LevelFilter, format: Format) -> Result<(), SetLoggerError> {
+/// If it was started before, or the system gives no pipe or thread.
+pub fn start(level: LevelFilter, format: Format) -> io::Result<Started> {
+    if level == LevelFilter::Off {
+        return Ok(Started(None));
+    }
+    let queue = Queue::start()?;
+    log::set_boxed_logger(Box::new(Logger {
+        text: SimpleLogger::new().with_level(level),
+        format,
+        queue: Arc::clone(&queue),
+    }))
+    .map_err(io::Error::other)?;
     log::set_max_level(level);
-    let text = SimpleLogger::new().with_level(level);
-    log::set_boxed_logger(Box::new(Logger { text, format }))
+    Ok(Started(Some(queue)))
 }
 
 /// Logs an event whose keys no line of code has: those that `keys` gives.
@@ -81,39 +109,36 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) || !is_taken() {
+        if !self.enabled(record.metadata()) {
             return;
         }
         match self.format {
-            Format::Text => {
-                let (message, keys) = (record.args(), Pairs(record.key_values()));
-                let target = format!("{} {}", time(), record.target());
-                let mut line = record.to_builder();
-                line.target(&target);
-                self.text
-                    .log(&line.args(format_args!("{message}{keys}")).build());
-            }
+            Format::Text => self.log_text(record),
             Format::Json => {
-                // Whoever took it may have gone meanwhile.
-                let _ = io::stderr().write_all(json::line(record).as_bytes());
+                let line = json::line(record);
+                self.queue.write(line.len(), |mut stderr| {
+                    // It can't fail: the other end of the pipe is this process's own.
+                    let _ = stderr.write_all(line.as_bytes());
+                });
             }
         }
     }
 
-    fn flush(&self) {
-        self.text.flush();
-    }
+    fn flush(&self) {}
 }
 
-/// Whether standard error still leads somewhere: a pipe whose reader is gone has an error.
-fn is_taken() -> bool {
-    let stderr = io::stderr();
-    let mut fds = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];
-    let now = Timespec::default();
-    poll(&mut fds, Some(&now)).is_err()
-        || !fds[0]
-            .revents()
-            .intersects(PollFlags::ERR | PollFlags::NVAL)
+impl Logger {
+    fn log_text(&self, record: &Record<'_>) {
+        let target = format!("{} {}", time(), record.target());
+        let text = format!("{}{}", record.args(), Pairs(record.key_values()));
+        // With what `LEVEL [target] text` has besides, and its end.
+        let length = target.len() + text.len() + "WARN  [] \n".len();
+        self.queue.write(length, |_| {
+            let mut line = record.to_builder();
+            line.target(&target);
+            self.text.log(&line.args(format_args!("{text}")).build());
+        });
+    }
 }
 
 /// The time as both formats show it: as in RFC 3339, in UTC, to the millisecond.

@@ -21,14 +21,20 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Err(error) = logging::start(config.log_level, config.log_format) {
-        eprintln!("redis-proxy: {error}");
-        return ExitCode::FAILURE;
-    }
+    let _log = match logging::start(config.log_level, config.log_format) {
+        Ok(started) => started,
+        Err(error) => {
+            eprintln!("redis-proxy: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     match Server::start(&config) {
         Ok(server) => {
             if let Err(error) = hidden {
                 log::warn!(reason:% = error; "a password stays visible in the process list");
+            }
+            for variable in &config.left_alone {
+                log::info!(variable, reason = "it tells where a service is"; "variable left alone");
             }
             match server.run() {
                 Ok(()) => ExitCode::SUCCESS,

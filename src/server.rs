@@ -10,6 +10,8 @@ mod connection;
 mod dedicated;
 mod floods;
 mod http;
+mod idle;
+mod shutdown;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -19,7 +21,6 @@ use std::time::{Duration, SystemTime};
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
@@ -27,13 +28,14 @@ use accept::{Accept, clients_that_fit};
 use connection::Connection;
 use floods::Floods;
 use http::Http;
+use idle::Idle;
+use shutdown::Shutdown;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
-
-use crate::logging::{self, Limit};
-use crate::proxy::{Access, ClientId, Ending, Proxy};
+use crate::logging;
+use crate::proxy::{Access, ClientId, Proxy};
 use crate::status::Facts;
 use crate::upstream::{self, Upstream};
 
@@ -83,11 +85,13 @@ pub struct Server {
     /// The helper thread knows that Redis would be missed.
     watched: bool,
     accept: Accept,
+    idle: Idle,
     /// It was logged that there are no files left for more clients.
     out_of_files: bool,
     floods: Floods,
-    /// Since a signal asked for it, until when the proxy is done.
-    stop_at: Option<Time>,
+    shutdown: Shutdown,
+    /// For how long clients may finish when a signal has asked for the end.
+    drain: Duration,
     redis: RedisAddress,
     redis_timeout: Duration,
 }
@@ -105,6 +109,7 @@ impl Server {
     pub fn start(config: &Config) -> io::Result<Self> {
         let address = SocketAddr::new(config.bind, config.port);
         let mut listener = listen(address)?;
+        accept::keep_alive(&listener, config.tcp_keepalive)?;
         log::info!(
             address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
             "listening"
@@ -122,7 +127,7 @@ impl Server {
         let poll = Poll::new()?;
         let registry = poll.registry();
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = shutdown::signals()?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
         let settings = upstream::Settings {
             address: config.redis.clone(),
@@ -137,7 +142,11 @@ impl Server {
 
         let http = match config.metrics_port {
             0 => None,
-            port => Some(Http::start(SocketAddr::new(config.bind, port), registry)?),
+            port => {
+                let address = SocketAddr::new(config.metrics_bind, port);
+                let names = config.metrics_hosts.0.clone();
+                Some(Http::start(address, names, registry)?)
+            }
         };
         let http_files = http.as_ref().map_or(0, |_| http::FILES);
         let max_clients = clients_that_fit(config.max_clients, http_files);
@@ -182,16 +191,18 @@ impl Server {
             last_tick: Time::default(),
             watched: false,
             accept: Accept::Idle,
+            idle: Idle::new(config.timeout),
             out_of_files: false,
             floods: Floods::default(),
-            stop_at: None,
+            shutdown: Shutdown::NotAsked,
+            drain: config.drain,
             redis: config.redis.clone(),
             redis_timeout: config.redis_timeout,
         })
     }
 
-    /// Serves until a signal ends it: SIGINT or SIGTERM, after the replies that are owed are sent; a second
-    /// one at once.
+    /// Serves until a signal ends it: SIGINT, SIGQUIT or SIGTERM, after the replies that are owed are sent; a
+    /// second one at once.
     ///
     /// # Errors
     /// If the poll fails.
@@ -218,23 +229,21 @@ impl Server {
                     Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }
             }
+            self.end_drain();
             self.serve_ready();
             self.tick();
             self.upstream.send(self.proxy.requests());
             self.end_connecting();
             self.write_replies();
             self.close_lingering();
+            self.close_idle();
             self.accept();
             self.watch_redis();
             self.floods.end(self.now);
             self.serve_http();
             let end = self.clock.now();
             self.proxy.metrics().end_turn(self.now.until(end), end);
-            if let Some(stop_at) = self.stop_at
-                && (self.connections.is_empty() || self.now >= stop_at)
-            {
-                self.floods.end(self.now.after(Limit::PERIOD));
-                log::info!(clients_cut_off = self.connections.len(); "stopped");
+            if self.shut_down() {
                 return Ok(());
             }
         }
@@ -249,11 +258,12 @@ impl Server {
         let due = [
             self.next_tick(),
             self.accept.due(),
+            self.idle.due(),
             first(&self.lingering),
             first(&self.connecting),
             self.floods.due(),
             self.http.as_ref().map(Http::due),
-            self.stop_at,
+            self.shutdown.due(self.listener.is_some()),
         ];
         let due = due.into_iter().flatten().min()?;
         Some(self.now.until(due))
@@ -273,6 +283,7 @@ impl Server {
                 proxy: &self.proxy,
                 buffer: &mut self.buffer,
                 now: self.now,
+                shutting_down: self.shutdown.has_begun(),
             });
         }
     }
@@ -312,43 +323,6 @@ impl Server {
     fn next_tick(&self) -> Option<Time> {
         let deadline = self.proxy.cache().next_deadline()?;
         Some(deadline.max(self.last_tick.after(self.cache_period)))
-    }
-
-    /// Signals came. The first lets what was received be answered; returns whether to end at once.
-    fn take_signals(&mut self) -> bool {
-        let signals: Vec<i32> = self.signals.pending().collect();
-        for signal in signals {
-            let name = if signal == SIGINT {
-                "SIGINT"
-            } else {
-                "SIGTERM"
-            };
-            let clients = self.connections.len();
-            if self.stop_at.is_some() {
-                log::warn!(signal = name, clients_cut_off = clients; "stopped at once");
-                return true;
-            }
-            log::info!(signal = name, clients; "shutting down");
-            self.stop();
-        }
-        false
-    }
-
-    /// Takes no more clients and no more requests; what was received is answered.
-    fn stop(&mut self) {
-        self.stop_at = Some(self.now.after(self.redis_timeout + STOP_MARGIN));
-        self.listener = None;
-        self.accept = Accept::Idle;
-        let slots = self.connections.iter().map(|(slot, _)| ClientId(slot));
-        for client in slots.collect::<Vec<_>>() {
-            let mut reads = LAST_READS;
-            while reads > 0 && self.proxy.wants_input(client) && self.read(client) {
-                reads -= 1;
-            }
-            if self.connections.contains(client.0) {
-                self.proxy.end_of_input(client, Ending::Shutdown);
-            }
-        }
     }
 }
 

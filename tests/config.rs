@@ -145,7 +145,10 @@ fn a_password_among_the_arguments_leaves_the_process_list() {
         assert!(Instant::now() < deadline, "{:?}", of_process("cmdline"));
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(of_process("environ"), "REDIS_PASSWORD=hunter2\0");
+    assert_eq!(
+        of_process("environ"),
+        "REDIS_PROXY_REDIS_PASSWORD=hunter2\0"
+    );
 
     let mut file = process.stdin.take().expect("a pipe");
     file.write_all(b"nonsense").expect("the program reads");

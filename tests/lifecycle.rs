@@ -62,6 +62,24 @@ fn the_log_shows_the_configuration_in_effect() {
 }
 
 #[test]
+fn a_service_that_is_called_like_a_setting_does_no_harm() {
+    let redis = RedisServer::start();
+    let mut command = proxy_command(&redis.address(), &[]);
+    command.env("METRICS_PORT", "tcp://10.96.0.12:9001");
+    command.env("REDIS_PROXY_PORT", "tcp://10.96.0.13:8001");
+    let proxy = Proxy::start_command(command);
+    proxy.wait_for_log("configured");
+    let line = proxy.wait_for_log("variable left alone");
+    assert!(
+        message_of(&line).contains(" variable=METRICS_PORT "),
+        "{line}"
+    );
+    assert_same(&proxy.client().command(&["PING"]), b"+PONG\r\n", &"PING");
+    // The flag says which port it is: nobody looks for a variable.
+    assert_eq!(proxy.count_in_log("variable left alone"), 1);
+}
+
+#[test]
 fn every_event_is_one_line_of_the_same_shape() {
     let mut redis = RedisServer::start();
     let mut proxy = Proxy::start(&redis, &["--log_level", "trace"]);
@@ -327,7 +345,8 @@ fn a_log_that_nobody_reads_any_more_ends_nothing() {
 #[test]
 fn an_idle_proxy_with_an_empty_cache_never_wakes_up() {
     let redis = RedisServer::start();
-    let proxy = Proxy::start(&redis, &["--cache_period", "10"]);
+    // The time of clients is over long after.
+    let proxy = Proxy::start(&redis, &["--cache_period", "10", "--timeout", "3600"]);
     let mut clients: Vec<_> = (0..10).map(|_| proxy.client()).collect();
     for client in &mut clients {
         assert_same(&client.get("missing"), b"$-1\r\n", &"a missing key");

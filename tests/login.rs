@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{Proxy, RedisServer, assert_same, bulk, eventually_get, proxy_command, reason};
@@ -150,4 +152,32 @@ fn a_name_that_doesnt_resolve_keeps_nobody_waiting() {
     assert!(start.elapsed() < AT_ONCE);
     proxy.wait_for_log("redis down");
     reason(&proxy.client().get("a"), "nowhere.invalid:6379");
+}
+
+#[test]
+fn passwords_may_come_from_files() {
+    let redis = RedisServer::start_with(&["--requirepass", "of-redis"]);
+    let file = |name: &str, password: &str| {
+        let name = format!("{name}-{}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&path, format!("{password}\n")).expect("a file");
+        path.to_str().expect("a path").to_owned()
+    };
+    let (ours, theirs) = (file("ours", "of-proxy"), file("theirs", "of-redis"));
+    let flags = ["--password_file", &ours, "--redis_password_file", &theirs];
+    let proxy = Proxy::start(&redis, &flags);
+    // They are read once.
+    for path in [&ours, &theirs] {
+        fs::remove_file(path).expect("the file is still there");
+    }
+    let mut client = proxy.client();
+    assert!(client.get("a").starts_with(b"-NOAUTH "));
+    assert_same(&client.command(&["AUTH", "of-proxy"]), b"+OK\r\n", &"AUTH");
+    assert_same(&client.get("a"), b"$-1\r\n", &"a");
+    let line = proxy.wait_for_log("configured");
+    assert!(
+        line.contains(&format!(" redis_password_file={theirs} ")),
+        "{line}"
+    );
+    assert!(!proxy.log().join("\n").contains("of-"), "{:?}", proxy.log());
 }

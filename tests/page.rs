@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{Http, RedisServer, bulk, node_path, sources};
+use common::{Http, Port, Proxy, RedisServer, bulk, node_path, sources};
 
 /// A browser that is told what to do by `tests/clients/javascript/page.js`; killed on drop.
 struct Browser(Child);
@@ -59,20 +59,16 @@ fn chromium() -> String {
 #[test]
 fn the_page_shows_what_a_client_just_did_and_what_becomes_of_redis_and_the_proxy() {
     let mut redis = RedisServer::start();
-    let http = Http::start(&redis, &[]);
+    // Its own also while no proxy has it.
+    let port = Port::reserve();
+    let port_flag = ["--port", &port.number().to_string()];
+    let http = Http::start(&redis, &port_flag);
     let screenshots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     fs::create_dir_all(&screenshots).expect("a directory");
     let mut browser = Browser::open(&http, &screenshots);
     let mut answers = browser.0.stdin.take().expect("a pipe");
     let wishes = BufReader::new(browser.0.stdout.take().expect("a pipe"));
-    let port = http.proxy.port();
-    let flags = [
-        "--port",
-        &port,
-        "--metrics_port",
-        &http.address.port().to_string(),
-    ]
-    .map(str::to_owned);
+    let metrics_flag = ["--metrics_port", &http.address.port().to_string()];
     let mut proxy = Some(http.proxy);
     let mut again = None;
     for wish in wishes.lines() {
@@ -89,8 +85,8 @@ fn the_page_shows_what_a_client_just_did_and_what_becomes_of_redis_and_the_proxy
             "Redis is stopped" => redis.stop(),
             "the proxy is stopped" => drop(proxy.take()),
             "the proxy is started again" => {
-                let flags = flags.each_ref().map(String::as_str);
-                again = Some(common::Proxy::start_at(&redis.address(), &flags));
+                let flags = [port_flag, metrics_flag].concat();
+                again = Some(Proxy::start_at(&redis.address(), &flags));
             }
             other => panic!("{other:?}?"),
         }

@@ -39,6 +39,17 @@ impl Both {
         answer
     }
 
+    /// Asserts that both wait for more after these bytes, and the end of the stream is no end of a request.
+    #[track_caller]
+    fn assert_waits(&self, sent: &[u8]) {
+        let sent = [b"PING\r\n", sent].concat();
+        for mut client in [self.redis.client(), self.proxy.client()] {
+            client.send(&sent);
+            client.finish_sending();
+            assert_same(&client.read_to_end(), b"+PONG\r\n", &shortened(&sent));
+        }
+    }
+
     /// Asserts that both close the connection with the same error, and that the error is
     /// `-ERR Protocol error: ` and `error`.
     #[track_caller]
@@ -272,19 +283,34 @@ fn a_missing_dollar_is_reported_with_the_byte_in_its_place() {
 }
 
 #[test]
-fn more_arguments_than_the_limit_are_refused() {
+fn as_many_arguments_are_taken_as_redis_takes() {
     let both = Both::start();
-    assert_same(
-        &answer(both.proxy.client(), b"*1048577\r\n"),
-        b"-ERR Protocol error: invalid multibulk length\r\n",
-        &"one more than 1048576",
-    );
-    let most = [
-        b"*1048576\r\n$3\r\nFOO\r\n".to_vec(),
-        b"$0\r\n\r\n".repeat(1_048_575),
+    both.assert_same_error(b"*2147483648\r\n", "invalid multibulk length");
+    for announced in ["*1048577\r\n", "*2147483647\r\n"] {
+        both.assert_waits(announced.as_bytes());
+    }
+    let many = [
+        b"*1048577\r\n$3\r\nFOO\r\n".to_vec(),
+        b"$0\r\n\r\n".repeat(1_048_576),
     ]
     .concat();
-    both.assert_same_replies(&most);
+    both.assert_same_replies(&many);
+}
+
+#[test]
+fn a_line_with_a_nul_is_waited_for_until_it_is_too_long() {
+    let both = Both::start();
+    for (start, error) in [
+        (&b"PI\0NG\r\n"[..], "too big inline request"),
+        (b"\0", "too big inline request"),
+        (b"*1\0\r\n", "too big mbulk count string"),
+        (b"*1\r\n$4\0\r\n", "too big bulk count string"),
+        (b"*1\r\n\0$4\r\n", "too big bulk count string"),
+    ] {
+        both.assert_waits(&[start, b"PING\r\n"].concat());
+        let endless = [start, &b"PING\r\n".repeat(12_000)].concat();
+        both.assert_same_error(&endless, error);
+    }
 }
 
 #[test]

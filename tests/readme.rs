@@ -77,6 +77,7 @@ fn table(server: &RedisServer) -> String {
             Way::Dedicated if row.only_with_block => group.own.push(format!("{name} with `BLOCK`")),
             Way::Dedicated => group.own.push(name),
             Way::Forward | Way::Upstream => group.forwarded += 1,
+            Way::Abort => {}
         }
     }
     let mut table = String::from(

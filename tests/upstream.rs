@@ -377,7 +377,7 @@ fn a_connection_that_ends_before_it_is_told_of_changes_is_no_refusal() {
     let redis = FakeRedis::start(|_| Answer::Reply(bulk("value")));
     redis.lose_next_tracker();
     let proxy = Proxy::start_at(&redis.address(), &[]);
-    proxy.wait_for_log("redis up");
+    proxy.wait_for_redis();
     let mut client = proxy.client();
     assert_same(&client.get("a"), &bulk("value"), &"a");
     // The connection for RESP3 is made for the first request in it.

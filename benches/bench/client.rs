@@ -12,6 +12,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How many requests are sent before their replies are read.
 const AT_ONCE: u32 = 100;
 
+/// Asks for RESP3.
+pub const HELLO: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n";
+
 /// A connection.
 pub struct Client {
     stream: BufReader<TcpStream>,
@@ -52,6 +55,12 @@ impl Client {
         self.reply()
     }
 
+    /// Speaks RESP3 from now on.
+    pub fn ask_for_resp3(&mut self) -> io::Result<()> {
+        self.send(HELLO)?;
+        self.pass_over()
+    }
+
     /// Gets a key by its number.
     pub fn get(&mut self, number: u32) -> io::Result<Vec<u8>> {
         self.send(dataset::get(number).as_bytes())?;
@@ -66,15 +75,10 @@ impl Client {
 
     /// The value of a simple string, an integer or a bulk string; anything else is an error here.
     fn reply(&mut self) -> io::Result<Vec<u8>> {
-        let mut line = Vec::new();
-        self.stream.read_until(b'\n', &mut line)?;
-        let [kind, text @ .., b'\r', b'\n'] = &line[..] else {
-            return Err(ErrorKind::UnexpectedEof.into());
-        };
-        let text_of = || String::from_utf8_lossy(text).into_owned();
+        let (kind, text) = self.line()?;
         match kind {
-            b'+' | b':' => Ok(text.to_vec()),
-            b'$' => match text_of().parse::<usize>() {
+            b'+' | b':' => Ok(text.into_bytes()),
+            b'$' => match text.parse::<usize>() {
                 Ok(length) => {
                     let mut value = vec![0; length + 2];
                     self.stream.read_exact(&mut value)?;
@@ -83,7 +87,40 @@ impl Client {
                 }
                 Err(_) => Err(io::Error::other("a key is missing")),
             },
-            _ => Err(io::Error::other(text_of())),
+            _ => Err(io::Error::other(text)),
+        }
+    }
+
+    /// Reads a reply of any kind and keeps nothing of it. An error is an error here, also within an array.
+    pub fn pass_over(&mut self) -> io::Result<()> {
+        let mut left: u64 = 1;
+        while left > 0 {
+            let (kind, text) = self.line()?;
+            left -= 1;
+            let length = text.parse::<u64>();
+            match (kind, length) {
+                (b'-' | b'!', _) => return Err(io::Error::other(text)),
+                (b'$' | b'=', Ok(length)) => {
+                    let mut value = (&mut self.stream).take(length + 2);
+                    io::copy(&mut value, &mut io::sink())?;
+                }
+                (b'*' | b'~' | b'>', Ok(length)) => left += length,
+                (b'%', Ok(length)) => left += 2 * length,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The type and the rest of the next line.
+    fn line(&mut self) -> io::Result<(u8, String)> {
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line)?;
+        match &line[..] {
+            [kind, text @ .., b'\r', b'\n'] => {
+                Ok((*kind, String::from_utf8_lossy(text).into_owned()))
+            }
+            _ => Err(ErrorKind::UnexpectedEof.into()),
         }
     }
 

@@ -54,39 +54,12 @@ pub fn get(number: u32) -> String {
     format!("*2\r\n$3\r\nGET\r\n${KEY}\r\n{}\r\n", Dataset::key(number))
 }
 
-/// A pipeline of GETs, whose keys are drawn anew for each sending by overwriting their last digits.
-pub struct Pipeline {
-    bytes: Vec<u8>,
-    count: u32,
-    random: fastrand::Rng,
-}
-
-/// How many digits of a key change.
-const DIGITS: usize = 6;
-
-impl Pipeline {
-    /// So many GETs.
-    pub fn new(dataset: Dataset, length: usize) -> Self {
-        assert!(
-            dataset.count <= 1_000_000,
-            "{DIGITS} digits number the keys"
-        );
-        Self {
-            bytes: get(0).repeat(length).into_bytes(),
-            count: dataset.count,
-            random: fastrand::Rng::with_seed(1),
-        }
-    }
-
-    /// The requests, with other keys than the last time.
-    pub fn draw(&mut self) -> &[u8] {
-        for request in self.bytes.chunks_exact_mut(REQUEST) {
-            let mut number = self.random.u32(..self.count);
-            for digit in request[REQUEST - 2 - DIGITS..REQUEST - 2].iter_mut().rev() {
-                *digit = b'0' + (number % 10) as u8;
-                number /= 10;
-            }
-        }
-        &self.bytes
-    }
+/// An MGET of the first `count` keys as it is sent.
+pub fn mget(count: u32) -> String {
+    let keys = (0..count).map(|number| format!("${KEY}\r\n{}\r\n", Dataset::key(number)));
+    format!(
+        "*{}\r\n$4\r\nMGET\r\n{}",
+        count + 1,
+        keys.collect::<String>()
+    )
 }

@@ -1,4 +1,4 @@
-//! The load: many clients on one epoll loop. Each sends a pipeline of GETs, waits for all its replies,
+//! The load: many clients on one epoll loop. Each sends a pipeline of requests, waits for all its replies,
 //! and sends the next.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,18 +8,56 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::client::{Client, PATIENCE};
-use crate::dataset::{Dataset, Pipeline};
+use crate::client::{Client, HELLO, PATIENCE};
+use crate::dataset::{self, Dataset};
+use crate::requests::{Commands, Kind, Requests};
 use crate::servers::Server;
 use crate::stats::{self, Sample};
 
-/// How many clients there are, and how many requests each sends at once.
+/// How many clients there are, and what they send.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     /// The clients.
     pub clients: usize,
     /// The requests of a pipeline.
     pub pipeline: usize,
+    /// What is asked.
+    pub commands: Commands,
+    /// Which versions of the protocol the clients speak.
+    pub protocols: Protocols,
+}
+
+impl Shape {
+    /// So many clients that send so many GETs at once, in RESP2.
+    pub fn gets(clients: usize, pipeline: usize) -> Self {
+        Self {
+            clients,
+            pipeline,
+            commands: Commands::Gets,
+            protocols: Protocols::Resp2,
+        }
+    }
+}
+
+/// Which versions of the protocol clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocols {
+    /// RESP2.
+    Resp2,
+    /// RESP3.
+    Resp3,
+    /// Every other client speaks RESP3.
+    Both,
+}
+
+impl Protocols {
+    fn is_resp3(self, client: usize) -> bool {
+        match self {
+            Self::Resp2 => false,
+            Self::Resp3 => true,
+            Self::Both => client % 2 == 1,
+        }
+    }
 }
 
 /// The share of a turn that goes before it, unmeasured.
@@ -56,16 +94,15 @@ pub fn measure(
 struct Load {
     poll: Poll,
     clients: Vec<Connection>,
-    pipeline: Pipeline,
-    /// How the replies to a pipeline start, and how long they are together.
-    header: Vec<u8>,
-    replies: usize,
+    requests: Requests,
     shape: Shape,
     buffer: Vec<u8>,
 }
 
 struct Connection {
     stream: TcpStream,
+    /// What was sent last.
+    sent: Kind,
     /// The bytes of replies that have not arrived.
     owed: usize,
     sent_at: Instant,
@@ -80,13 +117,26 @@ struct Outcome {
 }
 
 impl Load {
-    /// Connects all clients; each gets one key first.
+    /// Connects all clients at once; each gets one key first.
     fn connect(address: SocketAddr, dataset: Dataset, shape: Shape) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut clients = Vec::with_capacity(shape.clients);
+        let mut asking = Vec::with_capacity(shape.clients);
         for slot in 0..shape.clients {
             let mut client = Client::connect(address)?;
-            client.get(0)?;
+            if shape.protocols.is_resp3(slot) {
+                client.send(HELLO)?;
+            }
+            client.send(dataset::get(0).as_bytes())?;
+            asking.push(client);
+        }
+        let mut requests = Requests::new(dataset, shape.commands, shape.pipeline);
+        let (sent, _) = requests.draw();
+        let mut clients = Vec::with_capacity(shape.clients);
+        for (slot, mut client) in asking.into_iter().enumerate() {
+            if shape.protocols.is_resp3(slot) {
+                client.pass_over()?;
+            }
+            client.pass_over()?;
             let stream = client.into_stream();
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
@@ -94,6 +144,7 @@ impl Load {
                 .register(&mut stream, Token(slot), Interest::READABLE)?;
             clients.push(Connection {
                 stream,
+                sent,
                 owed: 0,
                 sent_at: Instant::now(),
             });
@@ -101,9 +152,7 @@ impl Load {
         Ok(Self {
             poll,
             clients,
-            pipeline: Pipeline::new(dataset, shape.pipeline),
-            header: dataset.reply_header(),
-            replies: dataset.reply_length() * shape.pipeline,
+            requests,
             shape,
             buffer: vec![0; 256 * 1024],
         })
@@ -153,9 +202,12 @@ impl Load {
     /// Sends a pipeline. It fits into the empty buffer of any socket.
     fn send(&mut self, slot: usize, now: Instant) -> io::Result<()> {
         let client = &mut self.clients[slot];
-        client.owed = self.replies;
+        let (kind, bytes) = self.requests.draw();
+        client.stream.write_all(bytes)?;
+        client.sent = kind;
         client.sent_at = now;
-        client.stream.write_all(self.pipeline.draw())
+        client.owed = self.requests.replies(kind).length;
+        Ok(())
     }
 
     /// Reads what is there. Returns whether a pipeline is answered by it.
@@ -164,14 +216,15 @@ impl Load {
         if client.owed == 0 {
             return Ok(false);
         }
+        let replies = self.requests.replies(client.sent);
         while client.owed > 0 {
             match client.stream.read(&mut self.buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(length) => {
-                    let known = length.min(self.header.len());
-                    let first = client.owed == self.replies;
-                    if length > client.owed || first && self.buffer[..known] != self.header[..known]
-                    {
+                    let known = length.min(replies.header.len());
+                    let first = client.owed == replies.length;
+                    let as_expected = self.buffer[..known] == replies.header[..known];
+                    if length > client.owed || first && !as_expected {
                         let text = self.buffer[..length.min(80)].escape_ascii();
                         return Err(io::Error::other(format!("an unexpected reply: {text}")));
                     }

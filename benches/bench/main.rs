@@ -12,22 +12,38 @@ mod floor;
 mod load;
 mod options;
 mod plot;
+#[path = "../../tests/common/port.rs"]
+mod port;
 mod process;
+// The tests use more of it.
+#[allow(dead_code)]
+#[path = "../../tests/common/relay/mod.rs"]
+mod relay;
 mod report;
+mod requests;
 mod sections;
 mod servers;
 mod stats;
 
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use options::{Invocation, Options};
+use relay::Relay;
 use report::Report;
 
 fn main() -> ExitCode {
     let done = match options::read(std::env::args().skip(1)) {
         Ok(Invocation::Floor { port, value }) => floor::serve(port, value),
+        Ok(Invocation::Relay {
+            port,
+            server,
+            delay,
+        }) => pass_on(port, server, delay),
         Ok(Invocation::Measure(options)) => measure(&options),
         Ok(Invocation::Nothing) => return ExitCode::SUCCESS,
         Err(message) => {
@@ -41,6 +57,15 @@ fn main() -> ExitCode {
             eprintln!("the benchmark can't go on: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Is a relay for ever.
+fn pass_on(port: u16, server: SocketAddr, delay: Duration) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    let _relay = Relay::start_on(listener, server, move |_| delay)?;
+    loop {
+        thread::park();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the command line asks for, and the sizes and times that follow from it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +28,15 @@ pub enum Invocation {
         port: u16,
         /// The bytes of a value.
         value: usize,
+    },
+    /// To be a relay, on that port, in front of that server, with that delay in each direction.
+    Relay {
+        /// Its port.
+        port: u16,
+        /// The server behind it.
+        server: SocketAddr,
+        /// The delay.
+        delay: Duration,
     },
     /// By `cargo test`, which has no business here.
     Nothing,
@@ -111,6 +121,7 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Invocation, Strin
         };
         match argument.as_str() {
             "--floor" => return floor(&value()?, &value()?),
+            "--relay" => return relay(&value()?, &value()?, &value()?),
             "--test" => return Ok(Invocation::Nothing),
             "--bench" => {}
             "--quick" => quick = true,
@@ -138,6 +149,17 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Invocation, Strin
 fn floor(port: &str, value: &str) -> Result<Invocation, String> {
     match (port.parse(), value.parse()) {
         (Ok(port), Ok(value)) => Ok(Invocation::Floor { port, value }),
+        _ => Err(usage()),
+    }
+}
+
+fn relay(port: &str, server: &str, microseconds: &str) -> Result<Invocation, String> {
+    match (port.parse(), server.parse(), microseconds.parse()) {
+        (Ok(port), Ok(server), Ok(microseconds)) => Ok(Invocation::Relay {
+            port,
+            server,
+            delay: Duration::from_micros(microseconds),
+        }),
         _ => Err(usage()),
     }
 }

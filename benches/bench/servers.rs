@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::client::{Client, PATIENCE};
 use crate::dataset::Dataset;
 use crate::options::Plan;
+use crate::port::Port;
 use crate::process;
 
 /// A running server.
@@ -21,6 +22,8 @@ pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     child: Child,
+    /// Where it listens, and no other server can.
+    _port: Port,
     /// Its files, removed with it.
     scratch: Option<PathBuf>,
 }
@@ -51,39 +54,40 @@ const ROOMY: &[&str] = &[
 impl Server {
     /// A redis-server that keeps nothing on disk.
     pub fn redis(plan: &Plan) -> io::Result<Self> {
-        let address = free_address()?;
-        let scratch = scratch(address)?;
+        let port = Port::reserve();
+        let scratch = scratch(&port)?;
         let mut command = on_core(plan, "redis-server");
         command
-            .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
+            .args(["--bind", "127.0.0.1", "--port", &port.number().to_string()])
             .args(["--save", "", "--appendonly", "no", "--loglevel", "warning"])
             .args(["--maxclients", "20000", "--dir"])
             .arg(&scratch);
-        Self::start("redis-server", command, address, Some(scratch))
+        Self::start("redis-server", command, port, Some(scratch))
     }
 
     /// A twemproxy in front of a Redis.
     pub fn twemproxy(plan: &Plan, redis: &Self) -> io::Result<Self> {
-        let address = free_address()?;
-        let scratch = scratch(address)?;
+        let (port, stats) = (Port::reserve(), Port::reserve());
+        let scratch = scratch(&port)?;
         let config = scratch.join("nutcracker.yml");
         fs::write(
             &config,
             format!(
-                "bench:\n  listen: {address}\n  redis: true\n  hash: fnv1a_64\n  \
+                "bench:\n  listen: {}\n  redis: true\n  hash: fnv1a_64\n  \
                  distribution: ketama\n  servers:\n   - {}:1\n",
+                address_of(&port),
                 redis.address
             ),
         )?;
         let mut command = on_core(plan, "nutcracker");
         command
             .args(["--stats-addr", "127.0.0.1", "--stats-port"])
-            .arg(free_address()?.port().to_string())
+            .arg(stats.number().to_string())
             .arg("--conf-file")
             .arg(&config)
             .arg("--output")
             .arg(scratch.join("log"));
-        Self::start("twemproxy", command, address, Some(scratch))
+        Self::start("twemproxy", command, port, Some(scratch))
     }
 
     /// The proxy in front of a Redis, with room for every key, and with these flags besides.
@@ -93,27 +97,37 @@ impl Server {
 
     /// The proxy with these flags alone.
     pub fn proxy_as(plan: &Plan, redis: &Self, flags: &[&str]) -> io::Result<Self> {
-        let address = free_address()?;
+        let port = Port::reserve();
         let mut command = on_core(plan, &plan.proxy.to_string_lossy());
-        proxy_flags(&mut command, address, redis);
+        proxy_flags(&mut command, &port, redis);
         command.args(flags);
-        Self::start("redis-proxy", command, address, None)
+        Self::start("redis-proxy", command, port, None)
     }
 
     /// The floor, for values of that length.
     pub fn floor(plan: &Plan, value: usize) -> io::Result<Self> {
+        let port = Port::reserve();
+        let mut command = on_core(plan, &std::env::current_exe()?.to_string_lossy());
+        command
+            .args(["--floor", &port.number().to_string()])
+            .arg(value.to_string());
+        Self::start("floor", command, port, None)
+    }
+
+    /// A relay in front of a Redis, with that delay in each direction: the Redis, far away.
+    pub fn relay(plan: &Plan, redis: &Self, delay: Duration) -> io::Result<Self> {
         let address = free_address()?;
         let mut command = on_core(plan, &std::env::current_exe()?.to_string_lossy());
         command
-            .args(["--floor", &address.port().to_string()])
-            .arg(value.to_string());
-        Self::start("floor", command, address, None)
+            .args(["--relay", &address.port().to_string()])
+            .args([redis.address.to_string(), delay.as_micros().to_string()]);
+        Self::start("relay", command, address, None)
     }
 
     fn start(
         name: &'static str,
         mut command: Command,
-        address: SocketAddr,
+        port: Port,
         scratch: Option<PathBuf>,
     ) -> io::Result<Self> {
         command
@@ -123,13 +137,16 @@ impl Server {
         let child = command
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+        let address = address_of(&port);
         let mut server = Self {
             name,
             address,
             child,
+            _port: port,
             scratch,
         };
         let start = Instant::now();
+        // On its port nobody else can accept.
         while TcpStream::connect(address).is_err() {
             if let Some(status) = server.child.try_wait()? {
                 return Err(io::Error::other(format!("{name} did not start: {status}")));
@@ -172,15 +189,17 @@ pub fn time_to_first_reply(
     redis: &Server,
     ask: impl Fn(&mut Client) -> io::Result<Vec<u8>>,
 ) -> io::Result<Duration> {
-    let address = free_address()?;
+    let port = Port::reserve();
     let mut command = Command::new(&plan.proxy);
-    proxy_flags(&mut command, address, redis);
+    proxy_flags(&mut command, &port, redis);
     command.stderr(Stdio::null());
+    let address = address_of(&port);
     let start = Instant::now();
     let _server = Server {
         name: "redis-proxy",
         address,
         child: command.spawn()?,
+        _port: port,
         scratch: None,
     };
     loop {
@@ -195,10 +214,10 @@ pub fn time_to_first_reply(
     }
 }
 
-fn proxy_flags(command: &mut Command, address: SocketAddr, redis: &Server) {
+fn proxy_flags(command: &mut Command, port: &Port, redis: &Server) {
     command
         .env_clear()
-        .args(["--port", &address.port().to_string()])
+        .args(["--port", &port.number().to_string()])
         .args(["--redis_hostname", &redis.address.to_string()])
         .args(["--log_level", "error"]);
 }
@@ -207,18 +226,13 @@ fn on_core(plan: &Plan, program: &str) -> Command {
     process::pinned(program, plan.cores.map(|cores| cores.servers))
 }
 
-/// An address that nothing listened on a moment ago.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+fn address_of(port: &Port) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port.number()).into()
 }
 
-/// A directory for the server at that address.
-fn scratch(address: SocketAddr) -> io::Result<PathBuf> {
-    let name = format!(
-        "redis-proxy-bench-{}-{}",
-        std::process::id(),
-        address.port()
-    );
+/// A directory for the server at that port.
+fn scratch(port: &Port) -> io::Result<PathBuf> {
+    let name = format!("redis-proxy-bench-{}-{}", std::process::id(), port.number());
     let path = std::env::temp_dir().join(name);
     fs::create_dir_all(&path)?;
     Ok(path)

@@ -1,7 +1,8 @@
-//! Reads what Redis tells of its commands: the reply to `COMMAND`
+//! Reads what Redis tells of its commands: the reply to `COMMAND` or `COMMAND INFO`
 //! (<https://redis.io/docs/latest/commands/command/>), in the form of RESP2.
 
-use super::{Row, UNKNOWN, Way, Writes};
+use super::unknown::is_full_name;
+use super::{NAME_MAX, Row, UNKNOWN, Way, Writes, ours};
 use crate::resp::read::Reader;
 
 /// A command or subcommand of Redis.
@@ -15,6 +16,10 @@ pub struct Spec {
     pub reads_only: bool,
     /// It may block its connection.
     pub blocks: bool,
+    /// It may be sent by a client that is not authenticated.
+    pub no_auth: bool,
+    /// No script may call it. Whatever leaves state on a connection is among those.
+    pub no_script: bool,
     /// Its keys can't be told from their positions alone.
     pub movable_keys: bool,
     /// The positions of its first key (0: none) and its last, and from key to key.
@@ -25,7 +30,7 @@ impl Spec {
     /// Its row, for a command that we know nothing else of.
     pub(super) fn row(&self) -> Row {
         Row {
-            way: if self.blocks {
+            way: if self.blocks || self.may_leave_state() {
                 Way::Dedicated
             } else {
                 Way::Forward
@@ -35,6 +40,12 @@ impl Spec {
             blocks: self.blocks,
             ..UNKNOWN
         }
+    }
+
+    /// Whether it may leave state on its connection, as far as we know.
+    fn may_leave_state(&self) -> bool {
+        let is_suspect = self.no_auth || self.no_script;
+        is_suspect && !ours::leaves_no_state(&self.name) || ours::may_leave_state(&self.name)
     }
 
     fn written(&self) -> Writes {
@@ -58,28 +69,45 @@ impl Spec {
     }
 }
 
-/// Reads the reply to `COMMAND`. `None` if it is not in the form that is documented, or an error.
+/// The most commands and subcommands that are read. Redis 7.0 has 366; modules add a few hundred.
+const SPECS_MAX: usize = 16 * 1024;
+
+/// Reads the reply to `COMMAND` or `COMMAND INFO`, which names none for a command that Redis does not know.
+/// `None` if it is not in the form that is documented, an error, or longer than any Redis has reason for.
 #[must_use]
 pub fn read_specs(reply: &[u8]) -> Option<Vec<Spec>> {
     let mut specs = Vec::new();
     let mut reader = Reader::new(reply);
     for _ in 0..reader.array()? {
-        read_spec(&mut reader, &mut specs)?;
+        if !reader.null() {
+            read_spec(&mut reader, &mut specs, Level::Command)?;
+        }
     }
     Some(specs)
 }
 
+/// Where a description stands. A subcommand has no subcommands: what a reply nests deeper is skipped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Command,
+    Subcommand,
+}
+
 /// Name, arity, flags, first key, last key, step; since 6.0 ACL categories, since 7.0 tips, key
 /// specifications and subcommands.
-fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>) -> Option<()> {
+fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Option<()> {
+    const KEYS_END: usize = 6;
+    const SUBCOMMANDS: usize = 9;
     let fields = reader.array()?;
-    let name = reader.text()?.to_ascii_lowercase().into();
+    let name = reader.text()?;
     reader.skip(1)?;
     let mut spec = Spec {
-        name,
+        name: Box::default(),
         writes: false,
         reads_only: false,
         blocks: false,
+        no_auth: false,
+        no_script: false,
         movable_keys: false,
         keys: (0, 0, 0),
     };
@@ -88,19 +116,27 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>) -> Option<()> {
             b"write" => spec.writes = true,
             b"readonly" => spec.reads_only = true,
             b"blocking" => spec.blocks = true,
+            b"no_auth" | b"no-auth" => spec.no_auth = true,
+            b"noscript" => spec.no_script = true,
             b"movablekeys" => spec.movable_keys = true,
             _ => {}
         }
     }
     spec.keys = (reader.number()?, reader.number()?, reader.number()?);
-    specs.push(spec);
-    const SUBCOMMANDS: usize = 9;
-    if fields <= SUBCOMMANDS {
-        return reader.skip(fields.checked_sub(6)?);
+    if specs.len() == SPECS_MAX {
+        return None;
     }
-    reader.skip(SUBCOMMANDS - 6)?;
+    // Another is looked for by nobody.
+    if name.len() < NAME_MAX && is_full_name(name) {
+        spec.name = name.to_ascii_lowercase().into();
+        specs.push(spec);
+    }
+    if level == Level::Subcommand || fields <= SUBCOMMANDS {
+        return reader.skip(fields.checked_sub(KEYS_END)?);
+    }
+    reader.skip(SUBCOMMANDS - KEYS_END)?;
     for _ in 0..reader.array()? {
-        read_spec(reader, specs)?;
+        read_spec(reader, specs, Level::Subcommand)?;
     }
     reader.skip(fields - SUBCOMMANDS - 1)
 }
@@ -153,10 +189,65 @@ mod tests {
                 writes: true,
                 reads_only: false,
                 blocks: false,
+                no_auth: false,
+                no_script: false,
                 movable_keys,
                 keys,
             };
             assert_eq!(spec.row().writes, Writes::Anything);
+        }
+    }
+
+    /// A description that nests subcommands so deep.
+    fn nested(depth: usize) -> Vec<u8> {
+        let start = b"*1\r\n*10\r\n$1\r\nx\r\n:1\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n";
+        [start.repeat(depth), b"*0\r\n".to_vec()].concat()
+    }
+
+    #[test]
+    fn subcommands_of_subcommands_are_stepped_over_however_deep() {
+        for (depth, known) in [(1, 1), (2, 2), (3, 2), (20_000, 2)] {
+            let specs = read_specs(&nested(depth)).expect("a reply in the documented form");
+            assert_eq!(specs.len(), known, "{depth}");
+        }
+        let mut unfinished = nested(20_000);
+        unfinished.truncate(unfinished.len() - 4);
+        assert_eq!(read_specs(&unfinished), None);
+        let arrays = b"*1\r\n".repeat(20_000);
+        assert_eq!(read_specs(&arrays), None);
+    }
+
+    #[test]
+    fn a_number_of_commands_is_only_a_promise() {
+        let one = b"*6\r\n$1\r\nx\r\n:1\r\n*0\r\n:0\r\n:0\r\n:0\r\n";
+        let told = |announced: usize, count: usize| {
+            let header = format!("*{announced}\r\n").into_bytes();
+            read_specs(&[header, one.repeat(count)].concat()).map(|specs| specs.len())
+        };
+        assert_eq!(told(SPECS_MAX, SPECS_MAX), Some(SPECS_MAX));
+        assert_eq!(told(SPECS_MAX + 1, SPECS_MAX + 1), None);
+        assert_eq!(told(usize::MAX / 2, 10), None);
+        assert_eq!(told(usize::MAX, 10), None);
+    }
+
+    #[test]
+    fn a_name_that_no_client_could_use_is_left_out() {
+        let described = |name: &str| {
+            let header = format!("*1\r\n*6\r\n${}\r\n{name}\r\n", name.len());
+            let reply = header + ":1\r\n*0\r\n:0\r\n:0\r\n:0\r\n";
+            read_specs(reply.as_bytes()).expect("a reply in the documented form")
+        };
+        assert_eq!(described("get").len(), 1);
+        for name in ["", "multi\0x", "a b", "a|b|c", &"n".repeat(NAME_MAX)] {
+            assert_eq!(described(name), [], "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_redis_does_not_know_is_none() {
+        for null in ["*-1", "$-1", "_"] {
+            let reply = format!("*1\r\n{null}\r\n");
+            assert_eq!(read_specs(reply.as_bytes()), Some(Vec::new()));
         }
     }
 

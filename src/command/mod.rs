@@ -3,18 +3,20 @@
 //!
 //! The rows come from Redis itself, which tells the arity, flags and key positions of all its commands,
 //! modules' included (`learn`), and from a short list of our own for what Redis does not tell
-//! (`ours`).
+//! (`ours`). What the table does not hold is asked of Redis, by its name, before it goes anywhere; should Redis
+//! describe none of its commands, there is a list of those of Redis 7.0 (`fallback`).
 
+mod fallback;
 mod learn;
 mod ours;
-
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
+mod table;
+mod unknown;
 
 use crate::resp::request::Request;
 
 pub use learn::{Spec, read_specs};
+pub use table::{NotFound, Refusal, Table};
+pub use unknown::{is_word, surely_unknown};
 
 /// The way of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Way {
     Upstream,
     /// Sent to Redis over a dedicated connection, with all that the client sends after it.
     Dedicated,
+    /// Not at all: the client is closed. It is a browser that a web page sends here (`POST`, `Host:`).
+    Abort,
 }
 
 /// The commands that the proxy answers.
@@ -105,179 +109,44 @@ pub struct Row {
     pub only_with_block: bool,
     /// The proxy answers it if Redis knows it too.
     pub if_redis_knows: bool,
+    /// There may be other commands after it, or rights to them.
+    pub changes_commands: bool,
 }
 
-/// A request whose number of arguments is not one that its command takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrongArity {
-    /// The command's number.
-    pub number: u16,
-    /// Redis's error message.
-    pub message: Vec<u8>,
-}
-
-/// A command that the table does not hold: a module's that was loaded since, or none.
-const UNKNOWN: Row = Row {
+/// A command that neither the table nor Redis describes: it may do anything.
+pub const UNKNOWN: Row = Row {
     number: 0,
     least: 0,
     most: usize::MAX,
-    way: Way::Forward,
+    way: Way::Dedicated,
     writes: Writes::Anything,
     reads_only: false,
     blocks: false,
     only_with_block: false,
     if_redis_knows: false,
+    changes_commands: false,
 };
 
 /// The longest name of a command and a subcommand that is looked for, in bytes.
 const NAME_MAX: usize = 64;
 
-/// The table.
-#[derive(Debug)]
-pub struct Table {
-    /// By name in lower case; a subcommand's is `name|subcommand`.
-    rows: HashMap<Box<[u8]>, Row, RandomState>,
-    /// The numbers of commands that it held before.
-    gone: Vec<(Box<[u8]>, u16)>,
-    /// The first number that no command has.
-    numbers: u16,
-    /// Those with subcommands.
-    containers: Vec<Box<[u8]>>,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self::new(&[])
-    }
-}
-
-impl Table {
-    /// The number of GET.
-    pub const GET: u16 = ours::GET.number;
-
-    /// The table for a Redis that has these commands; without any, for one that has not told.
-    #[must_use]
-    pub fn new(specs: &[Spec]) -> Self {
-        let mut table = Self {
-            rows: HashMap::default(),
-            gone: Vec::new(),
-            numbers: ours::GET.number + 1,
-            containers: Vec::new(),
-        };
-        table.learn(specs);
-        table
-    }
-
-    /// Takes over what Redis has to say of its commands.
-    pub fn learn(&mut self, specs: &[Spec]) {
-        let before = std::mem::take(&mut self.rows);
-        for &(name, row) in ours::ROWS {
-            let unknown = row.if_redis_knows && !specs.is_empty();
-            if !unknown || specs.iter().any(|spec| &*spec.name == name.as_bytes()) {
-                self.rows.insert(name.as_bytes().into(), row);
-            }
-        }
-        for spec in specs {
-            self.rows
-                .entry(spec.name.clone())
-                .and_modify(|row| row.reads_only = spec.reads_only)
-                .or_insert_with(|| spec.row());
-        }
-        self.number_rows(before);
-        self.containers.clear();
-        for name in self.rows.keys() {
-            if let Some(bar) = name.iter().position(|&byte| byte == b'|')
-                && !self.containers.iter().any(|known| **known == name[..bar])
-            {
-                self.containers.push(name[..bar].into());
-            }
-        }
-    }
-
-    /// Gives each row that has no number its own: the one that it had before, or a new one.
-    fn number_rows(&mut self, before: HashMap<Box<[u8]>, Row, RandomState>) {
-        let mut known: HashMap<Box<[u8]>, u16, RandomState> = std::mem::take(&mut self.gone)
-            .into_iter()
-            .chain(before.into_iter().map(|(name, row)| (name, row.number)))
-            .collect();
-        for (name, row) in &mut self.rows {
-            if row.number != UNKNOWN.number {
-                continue;
-            }
-            row.number = known.remove(name).unwrap_or_else(|| {
-                // There is room for ever more, as nobody has that many commands.
-                let number = self.numbers;
-                self.numbers = self.numbers.saturating_add(1);
-                number
-            });
-        }
-        known.retain(|_, number| *number > ours::GET.number);
-        self.gone = known.into_iter().collect();
-    }
-
-    /// The name of the command with a number, in lower case; a subcommand's is `name|subcommand`.
-    #[must_use]
-    pub fn name(&self, number: u16) -> &[u8] {
-        let rows = self.rows().map(|(name, row)| (name, row.number));
-        let gone = self.gone.iter().map(|(name, number)| (&**name, *number));
-        rows.chain(gone)
-            .find(|&(_, known)| known == number)
-            .map_or(b"unknown", |(name, _)| name)
-    }
-
-    /// The row of a request.
-    ///
-    /// # Errors
-    /// When the proxy would answer but the arity is another.
-    pub fn find(&self, request: &Request<'_>) -> Result<Row, WrongArity> {
-        let name = request.argument(0);
-        let mut buffer = [0; NAME_MAX];
-        // A `|` is in the table's names of subcommands, and in no command's.
-        let Some(mut full) = lower_case(&mut buffer, 0, name).filter(|_| !name.contains(&b'|'))
-        else {
-            return Ok(UNKNOWN);
-        };
-        if request.len() > 1
-            && self
-                .containers
-                .iter()
-                .any(|container| **container == buffer[..full])
-        {
-            buffer[full] = b'|';
-            match lower_case(&mut buffer, full + 1, request.argument(1)) {
-                Some(end) if self.rows.contains_key(&buffer[..end]) => full = end,
-                _ => {}
-            }
-        }
-        let Some(row) = self.rows.get(&buffer[..full]) else {
-            return Ok(UNKNOWN);
-        };
-        let answered_here = matches!(row.way, Way::Here(_) | Way::Cached(_));
-        if answered_here && !(row.least..=row.most).contains(&request.len()) {
-            let name = String::from_utf8_lossy(&buffer[..full]);
-            return Err(WrongArity {
-                number: row.number,
-                message: format!("ERR wrong number of arguments for '{name}' command").into_bytes(),
-            });
-        }
-        Ok(*row)
-    }
-
-    /// The rows with their names, in no order.
-    pub fn rows(&self) -> impl Iterator<Item = (&[u8], Row)> {
-        self.rows.iter().map(|(name, row)| (&**name, *row))
-    }
-}
-
 impl Row {
+    /// The row of a command that is called by another name than its own. What the proxy would answer or cache
+    /// by the one goes to Redis by the other.
+    fn under_another_name(self) -> Self {
+        let way = match self.way {
+            Way::Here(_) | Way::Cached(_) => Way::Dedicated,
+            way => way,
+        };
+        Self { way, ..self }
+    }
+
     /// The way of this request: some commands need a connection of their own for some arguments only.
     #[must_use]
     pub fn way(&self, request: &Request<'_>) -> Way {
         let blocks = || {
-            request
-                .arguments()
-                .skip(1)
-                .any(|argument| argument.eq_ignore_ascii_case(b"block"))
+            let mut arguments = request.arguments().skip(1);
+            arguments.any(|argument| is_word(argument, b"block"))
         };
         if self.only_with_block && !blocks() {
             Way::Forward
@@ -287,13 +156,10 @@ impl Row {
     }
 }
 
-/// Writes `text` in lower case to the buffer from `start` on; returns its end. One byte stays free.
-fn lower_case(buffer: &mut [u8; NAME_MAX], start: usize, text: &[u8]) -> Option<usize> {
-    let end = start + text.len();
-    let room = buffer.get_mut(start..end).filter(|_| end < NAME_MAX)?;
-    room.copy_from_slice(text);
-    room.make_ascii_lowercase();
-    Some(end)
+/// The name of the command that a subcommand belongs to, by its name in the table; `None` for a command.
+fn container(name: &[u8]) -> Option<&[u8]> {
+    let bar = name.iter().position(|&byte| byte == b'|')?;
+    Some(&name[..bar])
 }
 
 /// The keys that a request writes; `None` stands for perhaps any.
@@ -314,9 +180,7 @@ pub fn written<'a>(request: &Request<'a>, writes: Writes) -> Option<Vec<&'a [u8]
             )
         }
         Writes::Stored => {
-            let is_store = |word: &[u8]| {
-                word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist")
-            };
+            let is_store = |word: &[u8]| is_word(word, b"store") || is_word(word, b"storedist");
             let words = request.arguments().zip(request.arguments().skip(1));
             Some(
                 words

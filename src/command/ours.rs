@@ -16,6 +16,7 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         blocks: false,
         only_with_block: false,
         if_redis_knows: false,
+        changes_commands: false,
     }
 }
 
@@ -55,6 +56,60 @@ const fn writes(writes: Writes) -> Row {
         ..row(0, ANY, Way::Forward)
     }
 }
+
+/// It only goes to Redis, and leaves nothing behind.
+const fn forward() -> Row {
+    row(0, ANY, Way::Forward)
+}
+
+const fn changes_commands() -> Row {
+    Row {
+        changes_commands: true,
+        ..forward()
+    }
+}
+
+/// What a browser sends that a web page leads here to speak to Redis (cross-protocol scripting). Redis closes such
+/// a connection (`securityWarningCommand`).
+pub(super) const ATTACKS: [&[u8]; 2] = [b"post", b"host:"];
+pub(super) const ATTACK: Row = row(0, ANY, Way::Abort);
+
+/// What stands before a command to have Redis answer it in the place of the proxy.
+pub(super) const UPSTREAM: &[u8] = b"upstream";
+
+/// Whether a subcommand may leave state on its connection for all that we know: it belongs to a command of which
+/// others do, and is not one that doesn't.
+pub(super) fn may_leave_state(name: &[u8]) -> bool {
+    let container = super::container(name);
+    let is_suspect = container.is_some_and(|container| STATEFUL.contains(&container));
+    is_suspect && !leaves_no_state(name)
+}
+
+/// Whether we know that a command or subcommand leaves nothing on its connection, though Redis lets no script
+/// call it.
+pub(super) fn leaves_no_state(name: &[u8]) -> bool {
+    let is_in = |names: &str, name: &[u8]| names.split(' ').any(|known| known.as_bytes() == name);
+    let (list, name) = match super::container(name) {
+        Some(b"cluster") => (NO_STATE_CLUSTER, &name[b"cluster|".len()..]),
+        Some(b"script") => (NO_STATE_SCRIPT, &name[b"script|".len()..]),
+        Some(container) => (NO_STATE, container),
+        None => (NO_STATE, name),
+    };
+    is_in(list, name)
+}
+
+/// Commands of which some subcommands leave state on a connection.
+pub(super) const STATEFUL: [&[u8]; 3] = [b"client", b"cluster", b"script"];
+
+/// Commands, with all their subcommands, but those below.
+const NO_STATE: &str = "acl bgrewriteaof bgsave cluster config eval_ro evalsha_ro fcall_ro function latency \
+    module role save script";
+
+const NO_STATE_SCRIPT: &str = "exists flush help load show";
+
+const NO_STATE_CLUSTER: &str = "addslots addslotsrange bumpepoch count-failure-reports countkeysinslot delslots \
+    delslotsrange failover flushslots forget getkeysinslot help info keyslot links meet myid myshardid nodes \
+    replicas replicate reset saveconfig set-config-epoch setslot shards slaves slot-stats slots";
 
 /// The row of GET, which is looked for most.
 pub(super) const GET: Row = Row {
@@ -139,6 +194,14 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("unsubscribe", dedicated()),
     ("watch", dedicated()),
 
+    // Other subcommands of CLIENT do, as far as we know.
+    ("client|help", forward()),
+    ("client|kill", forward()),
+    ("client|list", forward()),
+    ("client|pause", forward()),
+    ("client|unblock", forward()),
+    ("client|unpause", forward()),
+
     // They end what another connection is busy with, or keep their own busy, or close it.
     ("debug", dedicated_writes(Writes::Anything)),
     ("function|kill", dedicated()),
@@ -160,9 +223,9 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("xreadgroup", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
 
     // Without MULTI or WATCH on a connection, where they would stay on theirs, these change nothing.
-    ("discard", row(0, ANY, Way::Forward)),
-    ("exec", row(0, ANY, Way::Forward)),
-    ("unwatch", row(0, ANY, Way::Forward)),
+    ("discard", forward()),
+    ("exec", forward()),
+    ("unwatch", forward()),
 
     // Redis's key positions say which keys they touch, not which they write.
     ("georadius", writes(Writes::Stored)),
@@ -185,4 +248,20 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("fcall", writes(Writes::Anything)),
     ("replicaof", writes(Writes::Anything)),
     ("slaveof", writes(Writes::Anything)),
+
+    // There may be other commands after these, or rights to them.
+    ("acl|deluser", changes_commands()),
+    ("acl|load", changes_commands()),
+    ("acl|setuser", changes_commands()),
+    ("function|delete", changes_commands()),
+    ("function|flush", changes_commands()),
+    ("function|load", changes_commands()),
+    ("function|restore", changes_commands()),
+    ("module|load", changes_commands()),
+    ("module|loadex", changes_commands()),
+    ("module|unload", changes_commands()),
+
+    // No client of Redis says that.
+    ("host:", ATTACK),
+    ("post", ATTACK),
 ];

@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration, and where.
 
 use std::fmt;
+use std::io;
 
 use super::settings::SETTINGS;
 
@@ -87,11 +88,17 @@ pub(super) enum Problem {
     MissingValue,
     TakesNoValue,
     NotUtf8,
-    /// The file that `config` names.
+    /// A file that a setting names.
     Unreadable {
         path: String,
         reason: String,
     },
+    /// A file that is to hold a secret.
+    EmptyFile {
+        path: String,
+    },
+    /// The secret that a file is to hold was given as well.
+    SecretGiven,
     NotASetting,
     UnknownName(String),
     SetBefore {
@@ -103,6 +110,15 @@ pub(super) enum Problem {
     TextAfterQuote,
     /// The parser of the flags disagrees with the table of settings.
     Flags(String),
+}
+
+impl Problem {
+    pub(super) fn unreadable(path: &str, error: &io::Error) -> Self {
+        Self::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -150,6 +166,12 @@ impl fmt::Display for Problem {
             Problem::NotUtf8 => f.write_str("the value is not UTF-8"),
             Problem::Unreadable { path, reason } => {
                 write!(f, "{path:?}: can't be read: {}", escaped(reason))
+            }
+            Problem::EmptyFile { path } => {
+                write!(f, "{path:?}: is empty; give a file that holds the password")
+            }
+            Problem::SecretGiven => {
+                f.write_str("the password is given as well; give one of the two")
             }
             Problem::NotASetting => f.write_str("not a setting; give a line as name = value"),
             Problem::UnknownName(name) => {

@@ -27,10 +27,10 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
     example = "{command_name} --port 8001 --redis_hostname redis.example:6379 --max_memory 16mb",
     note = "A flag may be written --cache_ttl 5 or --cache_ttl=5, with _ or - in its name.\n\
             If it is given twice, the last one counts.",
-    note = "Every setting may also come from the environment, in capitals (CACHE_TTL=5),\n\
-            or from the file that --config or CONFIG names, a line each (cache_ttl = 5).\n\
-            A flag beats the environment, the environment beats the file, the file beats\n\
-            the default."
+    note = "Every setting may also come from the environment, in capitals (CACHE_TTL=5 or,\n\
+            which wins, REDIS_PROXY_CACHE_TTL=5), or from the file that --config or CONFIG\n\
+            names, a line each (cache_ttl = 5). A flag beats the environment, the\n\
+            environment beats the file, the file beats the default."
 )]
 pub(super) struct Flags {
     /// IP address to listen on, v4 or v6 (default 127.0.0.1)
@@ -62,10 +62,23 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) max_clients: Vec<String>,
 
+    /// after how many silent seconds a client is asked whether it is still there, 0 for never (default
+    /// 300)
+    #[argh(option)]
+    pub(super) tcp_keepalive: Vec<String>,
+
+    /// after how many silent seconds a client is closed, 0 for never (default 0)
+    #[argh(option)]
+    pub(super) timeout: Vec<String>,
+
     /// password that clients must give with AUTH; PASSWORD keeps it off the command line (default
     /// none)
     #[argh(option)]
     pub(super) password: Vec<String>,
+
+    /// file that holds this password instead (default none)
+    #[argh(option)]
+    pub(super) password_file: Vec<String>,
 
     /// host or host:port of the Redis, an IPv6 address in brackets (default localhost:6379)
     #[argh(option)]
@@ -82,6 +95,10 @@ pub(super) struct Flags {
     /// password of the Redis; REDIS_PASSWORD keeps it off the command line (default none)
     #[argh(option)]
     pub(super) redis_password: Vec<String>,
+
+    /// file that holds this password instead (default none)
+    #[argh(option)]
+    pub(super) redis_password_file: Vec<String>,
 
     /// how long the Redis may take to accept a connection or to answer, in milliseconds (default
     /// 1000)
@@ -102,10 +119,22 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) slowlog_slower_than: Vec<String>,
 
-    /// port for metrics, health checks and a status page over HTTP, on the same address; 0 for none
-    /// (default 0)
+    /// port for metrics, health checks and a status page over HTTP; 0 for none (default 0)
     #[argh(option)]
     pub(super) metrics_port: Vec<String>,
+
+    /// IP address to listen on for these (default 127.0.0.1)
+    #[argh(option)]
+    pub(super) metrics_bind: Vec<String>,
+
+    /// names by which these may be asked for, with commas between them, beside IP addresses and
+    /// localhost (default none)
+    #[argh(option)]
+    pub(super) metrics_host: Vec<String>,
+
+    /// how long clients may finish what they are at after SIGTERM, in milliseconds (default 0)
+    #[argh(option)]
+    pub(super) drain: Vec<String>,
 
     /// off, error, warn, info, debug or trace (default info)
     #[argh(option)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use signal_hook::consts::SIGPIPE;
 
+use super::error::{ConfigError, Place, Problem};
 use super::flags::{self, Given};
 use super::settings::SETTINGS;
 
@@ -38,6 +39,37 @@ impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<hidden>")
     }
+}
+
+/// Reads a secret from the file at `path`, if there is one: its text without the newline at its end. `place` is
+/// where the path was given.
+///
+/// # Errors
+///
+/// The secret was given as well, or the file can't be read or holds none. The error shows nothing of what is in
+/// the file.
+pub(super) fn read(
+    path: Option<&str>,
+    secret: &mut Option<Secret>,
+    place: Place,
+    read_file: &dyn Fn(&str) -> io::Result<String>,
+) -> Result<(), ConfigError> {
+    let Some(path) = path else { return Ok(()) };
+    if secret.is_some() {
+        return Err(place.error(Problem::SecretGiven));
+    }
+    let text = match read_file(path) {
+        Ok(text) => text,
+        Err(error) => return Err(place.error(Problem::unreadable(path, &error))),
+    };
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        let path = path.to_owned();
+        return Err(place.error(Problem::EmptyFile { path }));
+    }
+    *secret = Some(Secret::new(text));
+    Ok(())
 }
 
 /// Takes passwords off the command line, which every user of the host can read in the process

@@ -5,15 +5,16 @@ use std::time::Duration;
 use log::kv::Value;
 
 use super::flags::{self, Flags};
+use super::sources::PREFIX;
 use super::value::{
-    LOG_LEVELS, ip_address, log_format, log_level, memory, milliseconds, number, on_or_off,
-    redis_address,
+    LOG_LEVELS, host_names, ip_address, log_format, log_level, memory, milliseconds, number,
+    on_or_off, redis_address, seconds,
 };
 use super::{Config, Secret};
 
 /// A setting: its name, where its flag is, its check and how the log shows it.
 pub(super) struct Setting {
-    /// The name in a file and, after two dashes, the flag. In capitals, the variable.
+    /// The name in a file and, after two dashes, the flag. In capitals, with or without a prefix, the variable.
     pub(super) name: &'static str,
     /// How the log shows the value.
     pub(super) shown: Shown,
@@ -95,6 +96,20 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.max_clients.into(),
     },
     Setting {
+        name: "tcp_keepalive",
+        shown: Shown::As("tcp_keepalive_seconds"),
+        given: |flags| &flags.tcp_keepalive,
+        set: |config, text| seconds(text, 0..=32_767).map(|time| config.tcp_keepalive = time),
+        show: |config| config.tcp_keepalive.as_secs().into(),
+    },
+    Setting {
+        name: "timeout",
+        shown: Shown::As("timeout_seconds"),
+        given: |flags| &flags.timeout,
+        set: |config, text| seconds(text, 0..=YEAR_MS / 1000).map(|time| config.timeout = time),
+        show: |config| config.timeout.as_secs().into(),
+    },
+    Setting {
         name: "password",
         shown: Shown::Hidden,
         given: |flags| &flags.password,
@@ -103,6 +118,16 @@ pub(super) static SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |config| secret(config.password.as_ref()),
+    },
+    Setting {
+        name: "password_file",
+        shown: Shown::Plain,
+        given: |flags| &flags.password_file,
+        set: |config, text| {
+            config.password_file = (!text.is_empty()).then(|| text.to_owned());
+            Ok(())
+        },
+        show: |config| config.password_file.as_deref().unwrap_or(NONE).into(),
     },
     Setting {
         name: "redis_hostname",
@@ -139,6 +164,16 @@ pub(super) static SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |config| secret(config.redis_password.as_ref()),
+    },
+    Setting {
+        name: "redis_password_file",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_password_file,
+        set: |config, text| {
+            config.redis_password_file = (!text.is_empty()).then(|| text.to_owned());
+            Ok(())
+        },
+        show: |config| config.redis_password_file.as_deref().unwrap_or(NONE).into(),
     },
     Setting {
         name: "redis_timeout",
@@ -178,6 +213,30 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.metrics_port.into(),
     },
     Setting {
+        name: "metrics_bind",
+        shown: Shown::Plain,
+        given: |flags| &flags.metrics_bind,
+        set: |config, text| ip_address(text).map(|ip| config.metrics_bind = ip),
+        show: |config| Value::from_display(&config.metrics_bind),
+    },
+    Setting {
+        name: "metrics_host",
+        shown: Shown::Plain,
+        given: |flags| &flags.metrics_host,
+        set: |config, text| host_names(text).map(|names| config.metrics_hosts = names),
+        show: |config| match &config.metrics_hosts {
+            names if names.0.is_empty() => NONE.into(),
+            names => Value::from_display(names),
+        },
+    },
+    Setting {
+        name: "drain",
+        shown: Shown::As("drain_ms"),
+        given: |flags| &flags.drain,
+        set: |config, text| milliseconds(text, 0..=HOUR_MS).map(|time| config.drain = time),
+        show: |config| milliseconds_of(config.drain),
+    },
+    Setting {
         name: "log_level",
         shown: Shown::Plain,
         given: |flags| &flags.log_level,
@@ -205,9 +264,9 @@ fn milliseconds_of(time: Duration) -> Value<'static> {
 }
 
 impl Setting {
-    /// The environment variable.
+    /// The environment variable that beats all others.
     pub(super) fn variable(&self) -> String {
-        self.name.to_ascii_uppercase()
+        format!("{PREFIX}{}", self.name.to_ascii_uppercase())
     }
 
     pub(super) fn is_secret(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Where values come from: the flags, the environment, the file.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 
 use super::error::{ConfigError, Place, Problem};
@@ -8,12 +8,17 @@ use super::file::{self, Line};
 use super::flags::{CONFIG, Flags};
 use super::settings::Setting;
 
+/// What a variable may start with. Of two, the one with the prefix counts.
+pub(super) const PREFIX: &str = "REDIS_PROXY_";
+
 /// All sources, the file read.
 pub(super) struct Sources<'a> {
     flags: Flags,
     environment: &'a dyn Fn(&str) -> Option<OsString>,
     path: String,
     lines: Vec<Line>,
+    /// Variables that have the name of a setting and are not meant for the proxy.
+    pub(super) left_alone: Vec<String>,
 }
 
 /// A value and where it is from.
@@ -34,20 +39,16 @@ impl<'a> Sources<'a> {
             environment,
             path: String::new(),
             lines: Vec::new(),
+            left_alone: Vec::new(),
         };
         let named = match in_flag(CONFIG, &sources.flags.config) {
             Some(found) => Some(found),
-            None => sources.in_environment(CONFIG.to_ascii_uppercase())?,
+            None => sources.in_environment(CONFIG)?,
         };
         // An empty flag means no file, whatever the environment says.
         if let Some(Found { value: path, place }) = named.filter(|found| !found.value.is_empty()) {
-            let text = read_file(&path).map_err(|error| {
-                let reason = error.to_string();
-                place.error(Problem::Unreadable {
-                    path: path.clone(),
-                    reason,
-                })
-            })?;
+            let text = read_file(&path)
+                .map_err(|error| place.error(Problem::unreadable(&path, &error)))?;
             sources.lines = file::parse(&path, &text)?;
             sources.path = path;
         }
@@ -55,25 +56,34 @@ impl<'a> Sources<'a> {
     }
 
     /// The value that wins: of a flag, else of the environment, else of the file.
-    pub(super) fn find(&self, setting: &Setting) -> Result<Option<Found>, ConfigError> {
+    pub(super) fn find(&mut self, setting: &Setting) -> Result<Option<Found>, ConfigError> {
         if let Some(found) = in_flag(setting.name, (setting.given)(&self.flags)) {
             return Ok(Some(found));
         }
-        match self.in_environment(setting.variable())? {
+        match self.in_environment(setting.name)? {
             Some(found) => Ok(Some(found)),
             None => Ok(self.in_file(setting)),
         }
     }
 
-    fn in_environment(&self, variable: String) -> Result<Option<Found>, ConfigError> {
-        let Some(value) = (self.environment)(&variable).filter(|value| !value.is_empty()) else {
-            return Ok(None);
-        };
-        let place = Place::Environment(variable);
-        match value.into_string() {
-            Ok(value) => Ok(Some(Found { value, place })),
-            Err(_) => Err(place.error(Problem::NotUtf8)),
+    fn in_environment(&mut self, name: &str) -> Result<Option<Found>, ConfigError> {
+        let name = name.to_ascii_uppercase();
+        for variable in [format!("{PREFIX}{name}"), name] {
+            let Some(value) = (self.environment)(&variable).filter(|value| !value.is_empty())
+            else {
+                continue;
+            };
+            if is_service_link(&variable, &value) {
+                self.left_alone.push(variable);
+                continue;
+            }
+            let place = Place::Environment(variable);
+            return match value.into_string() {
+                Ok(value) => Ok(Some(Found { value, place })),
+                Err(_) => Err(place.error(Problem::NotUtf8)),
+            };
         }
+        Ok(None)
     }
 
     fn in_file(&self, setting: &Setting) -> Option<Found> {
@@ -97,4 +107,14 @@ fn in_flag(name: &'static str, given: &[String]) -> Option<Found> {
         value: value.clone(),
         place: Place::Flag(name),
     })
+}
+
+/// Whether a variable tells where a service is, as Kubernetes and Docker set one for every service: one that
+/// is called `metrics` makes it `METRICS_PORT=tcp://10.96.0.12:9001`.
+fn is_service_link(variable: &str, value: &OsStr) -> bool {
+    let value = value.as_encoded_bytes();
+    variable.ends_with("PORT")
+        && [&b"tcp://"[..], b"udp://", b"sctp://"]
+            .iter()
+            .any(|scheme| value.starts_with(scheme))
 }

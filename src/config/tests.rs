@@ -17,6 +17,9 @@ mod values;
 /// Where the file of the tests is; there is no other.
 const FILE: &str = "/etc/redis-proxy.conf";
 
+/// A file with a password.
+const SECRET_FILE: &str = "/run/secrets/password";
+
 /// For every setting a value that is not its default.
 const SAMPLES: &[(&str, &str)] = &[
     ("bind", "::1"),
@@ -26,16 +29,23 @@ const SAMPLES: &[(&str, &str)] = &[
     ("capacity", "7"),
     ("max_memory", "1gb"),
     ("max_clients", "3"),
+    ("tcp_keepalive", "9"),
+    ("timeout", "9"),
     ("password", "e f"),
+    ("password_file", SECRET_FILE),
     ("redis_hostname", "redis.example:7000"),
     ("redis_database", "2"),
     ("redis_username", "alice"),
     ("redis_password", "a_b-c=d"),
+    ("redis_password_file", SECRET_FILE),
     ("redis_timeout", "250"),
     ("tracking", "off"),
     ("stale_ttl", "9"),
     ("slowlog_slower_than", "9"),
     ("metrics_port", "9"),
+    ("metrics_bind", "::"),
+    ("metrics_host", "proxy.example,redis_proxy"),
+    ("drain", "9"),
     ("log_level", "debug"),
     ("log_format", "json"),
 ];
@@ -55,6 +65,7 @@ fn invoke_os(
         },
         &|path| match path {
             FILE => Ok(file.to_owned()),
+            SECRET_FILE => Ok("from a file\n".to_owned()),
             _ => Err(io::Error::from_raw_os_error(2)),
         },
     )
@@ -75,6 +86,14 @@ fn invoke(
         variables.push(("CONFIG", FILE.into()));
     }
     invoke_os(&args, &variables, file)
+}
+
+/// The variable that a setting needs beside it, if it needs one.
+fn password_beside(name: &str) -> Vec<(&'static str, &'static str)> {
+    match name {
+        "redis_username" => vec![("REDIS_PASSWORD", "p")],
+        _ => Vec::new(),
+    }
 }
 
 #[track_caller]
@@ -139,16 +158,23 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.capacity, 1024);
     assert_eq!(config.max_memory, 67_108_864);
     assert_eq!(config.max_clients, 10_000);
+    assert_eq!(config.tcp_keepalive, Duration::from_secs(300));
+    assert_eq!(config.timeout, Duration::ZERO);
     assert_eq!(config.password, None);
+    assert_eq!(config.password_file, None);
     assert_eq!(config.redis.to_string(), "localhost:6379");
     assert_eq!(config.redis_database, 0);
     assert_eq!(config.redis_username, None);
     assert_eq!(config.redis_password, None);
+    assert_eq!(config.redis_password_file, None);
     assert_eq!(config.redis_timeout, Duration::from_millis(1000));
     assert!(config.tracking);
     assert_eq!(config.stale_ttl, Duration::ZERO);
     assert_eq!(config.slowlog_slower_than, Duration::from_millis(10));
     assert_eq!(config.metrics_port, 0);
+    assert_eq!(config.metrics_bind.to_string(), "127.0.0.1");
+    assert_eq!(config.metrics_hosts.0, [""; 0]);
+    assert_eq!(config.drain, Duration::ZERO);
     assert_eq!(config.log_level, log::LevelFilter::Info);
     assert_eq!(config.log_format, Format::Text);
 }
@@ -158,10 +184,11 @@ fn the_summary_has_every_setting_with_its_unit() {
     assert_eq!(
         Config::default().summary(),
         "bind=127.0.0.1 port=8001 cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
-         max_memory_bytes=67108864 max_clients=10000 password=<none> redis_hostname=localhost:6379 \
-         redis_database=0 redis_username=<none> redis_password=<none> redis_timeout_ms=1000 \
-         tracking=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 log_level=info \
-         log_format=text"
+         max_memory_bytes=67108864 max_clients=10000 tcp_keepalive_seconds=300 timeout_seconds=0 \
+         password=<none> password_file=<none> \
+         redis_hostname=localhost:6379 redis_database=0 redis_username=<none> \
+         redis_password=<none> redis_password_file=<none> redis_timeout_ms=1000 tracking=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
+         metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );
 }
 

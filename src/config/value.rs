@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::RedisAddress;
+use super::{HostNames, RedisAddress};
 use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
@@ -16,22 +16,27 @@ pub(super) fn number<T: TryFrom<u64>>(
     unit: &str,
     bounds: RangeInclusive<u64>,
 ) -> Result<T, String> {
-    digits(text)
-        .filter(|number| bounds.contains(number))
-        .and_then(|n| T::try_from(n).ok())
-        .ok_or_else(|| {
-            let of = if unit.is_empty() { "" } else { " of " };
-            format!(
-                "a whole number{of}{unit} from {} to {}",
-                bounds.start(),
-                bounds.end()
-            )
-        })
+    let number = digits(text).filter(|number| bounds.contains(number));
+    number
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| allowed(unit, &bounds))
+}
+
+#[cold]
+fn allowed(unit: &str, bounds: &RangeInclusive<u64>) -> String {
+    let of = if unit.is_empty() { "" } else { " of " };
+    let (start, end) = (bounds.start(), bounds.end());
+    format!("a whole number{of}{unit} from {start} to {end}")
 }
 
 /// A time in milliseconds.
 pub(super) fn milliseconds(text: &str, bounds: RangeInclusive<u64>) -> Result<Duration, String> {
     number(text, "milliseconds", bounds).map(Duration::from_millis)
+}
+
+/// A time in seconds.
+pub(super) fn seconds(text: &str, bounds: RangeInclusive<u64>) -> Result<Duration, String> {
+    number(text, "seconds", bounds).map(Duration::from_secs)
 }
 
 /// An amount of memory, with Redis's units (`memtoull` in its `util.c`).
@@ -72,6 +77,22 @@ pub(super) fn redis_address(text: &str) -> Result<RedisAddress, String> {
         "HOST or HOST:PORT, with brackets round an IPv6 address, such as localhost:6379 or [::1]:6379"
             .to_owned()
     })
+}
+
+/// Names of hosts, with commas between them; none in an empty text.
+pub(super) fn host_names(text: &str) -> Result<HostNames, String> {
+    let names: Vec<String> = match text {
+        "" => Vec::new(),
+        _ => text
+            .split(',')
+            .map(|name| name.trim_ascii().to_owned())
+            .collect(),
+    };
+    if names.iter().all(|name| name.len() <= 253 && is_name(name)) {
+        Ok(HostNames(names))
+    } else {
+        Err("NAME or NAME,NAME without ports, such as proxy.example,redis-proxy".to_owned())
+    }
 }
 
 /// A switch, in any case.

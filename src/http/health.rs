@@ -1,5 +1,6 @@
 //! Whether the proxy is alive and ready, with one line of JSON that says why.
 
+use super::Site;
 use super::response::Response;
 use crate::json::Object;
 use crate::status::{RedisState, Status};
@@ -15,11 +16,13 @@ pub fn alive(status: &Status<'_>) -> Response {
     Response::ok(JSON, line.finish() + "\n")
 }
 
-/// Ready: requests can be answered, by Redis or from what is cached.
+/// Ready: requests can be answered, by Redis or from what is cached, and will be for some time.
 #[must_use]
-pub fn ready(status: &Status<'_>) -> Response {
+pub fn ready(site: &Site<'_>) -> Response {
+    let status = &site.status;
     let serves_stale = !status.cache.limits().stale_ttl.is_zero();
     let (ready, reason) = match status.redis {
+        _ if site.shutting_down => (false, "the proxy shuts down"),
         RedisState::Up => (true, "Redis can be reached"),
         _ if serves_stale => (
             true,

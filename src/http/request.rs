@@ -21,6 +21,8 @@ pub fn no_headers<'b>() -> Headers<'b> {
 pub struct Request<'a> {
     /// GET; not HEAD.
     pub wants_body: bool,
+    /// The host that is asked, as it was sent: none in HTTP/1.0, if it has none.
+    pub host: Option<&'a [u8]>,
     /// The path, as it was sent.
     pub path: &'a str,
     query: &'a str,
@@ -62,10 +64,14 @@ impl<'a> Request<'a> {
         if hosts > 1 || hosts == 0 && parsed.version != Some(0) {
             return Err(Refusal::NoRequest);
         }
-        let target = origin_form(parsed.path.unwrap_or_default());
+        let (authority, target) = split_target(parsed.path.unwrap_or_default());
+        let host = authority
+            .map(str::as_bytes)
+            .or_else(|| fields(headers, "host").next());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Ok(Some(Self {
             wants_body,
+            host,
             path,
             query,
             headers,
@@ -122,10 +128,13 @@ fn fields<'a>(headers: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a
         .map(|header| header.value)
 }
 
-/// A target without the scheme and the host that it may start with, as proxies get it.
-fn origin_form(target: &str) -> &str {
-    match target.strip_prefix("http://") {
-        Some(rest) => rest.find('/').map_or("/", |start| &rest[start..]),
-        None => target,
-    }
+/// The authority of a target, if it has one, as proxies get it, and what follows. It counts for more than the
+/// field (RFC 9112, 3.2.2).
+fn split_target(target: &str) -> (Option<&str>, &str) {
+    let Some(rest) = target.strip_prefix("http://") else {
+        return (None, target);
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let path = rest.find('/').map_or("/", |start| &rest[start..]);
+    (Some(&rest[..end]), path)
 }

@@ -20,6 +20,8 @@ fn response(request: impl AsRef<[u8]>) -> Option<String> {
     let site = Site {
         status: proxy.status(Time::from_millis(1500)),
         history: &history,
+        names: &["proxy.example".to_owned()],
+        shutting_down: false,
     };
     respond(request.as_ref(), &site).map(|bytes| String::from_utf8(bytes).expect("text"))
 }
@@ -43,7 +45,7 @@ fn get(target: &str) -> String {
 }
 
 fn metrics_for(accept: &str) -> String {
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{accept}\r\n");
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n");
     response(request).expect("a response")
 }
 
@@ -81,6 +83,37 @@ fn paths_are_taken_as_they_come_and_queries_are_left_out() {
 }
 
 #[test]
+fn only_names_that_nobody_else_can_have_lead_here_are_answered() {
+    let code = |target: &str, fields: &str| code(format!("GET {target} HTTP/1.1\r\n{fields}\r\n"));
+    let paths = [
+        "/",
+        "/page.js",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/status.json",
+    ];
+    for path in paths {
+        assert_eq!(
+            code(path, "Host: rebound.example:9001\r\n"),
+            "403",
+            "{path}"
+        );
+        for host in ["Proxy.Example:9001", "10.1.2.3:9001", "localhost"] {
+            let code = code(path, &format!("hOST: {host}\r\n"));
+            assert_ne!(code, "403", "{path} {host}");
+        }
+    }
+    // What the target says counts for more.
+    let absolute = "http://rebound.example/metrics";
+    assert_eq!(code(absolute, "Host: localhost\r\n"), "403");
+    assert_eq!(
+        code("http://localhost?a=b", "Host: rebound.example\r\n"),
+        "200"
+    );
+}
+
+#[test]
 fn only_get_and_head_are_allowed() {
     for method in [
         "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get",
@@ -113,7 +146,7 @@ fn what_is_no_request_is_refused_at_once() {
         b"GET\r\n",
         b"GET / HTTP/2.0\r\n",
         b"GET / HTTP/1.1\r\nno colon\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET /\0 HTTP/1.1\r\n",
     ] {
@@ -126,7 +159,7 @@ fn what_is_no_request_is_refused_at_once() {
 #[test]
 fn a_head_has_a_size_and_a_number_of_fields() {
     let long = |size: usize| {
-        let start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+        let start = "GET / HTTP/1.1\r\nHost: localhost\r\nX: ";
         format!("{start}{}\r\n\r\n", "x".repeat(size - start.len() - 4))
     };
     assert_eq!(code(long(MAX_HEAD)), "200");
@@ -135,7 +168,7 @@ fn a_head_has_a_size_and_a_number_of_fields() {
     assert_eq!(code("GET /".to_owned() + &"x".repeat(MAX_HEAD)), "431");
     let fields = |count| {
         format!(
-            "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n",
             "X: y\r\n".repeat(count)
         )
     };
@@ -297,6 +330,8 @@ fn the_history_is_told_from_where_the_reader_was() {
         let site = Site {
             status: proxy.status(Time::default()),
             history: &history,
+            names: &[],
+            shutting_down: false,
         };
         let request = get(&format!("/status.json{after}"));
         let response = respond(request.as_bytes(), &site).expect("a response");

@@ -5,7 +5,7 @@ use super::identity::{Identity, is_valid_name};
 use super::replies::Replies;
 use super::store::{Flow, Store};
 use crate::clock::Time;
-use crate::command::Here;
+use crate::command::{Here, is_word};
 use crate::resp::reply::Reply;
 use crate::resp::request::Request;
 use crate::resp::{Protocol, integer};
@@ -48,9 +48,7 @@ impl Store {
                 replies.push_static(OK);
             }
             Here::Select => return Flow::Leave,
-            Here::ClientReply if request.argument(2).eq_ignore_ascii_case(b"on") => {
-                replies.push_static(OK)
-            }
+            Here::ClientReply if is_word(request.argument(2), b"on") => replies.push_static(OK),
             Here::ClientReply => return Flow::Leave,
             Here::ClientGetname if identity.name.is_empty() => {
                 replies.push_static(identity.protocol.null());
@@ -63,7 +61,7 @@ impl Store {
             }
             Here::ClientNoEvict | Here::ClientNoTouch => {
                 let word = request.argument(2);
-                if word.eq_ignore_ascii_case(b"on") || word.eq_ignore_ascii_case(b"off") {
+                if is_word(word, b"on") || is_word(word, b"off") {
                     replies.push_static(OK);
                 } else {
                     replies.push_error(SYNTAX_ERROR);
@@ -204,10 +202,10 @@ impl<'a> Hello<'a> {
         while index < request.len() {
             let option = request.argument(index);
             let left = request.len() - index - 1;
-            if option.eq_ignore_ascii_case(b"auth") && left >= 2 {
+            if is_word(option, b"auth") && left >= 2 {
                 hello.auth = Some((request.argument(index + 1), request.argument(index + 2)));
                 index += 3;
-            } else if option.eq_ignore_ascii_case(b"setname") && left >= 1 {
+            } else if is_word(option, b"setname") && left >= 1 {
                 let name = request.argument(index + 1);
                 if !is_valid_name(name) {
                     return Err(BAD_NAME.to_vec());
@@ -237,9 +235,9 @@ impl<'a> Hello<'a> {
 
 fn set_info(request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) {
     let (attribute, value) = (request.argument(2), request.argument(3));
-    let (name, place) = if attribute.eq_ignore_ascii_case(b"lib-name") {
+    let (name, place) = if is_word(attribute, b"lib-name") {
         ("lib-name", &mut identity.library)
-    } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
+    } else if is_word(attribute, b"lib-ver") {
         ("lib-ver", &mut identity.library_version)
     } else {
         return replies.push_error(&[b"ERR Unrecognized option '", attribute, b"'"].concat());

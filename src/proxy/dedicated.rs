@@ -37,8 +37,8 @@ pub(super) struct Dedicated {
     /// The requests that have no reply yet.
     expectations: Expectations,
     mirror: Mirror,
-    /// What the requests that Redis has queued may write.
-    queued: Keys,
+    /// What the requests that Redis has queued may do.
+    queued: Effects,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -90,16 +90,21 @@ pub(super) enum Received {
     Failed(&'static str),
 }
 
-/// A request that Redis has executed or refused, or may execute unseen: cached values of its keys are out of date.
-pub(super) struct Answered<'a> {
-    pub keys: &'a Keys,
-    /// It was a request that may block.
+/// What a request may do beyond its connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Effects {
+    /// The keys that it may write.
+    pub keys: Keys,
+    /// It may block.
     pub blocks: bool,
+    /// There may be other commands after it, or rights to them.
+    pub changes_commands: bool,
 }
 
-const EVERYTHING: Answered<'static> = Answered {
-    keys: &Keys::All,
+const WRITES_ANYTHING: Effects = Effects {
+    keys: Keys::All,
     blocks: false,
+    changes_commands: false,
 };
 
 /// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
@@ -122,7 +127,7 @@ impl Dedicated {
             fate: Fate::Unknown,
             expectations: Expectations::default(),
             mirror: Mirror::new(protocol),
-            queued: Keys::default(),
+            queued: Effects::default(),
         }
     }
 
@@ -167,8 +172,20 @@ impl Dedicated {
 
     /// Whether the client is blocked at Redis.
     pub fn is_blocked(&self) -> bool {
-        let blocks = self.expectations.front().is_some_and(|front| front.blocks);
-        blocks && self.expects_replies() && !self.mirror.queues()
+        let oldest = self.expectations.front();
+        oldest.is_some_and(|oldest| oldest.effects.blocks)
+            && self.expects_replies()
+            && !self.mirror.queues()
+    }
+
+    /// Whether the client is in a transaction, or waits for a reply.
+    pub fn is_busy(&self) -> bool {
+        self.mirror.queues() || !self.expectations.is_empty() || !self.to_redis.is_empty()
+    }
+
+    /// Whether the client may be there for what comes unasked.
+    pub fn is_listening(&self) -> bool {
+        self.mirror.listens() || matches!(self.phase, Phase::Stream { .. })
     }
 
     /// Whether Redis must see at once that the client has closed its side, as that ends a request that blocks.
@@ -177,14 +194,14 @@ impl Dedicated {
         self.is_blocked() || !self.expects_replies()
     }
 
-    /// Passes on a request, whose encoded form is `bytes`. It may write these keys, and may block.
-    pub fn pass(&mut self, request: &Request<'_>, bytes: &[u8], keys: Keys, blocks: bool) {
-        let kind = Kind::of(request);
+    /// Passes on a request, whose encoded form is `bytes`, of the command that Redis itself calls by this name.
+    pub fn pass(&mut self, request: &Request<'_>, name: &[u8], bytes: &[u8], effects: Effects) {
+        let kind = Kind::of(request, name);
         match kind.substitute(request) {
             Some(substitute) => self.to_redis.copy(&substitute),
             None => self.to_redis.copy(bytes),
         }
-        self.expect(kind, keys, blocks);
+        self.expect(kind, effects);
     }
 
     /// Passes on an empty line or an empty array.
@@ -193,7 +210,7 @@ impl Dedicated {
         let newest = self.expectations.back();
         // Two have the effect of one.
         if newest.is_none_or(|newest| newest.kind != Kind::Blank) {
-            self.expect(Kind::Blank, Keys::default(), false);
+            self.expect(Kind::Blank, Effects::default());
         }
     }
 
@@ -205,17 +222,11 @@ impl Dedicated {
         self.to_redis.copy(bytes);
     }
 
-    /// The requests that Redis may execute unseen if the connection ends now.
-    pub fn in_flight(&self) -> impl Iterator<Item = Answered<'_>> {
-        let sent = self.expectations.iter().map(|expectation| Answered {
-            keys: &expectation.keys,
-            blocks: expectation.blocks,
-        });
+    /// What the requests may do that Redis may execute unseen if the connection ends now.
+    pub fn in_flight(&self) -> impl Iterator<Item = &Effects> {
+        let sent = self.expectations.iter().map(|sent| &sent.effects);
         // Without a request in flight, no `EXEC` is.
-        let queued = (!self.expectations.is_empty()).then_some(Answered {
-            keys: &self.queued,
-            blocks: false,
-        });
+        let queued = (!self.expectations.is_empty()).then_some(&self.queued);
         sent.chain(queued)
     }
 
@@ -233,13 +244,13 @@ impl Dedicated {
         (phase, set_up, expectations, mirror, queued)
     }
 
-    /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called for each
-    /// request that Redis has executed, before the client can know.
+    /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called with the
+    /// effects of each request that Redis has executed, before the client can know.
     pub fn receive(
         &mut self,
         bytes: &[u8],
         client: &mut Output,
-        answered: &mut impl FnMut(Answered<'_>),
+        answered: &mut impl FnMut(&Effects),
     ) -> Received {
         let mut received = Received::Passed;
         // The first byte that is for the client and not copied yet.
@@ -252,7 +263,7 @@ impl Dedicated {
             }
             if let Phase::Stream { writes } = self.phase {
                 if writes {
-                    answered(EVERYTHING);
+                    answered(&WRITES_ANYTHING);
                 }
                 at = bytes.len();
                 break;
@@ -317,21 +328,16 @@ impl Dedicated {
     }
 
     /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
-    fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(Answered<'_>)) {
+    fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
         if self.set_up.is_done()
             && self.mirror.class(self.frames.current().start(), due) == Some(Class::Reply)
-            && let Some(oldest) = self.expectations.begin_reply()
         {
-            answered(oldest);
+            self.expectations.begin_reply(answered);
         }
     }
 
     /// The current frame is whole.
-    fn take_frame(
-        &mut self,
-        due: Option<Kind>,
-        answered: &mut impl FnMut(Answered<'_>),
-    ) -> Received {
+    fn take_frame(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) -> Received {
         let frame = self.frames.current();
         let is_error = frame.is_error();
         if !self.set_up.is_done() {
@@ -343,7 +349,7 @@ impl Dedicated {
             Answer::Done => self.end_due(),
             Answer::Queued => {
                 if let Some(oldest) = self.end_oldest() {
-                    self.queued.add(&oldest.keys, QUEUED_KEYS_MAX);
+                    self.queued.add(&oldest.effects);
                     if self.mirror.push_queued(oldest.kind).is_err() {
                         return Received::Failed(
                             "its transaction changes the connection too often",
@@ -360,12 +366,9 @@ impl Dedicated {
             Answer::Stream => self.start_stream(true, answered),
         }
         self.skip_unanswered();
-        if !self.mirror.queues() && !self.queued.is_empty() {
+        if !self.mirror.queues() && self.queued != Effects::default() {
             // The transaction was executed or discarded.
-            answered(Answered {
-                keys: &std::mem::take(&mut self.queued),
-                blocks: false,
-            });
+            answered(&std::mem::take(&mut self.queued));
         }
         self.authenticate(is_error)
     }
@@ -387,11 +390,10 @@ impl Dedicated {
         Received::Authenticated
     }
 
-    fn expect(&mut self, kind: Kind, keys: Keys, blocks: bool) {
+    fn expect(&mut self, kind: Kind, effects: Effects) {
         self.expectations.push(Expectation {
             kind,
-            keys,
-            blocks,
+            effects,
             answered: false,
         });
         self.skip_unanswered();
@@ -432,11 +434,19 @@ impl Dedicated {
     }
 
     /// From now on, Redis sends no replies.
-    fn start_stream(&mut self, writes: bool, answered: &mut impl FnMut(Answered<'_>)) {
+    fn start_stream(&mut self, writes: bool, answered: &mut impl FnMut(&Effects)) {
         self.in_flight().for_each(answered);
         self.expectations = Expectations::default();
-        self.queued = Keys::default();
+        self.queued = Effects::default();
         self.phase = Phase::Stream { writes };
+    }
+}
+
+impl Effects {
+    /// Adds those of a request that Redis queued, which does not block.
+    fn add(&mut self, queued: &Self) {
+        self.keys.add(&queued.keys, QUEUED_KEYS_MAX);
+        self.changes_commands |= queued.changes_commands;
     }
 }
 

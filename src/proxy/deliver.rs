@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Proxy;
-use super::in_flight::Caller;
+use super::in_flight::{Caller, Late};
+use super::session::WaitsFor;
 use super::slow_log::{Words, words_of_get};
 use super::store::{Arrived, is_null};
 use crate::clock::Time;
@@ -29,26 +30,47 @@ impl Proxy {
     pub(super) fn replies(&mut self, link: Protocol, replies: &upstream::Replies, now: Time) {
         let metrics = &mut self.store.metrics;
         metrics.round_trip.add_duration(replies.round_trip);
-        for reply in replies.iter() {
-            let Some(arrived) = self.store.arrived(link, reply, now) else {
+        let mut rest = replies.iter().peekable();
+        while let Some(reply) = rest.next() {
+            let Some(arrived) = self.store.arrived(link, reply, rest.peek().copied(), now) else {
                 debug_assert!(false, "a reply that nothing was asked for");
                 return;
             };
+            if arrived.with_next {
+                rest.next();
+            }
             self.deliver(arrived, reply, replies.round_trip, now);
+        }
+        self.wake_if_described();
+    }
+
+    fn wake_if_described(&mut self) {
+        if self.store.take_news_of_commands() {
+            self.wake(WaitsFor::Description);
         }
     }
 
     /// So many requests of a link waited too long: those who wait for them get the error.
     pub(super) fn late(&mut self, link: Protocol, count: usize, error: &[u8], now: Time) {
         for late in self.store.in_flight.late(link, count) {
-            let arrived = Arrived {
-                waiters: Some(late.waiters),
-                key: late.key,
-                words: late.words,
-                shared: None,
-            };
-            self.deliver(arrived, error, Duration::MAX, now);
+            match late {
+                Late::Reply {
+                    waiters,
+                    key,
+                    words,
+                } => {
+                    let arrived = Arrived {
+                        waiters: Some(waiters),
+                        key,
+                        words,
+                        ..Arrived::default()
+                    };
+                    self.deliver(arrived, error, Duration::MAX, now);
+                }
+                Late::Description(name) => self.store.described(Some(&name), error, now),
+            }
         }
+        self.wake_if_described();
     }
 
     /// Gives a reply to all who wait for it.

@@ -14,12 +14,16 @@ pub enum Ending {
     Quit,
     /// It sent what is no request.
     Protocol(ProtocolError),
+    /// It sent `POST` or `Host:`, as a browser does that a web page leads here.
+    Http,
     /// It needs a dedicated connection to Redis, which is away.
     NoRedis,
     /// Its dedicated connection to Redis could not be made, for this reason.
     DedicatedFailed(Box<str>),
     /// Redis ended the client's dedicated connection.
     DedicatedEnded,
+    /// It was silent for too long.
+    Idle,
     /// The proxy shuts down.
     Shutdown,
 }
@@ -34,9 +38,11 @@ impl fmt::Display for Ending {
                 f.write_str("Protocol error: expected '$'")
             }
             Self::Protocol(error) => error.fmt(f),
+            Self::Http => f.write_str("it speaks HTTP"),
             Self::NoRedis => f.write_str("it needs a dedicated connection to Redis, which is away"),
             Self::DedicatedFailed(reason) => f.write_str(reason),
             Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),
+            Self::Idle => f.write_str("it was silent for too long"),
             Self::Shutdown => f.write_str("the proxy shuts down"),
         }
     }

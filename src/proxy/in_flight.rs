@@ -44,6 +44,8 @@ pub(super) enum Asked {
     TimeToLive,
     /// What a client sent.
     Forward(Forward),
+    /// What the command of that name is; without a name, what all are.
+    Describe(Option<Box<[u8]>>),
 }
 
 /// A GET for all who want that key's value.
@@ -200,6 +202,12 @@ impl InFlight {
         }));
     }
 
+    /// Redis was asked to describe a command, or all, over the link for RESP2.
+    pub fn describe(&mut self, name: Option<Box<[u8]>>) {
+        let lane = self.lanes.of(Protocol::Resp2);
+        lane.asked.push_back(Asked::Describe(name));
+    }
+
     /// A key was changed: what is being fetched of it is for those who wait, but not for the cache nor
     /// for those who come later.
     pub fn changed(&mut self, key: &[u8]) {
@@ -290,23 +298,26 @@ impl InFlight {
         for index in first..lane.late {
             match &mut lane.asked[index] {
                 Asked::TimeToLive => {}
+                Asked::Describe(name) => late.extend(name.clone().map(Late::Description)),
                 Asked::Fetch(fetch) => {
                     fetch.fresh = false;
                     let number = lane.answered + index as u64;
                     if self.fetches.get(&fetch.key) == Some(&Ticket { link, number }) {
                         self.fetches.remove(&fetch.key);
                     }
-                    late.extend(fetch.waiters.take().map(|waiters| Late {
+                    late.extend(fetch.waiters.take().map(|waiters| Late::Reply {
                         waiters,
                         key: Some(Rc::clone(&fetch.key)),
                         words: Words::default(),
                     }));
                 }
-                Asked::Forward(forward) => late.extend(forward.waiter.take().map(|waiter| Late {
-                    waiters: waiter.into(),
-                    key: None,
-                    words: std::mem::take(&mut forward.words),
-                })),
+                Asked::Forward(forward) => {
+                    late.extend(forward.waiter.take().map(|waiter| Late::Reply {
+                        waiters: waiter.into(),
+                        key: None,
+                        words: std::mem::take(&mut forward.words),
+                    }))
+                }
             }
         }
         late
@@ -314,9 +325,14 @@ impl InFlight {
 }
 
 /// A request that is late.
-pub(super) struct Late {
-    pub waiters: Waiters,
-    /// The key, if it is a fetch.
-    pub key: Option<Rc<[u8]>>,
-    pub words: Words,
+pub(super) enum Late {
+    /// For those who wait for its reply.
+    Reply {
+        waiters: Waiters,
+        /// The key, if it is a fetch.
+        key: Option<Rc<[u8]>>,
+        words: Words,
+    },
+    /// For those who wait to know what the command of that name is.
+    Description(Box<[u8]>),
 }

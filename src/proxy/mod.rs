@@ -179,6 +179,19 @@ impl Proxy {
         self.sessions[client.0].is_done()
     }
 
+    /// Whether a client is in the middle of something: a request, a transaction, or waiting for a reply.
+    #[must_use]
+    pub fn is_busy(&self, client: ClientId) -> bool {
+        self.sessions[client.0].is_busy()
+    }
+
+    /// Since when a client has sent nothing, if it is the client's turn: it waits for no reply, and is not there to
+    /// listen.
+    #[must_use]
+    pub fn silent_since(&self, client: ClientId) -> Option<Time> {
+        self.sessions[client.0].silent_since()
+    }
+
     /// Why a client is to be closed, if it is.
     #[must_use]
     pub fn ending(&self, client: ClientId) -> Option<&Ending> {
@@ -240,8 +253,13 @@ impl Proxy {
             Event::Tracking(tracking) => return self.store.tracking(tracking),
             Event::Reconnected => return self.store.reconnected(now),
         }
+        self.wake(WaitsFor::Redis);
+    }
+
+    /// Lets those go on who wait for this.
+    fn wake(&mut self, waits_for: WaitsFor) {
         for slot in 0..self.sessions.len() {
-            if self.sessions[slot].waits_for == WaitsFor::Redis {
+            if self.sessions[slot].waits_for == waits_for {
                 self.sessions[slot].waits_for = WaitsFor::Nothing;
                 self.note_change(ClientId(slot));
             }
@@ -289,8 +307,8 @@ impl Proxy {
         session.replies.ensure_buffer(&mut self.spare);
         let store = &mut self.store;
         let client_output = &mut session.replies.output;
-        let received = dedicated.receive(bytes, client_output, &mut |request| {
-            store.invalidate_answered(&request);
+        let received = dedicated.receive(bytes, client_output, &mut |effects| {
+            store.invalidate_answered(effects);
         });
         match received {
             Received::Passed => {}
@@ -364,6 +382,7 @@ impl Proxy {
         session.held_back = false;
         session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
+        let mut aborted = false;
         while used < buffer.len() {
             if !session.may_run() {
                 session.held_back = true;
@@ -403,11 +422,22 @@ impl Proxy {
                 }) => {
                     let bytes = &buffer[used..used + length];
                     let flow = match dedicated {
-                        Some(dedicated) => self.store.pass_on(dedicated, &request, bytes),
+                        Some(dedicated) => self.store.pass_on(dedicated, &request, bytes, now),
                         None => self.store.execute(&request, client, identity, replies, now),
                     };
                     match flow {
                         Flow::Continue => {}
+                        Flow::Wait(waits_for) => {
+                            session.waits_for = waits_for;
+                            session.held_back = true;
+                            break;
+                        }
+                        Flow::Abort => {
+                            self.store.metrics.clients.protocol_errors += 1;
+                            aborted = true;
+                            used = buffer.len();
+                            break;
+                        }
                         Flow::End => {
                             session.end(Ending::Quit);
                             used = buffer.len();
@@ -415,10 +445,11 @@ impl Proxy {
                         }
                         Flow::Leave | Flow::LeaveToAuthenticate => {
                             match self.store.leave(flow, &request, identity, replies) {
-                                Leave::With(mut new) => {
+                                // It is passed on in the next round.
+                                Leave::With(new) => {
                                     identity.log_dedicated(request.argument(0));
-                                    self.store.pass_on(&mut new, &request, bytes);
                                     *dedicated = Some(new);
+                                    continue;
                                 }
                                 Leave::Wait(waits_for) => {
                                     session.waits_for = waits_for;
@@ -461,6 +492,10 @@ impl Proxy {
             }
         }
         session.parser.rest();
+        if aborted {
+            self.invalidate_in_flight(client);
+            self.sessions[client.0].abort(Ending::Http);
+        }
         self.note_change(client);
         used
     }
@@ -468,8 +503,8 @@ impl Proxy {
     /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.
     fn invalidate_in_flight(&mut self, client: ClientId) {
         if let Some(dedicated) = &self.sessions[client.0].dedicated {
-            for request in dedicated.in_flight() {
-                self.store.invalidate_answered(&request);
+            for effects in dedicated.in_flight() {
+                self.store.invalidate_answered(effects);
             }
         }
     }

@@ -4,6 +4,7 @@ use super::dedicated::Dedicated;
 use super::ending::Ending;
 use super::identity::Identity;
 use super::replies::Replies;
+use crate::clock::Time;
 use crate::resp::request::Parser;
 
 /// A client.
@@ -36,6 +37,8 @@ pub(super) enum WaitsFor {
     Replies,
     /// To know whether Redis can be reached.
     Redis,
+    /// To know what its command is.
+    Description,
 }
 
 impl Session {
@@ -62,6 +65,15 @@ impl Session {
         self.ending.get_or_insert(why);
     }
 
+    /// Ends the client at once: it is owed nothing any more.
+    pub fn abort(&mut self, why: Ending) {
+        self.ending = Some(why);
+        self.replies.forget_all();
+        self.dedicated = None;
+        self.held_back = false;
+        self.input = Vec::new();
+    }
+
     /// Whether nothing more is taken from the client.
     pub fn is_ending(&self) -> bool {
         self.ending.is_some()
@@ -69,7 +81,7 @@ impl Session {
 
     /// Whether the next request may be executed.
     pub fn may_run(&self) -> bool {
-        if self.replies.full() {
+        if self.replies.full() || self.waits_for == WaitsFor::Description {
             return false;
         }
         if let Some(dedicated) = &self.dedicated {
@@ -78,7 +90,7 @@ impl Session {
         match self.waits_for {
             WaitsFor::Nothing => true,
             WaitsFor::Replies => self.replies.none_wait(),
-            WaitsFor::Redis => false,
+            WaitsFor::Redis | WaitsFor::Description => false,
         }
     }
 
@@ -89,5 +101,23 @@ impl Session {
             .as_ref()
             .is_none_or(|dedicated| dedicated.is_quiet() && dedicated.to_redis.is_empty());
         self.is_ending() && !self.held_back && self.replies.is_empty() && quiet
+    }
+
+    /// Whether the client is in the middle of something: a request, a transaction, or waiting for a reply.
+    pub fn is_busy(&self) -> bool {
+        let dedicated = self.dedicated.as_ref();
+        !self.input.is_empty()
+            || !self.replies.is_empty()
+            || dedicated.is_some_and(|dedicated| dedicated.is_busy())
+    }
+
+    /// Since when the client has sent nothing, if it is the client's turn: it waits for no reply, and is not there
+    /// to listen.
+    pub fn silent_since(&self) -> Option<Time> {
+        let dedicated = self.dedicated.as_ref();
+        let waits = self.waits_for != WaitsFor::Nothing
+            || !self.replies.none_wait()
+            || dedicated.is_some_and(|dedicated| !dedicated.is_quiet() || dedicated.is_listening());
+        (!waits).then_some(self.identity.last_request)
     }
 }

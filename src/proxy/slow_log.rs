@@ -50,10 +50,11 @@ impl SlowLog {
         }
     }
 
-    /// How the log would show a request, should it turn out to be slow.
-    pub fn words(&self, request: &Request<'_>) -> Words {
+    /// How the log would show a request, should it turn out to be slow. `name` is the one that its command has
+    /// of its own.
+    pub fn words(&self, request: &Request<'_>, name: &[u8]) -> Words {
         if self.slower_than.is_some() {
-            words(request)
+            words(request, name)
         } else {
             Words::default()
         }
@@ -123,11 +124,11 @@ pub(super) fn words_of_get(key: &[u8]) -> Words {
     out
 }
 
-fn words(request: &Request<'_>) -> Words {
+fn words(request: &Request<'_>, name: &[u8]) -> Words {
     // With many clients and a slow Redis this is done for most requests: without growing.
     let rooms = request.arguments().take(ARGUMENTS_SHOWN).map(room);
     let mut out = Vec::with_capacity(HEADER + rooms.sum::<usize>());
-    if is_secret(request.argument(0)) {
+    if is_secret(name) {
         reply::header(&mut out, b'*', 2);
         reply::bulk(&mut out, request.argument(0));
         reply::bulk(&mut out, b"(redacted)");
@@ -188,7 +189,8 @@ mod tests {
         let mut parser = Parser::new();
         match parser.parse(format!("{inline}\r\n").as_bytes()) {
             Ok(Parsed::Request { request, .. }) => {
-                String::from_utf8_lossy(&words(&request)).replace("\r\n", " ")
+                let words = words(&request, request.argument(0));
+                String::from_utf8_lossy(&words).replace("\r\n", " ")
             }
             other => panic!("{other:?}"),
         }

@@ -1,6 +1,7 @@
 //! What all clients share: the cache, what Redis is being asked, and what is known of Redis. A request is
 //! executed here.
 
+mod commands;
 mod freshness;
 mod gets;
 mod greeting;
@@ -8,7 +9,7 @@ mod greeting;
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
-use super::dedicated::{Awaited, Dedicated, Keys};
+use super::dedicated::{Awaited, Dedicated, Effects, Keys};
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter};
 use super::replies::{Replies, to_reply};
@@ -16,12 +17,13 @@ use super::session::WaitsFor;
 use super::slow_log::{SlowLog, Words};
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
-use crate::command::{Cached, Here, Row, Table, Way, Writes};
+use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
 use crate::metrics::{Metrics, Outcome};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, RedisState, Status, Tracking};
 use crate::upstream::{Backend, Requests};
+use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
 
 pub(super) struct Store {
@@ -33,6 +35,9 @@ pub(super) struct Store {
     /// How many fetches and forwarded requests they are.
     asked: u64,
     pub table: Table,
+    /// Names that the table does not hold.
+    names: Names,
+    renewal: Renewal,
     pub access: Access,
     pub database: u32,
     pub(super) redis: Redis,
@@ -79,6 +84,10 @@ pub(super) enum Flow {
     Leave,
     /// The same, to authenticate there.
     LeaveToAuthenticate,
+    /// It has to wait, and is to be executed then.
+    Wait(WaitsFor),
+    /// The client is to be closed at once, without a reply.
+    Abort,
 }
 
 /// What becomes of a client that needs a dedicated connection.
@@ -109,6 +118,8 @@ impl Store {
             requests: Requests::default(),
             asked: 0,
             table,
+            names: Names::default(),
+            renewal: Renewal::None,
             access,
             database,
             redis: Redis::Unknown,
@@ -133,13 +144,20 @@ impl Store {
     ) -> Flow {
         let row = match self.table.find(request) {
             Ok(row) => row,
-            Err(wrong) => {
-                replies.push_error(&wrong.message);
-                self.count(wrong.number, Outcome::Refused, replies);
+            Err(NotFound::WrongArity(refusal) | NotFound::NoName(refusal)) => {
+                replies.push_error(&refusal.message);
+                self.count(refusal.number, Outcome::Refused, replies);
                 return Flow::Continue;
             }
+            Err(NotFound::Unknown(name)) if identity.authenticated => {
+                return self.execute_unknown(&name, request, replies, now);
+            }
+            Err(NotFound::Unknown(_)) => UNKNOWN,
         };
         let way = row.way(request);
+        if way == Way::Abort {
+            return Flow::Abort;
+        }
         if !identity.authenticated && !before_authentication(way) {
             // Redis has a transaction fail for whatever its EXEC is refused for.
             replies.push_error(if request.argument(0).eq_ignore_ascii_case(b"exec") {
@@ -166,7 +184,7 @@ impl Store {
             }
             Way::Forward => self.forward(request, 0, &row, caller, replies),
             Way::Upstream => self.forward(request, 1, &row, caller, replies),
-            Way::Dedicated => return Flow::Leave,
+            Way::Dedicated | Way::Abort => return Flow::Leave,
         };
         // One that leaves is counted when it is passed on.
         if matches!(flow, Flow::Continue | Flow::End) {
@@ -249,7 +267,7 @@ impl Store {
             return Outcome::Hit;
         }
         let cost = missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum();
-        let place = replies.gather(elements, cost, self.slow_log.words(request));
+        let place = replies.gather(elements, cost, self.words(request));
         let mut outcome = Outcome::Coalesced;
         for (element, key) in missing {
             let waiter = Waiter {
@@ -317,9 +335,12 @@ impl Store {
             place,
             element: None,
         };
-        let words = self.slow_log.words(request);
+        let words = self.words(request);
         self.in_flight.forward(waiter, words, written.as_deref());
         self.asked += 1;
+        if row.changes_commands {
+            self.renew_table();
+        }
         Outcome::Forwarded
     }
 
@@ -338,8 +359,10 @@ impl Store {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
             Redis::Down(error) => {
                 replies.push_unreachable(error);
-                let row = self.table.find(request);
-                let number = row.map_or_else(|wrong| wrong.number, |row| row.number);
+                let number = self
+                    .table
+                    .find(request)
+                    .map_or(UNKNOWN.number, |row| row.number);
                 self.count(number, Outcome::Refused, replies);
                 return Leave::Refused;
             }
@@ -390,20 +413,23 @@ impl Store {
         dedicated: &mut Dedicated,
         request: &Request<'_>,
         bytes: &[u8],
+        now: Time,
     ) -> Flow {
-        let (number, writes, blocks) = match self.table.find(request) {
-            Ok(row) => {
-                let blocks = row.blocks && row.way(request) == Way::Dedicated;
-                (row.number, row.writes, blocks)
-            }
-            Err(wrong) => (wrong.number, Writes::Nothing, false),
+        let (row, bytes) = match self.row_to_pass_on(request, bytes, now) {
+            Ok(found) => found,
+            Err(flow) => return flow,
         };
-        self.metrics.commands.add(number, Outcome::Dedicated, 1);
-        let keys = Keys::of(self.invalidate_written(request, writes));
-        if blocks {
-            self.awaited.add(&keys);
+        self.metrics.commands.add(row.number, Outcome::Dedicated, 1);
+        let effects = Effects {
+            keys: Keys::of(self.invalidate_written(request, row.writes)),
+            blocks: row.blocks && row.way(request) == Way::Dedicated,
+            changes_commands: row.changes_commands,
+        };
+        if effects.blocks {
+            self.awaited.add(&effects.keys);
         }
-        dedicated.pass(request, bytes, keys, blocks);
+        let name = self.table.own_name(request.argument(0));
+        dedicated.pass(request, name, &bytes, effects);
         Flow::Continue
     }
 

@@ -26,6 +26,17 @@ impl<'a> Reader<'a> {
         usize::try_from(integer(self.line(b"*~>")?)?).ok()
     }
 
+    /// Steps over a null of either version of the protocol. Returns whether there was one.
+    pub fn null(&mut self) -> bool {
+        for null in [&b"*-1\r\n"[..], b"$-1\r\n", b"_\r\n"] {
+            if let Some(rest) = self.0.strip_prefix(null) {
+                self.0 = rest;
+                return true;
+            }
+        }
+        false
+    }
+
     /// An integer.
     pub fn number(&mut self) -> Option<i64> {
         integer(self.line(b":")?)

@@ -73,6 +73,15 @@ impl Reply {
         Self::copy(&encoded)
     }
 
+    /// The form in which others may hold it too, if it is long.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Rc<[u8]>> {
+        match self {
+            Self::Shared(bytes) => Some(bytes),
+            Self::Static(_) | Self::Owned(_) => None,
+        }
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -18,8 +18,9 @@ use inline::split;
 
 /// The longest bulk string of a request, in bytes (Redis's `proto-max-bulk-len`).
 pub const MAX_BULK: usize = 512 * 1024 * 1024;
-/// The most arguments of a request, its command name included.
-pub const MAX_ARGUMENTS: usize = 1024 * 1024;
+/// The most arguments of a request, its command name included (since Redis 7.0, C's `INT_MAX`). [`MAX_REQUEST`]
+/// bounds what they take.
+pub const MAX_ARGUMENTS: usize = i32::MAX as usize;
 /// The longest inline request, and the longest header line, in bytes (Redis's `PROTO_INLINE_MAX_SIZE`).
 pub const MAX_INLINE: usize = 64 * 1024;
 /// The most bytes of one request (Redis's `client-query-buffer-limit`).
@@ -346,42 +347,38 @@ impl Parser {
         too_big: ProtocolError,
     ) -> Result<Option<Range<usize>>, ProtocolError> {
         let start = self.parsed;
-        match buffer[self.searched..]
-            .iter()
-            .position(|&byte| byte == b'\r')
-        {
+        match self.find(b'\r', buffer) {
             // The same limit, whether the end of the line came with the rest or behind it.
-            Some(found) if self.searched + found - start > MAX_INLINE => Err(too_big),
-            Some(found) if self.searched + found + 1 < buffer.len() => {
-                let end = self.searched + found;
-                self.parsed = end + 2;
-                self.searched = self.parsed;
+            Some(end) if end - start > MAX_INLINE => Err(too_big),
+            Some(end) if end + 1 < buffer.len() => {
+                self.step_to(end + 2);
                 Ok(Some(start..end))
             }
-            Some(found) => {
-                self.searched += found;
-                Ok(None)
-            }
             None if buffer.len() - start > MAX_INLINE => Err(too_big),
-            None => {
-                self.searched = buffer.len();
-                Ok(None)
-            }
+            Some(_) | None => Ok(None),
         }
     }
 
+    /// Where the line ends that was searched up to here; remembers how far that is known.
+    ///
+    /// A line is a C string for Redis (`strchr`): behind a NUL it finds no end, and waits for one until the
+    /// line is too long.
+    fn find(&mut self, end: u8, buffer: &[u8]) -> Option<usize> {
+        let rest = &buffer[self.searched..];
+        let found = rest.iter().position(|&byte| byte == end || byte == 0);
+        self.searched += found.unwrap_or(rest.len());
+        found
+            .map(|_| self.searched)
+            .filter(|&found| buffer[found] == end)
+    }
+
     fn inline<'a>(&'a mut self, buffer: &'a [u8]) -> Result<Parsed<'a>, ProtocolError> {
-        let Some(found) = buffer[self.searched..]
-            .iter()
-            .position(|&byte| byte == b'\n')
-        else {
+        let Some(newline) = self.find(b'\n', buffer) else {
             if buffer.len() > MAX_INLINE {
                 return Err(ProtocolError::TooBigInline);
             }
-            self.searched = buffer.len();
             return Ok(Parsed::Incomplete);
         };
-        let newline = self.searched + found;
         if newline > MAX_INLINE {
             return Err(ProtocolError::TooBigInline);
         }

@@ -140,7 +140,11 @@ impl Server {
     fn write(&mut self, client: ClientId) -> bool {
         let connection = &mut self.connections[client.0];
         match connection.client.write(self.proxy.output(client)) {
-            Ok(sent) => self.proxy.metrics().clients.sent += sent as u64,
+            Ok(0) => {}
+            Ok(sent) => {
+                connection.last_sent = self.now;
+                self.proxy.metrics().clients.sent += sent as u64;
+            }
             Err(error) => {
                 self.close(client, Some(&error));
                 return false;
@@ -155,7 +159,7 @@ impl Server {
     fn finish(&mut self, client: ClientId) {
         self.drop_dedicated(client);
         let connection = &mut self.connections[client.0];
-        let stopping = self.stop_at.is_some();
+        let stopping = self.shutdown.is_stopping();
         if connection.at_end || stopping || connection.client.end_output().is_err() {
             self.close(client, None);
             return;

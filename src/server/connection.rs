@@ -15,6 +15,8 @@ pub struct Connection {
     pub listed: bool,
     /// The client has closed its side.
     pub at_end: bool,
+    /// When the client was last sent something.
+    pub last_sent: Time,
     /// All is said: until then, what the client still sends is read and dropped.
     pub lingering: Option<Time>,
 }
@@ -28,6 +30,7 @@ impl Connection {
             dedicated: None,
             listed: false,
             at_end: false,
+            last_sent: Time::default(),
             lingering: None,
         }
     }

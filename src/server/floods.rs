@@ -10,11 +10,15 @@ use crate::clock::Time;
 use crate::logging::Limit;
 use crate::proxy::{ClientId, Ending};
 
+const HTTP: &str = "possible attack";
+
 /// A limit for each kind of line.
 #[derive(Default)]
 pub(super) struct Floods {
     /// Clients broke the protocol.
     pub broken: Limit,
+    /// Clients spoke HTTP.
+    pub http: Limit,
     /// Clients were refused: there are as many as there may be.
     pub refused: Limit,
     /// Clients could not be accepted: no file was left for them.
@@ -28,6 +32,7 @@ impl Floods {
     pub fn due(&self) -> Option<Time> {
         let limits = [
             &self.broken,
+            &self.http,
             &self.refused,
             &self.unaccepted,
             &self.dedicated_failed,
@@ -39,6 +44,7 @@ impl Floods {
     pub fn end(&mut self, now: Time) {
         let limits = [
             (Level::Info, "client broke the protocol", &mut self.broken),
+            (Level::Warn, HTTP, &mut self.http),
             (Level::Warn, "client refused", &mut self.refused),
             (Level::Warn, "can't accept clients", &mut self.unaccepted),
             (
@@ -85,6 +91,17 @@ impl Server {
                     log::info!(
                         client = number, address = address(), reason:% = ending, left_out;
                         "client broke the protocol"
+                    );
+                }
+            }
+            Ending::Http => {
+                if let Some(left_out) = self.floods.http.admit(self.now) {
+                    log::warn!(
+                        client = number, address = address(),
+                        reason = "it sent POST or Host:, as a browser does that a web page leads here to give \
+                                  commands to Redis; it was closed, and nothing of it went there",
+                        left_out;
+                        "{HTTP}"
                     );
                 }
             }

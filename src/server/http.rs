@@ -51,6 +51,8 @@ pub(super) struct Http {
     /// How many ever came.
     count: u64,
     history: History,
+    /// The names by which it may be asked.
+    names: Vec<String>,
 }
 
 /// A connection. It is for one request.
@@ -74,14 +76,16 @@ pub(super) struct Turn<'a> {
     pub proxy: &'a Proxy,
     pub buffer: &'a mut [u8],
     pub now: Time,
+    /// The proxy is about to end.
+    pub shutting_down: bool,
 }
 
 impl Http {
-    /// Listens.
+    /// Listens. It may be asked by these names, beside addresses and loopback names.
     ///
     /// # Errors
     /// If the address can't be bound.
-    pub fn start(address: SocketAddr, registry: &Registry) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, names: Vec<String>, registry: &Registry) -> io::Result<Self> {
         let mut listener = super::listen(address)?;
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         log::info!(address:% = listener.local_addr()?; "serving metrics");
@@ -92,6 +96,7 @@ impl Http {
             ready: VecDeque::new(),
             count: 0,
             history: History::default(),
+            names,
         })
     }
 
@@ -154,6 +159,8 @@ impl Http {
         let site = Site {
             status: turn.proxy.status(turn.now),
             history: &self.history,
+            names: &self.names,
+            shutting_down: turn.shutting_down,
         };
         let before = connection.answered;
         let more = connection.serve(&site, turn.buffer);

@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::{Proxy, RedisServer, bulk};
+use crate::common::{Proxy, RedisServer, bulk, soak};
 use crate::connections::address;
-use crate::soak;
 use crate::told::becomes;
 use crate::wire::{Protocol, Reply, Wire, words};
 

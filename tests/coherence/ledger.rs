@@ -9,9 +9,11 @@
 //!
 //! - at once to what was written through the proxy, when the reply is there;
 //! - at once to what a read got, whoever's it was;
-//! - to what was written straight at Redis, when the proxy has shown, [`CYCLES`] times in a row, that
-//!   what was written there afterwards has reached it (see [`Ledger::fence_passed`]). While the proxy
-//!   can't reach Redis it shows no such thing, so hits may be as of before, and no longer;
+//! - to what was written straight at Redis, when Redis's message must have arrived, and the proxy has shown
+//!   since, [`CYCLES`] times in a row, that what was written there afterwards has reached it (see
+//!   [`Ledger::fence_passed`]). While the proxy can't reach Redis it shows no such thing, so hits may be as of
+//!   before, and no longer. The message takes no time beside Redis, and far from it the longest delay of a
+//!   direction; while a direction is held, until the proxy must have noticed that;
 //! - for all keys to the moment at which Redis was restarted empty, as soon as a read got anything that
 //!   was written later: the proxy has reached the new Redis.
 
@@ -57,13 +59,23 @@ pub struct Ledger {
     /// The number of the fence that is being waited for.
     cycle: AtomicU64,
     passed: AtomicU64,
-    /// What was written straight at Redis and need not be seen yet: during which cycle its reply came,
-    /// and what it was.
-    acknowledged: Mutex<VecDeque<(u64, Scope, Version)>>,
+    unseen: Mutex<Unseen>,
     /// Held by the owners while they are at work, and alone by who changes all keys.
     pub at_work: RwLock<()>,
     over: AtomicBool,
     failure: Mutex<Option<String>>,
+}
+
+/// What was written straight at Redis and need not be seen yet, in the order in which its replies came.
+struct Unseen {
+    /// The longest that Redis's message takes.
+    lag: Duration,
+    /// While it took longer than that: until when.
+    held_until: Instant,
+    /// What the proxy may not have been told yet: when the reply came, and what it was.
+    under_way: VecDeque<(Instant, Scope, Version)>,
+    /// What it has been told: in which cycle.
+    told: VecDeque<(u64, Scope, Version)>,
 }
 
 struct Key {
@@ -77,7 +89,9 @@ struct Key {
 }
 
 impl Ledger {
-    pub fn new(keys: usize) -> Self {
+    /// Nothing has been written. A message from Redis takes at most `lag`.
+    pub fn new(keys: usize, lag: Duration) -> Self {
+        let start = Instant::now();
         let key = |index| Key {
             name: format!("key:{index}"),
             floor: AtomicU64::new(0),
@@ -86,7 +100,7 @@ impl Ledger {
             events: Mutex::default(),
         };
         Self {
-            start: Instant::now(),
+            start,
             keys: (0..keys).map(key).collect(),
             floor: AtomicU64::new(0),
             // Far from what INCR makes of a key that isn't there.
@@ -94,7 +108,12 @@ impl Ledger {
             restart: AtomicU64::new(0),
             cycle: AtomicU64::new(0),
             passed: AtomicU64::new(0),
-            acknowledged: Mutex::default(),
+            unseen: Mutex::new(Unseen {
+                lag,
+                held_until: start,
+                under_way: VecDeque::new(),
+                told: VecDeque::new(),
+            }),
             at_work: RwLock::default(),
             over: AtomicBool::new(false),
             failure: Mutex::default(),
@@ -133,12 +152,28 @@ impl Ledger {
 
     /// Its reply has come from Redis itself.
     pub fn written_straight(&self, scope: Scope, version: Version) {
-        let mut acknowledged = lock(&self.acknowledged);
+        let mut unseen = lock(&self.unseen);
         let cycle = self.cycle.load(Ordering::SeqCst);
-        acknowledged.push_back((cycle, scope, version));
+        let now = Instant::now();
+        unseen.under_way.push_back((now, scope, version));
+        unseen.arrive(now, cycle);
         for key in self.within(scope) {
             self.note(key, || format!("acknowledged {version} in cycle {cycle}"));
         }
+    }
+
+    /// Bytes on their way from Redis are about to be held, for no longer than that as far as the proxy is concerned.
+    pub fn hold(&self, longest: Duration) {
+        let mut unseen = lock(&self.unseen);
+        let now = Instant::now();
+        unseen.arrive(now, self.cycle.load(Ordering::SeqCst));
+        unseen.held_until = now + longest;
+    }
+
+    /// They are held no longer.
+    pub fn release(&self) {
+        let mut unseen = lock(&self.unseen);
+        unseen.held_until = unseen.held_until.min(Instant::now());
     }
 
     /// Redis has lost everything: what is written from now on is newer.
@@ -158,14 +193,15 @@ impl Ledger {
     /// Redis says what changed in the order in which it changed. So when the proxy no longer serves the
     /// value of the fence before, it has heard of all that had changed earlier.
     pub fn fence_passed(&self, cycle: u64) {
-        let mut acknowledged = lock(&self.acknowledged);
-        while let Some(&(before, scope, version)) = acknowledged.front()
+        let mut unseen = lock(&self.unseen);
+        while let Some(&(before, scope, version)) = unseen.told.front()
             && before + CYCLES <= cycle
         {
-            acknowledged.pop_front();
+            unseen.told.pop_front();
             self.raise(scope, version);
         }
-        drop(acknowledged);
+        unseen.arrive(Instant::now(), cycle);
+        drop(unseen);
         self.passed.store(cycle, Ordering::SeqCst);
     }
 
@@ -266,6 +302,21 @@ impl Ledger {
             ));
         }
         self.end();
+    }
+}
+
+impl Unseen {
+    /// Redis's messages of what was written long enough ago have arrived, in that cycle at the latest.
+    fn arrive(&mut self, now: Instant, cycle: u64) {
+        if now < self.held_until + self.lag {
+            return;
+        }
+        while let Some(&(written, scope, version)) = self.under_way.front()
+            && written + self.lag <= now
+        {
+            self.under_way.pop_front();
+            self.told.push_back((cycle, scope, version));
+        }
     }
 }
 

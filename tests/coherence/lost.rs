@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use crate::common::{Client, DEADLINE, Proxy, RedisServer, assert_same, bulk, eventually, request};
+use crate::common::{
+    Client, DEADLINE, DIRECTIONS, Proxy, RedisServer, Relay, assert_same, bulk, eventually, request,
+};
 use crate::connections::{self, address, field, kill, kill_all, of_the_proxy};
-use crate::relay::Relay;
 use crate::told::{becomes, cache};
 use crate::wire::{Protocol, Reply, Wire, words};
 
@@ -205,8 +206,8 @@ fn a_silent_connection_is_noticed_within_twice_the_timeout_when_something_is_cac
     const TIMEOUT: Duration = Duration::from_millis(1500);
     let redis = RedisServer::start();
     redis.set("key", "old");
-    let relay = Relay::start(address(&redis));
-    let proxy = Proxy::start_at(&relay.address(), &["--redis_timeout", "1500"]);
+    let relay = Relay::start(address(&redis), |_| Duration::ZERO).expect("a relay");
+    let proxy = Proxy::start_at(&relay.address().to_string(), &["--redis_timeout", "1500"]);
     proxy.wait_for_log("redis up");
     let mut client = proxy.client();
     cache(&mut client, &redis, "key", &bulk("old"));
@@ -217,7 +218,11 @@ fn a_silent_connection_is_noticed_within_twice_the_timeout_when_something_is_cac
     let line = lines
         .iter()
         .find(|line| field(line, "id") == Some(&tracking));
-    relay.silence(field(line.expect("it is listed"), "addr").expect("an address"));
+    let from = field(line.expect("it is listed"), "addr").expect("an address");
+    let connection = relay.connection_from(from.parse().expect("an address"));
+    for direction in DIRECTIONS {
+        relay.silence(&[connection.expect("it is passed on")], direction);
+    }
     let silent = Instant::now();
     redis.set("key", "new");
     becomes(&mut client, "key", &bulk("new"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::common::request;
+use crate::common::{Direction, Relay, request};
 use crate::ledger::{Change, Ledger, Scope, Version};
 use crate::wire::{Protocol, Reply, Wire, words};
 
@@ -18,11 +18,13 @@ pub struct Owner<'a> {
     random: Rng,
     /// Nothing is done through the proxy for which it would empty the whole cache.
     gentle: bool,
+    /// Between the proxy and Redis, if there is one.
+    relay: Option<&'a Relay>,
     straight: Wire,
     /// Through the proxy, in both versions of the protocol.
     proxied: [Wire; 2],
-    /// Through the proxy, on a connection to Redis of its own: it uses MULTI.
-    own: Wire,
+    /// Through the proxy, on a dedicated connection to Redis: it uses MULTI.
+    dedicated: Wire,
     /// How many commands were sent, and how many of them were answered without an error.
     pub sent: usize,
     pub acknowledged: usize,
@@ -33,7 +35,7 @@ pub struct Owner<'a> {
 enum Way {
     Straight,
     Proxied(usize),
-    Own,
+    Dedicated,
 }
 
 /// Commands that belong together, and what they change.
@@ -56,8 +58,8 @@ impl<'a> Owner<'a> {
     pub fn new(
         ledger: &'a Ledger,
         keys: Range<usize>,
-        redis: SocketAddr,
-        proxy: SocketAddr,
+        [redis, proxy]: [SocketAddr; 2],
+        relay: Option<&'a Relay>,
         random: Rng,
         gentle: bool,
     ) -> Self {
@@ -66,9 +68,10 @@ impl<'a> Owner<'a> {
             keys,
             random,
             gentle,
+            relay,
             straight: Wire::new(redis, Protocol::Resp2),
             proxied: [Protocol::Resp2, Protocol::Resp3].map(|protocol| Wire::new(proxy, protocol)),
-            own: Wire::new(proxy, Protocol::Resp3),
+            dedicated: Wire::new(proxy, Protocol::Resp3),
             sent: 0,
             acknowledged: 0,
         }
@@ -93,10 +96,10 @@ impl<'a> Owner<'a> {
         let step = self.choose();
         let way = match self.random.u8(..10) {
             _ if step.vague && self.gentle => Way::Straight,
-            _ if step.transaction && self.random.bool() => Way::Own,
+            _ if step.transaction && self.random.bool() => Way::Dedicated,
             0..5 => Way::Straight,
             5..9 if !step.transaction => Way::Proxied(self.random.usize(..2)),
-            _ => Way::Own,
+            _ => Way::Dedicated,
         };
         let what = String::from_utf8_lossy(&step.requests.concat()).replace("\r\n", " ");
         for &(key, change, version) in &step.changes {
@@ -110,7 +113,7 @@ impl<'a> Owner<'a> {
         let wire = match way {
             Way::Straight => &mut self.straight,
             Way::Proxied(index) => &mut self.proxied[index],
-            Way::Own => &mut self.own,
+            Way::Dedicated => &mut self.dedicated,
         };
         let replies = wire.ask(&step.requests.concat(), step.requests.len());
         let done = replies.is_ok_and(|replies| {
@@ -119,7 +122,7 @@ impl<'a> Owner<'a> {
         });
         if !done {
             drop(at_work);
-            return self.settle();
+            return settle(self.ledger, self.relay, &mut self.straight);
         }
         self.acknowledged += 1;
         for &(key, _, version) in &step.changes {
@@ -136,21 +139,9 @@ impl<'a> Owner<'a> {
     fn book(&self, way: Way, key: usize, version: Version) {
         match way {
             Way::Straight => self.ledger.written_straight(Scope::Key(key), version),
-            Way::Proxied(_) | Way::Own => self
+            Way::Proxied(_) | Way::Dedicated => self
                 .ledger
                 .written_through_the_proxy(Scope::Key(key), version),
-        }
-    }
-
-    /// It is not known whether Redis executed something, or whether it lies there and waits. When Redis
-    /// has answered twice on another connection, it has looked at all that had come before.
-    fn settle(&mut self) {
-        let mut answered = 0;
-        while answered < 3 && !self.ledger.is_over() {
-            match self.straight.command("PING") {
-                Ok(Reply::Text(_)) => answered += 1,
-                _ => std::thread::sleep(Duration::from_millis(1)),
-            }
         }
     }
 
@@ -271,6 +262,25 @@ impl<'a> Owner<'a> {
                     )
                 }
             }
+        }
+    }
+}
+
+/// It is not known whether Redis executed something, or whether it lies there or in the relay and waits. When
+/// all that was in the relay has passed it, and Redis has answered twice on another connection, it has looked at
+/// all that had come before.
+pub fn settle(ledger: &Ledger, relay: Option<&Relay>, straight: &mut Wire) {
+    if let Some(relay) = relay {
+        let mark = relay.mark(Direction::ToServer);
+        while !relay.has_passed(&mark) && !ledger.is_over() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let mut answered = 0;
+    while answered < 3 && !ledger.is_over() {
+        match straight.command("PING") {
+            Ok(Reply::Text(_)) => answered += 1,
+            _ => std::thread::sleep(Duration::from_millis(1)),
         }
     }
 }

@@ -1,20 +1,21 @@
-//! The random run: owners change keys straight at Redis and through the proxy, readers read them all
-//! through the proxy, and meanwhile connections are killed, and Redis is paused, flushed, and killed and
-//! started again empty. Every read is judged by the ledger, and at rest the proxy serves what Redis has.
+//! The random runs: owners change keys straight at Redis and through the proxy, readers read them all
+//! through the proxy, and meanwhile connections are killed, held and cut, and Redis is paused, flushed, and
+//! killed and started again empty, beside the proxy or far away. Every read is judged by the ledger, and at
+//! rest the proxy serves what Redis has.
 
 use std::net::SocketAddr;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::common::{Proxy, RedisServer, eventually};
-use crate::connections::{address, kill, of_the_proxy};
-use crate::ledger::{CYCLES, Change, Ledger, Scope};
+use crate::chaos::{Chaos, Times};
+use crate::common::{Proxy, RedisServer, Relay, eventually, soak, variable};
+use crate::connections::address;
+use crate::held::noticed_within;
+use crate::ledger::{CYCLES, Ledger};
 use crate::owner::Owner;
 use crate::wire::{Protocol, Reply, Wire, words};
-use crate::{soak, variable};
 
 const OWNERS: usize = 4;
 const KEYS_EACH: usize = 4;
@@ -22,24 +23,58 @@ const READERS: usize = 4;
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
 
-/// How long Redis may keep silent.
-const TIMEOUT_MS: u64 = 250;
+/// How long Redis may keep silent, beside the time that it takes to hear from it.
+const TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How long after its delay bytes may come out of the relay: a busy machine takes its time.
+const RELAY_LATE: Duration = Duration::from_millis(100);
+
+/// The longest delays of a direction that are tried, in milliseconds.
+const DELAYS_MS: [u64; 3] = [10, 100, 500];
 
 #[test]
 fn no_read_goes_back_in_time_whatever_happens_and_at_rest_the_proxy_serves_what_redis_has() {
-    if let Some(seed) = variable("SOAK_SEED") {
-        return run(seed, soak().unwrap_or(Duration::from_secs(10)));
-    }
-    let mut seed = fastrand::u64(..1 << 48);
-    let Some(duration) = soak() else {
-        run(1, Duration::from_secs(3));
-        run(seed, Duration::from_secs(3));
-        return;
-    };
-    let end = Instant::now() + duration;
-    while Instant::now() < end {
-        run(seed, Duration::from_secs(10));
-        seed += 1;
+    run_seeds(&[Duration::ZERO], |seed| {
+        for seed in [1, seed] {
+            run(seed, Duration::from_secs(3), Duration::ZERO);
+        }
+    });
+}
+
+#[test]
+fn no_read_goes_back_in_time_far_from_redis_whatever_happens_to_each_direction() {
+    let delays = variable("SOAK_DELAY").map_or(DELAYS_MS.to_vec(), |delay| vec![delay]);
+    let delays: Vec<_> = delays.into_iter().map(Duration::from_millis).collect();
+    run_seeds(&delays, |seed| {
+        for delay in [10, 100] {
+            run(seed, Duration::from_secs(2), Duration::from_millis(delay));
+        }
+    });
+}
+
+/// Runs the seed that the environment names, or new ones for as long as it says, with each of these longest
+/// delays. Without either there is a short run.
+fn run_seeds(delays: &[Duration], short: impl FnOnce(u64)) {
+    const LONG: Duration = Duration::from_secs(10);
+    let seed = variable("SOAK_SEED");
+    let first = seed.unwrap_or_else(|| fastrand::u64(..1 << 48));
+    match (seed, soak()) {
+        (None, None) => short(first),
+        (Some(seed), duration) => {
+            for delay in delays {
+                run(seed, duration.unwrap_or(LONG), *delay);
+            }
+        }
+        (None, Some(duration)) => {
+            let end = Instant::now() + duration;
+            for (seed, delay) in (first..).zip(delays.iter().cycle()) {
+                if Instant::now() >= end {
+                    break;
+                }
+                // Where everything takes longer, so does a run.
+                run(seed, LONG + 20 * *delay, *delay);
+            }
+        }
     }
 }
 
@@ -51,15 +86,19 @@ struct Counts {
     errors: AtomicUsize,
 }
 
-fn run(seed: u64, duration: Duration) {
-    println!("seed {seed}");
+/// A run in which each direction of each connection to Redis has a delay of at most `delay`; without one, the
+/// proxy is beside Redis.
+fn run(seed: u64, duration: Duration, delay: Duration) {
+    let repeat = format!("SOAK_SEED={seed} SOAK_DELAY={}", delay.as_millis());
+    println!("{repeat}");
     let mut random = Rng::with_seed(seed);
     let options = match random.u8(..4) {
         0 => &["--hz", "100", "--tracking-table-max-keys", "3"][..],
         _ => &["--hz", "100"],
     };
-    let timeout = TIMEOUT_MS.to_string();
-    let mut flags = vec!["--redis_timeout", &timeout];
+    let timeout = TIMEOUT + 2 * delay;
+    let timeout_ms = timeout.as_millis().to_string();
+    let mut flags = vec!["--redis_timeout", &timeout_ms];
     flags.extend(match random.u8(..4) {
         0 => &["--capacity", "5"][..],
         1 => &["--cache_ttl", "30", "--cache_period", "10"],
@@ -67,19 +106,28 @@ fn run(seed: u64, duration: Duration) {
     });
     let gentle = random.bool();
     let mut redis = RedisServer::start_with(options);
-    let proxy = Proxy::start(&redis, &flags);
-    let (redis_address, proxy_address) = (address(&redis), proxy.address());
-    let ledger = &Ledger::new(OWNERS * KEYS_EACH);
+    let redis_address = address(&redis);
+    let relay = (!delay.is_zero()).then(|| start_relay(redis_address, delay, random.fork()));
+    let relay = relay.as_ref();
+    let behind = relay.map_or(redis_address, Relay::address);
+    let proxy = Proxy::start_at(&behind.to_string(), &flags);
+    proxy.wait_for_redis();
+    let proxy_address = proxy.address();
+    let lag = if delay.is_zero() {
+        delay
+    } else {
+        delay + RELAY_LATE
+    };
+    let ledger = &Ledger::new(OWNERS * KEYS_EACH, lag);
     let counts = &Counts::default();
     let rest = &AtomicBool::new(false);
-    let mut chaos = Chaos {
-        ledger,
-        straight: Wire::new(redis_address, Protocol::Resp2),
-        proxied: Wire::new(proxy_address, Protocol::Resp2),
-        random: random.fork(),
-        gentle,
-        done: [0; DISTURBANCES],
+    let wires = [redis_address, proxy_address].map(|at| Wire::new(at, Protocol::Resp2));
+    let times = Times {
+        pace: Duration::from_millis(120) + 4 * delay,
+        timeout,
+        notice: noticed_within(timeout),
     };
+    let mut chaos = Chaos::new(ledger, relay, wires, random.fork(), gentle, times);
     let (mut sent, mut acknowledged) = (0, 0);
     std::thread::scope(|scope| {
         let _end = EndOnDrop(ledger);
@@ -98,15 +146,14 @@ fn run(seed: u64, duration: Duration) {
             .map(|index| {
                 let keys = index * KEYS_EACH..(index + 1) * KEYS_EACH;
                 let random = random.fork();
-                let owner = Owner::new(ledger, keys, redis_address, proxy_address, random, gentle);
+                let ends = [redis_address, proxy_address];
+                let owner = Owner::new(ledger, keys, ends, relay, random, gentle);
                 scope.spawn(move || owner.run(|| rest.load(Ordering::SeqCst) || ledger.is_over()))
             })
             .collect();
         let end = Instant::now() + duration;
         while Instant::now() < end && !ledger.is_over() {
-            chaos.disturb(&mut redis);
-            // Now and then the proxy may recover.
-            if chaos.random.u8(..4) == 0 {
+            if chaos.disturb(&mut redis) {
                 await_fences(ledger);
             }
         }
@@ -116,11 +163,13 @@ fn run(seed: u64, duration: Duration) {
             sent += owner.sent;
             acknowledged += owner.acknowledged;
         }
+        // What Redis has said of the last changes is still under way.
+        std::thread::sleep(lag);
         assert_at_rest(ledger, &redis, &proxy);
     });
     println!(
-        "seed {seed}: {} reads, {} of them nil, {} errors, {sent} changes, {acknowledged} of them \
-         answered, {} fences, disturbances {:?}, redis was asked {} times; {flags:?} {options:?} gentle: {gentle}",
+        "{repeat}: {} reads, {} of them nil, {} errors, {sent} changes, {acknowledged} of them \
+         answered, {} fences, disturbances {:?}, Redis was asked {} times; {flags:?} {options:?} gentle: {gentle}",
         counts.reads.load(Ordering::SeqCst),
         counts.nils.load(Ordering::SeqCst),
         counts.errors.load(Ordering::SeqCst),
@@ -129,14 +178,20 @@ fn run(seed: u64, duration: Duration) {
         redis.calls("get"),
     );
     if let Some(failure) = ledger.failure() {
-        panic!("seed {seed}: {failure}");
+        panic!("{repeat}: {failure}");
     }
     // This Redis refuses nothing, also when connections end while others are made.
     let refusal = proxy
         .log()
         .into_iter()
         .find(|line| line.contains("time to live alone") || line.contains("it answers"));
-    assert_eq!(refusal, None, "seed {seed}");
+    assert_eq!(refusal, None, "{repeat}");
+}
+
+/// A relay with delays drawn at random for each direction of each connection.
+fn start_relay(redis: SocketAddr, most: Duration, mut random: Rng) -> Relay {
+    let delay = move |_| most.mul_f64(random.f64());
+    Relay::start(redis, delay).expect("a relay")
 }
 
 /// Ends the run when a thread ends, also by a panic.
@@ -226,106 +281,6 @@ fn read(ledger: &Ledger, mut wire: Wire, mut random: Rng, counts: &Counts, who: 
                 ledger.read(*key, floors[*key], reply, who);
             }
         }
-    }
-}
-
-/// What happens to Redis and to the connections.
-struct Chaos<'a> {
-    ledger: &'a Ledger,
-    straight: Wire,
-    proxied: Wire,
-    random: Rng,
-    /// Nothing is done but to connections and Redis: what is cached stays cached.
-    gentle: bool,
-    /// How often each was done.
-    done: [usize; DISTURBANCES],
-}
-
-const DISTURBANCES: usize = 7;
-
-impl Chaos<'_> {
-    fn disturb(&mut self, redis: &mut RedisServer) {
-        std::thread::sleep(Duration::from_millis(self.random.u64(1..120)));
-        let kinds = if self.gentle { 9 } else { 11 };
-        let kind = [0, 0, 1, 1, 2, 3, 3, 4, 5, 6, 6][self.random.usize(..kinds)];
-        self.done[kind] += 1;
-        let (data, tracking) = match kind {
-            0..3 => of_the_proxy(&mut self.straight),
-            _ => Default::default(),
-        };
-        match kind {
-            0 => {
-                self.ledger.note_all("data connections are killed");
-                let one = self.random.usize(..data.len().max(1));
-                kill(&mut self.straight, data.get(one..=one).unwrap_or_default());
-            }
-            1 => {
-                self.ledger.note_all("the tracking connection is killed");
-                kill(&mut self.straight, &tracking);
-            }
-            2 => {
-                self.ledger.note_all("all connections are killed");
-                let _ = self.straight.command("CLIENT KILL TYPE normal SKIPME no");
-            }
-            3 => self.pause(redis, 1..TIMEOUT_MS / 2),
-            4 => self.pause(redis, TIMEOUT_MS..3 * TIMEOUT_MS),
-            5 => self.restart(redis),
-            _ => self.flush(),
-        }
-    }
-
-    fn pause(&mut self, redis: &RedisServer, milliseconds: std::ops::Range<u64>) {
-        self.ledger.note_all("Redis is paused");
-        redis.pause();
-        std::thread::sleep(Duration::from_millis(self.random.u64(milliseconds)));
-        redis.resume();
-        self.ledger.note_all("Redis goes on");
-    }
-
-    /// Kills Redis in the midst of all, and starts it again, empty, when nobody waits for it any more:
-    /// so nothing is sent twice to two of them.
-    fn restart(&mut self, redis: &mut RedisServer) {
-        self.ledger.note_all("Redis is killed");
-        redis.stop();
-        std::thread::sleep(Duration::from_millis(self.random.u64(..50)));
-        let at_work = self.ledger.at_work.write();
-        let _at_work = at_work.unwrap_or_else(PoisonError::into_inner);
-        self.ledger.restarted();
-        redis.start_again();
-    }
-
-    fn flush(&mut self) {
-        let at_work = self.ledger.at_work.write();
-        let _at_work = at_work.unwrap_or_else(PoisonError::into_inner);
-        let command = ["FLUSHALL", "FLUSHALL ASYNC", "FLUSHDB"][self.random.usize(..3)];
-        let version = self.ledger.next_version();
-        if self.random.bool() {
-            self.ledger.sent(
-                Scope::All,
-                Change::Removal,
-                version,
-                &format!("straight: {command}"),
-            );
-            if matches!(self.straight.command(command), Ok(Reply::Text(_))) {
-                self.ledger.written_straight(Scope::All, version);
-                return;
-            }
-        } else {
-            self.ledger.sent(
-                Scope::All,
-                Change::Removal,
-                version,
-                &format!("proxied: {command}"),
-            );
-            if matches!(self.proxied.command(command), Ok(Reply::Text(_))) {
-                self.ledger.written_through_the_proxy(Scope::All, version);
-                return;
-            }
-        }
-        // It may be executed yet, if Redis was away when it was sent: not after these.
-        eventually("Redis answers", || {
-            (0..3).all(|_| self.straight.command("PING").is_ok())
-        });
     }
 }
 

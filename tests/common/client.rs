@@ -1,7 +1,7 @@
 //! A client that knows where a reply ends, and hands it over byte for byte.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 
 use super::DEADLINE;
 
@@ -43,6 +43,11 @@ impl Client {
             received: Vec::new(),
             start: 0,
         }
+    }
+
+    /// This end of the connection.
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a connected socket")
     }
 
     /// Sends bytes as they are.

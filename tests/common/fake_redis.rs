@@ -1,4 +1,4 @@
-//! A backing Redis that misbehaves at GET as a test wants it to.
+//! A backing Redis that misbehaves as a test wants it to.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub enum Answer {
     InParts(Vec<u8>, Vec<u8>),
 }
 
-/// A real Redis behind a server that asks a closure what to answer to each GET, and passes on
-/// everything else.
+/// A real Redis behind a server that asks a closure what to answer to each request, and passes on those to
+/// which it has no answer.
 pub struct FakeRedis {
     redis: RedisServer,
     address: SocketAddr,
@@ -32,6 +32,16 @@ pub struct FakeRedis {
 impl FakeRedis {
     /// Listens on a free port. `answer` is called with the key of each GET.
     pub fn start(answer: impl Fn(&[u8]) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_for_all(move |request| match request {
+            [name, key, ..] if name.eq_ignore_ascii_case(b"GET") => Some(answer(key)),
+            _ => None,
+        })
+    }
+
+    /// Listens on a free port. `answer` is called with the arguments of each request.
+    pub fn start_for_all(
+        answer: impl Fn(&[Vec<u8>]) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let ended = Arc::new(AtomicBool::new(false));
@@ -87,7 +97,7 @@ impl Drop for FakeRedis {
 fn serve(
     mut client: Client,
     mut redis: Client,
-    answer: &dyn Fn(&[u8]) -> Answer,
+    answer: &dyn Fn(&[Vec<u8>]) -> Option<Answer>,
     losing: &AtomicBool,
 ) {
     while let Some(arguments) = client.read_request() {
@@ -98,12 +108,10 @@ fn serve(
             redis.send(request(&[&b"CLIENT"[..], b"KILL", b"ID", id]));
             assert_eq!(redis.read_reply(), b":1\r\n");
         }
-        let answer = if arguments[0].eq_ignore_ascii_case(b"GET") {
-            answer(&arguments[1])
-        } else {
+        let answer = answer(&arguments).unwrap_or_else(|| {
             redis.send(request(&arguments));
             Answer::Reply(redis.read_reply())
-        };
+        });
         match answer {
             Answer::Reply(bytes) => client.send(bytes),
             Answer::InParts(first, rest) => {

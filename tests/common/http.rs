@@ -3,18 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use super::redis_server::free_port;
-use super::{DEADLINE, Proxy, RedisServer};
-
-/// A flag with a free port for the proxy to serve HTTP on.
-fn metrics_port() -> [String; 2] {
-    ["--metrics_port".to_owned(), free_port().to_string()]
-}
+use super::{DEADLINE, Port, Proxy, RedisServer};
 
 /// A proxy that serves HTTP, and its address for that.
 pub struct Http {
     pub proxy: Proxy,
     pub address: SocketAddr,
+    /// Held so that the port is still free when the proxy is started again.
+    _port: Port,
 }
 
 /// A response.
@@ -37,11 +33,16 @@ impl Http {
     /// Starts the proxy in front of an address where a Redis may or may not be.
     #[track_caller]
     pub fn start_at(redis: &str, flags: &[&str]) -> Self {
-        let [flag, port] = metrics_port();
-        let proxy = Proxy::start_at(redis, &[flags, &[&flag, &port]].concat());
+        let port = Port::reserve();
+        let number = port.number();
+        let flag = ["--metrics_port", &number.to_string()];
+        let proxy = Proxy::start_at(redis, &[flags, &flag].concat());
         proxy.wait_for_log("serving metrics");
-        let address = format!("127.0.0.1:{port}").parse().expect("an address");
-        Self { proxy, address }
+        Self {
+            proxy,
+            address: ([127, 0, 0, 1], number).into(),
+            _port: port,
+        }
     }
 
     /// A connection on which nothing was sent yet.

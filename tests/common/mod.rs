@@ -9,15 +9,19 @@ mod client;
 mod fake_redis;
 mod http;
 mod packages;
+mod port;
 mod proxy;
 mod redis_server;
+mod relay;
 
 pub use client::{Client, request};
 pub use fake_redis::{Answer, FakeRedis};
 pub use http::{Http, Response, read_response};
 pub use packages::{node_path, python_path, sources};
+pub use port::Port;
 pub use proxy::{Proxy, proxy_command, proxy_command_under};
 pub use redis_server::RedisServer;
+pub use relay::{ConnectionId, DIRECTIONS, Direction, Relay};
 
 use std::fmt::Debug;
 use std::io::Read;
@@ -30,6 +34,18 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A mebibyte.
 pub const MB: usize = 1024 * 1024;
+
+/// The number in an environment variable, if that is set.
+pub fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}
+
+/// How long a random test is to go on, as `make soak` says; none for a short run.
+pub fn soak() -> Option<Duration> {
+    variable("SOAK_SECONDS").map(Duration::from_secs)
+}
 
 /// The flags under which a cached value goes stale until its time to live is over, and only then.
 pub fn only_time_to_live() -> &'static [&'static str] {

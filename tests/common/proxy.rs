@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Client, DEADLINE, Ended, RedisServer, send_signal, wait_for_exit};
+use super::{Client, DEADLINE, Ended, RedisServer, eventually, send_signal, wait_for_exit};
 
 /// A running proxy on a free port of 127.0.0.1. Killed on drop.
 pub struct Proxy {
@@ -94,9 +94,12 @@ impl Proxy {
     #[track_caller]
     pub fn wait_for_redis(&self) {
         self.wait_for_log("redis up");
-        // The loop may hear of it a moment after the log; it has, when Redis has answered this.
-        self.client()
-            .command(&["EXISTS", "a key of the tests' harness"]);
+        // The loop may hear of it a moment after the log, and until then says that Redis is away.
+        let mut client = self.client();
+        eventually("the proxy asks Redis", || {
+            let reply = client.command(&["EXISTS", "a key of the tests' harness"]);
+            !reply.starts_with(b"-ERR backing Redis")
+        });
     }
 
     /// Where it listens.

@@ -1,18 +1,18 @@
 //! A real redis-server on a port of its own.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::{LazyLock, Mutex};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
-use super::{Client, Ended, Proxy, eventually, missing, reason, send_signal};
+use super::{Client, Ended, Port, Proxy, eventually, missing, reason, send_signal};
+
+/// The file that holds what Redis says.
+const LOG: &str = "log";
 
 /// A redis-server without persistence, in a directory of its own. Killed and removed on drop.
 pub struct RedisServer {
     process: Option<Ended>,
-    port: u16,
+    port: Port,
     directory: PathBuf,
     options: Vec<String>,
 }
@@ -24,22 +24,18 @@ impl RedisServer {
     }
 
     /// Starts an empty Redis with options such as `["--requirepass", "secret"]`.
+    #[track_caller]
     pub fn start_with(options: &[&str]) -> Self {
-        // Somebody else may take a port between the choice and the start.
-        for _ in 0..20 {
-            let mut server = Self::not_started();
-            server.options = options.iter().map(|option| option.to_string()).collect();
-            if server.try_start() {
-                return server;
-            }
-        }
-        panic!("redis-server finds no free port");
+        let mut server = Self::not_started();
+        server.options = options.iter().map(|option| option.to_string()).collect();
+        server.start_again();
+        server
     }
 
     /// Only chooses a port, on which nothing listens before [`start_again`](Self::start_again).
     pub fn not_started() -> Self {
-        let port = free_port();
-        let name = format!("redis-proxy-test-{}-{port}", std::process::id());
+        let port = Port::reserve();
+        let name = format!("redis-proxy-test-{}-{}", std::process::id(), port.number());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).expect("a directory for Redis");
         Self {
@@ -50,10 +46,22 @@ impl RedisServer {
         }
     }
 
-    /// Starts Redis on the same port, empty.
+    /// Starts Redis on the same port, empty, and waits until it answers.
+    #[track_caller]
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "Redis runs already");
-        assert!(self.try_start(), "{}", self.log());
+        let process = self.process.insert(Ended(spawn(
+            self.port.number(),
+            &self.directory,
+            &self.options,
+        )));
+        // It says so itself. That its port accepts connections would not show who does.
+        eventually("redis-server is ready", || {
+            let log = log_in(&self.directory);
+            let ended = process.0.try_wait().expect("a child to wait for");
+            assert!(ended.is_none(), "redis-server ended:\n{log}");
+            log.contains("Ready to accept connections")
+        });
     }
 
     /// Ends Redis at once, as a crash does. Its connections are closed.
@@ -89,12 +97,12 @@ impl RedisServer {
 
     /// Where it listens, `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.port.number())
     }
 
     /// The port where it listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// A connection to Redis itself.
@@ -139,36 +147,6 @@ impl RedisServer {
     fn pid(&self) -> u32 {
         self.process.as_ref().expect("a running Redis").0.id()
     }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
-    }
-
-    /// Starts the program and waits until it answers; false when it ended instead.
-    fn try_start(&mut self) -> bool {
-        let log = File::create(self.directory.join("log")).expect("a log file");
-        let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .arg("--dir")
-            .arg(&self.directory)
-            .args(&self.options)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}", missing("redis-server", &error)));
-        let process = self.process.insert(Ended(child));
-        let mut running = true;
-        eventually("redis-server accepts connections", || {
-            running = process.0.try_wait().expect("a child to wait for").is_none();
-            !running || TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-        });
-        if !running {
-            self.process = None;
-        }
-        running
-    }
 }
 
 impl Drop for RedisServer {
@@ -178,16 +156,25 @@ impl Drop for RedisServer {
     }
 }
 
-/// A port that no other server of this process has, below those that the system hands out for
-/// outgoing connections: so it is still free when Redis, stopped for a while, starts again.
-pub(super) fn free_port() -> u16 {
-    static TAKEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
-    for _ in 0..1000 {
-        let port = fastrand::u16(12_000..32_000);
-        let free = TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if free && TAKEN.lock().expect("no panic inside").insert(port) {
-            return port;
-        }
-    }
-    panic!("no free port");
+/// Runs the program on a port, with its files in a directory.
+#[track_caller]
+fn spawn(port: u16, directory: &Path, options: &[String]) -> Child {
+    let log = File::create(directory.join(LOG)).expect("a log file");
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+        .arg("--dir")
+        .arg(directory)
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}", missing("redis-server", &error)))
+}
+
+/// What Redis has said since its start.
+fn log_in(directory: &Path) -> String {
+    let log = fs::read(directory.join(LOG)).unwrap_or_default();
+    String::from_utf8_lossy(&log).into_owned()
 }

@@ -266,7 +266,7 @@ fn quit_may_be_held_back() {
 fn a_protocol_error_is_answered_as_redis_does_and_ends_the_client() {
     for (wrong, message) in [
         (&b"*x\r\n"[..], &b"invalid multibulk length"[..]),
-        (b"*1048577\r\n", b"invalid multibulk length"),
+        (b"*2147483648\r\n", b"invalid multibulk length"),
         (b"*1\r\n$-1\r\n", b"invalid bulk length"),
         (b"*1\r\n$536870913\r\n", b"invalid bulk length"),
         (b"*1\r\nGET\r\n", b"expected '$', got 'G'"),

@@ -7,5 +7,6 @@ mod flow;
 mod late;
 mod order;
 mod random;
+mod unknown;
 mod world;
 mod written;

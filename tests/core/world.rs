@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use redis_proxy::cache::Limits;
 use redis_proxy::clock::Time;
+use redis_proxy::command::read_specs;
 use redis_proxy::proxy::{Access, ClientId, Ending, Proxy};
 use redis_proxy::resp::Protocol;
 use redis_proxy::upstream::{Backend, Batch, Event, Invalidated, Replies, Tracking};
@@ -288,6 +289,17 @@ impl World {
         }));
     }
 
+    /// Redis can be reached, and has told of these commands.
+    pub fn up_with_commands(&mut self, names: &[&str]) {
+        let described: Vec<u8> = names.iter().flat_map(|name| described(name)).collect();
+        let reply = [format!("*{}\r\n", names.len()).into_bytes(), described].concat();
+        self.tell(&Event::Up(Backend {
+            commands: read_specs(&reply),
+            ..Backend::default()
+        }));
+        self.tell(&Event::Tracking(Tracking::On));
+    }
+
     /// Redis can't be reached any more; `error` is the encoded reply that says so.
     pub fn down(&mut self, error: impl AsRef<[u8]>) {
         let error = error.as_ref().to_vec();
@@ -409,6 +421,12 @@ fn header(bytes: &mut &[u8], kind: u8) -> usize {
     *bytes = &rest[2..];
     let number = str::from_utf8(&line[1..]).expect("digits");
     number.parse().expect("a number")
+}
+
+/// How Redis describes a command that takes no key.
+pub fn described(name: &str) -> Vec<u8> {
+    let fields = b":-1\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*0\r\n";
+    [b"*10\r\n", &bulk(name)[..], fields].concat()
 }
 
 /// A bulk string.

@@ -28,18 +28,13 @@ mod worlds;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::variable;
 use run::Count;
 use worlds::Worlds;
 
 /// The seeds of the normal run, in two halves at once, and the commands of each.
 const SEEDS: u64 = 12;
 const COMMANDS: usize = 1000;
-
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    let number = text.parse();
-    Some(number.unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
-}
 
 /// Runs these seeds one after another.
 fn run(seeds: impl Iterator<Item = u64>) -> Count {

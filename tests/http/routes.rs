@@ -1,5 +1,7 @@
 //! What is answered to whom.
 
+use std::net::TcpStream;
+
 use crate::common::{Http, Proxy, RedisServer};
 
 #[test]
@@ -91,12 +93,35 @@ fn a_port_that_is_taken_ends_the_program_with_a_reason() {
 }
 
 #[test]
-fn it_is_served_on_the_same_address_as_clients_are() {
+fn it_is_served_to_this_host_alone_unless_metrics_bind_says_otherwise() {
     let redis = RedisServer::start();
-    let http = Http::start(&redis, &["--bind", "::1"]);
-    assert!(std::net::TcpStream::connect(http.address).is_err());
-    let on_six = format!("[::1]:{}", http.address.port());
-    assert!(std::net::TcpStream::connect(on_six).is_ok());
+    // Another address of the same machine.
+    let elsewhere = |http: &Http| TcpStream::connect(("127.0.0.2", http.address.port()));
+    let http = Http::start(&redis, &["--bind", "0.0.0.0"]);
+    assert_eq!(http.get("/healthz").code, 200);
+    assert!(elsewhere(&http).is_err());
+    let http = Http::start(&redis, &["--metrics_bind", "0.0.0.0"]);
+    assert!(elsewhere(&http).is_ok());
+}
+
+#[test]
+fn who_asks_by_a_name_that_is_not_given_is_refused() {
+    let redis = RedisServer::start();
+    let http = Http::start(&redis, &["--metrics_host", "proxy.example,redis-proxy"]);
+    let code = |host: &str| {
+        let request = format!("GET /status.json HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        http.send(request).code
+    };
+    assert_eq!(code("rebound.example:9001"), 403);
+    for host in [
+        "proxy.example",
+        "redis-proxy:9001",
+        "localhost:9001",
+        "10.1.2.3:9001",
+        "[::1]",
+    ] {
+        assert_eq!(code(host), 200, "{host}");
+    }
 }
 
 #[test]

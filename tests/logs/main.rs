@@ -8,6 +8,7 @@ mod json;
 mod lives;
 mod redis;
 mod secrets;
+mod stuck;
 
 use common::Proxy;
 

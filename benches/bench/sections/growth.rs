@@ -36,10 +36,7 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
     let mut table = Table::new(&head);
     let fleet = Fleet::start_warm(plan, Dataset::of(1000))?;
     for clients in steps(1, plan.many_clients as u32) {
-        let shape = Shape {
-            clients: clients as usize,
-            pipeline: 1,
-        };
+        let shape = Shape::gets(clients as usize, 1);
         let row = row(plan, &fleet, shape)?;
         table.row([count(clients)].into_iter().chain(row));
     }

@@ -54,10 +54,7 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
     }
     report.table(table);
 
-    let alone = Shape {
-        clients: 1,
-        pipeline: 1,
-    };
+    let alone = Shape::gets(1, 1);
     // What is compared is a tenth of what is measured.
     let plan = Plan {
         rounds: 3 * plan.rounds,

@@ -1,6 +1,7 @@
 //! What is measured, a module for each part of the page.
 
 mod coherence;
+mod far;
 mod growth;
 mod hit;
 mod memory;
@@ -48,6 +49,12 @@ pub const ALL: &[Section] = &[
         run: miss::run,
     },
     Section {
+        name: "far",
+        title: "A Redis far away",
+        about: far::ABOUT,
+        run: far::run,
+    },
+    Section {
         name: "value-size",
         title: "Hits by the size of the value",
         about: "50 clients, no pipeline.",
@@ -89,10 +96,7 @@ const PIPELINES: [usize; 3] = [1, 16, 64];
 
 /// So many requests at once from each of [`CLIENTS`].
 fn pipeline(pipeline: usize) -> Shape {
-    Shape {
-        clients: CLIENTS,
-        pipeline,
-    }
+    Shape::gets(CLIENTS, pipeline)
 }
 
 /// How a pipeline is called in a column of its own.

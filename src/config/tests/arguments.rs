@@ -6,10 +6,9 @@ use super::*;
 
 #[test]
 fn every_flag_is_accepted_in_its_four_spellings() {
-    // A user name needs a password, which is of no matter to the others.
-    let password = [("REDIS_PASSWORD", "p")];
-    let default = from_all(&[], &password, "");
     for (name, value) in SAMPLES {
+        let password = password_beside(name);
+        let default = from_all(&[], &password, "");
         let underscores = format!("--{name}");
         let dashes = underscores.replace('_', "-");
         let expected = from_all(&[&underscores, value], &password, "");

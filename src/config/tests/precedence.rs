@@ -41,26 +41,17 @@ fn sources_complete_each_other() {
 
 #[test]
 fn every_setting_means_the_same_from_every_source() {
-    let password = ("REDIS_PASSWORD", "p");
     for (name, value) in SAMPLES {
-        let by_flag = from_all(&[&format!("--{name}"), value], &[password], "");
-        let variable = name.to_uppercase();
-        assert_eq!(
-            from_all(&[], &[(&variable, value), password], ""),
-            by_flag,
-            "{name}"
-        );
-        if *name != "redis_password" {
-            assert_eq!(
-                from_all(&[], &[password], &format!("{name} = {value}")),
-                by_flag
-            );
+        let password = password_beside(name);
+        let by_flag = from_all(&[&format!("--{name}"), value], &password, "");
+        for prefix in ["", "REDIS_PROXY_"] {
+            let variable = format!("{prefix}{}", name.to_uppercase());
+            let variables = [&[(&*variable, *value)], &password[..]].concat();
+            assert_eq!(from_all(&[], &variables, ""), by_flag, "{name}");
         }
+        let file = format!("{name} = {value}");
+        assert_eq!(from_all(&[], &password, &file), by_flag, "{name}");
     }
-    assert_eq!(
-        from_file("redis_password = a_b-c=d"),
-        from_flags(&["--redis_password", "a_b-c=d"])
-    );
 }
 
 #[test]
@@ -73,6 +64,61 @@ fn an_empty_variable_counts_as_not_set() {
     }
     assert_eq!(ttl(&[], &[("CACHE_TTL", "")], "cache_ttl=3"), 3);
     assert_eq!(from_all(&[], &[("CONFIG", "")], ""), Config::default());
+}
+
+#[test]
+fn of_two_variables_the_one_with_the_prefix_wins() {
+    let both = [("CACHE_TTL", "1"), ("REDIS_PROXY_CACHE_TTL", "2")];
+    assert_eq!(ttl(&[], &both, ""), 2);
+    assert_eq!(ttl(&["--cache_ttl=3"], &both, ""), 3);
+    let empty = [("CACHE_TTL", "1"), ("REDIS_PROXY_CACHE_TTL", "")];
+    assert_eq!(ttl(&[], &empty, ""), 1);
+    let wrong = [("CACHE_TTL", "1"), ("REDIS_PROXY_CACHE_TTL", "x")];
+    let error = error(&[], &wrong, "");
+    assert!(
+        error.starts_with("REDIS_PROXY_CACHE_TTL (environment): "),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_variable_that_names_the_file_may_have_the_prefix_too() {
+    let variables = [
+        ("REDIS_PROXY_CONFIG", FILE.into()),
+        ("CONFIG", "/nope".into()),
+    ];
+    let nine = Config {
+        capacity: 9,
+        ..Config::default()
+    };
+    assert_eq!(
+        invoke_os(&[], &variables, "capacity = 9"),
+        Ok(Invocation::Run(Box::new(nine)))
+    );
+}
+
+#[test]
+fn a_variable_that_tells_where_a_service_is_is_left_alone() {
+    let links = [
+        ("METRICS_PORT", "tcp://10.96.0.12:9001"),
+        ("PORT", "udp://10.96.0.12:53"),
+        ("REDIS_PROXY_PORT", "tcp://10.96.0.13:8001"),
+    ];
+    let config = from_all(&[], &links, "metrics_port = 9");
+    assert_eq!((config.port, config.metrics_port), (8001, 9));
+    assert_eq!(
+        config.left_alone,
+        ["REDIS_PROXY_PORT", "PORT", "METRICS_PORT"]
+    );
+    let beside = [links[2], ("PORT", "1")];
+    assert_eq!(from_all(&[], &beside, "").port, 1);
+    // Where a flag says it, nobody looks.
+    let config = from_all(&["--port=1", "--metrics_port=2"], &links, "");
+    assert_eq!(config.left_alone, [""; 0]);
+    // Where no service could have set it, it is a mistake; or a password.
+    assert!(invoke(&[], &[("REDIS_HOSTNAME", "tcp://redis:6379")], "").is_err());
+    let password = from_all(&[], &[("REDIS_PASSWORD", "tcp://x")], "").redis_password;
+    assert_eq!(password, Some(Secret::new("tcp://x")));
 }
 
 #[test]

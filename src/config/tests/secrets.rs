@@ -21,7 +21,7 @@ fn hidden(args: &[&str]) -> Option<(Vec<String>, Variables)> {
 }
 
 fn password_variable(value: &str) -> Variables {
-    vec![("REDIS_PASSWORD".to_owned(), value.to_owned())]
+    vec![("REDIS_PROXY_REDIS_PASSWORD".to_owned(), value.to_owned())]
 }
 
 #[test]
@@ -151,18 +151,90 @@ fn the_configuration_is_the_same_after_the_move_and_there_is_nothing_left_to_mov
             "--port=3",
         ],
     ] {
-        let before = [("REDIS_PASSWORD", "from_the_environment")];
         let (moved, variables) = hidden(args).expect("a password to hide");
         let moved: Vec<&str> = moved.iter().map(String::as_str).collect();
-        let after = match variables.first() {
-            Some((name, value)) => [(name.as_str(), value.as_str())],
-            None => before,
-        };
-        assert_eq!(
-            from_all(&moved, &after, file),
-            from_all(args, &before, file),
-            "{args:?}"
-        );
+        for variable in ["REDIS_PASSWORD", "REDIS_PROXY_REDIS_PASSWORD"] {
+            let before = (variable, "from_the_environment");
+            let set = variables.iter().map(|(name, value)| (&**name, &**value));
+            let after: Vec<_> = set.chain([before]).collect();
+            assert_eq!(
+                from_all(&moved, &after, file),
+                from_all(args, &[before], file),
+                "{args:?}"
+            );
+        }
         assert!(hidden(&moved).is_none(), "{args:?}");
     }
+}
+
+#[test]
+fn a_password_may_be_in_a_file() {
+    for (flag, of) in [
+        (
+            "--password_file",
+            (|config| config.password) as fn(Config) -> Option<Secret>,
+        ),
+        ("--redis_password_file", |config| config.redis_password),
+    ] {
+        let config = from_flags(&[flag, SECRET_FILE]);
+        assert_eq!(of(config), Some(Secret::new("from a file")), "{flag}");
+    }
+    for (content, password) in [
+        ("p", "p"),
+        ("p\n", "p"),
+        ("p\r\n", "p"),
+        ("p\n\n", "p\n"),
+        (" p ", " p "),
+    ] {
+        let config = in_file(content).expect("a password");
+        assert_eq!(config.redis_password, Some(Secret::new(password)));
+    }
+    let user = from_flags(&[
+        "--redis_username=alice",
+        "--redis_password_file",
+        SECRET_FILE,
+    ]);
+    assert_eq!(user.redis_username.as_deref(), Some("alice"));
+}
+
+/// The configuration with a password that is in a file of this content.
+fn in_file(content: &str) -> Result<Config, String> {
+    let args = os(&["--redis_password_file", "/secret"]);
+    let content = content.to_owned();
+    match load(&args, &|_| None, &|_| Ok(content.clone())) {
+        Ok(Invocation::Run(config)) => Ok(*config),
+        Ok(Invocation::Print(text)) => panic!("printed {text}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn a_file_that_holds_no_password_is_an_error_that_shows_nothing_of_it() {
+    let empty = "--redis_password_file: \"/secret\": is empty; give a file that holds the password";
+    for content in ["", "\n", "\r\n"] {
+        assert_eq!(in_file(content).expect_err("empty"), empty);
+    }
+    assert_eq!(
+        flags_error(&["--password_file", "/nope"]),
+        "--password_file: \"/nope\": can't be read: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn a_password_and_a_file_for_it_are_one_too_many() {
+    let problem = "the password is given as well; give one of the two";
+    assert_eq!(
+        flags_error(&["--redis_password_file", SECRET_FILE, "--redis_password=a"]),
+        format!("--redis_password_file: {problem}")
+    );
+    let variables = [("PASSWORD_FILE", SECRET_FILE)];
+    assert_eq!(
+        error(&[], &variables, "password = a"),
+        format!("PASSWORD_FILE (environment): {problem}")
+    );
+    // Either can be taken away.
+    let config = from_all(&["--password="], &variables, "password = a");
+    assert_eq!(config.password, Some(Secret::new("from a file")));
+    let config = from_all(&["--password_file="], &variables, "password = a");
+    assert_eq!(config.password, Some(Secret::new("a")));
 }

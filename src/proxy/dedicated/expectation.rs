@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::Answered;
-use super::keys::Keys;
+use super::Effects;
 use super::subscriptions::Family;
+use crate::command::is_word;
 use crate::resp::reply;
 use crate::resp::request::Request;
 
@@ -12,10 +12,7 @@ use crate::resp::request::Request;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Expectation {
     pub kind: Kind,
-    /// What it may write.
-    pub keys: Keys,
-    /// It may block at Redis, and its reply has not begun to arrive.
-    pub blocks: bool,
+    pub effects: Effects,
     /// Its reply has begun to arrive.
     pub answered: bool,
 }
@@ -66,17 +63,14 @@ pub(super) enum Wanted {
 const NAME_MAX: usize = 12;
 
 impl Kind {
-    /// The kind of a request.
-    pub fn of(request: &Request<'_>) -> Self {
+    /// The kind of a request, of the command that Redis itself calls by this name.
+    pub fn of(request: &Request<'_>, name: &[u8]) -> Self {
         let mut buffer = [0; NAME_MAX];
-        let name = lower_case(request.argument(0), &mut buffer);
+        let name = lower_case(name, &mut buffer);
         // As many as a request can have.
         let named = (request.len() - 1) as u32;
         let word = |index: usize, known: &str| {
-            index < request.len()
-                && request
-                    .argument(index)
-                    .eq_ignore_ascii_case(known.as_bytes())
+            index < request.len() && is_word(request.argument(index), known.as_bytes())
         };
         match name {
             b"multi" => Self::Multi,
@@ -144,20 +138,15 @@ impl Kind {
 fn unanswered_option(request: &Request<'_>) -> Option<usize> {
     (1..request.len()).step_by(2).find(|&index| {
         let option = request.argument(index);
-        option.eq_ignore_ascii_case(b"ack") || option.eq_ignore_ascii_case(b"getack")
+        is_word(option, b"ack") || is_word(option, b"getack")
     })
 }
 
-/// A command's name as Redis compares it: in lower case, and up to a NUL. Empty if it is too long to have a
-/// meaning here.
+/// A name in lower case. Empty if it is too long to have a meaning here.
 fn lower_case<'a>(name: &[u8], buffer: &'a mut [u8; NAME_MAX]) -> &'a [u8] {
-    let length = name
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(name.len());
-    match buffer.get_mut(..length) {
+    match buffer.get_mut(..name.len()) {
         Some(room) => {
-            room.copy_from_slice(&name[..length]);
+            room.copy_from_slice(name);
             room.make_ascii_lowercase();
             room
         }
@@ -200,14 +189,15 @@ impl Expectations {
         }
     }
 
-    /// The reply to the oldest request begins to arrive: returns the request, the first time.
-    pub fn begin_reply(&mut self) -> Option<Answered<'_>> {
-        let front = self.queue.front_mut().filter(|front| !front.answered)?;
-        front.answered = true;
-        Some(Answered {
-            keys: &front.keys,
-            blocks: std::mem::take(&mut front.blocks),
-        })
+    /// The reply to the oldest request has begun to arrive: reports its effects, once.
+    pub fn begin_reply(&mut self, answered: &mut impl FnMut(&Effects)) {
+        if let Some(oldest) = self.queue.front_mut()
+            && !oldest.answered
+        {
+            oldest.answered = true;
+            answered(&oldest.effects);
+            oldest.effects.blocks = false;
+        }
     }
 
     pub fn back(&self) -> Option<&Expectation> {
@@ -234,5 +224,5 @@ impl Expectations {
 }
 
 fn cost(expectation: &Expectation) -> usize {
-    size_of::<Expectation>() + expectation.keys.bytes()
+    size_of::<Expectation>() + expectation.effects.keys.bytes()
 }

@@ -47,11 +47,6 @@ impl Keys {
         }
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        matches!(self, Self::These(bytes) if bytes.is_empty())
-    }
-
     /// The keys one by one; `None` stands for perhaps any.
     pub fn known(&self) -> Option<impl Iterator<Item = &[u8]>> {
         match self {

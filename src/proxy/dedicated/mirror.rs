@@ -97,6 +97,11 @@ impl Mirror {
         }
     }
 
+    /// Whether Redis sends what nobody asked for.
+    pub fn listens(&self) -> bool {
+        self.subscriptions.any() || self.monitors
+    }
+
     /// Whether requests are queued.
     pub fn queues(&self) -> bool {
         matches!(self.transaction, Transaction::Open(_))
@@ -243,7 +248,7 @@ impl Mirror {
         let executing = matches!(self.transaction, Transaction::Executing(_));
         if frame.is(QUEUED) && !executing {
             if !self.queues() {
-                // MULTI was renamed.
+                // MULTI has another name, and Redis does not say so.
                 self.transaction = Transaction::Open(Queue::default());
             }
             return Answer::Queued;

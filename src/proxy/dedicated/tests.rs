@@ -41,8 +41,13 @@ impl World {
                 let blocks = line.starts_with("BLPOP");
                 let writes = blocks || line.starts_with("SET");
                 let keys = writes.then(|| request.argument(1)).into_iter().collect();
+                let effects = Effects {
+                    keys: Keys::of(Some(keys)),
+                    blocks,
+                    changes_commands: false,
+                };
                 self.dedicated
-                    .pass(&request, &bytes, Keys::of(Some(keys)), blocks);
+                    .pass(&request, request.argument(0), &bytes, effects);
             }
             Parsed::Nothing { .. } => self.dedicated.pass_blank(&bytes),
             Parsed::Incomplete => panic!("a part of a request"),

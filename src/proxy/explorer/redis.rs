@@ -182,6 +182,7 @@ impl Redis {
 
     /// All keys go. Redis reports that whatever was read.
     pub fn flush(&mut self) {
+        self.tracked = [[false; KEYS]; LINKS];
         for key in 0..KEYS {
             self.change(key, false);
         }

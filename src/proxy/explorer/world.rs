@@ -513,6 +513,8 @@ fn spec(name: &str, reads_only: bool, keys: (i64, i64, i64)) -> Spec {
         writes: !reads_only,
         reads_only,
         blocks: false,
+        no_auth: false,
+        no_script: false,
         movable_keys: false,
         keys,
     }

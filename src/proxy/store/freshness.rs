@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::dedicated::Answered;
+use super::super::dedicated::Effects;
 use super::super::in_flight::{Asked, Fetch, Fetched, Waiters};
 use super::super::slow_log::Words;
 use super::{Redis, Serving, Store, is_null};
@@ -45,6 +45,8 @@ pub(in crate::proxy) struct Arrived {
     pub words: Words,
     /// A long one, in the form in which all who wait share it.
     pub shared: Option<Rc<[u8]>>,
+    /// The reply behind it belonged to it.
+    pub with_next: bool,
 }
 
 impl Store {
@@ -68,11 +70,14 @@ impl Store {
     }
 
     /// Redis executed a request on a dedicated connection, or may do so unseen.
-    pub fn invalidate_answered(&mut self, request: &Answered<'_>) {
-        if request.blocks {
-            self.awaited.remove(request.keys);
+    pub fn invalidate_answered(&mut self, effects: &Effects) {
+        if effects.changes_commands {
+            self.renew_table();
         }
-        match request.keys.known() {
+        if effects.blocks {
+            self.awaited.remove(&effects.keys);
+        }
+        match effects.keys.known() {
             Some(keys) => keys.for_each(|key| self.invalidate_key(key, Cause::Written)),
             None => self.invalidate_all(Cause::Written),
         }
@@ -111,13 +116,26 @@ impl Store {
         self.cache.clear();
     }
 
-    /// Redis answered the oldest request of a link. What is worth it is cached.
-    pub fn arrived(&mut self, link: Protocol, encoded: &[u8], now: Time) -> Option<Arrived> {
+    /// Redis answered the oldest request of a link, and the next one if that came too. What is worth it is cached.
+    pub fn arrived(
+        &mut self,
+        link: Protocol,
+        encoded: &[u8],
+        next: Option<&[u8]>,
+        now: Time,
+    ) -> Option<Arrived> {
         let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
         Some(match self.in_flight.answered(link)? {
-            Asked::Fetch(fetch) => self.fetched(link, fetch, encoded, shared),
+            Asked::Fetch(fetch) => self.fetched(link, fetch, encoded, shared, next, now),
             Asked::TimeToLive => {
-                self.ttl_arrived(link, encoded, now);
+                if let Some(fetched) = self.in_flight.take_fetched(link) {
+                    let Fetched { key, value, since } = fetched;
+                    self.keep_for(&key, value.bytes(), value.shared(), since, encoded, now);
+                }
+                Arrived::default()
+            }
+            Asked::Describe(name) => {
+                self.described(name.as_deref(), encoded, now);
                 Arrived::default()
             }
             Asked::Forward(forward) => Arrived {
@@ -125,19 +143,34 @@ impl Store {
                 key: None,
                 words: forward.words,
                 shared,
+                with_next: false,
             },
         })
     }
 
-    /// Redis answered a GET: its value is cached when it is known how long the key has to live.
+    /// Redis answered a GET: its value is cached when it is known how long the key has to live, which `next` says if
+    /// that came too.
     fn fetched(
         &mut self,
         link: Protocol,
         fetch: Fetch,
         encoded: &[u8],
         shared: Option<Rc<[u8]>>,
+        next: Option<&[u8]>,
+        now: Time,
     ) -> Arrived {
-        if fetch.fresh {
+        if fetch.waiters.is_some() {
+            // Who gets this value may not get an older one later, be it cached or fetched over another link.
+            self.cache.remove(&fetch.key);
+            self.in_flight.overtaken(&fetch.key, link);
+        }
+        if let Some(time_to_live) = next {
+            self.in_flight.answered(link);
+            if fetch.fresh {
+                let shared = shared.as_ref();
+                self.keep_for(&fetch.key, encoded, shared, fetch.since, time_to_live, now);
+            }
+        } else if fetch.fresh {
             let value = match &shared {
                 Some(shared) => Reply::Shared(Rc::clone(shared)),
                 None => Reply::copy(encoded),
@@ -149,32 +182,31 @@ impl Store {
             };
             self.in_flight.keep(link, fetched);
         }
-        if fetch.waiters.is_some() {
-            // Who gets this value may not get an older one later, be it cached or fetched over another link.
-            self.cache.remove(&fetch.key);
-            self.in_flight.overtaken(&fetch.key, link);
-        }
         Arrived {
             waiters: fetch.waiters,
             key: Some(fetch.key),
             words: Words::default(),
             shared,
+            with_next: next.is_some(),
         }
     }
 
-    /// Redis said how long the key that was fetched last has to live: its value does not outlive it.
-    fn ttl_arrived(&mut self, link: Protocol, encoded: &[u8], now: Time) {
-        let Some(Fetched { key, value, since }) = self.in_flight.take_fetched(link) else {
-            return;
-        };
-        let is_missing = is_null(value.bytes());
-        let ttl = match Reader::new(encoded).number() {
-            Some(-2) if is_missing => Duration::MAX,
-            Some(-1) if !is_missing => Duration::MAX,
-            Some(milliseconds @ 1..) if !is_missing => {
-                Duration::from_millis(milliseconds.unsigned_abs())
-            }
-            // It came or went between the two, or Redis does not say.
+    /// Caches the value that a reply to GET holds for as long as its key lives, which is the reply to PTTL. Redis
+    /// counts that from when it was asked, at that moment or later.
+    fn keep_for(
+        &mut self,
+        key: &[u8],
+        encoded: &[u8],
+        shared: Option<&Rc<[u8]>>,
+        since: Time,
+        time_to_live: &[u8],
+        now: Time,
+    ) {
+        let ttl = match Reader::new(time_to_live).number() {
+            Some(-1) => Duration::MAX,
+            Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
+            Some(-2) if is_null(encoded) => Duration::MAX,
+            // It is gone already, or Redis does not say.
             _ => return,
         };
         let left = ttl.saturating_sub(since.until(now));
@@ -183,20 +215,27 @@ impl Store {
             Coherence::Tracking | Coherence::TimeToLive { .. }
         );
         if is_kept_coherent && !left.is_zero() {
-            self.keep(&key, &value, left, now);
+            self.keep(key, encoded, shared, left, now);
         }
     }
 
     /// Caches the value that a reply to GET holds, if it holds one.
-    fn keep(&mut self, key: &[u8], reply: &Reply, ttl: Duration, now: Time) {
+    fn keep(
+        &mut self,
+        key: &[u8],
+        encoded: &[u8],
+        shared: Option<&Rc<[u8]>>,
+        ttl: Duration,
+        now: Time,
+    ) {
         if self.awaited.contains(key) {
             return;
         }
-        let value = match (reply::bulk_value(reply.bytes()), reply) {
-            (Some(_), Reply::Shared(shared)) => Value::Shared(shared),
-            (Some(bytes), _) => Value::Bytes(bytes),
+        let value = match (reply::bulk_value(encoded), shared) {
+            (Some(_), Some(shared)) => Value::Shared(shared),
+            (Some(bytes), None) => Value::Bytes(bytes),
             // Only Redis knows when such a key comes to be.
-            (None, _) if is_null(reply.bytes()) && self.coherence == Coherence::Tracking => {
+            (None, _) if is_null(encoded) && self.coherence == Coherence::Tracking => {
                 Value::Missing
             }
             (None, _) => return,
@@ -210,7 +249,7 @@ impl Store {
     pub fn up(&mut self, backend: &Backend, now: Time) {
         self.metrics.redis.up(now);
         if let Some(specs) = &backend.commands {
-            self.table.learn(specs);
+            self.learn(specs);
         }
         self.backend = Some(backend.clone());
         self.redis = Redis::Up;

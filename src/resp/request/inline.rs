@@ -10,8 +10,6 @@ pub(super) fn split(
     text: &mut Vec<u8>,
     spans: &mut Vec<Span>,
 ) -> Result<(), ProtocolError> {
-    // A C string, for Redis: it ends at the first NUL.
-    let line = line.split(|&byte| byte == 0).next().unwrap_or(line);
     text.reserve(line.len());
     let mut rest = line;
     loop {

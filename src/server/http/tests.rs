@@ -9,7 +9,7 @@ use super::*;
 use crate::cache::Limits;
 use crate::proxy::Access;
 
-const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// What the loop is to those who ask over HTTP.
 struct World {
@@ -31,7 +31,7 @@ impl World {
             stale_ttl: Duration::ZERO,
         };
         Self {
-            http: Http::start(address, poll.registry()).expect("a listener"),
+            http: Http::start(address, Vec::new(), poll.registry()).expect("a listener"),
             poll,
             proxy: Proxy::new(limits, Access::default(), 0),
             buffer: vec![0; MAX_HEAD],
@@ -64,6 +64,7 @@ impl World {
             proxy: &self.proxy,
             buffer: &mut self.buffer,
             now: self.now,
+            shutting_down: false,
         });
     }
 

@@ -71,7 +71,7 @@ fn a_transaction_by_another_name_is_done_when_a_request_is_carried_out_again() {
 fn what_is_in_flight_when_the_connection_ends_may_have_been_written() {
     let in_flight = |world: &World| -> Vec<String> {
         let requests = world.dedicated.in_flight();
-        let keys = requests.flat_map(|request| request.keys.known().into_iter().flatten());
+        let keys = requests.flat_map(|effects| effects.keys.known().into_iter().flatten());
         keys.map(|key| key.escape_ascii().to_string()).collect()
     };
     let mut world = World::new(RESP2);

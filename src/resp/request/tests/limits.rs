@@ -65,24 +65,46 @@ fn a_header_line_may_have_64_kb_and_not_a_byte_more() {
 }
 
 #[test]
+fn a_line_with_a_nul_has_no_end() {
+    for (before, start, error) in [
+        (&b""[..], &b"PING\0"[..], ProtocolError::TooBigInline),
+        (b"", b"\0", ProtocolError::TooBigInline),
+        (b"", b"*1\0", ProtocolError::TooBigMultibulkCount),
+        (b"*1\r\n", b"$4\0", ProtocolError::TooBigBulkCount),
+        (b"*1\r\n", b"\0", ProtocolError::TooBigBulkCount),
+    ] {
+        let mut stream = [before, start].concat();
+        stream.extend_from_slice(&b"\r\nPING\r\n"[..].repeat(MAX_INLINE / 8));
+        let at = before.len() + MAX_INLINE + 1;
+        assert_eq!(byte_by_byte(&stream), [(Item::Error(error), at)]);
+        assert_in_pieces([&stream[..]], &[(Item::Error(error), at)]);
+        assert_in_pieces([&stream[..at - 1], b"\n"], &[(Item::Error(error), at)]);
+    }
+}
+
+#[test]
 fn a_request_may_have_as_many_arguments_as_redis_allows() {
-    let mut stream = format!("*{MAX_ARGUMENTS}\r\n").into_bytes();
-    stream.extend_from_slice(&b"$0\r\n\r\n".repeat(MAX_ARGUMENTS));
+    let announced = format!("*{MAX_ARGUMENTS}\r\n");
+    let parsed = Parser::new().parse(announced.as_bytes()).map(|_| ());
+    assert_eq!(parsed, Ok(()));
+    let one_more = format!("*{}\r\n", MAX_ARGUMENTS + 1);
+    let error = Parser::new().parse(one_more.as_bytes()).unwrap_err();
+    assert_eq!(error, ProtocolError::InvalidMultibulkLength);
+}
+
+#[test]
+fn the_room_of_many_arguments_is_given_back() {
+    const MANY: usize = 2_000_000;
+    let mut stream = format!("*{MANY}\r\n").into_bytes();
+    stream.extend_from_slice(&b"$0\r\n\r\n".repeat(MANY));
     let mut parser = Parser::new();
     let Ok(Parsed::Request { request, used }) = parser.parse(&stream) else {
         panic!("a request");
     };
-    assert_eq!((request.len(), used), (MAX_ARGUMENTS, stream.len()));
+    assert_eq!((request.len(), used), (MANY, stream.len()));
     assert!(request.arguments().all(<[u8]>::is_empty));
     parser.parse(b"").unwrap();
-    assert!(
-        parser.spans.capacity() <= SPANS_KEPT,
-        "their room is given back"
-    );
-
-    let one_more = format!("*{}\r\n", MAX_ARGUMENTS + 1);
-    let error = Parser::new().parse(one_more.as_bytes()).unwrap_err();
-    assert_eq!(error, ProtocolError::InvalidMultibulkLength);
+    assert!(parser.spans.capacity() <= SPANS_KEPT);
 }
 
 #[test]

@@ -1,0 +1,52 @@
+//! A Redis behind a link with a delay: what a miss, a SET and a mix of both take there, and requests that
+//! might wait for one another.
+
+mod at_once;
+mod load;
+mod route;
+
+use std::io;
+use std::time::Duration;
+
+use crate::options::Plan;
+use crate::report::Report;
+use crate::requests::Commands;
+
+use load::Load;
+use route::{CAPACITY, Routes};
+
+/// What is measured, and how.
+pub(super) const ABOUT: &str = "\
+    Redis is behind a relay that delays each direction. Clients send one request at a time, in RESP2, in RESP3, \
+    or half of them in each. A miss and a SET have any of 100,000 keys, of which the proxy caches one. A mix is \
+    nine GETs to one SET, with keys of which the one of rank n is drawn with a weight of 1 / n^1.2, and of which \
+    the proxy caches a tenth. A turn is half as long as elsewhere with 10 ms each way and a quarter as long with \
+    1 ms, and there are half as many rounds.";
+
+/// The delays, with how many turns there are in the time of a usual one.
+const DISTANCES: [(Duration, u32); 2] = [
+    (Duration::from_millis(1), 4),
+    (Duration::from_millis(10), 2),
+];
+
+pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
+    let [mut misses, mut sets, mut mix] =
+        [Commands::Gets, Commands::Sets, Commands::Mix].map(Load::new);
+    for (each_way, turns) in DISTANCES {
+        let plan = Plan {
+            rounds: plan.rounds.div_ceil(2),
+            turn: plan.turn / turns,
+            ..plan.clone()
+        };
+        let routes = Routes::start(&plan, each_way, 1)?;
+        misses.measure(&plan, &routes)?;
+        sets.measure(&plan, &routes)?;
+        let routes = Routes::start(&plan, each_way, CAPACITY)?;
+        routes.proxy.warm()?;
+        mix.measure(&plan, &routes)?;
+    }
+    for load in [misses, sets, mix] {
+        load.report(report);
+    }
+    at_once::run(plan, report)
+}

@@ -1,0 +1,348 @@
+//! The table itself: looking a request up, and learning from Redis.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::unknown::{Wording, is_name, unknown_command, unknown_subcommand};
+use super::{NAME_MAX, Row, Spec, UNKNOWN, Way, container, fallback, is_word, ours};
+use crate::resp::request::Request;
+
+/// Why there is no row for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotFound {
+    /// The proxy would answer it, and its number of arguments is not one that its command takes.
+    WrongArity(Refusal),
+    /// No command has such a name.
+    NoName(Refusal),
+    /// Redis is to be asked for this name of a command, or `name|subcommand`, in lower case.
+    Unknown(Box<[u8]>),
+}
+
+/// What a request is refused with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The command's number.
+    pub number: u16,
+    /// Redis's error message.
+    pub message: Vec<u8>,
+}
+
+/// The most rows that the table holds, so that their numbers suffice.
+const ROWS_MAX: usize = 32 * 1024;
+
+/// What Redis told of its commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Nothing.
+    Nothing,
+    /// Only the commands, as before Redis 7.0.
+    Commands,
+    /// Their subcommands too.
+    Subcommands,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Table {
+    /// By name in lower case; a subcommand's is `name|subcommand`.
+    rows: HashMap<Box<[u8]>, Row, RandomState>,
+    /// The numbers of commands that it held before.
+    gone: Vec<(Box<[u8]>, u16)>,
+    /// The first number that no command has.
+    numbers: u16,
+    /// Those with subcommands.
+    containers: Vec<Box<[u8]>>,
+    /// By names that stand for other commands (`rename-command`): the names that those have of their own, and
+    /// in `rows`.
+    aliases: HashMap<Box<[u8]>, Box<[u8]>, RandomState>,
+    told: Told,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Table {
+    /// The number of GET.
+    pub const GET: u16 = ours::GET.number;
+
+    /// The table for a Redis that has these commands; without any, for one that has not told.
+    #[must_use]
+    pub fn new(specs: &[Spec]) -> Self {
+        let mut table = Self {
+            rows: HashMap::default(),
+            gone: Vec::new(),
+            numbers: ours::GET.number + 1,
+            containers: Vec::new(),
+            aliases: HashMap::default(),
+            told: Told::Nothing,
+        };
+        table.learn(specs);
+        table
+    }
+
+    /// Takes over what Redis has to say of all its commands.
+    pub fn learn(&mut self, specs: &[Spec]) {
+        let before = std::mem::take(&mut self.rows);
+        self.aliases.clear();
+        self.told = match specs {
+            [] => Told::Nothing,
+            _ if specs.iter().any(|spec| spec.name.contains(&b'|')) => Told::Subcommands,
+            _ => Told::Commands,
+        };
+        for &(name, row) in ours::ROWS {
+            let known = self.told == Told::Nothing
+                || specs.iter().any(|spec| &*spec.name == name.as_bytes());
+            // Where Redis does not know it, its own error is right.
+            let way = if row.if_redis_knows && !known {
+                Way::Forward
+            } else {
+                row.way
+            };
+            self.rows.insert(name.as_bytes().into(), Row { way, ..row });
+        }
+        if self.told == Told::Nothing {
+            for (name, row) in fallback::rows() {
+                self.rows.entry(name.as_bytes().into()).or_insert(row);
+            }
+        }
+        specs.iter().for_each(|spec| self.add(spec));
+        self.number_rows(before);
+        self.containers = ours::STATEFUL.map(Box::from).to_vec();
+        let names: Vec<Box<[u8]>> = self.rows.keys().cloned().collect();
+        names.iter().for_each(|name| self.note_container(name));
+    }
+
+    /// Takes over what Redis has to say of one command, with its subcommands, when it was asked for it by this
+    /// name. Returns whether the table holds it now.
+    pub fn learn_one(&mut self, asked: &[u8], specs: &[Spec]) -> bool {
+        let Some(described) = specs.first().map(|spec| &spec.name) else {
+            return false;
+        };
+        if self.rows.len() + self.aliases.len() + specs.len() > ROWS_MAX {
+            return false;
+        }
+        for spec in specs {
+            self.add(spec);
+            self.note_container(&spec.name);
+        }
+        self.number_rows(HashMap::default());
+        if container(asked).is_none() && container(described).is_none() && asked != &**described {
+            self.aliases.insert(asked.into(), described.clone());
+        }
+        self.holds(asked)
+    }
+
+    /// Whether there is a row for a command or subcommand by that name, which may be another than its own.
+    fn holds(&self, name: &[u8]) -> bool {
+        match container(name) {
+            None => self.rows.contains_key(self.own_name(name)),
+            Some(command) => {
+                let own = [self.own_name(command), &name[command.len()..]].concat();
+                self.rows.contains_key(&*own)
+            }
+        }
+    }
+
+    /// Adds a row for a command that Redis tells of. Our own rows stay as they are.
+    fn add(&mut self, spec: &Spec) {
+        // As dedicated as the command that it belongs to.
+        let whole = container(&spec.name).and_then(|name| self.rows.get(name));
+        let dedicated = whole.is_some_and(|row| row.way == Way::Dedicated);
+        self.rows
+            .entry(spec.name.clone())
+            .and_modify(|row| row.reads_only = spec.reads_only)
+            .or_insert_with(|| Row {
+                way: if dedicated {
+                    Way::Dedicated
+                } else {
+                    spec.row().way
+                },
+                ..spec.row()
+            });
+    }
+
+    /// Gives each row that has no number its own: the one that it had before, or a new one.
+    fn number_rows(&mut self, before: HashMap<Box<[u8]>, Row, RandomState>) {
+        let mut known: HashMap<Box<[u8]>, u16, RandomState> = std::mem::take(&mut self.gone)
+            .into_iter()
+            .chain(before.into_iter().map(|(name, row)| (name, row.number)))
+            .collect();
+        for (name, row) in &mut self.rows {
+            if row.number != UNKNOWN.number {
+                continue;
+            }
+            row.number = known.remove(name).unwrap_or_else(|| {
+                let number = self.numbers;
+                self.numbers = self.numbers.saturating_add(1);
+                number
+            });
+        }
+        // The last number is shared by all for which there is no other.
+        known.retain(|_, number| (ours::GET.number + 1..u16::MAX).contains(number));
+        self.gone = known.into_iter().collect();
+    }
+
+    /// The name of the command with a number, in lower case; a subcommand's is `name|subcommand`.
+    #[must_use]
+    pub fn name(&self, number: u16) -> &[u8] {
+        let rows = self.rows().map(|(name, row)| (name, row.number));
+        let gone = self.gone.iter().map(|(name, number)| (&**name, *number));
+        rows.chain(gone)
+            .find(|&(_, known)| known == number)
+            .map_or(b"unknown", |(name, _)| name)
+    }
+
+    /// The row of a request.
+    ///
+    /// # Errors
+    /// When the proxy would answer but the arity is another; when the table does not hold the command.
+    pub fn find(&self, request: &Request<'_>) -> Result<Row, NotFound> {
+        let found = self.look_up(request.argument(0), request);
+        found.unwrap_or_else(|| self.find_unusual(request))
+    }
+
+    /// The row of a request whose command has this name of its own, if the table holds it.
+    fn look_up(&self, name: &[u8], request: &Request<'_>) -> Option<Result<Row, NotFound>> {
+        let mut buffer = [0; NAME_MAX];
+        // A `|` is in the table's names of subcommands, and in no command's.
+        let mut full = lower_case(&mut buffer, 0, name).filter(|_| !name.contains(&b'|'))?;
+        if request.len() > 1 && self.is_container(&buffer[..full]) {
+            buffer[full] = b'|';
+            full = lower_case(&mut buffer, full + 1, request.argument(1))?;
+        }
+        let row = self.rows.get(&buffer[..full])?;
+        let answered_here = matches!(row.way, Way::Here(_) | Way::Cached(_));
+        if answered_here && !(row.least..=row.most).contains(&request.len()) {
+            let name = String::from_utf8_lossy(&buffer[..full]);
+            return Some(Err(NotFound::WrongArity(Refusal {
+                number: row.number,
+                message: format!("ERR wrong number of arguments for '{name}' command").into_bytes(),
+            })));
+        }
+        Some(Ok(*row))
+    }
+
+    /// The row of a request that has none under its name.
+    #[cold]
+    fn find_unusual(&self, request: &Request<'_>) -> Result<Row, NotFound> {
+        let no_name = || {
+            Err(NotFound::NoName(Refusal {
+                number: UNKNOWN.number,
+                message: self.unknown(request),
+            }))
+        };
+        let sent = request.argument(0);
+        if ours::ATTACKS.iter().any(|name| is_word(sent, name)) {
+            return Ok(ours::ATTACK);
+        }
+        if !is_name(sent) {
+            return no_name();
+        }
+        if sent.len() >= NAME_MAX {
+            return Ok(UNKNOWN);
+        }
+        let mut asked = sent.to_ascii_lowercase();
+        let own = self.aliases.get(&*asked);
+        let name = own.map_or(&*asked, |own| own);
+        let is_container = request.len() > 1 && self.is_container(name);
+        if is_container && (!is_name(request.argument(1)) || name == ours::UPSTREAM) {
+            return no_name();
+        }
+        if own.is_some()
+            && let Some(found) = self.look_up(name, request)
+        {
+            return found.map(Row::under_another_name);
+        }
+        if is_container {
+            let subcommand = request.argument(1).to_ascii_lowercase();
+            if self.told != Told::Subcommands {
+                return Ok(self.whole(name, &subcommand));
+            }
+            asked.push(b'|');
+            asked.extend(subcommand);
+        }
+        if self.told == Told::Nothing || asked.len() >= NAME_MAX {
+            return Ok(UNKNOWN);
+        }
+        Err(NotFound::Unknown(asked.into()))
+    }
+
+    /// The row for a subcommand of which Redis says nothing: that of the command.
+    fn whole(&self, name: &[u8], subcommand: &[u8]) -> Row {
+        let row = self.rows.get(name).copied().unwrap_or(UNKNOWN);
+        let full = [name, b"|", subcommand].concat();
+        if ours::may_leave_state(&full) {
+            Row {
+                way: Way::Dedicated,
+                ..row
+            }
+        } else {
+            row
+        }
+    }
+
+    /// The error message for a request whose command Redis does not know.
+    #[must_use]
+    pub fn unknown(&self, request: &Request<'_>) -> Vec<u8> {
+        let wording = match self.told {
+            Told::Commands => Wording::Before7,
+            Told::Subcommands | Told::Nothing => Wording::Since7,
+        };
+        let name = self.own_name(request.argument(0));
+        let is_short = name.len() < NAME_MAX && request.len() > 1;
+        if is_short && self.has_subcommands(&name.to_ascii_lowercase()) {
+            unknown_subcommand(request, wording)
+        } else {
+            unknown_command(request, wording)
+        }
+    }
+
+    /// Whether Redis has subcommands of a command.
+    fn has_subcommands(&self, name: &[u8]) -> bool {
+        self.is_container(name) && self.rows.contains_key(name)
+    }
+
+    /// The name that a command has of its own, by the name that a client gave it.
+    #[must_use]
+    pub fn own_name<'a>(&'a self, name: &'a [u8]) -> &'a [u8] {
+        if self.aliases.is_empty() || name.len() >= NAME_MAX {
+            return name;
+        }
+        let alias = self.aliases.get(&*name.to_ascii_lowercase());
+        alias.map_or(name, |own| own)
+    }
+
+    /// Notes the command that a subcommand belongs to, if the name is that of one.
+    fn note_container(&mut self, name: &[u8]) {
+        if let Some(command) = container(name)
+            && !self.is_container(command)
+        {
+            self.containers.push(command.into());
+        }
+    }
+
+    fn is_container(&self, name: &[u8]) -> bool {
+        self.containers.iter().any(|container| **container == *name)
+    }
+
+    /// The rows with their names, in no order.
+    pub fn rows(&self) -> impl Iterator<Item = (&[u8], Row)> {
+        self.rows.iter().map(|(name, row)| (&**name, *row))
+    }
+}
+
+/// Writes `text` in lower case to the buffer from `start` on; returns its end. One byte stays free.
+fn lower_case(buffer: &mut [u8; NAME_MAX], start: usize, text: &[u8]) -> Option<usize> {
+    let end = start + text.len();
+    let room = buffer.get_mut(start..end).filter(|_| end < NAME_MAX)?;
+    room.copy_from_slice(text);
+    room.make_ascii_lowercase();
+    Some(end)
+}
+
+#[cfg(test)]
+mod tests;

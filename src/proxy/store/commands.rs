@@ -1,0 +1,211 @@
+//! What Redis is asked about its commands: about one that a client sent and the table does not hold, and about
+//! them all when they may have changed.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::super::replies::Replies;
+use super::super::session::WaitsFor;
+use super::super::slow_log::Words;
+use super::{Flow, Redis, Store};
+use crate::clock::Time;
+use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, read_specs, surely_unknown};
+use crate::metrics::Outcome;
+use crate::resp::Protocol;
+use crate::resp::reply;
+use crate::resp::request::Request;
+
+/// What is known of a name that the table does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Redis is being asked.
+    Asked,
+    /// Redis knows no such command.
+    NoSuch,
+    /// Redis was not asked, or did not say.
+    Nothing,
+}
+
+/// For how long an answer holds that the table has nothing of: a module may be loaded at any time.
+const HOLDS: Duration = Duration::from_secs(1);
+
+/// The most names that are remembered, each for [`HOLDS`]: so Redis is asked about so many a second.
+const NAMES_MAX: usize = 128;
+
+/// Names that clients sent and the table does not hold, with what Redis said and until when that holds; no
+/// time as long as it has said nothing.
+#[derive(Default)]
+pub(in crate::proxy) struct Names {
+    names: HashMap<Box<[u8]>, (Known, Option<Time>), RandomState>,
+    /// Redis said something since this was last taken.
+    news: bool,
+}
+
+impl Names {
+    fn look_up(&self, name: &[u8], now: Time) -> Option<Known> {
+        let &(known, until) = self.names.get(name)?;
+        until.is_none_or(|until| now < until).then_some(known)
+    }
+
+    /// Makes room for a name that is to be asked for. Returns whether there is some.
+    fn ask(&mut self, name: &[u8], now: Time) -> bool {
+        if self.names.len() >= NAMES_MAX {
+            self.names
+                .retain(|_, (_, until)| until.is_none_or(|until| now < until));
+        }
+        let room = self.names.len() < NAMES_MAX;
+        if room {
+            self.names.insert(name.into(), (Known::Asked, None));
+        }
+        room
+    }
+
+    fn answered(&mut self, name: &[u8], known: Option<Known>, now: Time) {
+        self.news = true;
+        match known {
+            Some(known) => {
+                self.names
+                    .insert(name.into(), (known, Some(now.after(HOLDS))));
+            }
+            None => {
+                self.names.remove(name);
+            }
+        }
+    }
+
+    /// What was said holds no longer: there are other commands.
+    fn forget_answers(&mut self) {
+        self.names.retain(|_, (_, until)| until.is_none());
+    }
+}
+
+/// Whether Redis is being asked for all its commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::proxy) enum Renewal {
+    #[default]
+    None,
+    Asked,
+    /// And is to be asked again, as they have changed since.
+    AskedTooEarly,
+}
+
+impl Store {
+    /// Has a request wait until Redis has said what its command is, or answers it with what Redis said.
+    #[cold]
+    pub(super) fn execute_unknown(
+        &mut self,
+        name: &[u8],
+        request: &Request<'_>,
+        replies: &mut Replies,
+        now: Time,
+    ) -> Flow {
+        match &self.redis {
+            Redis::Unknown => return Flow::Wait(WaitsFor::Redis),
+            Redis::Down(error) => replies.push_unreachable(error),
+            Redis::Up => match self.look_up(name, now) {
+                Known::Asked => return Flow::Wait(WaitsFor::Description),
+                Known::Nothing => return Flow::Leave,
+                Known::NoSuch => replies.push_error(&self.table.unknown(request)),
+            },
+        }
+        self.count(UNKNOWN.number, Outcome::Refused, replies);
+        Flow::Continue
+    }
+
+    /// The row of a request for a dedicated connection, and how it is sent there.
+    pub(super) fn row_to_pass_on<'a>(
+        &mut self,
+        request: &Request<'_>,
+        bytes: &'a [u8],
+        now: Time,
+    ) -> Result<(Row, Cow<'a, [u8]>), Flow> {
+        let refused = |number| Row {
+            number,
+            writes: Writes::Nothing,
+            ..UNKNOWN
+        };
+        let row = match self.table.find(request) {
+            Ok(row) if row.way == Way::Abort => return Err(Flow::Abort),
+            Ok(row) => row,
+            Err(NotFound::WrongArity(refusal)) => refused(refusal.number),
+            Err(NotFound::NoName(refusal)) => {
+                return Ok((refused(refusal.number), surely_unknown(request).into()));
+            }
+            Err(NotFound::Unknown(name)) => match self.look_up(&name, now) {
+                Known::Asked => return Err(Flow::Wait(WaitsFor::Description)),
+                Known::NoSuch | Known::Nothing => UNKNOWN,
+            },
+        };
+        Ok((row, bytes.into()))
+    }
+
+    /// How the slow log would show a request.
+    pub(super) fn words(&self, request: &Request<'_>) -> Words {
+        let name = self.table.own_name(request.argument(0));
+        self.slow_log.words(request, name)
+    }
+
+    /// What is known of a name that the table does not hold. If that is nothing, Redis is asked, unless it was
+    /// asked about too many lately.
+    fn look_up(&mut self, name: &[u8], now: Time) -> Known {
+        if let Some(known) = self.names.look_up(name, now) {
+            return known;
+        }
+        if !self.names.ask(name, now) {
+            return Known::Nothing;
+        }
+        self.requests.of(Protocol::Resp2).push(true, |out| {
+            reply::request(out, [&b"COMMAND"[..], b"INFO", name].into_iter());
+        });
+        self.in_flight.describe(Some(name.into()));
+        Known::Asked
+    }
+
+    /// The commands may have changed: the table is to be told anew.
+    pub(super) fn renew_table(&mut self) {
+        self.names.forget_answers();
+        if self.renewal != Renewal::None {
+            self.renewal = Renewal::AskedTooEarly;
+            return;
+        }
+        self.renewal = Renewal::Asked;
+        self.requests.of(Protocol::Resp2).push(true, |out| {
+            reply::request(out, [&b"COMMAND"[..]].into_iter());
+        });
+        self.in_flight.describe(None);
+    }
+
+    /// Redis described all its commands.
+    pub(super) fn learn(&mut self, specs: &[Spec]) {
+        self.table.learn(specs);
+        self.names.forget_answers();
+    }
+
+    /// Redis described the command of that name, all commands, or none.
+    pub fn described(&mut self, name: Option<&[u8]>, encoded: &[u8], now: Time) {
+        let specs = read_specs(encoded);
+        let Some(name) = name else {
+            if let Some(specs) = specs.filter(|specs| !specs.is_empty()) {
+                self.learn(&specs);
+            }
+            if std::mem::take(&mut self.renewal) == Renewal::AskedTooEarly {
+                self.renew_table();
+            }
+            return;
+        };
+        let known = match specs {
+            Some(specs) if specs.is_empty() => Some(Known::NoSuch),
+            Some(specs) if self.table.learn_one(name, &specs) => None,
+            Some(_) | None => Some(Known::Nothing),
+        };
+        self.names.answered(name, known, now);
+    }
+
+    /// Whether Redis has said something of a command since this was last asked: those may go on who wait for it.
+    pub fn take_news_of_commands(&mut self) -> bool {
+        std::mem::take(&mut self.names.news)
+    }
+}

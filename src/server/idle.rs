@@ -1,0 +1,66 @@
+//! Clients that have been silent for too long.
+
+use std::time::Duration;
+
+use super::Server;
+use crate::clock::Time;
+use crate::proxy::{ClientId, Ending};
+
+/// How often the clients are looked through at most: it takes a moment with many of them.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long clients may be silent, and when to look next.
+pub(super) struct Idle {
+    /// Zero: for ever.
+    limit: Duration,
+    due: Option<Time>,
+}
+
+impl Idle {
+    pub fn new(limit: Duration) -> Self {
+        Self { limit, due: None }
+    }
+
+    /// The earliest moment at which a client may have been silent for too long; never, without clients.
+    pub fn due(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// A client came.
+    pub fn note_client(&mut self, now: Time) {
+        if self.due.is_none() && !self.limit.is_zero() {
+            self.due = Some(now.after(self.limit));
+        }
+    }
+}
+
+impl Server {
+    /// Closes clients that have been silent for too long, as Redis does (`clientsCronHandleTimeout`): neither
+    /// those that wait for Redis nor those that listen.
+    pub(super) fn close_idle(&mut self) {
+        if self.idle.due.is_none_or(|due| due > self.now) {
+            return;
+        }
+        let mut silent = Vec::new();
+        let mut next: Option<Time> = None;
+        for (slot, connection) in &self.connections {
+            let client = ClientId(slot);
+            let since = match self.proxy.silent_since(client) {
+                _ if connection.lingering.is_some() => continue,
+                Some(since) => since.max(connection.last_sent),
+                None => self.now,
+            };
+            let due = since.after(self.idle.limit);
+            if due <= self.now {
+                silent.push(client);
+            } else {
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
+        }
+        self.idle.due = next.map(|next| next.max(self.now.after(PERIOD)));
+        for client in silent {
+            self.proxy.end_of_input(client, Ending::Idle);
+            self.close(client, None);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The end of the proxy, as signals ask for it: at once, or after clients had time to finish.
+
+use std::io;
+
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM,
+    SIGXCPU, SIGXFSZ,
+};
+use signal_hook::low_level::signal_name;
+use signal_hook_mio::v1_0::Signals;
+
+use super::accept::Accept;
+use super::{LAST_READS, STOP_MARGIN, Server};
+use crate::clock::Time;
+use crate::logging::Limit;
+use crate::proxy::{ClientId, Ending};
+
+/// Signals that end the proxy.
+const ENDING: [i32; 3] = [SIGINT, SIGQUIT, SIGTERM];
+
+/// Signals that would end it by default, and mean nothing here.
+const IGNORED: [i32; 8] = [
+    SIGALRM, SIGHUP, SIGIO, SIGPROF, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
+];
+
+/// Has signals wake the poll and not end the process. `SIGPIPE` is ignored by Rust's runtime.
+///
+/// # Errors
+/// If the system refuses.
+pub(super) fn signals() -> io::Result<Signals> {
+    // A log in a file that may not grow further: whoever writes to it gets an error.
+    signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default())?;
+    Signals::new(ENDING.iter().chain(&IGNORED))
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shutdown {
+    /// Nobody asked for it.
+    NotAsked,
+    /// Clients are served as ever, but `/readyz` says that the proxy is not ready. New ones come until
+    /// `listen_until`; then the proxy stops as soon as nobody is in the middle of anything, at the latest at
+    /// `until`.
+    Draining { listen_until: Time, until: Time },
+    /// No requests are taken any more. Those that were are answered until then.
+    Stopping { until: Time },
+}
+
+impl Shutdown {
+    /// Whether it has begun.
+    pub fn has_begun(self) -> bool {
+        self != Self::NotAsked
+    }
+
+    /// Whether no requests are taken any more.
+    pub fn is_stopping(self) -> bool {
+        matches!(self, Self::Stopping { .. })
+    }
+
+    /// When it goes on by itself.
+    pub fn due(self, listening: bool) -> Option<Time> {
+        match self {
+            Self::NotAsked => None,
+            Self::Draining { listen_until, .. } if listening => Some(listen_until),
+            Self::Draining { until, .. } | Self::Stopping { until } => Some(until),
+        }
+    }
+}
+
+impl Server {
+    /// Signals came. Returns whether to end at once.
+    pub(super) fn take_signals(&mut self) -> bool {
+        let signals: Vec<i32> = self.signals.pending().collect();
+        for signal in signals {
+            let name = signal_name(signal);
+            if IGNORED.contains(&signal) {
+                let reason = (signal == SIGHUP).then_some("there is nothing to reload yet");
+                log::info!(signal = name, reason; "signal ignored");
+                continue;
+            }
+            let clients = self.connections.len();
+            if self.shutdown.has_begun() {
+                log::warn!(signal = name, clients_cut_off = clients; "stopped at once");
+                return true;
+            }
+            log::info!(signal = name, clients; "shutting down");
+            self.begin_shutdown();
+        }
+        false
+    }
+
+    fn begin_shutdown(&mut self) {
+        if self.drain.is_zero() {
+            return self.stop();
+        }
+        self.shutdown = Shutdown::Draining {
+            listen_until: self.now.after(self.drain / 2),
+            until: self.now.after(self.drain),
+        };
+    }
+
+    /// Ends what the time of a drain is over for.
+    pub(super) fn end_drain(&mut self) {
+        if let Shutdown::Draining {
+            listen_until,
+            until,
+        } = self.shutdown
+        {
+            if self.now >= listen_until {
+                self.stop_listening();
+            }
+            if self.now >= until {
+                self.stop();
+            }
+        }
+    }
+
+    /// Goes on with the end at the end of a turn, if it has begun. Returns whether it has come.
+    pub(super) fn shut_down(&mut self) -> bool {
+        match self.shutdown {
+            Shutdown::NotAsked => false,
+            Shutdown::Draining { .. } => {
+                if self.listener.is_none() && !self.anyone_is_busy() {
+                    // The next turn comes at once, and ends it.
+                    self.shutdown = Shutdown::Draining {
+                        listen_until: self.now,
+                        until: self.now,
+                    };
+                }
+                false
+            }
+            Shutdown::Stopping { until } => {
+                let has_come = self.connections.is_empty() || self.now >= until;
+                if has_come {
+                    self.floods.end(self.now.after(Limit::PERIOD));
+                    log::info!(clients_cut_off = self.connections.len(); "stopped");
+                }
+                has_come
+            }
+        }
+    }
+
+    /// Takes no more clients and no more requests; what was received is answered.
+    fn stop(&mut self) {
+        self.shutdown = Shutdown::Stopping {
+            until: self.now.after(self.redis_timeout + STOP_MARGIN),
+        };
+        self.stop_listening();
+        let slots = self.connections.iter().map(|(slot, _)| ClientId(slot));
+        for client in slots.collect::<Vec<_>>() {
+            let mut reads = LAST_READS;
+            while reads > 0 && self.proxy.wants_input(client) && self.read(client) {
+                reads -= 1;
+            }
+            if self.connections.contains(client.0) {
+                self.proxy.end_of_input(client, Ending::Shutdown);
+            }
+        }
+    }
+
+    fn stop_listening(&mut self) {
+        if self.listener.take().is_some() && !self.shutdown.is_stopping() {
+            log::info!(clients = self.connections.len(); "no more clients");
+        }
+        self.accept = Accept::Idle;
+    }
+
+    /// Whether a client is in the middle of something.
+    fn anyone_is_busy(&self) -> bool {
+        self.connections.iter().any(|(slot, connection)| {
+            connection.lingering.is_none() && self.proxy.is_busy(ClientId(slot))
+        })
+    }
+}

@@ -1,0 +1,315 @@
+//! Each rule that keeps the cache coherent is missed when it is taken out: a copy of the sources is made in which each
+//! can be broken, and the explorer must then find a promise that is broken too.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A rule of the core.
+struct Rule {
+    name: &'static str,
+    /// Below `src/proxy`.
+    file: &'static str,
+    /// The code that keeps it, which is there once, and what stands in its place. `$broken` says whether it is broken.
+    kept: &'static str,
+    breakable: &'static str,
+    /// Words of the name of a world in which it is missed.
+    world: &'static str,
+}
+
+const READERS_AND_WRITERS: &str = "readers, and writers everywhere";
+const OTHERS_WRITE: &str = "readers, and others who write";
+const KEYS_THAT_GO: &str = "keys that go";
+const DEDICATED: &str = "a writer on a dedicated connection";
+const BREAKS: &str = "connections that break";
+const EXPIRY: &str = "keys that expire";
+const LATE: &str = "replies that are late";
+const SILENCE: &str = "a tracker that is silent";
+const UNTRACKED: &str = "the time to live alone";
+
+const RULES: &[Rule] = &[
+    Rule {
+        name: "a hit waits for the replies before it",
+        file: "replies.rs",
+        kept: "if self.queue.is_empty() {\n            self.output.write(|out| reply::bulk(out, value));",
+        breakable: "if $broken || self.queue.is_empty() {\n            self.output.write(|out| reply::bulk(out, value));",
+        world: READERS_AND_WRITERS,
+    },
+    Rule {
+        name: "an entry past its time to live is no hit, even before it is removed",
+        file: "store.rs",
+        kept: "Serving::Fresh => self.cache.get(key, now),",
+        breakable: "Serving::Fresh => self.cache.get(key, if $broken { Time::default() } else { now }),",
+        world: EXPIRY,
+    },
+    Rule {
+        name: "an entry does not outlive its key",
+        file: "store/freshness.rs",
+        kept: "Duration::from_millis(milliseconds.unsigned_abs())",
+        breakable: "if $broken { Duration::MAX } else { Duration::from_millis(milliseconds.unsigned_abs()) }",
+        world: EXPIRY,
+    },
+    Rule {
+        name: "the life of a key counts from when it was asked for",
+        file: "store/freshness.rs",
+        kept: "ttl.saturating_sub(since.until(now))",
+        breakable: "if $broken { ttl } else { ttl.saturating_sub(since.until(now)) }",
+        world: EXPIRY,
+    },
+    Rule {
+        name: "a miss waits for the fetch of its key that is in flight",
+        file: "store.rs",
+        kept: "if !self.awaited.contains(key) && self.in_flight.join(key, waiter) {",
+        breakable: "if !$broken && !self.awaited.contains(key) && self.in_flight.join(key, waiter) {",
+        world: READERS_AND_WRITERS,
+    },
+    Rule {
+        name: "reports of changes are heard",
+        file: "store/freshness.rs",
+        kept: "if invalidated.all {",
+        breakable: "if $broken {\n        } else if invalidated.all {",
+        world: OTHERS_WRITE,
+    },
+    Rule {
+        name: "what a client writes is invalidated as it is sent",
+        file: "store/freshness.rs",
+        kept: "let keys = written(request, writes);\n        match &keys {",
+        breakable: "let keys = written(request, writes);\n        match &keys {\n            _ if $broken => {}",
+        world: READERS_AND_WRITERS,
+    },
+    Rule {
+        name: "what a client writes on a dedicated connection is invalidated again when the reply is there",
+        file: "mod.rs",
+        kept: "&mut |effects| {\n            store.invalidate_answered(effects);",
+        breakable: "&mut |effects| {\n            if !$broken {\n                store.invalidate_answered(effects);\n            }",
+        world: DEDICATED,
+    },
+    Rule {
+        name: "a key that changed leaves the cache",
+        file: "store/freshness.rs",
+        kept: "if self.cache.remove(key) {",
+        breakable: "if !$broken && self.cache.remove(key) {",
+        world: OTHERS_WRITE,
+    },
+    Rule {
+        name: "a fetch that was in flight when its key changed is not cached",
+        file: "in_flight.rs",
+        kept: "if let Some(fetch) = self.fetch_of(ticket) {\n            fetch.fresh = false;",
+        breakable: "if let Some(fetch) = self.fetch_of(ticket) {\n            fetch.fresh = $broken;",
+        world: READERS_AND_WRITERS,
+    },
+    Rule {
+        name: "who comes after a change waits for no fetch from before it",
+        file: "in_flight.rs",
+        kept: "if let Some(ticket) = self.fetches.remove(key) {\n            self.spoil(ticket);",
+        breakable: "let found = if $broken { self.fetches.get(key).copied() } else { self.fetches.remove(key) };\n        if let Some(ticket) = found {\n            self.spoil(ticket);",
+        world: READERS_AND_WRITERS,
+    },
+    Rule {
+        name: "a value that waits for the time to live of its key is invalidated like a cached one",
+        file: "in_flight.rs",
+        kept: "for (_, lane) in self.lanes.iter_mut() {\n            lane.fetched.take_if(",
+        breakable: "for (_, lane) in self.lanes.iter_mut().filter(|_| !$broken) {\n            lane.fetched.take_if(",
+        world: OTHERS_WRITE,
+    },
+    Rule {
+        name: "when all keys may have changed, none stays in the cache",
+        file: "store/freshness.rs",
+        kept: "self.empty_cache(cause);",
+        breakable: "if !$broken {\n            self.empty_cache(cause);\n        }",
+        world: KEYS_THAT_GO,
+    },
+    Rule {
+        name: "nor is cached what was in flight",
+        file: "store/freshness.rs",
+        kept: "self.in_flight.all_changed();",
+        breakable: "if !$broken {\n            self.in_flight.all_changed();\n        }",
+        world: KEYS_THAT_GO,
+    },
+    Rule {
+        name: "the end of a fetch that was overtaken is not the end of the newer one of that key",
+        file: "in_flight.rs",
+        kept: "&& self.fetches.get(&fetch.key) == Some(&Ticket { link, number })\n        {\n            self.fetches.remove(&fetch.key);\n        }\n        Some(asked)",
+        breakable: "&& ($broken || self.fetches.get(&fetch.key) == Some(&Ticket { link, number }))\n        {\n            self.fetches.remove(&fetch.key);\n        }\n        Some(asked)",
+        world: READERS_AND_WRITERS,
+    },
+    Rule {
+        name: "a key that is being written over one link is not cached by the other",
+        file: "in_flight.rs",
+        kept: "let fresh = !self.is_written_elsewhere(&key, link);",
+        breakable: "let fresh = $broken || !self.is_written_elsewhere(&key, link);",
+        world: READERS_AND_WRITERS,
+    },
+    Rule {
+        name: "who got a value gets no older one that is cached",
+        file: "store/freshness.rs",
+        kept: "self.cache.remove(&fetch.key);",
+        breakable: "if !$broken {\n                self.cache.remove(&fetch.key);\n            }",
+        world: OTHERS_WRITE,
+    },
+    Rule {
+        name: "nor one that another link is fetching",
+        file: "store/freshness.rs",
+        kept: "self.in_flight.overtaken(&fetch.key, link);",
+        breakable: "if !$broken {\n                self.in_flight.overtaken(&fetch.key, link);\n            }",
+        world: OTHERS_WRITE,
+    },
+    Rule {
+        name: "that a key is missing is cached only if Redis reports when it comes to be",
+        file: "store/freshness.rs",
+        kept: "if is_null(encoded) && self.coherence == Coherence::Tracking => {",
+        breakable: "if is_null(encoded) && ($broken || self.coherence == Coherence::Tracking) => {",
+        world: UNTRACKED,
+    },
+    Rule {
+        name: "what was cached in an earlier session goes when Redis reports changes again",
+        file: "store/freshness.rs",
+        kept: "Tracking::On => {\n                self.invalidate_all(Cause::Reconnected);",
+        breakable: "Tracking::On => {\n                if !$broken {\n                    self.invalidate_all(Cause::Reconnected);\n                }",
+        world: BREAKS,
+    },
+    Rule {
+        name: "what comes when changes are no longer reported is not cached",
+        file: "store/freshness.rs",
+        kept: "Tracking::Lost => self.coherence = Coherence::Lost,",
+        breakable: "Tracking::Lost if $broken => {}\n            Tracking::Lost => self.coherence = Coherence::Lost,",
+        world: BREAKS,
+    },
+    Rule {
+        name: "what is late is not cached",
+        file: "in_flight.rs",
+        kept: "Asked::Fetch(fetch) => {\n                    fetch.fresh = false;",
+        breakable: "Asked::Fetch(fetch) => {\n                    fetch.fresh &= $broken;",
+        world: LATE,
+    },
+    Rule {
+        name: "nothing is served while changes may be on their way",
+        file: "store/freshness.rs",
+        kept: "Redis::Unknown | Redis::Up if self.is_suspended => Serving::Nothing,",
+        breakable: "Redis::Unknown | Redis::Up if !$broken && self.is_suspended => Serving::Nothing,",
+        world: SILENCE,
+    },
+];
+
+/// What the copy says of the rule that is broken.
+const BROKEN: &str = r#"
+/// Whether a rule is broken.
+pub fn is_broken(rule: &str) -> bool {
+    static BROKEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let broken = BROKEN.get_or_init(|| std::env::var("BROKEN_RULE").ok());
+    broken.as_deref() == Some(rule)
+}
+"#;
+
+/// Copies the sources, and makes each rule breakable.
+fn make_copy() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rules");
+    let _ = fs::remove_dir_all(&copy);
+    copy_all(&root.join("src"), &copy.join("src"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
+    let (package, rest) = manifest.split_once("[[bench]]").expect("the benches");
+    let (_, profiles) = rest.split_once("[profile.release]").expect("the profiles");
+    let manifest = format!("{package}[workspace]\n\n[profile.release]{profiles}");
+    fs::write(copy.join("Cargo.toml"), manifest).expect("it can be written");
+    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock")).expect("the lock file");
+    let lib = copy.join("src/lib.rs");
+    let text = fs::read_to_string(&lib).expect("the library");
+    fs::write(&lib, text + BROKEN).expect("it can be written");
+    for rule in RULES {
+        let path = copy.join("src/proxy").join(rule.file);
+        let text = fs::read_to_string(&path).expect(rule.file);
+        let breakable = rule
+            .breakable
+            .replace("$broken", &format!("crate::is_broken({:?})", rule.name));
+        // What another rule has made breakable stays so.
+        let count = text.matches(rule.kept).count();
+        assert_eq!(count, 1, "{:?} is kept in {} once", rule.name, rule.file);
+        fs::write(&path, text.replace(rule.kept, &breakable)).expect("it can be written");
+    }
+    copy
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy_all(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("it can be copied");
+        }
+    }
+}
+
+/// Builds the tests of the copy; returns the program.
+fn build(copy: &Path) -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "test",
+            "--offline",
+            "--lib",
+            "--no-run",
+            "--message-format=json",
+        ])
+        .current_dir(copy)
+        // The explorer takes a third of the time so.
+        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
+        .env(
+            "CARGO_TARGET_DIR",
+            copy.parent().expect("a parent").join("rules-target"),
+        )
+        .output()
+        .expect("cargo runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let path = text.lines().rev().find_map(|line| {
+        let (_, rest) = line.split_once("\"executable\":\"")?;
+        rest.split('"').next()
+    });
+    path.expect("a program").into()
+}
+
+/// What the explorer says of one world, with a rule broken or none.
+fn explore(program: &Path, world: &str, rule: &str) -> (bool, String) {
+    let output = Command::new(program)
+        .args(["--nocapture", "in_whatever_order"])
+        .env("EXPLORE_ONLY", world)
+        .env("BROKEN_RULE", rule)
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success(), text)
+}
+
+#[test]
+fn a_core_without_any_one_of_its_rules_breaks_a_promise() {
+    let program = build(&make_copy());
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(rule) =
+                    RULES.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+                {
+                    let (passed, text) = explore(&program, rule.world, rule.name);
+                    let found = text.contains("    => ");
+                    assert!(
+                        !passed && found,
+                        "nothing is missed without {:?}:\n{text}",
+                        rule.name
+                    );
+                    println!("without {:?}:\n{text}", rule.name);
+                }
+            });
+        }
+    });
+    // The copy itself is sound: it is the broken rule that is found.
+    let (passed, text) = explore(&program, SILENCE, "none");
+    assert!(passed, "{text}");
+}
