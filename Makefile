@@ -45,7 +45,7 @@ soak: ## let the random coherence test go on, with new seeds; for how long as SE
 
 fuzz: ## compare random commands with Redis, with new seeds; for how long as SECONDS=600
 	@deploy/need.sh redis-server
-	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test differential -- --nocapture
+	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test differential --test dedicated -- --nocapture random
 
 lint: ## check the format, and for what clippy has to say
 	$(CARGO) fmt --check

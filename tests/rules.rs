@@ -59,8 +59,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "a miss waits for the fetch of its key that is in flight",
         file: "store.rs",
-        kept: "if self.in_flight.join(key, waiter) {",
-        breakable: "if !$broken && self.in_flight.join(key, waiter) {",
+        kept: "if !self.awaited.contains(key) && self.in_flight.join(key, waiter) {",
+        breakable: "if !$broken && !self.awaited.contains(key) && self.in_flight.join(key, waiter) {",
         world: READERS_AND_WRITERS,
     },
     Rule {
@@ -80,8 +80,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "what a client writes on a dedicated connection is invalidated again when the reply is there",
         file: "mod.rs",
-        kept: "if dedicated.may_write() {",
-        breakable: "if !$broken && dedicated.may_write() {",
+        kept: "&mut |effects| {\n            store.invalidate_answered(effects);",
+        breakable: "&mut |effects| {\n            if !$broken {\n                store.invalidate_answered(effects);\n            }",
         world: DEDICATED,
     },
     Rule {

@@ -1,67 +1,80 @@
 //! A client's dedicated connection to Redis, for what leaves state on a connection or blocks it.
 //!
-//! It is set up as the client's is so far; then bytes pass both ways as they are. They are looked at only
-//! as far as the proxy must know: which keys the client writes, and when `RESET` is answered.
+//! It is set up like the connection that the client has had so far; then bytes pass both ways as they arrive. The
+//! proxy learns the connection's state, and which requests are done, from Redis's replies alone: each request that
+//! is passed on leaves one expectation ([`expectation`]), and each frame that Redis sends ([`frames`]) is matched
+//! with the oldest. So a request that fails changes nothing ([`mirror`]).
 
-use crate::command::is_word;
+mod expectation;
+mod frames;
+mod keys;
+mod mirror;
+mod silence;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+use super::MAX_OWED;
 use crate::resp::Protocol;
 use crate::resp::reply::Output;
 use crate::resp::request::Request;
-use crate::resp::scan::Scanner;
+use expectation::{Expectation, Expectations, Kind};
+use frames::Frames;
+pub(super) use keys::{Awaited, Keys};
+use mirror::{Answer, Class, Mirror};
 
 /// The state of such a connection.
 pub(super) struct Dedicated {
     /// What is to be sent to Redis.
     pub to_redis: Output,
-    scanner: Scanner,
-    /// What Redis sends is no longer a stream of replies.
-    unframed: bool,
-    /// The replies that are still to come to requests of the proxy's own: those that must be no errors,
-    /// then those that may.
-    set_up: (usize, usize),
     phase: Phase,
-    /// The requests whose replies have not come.
-    unanswered: usize,
-    /// Replies and requests don't match one to one (any more): there are subscriptions and the like.
-    uncounted: bool,
-    /// The unanswered requests from before that.
-    countable: usize,
-    /// Something was written since.
-    writes_uncounted: bool,
-    in_transaction: bool,
-    /// A request that blocks may have no reply yet.
-    blocked: bool,
-    /// The unanswered requests from before the transaction.
-    older: usize,
-    /// The client has asked for messages.
-    listening: bool,
-    /// Redis speaks RESP3 here: what it says unasked is told from replies, and subscribing has no reply.
-    resp3: bool,
-    /// The next request is not answered.
-    skips_next: bool,
-    /// What it writes, until the replies are there.
-    written: Written,
-    /// The last bytes that came.
-    latest: [u8; RESET_REPLY.len()],
+    /// The replies that are still to come to requests of the proxy's own.
+    set_up: SetUp,
+    frames: Frames,
+    /// What becomes of the current frame's bytes.
+    fate: Fate,
+    /// The requests that have no reply yet.
+    expectations: Expectations,
+    mirror: Mirror,
+    /// What the requests that Redis has queued may do.
+    queued: Effects,
 }
 
-/// The end of the reply to `RESET`, and of no other status.
-const RESET_REPLY: [u8; 8] = *b"+RESET\r\n";
+/// The replies to come to requests that set up the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct SetUp {
+    /// Those that must be no errors, which come first.
+    required: usize,
+    /// Those that may.
+    optional: usize,
+}
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Phase {
-    /// Bytes pass both ways.
+    /// Requests one way, replies the other.
     Open,
-    /// The reply to the client's `AUTH` has to come before anything else is done; these bytes set the
-    /// connection up then.
-    Authenticating {
-        then: Vec<u8>,
-        set_up: (usize, usize),
-    },
-    /// `RESET` was sent: when its reply is there, this connection ends.
-    Resetting,
-    /// The client sends what is no request: Redis will see to it.
+    /// The client's `AUTH` must be answered first; then these bytes set the connection up.
+    Authenticating { then: Vec<u8>, set_up: SetUp },
+    /// The client sent bytes that are no request: Redis will answer with an error and close.
     Unparsed,
+    /// Redis sends a replication stream or the output of its script debugger. Scripts that are debugged may write
+    /// any key.
+    Stream { writes: bool },
+    /// `QUIT` was answered: Redis closes.
+    Closing,
+}
+
+/// What becomes of a frame's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fate {
+    /// Not known yet: they are held.
+    #[default]
+    Unknown,
+    /// They go to the client.
+    Passed,
+    /// They are left out.
+    LeftOut,
 }
 
 /// What came of bytes from Redis.
@@ -71,311 +84,393 @@ pub(super) enum Received {
     Passed,
     /// The client is authenticated.
     Authenticated,
-    /// The connection is of no more use: the client goes back to the shared one, `reset` or as before.
+    /// The connection is no longer needed: the client goes back to the shared ones, `reset` or as before.
     Over { reset: bool },
-    /// Redis refuses the connection.
-    Refused,
+    /// The connection can't go on, for this reason.
+    Failed(&'static str),
 }
 
-/// The keys that are being written.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    pub keys: Vec<Box<[u8]>>,
-    /// Too many to tell, or unknown: perhaps all.
-    pub all: bool,
-    /// What commands there are, or rights to them, may change too.
-    pub commands: bool,
+/// What a request may do beyond its connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Effects {
+    /// The keys that it may write.
+    pub keys: Keys,
+    /// It may block.
+    pub blocks: bool,
+    /// There may be other commands after it, or rights to them.
+    pub changes_commands: bool,
 }
 
-/// From how many keys on they are no longer told apart.
-const KEYS_TOLD: usize = 1024;
+const WRITES_ANYTHING: Effects = Effects {
+    keys: Keys::All,
+    blocks: false,
+    changes_commands: false,
+};
 
-impl Written {
-    fn add(&mut self, keys: Option<Vec<&[u8]>>) {
-        match keys {
-            Some(keys) if !self.all && self.keys.len() + keys.len() <= KEYS_TOLD => {
-                for key in keys {
-                    if !self.keys.iter().any(|known| **known == *key) {
-                        self.keys.push(key.into());
-                    }
-                }
-            }
-            Some(keys) if keys.is_empty() => {}
-            _ => {
-                self.keys = Vec::new();
-                self.all = true;
-            }
-        }
-    }
-}
+/// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
+const IN_FLIGHT_MAX: usize = MAX_OWED;
+
+/// A transaction whose keys take more bytes counts as one that may write any key.
+const QUEUED_KEYS_MAX: usize = 64 * 1024;
 
 impl Dedicated {
     /// A connection that is set up by `requests`, with so many replies that must be no errors, and so many
-    /// that may.
+    /// behind them that may.
     pub fn new(requests: &[u8], set_up: (usize, usize), protocol: Protocol) -> Self {
-        let resp3 = protocol == Protocol::Resp3;
         let mut to_redis = Output::default();
         to_redis.copy(requests);
         Self {
             to_redis,
-            scanner: Scanner::new(),
-            unframed: false,
-            set_up,
             phase: Phase::Open,
-            unanswered: 0,
-            uncounted: false,
-            countable: 0,
-            writes_uncounted: false,
-            in_transaction: false,
-            blocked: false,
-            older: 0,
-            listening: false,
-            resp3,
-            skips_next: false,
-            written: Written::default(),
-            latest: [0; RESET_REPLY.len()],
+            set_up: set_up.into(),
+            frames: Frames::default(),
+            fate: Fate::Unknown,
+            expectations: Expectations::default(),
+            mirror: Mirror::new(protocol),
+            queued: Effects::default(),
         }
     }
 
     /// One whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.
     pub fn authenticating(then: Vec<u8>, set_up: (usize, usize), protocol: Protocol) -> Self {
-        let phase = Phase::Authenticating { then, set_up };
+        let set_up = set_up.into();
         Self {
-            phase,
+            phase: Phase::Authenticating { then, set_up },
             ..Self::new(&[], (0, 0), protocol)
         }
     }
 
-    /// Whether the client's next request has to wait for a reply of Redis.
-    pub fn holds_back(&self) -> bool {
-        match self.phase {
-            Phase::Authenticating { .. } => self.unanswered > 0,
-            Phase::Resetting => true,
-            Phase::Open | Phase::Unparsed => false,
-        }
+    /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
+    pub fn takes_requests(&self) -> bool {
+        self.to_redis.len() < MAX_OWED
+            && self.expectations.cost() < IN_FLIGHT_MAX
+            && match self.phase {
+                Phase::Authenticating { .. } => self.expectations.is_empty(),
+                Phase::Closing => false,
+                Phase::Open | Phase::Unparsed | Phase::Stream { .. } => {
+                    let newest = self.expectations.back();
+                    !newest.is_some_and(|newest| newest.kind.holds_back())
+                }
+            }
     }
 
-    /// Whether the client's bytes are no longer taken for requests.
+    /// Whether the client's bytes are passed on without being parsed.
     pub fn is_unparsed(&self) -> bool {
-        self.phase == Phase::Unparsed
+        matches!(self.phase, Phase::Unparsed | Phase::Stream { .. })
     }
 
-    /// Whether every request has its reply, as far as that can be told.
+    /// Whether Redis answers requests here.
+    fn expects_replies(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Authenticating { .. })
+    }
+
+    /// Whether every request has its reply. That is never known of a connection on which Redis sends no replies or
+    /// which it is about to close.
     pub fn is_quiet(&self) -> bool {
-        self.unanswered == 0 || self.uncounted
+        self.expects_replies() && self.expectations.is_empty()
     }
 
-    /// Passes on bytes that are no request, and all that follows.
-    pub fn pass_unparsed(&mut self, bytes: &[u8]) {
-        self.phase = Phase::Unparsed;
-        self.to_redis.copy(bytes);
-    }
-
-    /// Whether the client waits for something to come up.
+    /// Whether the client is blocked at Redis.
     pub fn is_blocked(&self) -> bool {
-        self.blocked
+        let oldest = self.expectations.front();
+        oldest.is_some_and(|oldest| oldest.effects.blocks)
+            && self.expects_replies()
+            && !self.mirror.queues()
     }
 
     /// Whether the client is in a transaction, or waits for a reply.
     pub fn is_busy(&self) -> bool {
-        self.in_transaction || self.blocked || !self.is_quiet() || !self.to_redis.is_empty()
+        self.mirror.queues() || !self.expectations.is_empty() || !self.to_redis.is_empty()
     }
 
     /// Whether the client may be there for what comes unasked.
     pub fn is_listening(&self) -> bool {
-        self.listening
+        self.mirror.listens() || matches!(self.phase, Phase::Stream { .. })
     }
 
-    /// Passes on a request, given with the name that its command has of its own and as it came, that writes
-    /// these keys (`None` stands for perhaps any), and may block.
-    pub fn pass(
-        &mut self,
-        request: &Request<'_>,
-        name: &[u8],
-        bytes: &[u8],
-        keys: Option<Vec<&[u8]>>,
-        blocks: bool,
-    ) {
+    /// Whether Redis must see at once that the client has closed its side, as that ends a request that blocks.
+    /// Otherwise every request gets its reply first.
+    pub fn passes_end_on(&self) -> bool {
+        self.is_blocked() || !self.expects_replies()
+    }
+
+    /// Passes on a request, whose encoded form is `bytes`, of the command that Redis itself calls by this name.
+    pub fn pass(&mut self, request: &Request<'_>, name: &[u8], bytes: &[u8], effects: Effects) {
+        let kind = Kind::of(request, name);
+        match kind.substitute(request) {
+            Some(substitute) => self.to_redis.copy(&substitute),
+            None => self.to_redis.copy(bytes),
+        }
+        self.expect(kind, effects);
+    }
+
+    /// Passes on an empty line or an empty array.
+    pub fn pass_blank(&mut self, bytes: &[u8]) {
         self.to_redis.copy(bytes);
-        self.blocked |= blocks;
-        self.writes_uncounted |=
-            self.uncounted && keys.as_ref().is_none_or(|keys| !keys.is_empty());
-        self.written.add(keys);
-        let is = |names: &[&str]| {
-            names
-                .iter()
-                .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-        };
-        let word = |index| {
-            if index < request.len() {
-                request.argument(index)
-            } else {
-                b""
-            }
-        };
-        self.listening |= is(LISTENING) || is(STREAMING);
-        let unanswered = std::mem::take(&mut self.skips_next);
-        if is(SUBSCRIBING) && self.resp3 {
-            return;
+        let newest = self.expectations.back();
+        // Two have the effect of one.
+        if newest.is_none_or(|newest| newest.kind != Kind::Blank) {
+            self.expect(Kind::Blank, Effects::default());
         }
-        if is(&["multi"]) && !self.in_transaction {
-            self.in_transaction = true;
-            self.older = self.unanswered;
-        } else if is(&["exec", "discard"]) {
-            self.in_transaction = false;
-        } else if is(&["reset"]) && request.len() == 1 {
-            self.in_transaction = false;
-            // Behind a CLIENT REPLY SKIP its reply would be waited for in vain.
-            if !unanswered {
-                self.phase = Phase::Resetting;
-            }
-        } else if is(&["client"]) && word(1).eq_ignore_ascii_case(b"reply") {
-            self.stop_counting();
-            self.skips_next = is_word(word(2), b"skip");
-        } else if is(&["hello"]) && request.len() > 1 {
-            self.resp3 = word(1) == b"3";
-        } else if is(SUBSCRIBING) || is(STREAMING) {
-            self.stop_counting();
+    }
+
+    /// Passes on bytes that are no request, and all that follows.
+    pub fn pass_unparsed(&mut self, bytes: &[u8]) {
+        if !self.is_unparsed() {
+            self.phase = Phase::Unparsed;
         }
-        self.unanswered += 1;
+        self.to_redis.copy(bytes);
     }
 
-    /// Whether the request that was passed on last may change what commands there are.
-    pub fn changes_commands(&mut self, changes: bool) {
-        self.written.commands |= changes;
+    /// What the requests may do that Redis may execute unseen if the connection ends now.
+    pub fn in_flight(&self) -> impl Iterator<Item = &Effects> {
+        let sent = self.expectations.iter().map(|sent| &sent.effects);
+        // Without a request in flight, no `EXEC` is.
+        let queued = (!self.expectations.is_empty()).then_some(&self.queued);
+        sent.chain(queued)
     }
 
-    /// Whether what comes from Redis next may mean that a write was carried out. In a transaction none is.
-    pub fn may_write(&self) -> bool {
-        !self.in_transaction || self.older > 0
+    /// All that decides what happens next.
+    #[cfg(test)]
+    pub fn state(&self) -> impl std::hash::Hash + std::fmt::Debug {
+        let Self {
+            phase,
+            set_up,
+            expectations,
+            mirror,
+            queued,
+            ..
+        } = self;
+        (phase, set_up, expectations, mirror, queued)
     }
 
-    /// Bytes of Redis came: passes on to the client what is the client's.
-    pub fn receive(&mut self, bytes: &[u8], client: &mut Output) -> Received {
-        let mut result = Received::Passed;
-        let mut passed = 0;
+    /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called with the
+    /// effects of each request that Redis has executed, before the client can know.
+    pub fn receive(
+        &mut self,
+        bytes: &[u8],
+        client: &mut Output,
+        answered: &mut impl FnMut(&Effects),
+    ) -> Received {
+        let mut received = Received::Passed;
+        // The first byte that is for the client and not copied yet.
+        let mut start = 0;
         let mut at = 0;
         while at < bytes.len() {
-            if self.unframed {
+            let due = self.mirror.due(self.expectations.front_kind());
+            if self.starts_stream(bytes[at], due) {
+                self.start_stream(false, answered);
+            }
+            if let Phase::Stream { writes } = self.phase {
+                if writes {
+                    answered(&WRITES_ANYTHING);
+                }
+                at = bytes.len();
                 break;
             }
-            let Ok(found) = self.scanner.feed(&bytes[at..]) else {
-                // A replication stream, say: it is the client's to read.
-                self.unframed = true;
-                self.stop_counting();
-                break;
-            };
-            let Some((kind, length)) = found else {
-                self.note_latest(&bytes[at..]);
-                break;
-            };
-            self.note_latest(&bytes[at..at + length]);
-            at += length;
-            if self.is_setting_up() {
-                if self.set_up_reply(kind) == Received::Refused {
-                    return Received::Refused;
+            let held = self.frames.unfinished();
+            let in_parts = due == Some(Kind::Exec) && self.mirror.queues();
+            let Ok((used, whole)) = self.frames.feed(&bytes[at..], in_parts) else {
+                if !self.is_set_up() {
+                    return Received::Failed("it sent what is no reply");
                 }
-                passed = at;
+                self.start_stream(false, answered);
                 continue;
-            }
-            if kind == b'>' {
-                continue;
-            }
-            self.unanswered = self.unanswered.saturating_sub(1);
-            self.older = self.older.saturating_sub(1);
-            self.blocked &= self.unanswered > 0;
-            self.settle();
-            match &mut self.phase {
-                Phase::Authenticating { .. } if kind == b'-' => {
-                    result = Received::Over { reset: false };
+            };
+            self.begin_reply(due, answered);
+            if self.fate == Fate::Unknown {
+                self.fate = self.decide(due);
+                if self.fate == Fate::Passed {
+                    client.copy(&self.frames.current().start()[..held]);
                 }
-                Phase::Authenticating { then, set_up } => {
-                    client.copy(&bytes[passed..at]);
-                    passed = at;
-                    self.set_up = *set_up;
-                    self.to_redis.copy(then);
-                    self.phase = Phase::Open;
-                    result = Received::Authenticated;
-                }
-                Phase::Resetting if kind == b'+' && self.latest == RESET_REPLY => {
-                    result = Received::Over { reset: true };
-                }
-                Phase::Resetting | Phase::Open | Phase::Unparsed => {}
             }
-            if let Received::Over { .. } = result {
-                break;
+            if self.fate != Fate::Passed {
+                client.copy(&bytes[start..at]);
+                start = at + used;
+            }
+            at += used;
+            if whole {
+                self.fate = Fate::Unknown;
+                match self.take_frame(due, answered) {
+                    Received::Passed => {}
+                    Received::Authenticated => received = Received::Authenticated,
+                    over => {
+                        received = over;
+                        break;
+                    }
+                }
             }
         }
-        if let Received::Over { .. } = result {
-            client.copy(&bytes[passed..at]);
-        } else if !self.is_setting_up() {
-            client.copy(&bytes[passed..]);
+        client.copy(&bytes[start..at]);
+        received
+    }
+
+    /// Whether the connection is ready for replies to the client.
+    fn is_set_up(&self) -> bool {
+        self.set_up.is_done() && !matches!(self.phase, Phase::Authenticating { .. })
+    }
+
+    /// Whether what begins with this byte is no reply.
+    fn starts_stream(&self, first: u8, due: Option<Kind>) -> bool {
+        self.frames.is_between() && self.set_up.is_done() && self.mirror.starts_stream(first, due)
+    }
+
+    /// What becomes of the current frame, judged by its first bytes.
+    fn decide(&self, due: Option<Kind>) -> Fate {
+        if !self.set_up.is_done() {
+            return Fate::LeftOut;
         }
-        result
+        match self.mirror.is_wanted(self.frames.current().start(), due) {
+            None => Fate::Unknown,
+            Some(true) => Fate::Passed,
+            Some(false) => Fate::LeftOut,
+        }
     }
 
-    /// What it writes and has no reply yet, or just got it.
-    pub fn written(&self) -> &Written {
-        &self.written
+    /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
+    fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
+        if self.set_up.is_done()
+            && self.mirror.class(self.frames.current().start(), due) == Some(Class::Reply)
+        {
+            self.expectations.begin_reply(answered);
+        }
     }
 
-    /// A reply came: forgets what was written, if all of it has its reply.
-    fn settle(&mut self) {
-        let all_answered = if self.uncounted {
-            self.countable = self.countable.saturating_sub(1);
-            self.countable == 0 && !self.writes_uncounted
+    /// The current frame is whole.
+    fn take_frame(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) -> Received {
+        let frame = self.frames.current();
+        let is_error = frame.is_error();
+        if !self.set_up.is_done() {
+            return self.set_up.take(is_error);
+        }
+        match self.mirror.take(frame, due) {
+            Answer::Unasked => return Received::Passed,
+            Answer::More(kind) => self.set_due(kind),
+            Answer::Done => self.end_due(),
+            Answer::Queued => {
+                if let Some(oldest) = self.end_oldest() {
+                    self.queued.add(&oldest.effects);
+                    if self.mirror.push_queued(oldest.kind).is_err() {
+                        return Received::Failed(
+                            "its transaction changes the connection too often",
+                        );
+                    }
+                }
+            }
+            Answer::Executing => {}
+            Answer::Reset => return Received::Over { reset: true },
+            Answer::Quit => {
+                self.end_due();
+                self.phase = Phase::Closing;
+            }
+            Answer::Stream => self.start_stream(true, answered),
+        }
+        self.skip_unanswered();
+        if !self.mirror.queues() && self.queued != Effects::default() {
+            // The transaction was executed or discarded.
+            answered(&std::mem::take(&mut self.queued));
+        }
+        self.authenticate(is_error)
+    }
+
+    /// The client's `AUTH` is answered, if that is what was waited for.
+    fn authenticate(&mut self, is_error: bool) -> Received {
+        if !matches!(self.phase, Phase::Authenticating { .. }) {
+            return Received::Passed;
+        }
+        if is_error {
+            return Received::Over { reset: false };
+        }
+        if let Phase::Authenticating { then, set_up } =
+            std::mem::replace(&mut self.phase, Phase::Open)
+        {
+            self.to_redis.copy(&then);
+            self.set_up = set_up;
+        }
+        Received::Authenticated
+    }
+
+    fn expect(&mut self, kind: Kind, effects: Effects) {
+        self.expectations.push(Expectation {
+            kind,
+            effects,
+            answered: false,
+        });
+        self.skip_unanswered();
+    }
+
+    /// Removes the oldest requests as long as they get no reply.
+    fn skip_unanswered(&mut self) {
+        while let Some(oldest) = self.expectations.front_kind()
+            && self.mirror.executing().is_none()
+            && self.mirror.leaves_unanswered(oldest)
+        {
+            self.end_oldest();
+        }
+    }
+
+    /// The request that is due a reply got one, and expects more.
+    fn set_due(&mut self, kind: Kind) {
+        match self.mirror.executing() {
+            Some(queue) => queue.set_front(kind),
+            None => self.expectations.set_front_kind(kind),
+        }
+    }
+
+    /// The request that was due a reply got it.
+    fn end_due(&mut self) {
+        if let Some(queue) = self.mirror.executing() {
+            queue.pop();
+            if !queue.is_empty() {
+                return;
+            }
+        }
+        self.end_oldest();
+    }
+
+    fn end_oldest(&mut self) -> Option<Expectation> {
+        self.mirror.end_request();
+        self.expectations.pop()
+    }
+
+    /// From now on, Redis sends no replies.
+    fn start_stream(&mut self, writes: bool, answered: &mut impl FnMut(&Effects)) {
+        self.in_flight().for_each(answered);
+        self.expectations = Expectations::default();
+        self.queued = Effects::default();
+        self.phase = Phase::Stream { writes };
+    }
+}
+
+impl Effects {
+    /// Adds those of a request that Redis queued, which does not block.
+    fn add(&mut self, queued: &Self) {
+        self.keys.add(&queued.keys, QUEUED_KEYS_MAX);
+        self.changes_commands |= queued.changes_commands;
+    }
+}
+
+impl From<(usize, usize)> for SetUp {
+    fn from((required, optional): (usize, usize)) -> Self {
+        Self { required, optional }
+    }
+}
+
+impl SetUp {
+    fn is_done(self) -> bool {
+        self.required + self.optional == 0
+    }
+
+    /// A reply came.
+    fn take(&mut self, is_error: bool) -> Received {
+        if self.required > 0 {
+            self.required -= 1;
+            if is_error {
+                return Received::Failed("it refused the dedicated connection");
+            }
         } else {
-            self.unanswered == 0
-        };
-        if all_answered && !self.in_transaction {
-            self.written = Written::default();
-        }
-    }
-
-    /// From this request on, replies can't be told from what comes unasked.
-    fn stop_counting(&mut self) {
-        if !self.uncounted {
-            self.uncounted = true;
-            self.countable = self.unanswered;
-        }
-    }
-
-    fn note_latest(&mut self, bytes: &[u8]) {
-        let kept = bytes.len().min(self.latest.len());
-        self.latest.rotate_left(kept);
-        let start = self.latest.len() - kept;
-        self.latest[start..].copy_from_slice(&bytes[bytes.len() - kept..]);
-    }
-
-    fn is_setting_up(&self) -> bool {
-        self.set_up != (0, 0)
-    }
-
-    fn set_up_reply(&mut self, kind: u8) -> Received {
-        if self.set_up.0 > 0 {
-            self.set_up.0 -= 1;
-            if kind == b'-' {
-                return Received::Refused;
-            }
-        } else {
-            self.set_up.1 -= 1;
+            self.optional = self.optional.saturating_sub(1);
         }
         Received::Passed
     }
 }
-
-/// In RESP2 what comes after these can't be told from replies.
-const SUBSCRIBING: &[&str] = &[
-    "psubscribe",
-    "punsubscribe",
-    "ssubscribe",
-    "subscribe",
-    "sunsubscribe",
-    "unsubscribe",
-];
-
-/// After these, the client gets messages.
-const LISTENING: &[&str] = &["psubscribe", "ssubscribe", "subscribe"];
-
-/// After these, replies come without requests in any version.
-const STREAMING: &[&str] = &["monitor", "psync", "sync"];

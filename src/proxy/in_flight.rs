@@ -169,12 +169,16 @@ impl InFlight {
         let key: Rc<[u8]> = key.into();
         let link = first.caller.protocol;
         let fresh = !self.is_written_elsewhere(&key, link);
-        let lane = self.lanes.of(link);
         if fresh {
+            let lane = self.lanes.of(link);
             let number = lane.answered + lane.asked.len() as u64;
-            self.fetches
-                .insert(Rc::clone(&key), Ticket { link, number });
+            let ticket = Ticket { link, number };
+            // One that could not be joined is overtaken.
+            if let Some(earlier) = self.fetches.insert(Rc::clone(&key), ticket) {
+                self.spoil(earlier);
+            }
         }
+        let lane = self.lanes.of(link);
         lane.asked.push_back(Asked::Fetch(Fetch {
             key,
             fresh,

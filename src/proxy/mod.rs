@@ -107,7 +107,7 @@ impl Proxy {
 
     /// A client left. What was fetched for it alone still serves the cache.
     pub fn disconnect(&mut self, client: ClientId, now: Time) {
-        self.invalidate_dedicated(client);
+        self.invalidate_in_flight(client);
         let clients = &mut self.store.metrics.clients;
         clients.connected -= 1;
         clients.blocked -= u64::from(self.sessions[client.0].blocked);
@@ -286,15 +286,16 @@ impl Proxy {
         !self.sessions[client.0].replies.full()
     }
 
-    /// Whether a client's dedicated connection is to be told that nothing more comes: the client said so.
+    /// Whether a client's dedicated connection is to be told that nothing more comes: the client said so, and
+    /// Redis may act on it.
     #[must_use]
     pub fn dedicated_is_at_end(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
-        let all_sent = session
+        let passes_end_on = session
             .dedicated
             .as_ref()
-            .is_some_and(|dedicated| dedicated.to_redis.is_empty());
-        session.is_ending() && !session.held_back && all_sent
+            .is_some_and(|dedicated| dedicated.to_redis.is_empty() && dedicated.passes_end_on());
+        session.is_ending() && !session.held_back && passes_end_on
     }
 
     /// Redis sent bytes on a client's dedicated connection.
@@ -304,10 +305,11 @@ impl Proxy {
             return;
         };
         session.replies.ensure_buffer(&mut self.spare);
-        if dedicated.may_write() {
-            self.store.invalidate_dedicated(dedicated.written());
-        }
-        let received = dedicated.receive(bytes, &mut session.replies.output);
+        let store = &mut self.store;
+        let client_output = &mut session.replies.output;
+        let received = dedicated.receive(bytes, client_output, &mut |effects| {
+            store.invalidate_answered(effects);
+        });
         match received {
             Received::Passed => {}
             Received::Authenticated => {
@@ -323,9 +325,7 @@ impl Proxy {
                     session.parser.restrict(!session.identity.authenticated);
                 }
             }
-            Received::Refused => {
-                return self.dedicated_lost(client, Some("it refused the dedicated connection"));
-            }
+            Received::Failed(reason) => return self.dedicated_lost(client, Some(reason)),
         }
         self.note_change(client);
     }
@@ -333,7 +333,7 @@ impl Proxy {
     /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
     /// Redis itself. A reason is told in place of the reply to its request.
     pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
-        self.invalidate_dedicated(client);
+        self.invalidate_in_flight(client);
         let session = &mut self.sessions[client.0];
         match reason {
             Some(reason) => {
@@ -470,7 +470,12 @@ impl Proxy {
                     used += length;
                     session.parser.restrict(!session.identity.authenticated);
                 }
-                Ok(Parsed::Nothing { used: length }) => used += length,
+                Ok(Parsed::Nothing { used: length }) => {
+                    if let Some(dedicated) = dedicated {
+                        dedicated.pass_blank(&buffer[used..used + length]);
+                    }
+                    used += length;
+                }
                 Ok(Parsed::Incomplete) => break,
                 Err(error) => {
                     match dedicated {
@@ -491,17 +496,19 @@ impl Proxy {
         }
         session.parser.rest();
         if aborted {
-            self.invalidate_dedicated(client);
+            self.invalidate_in_flight(client);
             self.sessions[client.0].abort(Ending::Http);
         }
         self.note_change(client);
         used
     }
 
-    /// What a client writes on its dedicated connection is forgotten, whatever became of it.
-    fn invalidate_dedicated(&mut self, client: ClientId) {
+    /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.
+    fn invalidate_in_flight(&mut self, client: ClientId) {
         if let Some(dedicated) = &self.sessions[client.0].dedicated {
-            self.store.invalidate_dedicated(dedicated.written());
+            for effects in dedicated.in_flight() {
+                self.store.invalidate_answered(effects);
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! What one client has sent and is owed, and who it is.
 
-use super::MAX_OWED;
 use super::dedicated::Dedicated;
 use super::ending::Ending;
 use super::identity::Identity;
@@ -86,7 +85,7 @@ impl Session {
             return false;
         }
         if let Some(dedicated) = &self.dedicated {
-            return !dedicated.holds_back() && dedicated.to_redis.len() < MAX_OWED;
+            return dedicated.takes_requests();
         }
         match self.waits_for {
             WaitsFor::Nothing => true,

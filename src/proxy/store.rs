@@ -9,7 +9,7 @@ mod greeting;
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
-use super::dedicated::Dedicated;
+use super::dedicated::{Awaited, Dedicated, Effects, Keys};
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter};
 use super::replies::{Replies, to_reply};
@@ -17,7 +17,7 @@ use super::session::WaitsFor;
 use super::slow_log::{SlowLog, Words};
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
-use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, written};
+use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
 use crate::metrics::{Metrics, Outcome};
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
@@ -30,6 +30,8 @@ pub(super) use freshness::{Arrived, Coherence};
 pub(super) struct Store {
     pub(super) cache: Cache,
     pub(super) in_flight: InFlight,
+    /// What requests that block may write.
+    awaited: Awaited,
     requests: Requests,
     /// How many fetches and forwarded requests they are.
     asked: u64,
@@ -113,6 +115,7 @@ impl Store {
         Self {
             cache: Cache::new(limits),
             in_flight: InFlight::default(),
+            awaited: Awaited::default(),
             requests: Requests::default(),
             asked: 0,
             table,
@@ -292,7 +295,7 @@ impl Store {
 
     /// Lets a waiter wait for a key's value: for a fetch that is in flight, or a new one.
     fn fetch(&mut self, key: &[u8], waiter: Waiter) -> Outcome {
-        if self.in_flight.join(key, waiter) {
+        if !self.awaited.contains(key) && self.in_flight.join(key, waiter) {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
@@ -420,11 +423,16 @@ impl Store {
             Err(flow) => return flow,
         };
         self.metrics.commands.add(row.number, Outcome::Dedicated, 1);
-        self.invalidate_written(request, row.writes);
+        let effects = Effects {
+            keys: Keys::of(self.invalidate_written(request, row.writes)),
+            blocks: row.blocks && row.way(request) == Way::Dedicated,
+            changes_commands: row.changes_commands,
+        };
+        if effects.blocks {
+            self.awaited.add(&effects.keys);
+        }
         let name = self.table.own_name(request.argument(0));
-        let keys = written(request, row.writes);
-        dedicated.pass(request, name, &bytes, keys, row.blocks);
-        dedicated.changes_commands(row.changes_commands);
+        dedicated.pass(request, name, &bytes, effects);
         Flow::Continue
     }
 

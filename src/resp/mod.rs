@@ -10,7 +10,7 @@ pub mod request;
 pub mod scan;
 
 /// The version of the protocol that a connection speaks. Requests are the same in both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// RESP2, in which every connection starts.
     #[default]

@@ -135,6 +135,21 @@ impl Client {
         Some(arguments)
     }
 
+    /// Everything up to these bytes, be it replies or not.
+    #[track_caller]
+    pub fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
+        loop {
+            let received = &self.received[self.start..];
+            if let Some(at) = received.windows(end.len()).position(|part| part == end) {
+                let bytes = received[..at + end.len()].to_vec();
+                self.start += bytes.len();
+                return bytes;
+            }
+            let count = self.receive();
+            assert!(count > 0, "the server closed the connection too early");
+        }
+    }
+
     /// Everything until the server closes the connection.
     #[track_caller]
     pub fn read_to_end(&mut self) -> Vec<u8> {

@@ -61,6 +61,41 @@ fn a_miss_does_not_wait_for_a_fetch_that_a_write_overtook() {
 }
 
 #[test]
+fn what_a_blocked_request_may_write_is_neither_cached_nor_shared() {
+    let mut world = World::roomy();
+    world.cache("dst", "old");
+    let [early, late, blocked] = [world.connect(), world.connect(), world.connect()];
+    let request = multibulk(&["BLMOVE", "src", "dst", "LEFT", "RIGHT", "0"]);
+    // However it ends: it is served, or its client leaves.
+    for served in [true, false] {
+        world.send(blocked, &request);
+        // Another's LPUSH may come between any two of these, and Redis's word of it later.
+        for _ in 0..2 {
+            world.send(early, get("dst"));
+            world.send(late, get("dst"));
+            world.assert_asked(&["GET dst", "GET dst"]);
+            world.answer_together(&[bulk("a"), bulk("b")]);
+            world.assert_received(early, bulk("a"));
+            world.assert_received(late, bulk("b"));
+        }
+        world.send(early, get("dst"));
+        if served {
+            world.proxy.receive_dedicated(blocked, b"$5\r\nvalue\r\n");
+        } else {
+            world.leave(blocked);
+        }
+        // What was asked before is not cached, and what comes now is.
+        world.answer(bulk("a"));
+        world.send(late, get("dst"));
+        world.answer(bulk("c"));
+        world.send(late, get("dst"));
+        world.assert_asked(&[]);
+        world.assert_received(early, bulk("a"));
+        world.assert_received(late, bulk("c").repeat(2));
+    }
+}
+
+#[test]
 fn a_key_that_redis_says_has_changed_is_fetched_anew_and_no_other() {
     let mut world = World::roomy();
     world.cache("changed", "old");

@@ -9,6 +9,8 @@ mod away;
 mod blocking;
 mod crowd;
 mod messages;
+mod random;
+mod replies;
 mod state;
 mod transactions;
 

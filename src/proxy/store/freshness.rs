@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::dedicated;
+use super::super::dedicated::Effects;
 use super::super::in_flight::{Asked, Fetch, Fetched, Waiters};
 use super::super::slow_log::Words;
 use super::{Redis, Serving, Store, is_null};
@@ -69,17 +69,17 @@ impl Store {
         keys
     }
 
-    /// What a client writes on a dedicated connection.
-    pub fn invalidate_dedicated(&mut self, written: &dedicated::Written) {
-        if written.commands {
+    /// Redis executed a request on a dedicated connection, or may do so unseen.
+    pub fn invalidate_answered(&mut self, effects: &Effects) {
+        if effects.changes_commands {
             self.renew_table(Protocol::Resp2);
         }
-        if written.all {
-            self.invalidate_all(Cause::Written);
-        } else {
-            for key in &written.keys {
-                self.invalidate_key(key, Cause::Written);
-            }
+        if effects.blocks {
+            self.awaited.remove(&effects.keys);
+        }
+        match effects.keys.known() {
+            Some(keys) => keys.for_each(|key| self.invalidate_key(key, Cause::Written)),
+            None => self.invalidate_all(Cause::Written),
         }
     }
 
@@ -228,6 +228,9 @@ impl Store {
         ttl: Duration,
         now: Time,
     ) {
+        if self.awaited.contains(key) {
+            return;
+        }
         let value = match (reply::bulk_value(encoded), shared) {
             (Some(_), Some(shared)) => Value::Shared(shared),
             (Some(bytes), None) => Value::Bytes(bytes),

@@ -45,7 +45,7 @@ impl World {
             }
             session.input.hash(out);
             if let Some(dedicated) = &session.dedicated {
-                (&dedicated.written().keys, dedicated.written().all).hash(out);
+                dedicated.state().hash(out);
             }
         }
         hasher.finish()

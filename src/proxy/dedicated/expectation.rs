@@ -1,0 +1,228 @@
+//! What is expected of Redis for each request in flight, in order.
+
+use std::collections::VecDeque;
+
+use super::Effects;
+use super::subscriptions::Family;
+use crate::command::is_word;
+use crate::resp::reply;
+use crate::resp::request::Request;
+
+/// A request that has no reply yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Expectation {
+    pub kind: Kind,
+    pub effects: Effects,
+    /// Its reply has begun to arrive.
+    pub answered: bool,
+}
+
+/// What a request changes on its connection if it succeeds, and which replies it gets, as in redis-server 7.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// Nothing; one reply.
+    Plain,
+    /// An empty line or an empty array: no reply. It uses up a `CLIENT REPLY SKIP` like any request.
+    Blank,
+    Multi,
+    /// One reply; if the transaction is executed, the header of an array, and then the replies to the queued
+    /// requests.
+    Exec,
+    Discard,
+    Reset,
+    Quit,
+    Hello,
+    /// One reply; none if the connection monitors already.
+    Monitor,
+    /// An error, or a replication stream. Nothing if the connection monitors.
+    Sync,
+    /// A confirmation for each of so many channels, or an error.
+    Subscribe(Family, u32),
+    /// The same. 0 stands for all subscriptions of the family; without any, there is one confirmation.
+    Unsubscribe(Family, u32),
+    /// `CLIENT REPLY`. Redis is always sent `ON`: the proxy needs every reply, and leaves out by itself what the
+    /// client does not want.
+    Reply(Wanted),
+    /// `REPLCONF ACK`, which Redis answers only with an error. Redis is sent a request in its place that gets the
+    /// same errors, and a reply otherwise, which is left out.
+    Unanswered,
+    /// `SCRIPT DEBUG YES` or `SYNC`: from then on, replies follow no rule.
+    ScriptDebug,
+}
+
+/// Which replies a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Wanted {
+    All,
+    /// All but the next.
+    AllButNext,
+    None,
+}
+
+/// The longest name with a meaning here, in bytes.
+const NAME_MAX: usize = 12;
+
+impl Kind {
+    /// The kind of a request, of the command that Redis itself calls by this name.
+    pub fn of(request: &Request<'_>, name: &[u8]) -> Self {
+        let mut buffer = [0; NAME_MAX];
+        let name = lower_case(name, &mut buffer);
+        // As many as a request can have.
+        let named = (request.len() - 1) as u32;
+        let word = |index: usize, known: &str| {
+            index < request.len() && is_word(request.argument(index), known.as_bytes())
+        };
+        match name {
+            b"multi" => Self::Multi,
+            b"exec" => Self::Exec,
+            b"discard" => Self::Discard,
+            b"reset" if named == 0 => Self::Reset,
+            b"quit" => Self::Quit,
+            b"hello" => Self::Hello,
+            b"monitor" if named == 0 => Self::Monitor,
+            b"sync" if named == 0 => Self::Sync,
+            b"psync" if named >= 2 => Self::Sync,
+            b"subscribe" if named > 0 => Self::Subscribe(Family::Channels, named),
+            b"psubscribe" if named > 0 => Self::Subscribe(Family::Patterns, named),
+            b"ssubscribe" if named > 0 => Self::Subscribe(Family::Shards, named),
+            b"unsubscribe" => Self::Unsubscribe(Family::Channels, named),
+            b"punsubscribe" => Self::Unsubscribe(Family::Patterns, named),
+            b"sunsubscribe" => Self::Unsubscribe(Family::Shards, named),
+            b"client" if named == 2 && word(1, "reply") => match () {
+                () if word(2, "on") => Self::Reply(Wanted::All),
+                () if word(2, "off") => Self::Reply(Wanted::None),
+                () if word(2, "skip") => Self::Reply(Wanted::AllButNext),
+                () => Self::Plain,
+            },
+            b"script" if named == 2 && word(1, "debug") && (word(2, "yes") || word(2, "sync")) => {
+                Self::ScriptDebug
+            }
+            b"replconf" if named.is_multiple_of(2) && unanswered_option(request).is_some() => {
+                Self::Unanswered
+            }
+            _ => Self::Plain,
+        }
+    }
+
+    /// The bytes that Redis is sent in place of the client's own, for a request of this kind.
+    pub fn substitute(self, request: &Request<'_>) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        match self {
+            Self::Reply(Wanted::AllButNext | Wanted::None) => {
+                reply::request(&mut bytes, [&b"CLIENT"[..], b"REPLY", b"ON"].into_iter());
+            }
+            Self::Unanswered => {
+                let kept = unanswered_option(request)?;
+                reply::request(&mut bytes, request.arguments().take(kept));
+            }
+            _ => return None,
+        }
+        Some(bytes)
+    }
+
+    /// Whether Redis answers what it is sent although the client expects no reply.
+    pub fn is_substituted(self) -> bool {
+        matches!(
+            self,
+            Self::Unanswered | Self::Reply(Wanted::AllButNext | Wanted::None)
+        )
+    }
+
+    /// Whether the reply decides if the client's next request goes to Redis at all.
+    pub fn holds_back(self) -> bool {
+        matches!(self, Self::Reset | Self::Quit)
+    }
+}
+
+/// The position of the option of `REPLCONF` from which on Redis does not answer.
+fn unanswered_option(request: &Request<'_>) -> Option<usize> {
+    (1..request.len()).step_by(2).find(|&index| {
+        let option = request.argument(index);
+        is_word(option, b"ack") || is_word(option, b"getack")
+    })
+}
+
+/// A name in lower case. Empty if it is too long to have a meaning here.
+fn lower_case<'a>(name: &[u8], buffer: &'a mut [u8; NAME_MAX]) -> &'a [u8] {
+    match buffer.get_mut(..name.len()) {
+        Some(room) => {
+            room.copy_from_slice(name);
+            room.make_ascii_lowercase();
+            room
+        }
+        None => &[],
+    }
+}
+
+/// The requests in flight, oldest first.
+#[derive(Debug, Default, Hash)]
+pub(super) struct Expectations {
+    queue: VecDeque<Expectation>,
+    /// The bytes that they take.
+    cost: usize,
+}
+
+/// How many requests an empty queue keeps room for.
+const KEPT: usize = 16;
+
+impl Expectations {
+    /// The bytes that they take.
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub fn front(&self) -> Option<&Expectation> {
+        self.queue.front()
+    }
+
+    pub fn front_kind(&self) -> Option<Kind> {
+        self.queue.front().map(|front| front.kind)
+    }
+
+    pub fn set_front_kind(&mut self, kind: Kind) {
+        if let Some(front) = self.queue.front_mut() {
+            front.kind = kind;
+        }
+    }
+
+    /// The reply to the oldest request has begun to arrive: reports its effects, once.
+    pub fn begin_reply(&mut self, answered: &mut impl FnMut(&Effects)) {
+        if let Some(oldest) = self.queue.front_mut()
+            && !oldest.answered
+        {
+            oldest.answered = true;
+            answered(&oldest.effects);
+            oldest.effects.blocks = false;
+        }
+    }
+
+    pub fn back(&self) -> Option<&Expectation> {
+        self.queue.back()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Expectation> {
+        self.queue.iter()
+    }
+
+    pub fn push(&mut self, expectation: Expectation) {
+        self.cost += cost(&expectation);
+        self.queue.push_back(expectation);
+    }
+
+    pub fn pop(&mut self) -> Option<Expectation> {
+        let front = self.queue.pop_front()?;
+        self.cost -= cost(&front);
+        if self.queue.is_empty() {
+            self.queue.shrink_to(KEPT);
+        }
+        Some(front)
+    }
+}
+
+fn cost(expectation: &Expectation) -> usize {
+    size_of::<Expectation>() + expectation.effects.keys.bytes()
+}

@@ -1,0 +1,163 @@
+//! The keys that requests in flight may write.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+/// Keys that one or more requests may write.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::proxy) enum Keys {
+    /// These, one after the other, each after its length: a million keys cost one allocation and four bytes each.
+    These(Vec<u8>),
+    /// Perhaps any.
+    All,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
+const LENGTH: usize = size_of::<u32>();
+
+impl Keys {
+    /// The keys that a request writes; `None` stands for perhaps any.
+    pub fn of(written: Option<Vec<&[u8]>>) -> Self {
+        let Some(keys) = written else {
+            return Self::All;
+        };
+        let mut bytes = Vec::with_capacity(keys.iter().map(|key| LENGTH + key.len()).sum());
+        for key in keys {
+            // No request, so no key of one, has 4 GiB.
+            bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(key);
+        }
+        Self::These(bytes)
+    }
+
+    /// Adds others. Beyond `most` bytes this becomes [`Self::All`].
+    pub fn add(&mut self, others: &Self, most: usize) {
+        match (&mut *self, others) {
+            (Self::All, _) => {}
+            (Self::These(keys), Self::These(others)) if keys.len() + others.len() <= most => {
+                keys.extend_from_slice(others);
+            }
+            _ => *self = Self::All,
+        }
+    }
+
+    /// The keys one by one; `None` stands for perhaps any.
+    pub fn known(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        match self {
+            Self::All => None,
+            Self::These(bytes) => Some(Each(bytes)),
+        }
+    }
+
+    /// The bytes that they take beside the value itself.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::All => 0,
+            Self::These(bytes) => bytes.capacity(),
+        }
+    }
+}
+
+/// Steps from key to key.
+struct Each<'a>(&'a [u8]);
+
+impl<'a> Iterator for Each<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk::<LENGTH>()?;
+        let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        self.0 = rest;
+        Some(key)
+    }
+}
+
+/// The keys that requests which block may write.
+///
+/// Redis executes such a request when another client's write serves it, which may be long before its own reply
+/// arrives: `LPUSH src` also writes `dst` if a `BLMOVE src dst` is blocked. As long as one is in flight, values of
+/// its keys are neither cached nor shared with later readers.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Awaited {
+    /// The number of requests in flight, by key.
+    requests: HashMap<Box<[u8]>, usize, RandomState>,
+}
+
+impl Awaited {
+    /// A request that blocks was sent.
+    pub fn add(&mut self, keys: &Keys) {
+        for key in keys.known().into_iter().flatten() {
+            *self.requests.entry(key.into()).or_default() += 1;
+        }
+    }
+
+    /// It is answered, or its connection is gone.
+    pub fn remove(&mut self, keys: &Keys) {
+        for key in keys.known().into_iter().flatten() {
+            if let Some(count) = self.requests.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.requests.remove(key);
+                }
+            }
+        }
+    }
+
+    /// Whether a request that may write this key is in flight.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        !self.requests.is_empty() && self.requests.contains_key(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(keys: &Keys) -> Option<Vec<&[u8]>> {
+        keys.known().map(Iterator::collect)
+    }
+
+    #[test]
+    fn keys_come_out_as_they_went_in() {
+        let some: Vec<&[u8]> = vec![b"a", b"", b"a\0b", &[b'x'; 300]];
+        let mut keys = Keys::of(Some(some.clone()));
+        assert_eq!(list(&keys), Some(some.clone()));
+        keys.add(&Keys::of(Some(vec![b"more"])), 1000);
+        assert_eq!(list(&keys), Some([&some[..], &[b"more"]].concat()));
+        assert_eq!(list(&Keys::default()), Some(Vec::new()));
+    }
+
+    #[test]
+    fn too_many_keys_are_all_keys() {
+        let mut keys = Keys::default();
+        keys.add(&Keys::of(Some(vec![b"1234"])), 8);
+        assert_eq!(list(&keys), Some(vec![&b"1234"[..]]));
+        keys.add(&Keys::of(Some(vec![b""])), 8);
+        assert_eq!(list(&keys), None);
+        keys.add(&Keys::of(Some(vec![b"a"])), 1000);
+        assert_eq!(list(&keys), None);
+        let mut keys = Keys::default();
+        keys.add(&Keys::of(None), 8);
+        assert_eq!(list(&keys), None);
+    }
+
+    #[test]
+    fn a_key_is_awaited_until_the_last_request_for_it_is_answered() {
+        let mut awaited = Awaited::default();
+        let [one, two] = [vec![&b"a"[..], b"b"], vec![b"b", b"b"]].map(|keys| Keys::of(Some(keys)));
+        awaited.add(&one);
+        awaited.add(&two);
+        awaited.add(&Keys::All);
+        awaited.remove(&one);
+        assert!(!awaited.contains(b"a") && awaited.contains(b"b"));
+        awaited.remove(&two);
+        awaited.remove(&Keys::All);
+        assert!(awaited.requests.is_empty());
+    }
+}

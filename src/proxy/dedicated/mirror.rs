@@ -1,0 +1,315 @@
+//! The state of a connection at Redis, mirrored from its replies.
+
+use super::expectation::{Kind, Wanted};
+use super::frames::Frame;
+use super::silence::Silence;
+use super::subscriptions::{Family, Subscriptions, Verb};
+use super::transaction::{Queue, QueueIsFull, Transaction};
+use crate::resp::Protocol;
+
+/// What is known of a connection.
+#[derive(Debug, Hash)]
+pub(super) struct Mirror {
+    protocol: Protocol,
+    transaction: Transaction,
+    subscriptions: Subscriptions,
+    /// Redis shows on it what all clients do.
+    monitors: bool,
+    silence: Silence,
+}
+
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// The reply to a request, or one of them.
+    Reply,
+    /// One of the replies to `SUBSCRIBE` and the like.
+    Confirmation(Verb, Family),
+    /// A published message, or an invalidation.
+    Message,
+    /// A line of `MONITOR`.
+    MonitorLine,
+}
+
+/// What a frame means for the oldest request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing: Redis sent it unasked.
+    Unasked,
+    /// It is one of several replies; this expects the others.
+    More(Kind),
+    /// The request is answered.
+    Done,
+    /// It is answered by `+QUEUED`: `EXEC` will execute it.
+    Queued,
+    /// It is `EXEC`, and the replies to the queued requests follow.
+    Executing,
+    /// It was `RESET`, and succeeded.
+    Reset,
+    /// It was `QUIT`, and succeeded.
+    Quit,
+    /// From now on, Redis sends no replies.
+    Stream,
+}
+
+const QUEUED: &[u8] = b"+QUEUED\r\n";
+
+/// The frames that are told apart by name: what follows their first byte.
+const NAMED: &[(&[u8], Class)] = &[
+    (b"3\r\n$7\r\nmessage\r\n", Class::Message),
+    (b"4\r\n$8\r\npmessage\r\n", Class::Message),
+    (b"3\r\n$8\r\nsmessage\r\n", Class::Message),
+    (
+        b"3\r\n$9\r\nsubscribe\r\n",
+        Class::Confirmation(Verb::Subscribe, Family::Channels),
+    ),
+    (
+        b"3\r\n$10\r\npsubscribe\r\n",
+        Class::Confirmation(Verb::Subscribe, Family::Patterns),
+    ),
+    (
+        b"3\r\n$10\r\nssubscribe\r\n",
+        Class::Confirmation(Verb::Subscribe, Family::Shards),
+    ),
+    (
+        b"3\r\n$11\r\nunsubscribe\r\n",
+        Class::Confirmation(Verb::Unsubscribe, Family::Channels),
+    ),
+    (
+        b"3\r\n$12\r\npunsubscribe\r\n",
+        Class::Confirmation(Verb::Unsubscribe, Family::Patterns),
+    ),
+    (
+        b"3\r\n$12\r\nsunsubscribe\r\n",
+        Class::Confirmation(Verb::Unsubscribe, Family::Shards),
+    ),
+];
+
+impl Mirror {
+    /// A connection on which nothing was asked.
+    pub fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            transaction: Transaction::None,
+            subscriptions: Subscriptions::default(),
+            monitors: false,
+            silence: Silence::default(),
+        }
+    }
+
+    /// Whether Redis sends what nobody asked for.
+    pub fn listens(&self) -> bool {
+        self.subscriptions.any() || self.monitors
+    }
+
+    /// Whether requests are queued.
+    pub fn queues(&self) -> bool {
+        matches!(self.transaction, Transaction::Open(_))
+    }
+
+    /// The request that is due a reply: a queued one while `EXEC` is being answered, else the oldest in flight,
+    /// `front`.
+    pub fn due(&self, front: Option<Kind>) -> Option<Kind> {
+        match &self.transaction {
+            Transaction::Executing(queue) => queue.front(),
+            Transaction::None | Transaction::Open(_) => front,
+        }
+    }
+
+    /// The requests whose replies are coming in `EXEC`'s array.
+    pub fn executing(&mut self) -> Option<&mut Queue> {
+        match &mut self.transaction {
+            Transaction::Executing(queue) => Some(queue),
+            Transaction::None | Transaction::Open(_) => None,
+        }
+    }
+
+    /// A request was answered by `+QUEUED`.
+    ///
+    /// # Errors
+    /// When too many were.
+    pub fn push_queued(&mut self, kind: Kind) -> Result<(), QueueIsFull> {
+        match &mut self.transaction {
+            Transaction::Open(queue) => queue.push(kind),
+            Transaction::None | Transaction::Executing(_) => Ok(()),
+        }
+    }
+
+    /// Whether Redis sends no reply to a request of this kind now.
+    pub fn leaves_unanswered(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Blank => true,
+            Kind::Monitor | Kind::Sync => self.monitors && !self.queues() && !self.refuses_most(),
+            _ => false,
+        }
+    }
+
+    /// Whether a replication stream starts with this byte, where the reply to `asked` is due.
+    pub fn starts_stream(&self, first: u8, asked: Option<Kind>) -> bool {
+        asked == Some(Kind::Sync) && !matches!(first, b'-' | b'>') && !self.refuses_most()
+    }
+
+    /// Whether Redis refuses all but a few commands, and messages look like replies.
+    fn refuses_most(&self) -> bool {
+        self.protocol == Protocol::Resp2 && self.subscriptions.any()
+    }
+
+    /// What a frame is that starts like this, where the reply to `asked` is due. `None` if more bytes are needed.
+    pub fn class(&self, start: &[u8], asked: Option<Kind>) -> Option<Class> {
+        let subscribes = || {
+            self.subscriptions.any()
+                || matches!(asked, Some(Kind::Subscribe(..) | Kind::Unsubscribe(..)))
+        };
+        match start {
+            [] => None,
+            [b'>', rest @ ..] => named(rest, Class::Message),
+            [b'*', rest @ ..] if self.protocol == Protocol::Resp2 && subscribes() => {
+                named(rest, Class::Reply)
+            }
+            // No command that Redis allows here is answered by a status that starts with a digit.
+            [b'+'] if self.monitors => None,
+            [b'+', b'0'..=b'9', ..] if self.monitors => Some(Class::MonitorLine),
+            _ => Some(Class::Reply),
+        }
+    }
+
+    /// Whether the client wants a frame that starts like this, where the reply to `asked` is due. `None` if more
+    /// bytes are needed.
+    pub fn is_wanted(&self, start: &[u8], asked: Option<Kind>) -> Option<bool> {
+        let silent = self.silence.leaves_out();
+        if !silent && !asked.is_some_and(Kind::is_substituted) {
+            return Some(true);
+        }
+        match self.class(start, asked)? {
+            // CLIENT REPLY does not concern them.
+            Class::Message | Class::Confirmation(..) => return Some(true),
+            Class::MonitorLine => return Some(!silent),
+            Class::Reply => {}
+        }
+        let changes = matches!(asked, Some(Kind::Reply(_) | Kind::Unanswered));
+        match (asked, start) {
+            (_, [b'-', ..]) => Some(!silent),
+            (_, [b'+']) if changes => None,
+            (_, [b'+', b'Q', ..]) if changes => Some(!silent),
+            (Some(Kind::Reply(wanted)), _) => Some(wanted == Wanted::All),
+            (Some(Kind::Unanswered), _) => Some(false),
+            (Some(Kind::Reset), _) => Some(!self.silence.leaves_out_reset()),
+            _ => Some(!silent),
+        }
+    }
+
+    /// A whole frame came, where the reply to `asked` was due.
+    pub fn take(&mut self, frame: &Frame, asked: Option<Kind>) -> Answer {
+        let class = self.class(frame.start(), asked).unwrap_or(Class::Reply);
+        match (class, asked) {
+            (Class::Confirmation(verb, family), _) => self.confirm(verb, family, frame, asked),
+            (Class::Reply, Some(kind)) => self.reply(frame, kind),
+            (Class::Reply, None) | (Class::Message | Class::MonitorLine, _) => Answer::Unasked,
+        }
+    }
+
+    /// The oldest request is done with.
+    pub fn end_request(&mut self) {
+        if let Transaction::Executing(_) = self.transaction {
+            self.transaction = Transaction::None;
+        }
+        self.silence.end_request();
+    }
+
+    fn confirm(
+        &mut self,
+        verb: Verb,
+        family: Family,
+        frame: &Frame,
+        asked: Option<Kind>,
+    ) -> Answer {
+        let before = self.subscriptions.of(family);
+        if let Some(count) = frame.last_integer() {
+            self.subscriptions.confirm(family, count);
+        }
+        match (verb, asked) {
+            (Verb::Subscribe, Some(Kind::Subscribe(of, left))) if of == family && left > 1 => {
+                Answer::More(Kind::Subscribe(family, left - 1))
+            }
+            (Verb::Subscribe, Some(Kind::Subscribe(of, _))) if of == family => Answer::Done,
+            (Verb::Unsubscribe, Some(Kind::Unsubscribe(of, left))) if of == family => {
+                let all = u32::try_from(before).unwrap_or(u32::MAX);
+                match if left == 0 { all } else { left } {
+                    left @ 2.. => Answer::More(Kind::Unsubscribe(family, left - 1)),
+                    _ => Answer::Done,
+                }
+            }
+            // Redis ends subscriptions to a shard that moves to another server.
+            _ => Answer::Unasked,
+        }
+    }
+
+    fn reply(&mut self, frame: &Frame, kind: Kind) -> Answer {
+        let executing = matches!(self.transaction, Transaction::Executing(_));
+        if frame.is(QUEUED) && !executing {
+            if !self.queues() {
+                // MULTI has another name, and Redis does not say so.
+                self.transaction = Transaction::Open(Queue::default());
+            }
+            return Answer::Queued;
+        }
+        if frame.is_error() {
+            // This error ends the transaction, others leave it open.
+            if kind == Kind::Exec && frame.start().starts_with(b"-EXECABORT") {
+                self.transaction = Transaction::None;
+            }
+            return Answer::Done;
+        }
+        self.succeed(frame, kind)
+    }
+
+    /// A request was answered without an error.
+    fn succeed(&mut self, frame: &Frame, kind: Kind) -> Answer {
+        match kind {
+            Kind::Multi => self.transaction = Transaction::Open(Queue::default()),
+            Kind::Discard => self.transaction = Transaction::None,
+            Kind::Exec => return self.execute(frame),
+            Kind::Reset => return Answer::Reset,
+            Kind::Quit => return Answer::Quit,
+            // In a transaction it would have been queued.
+            _ if self.queues() => self.transaction = Transaction::None,
+            _ => {}
+        }
+        match kind {
+            Kind::Hello if frame.start().starts_with(b"%") => self.protocol = Protocol::Resp3,
+            Kind::Hello => self.protocol = Protocol::Resp2,
+            Kind::Monitor => self.monitors = true,
+            Kind::Reply(wanted) => self.silence.set(wanted),
+            Kind::ScriptDebug => return Answer::Stream,
+            _ => {}
+        }
+        Answer::Done
+    }
+
+    /// `EXEC` was answered with an array, or with null if a watched key was written.
+    fn execute(&mut self, frame: &Frame) -> Answer {
+        let transaction = std::mem::take(&mut self.transaction);
+        let count = frame
+            .array_header()
+            .and_then(|count| u64::try_from(count).ok());
+        if let (Transaction::Open(mut queue), Some(count @ 1..)) = (transaction, count) {
+            queue.execute(count);
+            self.transaction = Transaction::Executing(queue);
+            return Answer::Executing;
+        }
+        Answer::Done
+    }
+}
+
+/// The class of a frame by what follows its first byte.
+fn named(rest: &[u8], otherwise: Class) -> Option<Class> {
+    for (name, class) in NAMED {
+        if rest.starts_with(name) {
+            return Some(*class);
+        }
+        if name.starts_with(rest) {
+            return None;
+        }
+    }
+    Some(otherwise)
+}

@@ -1,0 +1,40 @@
+//! Which replies a client does not want, by `CLIENT REPLY`.
+
+use super::expectation::Wanted;
+
+/// The state that Redis would keep (`CLIENT_REPLY_OFF`, `_SKIP` and `_SKIP_NEXT` in its `networking.c`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Silence {
+    /// None is wanted.
+    off: bool,
+    /// That of the current request is not.
+    skip: bool,
+    /// That of the next is not.
+    skip_next: bool,
+}
+
+impl Silence {
+    /// Whether the reply to the current request is left out.
+    pub fn leaves_out(self) -> bool {
+        self.off || self.skip
+    }
+
+    /// The same if the current request is a `RESET` that succeeds.
+    pub fn leaves_out_reset(self) -> bool {
+        self.skip
+    }
+
+    /// `CLIENT REPLY` succeeded.
+    pub fn set(&mut self, wanted: Wanted) {
+        match wanted {
+            Wanted::All => (self.off, self.skip) = (false, false),
+            Wanted::None => self.off = true,
+            Wanted::AllButNext => self.skip_next |= !self.off,
+        }
+    }
+
+    /// The current request is done.
+    pub fn end_request(&mut self) {
+        self.skip = std::mem::take(&mut self.skip_next);
+    }
+}
