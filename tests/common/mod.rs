@@ -12,6 +12,7 @@ mod packages;
 mod proxy;
 mod redis_server;
 mod relay;
+pub mod wire;
 
 pub use client::{Client, request};
 pub use fake_redis::{Answer, FakeRedis};
