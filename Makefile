@@ -8,7 +8,7 @@ BIN  = $(or $(CARGO_TARGET_DIR),target)/release/redis-proxy
 ARGS =
 PORT = 8001
 
-# How long `make soak` and `make fuzz` go on.
+# How long each test of `make soak` and `make fuzz` goes on.
 SECONDS = 60
 
 # What the tests start, as PROGRAM or PROGRAM=PACKAGE; see deploy/need.sh. With pip and npm they install
@@ -39,9 +39,9 @@ test: ## run all tests, unit and end to end; installs what they need
 	@deploy/need.sh $(TEST_NEEDS)
 	$(CARGO) test --locked
 
-soak: ## let the random coherence test go on, with new seeds; for how long as SECONDS=600
+soak: ## let the random tests of what is cached, and of a Redis that misbehaves, go on; each as long as SECONDS=600
 	@deploy/need.sh redis-server
-	SOAK_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test coherence -- --nocapture
+	SOAK_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test coherence --test fake -- --nocapture
 
 fuzz: ## compare random commands with Redis, with new seeds; for how long as SECONDS=600
 	@deploy/need.sh redis-server

@@ -120,7 +120,9 @@ impl<'a> Chaos<'a> {
             Hold => self.hold(Duration::from_millis(1)..timeout),
             Cut => self.cut(),
         }
-        self.random.u8(..4) == 0
+        // Far away, it takes longer to recover.
+        let one_in = if self.relay.is_some() { 2 } else { 4 };
+        self.random.u8(..one_in) == 0
     }
 
     fn sleep(&mut self, Range { start, end }: Range<Duration>) {

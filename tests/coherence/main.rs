@@ -18,4 +18,5 @@ mod owner;
 mod random;
 mod told;
 mod untold;
-mod wire;
+
+use common::wire;

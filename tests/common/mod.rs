@@ -13,6 +13,7 @@ mod port;
 mod proxy;
 mod redis_server;
 mod relay;
+pub mod wire;
 
 pub use client::{Client, request};
 pub use fake_redis::{Answer, FakeRedis};

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::common::{DEADLINE, request};
+use super::{DEADLINE, request};
 
 /// A reply, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Reply {
     Error(String),
     Number(i64),
     Null,
-    /// An array, or a map as a list of its keys and values.
+    /// An array or a push, or a map as a list of its keys and values.
     Array(Vec<Reply>),
 }
 
@@ -61,7 +61,7 @@ impl Wire {
         }
     }
 
-    /// Sends requests in one go and reads the reply to each. An error is the end of the connection: the
+    /// Sends requests in one go and reads the reply to each; pushes are passed over. An error is the end of the connection: the
     /// next call makes a new one.
     ///
     /// # Panics
@@ -103,7 +103,11 @@ impl Wire {
     fn read_reply(&mut self, requests: &[u8]) -> io::Result<Reply> {
         loop {
             if let Some((reply, length)) = parse(&self.received[self.start..]) {
+                let is_push = self.received[self.start] == b'>';
                 self.start += length;
+                if is_push {
+                    continue;
+                }
                 return Ok(reply);
             }
             self.received.drain(..self.start);
@@ -151,7 +155,7 @@ fn parse(bytes: &[u8]) -> Option<(Reply, usize)> {
                 (Reply::Text(value), end + length + 2)
             }
         },
-        kind @ (b'*' | b'%') => match usize::try_from(number()) {
+        kind @ (b'*' | b'%' | b'>') => match usize::try_from(number()) {
             Err(_) => (Reply::Null, end),
             Ok(count) => {
                 let count = if kind == b'%' { 2 * count } else { count };
