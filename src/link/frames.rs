@@ -17,12 +17,15 @@ pub enum FrameError {
     NotAReply,
     /// A reply is longer than [`MAX_REPLY`].
     TooLong,
+    /// There is a push within a reply.
+    NestedPush,
 }
 
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAReply => NotAReply.fmt(f),
+            Self::NestedPush => f.write_str("it sent a push within a reply"),
             Self::TooLong => write!(f, "it sent a reply of more than {MAX_REPLY} bytes"),
         }
     }
@@ -78,6 +81,9 @@ impl Frames {
         }
         let all = *bytes;
         let found = self.scanner.feed(all).map_err(|_| FrameError::NotAReply)?;
+        if self.scanner.has_nested_push() {
+            return Err(FrameError::NestedPush);
+        }
         let length = found.map_or(all.len(), |(_, length)| length);
         let (part, rest) = all.split_at(length);
         *bytes = rest;

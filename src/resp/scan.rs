@@ -31,6 +31,8 @@ pub struct Scanner {
     line: Line,
     /// The first byte of the reply, once it is known.
     kind: Option<u8>,
+    /// There was a push within a reply.
+    nested_push: bool,
 }
 
 /// The start of a header line whose end has not come.
@@ -66,7 +68,15 @@ impl Scanner {
             skip: 0,
             line: Line::default(),
             kind: None,
+            nested_push: false,
         }
+    }
+
+    /// Whether there was a push within a reply, where none belongs. Redis before 7.0.5 put some there, when a
+    /// transaction or a script changed what its own client had read.
+    #[must_use]
+    pub fn has_nested_push(&self) -> bool {
+        self.nested_push
     }
 
     /// Takes the next bytes of the stream. If the reply ends among them, returns its type (its first
@@ -120,6 +130,11 @@ impl Scanner {
     /// Steps over a header line, of which the start is enough.
     fn header(&mut self, line: &[u8]) -> Result<(), NotAReply> {
         let (&kind, text) = line.split_first().ok_or(NotAReply)?;
+        if kind == b'>' && self.kind.is_some() {
+            // It is none of the values that the reply was to have.
+            self.nested_push = true;
+            self.left += 1;
+        }
         self.kind.get_or_insert(kind);
         self.left -= 1;
         match kind {
@@ -215,6 +230,15 @@ mod tests {
             kinds.extend(scanner.feed(&[byte]).unwrap().map(|(kind, _)| kind));
         }
         assert_eq!(kinds, REPLIES.map(|reply| reply[0]));
+    }
+
+    #[test]
+    fn a_push_within_a_reply_is_no_part_of_it() {
+        let reply = b"*2\r\n:1\r\n>2\r\n+invalidate\r\n*1\r\n+k\r\n:2\r\n";
+        let mut scanner = Scanner::new();
+        assert_eq!(scanner.feed(reply), Ok(Some((b'*', reply.len()))));
+        assert!(scanner.has_nested_push());
+        assert_eq!(Scanner::new().feed(&reply[..reply.len() - 4]), Ok(None));
     }
 
     #[test]

@@ -143,7 +143,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// good.
 const STEADY: Duration = Duration::from_secs(1);
 /// How many connections in a row may be of no use before there is a pause.
-const USELESS: u8 = 3;
+const USELESS: u8 = 10;
 
 /// One Redis.
 pub(super) struct Node {
@@ -351,7 +351,7 @@ impl Node {
         if served || !received.answers.is_empty() {
             connection.heard = now;
         }
-        if served {
+        if served || connection.phase == Phase::Open {
             connection.useless = 0;
         }
         if !received.invalidated.is_empty() {
@@ -492,19 +492,28 @@ impl Node {
             // The first requests wait until it is known whether what they read can be kept.
             Tracker::Opening if connection.phase == Phase::SettingUp => {
                 self.want_tracker(now);
+                // If it may be made only after a pause, they wait no longer.
+                if self.connection(Role::Tracker).phase == Phase::Closed {
+                    self.link_is_up(role, now);
+                }
             }
             Tracker::Opening | Tracker::Open(_) | Tracker::Off { .. } => {
                 if connection.phase == Phase::SettingUp {
-                    self.set_open(role, now);
-                    if role == Role::Resp2 {
-                        self.up(now);
-                    } else if self.reconnecting.is_some() {
-                        self.events.push(Event::Reconnected);
-                    }
-                    self.log_reconnected(now);
+                    self.link_is_up(role, now);
                 }
             }
         }
+    }
+
+    /// The connection of a link is set up: its requests may be written.
+    fn link_is_up(&mut self, role: Role, now: Time) {
+        self.set_open(role, now);
+        if role == Role::Resp2 {
+            self.up(now);
+        } else if self.reconnecting.is_some() {
+            self.events.push(Event::Reconnected);
+        }
+        self.log_reconnected(now);
     }
 
     fn set_open(&mut self, role: Role, now: Time) {
@@ -629,7 +638,7 @@ impl Node {
             self.tracking_lost();
         }
         match role {
-            Role::Tracker => self.tracker_lost(&loss, at_once, now),
+            Role::Tracker => self.tracker_lost(&loss, was_open, at_once, now),
             Role::Resp2 if !at_once => return self.down(&loss, now),
             Role::Resp2 => {
                 self.state = State::Opening;
@@ -669,9 +678,11 @@ impl Node {
 
     /// The tracker is lost: another is made at once if this one was of use, else after a pause; meanwhile the time to
     /// live alone holds.
-    fn tracker_lost(&mut self, loss: &Loss, at_once: bool, now: Time) {
-        if at_once {
+    fn tracker_lost(&mut self, loss: &Loss, was_open: bool, at_once: bool, now: Time) {
+        if was_open {
             self.expect_tracker(now);
+        }
+        if at_once {
             return self.reconnect(Role::Tracker, format!("tracking lost: {loss}"));
         }
         let (pause, words) = match loss {

@@ -128,3 +128,19 @@ fn who_writes_over_one_link_does_not_join_a_fetch_of_the_other() {
     world.assert_received(resp2, "+OK\r\n$1\r\n2\r\n");
     world.assert_received(resp3, bulk("1"));
 }
+
+#[test]
+fn a_client_that_changes_its_protocol_keeps_its_order() {
+    for change in ["HELLO 3\r\n", "HELLO 3 SETNAME x\r\n"] {
+        let mut world = World::roomy();
+        let client = world.connect();
+        world.send(client, format!("SET a 1\r\n{change}SET a 2\r\n"));
+        world.assert_asked(&["SET a 1"]);
+        world.answer("+OK\r\n");
+        world.assert_asked(&["SET a 2"]);
+        world.send(client, "RESET\r\nSET a 3\r\n");
+        world.assert_asked(&["SET a 2"]);
+        world.answer("+OK\r\n");
+        world.assert_asked(&["SET a 3"]);
+    }
+}
