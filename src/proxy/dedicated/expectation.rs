@@ -72,6 +72,9 @@ impl Kind {
         let word = |index: usize, known: &str| {
             index < request.len() && is_word(request.argument(index), known.as_bytes())
         };
+        // With a NUL it would be no subcommand, and is sent so that Redis takes it for none.
+        let subcommand =
+            |known: &[u8]| named > 0 && request.argument(1).eq_ignore_ascii_case(known);
         match name {
             b"multi" => Self::Multi,
             b"exec" => Self::Exec,
@@ -88,13 +91,15 @@ impl Kind {
             b"unsubscribe" => Self::Unsubscribe(Family::Channels, named),
             b"punsubscribe" => Self::Unsubscribe(Family::Patterns, named),
             b"sunsubscribe" => Self::Unsubscribe(Family::Shards, named),
-            b"client" if named == 2 && word(1, "reply") => match () {
+            b"client" if named == 2 && subcommand(b"reply") => match () {
                 () if word(2, "on") => Self::Reply(Wanted::All),
                 () if word(2, "off") => Self::Reply(Wanted::None),
                 () if word(2, "skip") => Self::Reply(Wanted::AllButNext),
                 () => Self::Plain,
             },
-            b"script" if named == 2 && word(1, "debug") && (word(2, "yes") || word(2, "sync")) => {
+            b"script"
+                if named == 2 && subcommand(b"debug") && (word(2, "yes") || word(2, "sync")) =>
+            {
                 Self::ScriptDebug
             }
             b"replconf" if named.is_multiple_of(2) && unanswered_option(request).is_some() => {
