@@ -56,6 +56,10 @@ pub fn only_time_to_live() -> &'static [&'static str] {
     &["--tracking", "off"]
 }
 
+/// The flags under which Redis may take as long as anything may, where it is there all the time: on a busy machine,
+/// a long pipeline takes more than the second that it is given by default.
+pub const PATIENT: &[&str] = &["--redis_timeout", "30000"];
+
 /// Polls until `condition` holds; panics with `what` when it doesn't before the deadline.
 #[track_caller]
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
