@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use common::{
-    DEADLINE, Proxy, RedisServer, eventually, node_path, python_path, run_program, sources,
+    DEADLINE, PATIENT, Proxy, RedisServer, eventually, node_path, python_path, run_program, sources,
 };
 
 /// A proxy in front of a Redis, and a Redis that clients use without one.
@@ -26,7 +26,7 @@ struct Both {
 impl Both {
     fn start(flags: &[&str], redis_options: &[&str]) -> Self {
         let redis = RedisServer::start_with(redis_options);
-        let proxy = Proxy::start(&redis, flags);
+        let proxy = Proxy::start(&redis, &[PATIENT, flags].concat());
         Self {
             redis,
             proxy,
@@ -301,7 +301,7 @@ fn redis_cli_copies_the_data_set_as_a_replica_does() {
 #[test]
 fn redis_benchmark_runs_its_tests_to_the_end() {
     let redis = RedisServer::start();
-    let proxy = Proxy::start(&redis, &[]);
+    let proxy = Proxy::start(&redis, PATIENT);
     let tests = "ping,set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,zadd,zpopmin,lrange,mset";
     for options in [
         &["-P", "16"][..],

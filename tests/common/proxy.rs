@@ -204,7 +204,7 @@ impl Proxy {
     /// Waits until the process has ended.
     #[track_caller]
     pub fn wait_for_exit(&mut self) -> ExitStatus {
-        wait_for_exit(&mut self.process.0, "the proxy")
+        wait_for_exit(&mut self.process.0, "the proxy", DEADLINE)
     }
 
     /// Sends SIGTERM and waits until the process has ended.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Proxy, RedisServer, request};
+use crate::common::{PATIENT, Proxy, RedisServer, request};
 use crate::wire::Connection;
 
 /// How long they are at it.
@@ -115,7 +115,7 @@ fn no_reader_sees_less_than_was_acknowledged_to_a_writer() {
     for counter in &counters {
         redis.set(counter.key, "0");
     }
-    let proxy = Proxy::start(&redis, &[]);
+    let proxy = Proxy::start(&redis, PATIENT);
     let over = AtomicBool::new(false);
     let (shared, over) = (&counters, &over);
     let (mut writes, mut reads) = (0, 0);

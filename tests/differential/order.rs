@@ -1,6 +1,6 @@
 //! Pipelines whose commands go different ways, through the proxy alone: their replies are known.
 
-use crate::common::{Proxy, RedisServer, assert_same, request};
+use crate::common::{PATIENT, Proxy, RedisServer, assert_same, request};
 use crate::wire::Connection;
 
 /// Redis's null for a missing value.
@@ -46,7 +46,7 @@ fn a_pipeline_of_every_kind_gets_its_replies_in_order() {
         redis.set("hit", "there");
         redis.set("miss", "fetched");
         redis.client().command(&["DEL", "new", "list"]);
-        let proxy = Proxy::start(&redis, &[]);
+        let proxy = Proxy::start(&redis, PATIENT);
         let mut client = open(&proxy, resp3);
         assert_eq!(client.command(&["GET", "hit"]), b"$5\r\nthere\r\n");
 
@@ -109,7 +109,7 @@ fn a_pipeline_of_every_kind_gets_its_replies_in_order() {
 #[test]
 fn a_pipeline_of_set_and_get_sees_its_own_writes() {
     let redis = RedisServer::start();
-    let proxy = Proxy::start(&redis, &[]);
+    let proxy = Proxy::start(&redis, PATIENT);
     for resp3 in [false, true] {
         let mut client = open(&proxy, resp3);
         let mut pipeline = Pipeline::default();
@@ -128,7 +128,7 @@ fn a_pipeline_of_set_and_get_sees_its_own_writes() {
 #[test]
 fn a_set_and_a_get_one_by_one_see_their_own_writes() {
     let redis = RedisServer::start();
-    let proxy = Proxy::start(&redis, &[]);
+    let proxy = Proxy::start(&redis, PATIENT);
     let mut clients = [open(&proxy, false), open(&proxy, true)];
     for round in 0..1000 {
         let value = round.to_string();

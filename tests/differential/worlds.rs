@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::common::{Proxy, RedisServer, eventually};
+use crate::common::{PATIENT, Proxy, RedisServer, eventually};
 use crate::run::{Count, Run};
 use crate::wire::Connection;
 use crate::words::{Known, SCRIPTS};
@@ -61,7 +61,7 @@ impl Worlds {
     ) -> Count {
         clear(&self.behind);
         clear(&self.alone);
-        let proxy = Proxy::start(&self.behind, flags);
+        let proxy = Proxy::start(&self.behind, &[PATIENT, flags].concat());
         // It knows its Redis as soon as it has asked it something.
         Connection::open(proxy.address()).command(&["GET", "any"]);
         let mut run = Run::new(seed, flags, self, [proxy.address(), address(&self.alone)]);
