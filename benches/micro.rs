@@ -361,7 +361,8 @@ fn miss(pipeline: u32, count: u32) {
     let pipelines = pipelines(pipeline, 4 * KEYS);
     for requests in pipelines.iter().cycle().take((count / pipeline) as usize) {
         let asked = world.turn(requests);
-        assert_eq!(asked, pipeline as usize, "all are misses");
+        // Each asks for the value and for its time to live.
+        assert_eq!(asked, 2 * pipeline as usize, "all are misses");
         world.answer(asked);
     }
 }
