@@ -12,6 +12,7 @@ mod ours;
 mod table;
 mod unknown;
 
+use crate::resp::integer;
 use crate::resp::request::Request;
 
 pub use learn::{Spec, read_specs};
@@ -82,6 +83,8 @@ pub enum Writes {
         /// From key to key.
         step: usize,
     },
+    /// As many arguments as one of them says, behind that one, whose position this is.
+    Counted(usize),
     /// The argument behind the word STORE or STOREDIST, if there is one.
     Stored,
     /// Perhaps any.
@@ -178,6 +181,12 @@ pub fn written<'a>(request: &Request<'a>, writes: Writes) -> Option<Vec<&'a [u8]
                     .map(|index| request.argument(index))
                     .collect(),
             )
+        }
+        Writes::Counted(position) => {
+            let count = request.arguments().nth(position).and_then(integer);
+            let count = count.and_then(|count| usize::try_from(count).ok());
+            let behind = request.arguments().skip(position + 1);
+            Some(behind.take(count.unwrap_or(0)).collect())
         }
         Writes::Stored => {
             let is_store = |word: &[u8]| is_word(word, b"store") || is_word(word, b"storedist");

@@ -210,11 +210,11 @@ pub(super) static ROWS: &[(&str, Row)] = &[
 
     // They block. Redis flags most of them; this is for one that does not tell.
     ("blmove", blocks(SOURCE_AND_DESTINATION)),
-    ("blmpop", blocks(Writes::Nothing)),
+    ("blmpop", blocks(Writes::Counted(2))),
     ("blpop", blocks(ALL_BUT_TIMEOUT)),
     ("brpop", blocks(ALL_BUT_TIMEOUT)),
     ("brpoplpush", blocks(SOURCE_AND_DESTINATION)),
-    ("bzmpop", blocks(Writes::Nothing)),
+    ("bzmpop", blocks(Writes::Counted(2))),
     ("bzpopmax", blocks(ALL_BUT_TIMEOUT)),
     ("bzpopmin", blocks(ALL_BUT_TIMEOUT)),
     ("wait", blocks(Writes::Nothing)),
@@ -234,9 +234,8 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("zdiffstore", writes(DESTINATION)),
     ("zinterstore", writes(DESTINATION)),
     ("zunionstore", writes(DESTINATION)),
-    // What they pop from is no string, so it is not in the cache.
-    ("lmpop", writes(Writes::Nothing)),
-    ("zmpop", writes(Writes::Nothing)),
+    ("lmpop", writes(Writes::Counted(1))),
+    ("zmpop", writes(Writes::Counted(1))),
     // It is flagged as a read, and writes the count that it found into the key.
     ("pfcount", writes(ALL_ARGUMENTS)),
 

@@ -179,6 +179,10 @@ impl Store {
         let outcome = match way {
             Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
             Way::Cached(Cached::Mget) => self.mget(request, caller, replies),
+            // What comes behind it may go over another link, where it must not overtake what came before.
+            Way::Here(Here::Hello | Here::Reset) if !replies.none_wait() => {
+                return Flow::Wait(WaitsFor::Replies);
+            }
             Way::Here(command) => {
                 flow = self.answer(command, request, identity, replies, now);
                 Outcome::Here

@@ -297,3 +297,26 @@ fn a_slot_that_changed_hands_is_named_once() {
     assert_eq!(world.proxy.next_changed(), Some(client));
     assert_eq!(world.proxy.next_changed(), None);
 }
+
+#[test]
+fn what_a_client_sends_after_it_changed_the_protocol_waits_for_what_it_sent_before() {
+    for (first, second) in [
+        ("HELLO 3", "HELLO 2"),
+        ("HELLO 3", "RESET"),
+        ("HELLO 2", "HELLO 3"),
+    ] {
+        let mut world = World::roomy();
+        let client = world.connect();
+        world.send(
+            client,
+            format!("{first}\r\nSTRLEN key\r\n{second}\r\nSTRLEN other\r\n"),
+        );
+        world.assert_asked(&["STRLEN key"]);
+        assert!(!world.wants_input(client));
+        world.answer(":1\r\n");
+        world.assert_asked(&["STRLEN other"]);
+        world.answer(":2\r\n");
+        let received = world.received(client);
+        assert!(received.ends_with(b":2\r\n"), "{}", received.escape_ascii());
+    }
+}

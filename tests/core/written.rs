@@ -148,3 +148,12 @@ fn nothing_is_cached_from_when_redis_does_not_say_any_more_what_changes() {
     world.send(client, get("before"));
     world.assert_asked(&["GET before"]);
 }
+
+#[test]
+fn a_miss_does_not_wait_for_a_fetch_from_before_a_pop() {
+    let mut world = World::roomy();
+    let client = world.connect();
+    let pop = multibulk(&["LMPOP", "2", "other", "key", "LEFT"]);
+    world.send(client, [get("key"), pop, get("key")].concat());
+    world.assert_asked(&["GET key", "LMPOP 2 other key LEFT", "GET key"]);
+}

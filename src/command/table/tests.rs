@@ -314,3 +314,24 @@ fn words_among_the_arguments_end_at_a_nul() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn keys_are_counted_where_an_argument_says_how_many_there_are() {
+    for (line, position, keys) in [
+        ("LMPOP 2 a b LEFT", 1, &["a", "b"][..]),
+        ("BZMPOP 0.5 1 a MAX", 2, &["a"]),
+        ("LMPOP 9 a LEFT", 1, &["a", "LEFT"]),
+        ("LMPOP -1 a LEFT", 1, &[]),
+        ("LMPOP x a LEFT", 1, &[]),
+        ("LMPOP", 1, &[]),
+    ] {
+        match Parser::new().parse(format!("{line}\r\n").as_bytes()) {
+            Ok(Parsed::Request { request, .. }) => {
+                let written = super::super::written(&request, Writes::Counted(position));
+                let expected = keys.iter().map(|key| key.as_bytes()).collect();
+                assert_eq!(written, Some(expected), "{line}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
