@@ -3,7 +3,6 @@
 use super::access::Verdict;
 use super::identity::{Identity, is_valid_name};
 use super::replies::Replies;
-use super::session::WaitsFor;
 use super::store::{Flow, Store};
 use crate::clock::Time;
 use crate::command::{Here, is_word};
@@ -37,9 +36,6 @@ impl Store {
             Here::Quit => {
                 replies.push_static(OK);
                 return Flow::End;
-            }
-            Here::Reset if changes_link(Protocol::Resp2, identity, replies) => {
-                return Flow::Wait(WaitsFor::Replies);
             }
             Here::Reset => {
                 identity.reset(!self.access.is_restricted());
@@ -148,9 +144,6 @@ impl Store {
                 return Flow::Continue;
             }
         };
-        if changes_link(hello.protocol.unwrap_or(identity.protocol), identity, replies) {
-            return Flow::Wait(WaitsFor::Replies);
-        }
         if let Some((user, password)) = hello.auth {
             match self.access.judge(Some(user), password) {
                 Verdict::Accepted => {
@@ -178,12 +171,6 @@ impl Store {
         replies.push(self.greeting(identity.protocol, identity.id));
         Flow::Continue
     }
-}
-
-/// Whether what a client asks for next goes over another link while requests of its are in flight, which Redis might
-/// execute later.
-fn changes_link(protocol: Protocol, identity: &Identity, replies: &Replies) -> bool {
-    protocol != identity.protocol && !replies.none_wait()
 }
 
 /// The arguments of `HELLO`.

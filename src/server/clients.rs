@@ -9,6 +9,7 @@ use mio::event::Event;
 use super::Server;
 use super::accept::Accept;
 use crate::proxy::{ClientId, Ending};
+use crate::resp::reply::Output;
 use crate::transport::ReadResult;
 
 /// How long a client that is done may take to close its side before it is cut off: closing at once
@@ -71,7 +72,19 @@ impl Server {
                 self.read(client);
             }
             self.read_dedicated(client);
+            self.pass_on(client);
             self.write_large(client);
+        }
+    }
+
+    /// Writes to Redis what a client has sent for its dedicated connection: it leaves before what others, who are
+    /// served later in this turn, send over the shared ones.
+    fn pass_on(&mut self, client: ClientId) {
+        let has_output = |output: &mut Output| !output.is_empty();
+        if self.connections.contains(client.0)
+            && self.proxy.dedicated(client).is_some_and(has_output)
+        {
+            self.write_dedicated(client);
         }
     }
 

@@ -229,3 +229,19 @@ fn what_is_no_request_is_answered_as_at_redis() {
         assert_as_at_redis(&proxy, &["MULTI", "PING", nonsense, "PING"]);
     }
 }
+
+#[test]
+fn requests_leave_in_the_order_in_which_they_came_on_whatever_connection() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, &[]);
+    let (mut dedicated, mut shared) = (proxy.client(), proxy.client());
+    assert_answers(&mut dedicated, "WATCH other", OK);
+    let mut straight = redis.client();
+    for round in 0..300 {
+        dedicated.send("SET x dedicated\r\n");
+        shared.send("SET x shared\r\n");
+        assert_same(&dedicated.read_reply(), OK, &round);
+        assert_same(&shared.read_reply(), OK, &round);
+        assert_same(&straight.get("x"), &bulk("shared"), &round);
+    }
+}
