@@ -308,8 +308,11 @@ impl Store {
         self.asked += 1;
         let batch = self.requests.of(waiter.caller.protocol);
         // The time to live comes behind: should the key change between the two, the value is not kept too long.
-        for command in [&b"GET"[..], b"PTTL"] {
-            batch.push(true, |out| reply::request(out, [command, key].into_iter()));
+        for start in [&b"*2\r\n$3\r\nGET\r\n"[..], b"*2\r\n$4\r\nPTTL\r\n"] {
+            batch.push(true, |out| {
+                out.extend_from_slice(start);
+                reply::bulk(out, key);
+            });
         }
         Outcome::Miss
     }

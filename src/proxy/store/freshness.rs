@@ -159,16 +159,12 @@ impl Store {
         next: Option<&[u8]>,
         now: Time,
     ) -> Arrived {
-        if fetch.waiters.is_some() {
-            // Who gets this value may not get an older one later, be it cached or fetched over another link.
-            self.cache.remove(&fetch.key);
-            self.in_flight.overtaken(&fetch.key, link);
-        }
+        let mut kept = false;
         if let Some(time_to_live) = next {
             self.in_flight.answered(link);
             if fetch.fresh {
                 let shared = shared.as_ref();
-                self.keep_for(&fetch.key, encoded, shared, fetch.since, time_to_live, now);
+                kept = self.keep_for(&fetch.key, encoded, shared, fetch.since, time_to_live, now);
             }
         } else if fetch.fresh {
             let value = match &shared {
@@ -182,6 +178,13 @@ impl Store {
             };
             self.in_flight.keep(link, fetched);
         }
+        if fetch.waiters.is_some() {
+            // Who gets this value may not get an older one later, be it cached or fetched over another link.
+            if !kept {
+                self.cache.remove(&fetch.key);
+            }
+            self.in_flight.overtaken(&fetch.key, link);
+        }
         Arrived {
             waiters: fetch.waiters,
             key: Some(fetch.key),
@@ -192,7 +195,7 @@ impl Store {
     }
 
     /// Caches the value that a reply to GET holds for as long as its key lives, which is the reply to PTTL. Redis
-    /// counts that from when it was asked, at that moment or later.
+    /// counts that from when it was asked, at that moment or later. Returns whether it was cached.
     fn keep_for(
         &mut self,
         key: &[u8],
@@ -201,25 +204,23 @@ impl Store {
         since: Time,
         time_to_live: &[u8],
         now: Time,
-    ) {
+    ) -> bool {
         let ttl = match Reader::new(time_to_live).number() {
             Some(-1) => Duration::MAX,
             Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
             Some(-2) if is_null(encoded) => Duration::MAX,
             // It is gone already, or Redis does not say.
-            _ => return,
+            _ => return false,
         };
         let left = ttl.saturating_sub(since.until(now));
         let is_kept_coherent = matches!(
             self.coherence,
             Coherence::Tracking | Coherence::TimeToLive { .. }
         );
-        if is_kept_coherent && !left.is_zero() {
-            self.keep(key, encoded, shared, left, now);
-        }
+        is_kept_coherent && !left.is_zero() && self.keep(key, encoded, shared, left, now)
     }
 
-    /// Caches the value that a reply to GET holds, if it holds one.
+    /// Caches the value that a reply to GET holds. Returns whether it holds one.
     fn keep(
         &mut self,
         key: &[u8],
@@ -227,9 +228,9 @@ impl Store {
         shared: Option<&Rc<[u8]>>,
         ttl: Duration,
         now: Time,
-    ) {
+    ) -> bool {
         if self.awaited.contains(key) {
-            return;
+            return false;
         }
         let value = match (reply::bulk_value(encoded), shared) {
             (Some(_), Some(shared)) => Value::Shared(shared),
@@ -238,11 +239,12 @@ impl Store {
             (None, _) if is_null(encoded) && self.coherence == Coherence::Tracking => {
                 Value::Missing
             }
-            (None, _) => return,
+            (None, _) => return false,
         };
         self.cache.insert_for(key, &value, ttl, now);
         let ttl = ttl.min(self.cache.limits().ttl);
         self.metrics.kept(key, now.after(ttl));
+        true
     }
 
     /// Redis can be reached, and told of itself.
