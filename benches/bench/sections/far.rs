@@ -34,7 +34,7 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
         [Commands::Gets, Commands::Sets, Commands::Mix].map(Load::new);
     for (each_way, turns) in DISTANCES {
         let plan = Plan {
-            rounds: plan.rounds.div_ceil(2),
+            rounds: (plan.rounds / 2).max(1),
             turn: plan.turn / turns,
             ..plan.clone()
         };
