@@ -11,21 +11,21 @@ pub enum Commands {
     Gets,
     /// SETs, each key as often as any other.
     Sets,
-    /// Nine GETs to one SET, with keys of the distribution that Zipf found.
+    /// Nine GETs to one SET. The keys of the GETs have the distribution that Zipf found, those of the SETs are
+    /// drawn evenly: were the hottest keys written that often, they would never be fetched before they change.
     Mix,
 }
 
 /// One request in so many of a [`Commands::Mix`] is a SET.
 const SETS_OF_A_MIX: u8 = 10;
 
-/// How the share of a key falls with its rank in a [`Commands::Mix`]: by this power.
-pub const ZIPF: f64 = 1.2;
+/// The share of a key among the GETs of a [`Commands::Mix`] falls with its rank, by this power.
+const ZIPF: f64 = 1.1;
 
 /// The requests of a load, drawn one pipeline after another.
 pub struct Requests {
     /// One for each command; a mix has GETs first, then SETs.
     pipelines: Vec<Pipeline>,
-    keys: Keys,
     random: Rng,
 }
 
@@ -44,16 +44,21 @@ pub struct Replies {
 impl Requests {
     /// Requests for that dataset, in pipelines of that length. The same arguments give the same requests.
     pub fn new(dataset: Dataset, commands: Commands, length: usize) -> Self {
-        let gets = || Pipeline::gets(dataset, length);
-        let sets = || Pipeline::sets(dataset, length);
-        let (pipelines, keys) = match commands {
-            Commands::Gets => (vec![gets()], Keys::Uniform(dataset.count)),
-            Commands::Sets => (vec![sets()], Keys::Uniform(dataset.count)),
-            Commands::Mix => (vec![gets(), sets()], Keys::zipf(dataset.count)),
+        assert!(
+            dataset.count <= 1_000_000,
+            "{DIGITS} digits number the keys"
+        );
+        let evenly = Keys::Evenly(dataset.count);
+        let pipelines = match commands {
+            Commands::Gets => vec![Pipeline::gets(dataset, length, evenly)],
+            Commands::Sets => vec![Pipeline::sets(dataset, length, evenly)],
+            Commands::Mix => vec![
+                Pipeline::gets(dataset, length, Keys::zipf(dataset.count)),
+                Pipeline::sets(dataset, length, evenly),
+            ],
         };
         Self {
             pipelines,
-            keys,
             random: Rng::with_seed(1),
         }
     }
@@ -63,7 +68,7 @@ impl Requests {
         let is_second = self.pipelines.len() > 1 && self.random.u8(..SETS_OF_A_MIX) == 0;
         let kind = usize::from(is_second);
         let pipeline = &mut self.pipelines[kind];
-        pipeline.draw(&self.keys, &mut self.random);
+        pipeline.draw(&mut self.random);
         (Kind(kind), &pipeline.bytes)
     }
 
@@ -75,8 +80,8 @@ impl Requests {
 
 /// How keys are drawn.
 enum Keys {
-    /// Any of so many.
-    Uniform(u32),
+    /// Each of so many as often as any other.
+    Evenly(u32),
     /// The key of rank n with a weight of 1 / n^[`ZIPF`]; these are the sums of the weights up to each.
     Zipf(Vec<f64>),
 }
@@ -94,11 +99,11 @@ impl Keys {
     /// The number of a key.
     fn draw(&self, random: &mut Rng) -> u32 {
         match self {
-            Self::Uniform(count) => random.u32(..*count),
+            Self::Evenly(count) => random.u32(..*count),
             Self::Zipf(sums) => {
-                let all = sums.last().copied().unwrap_or(0.0);
-                let point = random.f64() * all;
-                sums.partition_point(|sum| *sum <= point) as u32
+                let point = random.f64() * sums.last().copied().unwrap_or(0.0);
+                let rank = sums.partition_point(|sum| *sum < point);
+                rank as u32
             }
         }
     }
@@ -107,6 +112,7 @@ impl Keys {
 /// Requests of one command that are sent at once. Their keys are drawn anew for each sending by overwriting
 /// their last digits.
 struct Pipeline {
+    keys: Keys,
     bytes: Vec<u8>,
     /// The bytes of a request.
     request: usize,
@@ -120,15 +126,15 @@ const DIGITS: usize = 6;
 const KEY_END: usize = 18 + KEY;
 
 impl Pipeline {
-    fn gets(dataset: Dataset, length: usize) -> Self {
+    fn gets(dataset: Dataset, length: usize, keys: Keys) -> Self {
         let replies = Replies {
             header: dataset.reply_header(),
             length: dataset.reply_length() * length,
         };
-        Self::new(dataset, dataset::get(0).as_bytes(), length, replies)
+        Self::new(keys, dataset::get(0).as_bytes(), length, replies)
     }
 
-    fn sets(dataset: Dataset, length: usize) -> Self {
+    fn sets(dataset: Dataset, length: usize, keys: Keys) -> Self {
         let (key, value) = (Dataset::key(0), dataset.value(0));
         let head = format!("*3\r\n$3\r\nSET\r\n${KEY}\r\n{key}\r\n${}\r\n", value.len());
         let request = [head.as_bytes(), &value, b"\r\n"].concat();
@@ -137,24 +143,21 @@ impl Pipeline {
             header: ok.to_vec(),
             length: ok.len() * length,
         };
-        Self::new(dataset, &request, length, replies)
+        Self::new(keys, &request, length, replies)
     }
 
-    fn new(dataset: Dataset, request: &[u8], length: usize, replies: Replies) -> Self {
-        assert!(
-            dataset.count <= 1_000_000,
-            "{DIGITS} digits number the keys"
-        );
+    fn new(keys: Keys, request: &[u8], length: usize, replies: Replies) -> Self {
         Self {
+            keys,
             bytes: request.repeat(length),
             request: request.len(),
             replies,
         }
     }
 
-    fn draw(&mut self, keys: &Keys, random: &mut Rng) {
+    fn draw(&mut self, random: &mut Rng) {
         for request in self.bytes.chunks_exact_mut(self.request) {
-            let mut number = keys.draw(random);
+            let mut number = self.keys.draw(random);
             for digit in request[KEY_END - DIGITS..KEY_END].iter_mut().rev() {
                 *digit = b'0' + (number % 10) as u8;
                 number /= 10;

@@ -46,9 +46,7 @@ fn no_read_goes_back_in_time_far_from_redis_whatever_happens_to_each_direction()
     let delays = variable("SOAK_DELAY").map_or(DELAYS_MS.to_vec(), |delay| vec![delay]);
     let delays: Vec<_> = delays.into_iter().map(Duration::from_millis).collect();
     run_seeds(&delays, |seed| {
-        for delay in [10, 100] {
-            run(seed, Duration::from_secs(2), Duration::from_millis(delay));
-        }
+        run(seed, Duration::from_secs(3), Duration::from_millis(50));
     });
 }
 
@@ -153,7 +151,7 @@ fn run(seed: u64, duration: Duration, delay: Duration) {
             .collect();
         let end = Instant::now() + duration;
         while Instant::now() < end && !ledger.is_over() {
-            if chaos.disturb(&mut redis) {
+            if chaos.disturb(&mut redis) && Instant::now() < end {
                 await_fences(ledger);
             }
         }
@@ -307,7 +305,12 @@ fn assert_at_rest(ledger: &Ledger, redis: &RedisServer, proxy: &Proxy) {
         for key in 0..ledger.count() {
             let get = format!("GET {}", ledger.name(key));
             let expected = straight.command(&get).expect("Redis is there");
-            let served = proxied.command(&get).expect("the proxy is there");
+            // A machine that stood still for a while is a reason for an error, and none for another value.
+            let mut served = expected.clone();
+            eventually(&format!("{get} is answered"), || {
+                served = proxied.command(&get).expect("the proxy is there");
+                !served.failed()
+            });
             if !ledger.is_over() {
                 assert_eq!(served, expected, "{get} at rest");
             }

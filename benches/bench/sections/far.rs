@@ -19,8 +19,8 @@ use route::{CAPACITY, Routes};
 pub(super) const ABOUT: &str = "\
     Redis is behind a relay that delays each direction. Clients send one request at a time, in RESP2, in RESP3, \
     or half of them in each. A miss and a SET have any of 100,000 keys, of which the proxy caches one. A mix is \
-    nine GETs to one SET, with keys of which the one of rank n is drawn with a weight of 1 / n^1.2, and of which \
-    the proxy caches a tenth. A turn is half as long as elsewhere with 10 ms each way and a quarter as long with \
+    nine GETs to one SET, where the proxy caches a tenth of the keys; a GET has the key of rank n with a weight \
+    of 1 / n^1.1, and a SET any key. A turn is half as long as elsewhere with 10 ms each way and a quarter as long with \
     1 ms, and there are half as many rounds.";
 
 /// The delays, with how many turns there are in the time of a usual one.
@@ -34,7 +34,7 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
         [Commands::Gets, Commands::Sets, Commands::Mix].map(Load::new);
     for (each_way, turns) in DISTANCES {
         let plan = Plan {
-            rounds: plan.rounds.div_ceil(2),
+            rounds: (plan.rounds / 2).max(1),
             turn: plan.turn / turns,
             ..plan.clone()
         };
