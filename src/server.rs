@@ -134,6 +134,7 @@ impl Server {
             database: config.redis_database,
             username: config.redis_username.clone(),
             password: config.redis_password.clone(),
+            password_file: config.redis_password_file.clone(),
             timeout: config.redis_timeout,
             tracking: config.tracking,
         };

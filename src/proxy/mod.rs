@@ -251,6 +251,7 @@ impl Proxy {
             Event::Late { link, count, error } => return self.late(*link, *count, error, now),
             Event::Invalidated(invalidated) => return self.store.invalidate(invalidated),
             Event::Tracking(tracking) => return self.store.tracking(tracking),
+            Event::Rights { known } => return self.store.rights(*known),
             Event::Reconnected => return self.store.reconnected(now),
         }
         self.wake(WaitsFor::Redis);

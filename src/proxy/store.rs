@@ -6,6 +6,8 @@ mod freshness;
 mod gets;
 mod greeting;
 
+use std::time::Duration;
+
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
@@ -43,6 +45,8 @@ pub(super) struct Store {
     pub(super) coherence: Coherence,
     /// Whether changes may be on their way that Redis should have reported long ago.
     is_suspended: bool,
+    /// How long a value is kept at the most, by what is known of the user's rights.
+    longest: Duration,
     /// What that means for hits.
     serving: Serving,
     /// What Redis reported of itself when it was last reached.
@@ -123,6 +127,7 @@ impl Store {
             redis: Redis::Unknown,
             coherence: Coherence::Unknown,
             is_suspended: false,
+            longest: Duration::MAX,
             serving: Serving::Fresh,
             backend: None,
             metrics: Metrics::beside(limits.entries),

@@ -12,7 +12,7 @@ use super::mailbox::Mailbox;
 use super::node::{Loss, Node, Phase, Role};
 use super::resolve::{self, Addresses};
 use super::{Event, Replies, Requests, Settings};
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::transport::{ReadResult, Source, Transport};
 
 /// The loop's end: requests go in, events come out, and the waker rings when there are some.
@@ -122,12 +122,29 @@ impl Helper {
             if self.node.due().is_some_and(|due| due <= now) {
                 self.node.tick(now);
             }
+            self.log_in_again(now);
             self.drop_closed();
             self.connect_wanted();
             for role in Role::ALL {
                 self.write(role);
             }
             self.mailbox.report(&mut self.node.events);
+        }
+    }
+
+    /// If Redis refuses the login, or the user's rights changed, the password may be another: reads it again, if a file
+    /// holds it, and tries it.
+    fn log_in_again(&mut self, now: Time) {
+        if self.node.takes_password() {
+            let file = self.node.settings.password_file.as_deref();
+            let password = file.and_then(|path| match crate::config::read_secret(path) {
+                Ok(password) => Some(password),
+                Err(error) => {
+                    log::warn!(reason:% = error; "can't read the password of redis again");
+                    None
+                }
+            });
+            self.node.log_in_again(password, now);
         }
     }
 

@@ -8,6 +8,7 @@
 //! - [`node`] is one Redis: which connections to it there are, how they are opened, and what is done when one
 //!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
 //! - [`health`] is what it makes of silence.
+//! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
 //! - [`setup`] is what the proxy itself asks Redis.
 //! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
 //! - [`resolve`] looks names up, on a thread of its own, so that nothing else waits for that.
@@ -17,6 +18,7 @@ mod helper;
 mod mailbox;
 mod node;
 mod resolve;
+mod rights;
 mod setup;
 
 use std::net::SocketAddr;
@@ -40,6 +42,8 @@ pub struct Settings {
     pub username: Option<String>,
     /// The password, if Redis asks for one.
     pub password: Option<Secret>,
+    /// The file that holds it, if one does: it is read again when Redis refuses.
+    pub password_file: Option<String>,
     /// How long connecting may take, and how long a request may wait for its reply.
     pub timeout: Duration,
     /// Whether Redis is to report which of the keys that were read change.
@@ -95,6 +99,8 @@ pub struct Backend {
     pub address: Option<SocketAddr>,
     /// Its commands, if it reported them.
     pub commands: Option<Vec<Spec>>,
+    /// The password by which it was reached, for dedicated connections.
+    pub password: Option<Secret>,
     /// Its replies to HELLO in RESP2 and RESP3; empty if it knows none.
     pub hello: [Vec<u8>; 2],
 }
@@ -132,7 +138,16 @@ pub enum Event {
     },
     /// Keys changed.
     Invalidated(Invalidated),
+    /// The proxy's user may have other rights than before.
+    Rights {
+        /// Redis shows them, so that each change will be reported. If not, nothing may be cached for longer than
+        /// [`UNKNOWN_TTL`].
+        known: bool,
+    },
 }
+
+/// How long a value may be cached while Redis does not show which rights the proxy's user has.
+pub const UNKNOWN_TTL: Duration = Duration::from_secs(5);
 
 /// How cached values are kept from growing old, beside the time to live.
 #[derive(Clone, Debug, PartialEq, Eq)]

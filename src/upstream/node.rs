@@ -12,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::rights::Rights;
 use super::setup::{self, Question};
 use super::{Backend, Event, LINKS, Replies, Requests, Settings, Tracking};
 use crate::clock::Time;
@@ -170,6 +171,8 @@ pub(super) struct Node {
     reconnects: Limit,
     /// Whether anybody would miss Redis.
     pub watched: bool,
+    /// What is known of the user's rights.
+    pub(super) rights: Rights,
     /// What is to be reported to the loop.
     pub events: Vec<Event>,
     /// Memory for replies.
@@ -234,6 +237,7 @@ impl Node {
             reconnecting: None,
             reconnects: Limit::default(),
             watched: false,
+            rights: Rights::default(),
             events: Vec::new(),
             spare: Vec::new(),
             refused: None,
@@ -360,10 +364,16 @@ impl Node {
         if role == Role::Tracker && !received.answers.is_empty() {
             self.resume_tracking();
         }
+        if received.replies.iter().any(setup::refuses_rights) {
+            self.doubt_rights();
+        }
         self.report_replies(role, received.replies);
         for (question, answer) in received.answers {
             if let Err(loss) = self.answered(role, question, &answer, now) {
-                return self.lost(role, loss, now);
+                return match &loss {
+                    Loss::Refused(words) if setup::refuses_login(words) => self.down(&loss, now),
+                    _ => self.lost(role, loss, now),
+                };
             }
         }
         if let Err(error) = result {
@@ -406,6 +416,10 @@ impl Node {
                     refused: Some(words),
                 };
             }
+            (Question::Rights, refusal) => {
+                self.rights_answered(role, answer, refusal.as_deref())?;
+            }
+            (Question::Login, refusal) => self.login_answered(role, refusal.as_deref())?,
             (Question::Track, refusal) => self.redirected(role, refusal, now),
             (Question::Server, None) => self.identified(role, setup::run_id(answer))?,
             (Question::Hello3, refusal) if role == Role::Resp2 => {
@@ -527,6 +541,7 @@ impl Node {
         let commands = self.backend.commands.take();
         self.events.push(Event::Up(Backend {
             commands,
+            password: self.settings.password.clone(),
             ..self.backend.clone()
         }));
         self.want_tracker(now);
@@ -624,6 +639,7 @@ impl Node {
         let was_tracked = connection.reports_to.take().is_some();
         connection.redirecting = None;
         connection.phase = Phase::Closed;
+        self.rights.lost(role);
         self.renew(role);
         if was_tracked || role == Role::Tracker {
             self.tracking_lost();
@@ -694,6 +710,9 @@ impl Node {
     /// Redis can't be reached: all connections are closed.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
+        if matches!(loss, Loss::Refused(words) if setup::refuses_login(words)) {
+            self.login_refused();
+        }
         let reason = loss.to_string();
         let error = setup::error_reply(&self.settings, &reason);
         for role in Role::ALL {
@@ -701,6 +720,7 @@ impl Node {
             connection.phase = Phase::Closed;
             connection.reports_to = None;
             connection.redirecting = None;
+            self.rights.lost(role);
             self.fail(role, &error);
         }
         self.reconnecting = None;
@@ -748,6 +768,18 @@ impl Node {
         let outage = self.outage.as_ref();
         let reason = outage.map_or(String::new(), |outage| outage.reason.clone());
         self.refuse(role, &reason);
+    }
+
+    /// Has Redis be connected to at once, if it is away: it may accept the proxy now.
+    pub(super) fn retry_at_once(&mut self, now: Time) {
+        if matches!(self.state, State::Down(_)) {
+            self.state = State::Down(now);
+        }
+    }
+
+    /// Whether Redis knows HELLO, as it does since version 6.
+    pub(super) fn knows_hello(&self) -> bool {
+        !self.backend.hello[1].is_empty()
     }
 
     /// Opens again what is due, and logs what is.

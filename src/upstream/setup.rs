@@ -28,6 +28,10 @@ pub(super) enum Question {
     Id,
     /// That changes are to be reported to another connection.
     Track,
+    /// Which rights the proxy's user has.
+    Rights,
+    /// Whether the user may still log in.
+    Login,
     /// Whether it answers.
     Ping,
 }
@@ -50,6 +54,28 @@ fn introduction(settings: &Settings) -> Vec<(Question, Cmd)> {
     name.arg("SETNAME").arg("redis-proxy");
     questions.push((Question::Name, name));
     questions
+}
+
+/// The user that the proxy is at Redis.
+fn user(settings: &Settings) -> &str {
+    settings.username.as_deref().unwrap_or("default")
+}
+
+/// Which rights the proxy's user has.
+pub(super) fn rights(settings: &Settings) -> Cmd {
+    let mut rights = redis::cmd("ACL");
+    rights.arg("GETUSER").arg(user(settings));
+    rights
+}
+
+/// The login once more. A user without a password may log in with any, but has to be named.
+pub(super) fn login(settings: &Settings) -> Cmd {
+    let mut auth = redis::cmd("AUTH");
+    match &settings.password {
+        Some(password) => auth.arg(settings.username.as_deref()).arg(password.expose()),
+        None => auth.arg(user(settings)).arg(""),
+    };
+    auth
 }
 
 fn hello(version: u8) -> Cmd {
@@ -91,6 +117,7 @@ pub(super) fn of_resp3(settings: &Settings) -> Vec<(Question, Cmd)> {
 /// What is asked on the connection on which changes are reported.
 pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings);
+    questions.push((Question::Rights, rights(settings)));
     if settings.tracking {
         let mut id = redis::cmd("CLIENT");
         id.arg("ID");
@@ -142,6 +169,20 @@ pub(super) fn refuses_all(words: &str) -> bool {
     ["NOAUTH ", "LOADING "]
         .iter()
         .any(|code| words.starts_with(code))
+}
+
+/// Whether these words say that the proxy's user may not log in: not with its password, or not without one.
+pub(super) fn refuses_login(words: &str) -> bool {
+    ["NOAUTH ", "WRONGPASS ", "ERR invalid password"]
+        .iter()
+        .any(|start| words.starts_with(start))
+}
+
+/// Whether a reply refuses a request for lack of rights.
+pub(super) fn refuses_rights(encoded: &[u8]) -> bool {
+    [&b"-NOPERM "[..], b"-NOAUTH ", b"-WRONGPASS "]
+        .iter()
+        .any(|start| encoded.starts_with(start))
 }
 
 /// Whether Redis will be there soon, says that refusal.

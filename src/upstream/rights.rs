@@ -1,0 +1,204 @@
+//! Whether the proxy's user may still read what it could read when the cache was filled, and may still log in.
+//!
+//! Redis reports neither: connections outlive a changed password and a user that was switched off, and rights to keys
+//! and commands change silently. So while anybody would miss Redis it is asked every [`ASK_AFTER`], and at once when it
+//! refuses a request on a shared connection. `ACL GETUSER` of the proxy's own user answers both in one command: it
+//! shows the user's rights, passwords and whether it is on. When the answer changes, the cache is emptied and the proxy
+//! logs in again on the same connection. Where that command is refused, the login alone is repeated, and entries are
+//! kept for [`UNKNOWN_TTL`](super::UNKNOWN_TTL) at the most.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use super::Event;
+use super::node::{Loss, Node, Phase, Role};
+use super::setup::{self, Question};
+use crate::clock::Time;
+use crate::config::Secret;
+
+/// How often Redis is asked for the rights.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+
+/// How often at the most, whatever Redis refuses: clients may be refused as often as they like.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// What is known of the user's rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Redis has not been asked.
+    Nothing,
+    /// They are those with this salted hash.
+    Hash(u64),
+    /// Redis does not show them.
+    Refused,
+}
+
+/// What is known of the user's rights, and when that is asked again.
+#[derive(Debug)]
+pub(super) struct Rights {
+    salt: RandomState,
+    known: Known,
+    asked: Time,
+    /// The connection on which a question is in flight.
+    in_flight: Option<Role>,
+    /// Redis refused a request since.
+    doubted: bool,
+    /// The login is to be repeated, with the password as it is now.
+    login_is_due: bool,
+}
+
+impl Default for Rights {
+    fn default() -> Self {
+        Self {
+            salt: RandomState::new(),
+            known: Known::Nothing,
+            asked: Time::default(),
+            in_flight: None,
+            doubted: false,
+            login_is_due: false,
+        }
+    }
+}
+
+impl Rights {
+    /// When to ask next, unless a question is in flight.
+    fn due(&self) -> Option<Time> {
+        let pause = match self.doubted {
+            true => ASK_AGAIN_AFTER,
+            false => ASK_AFTER,
+        };
+        self.in_flight.is_none().then(|| self.asked.after(pause))
+    }
+
+    /// A connection is lost, and with it the answer.
+    pub fn lost(&mut self, role: Role) {
+        self.in_flight.take_if(|asked| *asked == role);
+    }
+}
+
+/// Whether Redis has no such command.
+fn is_unknown(words: &str) -> bool {
+    words.starts_with("ERR unknown command")
+}
+
+impl Node {
+    /// When [`Self::ask_for_rights`] is due, if anybody would miss Redis.
+    pub(super) fn rights_due(&self) -> Option<Time> {
+        let due = self.rights.due().filter(|_| self.watched)?;
+        self.role_for_rights().map(|_| due)
+    }
+
+    /// The connection on which rights are asked for: the tracker, where no client's reply is in the way.
+    fn role_for_rights(&self) -> Option<Role> {
+        let is_open = |role: &Role| {
+            self.connections()
+                .any(|(other, connection)| other == *role && connection.phase == Phase::Open)
+        };
+        [Role::Tracker, Role::Resp2].into_iter().find(is_open)
+    }
+
+    /// Asks for the user's rights, if that is due.
+    pub(super) fn ask_for_rights(&mut self, now: Time) {
+        if self.rights_due().is_none_or(|due| due > now) {
+            return;
+        }
+        let Some(role) = self.role_for_rights() else {
+            return;
+        };
+        self.rights.asked = now;
+        self.rights.doubted = false;
+        self.rights.in_flight = Some(role);
+        let (question, command) = match self.rights.known {
+            Known::Nothing | Known::Hash(_) => (Question::Rights, setup::rights(&self.settings)),
+            Known::Refused => (Question::Login, setup::login(&self.settings)),
+        };
+        let encoded = command.get_packed_command();
+        self.connection(role).link.ask(question, &encoded, now);
+    }
+
+    /// Redis refused a client's request: the rights may be others now.
+    pub(super) fn doubt_rights(&mut self) {
+        self.rights.doubted = true;
+    }
+
+    /// Redis answered which rights the user has, or refused to, in these words.
+    pub(super) fn rights_answered(
+        &mut self,
+        role: Role,
+        answer: &[u8],
+        refusal: Option<&str>,
+    ) -> Result<(), Loss> {
+        self.rights.lost(role);
+        if let Some(words) = refusal.filter(|words| setup::refuses_login(words)) {
+            return Err(Loss::Refused(words.to_owned()));
+        }
+        let known = match refusal {
+            None => Known::Hash(self.rights.salt.hash_one(answer)),
+            // Without HELLO it is older than version 6, and there are no users.
+            Some(words) if is_unknown(words) && !self.knows_hello() => Known::Hash(0),
+            Some(_) => Known::Refused,
+        };
+        let before = std::mem::replace(&mut self.rights.known, known);
+        if before == known {
+            return Ok(());
+        }
+        if before != Known::Nothing {
+            log::info!("the rights of the proxy's user have changed");
+            self.rights.login_is_due = true;
+        } else if known == Known::Refused {
+            log::warn!(
+                reason = "it may not ask for its own rights (+acl|getuser)";
+                "entries are kept for {} s at the most", super::UNKNOWN_TTL.as_secs()
+            );
+        }
+        if (before, known) != (Known::Nothing, Known::Hash(0)) {
+            self.report_rights();
+        }
+        Ok(())
+    }
+
+    /// The login was repeated, and accepted unless in these words.
+    pub(super) fn login_answered(
+        &mut self,
+        role: Role,
+        refusal: Option<&str>,
+    ) -> Result<(), Loss> {
+        self.rights.lost(role);
+        match refusal.filter(|words| setup::refuses_login(words)) {
+            Some(words) => Err(Loss::Refused(words.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// What the user may read may have changed.
+    pub(super) fn report_rights(&mut self) {
+        let known = self.rights.known != Known::Refused;
+        self.events.push(Event::Rights { known });
+    }
+
+    /// Whether the login is to be repeated, or was refused: the password may be another by now. It is asked for once.
+    pub(super) fn takes_password(&mut self) -> bool {
+        std::mem::take(&mut self.rights.login_is_due)
+    }
+
+    /// Logs in again where rights are asked for, with the password as it is now, if one was read.
+    pub(super) fn log_in_again(&mut self, password: Option<Secret>, now: Time) {
+        let is_new = password.is_some() && password != self.settings.password;
+        if is_new {
+            self.settings.password = password;
+        }
+        if let Some(role) = self.role_for_rights() {
+            let encoded = setup::login(&self.settings).get_packed_command();
+            let link = &mut self.connection(role).link;
+            link.ask(Question::Login, &encoded, now);
+        } else if is_new {
+            self.retry_at_once(now);
+        }
+    }
+
+    /// The login was refused.
+    pub(super) fn login_refused(&mut self) {
+        self.rights.login_is_due = true;
+        self.report_rights();
+    }
+}
