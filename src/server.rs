@@ -234,6 +234,7 @@ impl Server {
             self.serve_ready();
             self.tick();
             self.upstream.send(self.proxy.requests());
+            self.upstream.check(self.proxy.checks());
             self.end_connecting();
             self.write_replies();
             self.close_lingering();

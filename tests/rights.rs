@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Client, Proxy, RedisServer, assert_same, bulk, eventually, eventually_get};
+use common::{Answer, Client, FakeRedis, Proxy, RedisServer, assert_same, bulk, eventually, eventually_get};
 
 const OK: &[u8] = b"+OK\r\n";
 
@@ -86,7 +86,7 @@ fn a_command_that_may_no_longer_be_used_is_not_answered_from_the_cache() {
 fn a_user_that_may_not_see_its_own_rights_is_asked_for_all_the_same() {
     let redis = with_app(&["-@dangerous", "-@admin", "+info"]);
     let (proxy, mut client) = as_app(&redis);
-    proxy.wait_for_log("acl|getuser");
+    proxy.wait_for_log("+acl|getuser");
     told(&redis, &["ACL", "SETUSER", "app", "resetkeys", "~pub*"]);
     assert_refused(&mut client, "NOPERM");
 }
@@ -157,3 +157,129 @@ fn a_password_file_is_read_again_when_the_password_changes() {
     fs::remove_file(&path).expect("the file is still there");
     assert!(!proxy.log().join("\n").contains("third"));
 }
+
+/// A Redis that asks for this password, and a proxy that has it.
+fn with_password(flags: &[&str]) -> (RedisServer, Client, Proxy) {
+    let redis = RedisServer::start_with(&["--requirepass", "first"]);
+    let mut admin = redis.client();
+    assert_same(&admin.command(&["AUTH", "first"]), OK, &"AUTH");
+    let flags = [&["--redis_password", "first"], flags].concat();
+    let proxy = Proxy::start(&redis, &flags);
+    (redis, admin, proxy)
+}
+
+const WRONGPASS: &[u8] = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+
+#[test]
+fn passwords_of_clients_are_those_that_redis_accepts_now() {
+    let (_redis, mut admin, proxy) = with_password(&[]);
+    let rule = ["ACL", "SETUSER", "default", ">second"];
+    assert_same(&admin.command(&rule), OK, &"a second password");
+    let mut client = proxy.client();
+    for password in ["first", "second"] {
+        assert_same(&client.command(&["AUTH", password]), OK, &password);
+        let hello = ["HELLO", "2", "AUTH", "default", password];
+        assert!(client.command(&hello).starts_with(b"*"));
+    }
+    assert_same(&client.command(&["AUTH", "third"]), WRONGPASS, &"third");
+    let rule = ["ACL", "SETUSER", "default", "<second", ">third"];
+    assert_same(&admin.command(&rule), OK, &"another");
+    eventually("the second is refused", || {
+        client.command(&["AUTH", "second"]) == WRONGPASS
+    });
+    eventually("the third is accepted", || {
+        client.command(&["AUTH", "third"]) == OK
+    });
+    assert_eq!(proxy.count_in_log("redis down"), 0);
+}
+
+#[test]
+fn a_redis_with_a_password_in_front_of_which_the_proxy_has_none_accepts_the_right_one_alone() {
+    let redis = with_app(&[]);
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    for command in [&["AUTH", "x"][..], &["AUTH", "default", "x"]] {
+        let straight = redis.client().command(command);
+        assert_same(&client.command(command), &straight, &command);
+    }
+    told(&redis, &["ACL", "SETUSER", "default", "resetpass", ">right"]);
+    eventually("a wrong password is refused", || {
+        client.command(&["AUTH", "default", "WRONG"]).starts_with(b"-")
+    });
+}
+
+#[test]
+fn wrong_passwords_hold_no_connections_to_redis() {
+    let (redis, mut admin, proxy) = with_password(&["--password", "own"]);
+    let count = |admin: &mut Client| {
+        let list = admin.command(&["CLIENT", "LIST"]);
+        String::from_utf8_lossy(&list).matches(" addr=").count()
+    };
+    let before = count(&mut admin);
+    let mut clients: Vec<Client> = (0..50).map(|_| proxy.client()).collect();
+    redis.pause();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(format!("AUTH nobody {number}\r\n"));
+    }
+    for client in &mut clients {
+        let reply = client.read_reply();
+        let text = String::from_utf8_lossy(&reply);
+        assert!(text.contains("timed out after 1000 ms"), "{text}");
+    }
+    redis.resume();
+    assert!(count(&mut admin) <= before + 1);
+    // Nobody is somebody else after all the attempts, least of all the proxy.
+    let mut client = proxy.client();
+    eventually("Redis judges again", || {
+        client.command(&["AUTH", "nobody", "x"]) == WRONGPASS
+    });
+    assert_same(&client.command(&["AUTH", "own"]), OK, &"own");
+    eventually("the proxy is there", || client.command(&["SET", "k", "v"]) == OK);
+}
+
+#[test]
+fn another_users_login_leaves_the_proxy_what_it_is() {
+    let (redis, mut admin, proxy) = with_password(&[]);
+    let rule = ["ACL", "SETUSER", "reader", "on", ">right", "~open", "+get"];
+    assert_same(&admin.command(&rule), OK, &"a reader");
+    for _ in 0..20 {
+        let mut reader = proxy.client();
+        assert_same(&reader.command(&["AUTH", "reader", "right"]), OK, &"AUTH");
+        assert!(reader.get("closed").starts_with(b"-NOPERM "));
+    }
+    let list = admin.command(&["CLIENT", "LIST"]);
+    let list = String::from_utf8_lossy(&list).into_owned();
+    let tracker = list.lines().filter(|line| line.contains("name=redis-proxy"));
+    for line in tracker {
+        assert!(line.contains(" user=default "), "{line}");
+    }
+    // Changes are still reported.
+    let mut client = proxy.client();
+    assert_same(&client.command(&["SET", "k", "old"]), OK, &"SET");
+    assert_same(&client.get("k"), &bulk("old"), &"k");
+    assert_same(&admin.command(&["SET", "k", "new"]), OK, &"SET");
+    eventually_get(&mut client, "k", &bulk("new"));
+    assert_eq!(proxy.count_in_log("redis down"), 0);
+    drop(redis);
+}
+
+#[test]
+fn a_redis_that_loads_its_data_says_so_to_clients() {
+    let redis = FakeRedis::start_for_all(|request| {
+        let command = request[0].to_ascii_uppercase();
+        (command == b"PING").then(|| Answer::Reply(LOADING.to_vec()))
+    });
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let line = proxy.wait_for_log("redis down");
+    assert!(line.contains("LOADING"), "{line}");
+    let mut client = proxy.client();
+    for command in [&["GET", "k"][..], &["SET", "k", "v"], &["MGET", "k", "l"]] {
+        assert_same(&client.command(command), LOADING, &command);
+    }
+    let info = client.command(&["INFO", "stats"]);
+    let info = String::from_utf8_lossy(&info);
+    assert!(info.contains("redis_error_replies:3"), "{info}");
+    assert!(info.contains("unreachable_error_replies:0"), "{info}");
+}
+
+const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";

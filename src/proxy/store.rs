@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
+use super::checks::Checks;
 use super::dedicated::Dedicated;
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter};
@@ -40,6 +41,8 @@ pub(super) struct Store {
     names: Names,
     renewal: Renewal,
     pub access: Access,
+    /// Passwords of clients, as Redis judges them.
+    pub checks: Checks,
     pub database: u32,
     pub(super) redis: Redis,
     pub(super) coherence: Coherence,
@@ -123,6 +126,7 @@ impl Store {
             names: Names::default(),
             renewal: Renewal::None,
             access,
+            checks: Checks::default(),
             database,
             redis: Redis::Unknown,
             coherence: Coherence::Unknown,
@@ -342,6 +346,7 @@ impl Store {
         self.in_flight.forward(waiter, words, written.as_deref());
         self.asked += 1;
         if row.changes_commands {
+            self.checks.forget();
             self.renew_table(caller.protocol);
         }
         Outcome::Forwarded

@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::mailbox::Mailbox;
 use super::node::{Loss, Node, Phase, Role};
 use super::resolve::{self, Addresses};
-use super::{Event, Replies, Requests, Settings};
+use super::{Check, Event, Replies, Requests, Settings};
 use crate::clock::{Clock, Time};
 use crate::transport::{ReadResult, Source, Transport};
 
@@ -57,6 +57,13 @@ impl Upstream {
                 work.requests.of(link).append(batch);
             }
         });
+    }
+
+    /// Hands over passwords that Redis is to be asked about, and leaves none.
+    pub fn check(&self, checks: &mut Vec<Check>) {
+        if !checks.is_empty() {
+            self.mailbox.add(|work| work.checks.append(checks));
+        }
     }
 
     /// Says whether anybody would miss Redis: as long as that is so, it is asked every second whether it is
@@ -152,6 +159,7 @@ impl Helper {
     fn wait(&mut self, events: &mut Events) {
         let now = self.clock.now();
         let mut addresses = None;
+        let mut checks = Vec::new();
         let mut watched = self.node.watched;
         let (node, requests) = (&mut self.node, &mut self.requests);
         let some = self.mailbox.take(|work| {
@@ -161,13 +169,16 @@ impl Helper {
             node.spare.append(&mut work.spare);
             watched = work.watched;
             addresses = work.addresses.take();
+            checks.append(&mut work.checks);
             addresses.is_some()
+                || !checks.is_empty()
                 || watched != node.watched
                 || requests.iter().any(|batch| !batch.is_empty())
         });
         if watched != self.node.watched {
             self.node.set_watched(watched, now);
         }
+        self.node.check(&mut checks, now);
         if let Some(addresses) = addresses {
             self.found(addresses);
         }

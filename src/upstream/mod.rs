@@ -9,10 +9,12 @@
 //!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
 //! - [`health`] is what it makes of silence.
 //! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
+//! - [`checks`] is how it asks about passwords of clients.
 //! - [`setup`] is what the proxy itself asks Redis.
 //! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
 //! - [`resolve`] looks names up, on a thread of its own, so that nothing else waits for that.
 
+mod checks;
 mod health;
 mod helper;
 mod mailbox;
@@ -92,6 +94,15 @@ pub const LINKS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
 /// Requests that are to be sent, for each link.
 pub type Requests = PerLink<Batch>;
 
+/// A question whether Redis accepts a client's password.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Check {
+    /// By which its answer is known.
+    pub number: u64,
+    /// The encoded `AUTH`.
+    pub request: Vec<u8>,
+}
+
 /// What Redis reported of itself when it was connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backend {
@@ -99,8 +110,6 @@ pub struct Backend {
     pub address: Option<SocketAddr>,
     /// Its commands, if it reported them.
     pub commands: Option<Vec<Spec>>,
-    /// The password by which it was reached, for dedicated connections.
-    pub password: Option<Secret>,
     /// Its replies to HELLO in RESP2 and RESP3; empty if it knows none.
     pub hello: [Vec<u8>; 2],
 }
@@ -138,6 +147,15 @@ pub enum Event {
     },
     /// Keys changed.
     Invalidated(Invalidated),
+    /// The proxy's password at Redis is another now.
+    Password(Secret),
+    /// The answer to a [`Check`], or an error in its place.
+    Checked {
+        /// Its number.
+        number: u64,
+        /// The encoded reply.
+        reply: Vec<u8>,
+    },
     /// The proxy's user may have other rights than before.
     Rights {
         /// Redis shows them, so that each change will be reported. If not, nothing may be cached for longer than

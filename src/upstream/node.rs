@@ -12,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::checks::Checks;
 use super::rights::Rights;
 use super::setup::{self, Question};
 use super::{Backend, Event, LINKS, Replies, Requests, Settings, Tracking};
@@ -112,6 +113,8 @@ enum State {
 /// Why Redis can't be reached, and since when.
 struct Outage {
     reason: String,
+    /// The encoded error reply that says so.
+    error: Vec<u8>,
     since: Time,
 }
 
@@ -173,6 +176,8 @@ pub(super) struct Node {
     pub watched: bool,
     /// What is known of the user's rights.
     pub(super) rights: Rights,
+    /// Passwords of clients that it is asked about.
+    pub(super) checks: Checks,
     /// What is to be reported to the loop.
     pub events: Vec<Event>,
     /// Memory for replies.
@@ -238,6 +243,7 @@ impl Node {
             reconnects: Limit::default(),
             watched: false,
             rights: Rights::default(),
+            checks: Checks::default(),
             events: Vec::new(),
             spare: Vec::new(),
             refused: None,
@@ -397,6 +403,10 @@ impl Node {
         now: Time,
     ) -> Result<(), Loss> {
         let refusal = setup::refusal(answer);
+        if let Question::Check(number) = question {
+            self.checked(number, answer);
+            return Ok(());
+        }
         if let Some(words) = refusal
             .clone()
             .filter(|words| setup::refuses_connections(words))
@@ -482,6 +492,7 @@ impl Node {
         let tracker = self.connection(Role::Tracker);
         if tracker.phase == Phase::SettingUp && tracker.link.is_idle() {
             self.set_open(Role::Tracker, now);
+            self.send_checks(now);
         }
         for role in LINKS.map(Role::of) {
             self.advance_link(role, now);
@@ -541,7 +552,6 @@ impl Node {
         let commands = self.backend.commands.take();
         self.events.push(Event::Up(Backend {
             commands,
-            password: self.settings.password.clone(),
             ..self.backend.clone()
         }));
         self.want_tracker(now);
@@ -640,6 +650,9 @@ impl Node {
         connection.redirecting = None;
         connection.phase = Phase::Closed;
         self.rights.lost(role);
+        if role == Role::Tracker {
+            self.checks.lost();
+        }
         self.renew(role);
         if was_tracked || role == Role::Tracker {
             self.tracking_lost();
@@ -654,7 +667,8 @@ impl Node {
             Role::Resp3 if at_once => self.reconnect(role, loss.to_string()),
             Role::Resp3 => {
                 self.connection(role).not_before = now.after(FIRST_PAUSE);
-                self.refuse(role, &loss.to_string());
+                let error = setup::error_of(&self.settings, &loss);
+                self.fail(role, &error);
             }
         }
         self.advance(now);
@@ -714,7 +728,8 @@ impl Node {
             self.login_refused();
         }
         let reason = loss.to_string();
-        let error = setup::error_reply(&self.settings, &reason);
+        let error = setup::error_of(&self.settings, loss);
+        self.fail_checks(&error);
         for role in Role::ALL {
             let connection = self.connection(role);
             connection.phase = Phase::Closed;
@@ -746,7 +761,11 @@ impl Node {
             };
             log::warn!(address:% = self.settings.address, reason; "{message}");
             let since = self.outage.as_ref().map_or(now, |outage| outage.since);
-            self.outage = Some(Outage { reason, since });
+            self.outage = Some(Outage {
+                reason,
+                error: error.clone(),
+                since,
+            });
             self.events.push(Event::Down { error });
         }
     }
@@ -765,9 +784,18 @@ impl Node {
     }
 
     fn refuse_during_outage(&mut self, role: Role) {
+        if let Some(error) = self.error_of_outage() {
+            self.fail(role, &error);
+        }
+    }
+
+    /// What requests get while Redis is away.
+    pub(super) fn error_of_outage(&self) -> Option<Vec<u8>> {
         let outage = self.outage.as_ref();
-        let reason = outage.map_or(String::new(), |outage| outage.reason.clone());
-        self.refuse(role, &reason);
+        match self.state {
+            State::Down(_) => outage.map(|outage| outage.error.clone()),
+            State::Up(_) | State::Opening => None,
+        }
     }
 
     /// Has Redis be connected to at once, if it is away: it may accept the proxy now.

@@ -22,6 +22,9 @@ const ASK_AFTER: Duration = Duration::from_secs(1);
 /// How often at the most, whatever Redis refuses: clients may be refused as often as they like.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
+/// What Redis says to those who give no password.
+const NOAUTH: &str = "NOAUTH Authentication required.";
+
 /// What is known of the user's rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
@@ -165,6 +168,7 @@ impl Node {
     ) -> Result<(), Loss> {
         self.rights.lost(role);
         match refusal.filter(|words| setup::refuses_login(words)) {
+            Some(_) if self.settings.password.is_none() => Err(Loss::Refused(NOAUTH.to_owned())),
             Some(words) => Err(Loss::Refused(words.to_owned())),
             None => Ok(()),
         }
@@ -184,8 +188,9 @@ impl Node {
     /// Logs in again where rights are asked for, with the password as it is now, if one was read.
     pub(super) fn log_in_again(&mut self, password: Option<Secret>, now: Time) {
         let is_new = password.is_some() && password != self.settings.password;
-        if is_new {
-            self.settings.password = password;
+        if let Some(password) = password.filter(|_| is_new) {
+            self.events.push(Event::Password(password.clone()));
+            self.settings.password = Some(password);
         }
         if let Some(role) = self.role_for_rights() {
             let encoded = setup::login(&self.settings).get_packed_command();

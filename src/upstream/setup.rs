@@ -2,6 +2,7 @@
 
 use redis::Cmd;
 
+use super::node::Loss;
 use super::{Settings, UNREACHABLE};
 use crate::resp::integer;
 use crate::resp::read::Reader;
@@ -32,6 +33,8 @@ pub(super) enum Question {
     Rights,
     /// Whether the user may still log in.
     Login,
+    /// Whether a client's password is right, by the number of the question.
+    Check(u64),
     /// Whether it answers.
     Ping,
 }
@@ -219,6 +222,25 @@ pub(super) fn error_reply(settings: &Settings, reason: &str) -> Vec<u8> {
     );
     reply::error(&mut encoded, message.as_bytes());
     encoded
+}
+
+/// The error reply to a request that Redis did not answer for that. If it refused with a code, that is the reply:
+/// clients act on `LOADING` and its like.
+pub(super) fn error_of(settings: &Settings, loss: &Loss) -> Vec<u8> {
+    match loss {
+        Loss::Refused(words) if has_code(words) => {
+            let mut encoded = Vec::new();
+            reply::error(&mut encoded, words.as_bytes());
+            encoded
+        }
+        loss => error_reply(settings, &loss.to_string()),
+    }
+}
+
+/// Whether an error starts with a code that says more than `ERR`.
+fn has_code(words: &str) -> bool {
+    let code = words.split(' ').next().unwrap_or_default();
+    code.len() > 1 && code != "ERR" && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 #[cfg(test)]

@@ -248,9 +248,6 @@ impl Store {
         if let Some(specs) = &backend.commands {
             self.learn(specs);
         }
-        if backend.password.is_some() {
-            self.access.redis_password.clone_from(&backend.password);
-        }
         self.backend = Some(backend.clone());
         self.redis = Redis::Up;
         self.update_serving();
@@ -296,6 +293,7 @@ impl Store {
     /// them, or it does not, so that no value is kept for long.
     pub fn rights(&mut self, known: bool) {
         self.invalidate_all(Cause::Reconnected);
+        self.checks.forget();
         self.longest = match known {
             true => Duration::MAX,
             false => UNKNOWN_TTL,
