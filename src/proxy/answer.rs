@@ -142,9 +142,12 @@ impl Store {
             Verdict::AskRedis { is_own } => is_own,
         };
         match &self.redis {
+            Redis::Unknown | Redis::Down(_) if !is_own => {
+                return Login::Later(Flow::LeaveToAuthenticate);
+            }
             Redis::Unknown => return Login::Later(Flow::Wait(WaitsFor::Redis)),
             // Whoever was set up for the Redis behind is served from the cache while it is away.
-            Redis::Down(error) if is_own && is_unreachable(error.bytes()) => {
+            Redis::Down(error) if is_unreachable(error.bytes()) => {
                 return match self.access.is_own_password(password) {
                     true => Login::Accepted,
                     false => Login::Refused(error.clone()),
