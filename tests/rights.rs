@@ -5,7 +5,9 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Answer, Client, FakeRedis, Proxy, RedisServer, assert_same, bulk, eventually, eventually_get};
+use common::{
+    Answer, Client, FakeRedis, Proxy, RedisServer, assert_same, bulk, eventually, eventually_get,
+};
 
 const OK: &[u8] = b"+OK\r\n";
 
@@ -141,10 +143,7 @@ fn a_password_file_is_read_again_when_the_password_changes() {
     assert_cached(&redis, &mut client, "secret", "hidden");
     // The file first: nobody notices more than a miss.
     fs::write(&path, "second\n").expect("a file");
-    told(
-        &redis,
-        &["ACL", "SETUSER", "app", "resetpass", ">second"],
-    );
+    told(&redis, &["ACL", "SETUSER", "app", "resetpass", ">second"]);
     proxy.wait_for_log("the rights of the proxy's user have changed");
     assert_cached(&redis, &mut client, "secret", "hidden");
     assert_eq!(proxy.count_in_log("redis down"), 0);
@@ -202,9 +201,14 @@ fn a_redis_with_a_password_in_front_of_which_the_proxy_has_none_accepts_the_righ
         let straight = redis.client().command(command);
         assert_same(&client.command(command), &straight, &command);
     }
-    told(&redis, &["ACL", "SETUSER", "default", "resetpass", ">right"]);
+    told(
+        &redis,
+        &["ACL", "SETUSER", "default", "resetpass", ">right"],
+    );
     eventually("a wrong password is refused", || {
-        client.command(&["AUTH", "default", "WRONG"]).starts_with(b"-")
+        client
+            .command(&["AUTH", "default", "WRONG"])
+            .starts_with(b"-")
     });
 }
 
@@ -234,7 +238,9 @@ fn wrong_passwords_hold_no_connections_to_redis() {
         client.command(&["AUTH", "nobody", "x"]) == WRONGPASS
     });
     assert_same(&client.command(&["AUTH", "own"]), OK, &"own");
-    eventually("the proxy is there", || client.command(&["SET", "k", "v"]) == OK);
+    eventually("the proxy is there", || {
+        client.command(&["SET", "k", "v"]) == OK
+    });
 }
 
 #[test]
@@ -249,7 +255,9 @@ fn another_users_login_leaves_the_proxy_what_it_is() {
     }
     let list = admin.command(&["CLIENT", "LIST"]);
     let list = String::from_utf8_lossy(&list).into_owned();
-    let tracker = list.lines().filter(|line| line.contains("name=redis-proxy"));
+    let tracker = list
+        .lines()
+        .filter(|line| line.contains("name=redis-proxy"));
     for line in tracker {
         assert!(line.contains(" user=default "), "{line}");
     }

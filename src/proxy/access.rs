@@ -22,7 +22,9 @@ pub(super) enum Verdict {
     /// Wrong.
     Refused,
     /// Redis has to say, as its passwords may change at any time. The user may be the one that the proxy is itself.
-    AskRedis { is_own: bool },
+    AskRedis {
+        is_own: bool,
+    },
 }
 
 /// The user that a password alone stands for.

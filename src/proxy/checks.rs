@@ -102,7 +102,8 @@ impl Checks {
 
     /// Rights or passwords may have changed: what was answered holds no more.
     pub fn forget(&mut self) {
-        self.known.retain(|_, state| matches!(state, State::Asked(_)));
+        self.known
+            .retain(|_, state| matches!(state, State::Asked(_)));
     }
 
     /// What is to be asked, since this was last taken.
@@ -127,7 +128,10 @@ mod tests {
             assert!(is_asked(&mut checks, b"x", now));
         }
         assert_eq!(checks.wanted().len(), 1);
-        assert_eq!(checks.wanted()[0].request, b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n");
+        assert_eq!(
+            checks.wanted()[0].request,
+            b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n"
+        );
         checks.answered(1, b"+OK\r\n", now);
         assert!(matches!(checks.check(None, b"x", now), Checked::Accepted));
         assert!(is_asked(&mut checks, b"y", now));

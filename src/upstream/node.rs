@@ -704,6 +704,10 @@ impl Node {
             self.expect_tracker(now);
             return self.reconnect(Role::Tracker, format!("tracking lost: {loss}"));
         }
+        // What is known of the lost one is of no use for the next.
+        if matches!(self.tracker, Tracker::Open(_)) {
+            self.expect_tracker(now);
+        }
         let (pause, words) = match loss {
             Loss::Refused(words) => (LAST_PAUSE, words.clone()),
             loss => (

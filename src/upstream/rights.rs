@@ -41,6 +41,8 @@ enum Known {
 pub(super) struct Rights {
     salt: RandomState,
     known: Known,
+    /// The connection on which they were shown: the encoding depends on its protocol.
+    shown_on: Option<Role>,
     asked: Time,
     /// The connection on which a question is in flight.
     in_flight: Option<Role>,
@@ -55,6 +57,7 @@ impl Default for Rights {
         Self {
             salt: RandomState::new(),
             known: Known::Nothing,
+            shown_on: None,
             asked: Time::default(),
             in_flight: None,
             doubted: false,
@@ -142,30 +145,27 @@ impl Node {
             Some(_) => Known::Refused,
         };
         let before = std::mem::replace(&mut self.rights.known, known);
+        let shown_before_on = self.rights.shown_on.replace(role);
         if before == known {
             return Ok(());
         }
-        if before != Known::Nothing {
+        if before != Known::Nothing && shown_before_on == Some(role) {
             log::info!("the rights of the proxy's user have changed");
             self.rights.login_is_due = true;
-        } else if known == Known::Refused {
+        } else if before == Known::Nothing && known == Known::Refused {
             log::warn!(
                 reason = "it may not ask for its own rights (+acl|getuser)";
                 "entries are kept for {} s at the most", super::UNKNOWN_TTL.as_secs()
             );
         }
-        if (before, known) != (Known::Nothing, Known::Hash(0)) {
+        if before != Known::Nothing || known == Known::Refused {
             self.report_rights();
         }
         Ok(())
     }
 
     /// The login was repeated, and accepted unless in these words.
-    pub(super) fn login_answered(
-        &mut self,
-        role: Role,
-        refusal: Option<&str>,
-    ) -> Result<(), Loss> {
+    pub(super) fn login_answered(&mut self, role: Role, refusal: Option<&str>) -> Result<(), Loss> {
         self.rights.lost(role);
         match refusal.filter(|words| setup::refuses_login(words)) {
             Some(_) if self.settings.password.is_none() => Err(Loss::Refused(NOAUTH.to_owned())),

@@ -75,7 +75,9 @@ pub(super) fn rights(settings: &Settings) -> Cmd {
 pub(super) fn login(settings: &Settings) -> Cmd {
     let mut auth = redis::cmd("AUTH");
     match &settings.password {
-        Some(password) => auth.arg(settings.username.as_deref()).arg(password.expose()),
+        Some(password) => auth
+            .arg(settings.username.as_deref())
+            .arg(password.expose()),
         None => auth.arg(user(settings)).arg(""),
     };
     auth
@@ -120,7 +122,6 @@ pub(super) fn of_resp3(settings: &Settings) -> Vec<(Question, Cmd)> {
 /// What is asked on the connection on which changes are reported.
 pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings);
-    questions.push((Question::Rights, rights(settings)));
     if settings.tracking {
         let mut id = redis::cmd("CLIENT");
         id.arg("ID");
@@ -130,6 +131,7 @@ pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
             (Question::Id, id),
         ]);
     }
+    questions.push((Question::Rights, rights(settings)));
     questions.push((Question::Ping, redis::cmd("PING")));
     questions
 }
