@@ -207,3 +207,138 @@ impl Node {
         self.report_rights();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use crate::config::RedisAddress;
+    use crate::transport::Source;
+
+    /// A Redis that is there, whose changes are not tracked, where the proxy logs in by this password.
+    fn node(password: Option<&str>, rights: &str) -> Node {
+        let mut node = Node::new(Settings {
+            address: RedisAddress {
+                host: "redis".to_owned(),
+                port: 6379,
+            },
+            database: 0,
+            username: None,
+            password: password.map(Secret::new),
+            password_file: None,
+            timeout: Duration::from_secs(1),
+            tracking: false,
+        });
+        let login = if password.is_some() { "+OK\r\n" } else { "" };
+        let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n+PONG\r\n");
+        let tracker = format!("{login}+OK\r\n{rights}+PONG\r\n");
+        for (role, replies) in [(Role::Resp2, resp2), (Role::Tracker, tracker)] {
+            assert_eq!(node.wants(), Some(role));
+            node.connecting(role, at(0));
+            node.connected(role, None, at(0));
+            asked(&mut node, role);
+            node.received(role, replies.as_bytes(), at(0));
+        }
+        assert_eq!(node.wants(), None);
+        node.set_watched(true, at(0));
+        node
+    }
+
+    fn at(milliseconds: u64) -> Time {
+        Time::default().after(Duration::from_millis(milliseconds))
+    }
+
+    /// What a connection has to send.
+    fn asked(node: &mut Node, role: Role) -> String {
+        let mut sent = Vec::new();
+        let link = &mut node.connection(role).link;
+        while !Source::is_empty(link) {
+            Source::send(link, &mut sent).expect("a list takes all");
+        }
+        String::from_utf8(sent).expect("a text")
+    }
+
+    /// Answers what the tracker asks at a moment, and returns what it asked and what was reported.
+    fn answer(node: &mut Node, now: Time, reply: &str) -> (String, Vec<Event>) {
+        node.events.clear();
+        if node.due().is_some_and(|due| due <= now) {
+            node.tick(now);
+        }
+        if !asked(node, Role::Resp2).is_empty() {
+            node.received(Role::Resp2, b"+PONG\r\n", now);
+        }
+        let asked = asked(node, Role::Tracker);
+        if !asked.is_empty() {
+            node.received(Role::Tracker, reply.as_bytes(), now);
+        }
+        (asked, std::mem::take(&mut node.events))
+    }
+
+    const RIGHTS: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";
+    const FEWER: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~a\r\n";
+    const GETUSER: &str = "*3\r\n$3\r\nACL\r\n$7\r\nGETUSER\r\n$7\r\ndefault\r\n";
+    const WRONGPASS: &str = "-WRONGPASS no\r\n";
+
+    #[test]
+    fn rights_are_asked_for_each_second_and_reported_when_they_change() {
+        let mut node = node(Some("old"), RIGHTS);
+        assert_eq!(answer(&mut node, at(999), RIGHTS).0, "");
+        for second in 1..4 {
+            let (asked, reported) = answer(&mut node, at(1000 * second), RIGHTS);
+            assert_eq!((&asked[..], &reported[..]), (GETUSER, &[][..]));
+        }
+        let (_, reported) = answer(&mut node, at(4000), FEWER);
+        assert_eq!(reported, [Event::Rights { known: true }]);
+        // The login is repeated, by a password that may be new.
+        assert!(node.takes_password() && !node.takes_password());
+        node.log_in_again(Some(Secret::new("new")), at(4000));
+        let (asked, reported) = answer(&mut node, at(4000), "+OK\r\n");
+        assert_eq!(asked, "*2\r\n$4\r\nAUTH\r\n$3\r\nnew\r\n");
+        assert_eq!(reported, []);
+    }
+
+    #[test]
+    fn a_login_that_is_refused_ends_all_connections() {
+        let mut node = node(Some("old"), RIGHTS);
+        answer(&mut node, at(1000), FEWER);
+        assert!(node.takes_password());
+        node.log_in_again(None, at(1000));
+        let (_, reported) = answer(&mut node, at(1000), WRONGPASS);
+        let error = WRONGPASS.as_bytes().to_vec();
+        assert_eq!(
+            reported,
+            [Event::Rights { known: true }, Event::Down { error }]
+        );
+        for role in Role::ALL {
+            assert_eq!(node.connection(role).phase, Phase::Closed);
+        }
+        // A new password is tried at once, the old one after a pause.
+        assert!(node.takes_password());
+        node.log_in_again(Some(Secret::new("old")), at(1000));
+        assert!(node.due().is_some_and(|due| due > at(2000)));
+        node.log_in_again(Some(Secret::new("new")), at(1000));
+        assert_eq!(node.due(), Some(at(1000)));
+    }
+
+    #[test]
+    fn where_rights_are_not_shown_the_login_is_repeated() {
+        let mut node = node(None, "-NOPERM no\r\n");
+        assert!(node.events.contains(&Event::Rights { known: false }));
+        let (asked, reported) = answer(&mut node, at(1000), "+OK\r\n");
+        assert_eq!(asked, "*3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$0\r\n\r\n");
+        assert_eq!(reported, []);
+    }
+
+    #[test]
+    fn rights_are_asked_for_at_once_when_redis_refuses_a_request_but_not_too_often() {
+        let mut node = node(None, RIGHTS);
+        answer(&mut node, at(1000), RIGHTS);
+        let mut count = 0;
+        for moment in 1001..2000 {
+            node.doubt_rights();
+            let (asked, _) = answer(&mut node, at(moment), RIGHTS);
+            count += usize::from(asked == GETUSER);
+        }
+        assert_eq!(count, 9);
+    }
+}
