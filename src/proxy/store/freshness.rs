@@ -209,7 +209,8 @@ impl Store {
             // It is gone already, or Redis does not say.
             _ => return,
         };
-        let left = ttl.min(self.longest).saturating_sub(since.until(now));
+        let ttl = ttl.min(self.longest);
+        let left = ttl.saturating_sub(since.until(now));
         let is_kept_coherent = matches!(
             self.coherence,
             Coherence::Tracking | Coherence::TimeToLive { .. }
