@@ -15,7 +15,6 @@ use crate::resp::reply::{self, Output, Reply};
 ///
 /// As long as none has to wait, each goes straight to the output. From the first that waits on, all
 /// queue up behind it.
-#[derive(Default)]
 pub(super) struct Replies {
     /// What is ready to be sent.
     pub output: Output,
@@ -25,6 +24,9 @@ pub(super) struct Replies {
     front: u64,
     /// The bytes that the queue holds, as [`MAX_OWED`] counts them.
     queued: usize,
+    /// The most bytes that may be owed before further requests have to wait: [`MAX_OWED`], or less while all clients
+    /// together hold too much.
+    pub most: usize,
     /// The kind of the error reply that was made last, until it is counted.
     refusal: Option<ErrorKind>,
 }
@@ -69,10 +71,28 @@ impl Slot {
     }
 }
 
+impl Default for Replies {
+    fn default() -> Self {
+        Self {
+            output: Output::default(),
+            queue: VecDeque::new(),
+            front: 0,
+            queued: 0,
+            most: MAX_OWED,
+            refusal: None,
+        }
+    }
+}
+
 impl Replies {
     /// Whether so much is owed that further requests have to wait.
     pub fn full(&self) -> bool {
-        self.output.len() + self.queued >= MAX_OWED
+        self.output.len() + self.queued >= self.most
+    }
+
+    /// How many bytes are held for what is owed.
+    pub fn held(&self) -> usize {
+        self.output.held() + self.queued
     }
 
     /// Whether no reply waits for Redis.

@@ -9,6 +9,7 @@ mod greeting;
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
+use super::buffers::Buffers;
 use super::dedicated::Dedicated;
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter};
@@ -49,6 +50,8 @@ pub(super) struct Store {
     pub(super) backend: Option<Backend>,
     pub metrics: Metrics,
     pub slow_log: SlowLog,
+    /// What all clients together hold.
+    pub buffers: Buffers,
     pub facts: Facts,
 }
 
@@ -127,6 +130,7 @@ impl Store {
             backend: None,
             metrics: Metrics::beside(limits.entries),
             slow_log: SlowLog::default(),
+            buffers: Buffers::default(),
             facts: Facts::default(),
         }
     }
@@ -432,6 +436,7 @@ impl Store {
     pub fn status(&self, now: Time) -> Status<'_> {
         Status {
             metrics: &self.metrics,
+            buffers: (self.buffers.held(), self.buffers.limit()),
             cache: &self.cache,
             table: &self.table,
             facts: &self.facts,

@@ -220,6 +220,13 @@ impl Output {
         self.length
     }
 
+    /// How many bytes are held: those that are not sent, and those that can't be let go before what stands behind
+    /// them. A shared reply counts in full: it may be in nobody else's hands any more.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.length + self.sent
+    }
+
     /// Whether all is sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
