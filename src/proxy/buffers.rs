@@ -91,7 +91,12 @@ impl Buffers {
         self.held <= self.common() / 2
     }
 
-    /// Whether there is room again since this was last asked.
+    /// Whether there is room again since that was last taken note of.
+    pub fn is_relieved(&self) -> bool {
+        self.relieved
+    }
+
+    /// The same, and takes note of it.
     pub fn take_relief(&mut self) -> bool {
         std::mem::take(&mut self.relieved)
     }

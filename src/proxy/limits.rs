@@ -58,21 +58,28 @@ impl Proxy {
         }
     }
 
-    /// Lets those go on who had to wait for room, if there is some again.
-    pub fn end_shortage(&mut self) {
-        if self.store.buffers.take_relief() {
+    /// Whether there is room again, and those who had to wait for it were not told.
+    #[must_use]
+    pub fn has_room_again(&self) -> bool {
+        self.store.buffers.is_relieved()
+    }
+
+    /// Has [`Self::next_changed`] name those who had to wait for room, if there is some again. Returns whether there
+    /// is.
+    pub fn end_shortage(&mut self) -> bool {
+        let relieved = self.store.buffers.take_relief();
+        if relieved {
             for slot in 0..self.sessions.len() {
                 self.note_change(ClientId(slot));
             }
         }
+        relieved
     }
 
     /// Counts anew what a client holds.
     pub(super) fn count_held(&mut self, client: ClientId) {
         self.sessions[client.0].count_held(&mut self.store.buffers);
-        if self.store.buffers.is_exceeded() {
-            self.evict_largest();
-        }
+        self.evict_largest();
     }
 
     fn evict(&mut self, client: ClientId) {

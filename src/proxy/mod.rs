@@ -142,6 +142,7 @@ impl Proxy {
             self.sessions[client.0].input.extend(&bytes[used..]);
         } else {
             self.sessions[client.0].input.extend(bytes);
+            self.sessions[client.0].identity.last_request = now;
             if !self.sessions[client.0].held_back || self.can_resume(client) {
                 self.resume(client, now);
             }

@@ -158,6 +158,7 @@ mod tests {
     /// A cache of ten entries for a second, beside what is counted of it.
     struct World {
         metrics: Metrics,
+        buffers: (0, 0),
         cache: Cache,
         table: Table,
         now: Time,
