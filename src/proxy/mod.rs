@@ -425,9 +425,7 @@ impl Proxy {
                     since: now,
                 };
                 let end = buffer.len().min(used + RUN);
-                let length = self
-                    .store
-                    .execute_gets(&buffer[used..end], caller, replies);
+                let length = self.store.execute_gets(&buffer[used..end], caller, replies);
                 if length > 0 {
                     used += length;
                     continue;

@@ -158,7 +158,6 @@ mod tests {
     /// A cache of ten entries for a second, beside what is counted of it.
     struct World {
         metrics: Metrics,
-        buffers: (0, 0),
         cache: Cache,
         table: Table,
         now: Time,
@@ -215,6 +214,7 @@ mod tests {
         #[track_caller]
         fn assert_advice(&self, parts: &[&str]) {
             let advice = Status {
+                buffers: (0, 0),
                 metrics: &self.metrics,
                 cache: &self.cache,
                 table: &self.table,
