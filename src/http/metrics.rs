@@ -164,8 +164,8 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_clients_slowed",
-        "Times that a client was not read from because it did not read its replies, or asked for too much \
-         at once",
+        "Times that a client's requests had to wait because it did not read its replies, or asked for too \
+         much at once",
         |status| whole(status.metrics.clients.slowed),
     ),
     counter(

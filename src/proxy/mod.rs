@@ -59,8 +59,10 @@ pub struct ClientId(pub usize);
 /// before its further requests wait unexecuted. One request or reply may go beyond.
 pub const MAX_OWED: usize = 1024 * 1024;
 
-/// So many bytes of a client's requests are executed in one go; then others have their turn.
+/// So many bytes of a client's requests are executed in one go, or until they come to so many bytes of replies; then
+/// others have their turn.
 const RUN: usize = 64 * 1024;
+const RUN_REPLIES: usize = 256 * 1024;
 
 /// The core of the proxy.
 pub struct Proxy {
@@ -393,6 +395,7 @@ impl Proxy {
     fn run(&mut self, client: ClientId, buffer: &[u8], now: Time) -> usize {
         let session = &mut self.sessions[client.0];
         session.replies.ensure_buffer(&mut self.spare);
+        session.replies.start_run();
         session.identity.last_request = now;
         session.held_back = false;
         session.waits_for = WaitsFor::Nothing;

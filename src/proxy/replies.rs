@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use super::MAX_OWED;
 use super::slow_log::Words;
 use super::spare::Spare;
+use super::{MAX_OWED, RUN_REPLIES};
 use crate::cache::Value;
 use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
@@ -112,6 +112,12 @@ impl Replies {
         {
             self.output.give_buffer(buffer);
         }
+    }
+
+    /// Has requests wait once so much more is owed that it is somebody else's turn. [`Self::most`] is set anew when the
+    /// turn is over.
+    pub fn start_run(&mut self) {
+        self.most = self.most.min(self.output.len() + self.queued + RUN_REPLIES);
     }
 
     /// Adds a reply.

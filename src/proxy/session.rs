@@ -25,7 +25,7 @@ pub(super) struct Session {
     pub ending: Option<Ending>,
     /// It waits for something to come up, on its dedicated connection.
     pub blocked: bool,
-    /// It does not take its replies, and is not read from for that.
+    /// It does not take its replies, and its requests wait for that.
     pub slowed: bool,
     /// How many bytes it was last found to hold.
     pub held: usize,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::common::{Http, RedisServer, eventually};
 
 /// Fields of `INFO`, and the samples that say the same.
-const SAME: [(&str, &str); 38] = [
+const SAME: [(&str, &str); 41] = [
     ("maxclients", "redis_proxy_max_clients"),
     (
         "clients_on_dedicated_connection",
