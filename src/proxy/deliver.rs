@@ -124,7 +124,6 @@ impl Proxy {
                 self.count_answer(waiter.caller, answer, now);
             }
             self.note_change(client);
-            self.evict_largest();
         }
     }
 
