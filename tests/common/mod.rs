@@ -20,7 +20,7 @@ pub use http::{Http, Response, read_response};
 pub use packages::{node_path, python_path, sources};
 pub use proxy::{Proxy, proxy_command, proxy_command_under};
 pub use redis_server::RedisServer;
-pub use relay::{ConnectionId, DIRECTIONS, Direction, Relay};
+pub use relay::{ConnectionId, DIRECTIONS, Direction, Mark, Relay};
 
 use std::fmt::Debug;
 use std::io::Read;
