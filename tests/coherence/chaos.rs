@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::common::{DIRECTIONS, Direction, RedisServer, Relay};
+use crate::common::{DIRECTIONS, Direction, RedisServer};
 use crate::connections::{kill, of_the_proxy};
 use crate::ledger::{Change, Ledger, Scope};
 use crate::owner::settle;
@@ -50,7 +50,6 @@ const FAR: [Disturbance; 5] = [Hold, Hold, Hold, Cut, Cut];
 
 pub struct Chaos<'a> {
     ledger: &'a Ledger,
-    relay: Option<&'a Relay>,
     straight: Wire,
     proxied: Wire,
     random: Rng,
@@ -75,7 +74,6 @@ impl<'a> Chaos<'a> {
     /// Where it is to be gentle, nothing is done but to connections and Redis: what is cached stays cached.
     pub fn new(
         ledger: &'a Ledger,
-        relay: Option<&'a Relay>,
         [straight, proxied]: [Wire; 2],
         random: Rng,
         gentle: bool,
@@ -85,12 +83,11 @@ impl<'a> Chaos<'a> {
         if !gentle {
             choices.extend(NOT_GENTLE);
         }
-        if relay.is_some() {
+        if ledger.relay().is_some() {
             choices.extend(FAR);
         }
         Self {
             ledger,
-            relay,
             straight,
             proxied,
             random,
@@ -121,7 +118,7 @@ impl<'a> Chaos<'a> {
             Cut => self.cut(),
         }
         // Far away, it takes longer to recover.
-        let one_in = if self.relay.is_some() { 2 } else { 4 };
+        let one_in = if self.ledger.relay().is_some() { 2 } else { 4 };
         self.random.u8(..one_in) == 0
     }
 
@@ -184,7 +181,7 @@ impl<'a> Chaos<'a> {
             .sent(Scope::All, Change::Removal, version, &what);
         if !matches!(wire.command(command), Ok(Reply::Text(_))) {
             // It may be executed yet, if Redis was away when it was sent: not after this.
-            settle(self.ledger, self.relay, &mut self.straight);
+            settle(self.ledger, &mut self.straight);
         } else if straight {
             self.ledger.written_straight(Scope::All, version);
         } else {
@@ -194,7 +191,9 @@ impl<'a> Chaos<'a> {
 
     /// Holds a direction of one connection, or of all, and then releases or cuts it.
     fn hold(&mut self, time: Range<Duration>) {
-        let Some(relay) = self.relay else { return };
+        let Some(relay) = self.ledger.relay() else {
+            return;
+        };
         let mut connections = relay.connections();
         if !connections.is_empty() && self.random.u8(..4) > 0 {
             connections = vec![connections[self.random.usize(..connections.len())]];
@@ -202,7 +201,7 @@ impl<'a> Chaos<'a> {
         let direction = self.direction();
         self.ledger
             .note_all(&format!("{connections:?} are held {direction:?}"));
-        self.ledger.hold(self.times.notice);
+        self.ledger.hold(connections.clone(), self.times.notice);
         relay.hold(&connections, direction);
         self.sleep(time);
         if self.random.u8(..3) == 0 {
@@ -216,7 +215,9 @@ impl<'a> Chaos<'a> {
     }
 
     fn cut(&mut self) {
-        let Some(relay) = self.relay else { return };
+        let Some(relay) = self.ledger.relay() else {
+            return;
+        };
         let connections = relay.connections();
         let direction = self.direction();
         if let Some(one) = self.random.choice(connections) {

@@ -9,27 +9,23 @@
 //!
 //! - at once to what was written through the proxy, when the reply is there;
 //! - at once to what a read got, whoever's it was;
-//! - to what was written straight at Redis, when Redis's message must have arrived, and the proxy has shown
-//!   since, [`CYCLES`] times in a row, that what was written there afterwards has reached it (see
-//!   [`Ledger::fence_passed`]). While the proxy can't reach Redis it shows no such thing, so hits may be as of
-//!   before, and no longer. The message takes no time beside Redis, and far from it the longest delay of a
-//!   direction; while a direction is held, until the proxy must have noticed that;
+//! - to what was written straight at Redis, when all that Redis had sent by then has arrived, or the proxy must
+//!   have noticed that it is held, and the proxy has shown since, [`CYCLES`](crate::unseen::CYCLES) times in a row, that what was
+//!   written there afterwards has reached it (see [`Ledger::fence_passed`]). While the proxy can't reach Redis
+//!   it shows no such thing, so hits may be as of before, and no longer;
 //! - for all keys to the moment at which Redis was restarted empty, as soon as a read got anything that
 //!   was written later: the proxy has reached the new Redis.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crate::common::{ConnectionId, Relay};
+use crate::unseen::Unseen;
 use crate::wire::Reply;
 
 pub type Version = u64;
-
-/// How often a fence has to pass after a write straight at Redis before that write has to be seen: in
-/// the first round or the second the fence may be fetched anew and overtake an invalidation, because
-/// something else had emptied the cache just then.
-pub const CYCLES: u64 = 3;
 
 /// The events of a key that are printed when it went back in time.
 const REMEMBERED: usize = 40;
@@ -59,23 +55,12 @@ pub struct Ledger {
     /// The number of the fence that is being waited for.
     cycle: AtomicU64,
     passed: AtomicU64,
+    relay: Option<Arc<Relay>>,
     unseen: Mutex<Unseen>,
     /// Held by the owners while they are at work, and alone by who changes all keys.
     pub at_work: RwLock<()>,
     over: AtomicBool,
     failure: Mutex<Option<String>>,
-}
-
-/// What was written straight at Redis and need not be seen yet, in the order in which its replies came.
-struct Unseen {
-    /// The longest that Redis's message takes.
-    lag: Duration,
-    /// While it took longer than that: until when.
-    held_until: Instant,
-    /// What the proxy may not have been told yet: when the reply came, and what it was.
-    under_way: VecDeque<(Instant, Scope, Version)>,
-    /// What it has been told: in which cycle.
-    told: VecDeque<(u64, Scope, Version)>,
 }
 
 struct Key {
@@ -89,9 +74,8 @@ struct Key {
 }
 
 impl Ledger {
-    /// Nothing has been written. A message from Redis takes at most `lag`.
-    pub fn new(keys: usize, lag: Duration) -> Self {
-        let start = Instant::now();
+    /// Nothing has been written. Between the proxy and Redis there may be a relay.
+    pub fn new(keys: usize, relay: Option<Arc<Relay>>) -> Self {
         let key = |index| Key {
             name: format!("key:{index}"),
             floor: AtomicU64::new(0),
@@ -100,7 +84,7 @@ impl Ledger {
             events: Mutex::default(),
         };
         Self {
-            start,
+            start: Instant::now(),
             keys: (0..keys).map(key).collect(),
             floor: AtomicU64::new(0),
             // Far from what INCR makes of a key that isn't there.
@@ -108,12 +92,8 @@ impl Ledger {
             restart: AtomicU64::new(0),
             cycle: AtomicU64::new(0),
             passed: AtomicU64::new(0),
-            unseen: Mutex::new(Unseen {
-                lag,
-                held_until: start,
-                under_way: VecDeque::new(),
-                told: VecDeque::new(),
-            }),
+            relay: relay.clone(),
+            unseen: Mutex::new(Unseen::new(relay)),
             at_work: RwLock::default(),
             over: AtomicBool::new(false),
             failure: Mutex::default(),
@@ -154,26 +134,25 @@ impl Ledger {
     pub fn written_straight(&self, scope: Scope, version: Version) {
         let mut unseen = lock(&self.unseen);
         let cycle = self.cycle.load(Ordering::SeqCst);
-        let now = Instant::now();
-        unseen.under_way.push_back((now, scope, version));
-        unseen.arrive(now, cycle);
+        unseen.acknowledge(cycle, scope, version);
         for key in self.within(scope) {
             self.note(key, || format!("acknowledged {version} in cycle {cycle}"));
         }
     }
 
-    /// Bytes on their way from Redis are about to be held, for no longer than that as far as the proxy is concerned.
-    pub fn hold(&self, longest: Duration) {
-        let mut unseen = lock(&self.unseen);
-        let now = Instant::now();
-        unseen.arrive(now, self.cycle.load(Ordering::SeqCst));
-        unseen.held_until = now + longest;
+    /// The relay between the proxy and Redis, if there is one.
+    pub fn relay(&self) -> Option<&Relay> {
+        self.relay.as_deref()
+    }
+
+    /// A direction of these connections is about to be held, which the proxy notices in that time.
+    pub fn hold(&self, connections: Vec<ConnectionId>, noticed_within: Duration) {
+        lock(&self.unseen).hold(connections, noticed_within);
     }
 
     /// They are held no longer.
     pub fn release(&self) {
-        let mut unseen = lock(&self.unseen);
-        unseen.held_until = unseen.held_until.min(Instant::now());
+        lock(&self.unseen).release();
     }
 
     /// Redis has lost everything: what is written from now on is newer.
@@ -193,15 +172,9 @@ impl Ledger {
     /// Redis says what changed in the order in which it changed. So when the proxy no longer serves the
     /// value of the fence before, it has heard of all that had changed earlier.
     pub fn fence_passed(&self, cycle: u64) {
-        let mut unseen = lock(&self.unseen);
-        while let Some(&(before, scope, version)) = unseen.told.front()
-            && before + CYCLES <= cycle
-        {
-            unseen.told.pop_front();
+        for (scope, version) in lock(&self.unseen).fence_passed(cycle) {
             self.raise(scope, version);
         }
-        unseen.arrive(Instant::now(), cycle);
-        drop(unseen);
         self.passed.store(cycle, Ordering::SeqCst);
     }
 
@@ -302,21 +275,6 @@ impl Ledger {
             ));
         }
         self.end();
-    }
-}
-
-impl Unseen {
-    /// Redis's messages of what was written long enough ago have arrived, in that cycle at the latest.
-    fn arrive(&mut self, now: Instant, cycle: u64) {
-        if now < self.held_until + self.lag {
-            return;
-        }
-        while let Some(&(written, scope, version)) = self.under_way.front()
-            && written + self.lag <= now
-        {
-            self.under_way.pop_front();
-            self.told.push_back((cycle, scope, version));
-        }
     }
 }
 

@@ -17,6 +17,7 @@ mod lost;
 mod owner;
 mod random;
 mod told;
+mod unseen;
 mod untold;
 
 use common::wire;

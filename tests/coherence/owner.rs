@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::common::{Direction, Relay, request};
+use crate::common::{Direction, request};
 use crate::ledger::{Change, Ledger, Scope, Version};
 use crate::wire::{Protocol, Reply, Wire, words};
 
@@ -18,8 +18,6 @@ pub struct Owner<'a> {
     random: Rng,
     /// Nothing is done through the proxy for which it would empty the whole cache.
     gentle: bool,
-    /// Between the proxy and Redis, if there is one.
-    relay: Option<&'a Relay>,
     straight: Wire,
     /// Through the proxy, in both versions of the protocol.
     proxied: [Wire; 2],
@@ -59,7 +57,6 @@ impl<'a> Owner<'a> {
         ledger: &'a Ledger,
         keys: Range<usize>,
         [redis, proxy]: [SocketAddr; 2],
-        relay: Option<&'a Relay>,
         random: Rng,
         gentle: bool,
     ) -> Self {
@@ -68,7 +65,6 @@ impl<'a> Owner<'a> {
             keys,
             random,
             gentle,
-            relay,
             straight: Wire::new(redis, Protocol::Resp2),
             proxied: [Protocol::Resp2, Protocol::Resp3].map(|protocol| Wire::new(proxy, protocol)),
             dedicated: Wire::new(proxy, Protocol::Resp3),
@@ -122,7 +118,7 @@ impl<'a> Owner<'a> {
         });
         if !done {
             drop(at_work);
-            return settle(self.ledger, self.relay, &mut self.straight);
+            return settle(self.ledger, &mut self.straight);
         }
         self.acknowledged += 1;
         for &(key, _, version) in &step.changes {
@@ -269,8 +265,8 @@ impl<'a> Owner<'a> {
 /// It is not known whether Redis executed something, or whether it lies there or in the relay and waits. When
 /// all that was in the relay has passed it, and Redis has answered twice on another connection, it has looked at
 /// all that had come before.
-pub fn settle(ledger: &Ledger, relay: Option<&Relay>, straight: &mut Wire) {
-    if let Some(relay) = relay {
+pub fn settle(ledger: &Ledger, straight: &mut Wire) {
+    if let Some(relay) = ledger.relay() {
         let mark = relay.mark(Direction::ToServer);
         while !relay.has_passed(&mark) && !ledger.is_over() {
             std::thread::sleep(Duration::from_millis(1));

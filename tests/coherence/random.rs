@@ -4,17 +4,19 @@
 //! rest the proxy serves what Redis has.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
 use crate::chaos::{Chaos, Times};
-use crate::common::{Proxy, RedisServer, Relay, eventually, soak, variable};
+use crate::common::{Direction, Proxy, RedisServer, Relay, eventually, soak, variable};
 use crate::connections::address;
 use crate::held::noticed_within;
-use crate::ledger::{CYCLES, Ledger};
+use crate::ledger::Ledger;
 use crate::owner::Owner;
+use crate::unseen::CYCLES;
 use crate::wire::{Protocol, Reply, Wire, words};
 
 const OWNERS: usize = 4;
@@ -25,9 +27,6 @@ const PROTOCOLS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
 
 /// How long Redis may keep silent, beside the time that it takes to hear from it.
 const TIMEOUT: Duration = Duration::from_millis(250);
-
-/// How long after its delay bytes may come out of the relay: a busy machine takes its time.
-const RELAY_LATE: Duration = Duration::from_millis(100);
 
 /// The longest delays of a direction that are tried, in milliseconds.
 const DELAYS_MS: [u64; 3] = [10, 100, 500];
@@ -105,18 +104,15 @@ fn run(seed: u64, duration: Duration, delay: Duration) {
     let gentle = random.bool();
     let mut redis = RedisServer::start_with(options);
     let redis_address = address(&redis);
-    let relay = (!delay.is_zero()).then(|| start_relay(redis_address, delay, random.fork()));
-    let relay = relay.as_ref();
-    let behind = relay.map_or(redis_address, Relay::address);
+    let is_far = !delay.is_zero();
+    let relay = is_far.then(|| Arc::new(start_relay(redis_address, delay, random.fork())));
+    let behind = relay
+        .as_ref()
+        .map_or(redis_address, |relay| relay.address());
     let proxy = Proxy::start_at(&behind.to_string(), &flags);
     proxy.wait_for_redis();
     let proxy_address = proxy.address();
-    let lag = if delay.is_zero() {
-        delay
-    } else {
-        delay + RELAY_LATE
-    };
-    let ledger = &Ledger::new(OWNERS * KEYS_EACH, lag);
+    let ledger = &Ledger::new(OWNERS * KEYS_EACH, relay);
     let counts = &Counts::default();
     let rest = &AtomicBool::new(false);
     let wires = [redis_address, proxy_address].map(|at| Wire::new(at, Protocol::Resp2));
@@ -125,7 +121,7 @@ fn run(seed: u64, duration: Duration, delay: Duration) {
         timeout,
         notice: noticed_within(timeout),
     };
-    let mut chaos = Chaos::new(ledger, relay, wires, random.fork(), gentle, times);
+    let mut chaos = Chaos::new(ledger, wires, random.fork(), gentle, times);
     let (mut sent, mut acknowledged) = (0, 0);
     std::thread::scope(|scope| {
         let _end = EndOnDrop(ledger);
@@ -145,7 +141,7 @@ fn run(seed: u64, duration: Duration, delay: Duration) {
                 let keys = index * KEYS_EACH..(index + 1) * KEYS_EACH;
                 let random = random.fork();
                 let ends = [redis_address, proxy_address];
-                let owner = Owner::new(ledger, keys, ends, relay, random, gentle);
+                let owner = Owner::new(ledger, keys, ends, random, gentle);
                 scope.spawn(move || owner.run(|| rest.load(Ordering::SeqCst) || ledger.is_over()))
             })
             .collect();
@@ -161,8 +157,6 @@ fn run(seed: u64, duration: Duration, delay: Duration) {
             sent += owner.sent;
             acknowledged += owner.acknowledged;
         }
-        // What Redis has said of the last changes is still under way.
-        std::thread::sleep(lag);
         assert_at_rest(ledger, &redis, &proxy);
     });
     println!(
@@ -299,6 +293,12 @@ fn assert_at_rest(ledger: &Ledger, redis: &RedisServer, proxy: &Proxy) {
             ledger.is_over() || matches!(ttl, Ok(Reply::Number(ttl)) if !(0..1000).contains(&ttl))
         })
     });
+    if let Some(relay) = ledger.relay() {
+        let mark = relay.mark(Direction::ToClient);
+        eventually("what Redis has said has arrived", || {
+            relay.has_passed(&mark)
+        });
+    }
     await_fences(ledger);
     for protocol in PROTOCOLS {
         let mut proxied = Wire::new(proxy.address(), protocol);

@@ -22,7 +22,7 @@ pub use packages::{node_path, python_path, sources};
 pub use port::Port;
 pub use proxy::{Proxy, proxy_command, proxy_command_under};
 pub use redis_server::RedisServer;
-pub use relay::{ConnectionId, DIRECTIONS, Direction, Relay};
+pub use relay::{ConnectionId, DIRECTIONS, Direction, Mark, Relay};
 
 use std::fmt::Debug;
 use std::io::Read;

@@ -45,6 +45,17 @@ pub struct Mark {
     received: Vec<(ConnectionId, u64)>,
 }
 
+impl Mark {
+    /// The mark on all connections but these.
+    pub fn without(&self, connections: &[ConnectionId]) -> Self {
+        let others = self.received.iter().copied();
+        Self {
+            direction: self.direction,
+            received: others.filter(|(id, _)| !connections.contains(id)).collect(),
+        }
+    }
+}
+
 impl Relay {
     /// Listens on a free port and passes connections on to `server`. `delay` is asked once for each direction
     /// of a new connection. A connection itself is made at once.
