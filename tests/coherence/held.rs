@@ -22,7 +22,7 @@ pub fn noticed_within(timeout: Duration) -> Duration {
     CHECK + 2 * timeout + MARGIN
 }
 
-const TIMEOUT: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// The most connections to Redis that are held one by one.
 const CONNECTIONS: usize = 3;
