@@ -48,7 +48,7 @@ mod value;
 mod tests;
 
 pub use error::ConfigError;
-pub use secret::{Secret, hide_secret_arguments};
+pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
 
 use error::Problem;
 use flags::Request;

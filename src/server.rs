@@ -134,6 +134,7 @@ impl Server {
             database: config.redis_database,
             username: config.redis_username.clone(),
             password: config.redis_password.clone(),
+            password_file: config.redis_password_file.clone(),
             timeout: config.redis_timeout,
             tracking: config.tracking,
         };
@@ -233,6 +234,7 @@ impl Server {
             self.serve_ready();
             self.tick();
             self.upstream.send(self.proxy.requests());
+            self.upstream.check(self.proxy.checks());
             self.end_connecting();
             self.write_replies();
             self.close_lingering();

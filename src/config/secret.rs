@@ -62,14 +62,31 @@ pub(super) fn read(
         Ok(text) => text,
         Err(error) => return Err(place.error(Problem::unreadable(path, &error))),
     };
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    if text.is_empty() {
-        let path = path.to_owned();
-        return Err(place.error(Problem::EmptyFile { path }));
+    match of_text(&text) {
+        Some(found) => *secret = Some(found),
+        None => {
+            let path = path.to_owned();
+            return Err(place.error(Problem::EmptyFile { path }));
+        }
     }
-    *secret = Some(Secret::new(text));
     Ok(())
+}
+
+/// The secret in a file's text, without the newline at its end.
+fn of_text(text: &str) -> Option<Secret> {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    (!text.is_empty()).then(|| Secret::new(text))
+}
+
+/// Reads a secret again from the file at `path`.
+///
+/// # Errors
+///
+/// The file can't be read or holds none.
+pub fn read_file(path: &str) -> io::Result<Secret> {
+    let text = std::fs::read_to_string(path)?;
+    of_text(&text).ok_or_else(|| io::Error::other("the file is empty"))
 }
 
 /// Takes passwords off the command line, which every user of the host can read in the process

@@ -19,12 +19,12 @@ pub struct Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Accepted,
-    /// Wrong, or no such user.
+    /// Wrong.
     Refused,
-    /// There is nothing to authenticate against.
-    NoPassword,
-    /// Redis has to say: it is a user other than the proxy's own.
-    AskRedis,
+    /// Redis has to say, as its passwords may change at any time. The user may be the one that the proxy is itself.
+    AskRedis {
+        is_own: bool,
+    },
 }
 
 /// The user that a password alone stands for.
@@ -36,29 +36,33 @@ impl Access {
         self.password.is_some()
     }
 
-    /// Judges a password, given with or without a user.
-    ///
-    /// Without a password of its own the proxy takes the one that it uses itself, so that a client which
-    /// was set up for the Redis behind goes on as it is.
+    /// Judges a password, given with or without a user. Only the proxy's own is judged here.
     pub(super) fn judge(&self, user: Option<&[u8]>, given: &[u8]) -> Verdict {
         let name = user.unwrap_or(DEFAULT_USER);
-        let own_name = match &self.password {
-            Some(_) => DEFAULT_USER,
-            None => self
-                .redis_username
-                .as_ref()
-                .map_or(DEFAULT_USER, |name| name.as_bytes()),
-        };
-        if name != own_name {
-            return Verdict::AskRedis;
+        match &self.password {
+            Some(password) if name == DEFAULT_USER => {
+                match same(password.expose().as_bytes(), given) {
+                    true => Verdict::Accepted,
+                    false => Verdict::Refused,
+                }
+            }
+            Some(_) => Verdict::AskRedis { is_own: false },
+            None => Verdict::AskRedis {
+                is_own: name == self.own_name(),
+            },
         }
-        match self.password.as_ref().or(self.redis_password.as_ref()) {
-            Some(password) if same(password.expose().as_bytes(), given) => Verdict::Accepted,
-            Some(_) => Verdict::Refused,
-            // Redis's default user without a password takes any, but only with its name.
-            None if user.is_some() => Verdict::Accepted,
-            None => Verdict::NoPassword,
-        }
+    }
+
+    /// The Redis user that the proxy is.
+    fn own_name(&self) -> &[u8] {
+        let name = self.redis_username.as_ref();
+        name.map_or(DEFAULT_USER, |name| name.as_bytes())
+    }
+
+    /// Whether that is the password that Redis accepted of the proxy itself, when it was last there.
+    pub(super) fn is_own_password(&self, given: &[u8]) -> bool {
+        let password = self.redis_password.as_ref();
+        password.is_none_or(|password| same(password.expose().as_bytes(), given))
     }
 }
 
@@ -113,25 +117,20 @@ mod tests {
         assert_eq!(access.judge(None, b"own"), Verdict::Accepted);
         assert_eq!(access.judge(Some(b"default"), b"own"), Verdict::Accepted);
         assert_eq!(access.judge(None, b"redis"), Verdict::Refused);
-        assert_eq!(access.judge(Some(b"app"), b"redis"), Verdict::AskRedis);
+        let ask = Verdict::AskRedis { is_own: false };
+        assert_eq!(access.judge(Some(b"app"), b"redis"), ask);
     }
 
     #[test]
-    fn without_one_it_takes_that_of_the_user_that_it_is_itself() {
+    fn without_one_redis_is_asked_whoever_it_is() {
+        let ask = |is_own| Verdict::AskRedis { is_own };
         let as_default = access(None, None, Some("redis"));
-        assert_eq!(as_default.judge(None, b"redis"), Verdict::Accepted);
-        assert_eq!(as_default.judge(None, b"other"), Verdict::Refused);
-        assert_eq!(as_default.judge(Some(b"app"), b"redis"), Verdict::AskRedis);
+        assert_eq!(as_default.judge(None, b"redis"), ask(true));
+        assert_eq!(as_default.judge(Some(b"default"), b"x"), ask(true));
+        assert_eq!(as_default.judge(Some(b"app"), b"redis"), ask(false));
         let as_app = access(None, Some("app"), Some("redis"));
-        assert_eq!(as_app.judge(Some(b"app"), b"redis"), Verdict::Accepted);
-        assert_eq!(as_app.judge(None, b"redis"), Verdict::AskRedis);
-    }
-
-    #[test]
-    fn without_any_password_only_a_named_default_user_is_taken() {
-        let open = access(None, None, None);
-        assert_eq!(open.judge(None, b"x"), Verdict::NoPassword);
-        assert_eq!(open.judge(Some(b"default"), b"x"), Verdict::Accepted);
-        assert_eq!(open.judge(Some(b"app"), b"x"), Verdict::AskRedis);
+        assert_eq!(as_app.judge(Some(b"app"), b"redis"), ask(true));
+        assert_eq!(as_app.judge(None, b"redis"), ask(false));
+        assert!(as_app.is_own_password(b"redis") && !as_app.is_own_password(b"x"));
     }
 }

@@ -1,14 +1,17 @@
 //! The commands that the proxy answers itself, in Redis's words.
 
 use super::access::Verdict;
+use super::checks::Checked;
 use super::identity::{Identity, is_valid_name};
 use super::replies::Replies;
-use super::store::{Flow, Store};
+use super::session::WaitsFor;
+use super::store::{Flow, Redis, Store};
 use crate::clock::Time;
 use crate::command::{Here, is_word};
 use crate::resp::reply::Reply;
 use crate::resp::request::Request;
 use crate::resp::{Protocol, integer};
+use crate::upstream::is_unreachable;
 
 const OK: &[u8] = b"+OK\r\n";
 /// How much of the slow log is shown, if nothing else is said.
@@ -42,8 +45,8 @@ impl Store {
                 identity.log("client reset");
                 replies.push_static(b"+RESET\r\n");
             }
-            Here::Hello => return self.hello(request, identity, replies),
-            Here::Auth => return self.auth(request, identity, replies),
+            Here::Hello => return self.hello(request, identity, replies, now),
+            Here::Auth => return self.auth(request, identity, replies, now),
             Here::Select if integer(request.argument(1)) == Some(self.database.into()) => {
                 replies.push_static(OK);
             }
@@ -105,38 +108,70 @@ impl Store {
         }
     }
 
-    fn auth(&self, request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) -> Flow {
-        let verdict = match request.len() {
-            2 => self.access.judge(None, request.argument(1)),
-            3 => self
-                .access
-                .judge(Some(request.argument(1)), request.argument(2)),
+    fn auth(
+        &mut self,
+        request: &Request<'_>,
+        identity: &mut Identity,
+        replies: &mut Replies,
+        now: Time,
+    ) -> Flow {
+        let (user, password) = match request.len() {
+            2 => (None, request.argument(1)),
+            3 => (Some(request.argument(1)), request.argument(2)),
             _ => {
                 replies.push_error(SYNTAX_ERROR);
                 return Flow::Continue;
             }
         };
-        match verdict {
-            Verdict::Accepted => {
-                identity.authenticated = true;
-                identity.log("client authenticated");
+        match self.authenticate(user, password, now) {
+            Login::Accepted => {
+                accept(identity);
                 replies.push_static(OK);
+                Flow::Continue
             }
-            Verdict::Refused => {
-                identity.log("authentication refused");
-                replies.push_error(WRONGPASS);
-            }
-            Verdict::NoPassword => replies.push_error(
-                b"ERR AUTH <password> called without any password configured for the default user. \
-                  Are you sure your configuration is correct?",
-            ),
-            Verdict::AskRedis => return Flow::LeaveToAuthenticate,
+            Login::Refused(error) => refuse(&error, identity, replies),
+            Login::Later(flow) => flow,
         }
-        Flow::Continue
+    }
+
+    /// Judges a password, or has Redis judge it.
+    fn authenticate(&mut self, user: Option<&[u8]>, password: &[u8], now: Time) -> Login {
+        let is_own = match self.access.judge(user, password) {
+            Verdict::Accepted => return Login::Accepted,
+            Verdict::Refused => return Login::Refused(Reply::error(WRONGPASS)),
+            Verdict::AskRedis { is_own } => is_own,
+        };
+        match &self.redis {
+            Redis::Unknown | Redis::Down(_) if !is_own => {
+                return Login::Later(Flow::LeaveToAuthenticate);
+            }
+            Redis::Unknown => return Login::Later(Flow::Wait(WaitsFor::Redis)),
+            // Whoever was set up for the Redis behind is served from the cache while it is away.
+            Redis::Down(error) if is_unreachable(error.bytes()) => {
+                return match self.access.is_own_password(password) {
+                    true => Login::Accepted,
+                    false => Login::Refused(error.clone()),
+                };
+            }
+            Redis::Down(error) => return Login::Refused(error.clone()),
+            Redis::Up => {}
+        }
+        match self.checks.check(user, password, now) {
+            Checked::Accepted if is_own => Login::Accepted,
+            Checked::Accepted => Login::Later(Flow::LeaveToAuthenticate),
+            Checked::Refused(error) => Login::Refused(error),
+            Checked::Asked => Login::Later(Flow::Wait(WaitsFor::Check)),
+        }
     }
 
     /// `HELLO [version [AUTH user password] [SETNAME name]]`
-    fn hello(&self, request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) -> Flow {
+    fn hello(
+        &mut self,
+        request: &Request<'_>,
+        identity: &mut Identity,
+        replies: &mut Replies,
+        now: Time,
+    ) -> Flow {
         let hello = match Hello::parse(request) {
             Ok(hello) => hello,
             Err(message) => {
@@ -145,17 +180,10 @@ impl Store {
             }
         };
         if let Some((user, password)) = hello.auth {
-            match self.access.judge(Some(user), password) {
-                Verdict::Accepted => {
-                    identity.authenticated = true;
-                    identity.log("client authenticated");
-                }
-                Verdict::Refused | Verdict::NoPassword => {
-                    identity.log("authentication refused");
-                    replies.push_error(WRONGPASS);
-                    return Flow::Continue;
-                }
-                Verdict::AskRedis => return Flow::LeaveToAuthenticate,
+            match self.authenticate(Some(user), password, now) {
+                Login::Accepted => accept(identity),
+                Login::Refused(error) => return refuse(&error, identity, replies),
+                Login::Later(flow) => return flow,
             }
         }
         if !identity.authenticated {
@@ -171,6 +199,26 @@ impl Store {
         replies.push(self.greeting(identity.protocol, identity.id));
         Flow::Continue
     }
+}
+
+/// What a client's login comes to.
+enum Login {
+    Accepted,
+    /// It is refused, in this reply.
+    Refused(Reply),
+    /// It is not done yet.
+    Later(Flow),
+}
+
+fn accept(identity: &mut Identity) {
+    identity.authenticated = true;
+    identity.log("client authenticated");
+}
+
+fn refuse(error: &Reply, identity: &Identity, replies: &mut Replies) -> Flow {
+    identity.log("authentication refused");
+    replies.push_refusal(error);
+    Flow::Continue
 }
 
 /// The arguments of `HELLO`.

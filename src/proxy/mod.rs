@@ -10,6 +10,7 @@
 
 mod access;
 mod answer;
+mod checks;
 mod dedicated;
 mod deliver;
 mod ending;
@@ -37,7 +38,7 @@ use crate::metrics::{ErrorKind, Metrics};
 use crate::resp::reply::{Output, Reply};
 use crate::resp::request::{Parsed, ProtocolError};
 use crate::status::{Facts, Status};
-use crate::upstream::{Event, Requests};
+use crate::upstream::{Check, Event, Requests};
 use dedicated::Received;
 use identity::Identity;
 use in_flight::Caller;
@@ -242,6 +243,11 @@ impl Proxy {
         self.store.requests()
     }
 
+    /// Passwords of clients that Redis is to be asked about, since they were last taken from here.
+    pub fn checks(&mut self) -> &mut Vec<Check> {
+        self.store.checks.wanted()
+    }
+
     /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
@@ -251,6 +257,15 @@ impl Proxy {
             Event::Late { link, count, error } => return self.late(*link, *count, error, now),
             Event::Invalidated(invalidated) => return self.store.invalidate(invalidated),
             Event::Tracking(tracking) => return self.store.tracking(tracking),
+            Event::Password(password) => {
+                self.store.access.redis_password = Some(password.clone());
+                return;
+            }
+            Event::Checked { number, reply } => {
+                self.store.checks.answered(*number, reply, now);
+                return self.wake(WaitsFor::Check);
+            }
+            Event::Rights { known } => return self.store.rights(*known),
             Event::Reconnected => return self.store.reconnected(now),
         }
         self.wake(WaitsFor::Redis);

@@ -10,6 +10,7 @@ use crate::cache::Value;
 use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Output, Reply};
+use crate::upstream::is_unreachable;
 
 /// The replies owed to a client.
 ///
@@ -119,9 +120,26 @@ impl Replies {
         self.push(Reply::error(message));
     }
 
-    /// Adds the error reply that stands for what Redis would say.
+    /// Adds the error reply that stands for what Redis would say, or that Redis gave to the proxy itself.
     pub fn push_unreachable(&mut self, error: &Reply) {
-        self.refusal = Some(ErrorKind::Unreachable);
+        self.refusal = Some(match is_unreachable(error.bytes()) {
+            true => ErrorKind::Unreachable,
+            false => ErrorKind::Redis,
+        });
+        self.push(error.clone());
+    }
+
+    /// Adds the error reply to a login that Redis refused, or could not judge.
+    pub fn push_refusal(&mut self, error: &Reply) {
+        let encoded = error.bytes();
+        let denied = [&b"-NOAUTH "[..], b"-WRONGPASS "];
+        self.refusal = Some(if is_unreachable(encoded) {
+            ErrorKind::Unreachable
+        } else if denied.iter().any(|code| encoded.starts_with(code)) {
+            ErrorKind::Denied
+        } else {
+            ErrorKind::Usage
+        });
         self.push(error.clone());
     }
 

@@ -39,6 +39,8 @@ pub(super) enum WaitsFor {
     Redis,
     /// To know what its command is.
     Description,
+    /// To know whether Redis accepts its password.
+    Check,
 }
 
 impl Session {
@@ -90,7 +92,7 @@ impl Session {
         match self.waits_for {
             WaitsFor::Nothing => true,
             WaitsFor::Replies => self.replies.none_wait(),
-            WaitsFor::Redis | WaitsFor::Description => false,
+            WaitsFor::Redis | WaitsFor::Description | WaitsFor::Check => false,
         }
     }
 

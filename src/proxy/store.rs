@@ -6,9 +6,12 @@ mod freshness;
 mod gets;
 mod greeting;
 
+use std::time::Duration;
+
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
+use super::checks::Checks;
 use super::dedicated::{Awaited, Dedicated, Effects, Keys};
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter};
@@ -40,11 +43,15 @@ pub(super) struct Store {
     names: Names,
     renewal: Renewal,
     pub access: Access,
+    /// Passwords of clients, as Redis judges them.
+    pub checks: Checks,
     pub database: u32,
     pub(super) redis: Redis,
     pub(super) coherence: Coherence,
     /// Whether changes may be on their way that Redis should have reported long ago.
     is_suspended: bool,
+    /// How long a value is kept at the most, by what is known of the user's rights.
+    longest: Duration,
     /// What that means for hits.
     serving: Serving,
     /// What Redis reported of itself when it was last reached.
@@ -122,10 +129,12 @@ impl Store {
             names: Names::default(),
             renewal: Renewal::None,
             access,
+            checks: Checks::default(),
             database,
             redis: Redis::Unknown,
             coherence: Coherence::Unknown,
             is_suspended: false,
+            longest: Duration::MAX,
             serving: Serving::Fresh,
             backend: None,
             metrics: Metrics::beside(limits.entries),
@@ -347,6 +356,7 @@ impl Store {
         self.in_flight.forward(waiter, words, written.as_deref());
         self.asked += 1;
         if row.changes_commands {
+            self.checks.forget();
             self.renew_table(caller.protocol);
         }
         Outcome::Forwarded

@@ -59,6 +59,8 @@ impl Node {
             self.end_attempt(role, now);
             self.judge_silence(role, now);
         }
+        self.ask_for_rights(now);
+        self.end_late_checks(now);
         for role in Role::ALL {
             if self.is_to_be_asked(role, now) {
                 self.ping(role, now);
@@ -71,6 +73,7 @@ impl Node {
     pub fn due(&self) -> Option<Time> {
         let timeout = self.settings.timeout;
         let mut due: Vec<Time> = self.retry_due().collect();
+        due.extend([self.rights_due(), self.checks_due()].into_iter().flatten());
         for (_, connection) in self.connections() {
             due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
             if let Phase::Connecting(deadline) = connection.phase {

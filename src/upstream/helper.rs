@@ -11,8 +11,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::mailbox::Mailbox;
 use super::node::{Loss, Node, Phase, Role};
 use super::resolve::{self, Addresses};
-use super::{Event, Replies, Requests, Settings};
-use crate::clock::Clock;
+use super::{Check, Event, Replies, Requests, Settings};
+use crate::clock::{Clock, Time};
 use crate::transport::{ReadResult, Source, Transport};
 
 /// The loop's end: requests go in, events come out, and the waker rings when there are some.
@@ -57,6 +57,13 @@ impl Upstream {
                 work.requests.of(link).append(batch);
             }
         });
+    }
+
+    /// Hands over passwords that Redis is to be asked about, and leaves none.
+    pub fn check(&self, checks: &mut Vec<Check>) {
+        if !checks.is_empty() {
+            self.mailbox.add(|work| work.checks.append(checks));
+        }
     }
 
     /// Says whether anybody would miss Redis: as long as that is so, it is asked every second whether it is
@@ -122,6 +129,7 @@ impl Helper {
             if self.node.due().is_some_and(|due| due <= now) {
                 self.node.tick(now);
             }
+            self.log_in_again(now);
             self.drop_closed();
             self.connect_wanted();
             for role in Role::ALL {
@@ -131,10 +139,27 @@ impl Helper {
         }
     }
 
+    /// If Redis refuses the login, or the user's rights changed, the password may be another: reads it again, if a file
+    /// holds it, and tries it.
+    fn log_in_again(&mut self, now: Time) {
+        if self.node.takes_password() {
+            let file = self.node.settings.password_file.as_deref();
+            let password = file.and_then(|path| match crate::config::read_secret(path) {
+                Ok(password) => Some(password),
+                Err(error) => {
+                    log::warn!(reason:% = error; "can't read the password of redis again");
+                    None
+                }
+            });
+            self.node.log_in_again(password, now);
+        }
+    }
+
     /// Takes what the loop hands over, or waits for that, for a socket, or until something is due.
     fn wait(&mut self, events: &mut Events) {
         let now = self.clock.now();
         let mut addresses = None;
+        let mut checks = Vec::new();
         let mut watched = self.node.watched;
         let (node, requests) = (&mut self.node, &mut self.requests);
         let some = self.mailbox.take(|work| {
@@ -144,13 +169,16 @@ impl Helper {
             node.spare.append(&mut work.spare);
             watched = work.watched;
             addresses = work.addresses.take();
+            checks.append(&mut work.checks);
             addresses.is_some()
+                || !checks.is_empty()
                 || watched != node.watched
                 || requests.iter().any(|batch| !batch.is_empty())
         });
         if watched != self.node.watched {
             self.node.set_watched(watched, now);
         }
+        self.node.check(&mut checks, now);
         if let Some(addresses) = addresses {
             self.found(addresses);
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mio::Waker;
 
 use super::resolve::Addresses;
-use super::{Event, Replies, Requests};
+use super::{Check, Event, Replies, Requests};
 
 /// The two boxes: work for the helper, events for the loop.
 pub(super) struct Mailbox {
@@ -24,6 +24,8 @@ pub(super) struct Mailbox {
 pub(super) struct Work {
     /// Requests, in order.
     pub requests: Requests,
+    /// Passwords that Redis is to be asked about.
+    pub checks: Vec<Check>,
     /// Whether anybody would miss Redis.
     pub watched: bool,
     /// The addresses that were looked up.

@@ -8,15 +8,19 @@
 //! - [`node`] is one Redis: which connections to it there are, how they are opened, and what is done when one
 //!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
 //! - [`health`] is what it makes of silence.
+//! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
+//! - [`checks`] is how it asks about passwords of clients.
 //! - [`setup`] is what the proxy itself asks Redis.
 //! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
 //! - [`resolve`] looks names up, on a thread of its own, so that nothing else waits for that.
 
+mod checks;
 mod health;
 mod helper;
 mod mailbox;
 mod node;
 mod resolve;
+mod rights;
 mod setup;
 
 use std::net::SocketAddr;
@@ -40,6 +44,8 @@ pub struct Settings {
     pub username: Option<String>,
     /// The password, if Redis asks for one.
     pub password: Option<Secret>,
+    /// The file that holds it, if one does: it is read again when Redis refuses.
+    pub password_file: Option<String>,
     /// How long connecting may take, and how long a request may wait for its reply.
     pub timeout: Duration,
     /// Whether Redis is to report which of the keys that were read change.
@@ -88,6 +94,15 @@ pub const LINKS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
 /// Requests that are to be sent, for each link.
 pub type Requests = PerLink<Batch>;
 
+/// A question whether Redis accepts a client's password.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Check {
+    /// By which its answer is known.
+    pub number: u64,
+    /// The encoded `AUTH`.
+    pub request: Vec<u8>,
+}
+
 /// What Redis reported of itself when it was connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backend {
@@ -132,7 +147,25 @@ pub enum Event {
     },
     /// Keys changed.
     Invalidated(Invalidated),
+    /// The proxy's password at Redis is another now.
+    Password(Secret),
+    /// The answer to a [`Check`], or an error in its place.
+    Checked {
+        /// Its number.
+        number: u64,
+        /// The encoded reply.
+        reply: Vec<u8>,
+    },
+    /// The proxy's user may have other rights than before.
+    Rights {
+        /// Redis shows them, so that each change will be reported. If not, nothing may be cached for longer than
+        /// [`UNKNOWN_TTL`].
+        known: bool,
+    },
 }
+
+/// How long a value may be cached while Redis does not show which rights the proxy's user has.
+pub const UNKNOWN_TTL: Duration = Duration::from_secs(5);
 
 /// How cached values are kept from growing old, beside the time to live.
 #[derive(Clone, Debug, PartialEq, Eq)]

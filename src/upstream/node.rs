@@ -12,6 +12,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::checks::Checks;
+use super::rights::Rights;
 use super::setup::{self, Question};
 use super::{Backend, Event, LINKS, Replies, Requests, Settings, Tracking};
 use crate::clock::Time;
@@ -111,6 +113,8 @@ enum State {
 /// Why Redis can't be reached, and since when.
 struct Outage {
     reason: String,
+    /// The encoded error reply that says so.
+    error: Vec<u8>,
     since: Time,
 }
 
@@ -170,6 +174,10 @@ pub(super) struct Node {
     reconnects: Limit,
     /// Whether anybody would miss Redis.
     pub watched: bool,
+    /// What is known of the user's rights.
+    pub(super) rights: Rights,
+    /// Passwords of clients that it is asked about.
+    pub(super) checks: Checks,
     /// What is to be reported to the loop.
     pub events: Vec<Event>,
     /// Memory for replies.
@@ -234,6 +242,8 @@ impl Node {
             reconnecting: None,
             reconnects: Limit::default(),
             watched: false,
+            rights: Rights::default(),
+            checks: Checks::default(),
             events: Vec::new(),
             spare: Vec::new(),
             refused: None,
@@ -360,10 +370,16 @@ impl Node {
         if role == Role::Tracker && !received.answers.is_empty() {
             self.resume_tracking();
         }
+        if received.replies.iter().any(setup::refuses_rights) {
+            self.doubt_rights();
+        }
         self.report_replies(role, received.replies);
         for (question, answer) in received.answers {
             if let Err(loss) = self.answered(role, question, &answer, now) {
-                return self.lost(role, loss, now);
+                return match &loss {
+                    Loss::Refused(words) if setup::refuses_login(words) => self.down(&loss, now),
+                    _ => self.lost(role, loss, now),
+                };
             }
         }
         if let Err(error) = result {
@@ -387,6 +403,10 @@ impl Node {
         now: Time,
     ) -> Result<(), Loss> {
         let refusal = setup::refusal(answer);
+        if let Question::Check(number) = question {
+            self.checked(number, answer);
+            return Ok(());
+        }
         if let Some(words) = refusal
             .clone()
             .filter(|words| setup::refuses_connections(words))
@@ -406,6 +426,10 @@ impl Node {
                     refused: Some(words),
                 };
             }
+            (Question::Rights, refusal) => {
+                self.rights_answered(role, answer, refusal.as_deref())?;
+            }
+            (Question::Login, refusal) => self.login_answered(role, refusal.as_deref())?,
             (Question::Track, refusal) => self.redirected(role, refusal, now),
             (Question::Server, None) => self.identified(role, setup::run_id(answer))?,
             (Question::Hello3, refusal) if role == Role::Resp2 => {
@@ -468,6 +492,7 @@ impl Node {
         let tracker = self.connection(Role::Tracker);
         if tracker.phase == Phase::SettingUp && tracker.link.is_idle() {
             self.set_open(Role::Tracker, now);
+            self.send_checks(now);
         }
         for role in LINKS.map(Role::of) {
             self.advance_link(role, now);
@@ -633,6 +658,10 @@ impl Node {
         let was_tracked = connection.reports_to.take().is_some();
         connection.redirecting = None;
         connection.phase = Phase::Closed;
+        self.rights.lost(role);
+        if role == Role::Tracker {
+            self.checks.lost();
+        }
         self.renew(role);
         if was_tracked || role == Role::Tracker {
             self.tracking_lost();
@@ -647,7 +676,8 @@ impl Node {
             Role::Resp3 if at_once => self.reconnect(role, loss.to_string()),
             Role::Resp3 => {
                 self.connection(role).not_before = now.after(FIRST_PAUSE);
-                self.refuse(role, &loss.to_string());
+                let error = setup::error_of(&self.settings, &loss);
+                self.fail(role, &error);
             }
         }
         self.advance(now);
@@ -685,6 +715,10 @@ impl Node {
         if at_once {
             return self.reconnect(Role::Tracker, format!("tracking lost: {loss}"));
         }
+        // What is known of the lost one is of no use for the next.
+        if matches!(self.tracker, Tracker::Open(_)) {
+            self.expect_tracker(now);
+        }
         let (pause, words) = match loss {
             Loss::Refused(words) => (LAST_PAUSE, words.clone()),
             loss => (
@@ -705,13 +739,18 @@ impl Node {
     /// Redis can't be reached: all connections are closed.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
+        if matches!(loss, Loss::Refused(words) if setup::refuses_login(words)) {
+            self.login_refused();
+        }
         let reason = loss.to_string();
-        let error = setup::error_reply(&self.settings, &reason);
+        let error = setup::error_of(&self.settings, loss);
+        self.fail_checks(&error);
         for role in Role::ALL {
             let connection = self.connection(role);
             connection.phase = Phase::Closed;
             connection.reports_to = None;
             connection.redirecting = None;
+            self.rights.lost(role);
             self.fail(role, &error);
         }
         self.reconnecting = None;
@@ -737,7 +776,11 @@ impl Node {
             };
             log::warn!(address:% = self.settings.address, reason; "{message}");
             let since = self.outage.as_ref().map_or(now, |outage| outage.since);
-            self.outage = Some(Outage { reason, since });
+            self.outage = Some(Outage {
+                reason,
+                error: error.clone(),
+                since,
+            });
             self.events.push(Event::Down { error });
         }
     }
@@ -756,9 +799,30 @@ impl Node {
     }
 
     fn refuse_during_outage(&mut self, role: Role) {
+        if let Some(error) = self.error_of_outage() {
+            self.fail(role, &error);
+        }
+    }
+
+    /// What requests get while Redis is away.
+    pub(super) fn error_of_outage(&self) -> Option<Vec<u8>> {
         let outage = self.outage.as_ref();
-        let reason = outage.map_or(String::new(), |outage| outage.reason.clone());
-        self.refuse(role, &reason);
+        match self.state {
+            State::Down(_) => outage.map(|outage| outage.error.clone()),
+            State::Up(_) | State::Opening => None,
+        }
+    }
+
+    /// Has Redis be connected to at once, if it is away: it may accept the proxy now.
+    pub(super) fn retry_at_once(&mut self, now: Time) {
+        if matches!(self.state, State::Down(_)) {
+            self.state = State::Down(now);
+        }
+    }
+
+    /// Whether Redis knows HELLO, as it does since version 6.
+    pub(super) fn knows_hello(&self) -> bool {
+        !self.backend.hello[1].is_empty()
     }
 
     /// Opens again what is due, and logs what is.

@@ -2,6 +2,7 @@
 
 use redis::Cmd;
 
+use super::node::Loss;
 use super::{Settings, UNREACHABLE};
 use crate::resp::integer;
 use crate::resp::read::Reader;
@@ -28,6 +29,12 @@ pub(super) enum Question {
     Id,
     /// That changes are to be reported to another connection.
     Track,
+    /// Which rights the proxy's user has.
+    Rights,
+    /// Whether the user may still log in.
+    Login,
+    /// Whether a client's password is right, by the number of the question.
+    Check(u64),
     /// Whether it answers.
     Ping,
 }
@@ -50,6 +57,30 @@ fn introduction(settings: &Settings) -> Vec<(Question, Cmd)> {
     name.arg("SETNAME").arg("redis-proxy");
     questions.push((Question::Name, name));
     questions
+}
+
+/// The user that the proxy is at Redis.
+fn user(settings: &Settings) -> &str {
+    settings.username.as_deref().unwrap_or("default")
+}
+
+/// Which rights the proxy's user has.
+pub(super) fn rights(settings: &Settings) -> Cmd {
+    let mut rights = redis::cmd("ACL");
+    rights.arg("GETUSER").arg(user(settings));
+    rights
+}
+
+/// The login once more. A user without a password may log in with any, but has to be named.
+pub(super) fn login(settings: &Settings) -> Cmd {
+    let mut auth = redis::cmd("AUTH");
+    match &settings.password {
+        Some(password) => auth
+            .arg(settings.username.as_deref())
+            .arg(password.expose()),
+        None => auth.arg(user(settings)).arg(""),
+    };
+    auth
 }
 
 fn hello(version: u8) -> Cmd {
@@ -100,6 +131,7 @@ pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
             (Question::Id, id),
         ]);
     }
+    questions.push((Question::Rights, rights(settings)));
     questions.push((Question::Ping, redis::cmd("PING")));
     questions
 }
@@ -144,6 +176,20 @@ pub(super) fn refuses_all(words: &str) -> bool {
         .any(|code| words.starts_with(code))
 }
 
+/// Whether these words say that the proxy's user may not log in: not with its password, or not without one.
+pub(super) fn refuses_login(words: &str) -> bool {
+    ["NOAUTH ", "WRONGPASS ", "ERR invalid password"]
+        .iter()
+        .any(|start| words.starts_with(start))
+}
+
+/// Whether a reply refuses a request for lack of rights.
+pub(super) fn refuses_rights(encoded: &[u8]) -> bool {
+    [&b"-NOPERM "[..], b"-NOAUTH ", b"-WRONGPASS "]
+        .iter()
+        .any(|start| encoded.starts_with(start))
+}
+
 /// Whether Redis will be there soon, says that refusal.
 pub(super) fn is_temporary(words: &str) -> bool {
     ["LOADING ", "BUSY ", "MASTERDOWN "]
@@ -178,6 +224,25 @@ pub(super) fn error_reply(settings: &Settings, reason: &str) -> Vec<u8> {
     );
     reply::error(&mut encoded, message.as_bytes());
     encoded
+}
+
+/// The error reply to a request that Redis did not answer for that. If it refused with a code, that is the reply:
+/// clients act on `LOADING` and its like.
+pub(super) fn error_of(settings: &Settings, loss: &Loss) -> Vec<u8> {
+    match loss {
+        Loss::Refused(words) if has_code(words) => {
+            let mut encoded = Vec::new();
+            reply::error(&mut encoded, words.as_bytes());
+            encoded
+        }
+        loss => error_reply(settings, &loss.to_string()),
+    }
+}
+
+/// Whether an error starts with a code that says more than `ERR`.
+fn has_code(words: &str) -> bool {
+    let code = words.split(' ').next().unwrap_or_default();
+    code.len() > 1 && code != "ERR" && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 #[cfg(test)]

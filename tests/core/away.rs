@@ -7,7 +7,7 @@ use redis_proxy::metrics::{ErrorKind, Outcome};
 
 use crate::world::{World, bulk, get, roomy};
 
-const AWAY: &str = "-ERR the backing Redis can't be reached\r\n";
+const AWAY: &str = "-ERR backing Redis at redis:6379 can't be reached: gone\r\n";
 
 #[test]
 fn a_miss_fails_at_once_while_redis_is_away() {

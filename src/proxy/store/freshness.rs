@@ -16,7 +16,7 @@ use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
-use crate::upstream::{Backend, Invalidated, Tracking};
+use crate::upstream::{Backend, Invalidated, Tracking, UNKNOWN_TTL};
 
 /// How cached values are kept from growing old.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,6 +212,7 @@ impl Store {
             // It is gone already, or Redis does not say.
             _ => return false,
         };
+        let ttl = ttl.min(self.longest);
         let left = ttl.saturating_sub(since.until(now));
         let is_kept_coherent = matches!(
             self.coherence,
@@ -292,6 +293,17 @@ impl Store {
             }
         }
         self.update_serving();
+    }
+
+    /// The user that the proxy is at Redis may have other rights than when values were fetched. Redis shows changes of
+    /// them, or it does not, so that no value is kept for long.
+    pub fn rights(&mut self, known: bool) {
+        self.invalidate_all(Cause::Reconnected);
+        self.checks.forget();
+        self.longest = match known {
+            true => Duration::MAX,
+            false => UNKNOWN_TTL,
+        };
     }
 
     fn update_serving(&mut self) {

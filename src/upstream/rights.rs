@@ -1,0 +1,344 @@
+//! Whether the proxy's user may still read what it could read when the cache was filled, and may still log in.
+//!
+//! Redis reports neither: connections outlive a changed password and a user that was switched off, and rights to keys
+//! and commands change silently. So while anybody would miss Redis it is asked every [`ASK_AFTER`], and at once when it
+//! refuses a request on a shared connection. `ACL GETUSER` of the proxy's own user answers both in one command: it
+//! shows the user's rights, passwords and whether it is on. When the answer changes, the cache is emptied and the proxy
+//! logs in again on the same connection. Where that command is refused, the login alone is repeated, and entries are
+//! kept for [`UNKNOWN_TTL`](super::UNKNOWN_TTL) at the most.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use super::Event;
+use super::node::{Loss, Node, Phase, Role};
+use super::setup::{self, Question};
+use crate::clock::Time;
+use crate::config::Secret;
+
+/// How often Redis is asked for the rights.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+
+/// How often at the most, whatever Redis refuses: clients may be refused as often as they like.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// What Redis says to those who give no password.
+const NOAUTH: &str = "NOAUTH Authentication required.";
+
+/// What is known of the user's rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Redis has not been asked.
+    Nothing,
+    /// They are those with this salted hash.
+    Hash(u64),
+    /// Redis does not show them.
+    Refused,
+}
+
+/// What is known of the user's rights, and when that is asked again.
+#[derive(Debug)]
+pub(super) struct Rights {
+    salt: RandomState,
+    known: Known,
+    /// The connection on which they were shown: the encoding depends on its protocol.
+    shown_on: Option<Role>,
+    asked: Time,
+    /// The connection on which a question is in flight.
+    in_flight: Option<Role>,
+    /// Redis refused a request since.
+    doubted: bool,
+    /// The login is to be repeated, with the password as it is now.
+    login_is_due: bool,
+}
+
+impl Default for Rights {
+    fn default() -> Self {
+        Self {
+            salt: RandomState::new(),
+            known: Known::Nothing,
+            shown_on: None,
+            asked: Time::default(),
+            in_flight: None,
+            doubted: false,
+            login_is_due: false,
+        }
+    }
+}
+
+impl Rights {
+    /// When to ask next, unless a question is in flight.
+    fn due(&self) -> Option<Time> {
+        let pause = match self.doubted {
+            true => ASK_AGAIN_AFTER,
+            false => ASK_AFTER,
+        };
+        self.in_flight.is_none().then(|| self.asked.after(pause))
+    }
+
+    /// A connection is lost, and with it the answer.
+    pub fn lost(&mut self, role: Role) {
+        self.in_flight.take_if(|asked| *asked == role);
+    }
+}
+
+/// Whether Redis has no such command.
+fn is_unknown(words: &str) -> bool {
+    words.starts_with("ERR unknown command")
+}
+
+impl Node {
+    /// When [`Self::ask_for_rights`] is due, if anybody would miss Redis.
+    pub(super) fn rights_due(&self) -> Option<Time> {
+        let due = self.rights.due().filter(|_| self.watched)?;
+        self.role_for_rights().map(|_| due)
+    }
+
+    /// The connection on which rights are asked for: the tracker, where no client's reply is in the way.
+    fn role_for_rights(&self) -> Option<Role> {
+        let is_open = |role: &Role| {
+            self.connections()
+                .any(|(other, connection)| other == *role && connection.phase == Phase::Open)
+        };
+        [Role::Tracker, Role::Resp2].into_iter().find(is_open)
+    }
+
+    /// Asks for the user's rights, if that is due.
+    pub(super) fn ask_for_rights(&mut self, now: Time) {
+        if self.rights_due().is_none_or(|due| due > now) {
+            return;
+        }
+        let Some(role) = self.role_for_rights() else {
+            return;
+        };
+        self.rights.asked = now;
+        self.rights.doubted = false;
+        self.rights.in_flight = Some(role);
+        let (question, command) = match self.rights.known {
+            Known::Nothing | Known::Hash(_) => (Question::Rights, setup::rights(&self.settings)),
+            Known::Refused => (Question::Login, setup::login(&self.settings)),
+        };
+        let encoded = command.get_packed_command();
+        self.connection(role).link.ask(question, &encoded, now);
+    }
+
+    /// Redis refused a client's request: the rights may be others now.
+    pub(super) fn doubt_rights(&mut self) {
+        self.rights.doubted = true;
+    }
+
+    /// Redis answered which rights the user has, or refused to, in these words.
+    pub(super) fn rights_answered(
+        &mut self,
+        role: Role,
+        answer: &[u8],
+        refusal: Option<&str>,
+    ) -> Result<(), Loss> {
+        self.rights.lost(role);
+        if let Some(words) = refusal.filter(|words| setup::refuses_login(words)) {
+            return Err(Loss::Refused(words.to_owned()));
+        }
+        let known = match refusal {
+            None => Known::Hash(self.rights.salt.hash_one(answer)),
+            // Without HELLO it is older than version 6, and there are no users.
+            Some(words) if is_unknown(words) && !self.knows_hello() => Known::Hash(0),
+            Some(_) => Known::Refused,
+        };
+        let before = std::mem::replace(&mut self.rights.known, known);
+        let shown_before_on = self.rights.shown_on.replace(role);
+        if before == known {
+            return Ok(());
+        }
+        if before != Known::Nothing && shown_before_on == Some(role) {
+            log::info!("the rights of the proxy's user have changed");
+            self.rights.login_is_due = true;
+        } else if before == Known::Nothing && known == Known::Refused {
+            log::warn!(
+                reason = "it may not ask for its own rights (+acl|getuser)";
+                "entries are kept for {} s at the most", super::UNKNOWN_TTL.as_secs()
+            );
+        }
+        if before != Known::Nothing || known == Known::Refused {
+            self.report_rights();
+        }
+        Ok(())
+    }
+
+    /// The login was repeated, and accepted unless in these words.
+    pub(super) fn login_answered(&mut self, role: Role, refusal: Option<&str>) -> Result<(), Loss> {
+        self.rights.lost(role);
+        match refusal.filter(|words| setup::refuses_login(words)) {
+            Some(_) if self.settings.password.is_none() => Err(Loss::Refused(NOAUTH.to_owned())),
+            Some(words) => Err(Loss::Refused(words.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// What the user may read may have changed.
+    pub(super) fn report_rights(&mut self) {
+        let known = self.rights.known != Known::Refused;
+        self.events.push(Event::Rights { known });
+    }
+
+    /// Whether the login is to be repeated, or was refused: the password may be another by now. It is asked for once.
+    pub(super) fn takes_password(&mut self) -> bool {
+        std::mem::take(&mut self.rights.login_is_due)
+    }
+
+    /// Logs in again where rights are asked for, with the password as it is now, if one was read.
+    pub(super) fn log_in_again(&mut self, password: Option<Secret>, now: Time) {
+        let is_new = password.is_some() && password != self.settings.password;
+        if let Some(password) = password.filter(|_| is_new) {
+            self.events.push(Event::Password(password.clone()));
+            self.settings.password = Some(password);
+        }
+        if let Some(role) = self.role_for_rights() {
+            let encoded = setup::login(&self.settings).get_packed_command();
+            let link = &mut self.connection(role).link;
+            link.ask(Question::Login, &encoded, now);
+        } else if is_new {
+            self.retry_at_once(now);
+        }
+    }
+
+    /// The login was refused.
+    pub(super) fn login_refused(&mut self) {
+        self.rights.login_is_due = true;
+        self.report_rights();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use crate::config::RedisAddress;
+    use crate::transport::Source;
+
+    /// A Redis that is there, whose changes are not tracked, where the proxy logs in by this password.
+    fn node(password: Option<&str>, rights: &str) -> Node {
+        let mut node = Node::new(Settings {
+            address: RedisAddress {
+                host: "redis".to_owned(),
+                port: 6379,
+            },
+            database: 0,
+            username: None,
+            password: password.map(Secret::new),
+            password_file: None,
+            timeout: Duration::from_secs(1),
+            tracking: false,
+        });
+        let login = if password.is_some() { "+OK\r\n" } else { "" };
+        let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n+PONG\r\n");
+        let tracker = format!("{login}+OK\r\n{rights}+PONG\r\n");
+        for (role, replies) in [(Role::Resp2, resp2), (Role::Tracker, tracker)] {
+            assert_eq!(node.wants(), Some(role));
+            node.connecting(role, at(0));
+            node.connected(role, None, at(0));
+            asked(&mut node, role);
+            node.received(role, replies.as_bytes(), at(0));
+        }
+        assert_eq!(node.wants(), None);
+        node.set_watched(true, at(0));
+        node
+    }
+
+    fn at(milliseconds: u64) -> Time {
+        Time::default().after(Duration::from_millis(milliseconds))
+    }
+
+    /// What a connection has to send.
+    fn asked(node: &mut Node, role: Role) -> String {
+        let mut sent = Vec::new();
+        let link = &mut node.connection(role).link;
+        while !Source::is_empty(link) {
+            Source::send(link, &mut sent).expect("a list takes all");
+        }
+        String::from_utf8(sent).expect("a text")
+    }
+
+    /// Answers what the tracker asks at a moment, and returns what it asked and what was reported.
+    fn answer(node: &mut Node, now: Time, reply: &str) -> (String, Vec<Event>) {
+        node.events.clear();
+        if node.due().is_some_and(|due| due <= now) {
+            node.tick(now);
+        }
+        if !asked(node, Role::Resp2).is_empty() {
+            node.received(Role::Resp2, b"+PONG\r\n", now);
+        }
+        let asked = asked(node, Role::Tracker);
+        if !asked.is_empty() {
+            node.received(Role::Tracker, reply.as_bytes(), now);
+        }
+        (asked, std::mem::take(&mut node.events))
+    }
+
+    const RIGHTS: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";
+    const FEWER: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~a\r\n";
+    const GETUSER: &str = "*3\r\n$3\r\nACL\r\n$7\r\nGETUSER\r\n$7\r\ndefault\r\n";
+    const WRONGPASS: &str = "-WRONGPASS no\r\n";
+
+    #[test]
+    fn rights_are_asked_for_each_second_and_reported_when_they_change() {
+        let mut node = node(Some("old"), RIGHTS);
+        assert_eq!(answer(&mut node, at(999), RIGHTS).0, "");
+        for second in 1..4 {
+            let (asked, reported) = answer(&mut node, at(1000 * second), RIGHTS);
+            assert_eq!((&asked[..], &reported[..]), (GETUSER, &[][..]));
+        }
+        let (_, reported) = answer(&mut node, at(4000), FEWER);
+        assert_eq!(reported, [Event::Rights { known: true }]);
+        // The login is repeated, by a password that may be new.
+        assert!(node.takes_password() && !node.takes_password());
+        node.log_in_again(Some(Secret::new("new")), at(4000));
+        let (asked, reported) = answer(&mut node, at(4000), "+OK\r\n");
+        assert_eq!(asked, "*2\r\n$4\r\nAUTH\r\n$3\r\nnew\r\n");
+        assert_eq!(reported, []);
+    }
+
+    #[test]
+    fn a_login_that_is_refused_ends_all_connections() {
+        let mut node = node(Some("old"), RIGHTS);
+        answer(&mut node, at(1000), FEWER);
+        assert!(node.takes_password());
+        node.log_in_again(None, at(1000));
+        let (_, reported) = answer(&mut node, at(1000), WRONGPASS);
+        let error = WRONGPASS.as_bytes().to_vec();
+        assert_eq!(
+            reported,
+            [Event::Rights { known: true }, Event::Down { error }]
+        );
+        for role in Role::ALL {
+            assert_eq!(node.connection(role).phase, Phase::Closed);
+        }
+        // A new password is tried at once, the old one after a pause.
+        assert!(node.takes_password());
+        node.log_in_again(Some(Secret::new("old")), at(1000));
+        assert!(node.due().is_some_and(|due| due > at(2000)));
+        node.log_in_again(Some(Secret::new("new")), at(1000));
+        assert_eq!(node.due(), Some(at(1000)));
+    }
+
+    #[test]
+    fn where_rights_are_not_shown_the_login_is_repeated() {
+        let mut node = node(None, "-NOPERM no\r\n");
+        assert!(node.events.contains(&Event::Rights { known: false }));
+        let (asked, reported) = answer(&mut node, at(1000), "+OK\r\n");
+        assert_eq!(asked, "*3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$0\r\n\r\n");
+        assert_eq!(reported, []);
+    }
+
+    #[test]
+    fn rights_are_asked_for_at_once_when_redis_refuses_a_request_but_not_too_often() {
+        let mut node = node(None, RIGHTS);
+        answer(&mut node, at(1000), RIGHTS);
+        let mut count = 0;
+        for moment in 1001..2000 {
+            node.doubt_rights();
+            let (asked, _) = answer(&mut node, at(moment), RIGHTS);
+            count += usize::from(asked == GETUSER);
+        }
+        assert_eq!(count, 9);
+    }
+}

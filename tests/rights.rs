@@ -1,0 +1,293 @@
+//! What the proxy's user at Redis may no longer do, it does for nobody any more.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::{
+    Answer, Client, FakeRedis, Proxy, RedisServer, assert_same, bulk, eventually, eventually_get,
+};
+
+const OK: &[u8] = b"+OK\r\n";
+
+/// A Redis with `pub` and `secret`, and a user `app` with these rules.
+fn with_app(rules: &[&str]) -> RedisServer {
+    let redis = RedisServer::start();
+    redis.set("pub", "seen");
+    redis.set("secret", "hidden");
+    let user = ["ACL", "SETUSER", "app", "on", ">right", "~*", "+@all"];
+    told(&redis, &[&user[..], rules].concat());
+    redis
+}
+
+/// A proxy that is that user, and has both keys in its cache.
+fn as_app(redis: &RedisServer) -> (Proxy, Client) {
+    let flags = ["--redis_username", "app", "--redis_password", "right"];
+    let proxy = Proxy::start(redis, &flags);
+    let mut client = proxy.client();
+    assert_cached(redis, &mut client, "secret", "hidden");
+    assert_cached(redis, &mut client, "pub", "seen");
+    (proxy, client)
+}
+
+/// Tells Redis itself something, by a connection of its own.
+#[track_caller]
+fn told(redis: &RedisServer, command: &[&str]) {
+    assert_same(&redis.client().command(command), OK, &command);
+}
+
+/// Reads a key until it comes from the cache.
+#[track_caller]
+fn assert_cached(redis: &RedisServer, client: &mut Client, key: &str, value: &str) {
+    eventually("it is cached", || {
+        let calls = redis.calls("get");
+        assert_same(&client.get(key), &bulk(value), &key);
+        redis.calls("get") == calls
+    });
+}
+
+/// Asks for the secret until it is refused in words that start so; and then it stays refused.
+#[track_caller]
+fn assert_refused(client: &mut Client, words: &str) {
+    eventually("the secret is refused", || {
+        let reply = client.get("secret");
+        if reply == bulk("hidden") {
+            return false;
+        }
+        let text = String::from_utf8_lossy(&reply).into_owned();
+        assert!(text.contains(words), "{text}");
+        true
+    });
+    for _ in 0..20 {
+        assert!(client.get("secret").starts_with(b"-"));
+    }
+}
+
+#[test]
+fn a_key_that_may_no_longer_be_read_is_no_longer_served() {
+    let redis = with_app(&[]);
+    let (proxy, mut client) = as_app(&redis);
+    told(&redis, &["ACL", "SETUSER", "app", "resetkeys", "~pub*"]);
+    assert_refused(&mut client, "NOPERM");
+    assert_refused(&mut proxy.client(), "NOPERM");
+    assert_cached(&redis, &mut client, "pub", "seen");
+    told(&redis, &["ACL", "SETUSER", "app", "~*"]);
+    eventually_get(&mut client, "secret", &bulk("hidden"));
+}
+
+#[test]
+fn a_command_that_may_no_longer_be_used_is_not_answered_from_the_cache() {
+    let redis = with_app(&[]);
+    let (_proxy, mut client) = as_app(&redis);
+    told(&redis, &["ACL", "SETUSER", "app", "-get"]);
+    assert_refused(&mut client, "NOPERM");
+}
+
+#[test]
+fn a_user_that_may_not_see_its_own_rights_is_asked_for_all_the_same() {
+    let redis = with_app(&["-@dangerous", "-@admin", "+info"]);
+    let (proxy, mut client) = as_app(&redis);
+    proxy.wait_for_log("+acl|getuser");
+    told(&redis, &["ACL", "SETUSER", "app", "resetkeys", "~pub*"]);
+    assert_refused(&mut client, "NOPERM");
+}
+
+#[test]
+fn a_user_that_is_switched_off_or_deleted_is_served_no_more() {
+    for rights in [&[][..], &["-@dangerous", "-@admin"]] {
+        let away: [&[&str]; 3] = [
+            &["ACL", "SETUSER", "app", "off"],
+            &["ACL", "SETUSER", "app", "resetpass", ">other"],
+            &["ACL", "SETUSER", "app", "reset"],
+        ];
+        for command in away {
+            let redis = with_app(rights);
+            let (proxy, mut client) = as_app(&redis);
+            told(&redis, command);
+            assert_refused(&mut client, "WRONGPASS");
+            assert_refused(&mut proxy.client(), "WRONGPASS");
+            proxy.wait_for_log("redis down");
+        }
+    }
+    let redis = with_app(&[]);
+    let (_proxy, mut client) = as_app(&redis);
+    assert_same(
+        &redis.client().command(&["ACL", "DELUSER", "app"]),
+        b":1\r\n",
+        &"DELUSER",
+    );
+    assert_refused(&mut client, "WRONGPASS");
+}
+
+#[test]
+fn a_redis_that_asks_for_a_password_from_now_on_is_believed() {
+    let redis = with_app(&[]);
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    assert_cached(&redis, &mut client, "secret", "hidden");
+    told(&redis, &["CONFIG", "SET", "requirepass", "new"]);
+    assert_refused(&mut client, "NOAUTH");
+}
+
+#[test]
+fn a_password_file_is_read_again_when_the_password_changes() {
+    let name = format!("rights-{}", std::process::id());
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, "right\n").expect("a file");
+    let redis = with_app(&[]);
+    let file = path.to_str().expect("a path");
+    let flags = ["--redis_username", "app", "--redis_password_file", file];
+    let proxy = Proxy::start(&redis, &flags);
+    let mut client = proxy.client();
+    assert_cached(&redis, &mut client, "secret", "hidden");
+    // The file first: nobody notices more than a miss.
+    fs::write(&path, "second\n").expect("a file");
+    told(&redis, &["ACL", "SETUSER", "app", "resetpass", ">second"]);
+    proxy.wait_for_log("the rights of the proxy's user have changed");
+    assert_cached(&redis, &mut client, "secret", "hidden");
+    assert_eq!(proxy.count_in_log("redis down"), 0);
+    assert_same(&client.command(&["MULTI"]), OK, &"a dedicated connection");
+    // The file last: it is read when the proxy tries again.
+    told(&redis, &["ACL", "SETUSER", "app", "resetpass", ">third"]);
+    proxy.wait_for_log("redis down");
+    fs::write(&path, "third\n").expect("a file");
+    eventually_get(&mut proxy.client(), "secret", &bulk("hidden"));
+    fs::remove_file(&path).expect("the file is still there");
+    assert!(!proxy.log().join("\n").contains("third"));
+}
+
+/// A Redis that asks for this password, and a proxy that has it.
+fn with_password(flags: &[&str]) -> (RedisServer, Client, Proxy) {
+    let redis = RedisServer::start_with(&["--requirepass", "first"]);
+    let mut admin = redis.client();
+    assert_same(&admin.command(&["AUTH", "first"]), OK, &"AUTH");
+    let flags = [&["--redis_password", "first"], flags].concat();
+    let proxy = Proxy::start(&redis, &flags);
+    (redis, admin, proxy)
+}
+
+const WRONGPASS: &[u8] = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+
+#[test]
+fn passwords_of_clients_are_those_that_redis_accepts_now() {
+    let (_redis, mut admin, proxy) = with_password(&[]);
+    let rule = ["ACL", "SETUSER", "default", ">second"];
+    assert_same(&admin.command(&rule), OK, &"a second password");
+    let mut client = proxy.client();
+    for password in ["first", "second"] {
+        assert_same(&client.command(&["AUTH", password]), OK, &password);
+        let hello = ["HELLO", "2", "AUTH", "default", password];
+        assert!(client.command(&hello).starts_with(b"*"));
+    }
+    assert_same(&client.command(&["AUTH", "third"]), WRONGPASS, &"third");
+    let rule = ["ACL", "SETUSER", "default", "<second", ">third"];
+    assert_same(&admin.command(&rule), OK, &"another");
+    eventually("the second is refused", || {
+        client.command(&["AUTH", "second"]) == WRONGPASS
+    });
+    eventually("the third is accepted", || {
+        client.command(&["AUTH", "third"]) == OK
+    });
+    assert_eq!(proxy.count_in_log("redis down"), 0);
+}
+
+#[test]
+fn a_redis_with_a_password_in_front_of_which_the_proxy_has_none_accepts_the_right_one_alone() {
+    let redis = with_app(&[]);
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    for command in [&["AUTH", "x"][..], &["AUTH", "default", "x"]] {
+        let straight = redis.client().command(command);
+        assert_same(&client.command(command), &straight, &command);
+    }
+    told(
+        &redis,
+        &["ACL", "SETUSER", "default", "resetpass", ">right"],
+    );
+    eventually("a wrong password is refused", || {
+        client
+            .command(&["AUTH", "default", "WRONG"])
+            .starts_with(b"-")
+    });
+}
+
+#[test]
+fn wrong_passwords_hold_no_connections_to_redis() {
+    let (redis, mut admin, proxy) = with_password(&["--password", "own"]);
+    let count = |admin: &mut Client| {
+        let list = admin.command(&["CLIENT", "LIST"]);
+        String::from_utf8_lossy(&list).matches(" addr=").count()
+    };
+    let before = count(&mut admin);
+    let mut clients: Vec<Client> = (0..50).map(|_| proxy.client()).collect();
+    redis.pause();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(format!("AUTH nobody {number}\r\n"));
+    }
+    for client in &mut clients {
+        let reply = client.read_reply();
+        let text = String::from_utf8_lossy(&reply);
+        assert!(text.contains("timed out after 1000 ms"), "{text}");
+    }
+    redis.resume();
+    assert!(count(&mut admin) <= before + 1);
+    // Nobody is somebody else after all the attempts, least of all the proxy.
+    let mut client = proxy.client();
+    eventually("Redis judges again", || {
+        client.command(&["AUTH", "nobody", "x"]) == WRONGPASS
+    });
+    assert_same(&client.command(&["AUTH", "own"]), OK, &"own");
+    eventually("the proxy is there", || {
+        client.command(&["SET", "k", "v"]) == OK
+    });
+}
+
+#[test]
+fn another_users_login_leaves_the_proxy_what_it_is() {
+    let (redis, mut admin, proxy) = with_password(&[]);
+    let rule = ["ACL", "SETUSER", "reader", "on", ">right", "~open", "+get"];
+    assert_same(&admin.command(&rule), OK, &"a reader");
+    for _ in 0..20 {
+        let mut reader = proxy.client();
+        assert_same(&reader.command(&["AUTH", "reader", "right"]), OK, &"AUTH");
+        assert!(reader.get("closed").starts_with(b"-NOPERM "));
+    }
+    let list = admin.command(&["CLIENT", "LIST"]);
+    let list = String::from_utf8_lossy(&list).into_owned();
+    let tracker = list
+        .lines()
+        .filter(|line| line.contains("name=redis-proxy"));
+    for line in tracker {
+        assert!(line.contains(" user=default "), "{line}");
+    }
+    // Changes are still reported.
+    let mut client = proxy.client();
+    assert_same(&client.command(&["SET", "k", "old"]), OK, &"SET");
+    assert_same(&client.get("k"), &bulk("old"), &"k");
+    assert_same(&admin.command(&["SET", "k", "new"]), OK, &"SET");
+    eventually_get(&mut client, "k", &bulk("new"));
+    assert_eq!(proxy.count_in_log("redis down"), 0);
+    drop(redis);
+}
+
+#[test]
+fn a_redis_that_loads_its_data_says_so_to_clients() {
+    let redis = FakeRedis::start_for_all(|request| {
+        let command = request[0].to_ascii_uppercase();
+        (command == b"PING").then(|| Answer::Reply(LOADING.to_vec()))
+    });
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let line = proxy.wait_for_log("redis down");
+    assert!(line.contains("LOADING"), "{line}");
+    let mut client = proxy.client();
+    for command in [&["GET", "k"][..], &["SET", "k", "v"], &["MGET", "k", "l"]] {
+        assert_same(&client.command(command), LOADING, &command);
+    }
+    let info = client.command(&["INFO", "stats"]);
+    let info = String::from_utf8_lossy(&info);
+    assert!(info.contains("redis_error_replies:3"), "{info}");
+    assert!(info.contains("unreachable_error_replies:0"), "{info}");
+}
+
+const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
