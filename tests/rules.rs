@@ -57,13 +57,6 @@ const RULES: &[Rule] = &[
         world: EXPIRY,
     },
     Rule {
-        name: "a miss waits for the fetch of its key that is in flight",
-        file: "store.rs",
-        kept: "if !self.awaited.contains(key) && self.in_flight.join(key, waiter) {",
-        breakable: "if !$broken && !self.awaited.contains(key) && self.in_flight.join(key, waiter) {",
-        world: READERS_AND_WRITERS,
-    },
-    Rule {
         name: "reports of changes are heard",
         file: "store/freshness.rs",
         kept: "if invalidated.all {",
