@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{
-    Answer, FakeRedis, Proxy, RedisServer, assert_same, bulk, eventually, eventually_get, reason,
+    Answer, Client, FakeRedis, Proxy, RedisServer, assert_same, bulk, eventually, eventually_get,
+    reason,
 };
 
 /// Far more than an answer from memory takes, also on a busy machine.
@@ -449,4 +450,89 @@ fn a_reply_of_a_type_that_get_never_has_reaches_nobody_as_a_value() {
     let reply = client.read_reply();
     assert!(!reply.starts_with(b"$"), "{}", reply.escape_ascii());
     assert_same(&client.read_reply(), b"+PONG\r\n", &"PING");
+}
+
+/// Until then Redis does not tell the proxy the number of a connection, so none can be told of changes.
+fn redis_without_numbers(until: &Arc<AtomicBool>) -> FakeRedis {
+    let until = Arc::clone(until);
+    FakeRedis::start_for_all(move |request| {
+        let asks = request.len() == 2 && request[1].eq_ignore_ascii_case(b"ID");
+        while asks && !until.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        None
+    })
+}
+
+#[test]
+fn without_a_tracker_nothing_is_cached_until_there_is_one_again() {
+    let until = Arc::new(AtomicBool::new(false));
+    let redis = redis_without_numbers(&until);
+    let proxy = Proxy::start_at(&redis.address(), &["--redis_timeout", "200"]);
+    let mut client = proxy.client();
+    proxy.wait_for_log("nothing is cached until it can");
+    client.command(&["SET", "key", "value"]);
+    for _ in 0..3 {
+        assert_same(&client.get("key"), &bulk("value"), &"a miss");
+    }
+    assert_eq!(field(&mut client, "stats", "keyspace_hits"), "0");
+    until.store(true, Ordering::SeqCst);
+    proxy.wait_for_log("tells what changes again");
+    eventually("it is cached", || {
+        client.get("key");
+        field(&mut client, "stats", "keyspace_hits") != "0"
+    });
+    assert_eq!(field(&mut client, "upstream", "tracking"), "on");
+}
+
+/// A Redis whose connections lead to the servers with these `run_id`s, one after the other.
+fn redis_at_several_addresses(
+    run_ids: impl Fn(usize) -> usize + Send + Sync + 'static,
+) -> FakeRedis {
+    let count = AtomicUsize::new(0);
+    FakeRedis::start_for_all(move |request| {
+        let asks = request.len() == 2 && request[0] == b"INFO" && request[1] == b"server";
+        asks.then(|| {
+            let run_id = run_ids(count.fetch_add(1, Ordering::SeqCst));
+            Answer::Reply(bulk(&format!("run_id:{run_id}\r\n")))
+        })
+    })
+}
+
+#[test]
+fn connections_that_lead_to_another_server_than_the_first_are_made_anew() {
+    let redis = redis_at_several_addresses(|count| count.min(1));
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let mut client = proxy.client();
+    client.command(&["SET", "key", "value"]);
+    assert_same(&client.get("key"), &bulk("value"), &"a miss");
+    proxy.wait_for_log("it leads to another server than before");
+    eventually("changes are reported", || {
+        field(&mut client, "upstream", "tracking") == "on"
+    });
+    assert_eq!(proxy.count_in_log("time to live alone"), 0);
+}
+
+#[test]
+fn an_address_that_always_leads_elsewhere_serves_without_reports_of_changes() {
+    let redis = redis_at_several_addresses(|count| count);
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    proxy.wait_for_log("its address leads to several servers");
+    let mut client = proxy.client();
+    client.command(&["SET", "key", "value"]);
+    for _ in 0..2 {
+        assert_same(&client.get("key"), &bulk("value"), &"a read");
+    }
+    assert_eq!(field(&mut client, "stats", "keyspace_hits"), "1");
+}
+
+/// A field of a section of `INFO`.
+fn field(client: &mut Client, section: &str, name: &str) -> String {
+    let info = client.command(&["INFO", section]);
+    let info = String::from_utf8_lossy(&info).into_owned();
+    let mut lines = info.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value
+        .unwrap_or_else(|| panic!("{name} in {info}"))
+        .to_owned()
 }

@@ -89,9 +89,7 @@ impl Scanner {
         while at < bytes.len() {
             let rest = &bytes[at..];
             if self.skip > 0 {
-                let skipped = self.skip.min(rest.len());
-                self.skip -= skipped;
-                at += skipped;
+                at += self.skip_bulk(rest)?;
             } else {
                 let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
                     self.line.keep(rest);
@@ -106,6 +104,20 @@ impl Scanner {
             }
         }
         Ok(None)
+    }
+
+    /// Steps over what there is of a bulk string and its line end; returns how much that is.
+    fn skip_bulk(&mut self, rest: &[u8]) -> Result<usize, NotAReply> {
+        let is = |index: Option<usize>, byte: u8| {
+            let found = index.and_then(|index| rest.get(index));
+            found.is_none_or(|&found| found == byte)
+        };
+        if !is(self.skip.checked_sub(2), b'\r') || !is(self.skip.checked_sub(1), b'\n') {
+            return Err(NotAReply);
+        }
+        let skipped = self.skip.min(rest.len());
+        self.skip -= skipped;
+        Ok(skipped)
     }
 
     /// How many bytes are known to be still to come.
@@ -252,6 +264,10 @@ mod tests {
             b"*99999999999999999999\r\n",
             b"*9000000000000\r\n",
             b"*111111111111111111111111111111111111111111111111\r\n",
+            b"$3\r\nabcde",
+            b"$3\r\nabc\r+",
+            b"$0\r\n+\n",
+            b"*1\r\n$3\r\nabc\n\n",
         ] {
             assert_eq!(
                 Scanner::new().feed(bytes),

@@ -7,6 +7,8 @@
 //!
 //! - [`node`] is one Redis: which connections to it there are, how they are opened, and what is done when one
 //!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
+//! - [`outage`] is what it makes of a Redis that can't be reached.
+//! - [`tracking`] is how Redis comes to report what changes.
 //! - [`health`] is what it makes of silence.
 //! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
 //! - [`checks`] is how it asks about passwords of clients.
@@ -19,9 +21,11 @@ mod health;
 mod helper;
 mod mailbox;
 mod node;
+mod outage;
 mod resolve;
 mod rights;
 mod setup;
+mod tracking;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -178,8 +182,10 @@ pub enum Tracking {
     Suspended,
     /// It was heard from: all changes so far have been reported.
     Resumed,
-    /// A connection broke: changes are no longer reported.
+    /// A connection broke: changes are no longer reported. Whether they soon are again, it is being found out.
     Lost,
+    /// They can't be, for now.
+    Missing,
     /// They will not be, since Redis is not asked to, or since it refuses, in these words.
     Off {
         /// The words.

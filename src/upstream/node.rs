@@ -13,9 +13,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::checks::Checks;
+use super::outage::{FIRST_PAUSE, Outage, State};
 use super::rights::Rights;
 use super::setup::{self, Question};
-use super::{Backend, Event, LINKS, Replies, Requests, Settings, Tracking};
+use super::tracking::{Reports, Tracker};
+use super::{Backend, Event, LINKS, Replies, Requests, Settings};
 use crate::clock::Time;
 use crate::command::read_specs;
 use crate::link::{Link, Oldest, Received};
@@ -81,41 +83,11 @@ pub(super) struct Connection {
     /// How many of its predecessors were lost before they were of any use.
     useless: u8,
     /// The tracker to which Redis reports changes of what was read on it, by its number.
-    reports_to: Option<i64>,
+    pub reports_to: Option<i64>,
     /// Redis is being asked to report them to that one.
-    redirecting: Option<i64>,
+    pub redirecting: Option<i64>,
     /// Until then no other is made.
-    not_before: Time,
-}
-
-/// What is known of reports of changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Tracker {
-    /// It is being set up.
-    Opening,
-    /// It is set up, and has this number.
-    Open(i64),
-    /// There are none.
-    Off { refused: Option<String> },
-}
-
-/// Whether Redis can be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// That is being found out, for the first time or again.
-    Opening,
-    /// It can, since then.
-    Up(Time),
-    /// It can't; when that is tried next.
-    Down(Time),
-}
-
-/// Why Redis can't be reached, and since when.
-struct Outage {
-    reason: String,
-    /// The encoded error reply that says so.
-    error: Vec<u8>,
-    since: Time,
+    pub not_before: Time,
 }
 
 /// Why a connection is of no use, or could not be made.
@@ -127,6 +99,8 @@ pub(super) enum Loss {
     TimedOut(Duration),
     /// Redis answered, and refused the proxy in these words.
     Refused(String),
+    /// It leads to another server than the others.
+    Elsewhere,
 }
 
 impl fmt::Display for Loss {
@@ -135,43 +109,36 @@ impl fmt::Display for Loss {
             Self::Broken(error) => error.fmt(f),
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
+            Self::Elsewhere => f.write_str("it leads to another server than before"),
         }
     }
 }
 
-/// The pause before the first new attempt to connect; it doubles until [`LAST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause, and the one after Redis refused the proxy.
-const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a connection that answers nothing must last to have been of use, and Redis be there to have come back for
 /// good.
-const STEADY: Duration = Duration::from_secs(1);
+pub(super) const STEADY: Duration = Duration::from_secs(1);
 /// How many connections in a row may be of no use before there is a pause.
 const USELESS: u8 = 10;
 
 /// One Redis.
 pub(super) struct Node {
     pub settings: Settings,
-    connections: [Connection; 3],
-    state: State,
-    tracker: Tracker,
-    /// Since when it is being set up, if it is.
-    tracker_since: Time,
-    /// What the loop knows of the tracker.
-    reported: Option<Tracking>,
+    pub(super) connections: [Connection; 3],
+    pub(super) state: State,
+    pub(super) tracker: Tracker,
     /// What Redis reported of itself.
-    backend: Backend,
+    pub(super) backend: Backend,
     /// Which server it is, if it says so.
-    run_id: Option<String>,
+    pub(super) run_id: Option<String>,
     /// It was there before.
-    known: bool,
+    pub(super) known: bool,
     /// Since an attempt to connect failed.
-    outage: Option<Outage>,
-    pause: Duration,
+    pub(super) outage: Option<Outage>,
+    pub(super) pause: Duration,
     /// Why a connection is made anew, if it is while Redis is there.
-    reconnecting: Option<String>,
+    pub(super) reconnecting: Option<String>,
     /// Of lines that say so: a client may kill connections as often as it likes.
-    reconnects: Limit,
+    pub(super) reconnects: Limit,
     /// Whether anybody would miss Redis.
     pub watched: bool,
     /// What is known of the user's rights.
@@ -182,8 +149,6 @@ pub(super) struct Node {
     pub events: Vec<Event>,
     /// Memory for replies.
     pub spare: Vec<Replies>,
-    /// Why changes are not reported, when that was last logged.
-    refused: Option<String>,
     /// When time was last looked at.
     pub(super) ticked: Time,
 }
@@ -205,7 +170,7 @@ impl Default for Connection {
 
 impl Connection {
     /// Whether what sets it up is answered.
-    fn is_set_up(&self) -> bool {
+    pub fn is_set_up(&self) -> bool {
         match self.phase {
             Phase::SettingUp => !self.link.has_questions(),
             Phase::Open => true,
@@ -231,9 +196,7 @@ impl Node {
             settings,
             connections: Default::default(),
             state: State::Opening,
-            tracker: Tracker::Off { refused: None },
-            tracker_since: Time::default(),
-            reported: None,
+            tracker: Tracker::default(),
             backend: Backend::default(),
             run_id: None,
             known: false,
@@ -246,7 +209,6 @@ impl Node {
             checks: Checks::default(),
             events: Vec::new(),
             spare: Vec::new(),
-            refused: None,
             ticked: Time::default(),
         };
         node.open(Time::default());
@@ -298,31 +260,14 @@ impl Node {
     }
 
     /// Begins to connect.
-    fn open(&mut self, now: Time) {
+    pub(super) fn open(&mut self, now: Time) {
         self.state = State::Opening;
         self.expect_tracker(now);
         self.run_id = None;
         self.want(Role::Resp2);
     }
 
-    /// The tracker is being set up, if changes are to be reported.
-    fn expect_tracker(&mut self, now: Time) {
-        if self.settings.tracking && self.tracker != Tracker::Opening {
-            self.tracker = Tracker::Opening;
-            self.tracker_since = now;
-        }
-    }
-
-    /// Has the tracker be made, if there is none and it may be.
-    fn want_tracker(&mut self, now: Time) {
-        let tracker = self.connection(Role::Tracker);
-        let may_be = tracker.phase == Phase::Closed && tracker.not_before <= now;
-        if may_be && self.connection(Role::Resp2).is_set_up() {
-            self.want(Role::Tracker);
-        }
-    }
-
-    fn want(&mut self, role: Role) {
+    pub(super) fn want(&mut self, role: Role) {
         self.connection(role).phase = Phase::Wanted;
     }
 
@@ -344,8 +289,10 @@ impl Node {
             link.ask(question, &command.get_packed_command(), now);
         }
         self.connection(role).phase = Phase::SettingUp;
-        if role == Role::Resp2 {
-            self.backend.address = address;
+        match role {
+            Role::Resp2 => self.backend.address = address,
+            Role::Tracker => self.tracker.connected(),
+            Role::Resp3 => {}
         }
     }
 
@@ -378,6 +325,7 @@ impl Node {
             if let Err(loss) = self.answered(role, question, &answer, now) {
                 return match &loss {
                     Loss::Refused(words) if setup::refuses_login(words) => self.down(&loss, now),
+                    Loss::Elsewhere => self.start_anew(&loss, now),
                     _ => self.lost(role, loss, now),
                 };
             }
@@ -422,9 +370,7 @@ impl Node {
                 return Err(Loss::Refused(words));
             }
             (Question::Hello3 | Question::Id, Some(words)) if role == Role::Tracker => {
-                self.tracker = Tracker::Off {
-                    refused: Some(words),
-                };
+                self.tracker.refused(words);
             }
             (Question::Rights, refusal) => {
                 self.rights_answered(role, answer, refusal.as_deref())?;
@@ -437,53 +383,10 @@ impl Node {
             }
             (Question::Hello2, refusal) => self.backend.hello[0] = greeting(answer, refusal),
             (Question::Commands, _) => self.backend.commands = read_specs(answer),
-            (Question::Id, None) if matches!(self.tracker, Tracker::Opening) => {
-                self.tracker = match setup::number(answer) {
-                    Some(id) => Tracker::Open(id),
-                    None => Tracker::Off { refused: None },
-                };
-            }
+            (Question::Id, None) => self.tracker.numbered(setup::number(answer)),
             _ => {}
         }
         self.advance(now);
-        Ok(())
-    }
-
-    /// Redis reports changes of what is read on a connection to the tracker, unless it refused in these words.
-    fn redirected(&mut self, role: Role, refusal: Option<String>, now: Time) {
-        let connection = self.connection(role);
-        let asked = connection.redirecting.take();
-        match refusal {
-            None => connection.reports_to = asked,
-            // There is another by now.
-            Some(_) if asked.map(Tracker::Open).as_ref() != Some(&self.tracker) => {}
-            Some(words) if setup::is_gone(&words) => {
-                let error = io::Error::other("it closed the connection that is told of changes");
-                self.lost(Role::Tracker, Loss::Broken(error), now);
-            }
-            Some(words) => {
-                self.tracker = Tracker::Off {
-                    refused: Some(words),
-                };
-            }
-        }
-    }
-
-    /// A connection leads to the server with that `run_id`: it must be the one to which the others lead.
-    fn identified(&mut self, role: Role, run_id: Option<String>) -> Result<(), Loss> {
-        const ANOTHER: &str = "its address leads to several servers";
-        if role == Role::Resp2 {
-            self.run_id = run_id;
-        } else if let (Some(known), Some(run_id)) = (&self.run_id, &run_id)
-            && known != run_id
-        {
-            if role != Role::Tracker {
-                return Err(Loss::Refused(ANOTHER.to_owned()));
-            }
-            self.tracker = Tracker::Off {
-                refused: Some(ANOTHER.to_owned()),
-            };
-        }
         Ok(())
     }
 
@@ -501,28 +404,27 @@ impl Node {
     }
 
     fn advance_link(&mut self, role: Role, now: Time) {
-        let tracker = self.tracker.clone();
+        let reports = self.tracker.reports.clone();
         let tracker_is_open = self.connection(Role::Tracker).phase == Phase::Open;
         let connection = self.connection(role);
         if !connection.is_set_up() || connection.redirecting.is_some() {
             return;
         }
-        match tracker {
-            Tracker::Open(id) if connection.reports_to != Some(id) => {
+        match reports {
+            Reports::Open(id) if connection.reports_to != Some(id) => {
                 if tracker_is_open {
-                    connection.redirecting = Some(id);
-                    connection.link.ask(Question::Track, &setup::track(id), now);
+                    self.redirect(role, id, now);
                 }
             }
             // The first requests wait until it is known whether what they read can be kept.
-            Tracker::Opening if connection.phase == Phase::SettingUp => {
+            Reports::Opening if connection.phase == Phase::SettingUp => {
                 self.want_tracker(now);
                 // If it may be made only after a pause, they wait no longer.
                 if self.connection(Role::Tracker).phase == Phase::Closed {
                     self.link_is_up(role, now);
                 }
             }
-            Tracker::Opening | Tracker::Open(_) | Tracker::Off { .. } => {
+            _ => {
                 if connection.phase == Phase::SettingUp {
                     self.link_is_up(role, now);
                 }
@@ -549,100 +451,12 @@ impl Node {
         connection.heard = now;
     }
 
-    /// Redis can be reached.
-    fn up(&mut self, now: Time) {
-        let outage = self.outage.take();
-        if outage.is_some() || !self.known {
-            let away_ms = outage.map(|outage| outage.since.until(now).as_millis() as u64);
-            log::info!(address:% = self.settings.address, away_ms; "redis up");
-        }
-        self.known = true;
-        self.state = State::Up(now);
-        let commands = self.backend.commands.take();
-        self.events.push(Event::Up(Backend {
-            commands,
-            ..self.backend.clone()
-        }));
-        self.want_tracker(now);
-        let resp3 = self.connection(Role::Resp3);
-        if resp3.phase == Phase::Closed && !resp3.link.is_idle() {
-            self.want(Role::Resp3);
-        }
-    }
-
     /// If that was while Redis was there: a connection was lost and made anew.
-    fn log_reconnected(&mut self, now: Time) {
+    pub(super) fn log_reconnected(&mut self, now: Time) {
         if let Some(reason) = self.reconnecting.take()
             && let Some(left_out) = self.reconnects.admit(now)
         {
             log::info!(address:% = self.settings.address, reason, left_out; "reconnected");
-        }
-    }
-
-    /// Reports whether Redis reports changes, when that is news.
-    fn report_tracking(&mut self, now: Time) {
-        if !matches!(self.state, State::Up(_)) {
-            return;
-        }
-        let news = match &self.tracker {
-            Tracker::Opening => return,
-            Tracker::Off { refused } => Tracking::Off {
-                refused: refused.clone(),
-            },
-            Tracker::Open(id) => {
-                let reports = |connection: &Connection| connection.reports_to == Some(*id);
-                let mut links = LINKS.into_iter().map(Role::of);
-                let all = links.all(|role| match &self.connections[role as usize] {
-                    connection if connection.phase == Phase::Open => reports(connection),
-                    connection => connection.phase == Phase::Closed,
-                });
-                if !all {
-                    return;
-                }
-                Tracking::On
-            }
-        };
-        let known = match &self.reported {
-            Some(Tracking::Suspended | Tracking::Resumed) => Some(&Tracking::On),
-            known => known.as_ref(),
-        };
-        if known == Some(&news) {
-            return;
-        }
-        self.log_tracking(&news);
-        if self.reconnecting.is_some() {
-            self.events.push(Event::Reconnected);
-            self.log_reconnected(now);
-        }
-        self.report(news);
-    }
-
-    pub(super) fn report(&mut self, tracking: Tracking) {
-        self.events.push(Event::Tracking(tracking.clone()));
-        self.reported = Some(tracking);
-    }
-
-    /// What the loop knows of the tracker.
-    pub(super) fn reported(&self) -> Option<&Tracking> {
-        self.reported.as_ref()
-    }
-
-    fn log_tracking(&mut self, tracking: &Tracking) {
-        match tracking {
-            Tracking::Off {
-                refused: Some(words),
-            } if self.refused.as_ref() != Some(words) => {
-                log::warn!(
-                    reason = words;
-                    "redis does not tell what changes, so the time to live alone holds"
-                );
-                self.refused = Some(words.clone());
-            }
-            Tracking::On if self.refused.is_some() => {
-                log::info!("redis tells what changes again");
-                self.refused = None;
-            }
-            _ => {}
         }
     }
 
@@ -655,10 +469,8 @@ impl Node {
         }
         connection.useless = connection.useless.saturating_add(1);
         let at_once = was_open && connection.useless <= USELESS;
-        let was_tracked = connection.reports_to.take().is_some();
-        connection.redirecting = None;
-        connection.phase = Phase::Closed;
-        self.rights.lost(role);
+        let was_tracked = connection.reports_to.is_some();
+        self.close(role);
         if role == Role::Tracker {
             self.checks.lost();
         }
@@ -669,6 +481,8 @@ impl Node {
         match role {
             Role::Tracker => self.tracker_lost(&loss, was_open, at_once, now),
             Role::Resp2 if !at_once => return self.down(&loss, now),
+            // Whether the next one leads to the same server can't be told.
+            Role::Resp2 if self.run_id.is_none() => return self.start_anew(&loss, now),
             Role::Resp2 => {
                 self.state = State::Opening;
                 self.reconnect(role, loss.to_string());
@@ -683,9 +497,29 @@ impl Node {
         self.advance(now);
     }
 
-    fn reconnect(&mut self, role: Role, reason: String) {
+    pub(super) fn reconnect(&mut self, role: Role, reason: String) {
         self.reconnecting = Some(reason);
         self.want(role);
+    }
+
+    /// Makes all connections anew.
+    fn start_anew(&mut self, loss: &Loss, now: Time) {
+        self.tracking_lost();
+        self.checks.lost();
+        for role in Role::ALL {
+            self.close(role);
+            self.renew(role);
+        }
+        self.reconnecting = Some(loss.to_string());
+        self.open(now);
+    }
+
+    pub(super) fn close(&mut self, role: Role) {
+        let connection = self.connection(role);
+        connection.phase = Phase::Closed;
+        connection.reports_to = None;
+        connection.redirecting = None;
+        self.rights.lost(role);
     }
 
     /// What is in flight on a connection that is lost waits for another, or fails.
@@ -697,155 +531,16 @@ impl Node {
         self.report_replies(role, replies);
     }
 
-    fn tracking_lost(&mut self) {
-        if matches!(
-            self.reported,
-            Some(Tracking::On | Tracking::Suspended | Tracking::Resumed)
-        ) {
-            self.report(Tracking::Lost);
-        }
-    }
-
-    /// The tracker is lost: another is made at once if this one was of use, else after a pause; meanwhile the time to
-    /// live alone holds.
-    fn tracker_lost(&mut self, loss: &Loss, was_open: bool, at_once: bool, now: Time) {
-        if was_open {
-            self.expect_tracker(now);
-        }
-        if at_once {
-            return self.reconnect(Role::Tracker, format!("tracking lost: {loss}"));
-        }
-        // What is known of the lost one is of no use for the next.
-        if matches!(self.tracker, Tracker::Open(_)) {
-            self.expect_tracker(now);
-        }
-        let (pause, words) = match loss {
-            Loss::Refused(words) => (LAST_PAUSE, words.clone()),
-            loss => (
-                FIRST_PAUSE,
-                format!("no connection can be told of them: {loss}"),
-            ),
-        };
-        self.connection(Role::Tracker).not_before = now.after(pause);
-        let is_refused = matches!(loss, Loss::Refused(_));
-        let takes_long = self.tracker_since.after(self.settings.timeout) <= now;
-        if self.settings.tracking && (is_refused || takes_long) {
-            self.tracker = Tracker::Off {
-                refused: Some(words),
-            };
-        }
-    }
-
-    /// Redis can't be reached: all connections are closed.
-    pub(super) fn down(&mut self, loss: &Loss, now: Time) {
-        self.tracking_lost();
-        if matches!(loss, Loss::Refused(words) if setup::refuses_login(words)) {
-            self.login_refused();
-        }
-        let reason = loss.to_string();
-        let error = setup::error_of(&self.settings, loss);
-        self.fail_checks(&error);
-        for role in Role::ALL {
-            let connection = self.connection(role);
-            connection.phase = Phase::Closed;
-            connection.reports_to = None;
-            connection.redirecting = None;
-            self.rights.lost(role);
-            self.fail(role, &error);
-        }
-        self.reconnecting = None;
-        // One that comes and goes gets the longer pauses of one that is away.
-        if matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
-            self.pause = FIRST_PAUSE;
-        }
-        if matches!(loss, Loss::Refused(words) if !setup::is_temporary(words)) {
-            self.pause = LAST_PAUSE;
-        }
-        // Up to a quarter less, so that the proxies of many hosts don't come back in step.
-        let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
-        self.pause = (self.pause * 2).min(LAST_PAUSE);
-        self.state = State::Down(now.after(pause));
-        if self
-            .outage
-            .as_ref()
-            .is_none_or(|outage| outage.reason != reason)
-        {
-            let message = match self.outage {
-                Some(_) => "redis still down",
-                None => "redis down",
-            };
-            log::warn!(address:% = self.settings.address, reason; "{message}");
-            let since = self.outage.as_ref().map_or(now, |outage| outage.since);
-            self.outage = Some(Outage {
-                reason,
-                error: error.clone(),
-                since,
-            });
-            self.events.push(Event::Down { error });
-        }
-    }
-
     /// All clients' requests of a connection get the error.
-    fn fail(&mut self, role: Role, error: &[u8]) {
+    pub(super) fn fail(&mut self, role: Role, error: &[u8]) {
         let mut replies = self.spare.pop().unwrap_or_default();
         self.connection(role).link.fail(error, &mut replies);
         self.report_replies(role, replies);
     }
 
-    /// They get an error that gives this reason.
-    fn refuse(&mut self, role: Role, reason: &str) {
-        let error = setup::error_reply(&self.settings, reason);
-        self.fail(role, &error);
-    }
-
-    fn refuse_during_outage(&mut self, role: Role) {
-        if let Some(error) = self.error_of_outage() {
-            self.fail(role, &error);
-        }
-    }
-
-    /// What requests get while Redis is away.
-    pub(super) fn error_of_outage(&self) -> Option<Vec<u8>> {
-        let outage = self.outage.as_ref();
-        match self.state {
-            State::Down(_) => outage.map(|outage| outage.error.clone()),
-            State::Up(_) | State::Opening => None,
-        }
-    }
-
-    /// Has Redis be connected to at once, if it is away: it may accept the proxy now.
-    pub(super) fn retry_at_once(&mut self, now: Time) {
-        if matches!(self.state, State::Down(_)) {
-            self.state = State::Down(now);
-        }
-    }
-
     /// Whether Redis knows HELLO, as it does since version 6.
     pub(super) fn knows_hello(&self) -> bool {
         !self.backend.hello[1].is_empty()
-    }
-
-    /// Opens again what is due, and logs what is.
-    pub(super) fn retry(&mut self, now: Time) {
-        if matches!(self.state, State::Down(until) if until <= now) {
-            self.open(now);
-        }
-        self.want_tracker(now);
-        if let Some(left_out) = self.reconnects.end(now) {
-            log::info!(of = "reconnected", left_out; "lines left out");
-        }
-    }
-
-    /// When [`Self::retry`] is due.
-    pub(super) fn retry_due(&self) -> impl Iterator<Item = Time> {
-        let tracker = &self.connections[Role::Tracker as usize];
-        let resp2 = &self.connections[Role::Resp2 as usize];
-        let retry = match self.state {
-            State::Down(until) => Some(until),
-            _ if tracker.phase == Phase::Closed && resp2.is_set_up() => Some(tracker.not_before),
-            State::Up(_) | State::Opening => None,
-        };
-        retry.into_iter().chain(self.reconnects.due())
     }
 }
 

@@ -278,6 +278,10 @@ impl Store {
             Tracking::Suspended | Tracking::Resumed => {}
             // What is cached is served until Redis is reached again.
             Tracking::Lost => self.coherence = Coherence::Lost,
+            Tracking::Missing => {
+                self.invalidate_all(Cause::Reconnected);
+                self.coherence = Coherence::Lost;
+            }
             Tracking::On => {
                 self.invalidate_all(Cause::Reconnected);
                 self.coherence = Coherence::Tracking;

@@ -1,0 +1,277 @@
+//! How Redis comes to report what changes of what was read: the tracker, and the links that have it do so.
+//!
+//! All connections must lead to the same server: a connection's number says nothing on another one, where Redis would
+//! report changes to nobody, or to a stranger. So each shows its `run_id`, and where one differs, all are made anew.
+
+use std::io;
+
+use super::node::{Connection, Loss, Node, Phase, Role};
+use super::outage::{FIRST_PAUSE, LAST_PAUSE, State};
+use super::{Event, Tracking, setup};
+use crate::clock::Time;
+
+/// What is known of reports of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reports {
+    /// The tracker is being set up; links that are set up meanwhile wait for it.
+    Opening,
+    /// The tracker is set up, and has this number.
+    Open(i64),
+    /// The tracker could not be set up for long: nothing waits for it any more.
+    Missing {
+        /// Why.
+        reason: String,
+    },
+    /// Redis is not asked to report changes, or refuses in these words.
+    Off {
+        /// The words.
+        refused: Option<String>,
+    },
+}
+
+/// The tracker, as far as reports are concerned.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    pub reports: Reports,
+    /// Since when it is being set up, if it is.
+    since: Time,
+    /// Redis refused what sets it up, on the connection that there is.
+    is_refused: bool,
+    /// How often in a row its address led to another server than before.
+    detours: u8,
+    /// What the loop knows.
+    reported: Option<Tracking>,
+    /// Why changes are not reported, when that was last logged.
+    logged: Option<String>,
+}
+
+/// What Redis is taken for when each new connection leads elsewhere.
+const SEVERAL: &str = "its address leads to several servers";
+
+/// How often in a row that may be before it is.
+const DETOURS: u8 = 10;
+
+impl Default for Tracker {
+    fn default() -> Self {
+        Self {
+            reports: Reports::Off { refused: None },
+            since: Time::default(),
+            is_refused: false,
+            detours: 0,
+            reported: None,
+            logged: None,
+        }
+    }
+}
+
+impl Tracker {
+    /// Redis refuses to report changes.
+    pub fn refused(&mut self, words: String) {
+        self.is_refused = true;
+        self.reports = Reports::Off {
+            refused: Some(words),
+        };
+    }
+
+    /// The connection is there, and is being set up.
+    pub fn connected(&mut self) {
+        self.is_refused = false;
+    }
+
+    /// It has this number.
+    pub fn numbered(&mut self, id: Option<i64>) {
+        if !self.is_refused {
+            self.reports = match id {
+                Some(id) => Reports::Open(id),
+                None => Reports::Off { refused: None },
+            };
+        }
+    }
+}
+
+impl Node {
+    /// The tracker is being set up, if changes are to be reported.
+    pub(super) fn expect_tracker(&mut self, now: Time) {
+        if self.settings.tracking && self.tracker.reports != Reports::Opening {
+            self.tracker.reports = Reports::Opening;
+            self.tracker.since = now;
+        }
+    }
+
+    /// Has the tracker be made, if there is none and it may be.
+    pub(super) fn want_tracker(&mut self, now: Time) {
+        let tracker = self.connection(Role::Tracker);
+        let may_be = tracker.phase == Phase::Closed && tracker.not_before <= now;
+        if may_be && self.connection(Role::Resp2).is_set_up() {
+            self.want(Role::Tracker);
+        }
+    }
+
+    /// Asks Redis to report changes of what is read on a connection to the tracker.
+    pub(super) fn redirect(&mut self, role: Role, id: i64, now: Time) {
+        let connection = self.connection(role);
+        connection.redirecting = Some(id);
+        connection
+            .link
+            .ask(setup::Question::Track, &setup::track(id), now);
+    }
+
+    /// Redis does so, unless it refused in these words.
+    pub(super) fn redirected(&mut self, role: Role, refusal: Option<String>, now: Time) {
+        let connection = self.connection(role);
+        let asked = connection.redirecting.take();
+        match refusal {
+            None => connection.reports_to = asked,
+            // There is another by now.
+            Some(_) if asked.map(Reports::Open).as_ref() != Some(&self.tracker.reports) => {}
+            Some(words) if setup::is_gone(&words) => {
+                let error = io::Error::other("it closed the connection that is told of changes");
+                self.lost(Role::Tracker, Loss::Broken(error), now);
+            }
+            Some(words) => self.tracker.refused(words),
+        }
+    }
+
+    /// A connection leads to the server with that `run_id`.
+    ///
+    /// # Errors
+    /// If it is not the one to which the others lead: they lead to one that is no more, or to two.
+    pub(super) fn identified(&mut self, role: Role, run_id: Option<String>) -> Result<(), Loss> {
+        match (&self.run_id, &run_id) {
+            (Some(known), Some(run_id)) if known != run_id => {}
+            (Some(_), None) => return Ok(()),
+            _ => {
+                self.run_id = run_id;
+                return Ok(());
+            }
+        }
+        if self.tracker.detours < DETOURS {
+            self.tracker.detours += 1;
+            return Err(Loss::Elsewhere);
+        }
+        match role {
+            Role::Resp2 => self.run_id = run_id,
+            Role::Resp3 | Role::Tracker => return Err(Loss::Refused(SEVERAL.to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Reports whether Redis reports changes, when that is news.
+    pub(super) fn report_tracking(&mut self, now: Time) {
+        if !matches!(self.state, State::Up(_)) {
+            return;
+        }
+        let news = match &self.tracker.reports {
+            Reports::Opening => return,
+            Reports::Missing { .. } => Tracking::Missing,
+            Reports::Off { refused } => Tracking::Off {
+                refused: refused.clone(),
+            },
+            Reports::Open(id) => {
+                let reports = |connection: &Connection| match connection.phase {
+                    Phase::Open => connection.reports_to == Some(*id),
+                    phase => phase == Phase::Closed,
+                };
+                let links = [Role::Resp2, Role::Resp3];
+                if !links
+                    .iter()
+                    .all(|role| reports(&self.connections[*role as usize]))
+                {
+                    return;
+                }
+                Tracking::On
+            }
+        };
+        let known = match &self.tracker.reported {
+            Some(Tracking::Suspended | Tracking::Resumed) => Some(&Tracking::On),
+            known => known.as_ref(),
+        };
+        if known == Some(&news) {
+            return;
+        }
+        if news == Tracking::On {
+            self.tracker.detours = 0;
+        }
+        self.log_tracking();
+        if self.reconnecting.is_some() {
+            self.events.push(Event::Reconnected);
+            self.log_reconnected(now);
+        }
+        self.report(news);
+    }
+
+    pub(super) fn report(&mut self, tracking: Tracking) {
+        self.events.push(Event::Tracking(tracking.clone()));
+        self.tracker.reported = Some(tracking);
+    }
+
+    /// What the loop knows of the tracker.
+    pub(super) fn reported(&self) -> Option<&Tracking> {
+        self.tracker.reported.as_ref()
+    }
+
+    fn log_tracking(&mut self) {
+        let (reason, message) = match &self.tracker.reports {
+            Reports::Off {
+                refused: Some(words),
+            } => (
+                words,
+                "redis does not tell what changes, so the time to live alone holds",
+            ),
+            Reports::Missing { reason } => (
+                reason,
+                "redis can't tell what changes, so nothing is cached until it can",
+            ),
+            Reports::Open(_) => {
+                if self.tracker.logged.take().is_some() {
+                    log::info!("redis tells what changes again");
+                }
+                return;
+            }
+            Reports::Opening | Reports::Off { refused: None } => return,
+        };
+        if self.tracker.logged.as_ref() != Some(reason) {
+            log::warn!(reason; "{message}");
+            self.tracker.logged = Some(reason.clone());
+        }
+    }
+
+    /// Changes may have been missed, if they were reported before.
+    pub(super) fn tracking_lost(&mut self) {
+        if matches!(
+            self.tracker.reported,
+            Some(Tracking::On | Tracking::Suspended | Tracking::Resumed)
+        ) {
+            self.report(Tracking::Lost);
+        }
+    }
+
+    /// The tracker is lost: another is made at once if this one was of use, else after a pause.
+    pub(super) fn tracker_lost(&mut self, loss: &Loss, was_open: bool, at_once: bool, now: Time) {
+        // What is known of the lost one is of no use for the next.
+        if was_open || matches!(self.tracker.reports, Reports::Open(_)) {
+            self.expect_tracker(now);
+        }
+        if at_once {
+            return self.reconnect(Role::Tracker, format!("tracking lost: {loss}"));
+        }
+        let takes_long = self.tracker.since.after(self.settings.timeout) <= now;
+        let pause = match loss {
+            Loss::Refused(words) => {
+                if self.settings.tracking {
+                    self.tracker.refused(words.clone());
+                }
+                LAST_PAUSE
+            }
+            loss => {
+                if self.tracker.reports == Reports::Opening && takes_long {
+                    self.tracker.reports = Reports::Missing {
+                        reason: format!("no connection can be told of them: {loss}"),
+                    };
+                }
+                FIRST_PAUSE
+            }
+        };
+        self.connection(Role::Tracker).not_before = now.after(pause);
+    }
+}
