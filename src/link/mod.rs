@@ -256,7 +256,7 @@ impl<Q: Copy> Link<Q> {
             return Err(LinkError::Unasked);
         }
         match group.question {
-            Some(question) => received.answers.push((question, frame.bytes().to_vec())),
+            Some(question) => received.answers.push((question, frame.into_bytes())),
             None => {
                 if received.replies.is_empty() {
                     received.replies.round_trip = group.since.until(now);
