@@ -24,6 +24,9 @@ mod world;
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
 use foldhash::fast::FixedState;
@@ -307,22 +310,36 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
 #[test]
 fn in_whatever_order_things_happen_the_promises_are_kept() {
     let only = std::env::var("EXPLORE_ONLY").unwrap_or_default();
-    for (name, bounds) in worlds() {
-        if !name.contains(&only) {
-            continue;
+    let worlds = worlds()
+        .into_iter()
+        .filter(|(name, _)| name.contains(&only));
+    let worlds = Mutex::new(worlds);
+    let next = || worlds.lock().expect("nobody panics with it").next();
+    let explore_all = || {
+        while let Some((name, bounds)) = next() {
+            explore(name, bounds)
         }
-        let start = Instant::now();
-        let mut explorer = Explorer::new(bounds);
-        let violation = explorer.run();
-        println!(
-            "{name}: {} states, {} steps, {:.1?}",
-            explorer.visited.len(),
-            explorer.steps,
-            start.elapsed()
-        );
-        if let Some(violation) = violation {
-            violation.print();
-            panic!("{}", violation.what);
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(explore_all);
         }
+    });
+}
+
+fn explore(name: &str, bounds: Bounds) {
+    let start = Instant::now();
+    let mut explorer = Explorer::new(bounds);
+    let violation = explorer.run();
+    println!(
+        "{name}: {} states, {} steps, {:.1?}",
+        explorer.visited.len(),
+        explorer.steps,
+        start.elapsed()
+    );
+    if let Some(violation) = violation {
+        violation.print();
+        panic!("{}", violation.what);
     }
 }
