@@ -146,6 +146,7 @@ impl Violation {
 }
 
 const READERS_AND_WRITERS: &str = "readers, and writers everywhere";
+const ASKERS: &str = "those who ask about keys, and writers everywhere";
 const OTHERS_WRITE: &str = "readers, and others who write";
 const KEYS_THAT_GO: &str = "keys that go";
 const SCRIPTS: &str = "scripts";
@@ -192,6 +193,60 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
                 vanishings: 1,
                 flushes: 1,
                 ..tracked
+            },
+        ),
+        (
+            ASKERS,
+            Bounds {
+                asks: 2,
+                writes: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "askers and readers",
+            Bounds {
+                asks: 1,
+                gets: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "askers, and connections that break",
+            Bounds {
+                asks: 2,
+                writes_at_redis: 1,
+                breaks: 1,
+                ..tracked
+            },
+        ),
+        (
+            "askers, and keys that expire",
+            Bounds {
+                asks: 2,
+                writes_for_a_while: 1,
+                waits: 2,
+                ..tracked
+            },
+        ),
+        (
+            "askers, and replies that are late",
+            Bounds {
+                asks: 2,
+                writes: 1,
+                lates: 1,
+                ..tracked
+            },
+        ),
+        (
+            "askers, and the time to live alone",
+            Bounds {
+                asks: 2,
+                writes: 1,
+                writes_at_redis: 1,
+                ..Bounds::default()
             },
         ),
         (
@@ -287,6 +342,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
     let deepen = |bounds: Bounds| Bounds {
         tracking: bounds.tracking,
         gets: more(bounds.gets),
+        asks: more(bounds.asks),
         gets_of_all: more(bounds.gets_of_all),
         writes: more(bounds.writes),
         scripts: more(bounds.scripts),
