@@ -123,6 +123,12 @@ pub(super) fn depends_on_more(name: &[u8]) -> bool {
 const DEPEND_ON_MORE: &str = "dump expiretime hexpiretime hpexpiretime hpttl hrandfield hscan httl object pexpiretime \
     pttl sort_ro srandmember sscan touch ttl xpending zrandmember zscan";
 
+/// With it fields of hashes expire, since Redis 7.4.
+pub(super) const HEXPIRE: &[u8] = b"hexpire";
+
+/// What then depends on time too.
+pub(super) const READS_OF_HASHES: &str = "hexists hget hgetall hkeys hlen hmget hstrlen hvals";
+
 /// The row of GET, which is looked for most.
 pub(super) const GET: Row = Row {
     number: 1,

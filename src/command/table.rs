@@ -110,6 +110,9 @@ impl Table {
             }
         }
         specs.iter().for_each(|spec| self.add(spec));
+        if self.rows.contains_key(ours::HEXPIRE) {
+            self.forward_reads_of_hashes();
+        }
         self.number_rows(before);
         self.containers = ours::STATEFUL.map(Box::from).to_vec();
         let names: Vec<Box<[u8]>> = self.rows.keys().cloned().collect();
@@ -163,6 +166,15 @@ impl Table {
                 },
                 ..spec.row()
             });
+    }
+
+    /// Where fields of a hash may expire, Redis does not say in time that they did.
+    fn forward_reads_of_hashes(&mut self) {
+        for name in ours::READS_OF_HASHES.split(' ') {
+            if let Some(row) = self.rows.get_mut(name.as_bytes()) {
+                row.way = Way::Forward;
+            }
+        }
     }
 
     /// Gives each row that has no number its own: the one that it had before, or a new one.

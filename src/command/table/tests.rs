@@ -336,3 +336,22 @@ fn keys_are_counted_where_an_argument_says_how_many_there_are() {
         }
     }
 }
+
+#[test]
+fn reads_of_hashes_are_cached_where_their_fields_do_not_expire() {
+    let read = |name| Spec {
+        reads_only: true,
+        keys: (1, 1, 1),
+        ..spec(name)
+    };
+    let way = |specs: &[Spec], inline| find(&Table::new(specs), inline).map(|row| row.way);
+    let cached = Way::Cached(Cached::Answer {
+        key: 1,
+        alone: false,
+    });
+    let before = [read("hget"), read("llen")];
+    assert_eq!(way(&before, "hget key field"), Ok(cached));
+    let since = [read("hget"), read("llen"), spec("hexpire")];
+    assert_eq!(way(&since, "hget key field"), Ok(Way::Forward));
+    assert_eq!(way(&since, "llen key"), Ok(cached));
+}
