@@ -19,6 +19,7 @@ struct Rule {
 
 const READERS_AND_WRITERS: &str = "readers, and writers everywhere";
 const OTHERS_WRITE: &str = "readers, and others who write";
+const ASKERS: &str = "those who ask about keys, and writers everywhere";
 const KEYS_THAT_GO: &str = "keys that go";
 const DEDICATED: &str = "a writer on a dedicated connection";
 const BREAKS: &str = "connections that break";
@@ -52,8 +53,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "the life of a key counts from when it was asked for",
         file: "store/freshness.rs",
-        kept: "ttl.saturating_sub(since.until(now))",
-        breakable: "if $broken { ttl } else { ttl.saturating_sub(since.until(now)) }",
+        kept: "ttl.saturating_sub(found.since.until(now))",
+        breakable: "if $broken { ttl } else { ttl.saturating_sub(found.since.until(now)) }",
         world: EXPIRY,
     },
     Rule {
@@ -94,8 +95,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "who comes after a change waits for no fetch from before it",
         file: "in_flight.rs",
-        kept: "if let Some(ticket) = self.fetches.remove(key) {\n            self.spoil(ticket);",
-        breakable: "let found = if $broken { self.fetches.get(key).copied() } else { self.fetches.remove(key) };\n        if let Some(ticket) = found {\n            self.spoil(ticket);",
+        kept: "for ticket in self.fetches.take_key(key) {",
+        breakable: "let found: Vec<_> = if $broken { self.fetches.get(key, None).into_iter().collect() } else { self.fetches.take_key(key).collect() };\n        for ticket in found {",
         world: READERS_AND_WRITERS,
     },
     Rule {
@@ -121,9 +122,9 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "the end of a fetch that was overtaken is not the end of the newer one of that key",
-        file: "in_flight.rs",
-        kept: "&& self.fetches.get(&fetch.key) == Some(&Ticket { link, number })\n        {\n            self.fetches.remove(&fetch.key);\n        }\n        Some(asked)",
-        breakable: "&& ($broken || self.fetches.get(&fetch.key) == Some(&Ticket { link, number }))\n        {\n            self.fetches.remove(&fetch.key);\n        }\n        Some(asked)",
+        file: "fetches.rs",
+        kept: "if self.values.get(key) == Some(&ticket) {",
+        breakable: "if $broken || self.values.get(key) == Some(&ticket) {",
         world: READERS_AND_WRITERS,
     },
     Rule {
@@ -150,8 +151,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "that a key is missing is cached only if Redis reports when it comes to be",
         file: "store/freshness.rs",
-        kept: "if is_null(encoded) && self.coherence == Coherence::Tracking => {",
-        breakable: "if is_null(encoded) && ($broken || self.coherence == Coherence::Tracking) => {",
+        kept: "let may_be_missing = self.coherence",
+        breakable: "let may_be_missing = !$broken && self.coherence",
         world: UNTRACKED,
     },
     Rule {
@@ -167,6 +168,13 @@ const RULES: &[Rule] = &[
         kept: "Tracking::Lost => self.coherence = Coherence::Lost,",
         breakable: "Tracking::Lost if $broken => {}\n            Tracking::Lost => self.coherence = Coherence::Lost,",
         world: BREAKS,
+    },
+    Rule {
+        name: "an answer that was in flight when its key changed is not cached",
+        file: "fetches.rs",
+        kept: "false => self.answers.remove(key),",
+        breakable: "false if $broken => None,\n            false => self.answers.remove(key),",
+        world: ASKERS,
     },
     Rule {
         name: "what is late is not cached",
