@@ -117,6 +117,8 @@ pub struct Row {
     pub blocks: bool,
     /// It only blocks, and needs a dedicated connection, with the word BLOCK among its arguments.
     pub only_with_block: bool,
+    /// It may leave more on a dedicated connection than the proxy follows there.
+    pub lasts: bool,
     /// The proxy answers it if Redis knows it too.
     pub if_redis_knows: bool,
     /// There may be other commands after it, or rights to them.
@@ -133,6 +135,7 @@ pub const UNKNOWN: Row = Row {
     reads_only: false,
     blocks: false,
     only_with_block: false,
+    lasts: true,
     if_redis_knows: false,
     changes_commands: false,
 };
@@ -149,6 +152,24 @@ impl Row {
             way => way,
         };
         Self { way, ..self }
+    }
+
+    /// Whether this request may leave more on a dedicated connection than the proxy follows there.
+    #[must_use]
+    pub fn lasts(&self, request: &Request<'_>) -> bool {
+        match self.way(request) {
+            Way::Dedicated => self.lasts,
+            Way::Here(here) => matches!(
+                here,
+                Here::Auth
+                    | Here::ClientNoEvict
+                    | Here::ClientNoTouch
+                    | Here::ClientSetinfo
+                    | Here::ClientSetname
+                    | Here::Hello
+            ),
+            Way::Cached(_) | Way::Forward | Way::Upstream | Way::Abort => false,
+        }
     }
 
     /// The way of this request: it may depend on the arguments.

@@ -15,6 +15,7 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         reads_only: false,
         blocks: false,
         only_with_block: false,
+        lasts: false,
         if_redis_knows: false,
         changes_commands: false,
     }
@@ -33,13 +34,21 @@ const fn newer(least: usize, most: usize, here: Here) -> Row {
 }
 
 const fn dedicated() -> Row {
+    Row {
+        lasts: true,
+        ..followed()
+    }
+}
+
+/// The proxy follows what it leaves on a connection, or it leaves nothing.
+const fn followed() -> Row {
     row(0, ANY, Way::Dedicated)
 }
 
 const fn dedicated_writes(writes: Writes) -> Row {
     Row {
         writes,
-        ..dedicated()
+        ..followed()
     }
 }
 
@@ -196,21 +205,21 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("client|getredir", dedicated()),
     ("client|tracking", dedicated()),
     ("client|trackinginfo", dedicated()),
-    ("monitor", dedicated()),
-    ("multi", dedicated()),
-    ("psubscribe", dedicated()),
+    ("monitor", followed()),
+    ("multi", followed()),
+    ("psubscribe", followed()),
     ("psync", dedicated()),
-    ("punsubscribe", dedicated()),
+    ("punsubscribe", followed()),
     ("readonly", dedicated()),
     ("readwrite", dedicated()),
     ("replconf", dedicated()),
     ("script|debug", dedicated()),
-    ("ssubscribe", dedicated()),
-    ("subscribe", dedicated()),
-    ("sunsubscribe", dedicated()),
+    ("ssubscribe", followed()),
+    ("subscribe", followed()),
+    ("sunsubscribe", followed()),
     ("sync", dedicated()),
-    ("unsubscribe", dedicated()),
-    ("watch", dedicated()),
+    ("unsubscribe", followed()),
+    ("watch", followed()),
 
     // Other subcommands of CLIENT do, as far as we know.
     ("client|help", forward()),
@@ -222,9 +231,9 @@ pub(super) static ROWS: &[(&str, Row)] = &[
 
     // They end what another connection is busy with, or keep their own busy, or close it.
     ("debug", dedicated_writes(Writes::Anything)),
-    ("function|kill", dedicated()),
-    ("script|kill", dedicated()),
-    ("shutdown", dedicated()),
+    ("function|kill", followed()),
+    ("script|kill", followed()),
+    ("shutdown", followed()),
 
     // They block. Redis flags most of them; this is for one that does not tell.
     ("blmove", blocks(SOURCE_AND_DESTINATION)),
@@ -235,8 +244,9 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("bzmpop", blocks(Writes::Counted(2))),
     ("bzpopmax", blocks(ALL_BUT_TIMEOUT)),
     ("bzpopmin", blocks(ALL_BUT_TIMEOUT)),
-    ("wait", blocks(Writes::Nothing)),
-    ("waitaof", blocks(Writes::Nothing)),
+    // They count what was written on their connection.
+    ("wait", Row { lasts: true, ..blocks(Writes::Nothing) }),
+    ("waitaof", Row { lasts: true, ..blocks(Writes::Nothing) }),
     ("xread", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
     ("xreadgroup", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
 

@@ -37,6 +37,14 @@ pub(super) struct Dedicated {
     /// The requests that have no reply yet.
     expectations: Expectations,
     mirror: Mirror,
+    /// Something was asked for that may last, and is not mirrored.
+    lasting: bool,
+    /// The client is served by the shared connections and the cache, until it needs this one again.
+    parked: bool,
+    /// What set it up, if it was that alone.
+    made_by: Option<Box<[u8]>>,
+    /// The database that is cached.
+    home: u32,
     /// What the requests that Redis has queued may do.
     queued: Effects,
 }
@@ -116,7 +124,7 @@ const QUEUED_KEYS_MAX: usize = 64 * 1024;
 impl Dedicated {
     /// A connection that is set up by `requests`, with so many replies that must be no errors, and so many
     /// behind them that may.
-    pub fn new(requests: &[u8], set_up: (usize, usize), protocol: Protocol) -> Self {
+    pub fn new(requests: &[u8], set_up: (usize, usize), protocol: Protocol, home: u32) -> Self {
         let mut to_redis = Output::default();
         to_redis.copy(requests);
         Self {
@@ -127,17 +135,60 @@ impl Dedicated {
             fate: Fate::Unknown,
             expectations: Expectations::default(),
             mirror: Mirror::new(protocol),
+            lasting: false,
+            parked: false,
+            made_by: Some(requests.into()),
+            home,
             queued: Effects::default(),
         }
     }
 
     /// One whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.
-    pub fn authenticating(then: Vec<u8>, set_up: (usize, usize), protocol: Protocol) -> Self {
+    pub fn authenticating(
+        then: Vec<u8>,
+        set_up: (usize, usize),
+        protocol: Protocol,
+        home: u32,
+    ) -> Self {
         let set_up = set_up.into();
         Self {
             phase: Phase::Authenticating { then, set_up },
-            ..Self::new(&[], (0, 0), protocol)
+            lasting: true,
+            made_by: None,
+            ..Self::new(&[], (0, 0), protocol, home)
         }
+    }
+
+    /// Whether nothing is in flight on it, and nothing is left of what was done: the client may as well be served by
+    /// the shared connections.
+    pub fn is_clean(&self) -> bool {
+        self.phase == Phase::Open
+            && self.set_up.is_done()
+            && self.expectations.is_empty()
+            && self.to_redis.is_empty()
+            && self.frames.is_between()
+            && self.mirror.is_neutral()
+            && !self.lasting
+    }
+
+    /// The client goes back to the shared connections.
+    pub fn park(&mut self) {
+        self.parked = true;
+    }
+
+    /// The client needs it again.
+    pub fn unpark(&mut self) {
+        self.parked = false;
+    }
+
+    /// Whether the client is served by the shared connections.
+    pub fn is_parked(&self) -> bool {
+        self.parked
+    }
+
+    /// Whether it was set up as that one is to be.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.made_by.is_some() && self.made_by == other.made_by
     }
 
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
@@ -195,8 +246,17 @@ impl Dedicated {
     }
 
     /// Passes on a request, whose encoded form is `bytes`, of the command that Redis itself calls by this name.
-    pub fn pass(&mut self, request: &Request<'_>, name: &[u8], bytes: &[u8], effects: Effects) {
-        let kind = Kind::of(request, name);
+    /// What it leaves on the connection may last, beyond what is mirrored.
+    pub fn pass(
+        &mut self,
+        request: &Request<'_>,
+        name: &[u8],
+        bytes: &[u8],
+        effects: Effects,
+        lasting: bool,
+    ) {
+        self.lasting |= lasting;
+        let kind = Kind::of(request, name, self.home);
         match kind.substitute(request) {
             Some(substitute) => self.to_redis.copy(&substitute),
             None => self.to_redis.copy(bytes),

@@ -320,6 +320,11 @@ impl Proxy {
         let Some(dedicated) = &mut session.dedicated else {
             return;
         };
+        if dedicated.is_parked() {
+            // Nothing was asked: Redis says why it closes.
+            session.dedicated = None;
+            return self.note_change(client);
+        }
         session.replies.ensure_buffer(&mut self.spare);
         let store = &mut self.store;
         let client_output = &mut session.replies.output;
@@ -351,6 +356,9 @@ impl Proxy {
     pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
         self.invalidate_in_flight(client);
         let session = &mut self.sessions[client.0];
+        if session.dedicated.take_if(|it| it.is_parked()).is_some() {
+            return self.note_change(client);
+        }
         match reason {
             Some(reason) => {
                 self.store.metrics.error(ErrorKind::Unreachable);
@@ -399,6 +407,8 @@ impl Proxy {
         session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
         let mut aborted = false;
+        // The next request is one that needs the dedicated connection.
+        let mut leaves = false;
         while used < buffer.len() {
             if !session.may_run() {
                 session.held_back = true;
@@ -411,6 +421,7 @@ impl Proxy {
                 dedicated,
                 ..
             } = session;
+            let is_shared = dedicated.as_ref().is_none_or(|it| it.is_parked());
             if let Some(dedicated) = dedicated
                 && dedicated.is_unparsed()
             {
@@ -418,7 +429,7 @@ impl Proxy {
                 used = buffer.len();
                 break;
             }
-            if dedicated.is_none() && identity.authenticated && parser.is_at_start() {
+            if is_shared && identity.authenticated && parser.is_at_start() {
                 let caller = Caller {
                     client,
                     protocol: identity.protocol,
@@ -438,11 +449,16 @@ impl Proxy {
                 }) => {
                     let bytes = &buffer[used..used + length];
                     let flow = match dedicated {
-                        Some(dedicated) => {
+                        Some(dedicated) if !is_shared => {
+                            let may_go_back = !std::mem::take(&mut leaves);
+                            if may_go_back && self.store.may_go_back(dedicated, &request) {
+                                dedicated.park();
+                                continue;
+                            }
                             self.store
                                 .pass_on(dedicated, &request, bytes, identity.protocol, now)
                         }
-                        None => self.store.execute(&request, client, identity, replies, now),
+                        _ => self.store.execute(&request, client, identity, replies, now),
                     };
                     match flow {
                         Flow::Continue => {}
@@ -465,11 +481,25 @@ impl Proxy {
                         Flow::Leave | Flow::LeaveToAuthenticate => {
                             match self.store.leave(flow, &request, identity, replies) {
                                 // It is passed on in the next round.
-                                Leave::With(new) => {
-                                    identity.log_dedicated(request.argument(0));
-                                    *dedicated = Some(new);
-                                    continue;
-                                }
+                                Leave::With(new) => match dedicated.take() {
+                                    None => {
+                                        identity.log_dedicated(request.argument(0));
+                                        *dedicated = Some(new);
+                                        leaves = true;
+                                        continue;
+                                    }
+                                    Some(mut parked) if parked.is_like(&new) => {
+                                        parked.unpark();
+                                        *dedicated = Some(parked);
+                                        leaves = true;
+                                        continue;
+                                    }
+                                    // The client is another by now. That connection is closed first.
+                                    Some(_) => {
+                                        session.held_back = true;
+                                        break;
+                                    }
+                                },
                                 Leave::Wait(waits_for) => {
                                     session.waits_for = waits_for;
                                     session.held_back = true;
@@ -487,7 +517,9 @@ impl Proxy {
                     session.parser.restrict(!session.identity.authenticated);
                 }
                 Ok(Parsed::Nothing { used: length }) => {
-                    if let Some(dedicated) = dedicated {
+                    if let Some(dedicated) = dedicated
+                        && !is_shared
+                    {
                         dedicated.pass_blank(&buffer[used..used + length]);
                     }
                     used += length;
@@ -495,8 +527,10 @@ impl Proxy {
                 Ok(Parsed::Incomplete) => break,
                 Err(error) => {
                     match dedicated {
-                        Some(dedicated) => dedicated.pass_unparsed(&buffer[used..]),
-                        None => {
+                        Some(dedicated) if !is_shared => {
+                            dedicated.pass_unparsed(&buffer[used..]);
+                        }
+                        _ => {
                             self.store.metrics.clients.protocol_errors += 1;
                             if error != ProtocolError::TooBigRequest {
                                 self.store.metrics.error(ErrorKind::Protocol);

@@ -14,7 +14,7 @@ pub(super) struct Session {
     pub input: Vec<u8>,
     pub replies: Replies,
     pub identity: Identity,
-    /// Its dedicated connection to Redis, if it needs one.
+    /// Its dedicated connection to Redis, if it needs one, or has needed it.
     pub dedicated: Option<Box<Dedicated>>,
     /// Whole requests may stand in `input`, which have to wait.
     pub held_back: bool,
@@ -86,7 +86,9 @@ impl Session {
         if self.replies.full() || self.waits_for == WaitsFor::Description {
             return false;
         }
-        if let Some(dedicated) = &self.dedicated {
+        if let Some(dedicated) = &self.dedicated
+            && !dedicated.is_parked()
+        {
             return dedicated.takes_requests();
         }
         match self.waits_for {

@@ -426,10 +426,19 @@ impl Store {
         let (required, optional) = identity.write_set_up(&mut requests, with_protocol, with_name);
         set_up = (set_up.0 + required, optional);
         Leave::With(Box::new(if authenticating {
-            Dedicated::authenticating(requests, set_up, identity.protocol)
+            Dedicated::authenticating(requests, set_up, identity.protocol, self.database)
         } else {
-            Dedicated::new(&requests, set_up, identity.protocol)
+            Dedicated::new(&requests, set_up, identity.protocol, self.database)
         }))
+    }
+
+    /// Whether a client's next request needs its dedicated connection no more.
+    pub fn may_go_back(&self, dedicated: &Dedicated, request: &Request<'_>) -> bool {
+        dedicated.is_clean()
+            && self
+                .table
+                .find(request)
+                .is_ok_and(|row| row.way(request) != Way::Dedicated)
     }
 
     /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked
@@ -456,7 +465,7 @@ impl Store {
             self.awaited.add(&effects.keys);
         }
         let name = self.table.own_name(request.argument(0));
-        dedicated.pass(request, name, &bytes, effects);
+        dedicated.pass(request, name, &bytes, effects, row.lasts(request));
         Flow::Continue
     }
 

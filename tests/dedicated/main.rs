@@ -6,6 +6,7 @@ mod common;
 
 mod access;
 mod away;
+mod back;
 mod blocking;
 mod crowd;
 mod messages;

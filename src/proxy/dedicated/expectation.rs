@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::Effects;
 use super::subscriptions::Family;
 use crate::command::is_word;
+use crate::resp::integer;
 use crate::resp::reply;
 use crate::resp::request::Request;
 
@@ -29,6 +30,12 @@ pub(super) enum Kind {
     /// requests.
     Exec,
     Discard,
+    Watch,
+    Unwatch,
+    /// Of the database that is cached, or of another.
+    Select {
+        home: bool,
+    },
     Reset,
     Quit,
     Hello,
@@ -63,8 +70,9 @@ pub(super) enum Wanted {
 const NAME_MAX: usize = 12;
 
 impl Kind {
-    /// The kind of a request, of the command that Redis itself calls by this name.
-    pub fn of(request: &Request<'_>, name: &[u8]) -> Self {
+    /// The kind of a request, of the command that Redis itself calls by this name. The database that is cached is
+    /// `home`.
+    pub fn of(request: &Request<'_>, name: &[u8], home: u32) -> Self {
         let mut buffer = [0; NAME_MAX];
         let name = lower_case(name, &mut buffer);
         // As many as a request can have.
@@ -79,6 +87,11 @@ impl Kind {
             b"multi" => Self::Multi,
             b"exec" => Self::Exec,
             b"discard" => Self::Discard,
+            b"watch" => Self::Watch,
+            b"unwatch" => Self::Unwatch,
+            b"select" => Self::Select {
+                home: named == 1 && integer(request.argument(1)) == Some(i64::from(home)),
+            },
             b"reset" if named == 0 => Self::Reset,
             b"quit" => Self::Quit,
             b"hello" => Self::Hello,

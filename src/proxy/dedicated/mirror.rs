@@ -15,6 +15,10 @@ pub(super) struct Mirror {
     subscriptions: Subscriptions,
     /// Redis shows on it what all clients do.
     monitors: bool,
+    /// Keys are watched.
+    watches: bool,
+    /// Another database is selected than the one that is cached.
+    elsewhere: bool,
     silence: Silence,
 }
 
@@ -93,6 +97,8 @@ impl Mirror {
             transaction: Transaction::None,
             subscriptions: Subscriptions::default(),
             monitors: false,
+            watches: false,
+            elsewhere: false,
             silence: Silence::default(),
         }
     }
@@ -100,6 +106,15 @@ impl Mirror {
     /// Whether Redis sends what nobody asked for.
     pub fn listens(&self) -> bool {
         self.subscriptions.any() || self.monitors
+    }
+
+    /// Whether nothing is left of what was done on it.
+    pub fn is_neutral(&self) -> bool {
+        self.transaction == Transaction::None
+            && !self.listens()
+            && !self.watches
+            && !self.elsewhere
+            && self.silence == Silence::default()
     }
 
     /// Whether requests are queued.
@@ -257,6 +272,7 @@ impl Mirror {
             // This error ends the transaction, others leave it open.
             if kind == Kind::Exec && frame.start().starts_with(b"-EXECABORT") {
                 self.transaction = Transaction::None;
+                self.watches = false;
             }
             return Answer::Done;
         }
@@ -267,7 +283,10 @@ impl Mirror {
     fn succeed(&mut self, frame: &Frame, kind: Kind) -> Answer {
         match kind {
             Kind::Multi => self.transaction = Transaction::Open(Queue::default()),
-            Kind::Discard => self.transaction = Transaction::None,
+            Kind::Discard => {
+                self.transaction = Transaction::None;
+                self.watches = false;
+            }
             Kind::Exec => return self.execute(frame),
             Kind::Reset => return Answer::Reset,
             Kind::Quit => return Answer::Quit,
@@ -279,6 +298,9 @@ impl Mirror {
             Kind::Hello if frame.start().starts_with(b"%") => self.protocol = Protocol::Resp3,
             Kind::Hello => self.protocol = Protocol::Resp2,
             Kind::Monitor => self.monitors = true,
+            Kind::Watch => self.watches = true,
+            Kind::Unwatch => self.watches = false,
+            Kind::Select { home } => self.elsewhere = !home,
             Kind::Reply(wanted) => self.silence.set(wanted),
             Kind::ScriptDebug => return Answer::Stream,
             _ => {}
@@ -289,6 +311,7 @@ impl Mirror {
     /// `EXEC` was answered with an array, or with null if a watched key was written.
     fn execute(&mut self, frame: &Frame) -> Answer {
         let transaction = std::mem::take(&mut self.transaction);
+        self.watches = false;
         let count = frame
             .array_header()
             .and_then(|count| u64::try_from(count).ok());

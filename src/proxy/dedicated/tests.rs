@@ -20,7 +20,7 @@ struct World {
 
 impl World {
     fn new(protocol: Protocol) -> Self {
-        Self::with(Dedicated::new(b"", (0, 0), protocol))
+        Self::with(Dedicated::new(b"", (0, 0), protocol, 0))
     }
 
     fn with(dedicated: Dedicated) -> Self {
@@ -47,7 +47,7 @@ impl World {
                     changes_commands: false,
                 };
                 self.dedicated
-                    .pass(&request, request.argument(0), &bytes, effects);
+                    .pass(&request, request.argument(0), &bytes, effects, false);
             }
             Parsed::Nothing { .. } => self.dedicated.pass_blank(&bytes),
             Parsed::Incomplete => panic!("a part of a request"),

@@ -127,6 +127,7 @@ impl Store {
         let refused = |number| Row {
             number,
             writes: Writes::Nothing,
+            lasts: false,
             ..UNKNOWN
         };
         let row = match self.table.find(request) {
@@ -138,7 +139,8 @@ impl Store {
             }
             Err(NotFound::Unknown(name)) => match self.look_up(&name, link, now) {
                 Known::Asked => return Err(Flow::Wait(WaitsFor::Description)),
-                Known::NoSuch | Known::Nothing => UNKNOWN,
+                Known::NoSuch => refused(UNKNOWN.number),
+                Known::Nothing => UNKNOWN,
             },
         };
         Ok((row, bytes.into()))

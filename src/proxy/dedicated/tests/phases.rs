@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_connection_is_set_up_before_anything_else() {
     for step in 1..30 {
-        let mut world = World::with(Dedicated::new(b"set up\r\n", (2, 2), RESP2));
+        let mut world = World::with(Dedicated::new(b"set up\r\n", (2, 2), RESP2, 0));
         world.send_all(&["SET k 1", "SYNC"]);
         assert_eq!(world.sent(), "set up\r\nSET k 1\r\nSYNC\r\n");
         for piece in b"+OK\r\n%0\r\n-ERR\r\n+OK\r\n".chunks(step) {
@@ -17,12 +17,12 @@ fn a_connection_is_set_up_before_anything_else() {
         assert_eq!(world.output(), "+OK\r\n-ERR\r\n");
         assert!(world.dedicated.is_quiet());
     }
-    let mut world = World::with(Dedicated::new(b"", (2, 2), RESP2));
+    let mut world = World::with(Dedicated::new(b"", (2, 2), RESP2, 0));
     world.send("PING");
     world.receive(b"+OK\r\n-NOAUTH no\r\n");
     assert!(matches!(world.received, Received::Failed(_)));
     assert_eq!(world.output(), "");
-    let mut world = World::with(Dedicated::new(b"", (1, 0), RESP2));
+    let mut world = World::with(Dedicated::new(b"", (1, 0), RESP2, 0));
     world.send("PING");
     world.receive(b"HTTP/1.1 400\r\n");
     assert!(matches!(world.received, Received::Failed(_)));
@@ -31,7 +31,7 @@ fn a_connection_is_set_up_before_anything_else() {
 
 #[test]
 fn who_logs_in_waits_and_is_set_up_then() {
-    let new = || Dedicated::authenticating(b"set up\r\n".to_vec(), (1, 0), RESP2);
+    let new = || Dedicated::authenticating(b"set up\r\n".to_vec(), (1, 0), RESP2, 0);
     let mut world = World::with(new());
     assert!(world.dedicated.takes_requests());
     world.send("AUTH a b");
