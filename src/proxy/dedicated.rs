@@ -5,20 +5,24 @@
 //! is passed on leaves one expectation ([`expectation`]), and each frame that Redis sends ([`frames`]) is matched
 //! with the oldest. So a request that fails changes nothing ([`mirror`]).
 
+mod edits;
 mod expectation;
 mod frames;
 mod keys;
 mod mirror;
 mod silence;
 mod subscriptions;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 use super::MAX_OWED;
+use super::clients::Edit;
 use crate::resp::Protocol;
 use crate::resp::reply::Output;
 use crate::resp::request::Request;
+use edits::Edits;
 use expectation::{Expectation, Expectations, Kind};
 use frames::Frames;
 pub(super) use keys::{Awaited, Keys};
@@ -39,6 +43,16 @@ pub(super) struct Dedicated {
     mirror: Mirror,
     /// What the requests that Redis has queued may do.
     queued: Effects,
+    /// What is done to replies that are still to come.
+    edits: Edits,
+    /// The current frame, if it is a reply that is edited.
+    kept: Vec<u8>,
+    /// The request whose reply that is.
+    due: Option<Kind>,
+    /// The number of the connection at Redis.
+    number: Option<i64>,
+    /// It was made for one request, which leaves nothing behind.
+    passes: bool,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -75,6 +89,8 @@ enum Fate {
     Passed,
     /// They are left out.
     LeftOut,
+    /// They are a reply that is edited. The client may not want it.
+    Kept { is_wanted: bool },
 }
 
 /// What came of bytes from Redis.
@@ -82,6 +98,15 @@ enum Fate {
 pub(super) enum Received {
     /// They were passed on.
     Passed,
+    /// Redis has answered what sets the connection up.
+    SetUp,
+    /// So many of them were passed on. Then came a reply that is to be edited ([`Dedicated::take_edited`]), which the
+    /// client may not want.
+    ToEdit {
+        used: usize,
+        is_wanted: bool,
+        authenticated: bool,
+    },
     /// The client is authenticated.
     Authenticated,
     /// The connection is no longer needed: the client goes back to the shared ones, `reset` or as before.
@@ -107,6 +132,9 @@ const WRITES_ANYTHING: Effects = Effects {
     changes_commands: false,
 };
 
+/// The longest reply that is edited, in bytes: that is some 100,000 lines of `CLIENT LIST`.
+const REPLY_MAX: usize = 64 * 1024 * 1024;
+
 /// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
 
@@ -128,6 +156,11 @@ impl Dedicated {
             expectations: Expectations::default(),
             mirror: Mirror::new(protocol),
             queued: Effects::default(),
+            edits: Edits::default(),
+            kept: Vec::new(),
+            due: None,
+            number: None,
+            passes: false,
         }
     }
 
@@ -143,6 +176,7 @@ impl Dedicated {
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
     pub fn takes_requests(&self) -> bool {
         self.to_redis.len() < MAX_OWED
+            && !(self.passes && !self.expectations.is_empty())
             && self.expectations.cost() < IN_FLIGHT_MAX
             && match self.phase {
                 Phase::Authenticating { .. } => self.expectations.is_empty(),
@@ -175,6 +209,7 @@ impl Dedicated {
         let oldest = self.expectations.front();
         oldest.is_some_and(|oldest| oldest.effects.blocks)
             && self.expects_replies()
+            && self.set_up.is_done()
             && !self.mirror.queues()
     }
 
@@ -194,9 +229,21 @@ impl Dedicated {
         self.is_blocked() || !self.expects_replies()
     }
 
-    /// Passes on a request, whose encoded form is `bytes`, of the command that Redis itself calls by this name.
-    pub fn pass(&mut self, request: &Request<'_>, name: &[u8], bytes: &[u8], effects: Effects) {
+    /// Passes on a request, whose encoded form is `bytes`, of the command that Redis itself calls by this name. Its reply
+    /// may have to be edited.
+    pub fn pass(
+        &mut self,
+        request: &Request<'_>,
+        name: &[u8],
+        bytes: &[u8],
+        effects: Effects,
+        edit: Option<Edit>,
+    ) {
         let kind = Kind::of(request, name);
+        let kind = match edit {
+            Some(edit) => self.edits.add(kind, edit),
+            None => kind,
+        };
         match kind.substitute(request) {
             Some(substitute) => self.to_redis.copy(&substitute),
             None => self.to_redis.copy(bytes),
@@ -280,29 +327,62 @@ impl Dedicated {
             self.begin_reply(due, answered);
             if self.fate == Fate::Unknown {
                 self.fate = self.decide(due);
-                if self.fate == Fate::Passed {
-                    client.copy(&self.frames.current().start()[..held]);
+                let held = &self.frames.current().start()[..held];
+                match self.fate {
+                    Fate::Passed => client.copy(held),
+                    Fate::Kept { .. } => self.kept.extend_from_slice(held),
+                    Fate::Unknown | Fate::LeftOut => {}
                 }
             }
             if self.fate != Fate::Passed {
                 client.copy(&bytes[start..at]);
                 start = at + used;
             }
+            if let Fate::Kept { .. } = self.fate {
+                if self.kept.len() + used > REPLY_MAX {
+                    return Received::Failed("its reply about clients is too long");
+                }
+                self.kept.extend_from_slice(&bytes[at..at + used]);
+            }
             at += used;
             if whole {
-                self.fate = Fate::Unknown;
-                match self.take_frame(due, answered) {
+                let fate = std::mem::take(&mut self.fate);
+                self.due = due;
+                let news = self.take_frame(due, answered);
+                match news {
                     Received::Passed => {}
-                    Received::Authenticated => received = Received::Authenticated,
+                    Received::Authenticated | Received::SetUp => received = news,
                     over => {
                         received = over;
                         break;
                     }
                 }
+                if let Fate::Kept { is_wanted } = fate {
+                    return Received::ToEdit {
+                        used: at,
+                        is_wanted,
+                        authenticated: received == Received::Authenticated,
+                    };
+                }
             }
         }
         client.copy(&bytes[start..at]);
         received
+    }
+
+    /// The reply that is to be edited, and how.
+    pub fn take_edited(&mut self) -> (Option<Edit>, Vec<u8>) {
+        let edit = match self.kept.first() {
+            Some(b'>') => Some(Edit::RedirectionBroken),
+            _ => self.due.and_then(|due| self.edits.take(due)),
+        };
+        if self.expectations.is_empty()
+            && self.mirror.executing().is_none()
+            && !self.mirror.queues()
+        {
+            self.edits.clear();
+        }
+        (edit, std::mem::take(&mut self.kept))
     }
 
     /// Whether the connection is ready for replies to the client.
@@ -319,6 +399,15 @@ impl Dedicated {
     fn decide(&self, due: Option<Kind>) -> Fate {
         if !self.set_up.is_done() {
             return Fate::LeftOut;
+        }
+        match self.mirror.is_edited(self.frames.current().start(), due) {
+            None => return Fate::Unknown,
+            Some(true) => {
+                return Fate::Kept {
+                    is_wanted: !self.mirror.is_silent(),
+                };
+            }
+            Some(false) => {}
         }
         match self.mirror.is_wanted(self.frames.current().start(), due) {
             None => Fate::Unknown,
@@ -341,6 +430,7 @@ impl Dedicated {
         let frame = self.frames.current();
         let is_error = frame.is_error();
         if !self.set_up.is_done() {
+            self.number = frame.integer().or(self.number);
             return self.set_up.take(is_error);
         }
         match self.mirror.take(frame, due) {
@@ -471,6 +561,9 @@ impl SetUp {
         } else {
             self.optional = self.optional.saturating_sub(1);
         }
-        Received::Passed
+        match self.is_done() {
+            true => Received::SetUp,
+            false => Received::Passed,
+        }
     }
 }

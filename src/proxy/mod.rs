@@ -11,6 +11,7 @@
 mod access;
 mod answer;
 mod checks;
+mod clients;
 mod dedicated;
 mod deliver;
 mod ending;
@@ -46,7 +47,7 @@ use replies::Replies;
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
 use spare::Spare;
-use store::{Flow, Leave, Store};
+use store::{Flow, Leave, Redis, SetUp, Store};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,12 +104,20 @@ impl Proxy {
         clients.total += 1;
         let mut identity = Identity::new(clients.total, !self.store.access.is_restricted(), now);
         identity.addresses = addresses;
+        self.store.numbers.connected(identity.id, client);
         self.start_session(client, identity);
+    }
+
+    /// The number of a client's socket, for who lists clients.
+    pub fn note_descriptor(&mut self, client: ClientId, descriptor: i32) {
+        self.sessions[client.0].identity.descriptor = descriptor;
     }
 
     /// A client left. What was fetched for it alone still serves the cache.
     pub fn disconnect(&mut self, client: ClientId, now: Time) {
         self.invalidate_in_flight(client);
+        self.store.numbers.left(self.sessions[client.0].identity.id);
+        self.wake_if_numbered();
         let clients = &mut self.store.metrics.clients;
         clients.connected -= 1;
         clients.blocked -= u64::from(self.sessions[client.0].blocked);
@@ -314,34 +323,137 @@ impl Proxy {
     }
 
     /// Redis sent bytes on a client's dedicated connection.
-    pub fn receive_dedicated(&mut self, client: ClientId, bytes: &[u8]) {
+    pub fn receive_dedicated(&mut self, client: ClientId, bytes: &[u8], now: Time) {
+        let mut rest = bytes;
+        // Once, and once more for each reply that is edited.
+        while let Some(used) = self.receive_part(client, rest, now) {
+            rest = &rest[used..];
+        }
+    }
+
+    /// Takes them up to a reply that is edited. Returns where that ends, if there is one.
+    fn receive_part(&mut self, client: ClientId, bytes: &[u8], now: Time) -> Option<usize> {
         let session = &mut self.sessions[client.0];
-        let Some(dedicated) = &mut session.dedicated else {
-            return;
-        };
+        let dedicated = session.dedicated.as_mut()?;
         session.replies.ensure_buffer(&mut self.spare);
         let store = &mut self.store;
         let client_output = &mut session.replies.output;
         let received = dedicated.receive(bytes, client_output, &mut |effects| {
             store.invalidate_answered(effects);
         });
+        let mut edited = None;
         match received {
             Received::Passed => {}
-            Received::Authenticated => {
-                session.identity.authenticated = true;
-                session.identity.log("client authenticated");
-                session.parser.restrict(false);
+            Received::SetUp => {
+                store
+                    .numbers
+                    .opened(session.identity.id, dedicated.number());
+                self.wake_if_numbered();
             }
-            Received::Over { reset } => {
-                session.dedicated = None;
-                session.identity.log("dedicated connection over");
-                if reset {
-                    session.identity.reset(!self.store.access.is_restricted());
-                    session.parser.restrict(!session.identity.authenticated);
+            Received::Authenticated => self.authenticated(client),
+            Received::ToEdit {
+                used,
+                is_wanted,
+                authenticated,
+            } => {
+                if authenticated {
+                    self.authenticated(client);
                 }
+                self.edit_dedicated(client, is_wanted, now);
+                edited = Some(used);
             }
-            Received::Failed(reason) => return self.dedicated_lost(client, Some(reason)),
+            Received::Over { reset } => self.dedicated_over(client, reset),
+            Received::Failed(reason) => {
+                self.dedicated_lost(client, Some(reason));
+                return None;
+            }
         }
+        let dedicated = self.sessions[client.0].dedicated.as_ref();
+        if dedicated.is_some_and(|dedicated| dedicated.has_passed()) {
+            self.dedicated_over(client, false);
+        }
+        self.note_change(client);
+        edited
+    }
+
+    /// Gives a client the reply that came on its dedicated connection, edited.
+    fn edit_dedicated(&mut self, client: ClientId, is_wanted: bool, now: Time) {
+        let Some(dedicated) = &mut self.sessions[client.0].dedicated else {
+            return;
+        };
+        let protocol = dedicated.protocol();
+        let (edit, encoded) = dedicated.take_edited();
+        let reply = match edit {
+            Some(edit) => self.edit(client, &edit, &encoded, protocol, now),
+            None => Reply::copy(&encoded),
+        };
+        if is_wanted {
+            self.sessions[client.0].replies.output.push(reply);
+        }
+        self.end_if_killed(client);
+    }
+
+    fn authenticated(&mut self, client: ClientId) {
+        let session = &mut self.sessions[client.0];
+        session.identity.authenticated = true;
+        session.identity.log("client authenticated");
+        session.parser.restrict(false);
+    }
+
+    /// A client needs its dedicated connection no more.
+    fn dedicated_over(&mut self, client: ClientId, reset: bool) {
+        let session = &mut self.sessions[client.0];
+        session.dedicated = None;
+        session.is_redirected_to = false;
+        session.identity.log("dedicated connection over");
+        if reset {
+            session.identity.reset(!self.store.access.is_restricted());
+            session.parser.restrict(!session.identity.authenticated);
+        }
+        self.dedicated_closed(client);
+    }
+
+    /// A client has no dedicated connection any more.
+    fn dedicated_closed(&mut self, client: ClientId) {
+        let id = self.sessions[client.0].identity.id;
+        self.store.numbers.closed(id);
+        self.wake_if_numbered();
+    }
+
+    /// Lets those go on who wait for the number of a dedicated connection.
+    fn wake_if_numbered(&mut self) {
+        if self.store.numbers.take_news() {
+            self.wake(WaitsFor::Redirection);
+        }
+    }
+
+    /// Gives clients dedicated connections that others redirect invalidations to.
+    fn open_wanted(&mut self) {
+        for client in self.store.numbers.take_wanted() {
+            self.sessions[client.0].is_redirected_to = true;
+            self.open_if_redirected_to(client);
+        }
+    }
+
+    /// The same for one of them, as soon as it waits for no reply on a shared one.
+    fn open_if_redirected_to(&mut self, client: ClientId) {
+        let session = &mut self.sessions[client.0];
+        if !session.is_redirected_to
+            || session.dedicated.is_some()
+            || !session.replies.none_wait() && !session.is_ending()
+        {
+            return;
+        }
+        if session.is_ending()
+            || !session.identity.authenticated
+            || !matches!(self.store.redis, Redis::Up)
+        {
+            session.is_redirected_to = false;
+            self.store.numbers.opened(session.identity.id, None);
+            return self.wake_if_numbered();
+        }
+        let dedicated = self.store.open_dedicated(&session.identity, &SetUp::WHOLE);
+        session.dedicated = Some(Box::new(dedicated));
         self.note_change(client);
     }
 
@@ -360,9 +472,8 @@ impl Proxy {
             }
             None => session.end(Ending::DedicatedEnded),
         }
-        session.dedicated = None;
-        session.held_back = false;
-        session.input = Vec::new();
+        session.take_no_more();
+        self.dedicated_closed(client);
         self.note_change(client);
     }
 
@@ -426,6 +537,7 @@ impl Proxy {
                 };
                 let length = self.store.execute_gets(&buffer[used..], caller, replies);
                 if length > 0 {
+                    identity.last_command = Table::GET;
                     used += length;
                     continue;
                 }
@@ -445,6 +557,17 @@ impl Proxy {
                     };
                     match flow {
                         Flow::Continue => {}
+                        Flow::Alone => {
+                            used += length;
+                            session.waits_for = WaitsFor::Replies;
+                            session.held_back = true;
+                            break;
+                        }
+                        Flow::Describe => {
+                            let line = self.store.line(session, now) + "\n";
+                            let reply = Reply::text(line.as_bytes(), session.identity.protocol);
+                            session.replies.push(reply);
+                        }
                         Flow::Wait(waits_for) => {
                             session.waits_for = waits_for;
                             session.held_back = true;
@@ -461,7 +584,7 @@ impl Proxy {
                             used = buffer.len();
                             break;
                         }
-                        Flow::Leave | Flow::LeaveToAuthenticate => {
+                        Flow::Leave | Flow::LeaveToAuthenticate | Flow::LeaveToPass => {
                             match self.store.leave(flow, &request, identity, replies) {
                                 // It is passed on in the next round.
                                 Leave::With(new) => {
@@ -513,8 +636,10 @@ impl Proxy {
         if aborted {
             self.invalidate_in_flight(client);
             self.sessions[client.0].abort(Ending::Http);
+            self.dedicated_closed(client);
         }
         self.note_change(client);
+        self.open_wanted();
         used
     }
 
@@ -542,5 +667,6 @@ impl Proxy {
             session.changed = true;
             self.changed.push(client);
         }
+        self.open_if_redirected_to(client);
     }
 }

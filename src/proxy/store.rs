@@ -12,6 +12,7 @@ use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
 use super::checks::Checks;
+use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
 use super::dedicated::{Awaited, Dedicated, Effects, Keys};
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter};
@@ -29,6 +30,7 @@ use crate::status::{Facts, RedisState, Status, Tracking};
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
+pub(super) use greeting::with_id;
 
 pub(super) struct Store {
     pub(super) cache: Cache,
@@ -39,6 +41,10 @@ pub(super) struct Store {
     /// How many fetches and forwarded requests they are.
     asked: u64,
     pub table: Table,
+    /// The numbers of clients and of their dedicated connections.
+    pub numbers: Numbers,
+    /// Until then, Redis lets clients wait that write, as far as the proxy has seen it asked to.
+    pub paused_until: Time,
     /// Names that the table does not hold.
     names: Names,
     renewal: Renewal,
@@ -92,6 +98,12 @@ pub(super) enum Flow {
     Leave,
     /// The same, to authenticate there.
     LeaveToAuthenticate,
+    /// The same, for this request alone.
+    LeaveToPass,
+    /// It is seen to, and the client's next waits until it is answered.
+    Alone,
+    /// The client is to be described to itself.
+    Describe,
     /// It has to wait, and is to be executed then.
     Wait(WaitsFor),
     /// The client is to be closed at once, without a reply.
@@ -106,6 +118,28 @@ pub(super) enum Leave {
     Wait(WaitsFor),
     /// It can't have one, and is told why.
     Refused,
+}
+
+/// What sets up a dedicated connection.
+pub(super) struct SetUp {
+    /// The proxy's own login; else the client's is its first request.
+    pub authenticates: bool,
+    /// The database that is cached.
+    pub selects: bool,
+    /// What the client speaks.
+    pub greets: bool,
+    /// What the client is called.
+    pub gives_name: bool,
+}
+
+impl SetUp {
+    /// All of it.
+    pub const WHOLE: Self = Self {
+        authenticates: true,
+        selects: true,
+        greets: true,
+        gives_name: true,
+    };
 }
 
 /// What waiting for Redis may come to, in bytes, as [`super::MAX_OWED`] counts it, beyond the request: it
@@ -126,6 +160,8 @@ impl Store {
             requests: Requests::default(),
             asked: 0,
             table,
+            numbers: Numbers::default(),
+            paused_until: Time::default(),
             names: Names::default(),
             renewal: Renewal::None,
             access,
@@ -184,6 +220,7 @@ impl Store {
             command: row.number,
             since: now,
         };
+        identity.last_command = row.number;
         let mut flow = Flow::Continue;
         let outcome = match way {
             Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
@@ -196,12 +233,33 @@ impl Store {
                 flow = self.answer(command, request, identity, replies, now);
                 Outcome::Here
             }
-            Way::Forward => self.forward(request, 0, &row, caller, replies),
-            Way::Upstream => self.forward(request, 1, &row, caller, replies),
+            // It would hold up all others.
+            Way::Forward if now < self.paused_until && !row.reads_only => {
+                return Flow::LeaveToPass;
+            }
+            Way::Upstream if !is_stateless(request) => {
+                replies.push_error(&unknown_to_upstream(request));
+                Outcome::Refused
+            }
+            Way::Forward | Way::Upstream => {
+                let sent = match self.to_forward(&row, request) {
+                    Ok(sent) => sent,
+                    Err(flow) => return flow,
+                };
+                // It may be the client's last.
+                if let Some(Edit::Kill(_)) = sent.edit {
+                    flow = Flow::Alone;
+                }
+                self.forward(request, sent, &row, caller, replies)
+            }
+            Way::Dedicated if row.passes => return Flow::LeaveToPass,
             Way::Dedicated | Way::Abort => return Flow::Leave,
         };
         // One that leaves is counted when it is passed on.
-        if matches!(flow, Flow::Continue | Flow::End) {
+        if matches!(
+            flow,
+            Flow::Continue | Flow::Alone | Flow::Describe | Flow::End
+        ) {
             self.count(row.number, outcome, replies);
         }
         flow
@@ -326,11 +384,11 @@ impl Store {
         Outcome::Miss
     }
 
-    /// Sends a request to Redis, without so many words at its start.
+    /// Sends a request to Redis.
     fn forward(
         &mut self,
         request: &Request<'_>,
-        left_out: usize,
+        sent: Sent,
         row: &Row,
         caller: Caller,
         replies: &mut Replies,
@@ -342,8 +400,9 @@ impl Store {
         let written = self.invalidate_written(request, row.writes);
         let batch = self.requests.of(caller.protocol);
         let before = batch.bytes.len();
-        batch.push(row.reads_only, |out| {
-            reply::request(out, request.arguments().skip(left_out));
+        batch.push(row.reads_only, |out| match &sent.bytes {
+            Some(bytes) => out.extend_from_slice(bytes),
+            None => reply::request(out, request.arguments()),
         });
         let length = batch.bytes.len() - before;
         let place = replies.wait(ASKED_COST + length);
@@ -353,7 +412,8 @@ impl Store {
             element: None,
         };
         let words = self.words(request);
-        self.in_flight.forward(waiter, words, written.as_deref());
+        self.in_flight
+            .forward(waiter, words, written.as_deref(), sent.edit);
         self.asked += 1;
         if row.changes_commands {
             self.checks.forget();
@@ -373,23 +433,45 @@ impl Store {
         if !replies.none_wait() {
             return Leave::Wait(WaitsFor::Replies);
         }
+        let row = self.table.find(request).unwrap_or(UNKNOWN);
         match &self.redis {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
+            // It may be that which holds up Redis.
+            Redis::Down(_) if row.passes && self.backend.is_some() => {}
             Redis::Down(error) => {
                 replies.push_unreachable(error);
-                let number = self
-                    .table
-                    .find(request)
-                    .map_or(UNKNOWN.number, |row| row.number);
-                self.count(number, Outcome::Refused, replies);
+                self.count(row.number, Outcome::Refused, replies);
                 return Leave::Refused;
             }
             Redis::Up => {}
         }
-        let mut requests = Vec::new();
-        let mut set_up = (0, 0);
+        // A HELLO that authenticates says itself what is spoken, and perhaps what the client is called.
         let authenticating = flow == Flow::LeaveToAuthenticate;
-        if !authenticating && let Some(password) = &self.access.redis_password {
+        let hello = (authenticating && !request.argument(0).eq_ignore_ascii_case(b"auth"))
+            .then(|| Hello::parse(request).ok())
+            .flatten();
+        let set_up = SetUp {
+            authenticates: !authenticating,
+            // It is of no use where Redis answers nothing else.
+            selects: !row.passes,
+            greets: hello.is_none(),
+            gives_name: hello.is_none_or(|hello| !hello.gives_name()),
+        };
+        let dedicated = self.open_dedicated(identity, &set_up);
+        Leave::With(Box::new(match flow {
+            Flow::LeaveToPass => dedicated.for_one_request(),
+            _ => dedicated,
+        }))
+    }
+
+    /// A dedicated connection for a client, which is set up like that.
+    pub fn open_dedicated(&mut self, identity: &Identity, set_up: &SetUp) -> Dedicated {
+        self.numbers.opening(identity.id);
+        let mut requests = Vec::new();
+        let mut replies = (0, 0);
+        if set_up.authenticates
+            && let Some(password) = &self.access.redis_password
+        {
             let password = password.expose().as_bytes();
             match &self.access.redis_username {
                 Some(user) => {
@@ -400,29 +482,24 @@ impl Store {
                 }
                 None => reply::request(&mut requests, [&b"AUTH"[..], password].into_iter()),
             }
-            set_up.0 += 1;
+            replies.0 += 1;
         }
-        if self.database != 0 {
+        if set_up.selects && self.database != 0 {
             let database = self.database.to_string();
             reply::request(
                 &mut requests,
                 [&b"SELECT"[..], database.as_bytes()].into_iter(),
             );
-            set_up.0 += 1;
+            replies.0 += 1;
         }
-        // A HELLO that authenticates says itself what is spoken, and perhaps what the client is called.
-        let hello = (authenticating && !request.argument(0).eq_ignore_ascii_case(b"auth"))
-            .then(|| Hello::parse(request).ok())
-            .flatten();
-        let with_protocol = hello.is_none();
-        let with_name = hello.is_none_or(|hello| !hello.gives_name());
-        let (required, optional) = identity.write_set_up(&mut requests, with_protocol, with_name);
-        set_up = (set_up.0 + required, optional);
-        Leave::With(Box::new(if authenticating {
-            Dedicated::authenticating(requests, set_up, identity.protocol)
-        } else {
-            Dedicated::new(&requests, set_up, identity.protocol)
-        }))
+        let (required, optional) =
+            identity.write_set_up(&mut requests, set_up.greets, set_up.gives_name);
+        reply::request(&mut requests, [&b"CLIENT"[..], b"ID"].into_iter());
+        let replies = (replies.0 + required, optional + 1);
+        match set_up.authenticates {
+            true => Dedicated::new(&requests, replies, identity.protocol),
+            false => Dedicated::authenticating(requests, replies, identity.protocol),
+        }
     }
 
     /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked
@@ -439,6 +516,10 @@ impl Store {
             Ok(found) => found,
             Err(flow) => return flow,
         };
+        let sent = match self.to_pass_on(&row, request) {
+            Ok(sent) => sent,
+            Err(flow) => return flow,
+        };
         self.metrics.commands.add(row.number, Outcome::Dedicated, 1);
         let effects = Effects {
             keys: Keys::of(self.invalidate_written(request, row.writes)),
@@ -449,7 +530,8 @@ impl Store {
             self.awaited.add(&effects.keys);
         }
         let name = self.table.own_name(request.argument(0));
-        dedicated.pass(request, name, &bytes, effects);
+        let bytes = sent.bytes.as_deref().unwrap_or(&bytes);
+        dedicated.pass(request, name, bytes, effects, sent.edit);
         Flow::Continue
     }
 

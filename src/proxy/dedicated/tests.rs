@@ -47,7 +47,7 @@ impl World {
                     changes_commands: false,
                 };
                 self.dedicated
-                    .pass(&request, request.argument(0), &bytes, effects);
+                    .pass(&request, request.argument(0), &bytes, effects, None);
             }
             Parsed::Nothing { .. } => self.dedicated.pass_blank(&bytes),
             Parsed::Incomplete => panic!("a part of a request"),
