@@ -138,6 +138,10 @@ impl Node {
         if let Some(words) = refusal.filter(|words| setup::refuses_login(words)) {
             return Err(Loss::Refused(words.to_owned()));
         }
+        if refusal.is_some_and(setup::is_temporary) {
+            // It says nothing about rights.
+            return Ok(());
+        }
         let known = match refusal {
             None => Known::Hash(self.rights.salt.hash_one(answer)),
             // Without HELLO it is older than version 6, and there are no users.
