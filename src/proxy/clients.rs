@@ -103,7 +103,7 @@ impl Numbers {
 
     /// The same for a client that is to be redirected to, which gets a dedicated connection if it has none. `None`: its
     /// number is not known yet.
-    pub fn to_redirect_to(&mut self, id: i64) -> Option<i64> {
+    pub fn redirect_target(&mut self, id: i64) -> Option<i64> {
         match self.look_up(id) {
             Some((client, AtRedis::Nothing)) => self.wanted.push(client),
             Some((_, AtRedis::Opening)) => {}
@@ -185,19 +185,19 @@ mod tests {
     fn who_redirects_waits_until_the_other_has_a_dedicated_connection() {
         let mut numbers = Numbers::default();
         numbers.connected(1, ClientId(5));
-        assert_eq!(numbers.to_redirect_to(1), None);
+        assert_eq!(numbers.redirect_target(1), None);
         assert_eq!(numbers.take_wanted(), [ClientId(5)]);
         assert!(!numbers.take_news());
         numbers.opening(1);
         assert!(numbers.take_news());
-        assert_eq!(numbers.to_redirect_to(1), None);
+        assert_eq!(numbers.redirect_target(1), None);
         assert_eq!(numbers.take_wanted(), []);
         numbers.opened(1, Some(9));
         assert!(numbers.take_news());
-        assert_eq!(numbers.to_redirect_to(1), Some(9));
+        assert_eq!(numbers.redirect_target(1), Some(9));
         numbers.opened(1, None);
         assert!(!numbers.take_news());
-        assert_eq!(numbers.to_redirect_to(1), Some(NOBODY));
-        assert_eq!(numbers.to_redirect_to(2), Some(NOBODY));
+        assert_eq!(numbers.redirect_target(1), Some(NOBODY));
+        assert_eq!(numbers.redirect_target(2), Some(NOBODY));
     }
 }

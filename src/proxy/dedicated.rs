@@ -10,6 +10,7 @@ mod expectation;
 mod frames;
 mod keys;
 mod mirror;
+mod receive;
 mod silence;
 mod subscriptions;
 mod summary;
@@ -26,7 +27,7 @@ use edits::Edits;
 use expectation::{Expectation, Expectations, Kind};
 use frames::Frames;
 pub(super) use keys::{Awaited, Keys};
-use mirror::{Answer, Class, Mirror};
+use mirror::Mirror;
 
 /// The state of such a connection.
 pub(super) struct Dedicated {
@@ -51,6 +52,10 @@ pub(super) struct Dedicated {
     due: Option<Kind>,
     /// The number of the connection at Redis.
     number: Option<i64>,
+    /// It is known since it was last asked for that the connection is set up.
+    is_news: bool,
+    /// The request that may be the client's last.
+    last: Option<Kind>,
     /// It was made for one request, which leaves nothing behind.
     passes: bool,
 }
@@ -98,8 +103,6 @@ enum Fate {
 pub(super) enum Received {
     /// They were passed on.
     Passed,
-    /// Redis has answered what sets the connection up.
-    SetUp,
     /// So many of them were passed on. Then came a reply that is to be edited ([`Dedicated::take_edited`]), which the
     /// client may not want.
     ToEdit {
@@ -132,9 +135,6 @@ const WRITES_ANYTHING: Effects = Effects {
     changes_commands: false,
 };
 
-/// The longest reply that is edited, in bytes: that is some 100,000 lines of `CLIENT LIST`.
-const REPLY_MAX: usize = 64 * 1024 * 1024;
-
 /// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
 
@@ -160,6 +160,8 @@ impl Dedicated {
             kept: Vec::new(),
             due: None,
             number: None,
+            is_news: false,
+            last: None,
             passes: false,
         }
     }
@@ -175,15 +177,18 @@ impl Dedicated {
 
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
     pub fn takes_requests(&self) -> bool {
-        self.to_redis.len() < MAX_OWED
-            && !(self.passes && !self.expectations.is_empty())
+        let is_free = !self.passes || self.expectations.is_empty();
+        is_free
+            && self.to_redis.len() < MAX_OWED
             && self.expectations.cost() < IN_FLIGHT_MAX
             && match self.phase {
                 Phase::Authenticating { .. } => self.expectations.is_empty(),
                 Phase::Closing => false,
                 Phase::Open | Phase::Unparsed | Phase::Stream { .. } => {
                     let newest = self.expectations.back();
-                    !newest.is_some_and(|newest| newest.kind.holds_back())
+                    !newest.is_some_and(|newest| {
+                        newest.kind.holds_back() || Some(newest.kind) == self.last
+                    })
                 }
             }
     }
@@ -241,7 +246,12 @@ impl Dedicated {
     ) {
         let kind = Kind::of(request, name);
         let kind = match edit {
-            Some(edit) => self.edits.add(kind, edit),
+            Some(edit) => {
+                let may_be_last = matches!(edit, Edit::Kill(_));
+                let kind = self.edits.add(kind, edit);
+                self.last = may_be_last.then_some(kind);
+                kind
+            }
             None => kind,
         };
         match kind.substitute(request) {
@@ -289,195 +299,6 @@ impl Dedicated {
             ..
         } = self;
         (phase, set_up, expectations, mirror, queued)
-    }
-
-    /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called with the
-    /// effects of each request that Redis has executed, before the client can know.
-    pub fn receive(
-        &mut self,
-        bytes: &[u8],
-        client: &mut Output,
-        answered: &mut impl FnMut(&Effects),
-    ) -> Received {
-        let mut received = Received::Passed;
-        // The first byte that is for the client and not copied yet.
-        let mut start = 0;
-        let mut at = 0;
-        while at < bytes.len() {
-            let due = self.mirror.due(self.expectations.front_kind());
-            if self.starts_stream(bytes[at], due) {
-                self.start_stream(false, answered);
-            }
-            if let Phase::Stream { writes } = self.phase {
-                if writes {
-                    answered(&WRITES_ANYTHING);
-                }
-                at = bytes.len();
-                break;
-            }
-            let held = self.frames.unfinished();
-            let in_parts = due == Some(Kind::Exec) && self.mirror.queues();
-            let Ok((used, whole)) = self.frames.feed(&bytes[at..], in_parts) else {
-                if !self.is_set_up() {
-                    return Received::Failed("it sent what is no reply");
-                }
-                self.start_stream(false, answered);
-                continue;
-            };
-            self.begin_reply(due, answered);
-            if self.fate == Fate::Unknown {
-                self.fate = self.decide(due);
-                let held = &self.frames.current().start()[..held];
-                match self.fate {
-                    Fate::Passed => client.copy(held),
-                    Fate::Kept { .. } => self.kept.extend_from_slice(held),
-                    Fate::Unknown | Fate::LeftOut => {}
-                }
-            }
-            if self.fate != Fate::Passed {
-                client.copy(&bytes[start..at]);
-                start = at + used;
-            }
-            if let Fate::Kept { .. } = self.fate {
-                if self.kept.len() + used > REPLY_MAX {
-                    return Received::Failed("its reply about clients is too long");
-                }
-                self.kept.extend_from_slice(&bytes[at..at + used]);
-            }
-            at += used;
-            if whole {
-                let fate = std::mem::take(&mut self.fate);
-                self.due = due;
-                let news = self.take_frame(due, answered);
-                match news {
-                    Received::Passed => {}
-                    Received::Authenticated | Received::SetUp => received = news,
-                    over => {
-                        received = over;
-                        break;
-                    }
-                }
-                if let Fate::Kept { is_wanted } = fate {
-                    return Received::ToEdit {
-                        used: at,
-                        is_wanted,
-                        authenticated: received == Received::Authenticated,
-                    };
-                }
-            }
-        }
-        client.copy(&bytes[start..at]);
-        received
-    }
-
-    /// The reply that is to be edited, and how.
-    pub fn take_edited(&mut self) -> (Option<Edit>, Vec<u8>) {
-        let edit = match self.kept.first() {
-            Some(b'>') => Some(Edit::RedirectionBroken),
-            _ => self.due.and_then(|due| self.edits.take(due)),
-        };
-        if self.expectations.is_empty()
-            && self.mirror.executing().is_none()
-            && !self.mirror.queues()
-        {
-            self.edits.clear();
-        }
-        (edit, std::mem::take(&mut self.kept))
-    }
-
-    /// Whether the connection is ready for replies to the client.
-    fn is_set_up(&self) -> bool {
-        self.set_up.is_done() && !matches!(self.phase, Phase::Authenticating { .. })
-    }
-
-    /// Whether what begins with this byte is no reply.
-    fn starts_stream(&self, first: u8, due: Option<Kind>) -> bool {
-        self.frames.is_between() && self.set_up.is_done() && self.mirror.starts_stream(first, due)
-    }
-
-    /// What becomes of the current frame, judged by its first bytes.
-    fn decide(&self, due: Option<Kind>) -> Fate {
-        if !self.set_up.is_done() {
-            return Fate::LeftOut;
-        }
-        match self.mirror.is_edited(self.frames.current().start(), due) {
-            None => return Fate::Unknown,
-            Some(true) => {
-                return Fate::Kept {
-                    is_wanted: !self.mirror.is_silent(),
-                };
-            }
-            Some(false) => {}
-        }
-        match self.mirror.is_wanted(self.frames.current().start(), due) {
-            None => Fate::Unknown,
-            Some(true) => Fate::Passed,
-            Some(false) => Fate::LeftOut,
-        }
-    }
-
-    /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
-    fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
-        if self.set_up.is_done()
-            && self.mirror.class(self.frames.current().start(), due) == Some(Class::Reply)
-        {
-            self.expectations.begin_reply(answered);
-        }
-    }
-
-    /// The current frame is whole.
-    fn take_frame(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) -> Received {
-        let frame = self.frames.current();
-        let is_error = frame.is_error();
-        if !self.set_up.is_done() {
-            self.number = frame.integer().or(self.number);
-            return self.set_up.take(is_error);
-        }
-        match self.mirror.take(frame, due) {
-            Answer::Unasked => return Received::Passed,
-            Answer::More(kind) => self.set_due(kind),
-            Answer::Done => self.end_due(),
-            Answer::Queued => {
-                if let Some(oldest) = self.end_oldest() {
-                    self.queued.add(&oldest.effects);
-                    if self.mirror.push_queued(oldest.kind).is_err() {
-                        return Received::Failed(
-                            "its transaction changes the connection too often",
-                        );
-                    }
-                }
-            }
-            Answer::Executing => {}
-            Answer::Reset => return Received::Over { reset: true },
-            Answer::Quit => {
-                self.end_due();
-                self.phase = Phase::Closing;
-            }
-            Answer::Stream => self.start_stream(true, answered),
-        }
-        self.skip_unanswered();
-        if !self.mirror.queues() && self.queued != Effects::default() {
-            // The transaction was executed or discarded.
-            answered(&std::mem::take(&mut self.queued));
-        }
-        self.authenticate(is_error)
-    }
-
-    /// The client's `AUTH` is answered, if that is what was waited for.
-    fn authenticate(&mut self, is_error: bool) -> Received {
-        if !matches!(self.phase, Phase::Authenticating { .. }) {
-            return Received::Passed;
-        }
-        if is_error {
-            return Received::Over { reset: false };
-        }
-        if let Phase::Authenticating { then, set_up } =
-            std::mem::replace(&mut self.phase, Phase::Open)
-        {
-            self.to_redis.copy(&then);
-            self.set_up = set_up;
-        }
-        Received::Authenticated
     }
 
     fn expect(&mut self, kind: Kind, effects: Effects) {
@@ -561,9 +382,6 @@ impl SetUp {
         } else {
             self.optional = self.optional.saturating_sub(1);
         }
-        match self.is_done() {
-            true => Received::SetUp,
-            false => Received::Passed,
-        }
+        Received::Passed
     }
 }

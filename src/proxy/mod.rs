@@ -17,6 +17,7 @@ mod deliver;
 mod ending;
 #[cfg(test)]
 mod explorer;
+mod from_dedicated;
 mod identity;
 mod in_flight;
 mod replies;
@@ -40,14 +41,13 @@ use crate::resp::reply::{Output, Reply};
 use crate::resp::request::{Parsed, ProtocolError};
 use crate::status::{Facts, Status};
 use crate::upstream::{Check, Event, Requests};
-use dedicated::Received;
 use identity::Identity;
 use in_flight::Caller;
 use replies::Replies;
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
 use spare::Spare;
-use store::{Flow, Leave, Redis, SetUp, Store};
+use store::{Flow, Leave, Store};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -322,161 +322,6 @@ impl Proxy {
         session.is_ending() && !session.held_back && passes_end_on
     }
 
-    /// Redis sent bytes on a client's dedicated connection.
-    pub fn receive_dedicated(&mut self, client: ClientId, bytes: &[u8], now: Time) {
-        let mut rest = bytes;
-        // Once, and once more for each reply that is edited.
-        while let Some(used) = self.receive_part(client, rest, now) {
-            rest = &rest[used..];
-        }
-    }
-
-    /// Takes them up to a reply that is edited. Returns where that ends, if there is one.
-    fn receive_part(&mut self, client: ClientId, bytes: &[u8], now: Time) -> Option<usize> {
-        let session = &mut self.sessions[client.0];
-        let dedicated = session.dedicated.as_mut()?;
-        session.replies.ensure_buffer(&mut self.spare);
-        let store = &mut self.store;
-        let client_output = &mut session.replies.output;
-        let received = dedicated.receive(bytes, client_output, &mut |effects| {
-            store.invalidate_answered(effects);
-        });
-        let mut edited = None;
-        match received {
-            Received::Passed => {}
-            Received::SetUp => {
-                store
-                    .numbers
-                    .opened(session.identity.id, dedicated.number());
-                self.wake_if_numbered();
-            }
-            Received::Authenticated => self.authenticated(client),
-            Received::ToEdit {
-                used,
-                is_wanted,
-                authenticated,
-            } => {
-                if authenticated {
-                    self.authenticated(client);
-                }
-                self.edit_dedicated(client, is_wanted, now);
-                edited = Some(used);
-            }
-            Received::Over { reset } => self.dedicated_over(client, reset),
-            Received::Failed(reason) => {
-                self.dedicated_lost(client, Some(reason));
-                return None;
-            }
-        }
-        let dedicated = self.sessions[client.0].dedicated.as_ref();
-        if dedicated.is_some_and(|dedicated| dedicated.has_passed()) {
-            self.dedicated_over(client, false);
-        }
-        self.note_change(client);
-        edited
-    }
-
-    /// Gives a client the reply that came on its dedicated connection, edited.
-    fn edit_dedicated(&mut self, client: ClientId, is_wanted: bool, now: Time) {
-        let Some(dedicated) = &mut self.sessions[client.0].dedicated else {
-            return;
-        };
-        let protocol = dedicated.protocol();
-        let (edit, encoded) = dedicated.take_edited();
-        let reply = match edit {
-            Some(edit) => self.edit(client, &edit, &encoded, protocol, now),
-            None => Reply::copy(&encoded),
-        };
-        if is_wanted {
-            self.sessions[client.0].replies.output.push(reply);
-        }
-        self.end_if_killed(client);
-    }
-
-    fn authenticated(&mut self, client: ClientId) {
-        let session = &mut self.sessions[client.0];
-        session.identity.authenticated = true;
-        session.identity.log("client authenticated");
-        session.parser.restrict(false);
-    }
-
-    /// A client needs its dedicated connection no more.
-    fn dedicated_over(&mut self, client: ClientId, reset: bool) {
-        let session = &mut self.sessions[client.0];
-        session.dedicated = None;
-        session.is_redirected_to = false;
-        session.identity.log("dedicated connection over");
-        if reset {
-            session.identity.reset(!self.store.access.is_restricted());
-            session.parser.restrict(!session.identity.authenticated);
-        }
-        self.dedicated_closed(client);
-    }
-
-    /// A client has no dedicated connection any more.
-    fn dedicated_closed(&mut self, client: ClientId) {
-        let id = self.sessions[client.0].identity.id;
-        self.store.numbers.closed(id);
-        self.wake_if_numbered();
-    }
-
-    /// Lets those go on who wait for the number of a dedicated connection.
-    fn wake_if_numbered(&mut self) {
-        if self.store.numbers.take_news() {
-            self.wake(WaitsFor::Redirection);
-        }
-    }
-
-    /// Gives clients dedicated connections that others redirect invalidations to.
-    fn open_wanted(&mut self) {
-        for client in self.store.numbers.take_wanted() {
-            self.sessions[client.0].is_redirected_to = true;
-            self.open_if_redirected_to(client);
-        }
-    }
-
-    /// The same for one of them, as soon as it waits for no reply on a shared one.
-    fn open_if_redirected_to(&mut self, client: ClientId) {
-        let session = &mut self.sessions[client.0];
-        if !session.is_redirected_to
-            || session.dedicated.is_some()
-            || !session.replies.none_wait() && !session.is_ending()
-        {
-            return;
-        }
-        if session.is_ending()
-            || !session.identity.authenticated
-            || !matches!(self.store.redis, Redis::Up)
-        {
-            session.is_redirected_to = false;
-            self.store.numbers.opened(session.identity.id, None);
-            return self.wake_if_numbered();
-        }
-        let dedicated = self.store.open_dedicated(&session.identity, &SetUp::WHOLE);
-        session.dedicated = Some(Box::new(dedicated));
-        self.note_change(client);
-    }
-
-    /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
-    /// Redis itself. A reason is told in place of the reply to its request.
-    pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
-        self.invalidate_in_flight(client);
-        let session = &mut self.sessions[client.0];
-        match reason {
-            Some(reason) => {
-                self.store.metrics.error(ErrorKind::Unreachable);
-                session
-                    .replies
-                    .push(Reply::error(&[b"ERR ", reason.as_bytes()].concat()));
-                session.ending = Some(Ending::DedicatedFailed(reason.into()));
-            }
-            None => session.end(Ending::DedicatedEnded),
-        }
-        session.take_no_more();
-        self.dedicated_closed(client);
-        self.note_change(client);
-    }
-
     /// Removes entries that are past their time to live. Returns how many.
     pub fn expire(&mut self, now: Time) -> usize {
         self.store.expire(now)
@@ -549,10 +394,9 @@ impl Proxy {
                 }) => {
                     let bytes = &buffer[used..used + length];
                     let flow = match dedicated {
-                        Some(dedicated) => {
-                            self.store
-                                .pass_on(dedicated, &request, bytes, identity.protocol, now)
-                        }
+                        Some(dedicated) => self
+                            .store
+                            .pass_on(dedicated, &request, bytes, identity, now),
                         None => self.store.execute(&request, client, identity, replies, now),
                     };
                     match flow {
@@ -641,15 +485,6 @@ impl Proxy {
         self.note_change(client);
         self.open_wanted();
         used
-    }
-
-    /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.
-    fn invalidate_in_flight(&mut self, client: ClientId) {
-        if let Some(dedicated) = &self.sessions[client.0].dedicated {
-            for effects in dedicated.in_flight() {
-                self.store.invalidate_answered(effects);
-            }
-        }
     }
 
     fn note_change(&mut self, client: ClientId) {

@@ -87,7 +87,7 @@ impl World {
         Self::new(roomy())
     }
 
-    fn time(&self) -> Time {
+    pub fn time(&self) -> Time {
         Time::from_millis(self.now)
     }
 

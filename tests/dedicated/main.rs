@@ -8,11 +8,17 @@ mod access;
 mod away;
 mod blocking;
 mod crowd;
+mod killed;
+mod listed;
 mod messages;
+mod numbers;
+mod paused;
 mod random;
+mod redirected;
 mod replies;
 mod state;
 mod transactions;
+mod twins;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -26,7 +26,7 @@ const USER_MAX: usize = 1024;
 
 impl Store {
     /// How a request is sent over a shared connection.
-    pub(in crate::proxy) fn to_forward(
+    pub(in crate::proxy) fn translate_for_shared(
         &mut self,
         row: &Row,
         request: &Request<'_>,
@@ -47,7 +47,7 @@ impl Store {
 
     /// How a request is sent over a dedicated connection. What the proxy answers in Redis's place, it answers there too,
     /// as soon as Redis would, and unless Redis refuses.
-    pub(in crate::proxy) fn to_pass_on(
+    pub(in crate::proxy) fn translate_for_dedicated(
         &mut self,
         row: &Row,
         request: &Request<'_>,
@@ -82,7 +82,7 @@ impl Store {
                     edit: to_keep(user).map(Edit::User),
                 }
             }
-            _ => return self.to_forward(row, request),
+            _ => return self.translate_for_shared(row, request),
         };
         Ok(sent)
     }

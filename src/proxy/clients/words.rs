@@ -128,7 +128,7 @@ fn tracking(request: &Request<'_>, numbers: &mut Numbers) -> Option<(Words, Edit
             index += 1;
             if let Some(id) = integer(&words[index]) {
                 let number = match switches_on {
-                    true => numbers.to_redirect_to(id)?,
+                    true => numbers.redirect_target(id)?,
                     false => NOBODY,
                 };
                 redirection = Some((number, id));

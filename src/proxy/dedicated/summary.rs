@@ -56,9 +56,9 @@ impl Dedicated {
         }
     }
 
-    /// The number of the connection at Redis, if that says it.
-    pub fn number(&self) -> Option<i64> {
-        self.number
+    /// The number of the connection at Redis, if that says it, once it is set up; only the first time.
+    pub fn take_number(&mut self) -> Option<Option<i64>> {
+        std::mem::take(&mut self.is_news).then_some(self.number)
     }
 
     /// What the client's requests speak from now on.
