@@ -149,6 +149,10 @@ impl Dedicated {
         let frame = self.frames.current();
         let is_error = frame.is_error();
         if !self.set_up.is_done() {
+            if frame.start().starts_with(b">") {
+                // It is no reply.
+                return Received::Passed;
+            }
             self.number = frame.integer().or(self.number);
             let received = self.set_up.take(is_error);
             self.is_news = self.set_up.is_done();

@@ -1,6 +1,7 @@
 //! The state machine: tables of requests and of what Redis sends, in pieces of every size.
 
 mod bounds;
+mod edited;
 mod phases;
 mod replies;
 mod silence;
