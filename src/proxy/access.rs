@@ -28,7 +28,7 @@ pub(super) enum Verdict {
 }
 
 /// The user that a password alone stands for.
-const DEFAULT_USER: &[u8] = b"default";
+pub(super) const DEFAULT_USER: &[u8] = b"default";
 
 impl Access {
     /// Whether clients must authenticate first.

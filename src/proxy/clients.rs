@@ -59,6 +59,7 @@ impl Numbers {
     pub fn left(&mut self, id: u64) {
         self.closed(id);
         self.clients.remove(&id);
+        self.clients.shrink_to(self.clients.len().max(KEPT) * 2);
         self.at_redis.shrink_to(self.at_redis.len().max(KEPT) * 2);
     }
 

@@ -8,6 +8,7 @@ use crate::resp::reply;
 use crate::resp::request::Request;
 use crate::status::greeting_field;
 
+use super::super::access::{DEFAULT_USER, Verdict};
 use super::super::answer::Hello;
 use super::super::session::WaitsFor;
 use super::super::store::{Flow, Store};
@@ -20,6 +21,9 @@ pub(in crate::proxy) struct Sent {
     /// What is done to its reply.
     pub edit: Option<Edit>,
 }
+
+/// A user whom Redis does not have.
+const NO_USER: &[u8] = b"refused by redis-proxy";
 
 /// The longest name of a user that is kept, in bytes.
 const USER_MAX: usize = 1024;
@@ -72,19 +76,31 @@ impl Store {
                     edit: Some(Edit::Greeting { user }),
                 }
             }
-            _ if name.eq_ignore_ascii_case(b"auth") => {
-                let user = match request.len() {
-                    3 => request.argument(1),
-                    _ => b"default",
-                };
-                Sent {
-                    bytes: None,
-                    edit: to_keep(user).map(Edit::User),
-                }
-            }
+            _ if name.eq_ignore_ascii_case(b"auth") => self.translate_auth(request),
             _ => return self.translate_for_shared(row, request),
         };
         Ok(sent)
+    }
+
+    /// `AUTH` on a dedicated connection. The proxy's own password stands for the user that it is itself.
+    fn translate_auth(&self, request: &Request<'_>) -> Sent {
+        let (user, password) = match request.len() {
+            2 => (None, request.argument(1)),
+            3 => (Some(request.argument(1)), request.argument(2)),
+            _ => return Sent::default(),
+        };
+        let own = self.access.redis_password.as_ref();
+        let own = own.map_or("", |password| password.expose()).as_bytes();
+        let (instead, user) = match self.access.judge(user, password) {
+            Verdict::Accepted => (Some((self.access.own_name(), own)), None),
+            Verdict::Refused => (Some((NO_USER, password)), None),
+            Verdict::AskRedis { .. } => (None, Some(user.unwrap_or(DEFAULT_USER))),
+        };
+        let user = user.unwrap_or(self.access.own_name());
+        Sent {
+            bytes: instead.map(|(user, password)| encode(&[request.argument(0), user, password])),
+            edit: to_keep(user).map(Edit::User),
+        }
     }
 
     /// Whether Redis can list clients by their numbers, as it does since 6.2.
