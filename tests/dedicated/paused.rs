@@ -92,6 +92,21 @@ fn a_script_that_does_not_end_is_killed_and_redis_is_not_taken_to_be_away() {
 }
 
 #[test]
+fn a_script_is_killed_although_redis_is_taken_to_be_away() {
+    let redis = RedisServer::start_with(&["--busy-reply-threshold", "2000"]);
+    let proxy = Proxy::start(&redis, &["--redis_timeout", "200"]);
+    let (mut scripting, mut killer) = (proxy.client(), proxy.client());
+    // Until it says that it is busy, it says nothing to anybody.
+    scripting.send("EVAL \"while true do end\" 0\r\n");
+    proxy.wait_for_log("redis down");
+    assert!(killer.get("k").starts_with(b"-ERR backing Redis at "));
+    assert_answers(&mut killer, "SCRIPT KILL", OK);
+    eventually("Redis is there", || {
+        say(&mut proxy.client(), "SET k 1") == OK
+    });
+}
+
+#[test]
 fn tracking_is_on_again_after_a_busy_redis_was_connected_to() {
     let (redis, proxy) = busy_soon(&[]);
     let mut straight = redis.client();

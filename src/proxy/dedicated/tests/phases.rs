@@ -13,6 +13,17 @@ fn a_push_is_no_reply_to_what_sets_the_connection_up() {
 }
 
 #[test]
+fn nobody_is_blocked_before_redis_has_heard_of_the_connection() {
+    let mut world = World::with(Dedicated::new(b"", (0, 1), RESP2));
+    world.send("BLPOP k 0");
+    assert!(!world.dedicated.is_blocked());
+    world.receive(b":42\r\n");
+    assert!(world.dedicated.is_blocked());
+    world.receive(b"*-1\r\n");
+    assert!(!world.dedicated.is_blocked());
+}
+
+#[test]
 fn a_connection_is_set_up_before_anything_else() {
     for step in 1..30 {
         let mut world = World::with(Dedicated::new(b"set up\r\n", (2, 2), RESP2));
