@@ -143,19 +143,24 @@ impl Default for Facts {
     }
 }
 
+/// What Redis says of itself under a name in its greeting, in the form of RESP2.
+pub(crate) fn greeting_field(greeting: &[u8], name: &str) -> Option<String> {
+    let mut reader = Reader::new(greeting);
+    let fields = reader.array()? / 2;
+    for _ in 0..fields {
+        if reader.text()? == name.as_bytes() {
+            return Some(String::from_utf8_lossy(reader.text()?).into_owned());
+        }
+        reader.skip(1)?;
+    }
+    None
+}
+
 impl Status<'_> {
     /// What Redis says of itself under a name in its greeting, such as `version`.
     #[must_use]
     pub fn hello_field(&self, name: &str) -> Option<String> {
-        let mut reader = Reader::new(self.hello);
-        let fields = reader.array()? / 2;
-        for _ in 0..fields {
-            if reader.text()? == name.as_bytes() {
-                return Some(String::from_utf8_lossy(reader.text()?).into_owned());
-            }
-            reader.skip(1)?;
-        }
-        None
+        greeting_field(self.hello, name)
     }
 
     /// Why entries left the cache, and how many did for it, since the start.

@@ -73,7 +73,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "what a client writes on a dedicated connection is invalidated again when the reply is there",
-        file: "mod.rs",
+        file: "from_dedicated.rs",
         kept: "&mut |effects| {\n            store.invalidate_answered(effects);",
         breakable: "&mut |effects| {\n            if !$broken {\n                store.invalidate_answered(effects);\n            }",
         world: DEDICATED,

@@ -76,6 +76,23 @@ pub enum Cached {
     },
 }
 
+/// What a command has to do with clients. Redis numbers the connections to it, and the proxy its clients: what concerns
+/// them is translated, in the request, in the reply, or in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // they are subcommands of Redis's CLIENT
+pub enum Clients {
+    Getredir,
+    Id,
+    Info,
+    Kill,
+    List,
+    Pause,
+    Tracking,
+    Trackinginfo,
+    Unblock,
+    Unpause,
+}
+
 /// Which keys a command writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writes {
@@ -123,6 +140,10 @@ pub struct Row {
     pub if_redis_knows: bool,
     /// There may be other commands after it, or rights to them.
     pub changes_commands: bool,
+    /// What it has to do with clients.
+    pub clients: Option<Clients>,
+    /// It ends what may hold up the shared connections: it has a dedicated one for itself, which it leaves again.
+    pub passes: bool,
 }
 
 /// A command that neither the table nor Redis describes: it may do anything.
@@ -138,6 +159,8 @@ pub const UNKNOWN: Row = Row {
     lasts: true,
     if_redis_knows: false,
     changes_commands: false,
+    clients: None,
+    passes: false,
 };
 
 /// The longest name of a command and a subcommand that is looked for, in bytes.

@@ -1,7 +1,7 @@
 //! What Redis does not tell of its commands: which the proxy answers, which leave state on a connection,
 //! and which keys are written where `COMMAND` is vague about it.
 
-use super::{Cached, Here, Row, Way, Writes};
+use super::{Cached, Clients, Here, Row, Way, Writes};
 
 const ANY: usize = usize::MAX;
 
@@ -18,6 +18,8 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         lasts: false,
         if_redis_knows: false,
         changes_commands: false,
+        clients: None,
+        passes: false,
     }
 }
 
@@ -75,6 +77,21 @@ const fn changes_commands() -> Row {
     Row {
         changes_commands: true,
         ..forward()
+    }
+}
+
+const fn clients(clients: Clients, row: Row) -> Row {
+    Row {
+        clients: Some(clients),
+        ..row
+    }
+}
+
+/// It needs a dedicated connection for itself alone.
+const fn passes() -> Row {
+    Row {
+        passes: true,
+        ..dedicated()
     }
 }
 
@@ -177,8 +194,8 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     // Answered here.
     ("auth", here(2, ANY, Here::Auth)),
     ("client|getname", here(2, 2, Here::ClientGetname)),
-    ("client|id", here(2, 2, Here::ClientId)),
-    ("client|info", newer(2, 2, Here::ClientInfo)),
+    ("client|id", clients(Clients::Id, here(2, 2, Here::ClientId))),
+    ("client|info", clients(Clients::Info, newer(2, 2, Here::ClientInfo))),
     ("client|no-evict", newer(3, 3, Here::ClientNoEvict)),
     ("client|no-touch", newer(3, 3, Here::ClientNoTouch)),
     ("client|reply", here(3, 3, Here::ClientReply)),
@@ -196,15 +213,16 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("slowlog|reset", here(2, 2, Here::SlowlogReset)),
 
     // What the proxy answers for itself, asked of Redis.
+    ("upstream|client", row(2, ANY, Way::Upstream)),
     ("upstream|info", row(2, ANY, Way::Upstream)),
     ("upstream|slowlog", row(2, ANY, Way::Upstream)),
 
     // They leave state on a connection.
     ("asking", dedicated()),
     ("client|caching", dedicated()),
-    ("client|getredir", dedicated()),
-    ("client|tracking", dedicated()),
-    ("client|trackinginfo", dedicated()),
+    ("client|getredir", clients(Clients::Getredir, dedicated())),
+    ("client|tracking", clients(Clients::Tracking, dedicated())),
+    ("client|trackinginfo", clients(Clients::Trackinginfo, dedicated())),
     ("monitor", followed()),
     ("multi", followed()),
     ("psubscribe", followed()),
@@ -223,16 +241,18 @@ pub(super) static ROWS: &[(&str, Row)] = &[
 
     // Other subcommands of CLIENT do, as far as we know.
     ("client|help", forward()),
-    ("client|kill", forward()),
-    ("client|list", forward()),
-    ("client|pause", forward()),
-    ("client|unblock", forward()),
-    ("client|unpause", forward()),
+    ("client|kill", clients(Clients::Kill, forward())),
+    ("client|list", clients(Clients::List, forward())),
+    ("client|pause", clients(Clients::Pause, forward())),
+    ("client|unblock", clients(Clients::Unblock, forward())),
 
-    // They end what another connection is busy with, or keep their own busy, or close it.
+    // They end what holds up others, perhaps the shared connections.
+    ("client|unpause", clients(Clients::Unpause, passes())),
+    ("function|kill", passes()),
+    ("script|kill", passes()),
+
+    // They keep their connection busy, or close it.
     ("debug", dedicated_writes(Writes::Anything)),
-    ("function|kill", followed()),
-    ("script|kill", followed()),
     ("shutdown", followed()),
 
     // They block. Redis flags most of them; this is for one that does not tell.

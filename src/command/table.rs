@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::unknown::{Wording, is_name, unknown_command, unknown_subcommand};
-use super::{Cached, NAME_MAX, Row, Spec, UNKNOWN, Way, container, fallback, is_word, ours};
+use super::{Cached, Here, NAME_MAX, Row, Spec, UNKNOWN, Way, container, fallback, is_word, ours};
 use crate::resp::request::Request;
 
 /// Why there is no row for a request.
@@ -329,6 +329,12 @@ impl Table {
         }
         let alias = self.aliases.get(&*name.to_ascii_lowercase());
         alias.map_or(name, |own| own)
+    }
+
+    /// Whether there is a command that the proxy answers.
+    #[must_use]
+    pub fn answers(&self, command: Here) -> bool {
+        self.rows.values().any(|row| row.way == Way::Here(command))
     }
 
     /// Notes the command that a subcommand belongs to, if the name is that of one.

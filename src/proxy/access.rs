@@ -28,7 +28,7 @@ pub(super) enum Verdict {
 }
 
 /// The user that a password alone stands for.
-const DEFAULT_USER: &[u8] = b"default";
+pub(super) const DEFAULT_USER: &[u8] = b"default";
 
 impl Access {
     /// Whether clients must authenticate first.
@@ -54,7 +54,7 @@ impl Access {
     }
 
     /// The Redis user that the proxy is.
-    fn own_name(&self) -> &[u8] {
+    pub(super) fn own_name(&self) -> &[u8] {
         let name = self.redis_username.as_ref();
         name.map_or(DEFAULT_USER, |name| name.as_bytes())
     }

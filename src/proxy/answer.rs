@@ -58,18 +58,15 @@ impl Store {
             }
             Here::ClientGetname => replies.push_bulk(&identity.name),
             Here::ClientId => replies.push(Reply::integer(identity.id as usize)),
-            Here::ClientInfo => {
-                let line = identity.line(self.database, now);
-                replies.push(Reply::text(&line, identity.protocol));
+            Here::ClientInfo => return Flow::Describe,
+            // It concerns a connection at Redis.
+            Here::ClientNoEvict | Here::ClientNoTouch if is_word(request.argument(2), b"on") => {
+                return Flow::Leave;
             }
-            Here::ClientNoEvict | Here::ClientNoTouch => {
-                let word = request.argument(2);
-                if is_word(word, b"on") || is_word(word, b"off") {
-                    replies.push_static(OK);
-                } else {
-                    replies.push_error(SYNTAX_ERROR);
-                }
+            Here::ClientNoEvict | Here::ClientNoTouch if is_word(request.argument(2), b"off") => {
+                replies.push_static(OK);
             }
+            Here::ClientNoEvict | Here::ClientNoTouch => replies.push_error(SYNTAX_ERROR),
             Here::ClientSetname if is_valid_name(request.argument(2)) => {
                 identity.name = request.argument(2).into();
                 identity.log_introduction();
@@ -265,6 +262,11 @@ impl<'a> Hello<'a> {
             }
         }
         Ok(hello)
+    }
+
+    /// The user that it names.
+    pub fn user(&self) -> Option<&'a [u8]> {
+        self.auth.map(|(user, _)| user)
     }
 
     /// Whether it says what the client is to be called.

@@ -5,24 +5,29 @@
 //! is passed on leaves one expectation ([`expectation`]), and each frame that Redis sends ([`frames`]) is matched
 //! with the oldest. So a request that fails changes nothing ([`mirror`]).
 
+mod edits;
 mod expectation;
 mod frames;
 mod keys;
 mod mirror;
+mod receive;
 mod silence;
 mod subscriptions;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 use super::MAX_OWED;
+use super::clients::Edit;
 use crate::resp::Protocol;
 use crate::resp::reply::Output;
 use crate::resp::request::Request;
+use edits::Edits;
 use expectation::{Expectation, Expectations, Kind};
 use frames::Frames;
 pub(super) use keys::{Awaited, Keys};
-use mirror::{Answer, Class, Mirror};
+use mirror::Mirror;
 
 /// The state of such a connection.
 pub(super) struct Dedicated {
@@ -47,6 +52,20 @@ pub(super) struct Dedicated {
     home: u32,
     /// What the requests that Redis has queued may do.
     queued: Effects,
+    /// What is done to replies that are still to come.
+    edits: Edits,
+    /// The current frame, if it is a reply that is edited.
+    kept: Vec<u8>,
+    /// The request whose reply that is.
+    due: Option<Kind>,
+    /// The number of the connection at Redis.
+    number: Option<i64>,
+    /// It is known since it was last asked for that the connection is set up.
+    is_news: bool,
+    /// The request that may be the client's last.
+    last: Option<Kind>,
+    /// It was made for one request, which leaves nothing behind.
+    passes: bool,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -83,6 +102,8 @@ enum Fate {
     Passed,
     /// They are left out.
     LeftOut,
+    /// They are a reply that is edited. The client may not want it.
+    Kept { is_wanted: bool },
 }
 
 /// What came of bytes from Redis.
@@ -90,6 +111,13 @@ enum Fate {
 pub(super) enum Received {
     /// They were passed on.
     Passed,
+    /// So many of them were passed on. Then came a reply that is to be edited ([`Dedicated::take_edited`]), which the
+    /// client may not want.
+    ToEdit {
+        used: usize,
+        is_wanted: bool,
+        authenticated: bool,
+    },
     /// The client is authenticated.
     Authenticated,
     /// The connection is no longer needed: the client goes back to the shared ones, `reset` or as before.
@@ -140,6 +168,13 @@ impl Dedicated {
             made_by: Some(requests.into()),
             home,
             queued: Effects::default(),
+            edits: Edits::default(),
+            kept: Vec::new(),
+            due: None,
+            number: None,
+            is_news: false,
+            last: None,
+            passes: false,
         }
     }
 
@@ -169,6 +204,7 @@ impl Dedicated {
             && self.frames.is_between()
             && self.mirror.is_neutral()
             && !self.lasting
+            && !self.passes
     }
 
     /// The client goes back to the shared connections.
@@ -186,21 +222,25 @@ impl Dedicated {
         self.parked
     }
 
-    /// Whether it was set up as that one is to be.
-    pub fn is_like(&self, other: &Self) -> bool {
-        self.made_by.is_some() && self.made_by == other.made_by
+    /// Whether these requests set it up.
+    pub fn is_set_up_by(&self, requests: &[u8]) -> bool {
+        self.made_by.as_deref() == Some(requests)
     }
 
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
     pub fn takes_requests(&self) -> bool {
-        self.to_redis.len() < MAX_OWED
+        let is_free = !self.passes || self.expectations.is_empty();
+        is_free
+            && self.to_redis.len() < MAX_OWED
             && self.expectations.cost() < IN_FLIGHT_MAX
             && match self.phase {
                 Phase::Authenticating { .. } => self.expectations.is_empty(),
                 Phase::Closing => false,
                 Phase::Open | Phase::Unparsed | Phase::Stream { .. } => {
                     let newest = self.expectations.back();
-                    !newest.is_some_and(|newest| newest.kind.holds_back())
+                    !newest.is_some_and(|newest| {
+                        newest.kind.holds_back() || Some(newest.kind) == self.last
+                    })
                 }
             }
     }
@@ -226,6 +266,7 @@ impl Dedicated {
         let oldest = self.expectations.front();
         oldest.is_some_and(|oldest| oldest.effects.blocks)
             && self.expects_replies()
+            && self.set_up.is_done()
             && !self.mirror.queues()
     }
 
@@ -245,8 +286,8 @@ impl Dedicated {
         self.is_blocked() || !self.expects_replies()
     }
 
-    /// Passes on a request, whose encoded form is `bytes`, of the command that Redis itself calls by this name.
-    /// What it leaves on the connection may last, beyond what is mirrored.
+    /// Passes on a request, whose encoded form is `bytes`, of the command that Redis itself calls by this name. Its reply
+    /// may have to be edited. What it leaves on the connection may last, beyond what is mirrored.
     pub fn pass(
         &mut self,
         request: &Request<'_>,
@@ -254,9 +295,19 @@ impl Dedicated {
         bytes: &[u8],
         effects: Effects,
         lasting: bool,
+        edit: Option<Edit>,
     ) {
         self.lasting |= lasting;
         let kind = Kind::of(request, name, self.home);
+        let kind = match edit {
+            Some(edit) => {
+                let may_be_last = matches!(edit, Edit::Kill(_));
+                let kind = self.edits.add(kind, edit);
+                self.last = may_be_last.then_some(kind);
+                kind
+            }
+            None => kind,
+        };
         match kind.substitute(request) {
             Some(substitute) => self.to_redis.copy(&substitute),
             None => self.to_redis.copy(bytes),
@@ -302,152 +353,6 @@ impl Dedicated {
             ..
         } = self;
         (phase, set_up, expectations, mirror, queued)
-    }
-
-    /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called with the
-    /// effects of each request that Redis has executed, before the client can know.
-    pub fn receive(
-        &mut self,
-        bytes: &[u8],
-        client: &mut Output,
-        answered: &mut impl FnMut(&Effects),
-    ) -> Received {
-        let mut received = Received::Passed;
-        // The first byte that is for the client and not copied yet.
-        let mut start = 0;
-        let mut at = 0;
-        while at < bytes.len() {
-            let due = self.mirror.due(self.expectations.front_kind());
-            if self.starts_stream(bytes[at], due) {
-                self.start_stream(false, answered);
-            }
-            if let Phase::Stream { writes } = self.phase {
-                if writes {
-                    answered(&WRITES_ANYTHING);
-                }
-                at = bytes.len();
-                break;
-            }
-            let held = self.frames.unfinished();
-            let in_parts = due == Some(Kind::Exec) && self.mirror.queues();
-            let Ok((used, whole)) = self.frames.feed(&bytes[at..], in_parts) else {
-                if !self.is_set_up() {
-                    return Received::Failed("it sent what is no reply");
-                }
-                self.start_stream(false, answered);
-                continue;
-            };
-            self.begin_reply(due, answered);
-            if self.fate == Fate::Unknown {
-                self.fate = self.decide(due);
-                if self.fate == Fate::Passed {
-                    client.copy(&self.frames.current().start()[..held]);
-                }
-            }
-            if self.fate != Fate::Passed {
-                client.copy(&bytes[start..at]);
-                start = at + used;
-            }
-            at += used;
-            if whole {
-                self.fate = Fate::Unknown;
-                match self.take_frame(due, answered) {
-                    Received::Passed => {}
-                    Received::Authenticated => received = Received::Authenticated,
-                    over => {
-                        received = over;
-                        break;
-                    }
-                }
-            }
-        }
-        client.copy(&bytes[start..at]);
-        received
-    }
-
-    /// Whether the connection is ready for replies to the client.
-    fn is_set_up(&self) -> bool {
-        self.set_up.is_done() && !matches!(self.phase, Phase::Authenticating { .. })
-    }
-
-    /// Whether what begins with this byte is no reply.
-    fn starts_stream(&self, first: u8, due: Option<Kind>) -> bool {
-        self.frames.is_between() && self.set_up.is_done() && self.mirror.starts_stream(first, due)
-    }
-
-    /// What becomes of the current frame, judged by its first bytes.
-    fn decide(&self, due: Option<Kind>) -> Fate {
-        if !self.set_up.is_done() {
-            return Fate::LeftOut;
-        }
-        match self.mirror.is_wanted(self.frames.current().start(), due) {
-            None => Fate::Unknown,
-            Some(true) => Fate::Passed,
-            Some(false) => Fate::LeftOut,
-        }
-    }
-
-    /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
-    fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
-        if self.set_up.is_done()
-            && self.mirror.class(self.frames.current().start(), due) == Some(Class::Reply)
-        {
-            self.expectations.begin_reply(answered);
-        }
-    }
-
-    /// The current frame is whole.
-    fn take_frame(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) -> Received {
-        let frame = self.frames.current();
-        let is_error = frame.is_error();
-        if !self.set_up.is_done() {
-            return self.set_up.take(is_error);
-        }
-        match self.mirror.take(frame, due) {
-            Answer::Unasked => return Received::Passed,
-            Answer::More(kind) => self.set_due(kind),
-            Answer::Done => self.end_due(),
-            Answer::Queued => {
-                if let Some(oldest) = self.end_oldest() {
-                    self.queued.add(&oldest.effects);
-                    if self.mirror.push_queued(oldest.kind).is_err() {
-                        return Received::Failed(
-                            "its transaction changes the connection too often",
-                        );
-                    }
-                }
-            }
-            Answer::Executing => {}
-            Answer::Reset => return Received::Over { reset: true },
-            Answer::Quit => {
-                self.end_due();
-                self.phase = Phase::Closing;
-            }
-            Answer::Stream => self.start_stream(true, answered),
-        }
-        self.skip_unanswered();
-        if !self.mirror.queues() && self.queued != Effects::default() {
-            // The transaction was executed or discarded.
-            answered(&std::mem::take(&mut self.queued));
-        }
-        self.authenticate(is_error)
-    }
-
-    /// The client's `AUTH` is answered, if that is what was waited for.
-    fn authenticate(&mut self, is_error: bool) -> Received {
-        if !matches!(self.phase, Phase::Authenticating { .. }) {
-            return Received::Passed;
-        }
-        if is_error {
-            return Received::Over { reset: false };
-        }
-        if let Phase::Authenticating { then, set_up } =
-            std::mem::replace(&mut self.phase, Phase::Open)
-        {
-            self.to_redis.copy(&then);
-            self.set_up = set_up;
-        }
-        Received::Authenticated
     }
 
     fn expect(&mut self, kind: Kind, effects: Effects) {

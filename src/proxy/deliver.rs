@@ -91,6 +91,21 @@ impl Proxy {
                 continue;
             }
             replies.ensure_buffer(&mut self.spare);
+            if let Some(edit) = arrived.edit.as_ref().filter(|_| error.is_none()) {
+                let edited = self.edit(client, edit, encoded, protocol, now);
+                let error = edited.bytes().starts_with(b"-").then_some(ErrorKind::Usage);
+                self.sessions[client.0].replies.fill(waiter.place, edited);
+                let answer = Answer {
+                    error,
+                    key: None,
+                    words: std::mem::take(&mut words),
+                    round_trip,
+                };
+                self.count_answer(waiter.caller, answer, now);
+                self.end_if_killed(client);
+                self.note_change(client);
+                continue;
+            }
             let null = is_value && is_null(encoded);
             // MGET takes a key that holds no string for one that is not there.
             let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");

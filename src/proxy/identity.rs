@@ -12,10 +12,18 @@ pub(super) struct Identity {
     pub id: u64,
     /// The client's end of the connection, and ours.
     pub addresses: Option<(SocketAddr, SocketAddr)>,
+    /// The number of its socket.
+    pub descriptor: i32,
     pub connected: Time,
     pub last_request: Time,
+    /// The number of its latest command; 0 if there was none, or one that is not known.
+    pub last_command: u16,
     pub protocol: Protocol,
     pub authenticated: bool,
+    /// Who it is at Redis, on its dedicated connection, if not whom the proxy is.
+    pub user: Option<Box<[u8]>>,
+    /// The connection to which Redis redirects invalidations, by its number there, and the client whose it is.
+    pub redirects_to: Option<(i64, i64)>,
     /// What it calls itself, its library and that library's version; empty if it doesn't say.
     pub name: Box<[u8]>,
     pub library: Box<[u8]>,
@@ -27,10 +35,14 @@ impl Identity {
         Self {
             id,
             addresses: None,
+            descriptor: -1,
             connected: now,
             last_request: now,
+            last_command: 0,
             protocol: Protocol::Resp2,
             authenticated,
+            user: None,
+            redirects_to: None,
             name: Box::default(),
             library: Box::default(),
             library_version: Box::default(),
@@ -41,6 +53,8 @@ impl Identity {
     pub fn reset(&mut self, authenticated: bool) {
         self.protocol = Protocol::Resp2;
         self.authenticated = authenticated;
+        self.user = None;
+        self.redirects_to = None;
         self.name = Box::default();
     }
 
@@ -65,28 +79,6 @@ impl Identity {
     #[cold]
     pub fn log_dedicated(&self, command: &[u8]) {
         log::debug!(client = self.id, command = String::from_utf8_lossy(command); "dedicated connection");
-    }
-
-    /// The line that `CLIENT INFO` shows, in the fields of redis-server 7.0 that mean something here.
-    pub fn line(&self, database: u32, now: Time) -> Vec<u8> {
-        let [address, local] = match self.addresses {
-            Some((address, local)) => [address.to_string(), local.to_string()],
-            None => [String::new(), String::new()],
-        };
-        let lossy = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
-        format!(
-            "id={} addr={address} laddr={local} fd=-1 name={} age={} idle={} flags=N db={database} sub=0 \
-             psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
-             omem=0 tot-mem=0 events=r cmd=client|info user=default redir=-1 resp={} lib-name={} lib-ver={}\n",
-            self.id,
-            lossy(&self.name),
-            self.connected.until(now).as_secs(),
-            self.last_request.until(now).as_secs(),
-            self.protocol.number(),
-            lossy(&self.library),
-            lossy(&self.library_version),
-        )
-        .into_bytes()
     }
 
     /// Writes the requests that make a new connection to Redis speak and be called as this client's does, as far

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use foldhash::fast::RandomState;
 
 use super::ClientId;
+use super::clients::Edit;
 use super::fetches::{Fetches, Ticket};
 use super::replies::Place;
 use super::slow_log::Words;
@@ -72,6 +73,8 @@ pub(super) struct Forward {
     pub words: Words,
     /// What it writes.
     pub written: Written,
+    /// What is done to its reply.
+    pub edit: Option<Box<Edit>>,
 }
 
 /// A fetched reply that is cached when the time to live of its key is known.
@@ -201,14 +204,22 @@ impl InFlight {
         others.any(|(_, lane)| lane.written.contains(key, hasher))
     }
 
-    /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
-    pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>) {
+    /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any. Its
+    /// reply may have to be edited.
+    pub fn forward(
+        &mut self,
+        waiter: Waiter,
+        words: Words,
+        keys: Option<&[&[u8]]>,
+        edit: Option<Edit>,
+    ) {
         let lane = self.lanes.of(waiter.caller.protocol);
         let written = lane.written.add(keys, &self.hasher);
         lane.asked.push_back(Asked::Forward(Forward {
             waiter: Some(waiter),
             words,
             written,
+            edit: edit.map(Box::new),
         }));
     }
 

@@ -11,12 +11,14 @@
 mod access;
 mod answer;
 mod checks;
+mod clients;
 mod dedicated;
 mod deliver;
 mod ending;
 #[cfg(test)]
 mod explorer;
 mod fetches;
+mod from_dedicated;
 mod identity;
 mod in_flight;
 mod replies;
@@ -40,7 +42,6 @@ use crate::resp::reply::{Output, Reply};
 use crate::resp::request::{Parsed, ProtocolError};
 use crate::status::{Facts, Status};
 use crate::upstream::{Check, Event, Requests};
-use dedicated::Received;
 use identity::Identity;
 use in_flight::Caller;
 use replies::Replies;
@@ -104,12 +105,20 @@ impl Proxy {
         clients.total += 1;
         let mut identity = Identity::new(clients.total, !self.store.access.is_restricted(), now);
         identity.addresses = addresses;
+        self.store.numbers.connected(identity.id, client);
         self.start_session(client, identity);
+    }
+
+    /// The number of a client's socket, for who lists clients.
+    pub fn note_descriptor(&mut self, client: ClientId, descriptor: i32) {
+        self.sessions[client.0].identity.descriptor = descriptor;
     }
 
     /// A client left. What was fetched for it alone still serves the cache.
     pub fn disconnect(&mut self, client: ClientId, now: Time) {
         self.invalidate_in_flight(client);
+        self.store.numbers.left(self.sessions[client.0].identity.id);
+        self.wake_if_numbered();
         let clients = &mut self.store.metrics.clients;
         clients.connected -= 1;
         clients.blocked -= u64::from(self.sessions[client.0].blocked);
@@ -314,67 +323,6 @@ impl Proxy {
         session.is_ending() && !session.held_back && passes_end_on
     }
 
-    /// Redis sent bytes on a client's dedicated connection.
-    pub fn receive_dedicated(&mut self, client: ClientId, bytes: &[u8]) {
-        let session = &mut self.sessions[client.0];
-        let Some(dedicated) = &mut session.dedicated else {
-            return;
-        };
-        if dedicated.is_parked() {
-            // Nothing was asked: Redis says why it closes.
-            session.dedicated = None;
-            return self.note_change(client);
-        }
-        session.replies.ensure_buffer(&mut self.spare);
-        let store = &mut self.store;
-        let client_output = &mut session.replies.output;
-        let received = dedicated.receive(bytes, client_output, &mut |effects| {
-            store.invalidate_answered(effects);
-        });
-        match received {
-            Received::Passed => {}
-            Received::Authenticated => {
-                session.identity.authenticated = true;
-                session.identity.log("client authenticated");
-                session.parser.restrict(false);
-            }
-            Received::Over { reset } => {
-                session.dedicated = None;
-                session.identity.log("dedicated connection over");
-                if reset {
-                    session.identity.reset(!self.store.access.is_restricted());
-                    session.parser.restrict(!session.identity.authenticated);
-                }
-            }
-            Received::Failed(reason) => return self.dedicated_lost(client, Some(reason)),
-        }
-        self.note_change(client);
-    }
-
-    /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
-    /// Redis itself. A reason is told in place of the reply to its request.
-    pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
-        self.invalidate_in_flight(client);
-        let session = &mut self.sessions[client.0];
-        if session.dedicated.take_if(|it| it.is_parked()).is_some() {
-            return self.note_change(client);
-        }
-        match reason {
-            Some(reason) => {
-                self.store.metrics.error(ErrorKind::Unreachable);
-                session
-                    .replies
-                    .push(Reply::error(&[b"ERR ", reason.as_bytes()].concat()));
-                session.ending = Some(Ending::DedicatedFailed(reason.into()));
-            }
-            None => session.end(Ending::DedicatedEnded),
-        }
-        session.dedicated = None;
-        session.held_back = false;
-        session.input = Vec::new();
-        self.note_change(client);
-    }
-
     /// Removes entries that are past their time to live. Returns how many.
     pub fn expire(&mut self, now: Time) -> usize {
         self.store.expire(now)
@@ -409,6 +357,7 @@ impl Proxy {
         let mut aborted = false;
         // The next request is one that needs the dedicated connection.
         let mut leaves = false;
+        let mut closed = false;
         while used < buffer.len() {
             if !session.may_run() {
                 session.held_back = true;
@@ -438,6 +387,7 @@ impl Proxy {
                 };
                 let length = self.store.execute_gets(&buffer[used..], caller, replies);
                 if length > 0 {
+                    identity.last_command = Table::GET;
                     used += length;
                     continue;
                 }
@@ -456,12 +406,23 @@ impl Proxy {
                                 continue;
                             }
                             self.store
-                                .pass_on(dedicated, &request, bytes, identity.protocol, now)
+                                .pass_on(dedicated, &request, bytes, identity, now)
                         }
                         _ => self.store.execute(&request, client, identity, replies, now),
                     };
                     match flow {
                         Flow::Continue => {}
+                        Flow::Alone => {
+                            used += length;
+                            session.waits_for = WaitsFor::Replies;
+                            session.held_back = true;
+                            break;
+                        }
+                        Flow::Describe => {
+                            let line = self.store.line(session, now) + "\n";
+                            let reply = Reply::text(line.as_bytes(), session.identity.protocol);
+                            session.replies.push(reply);
+                        }
                         Flow::Wait(waits_for) => {
                             session.waits_for = waits_for;
                             session.held_back = true;
@@ -478,28 +439,23 @@ impl Proxy {
                             used = buffer.len();
                             break;
                         }
-                        Flow::Leave | Flow::LeaveToAuthenticate => {
-                            match self.store.leave(flow, &request, identity, replies) {
+                        Flow::Leave | Flow::LeaveToAuthenticate | Flow::LeaveToPass => {
+                            let leave = self
+                                .store
+                                .leave(flow, &request, identity, replies, dedicated);
+                            match leave {
                                 // It is passed on in the next round.
-                                Leave::With(new) => match dedicated.take() {
-                                    None => {
-                                        identity.log_dedicated(request.argument(0));
-                                        *dedicated = Some(new);
-                                        leaves = true;
-                                        continue;
-                                    }
-                                    Some(mut parked) if parked.is_like(&new) => {
-                                        parked.unpark();
-                                        *dedicated = Some(parked);
-                                        leaves = true;
-                                        continue;
-                                    }
-                                    // The client is another by now. That connection is closed first.
-                                    Some(_) => {
-                                        session.held_back = true;
-                                        break;
-                                    }
-                                },
+                                Leave::With(new) => {
+                                    identity.log_dedicated(request.argument(0));
+                                    *dedicated = Some(new);
+                                    leaves = true;
+                                    continue;
+                                }
+                                Leave::Close => {
+                                    closed = true;
+                                    session.held_back = true;
+                                    break;
+                                }
                                 Leave::Wait(waits_for) => {
                                     session.waits_for = waits_for;
                                     session.held_back = true;
@@ -545,21 +501,17 @@ impl Proxy {
             }
         }
         session.parser.rest();
+        if closed {
+            self.dedicated_closed(client);
+        }
         if aborted {
             self.invalidate_in_flight(client);
             self.sessions[client.0].abort(Ending::Http);
+            self.dedicated_closed(client);
         }
         self.note_change(client);
+        self.open_wanted();
         used
-    }
-
-    /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.
-    fn invalidate_in_flight(&mut self, client: ClientId) {
-        if let Some(dedicated) = &self.sessions[client.0].dedicated {
-            for effects in dedicated.in_flight() {
-                self.store.invalidate_answered(effects);
-            }
-        }
     }
 
     fn note_change(&mut self, client: ClientId) {
@@ -577,5 +529,6 @@ impl Proxy {
             session.changed = true;
             self.changed.push(client);
         }
+        self.open_if_redirected_to(client);
     }
 }

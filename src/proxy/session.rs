@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub slowed: bool,
     /// It is on the list of those to look at.
     pub changed: bool,
+    /// Another client redirects invalidations to it: it needs a dedicated connection.
+    pub is_redirected_to: bool,
 }
 
 /// What a held-back request waits for, beside room for its reply.
@@ -39,6 +41,8 @@ pub(super) enum WaitsFor {
     Redis,
     /// To know what its command is.
     Description,
+    /// To know the number at Redis of the dedicated connection that it redirects to.
+    Redirection,
     /// To know whether Redis accepts its password.
     Check,
 }
@@ -59,6 +63,7 @@ impl Session {
             blocked: false,
             slowed: false,
             changed: false,
+            is_redirected_to: false,
         }
     }
 
@@ -71,6 +76,11 @@ impl Session {
     pub fn abort(&mut self, why: Ending) {
         self.ending = Some(why);
         self.replies.forget_all();
+        self.take_no_more();
+    }
+
+    /// Drops what it has sent and is not executed, and its dedicated connection.
+    pub fn take_no_more(&mut self) {
         self.dedicated = None;
         self.held_back = false;
         self.input = Vec::new();
@@ -83,7 +93,11 @@ impl Session {
 
     /// Whether the next request may be executed.
     pub fn may_run(&self) -> bool {
-        if self.replies.full() || self.waits_for == WaitsFor::Description {
+        let waits = matches!(
+            self.waits_for,
+            WaitsFor::Description | WaitsFor::Redirection
+        );
+        if self.replies.full() || waits {
             return false;
         }
         if let Some(dedicated) = &self.dedicated
@@ -94,7 +108,9 @@ impl Session {
         match self.waits_for {
             WaitsFor::Nothing => true,
             WaitsFor::Replies => self.replies.none_wait(),
-            WaitsFor::Redis | WaitsFor::Description | WaitsFor::Check => false,
+            WaitsFor::Redis | WaitsFor::Description | WaitsFor::Redirection | WaitsFor::Check => {
+                false
+            }
         }
     }
 

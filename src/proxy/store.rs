@@ -6,14 +6,15 @@ mod commands;
 mod freshness;
 mod gets;
 mod greeting;
+mod leave;
 
 use std::time::Duration;
 
 use super::ClientId;
 use super::access::Access;
-use super::answer::Hello;
 use super::checks::Checks;
-use super::dedicated::{Awaited, Dedicated, Effects, Keys};
+use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
+use super::dedicated::Awaited;
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter};
 use super::replies::{Replies, to_reply};
@@ -23,13 +24,14 @@ use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
 use crate::metrics::{Metrics, Outcome};
-use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, RedisState, Status, Tracking};
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
+pub(super) use greeting::with_id;
+pub(super) use leave::{Leave, SetUp};
 
 pub(super) struct Store {
     pub(super) cache: Cache,
@@ -42,6 +44,10 @@ pub(super) struct Store {
     /// How many fetches and forwarded requests they are.
     asked: u64,
     pub table: Table,
+    /// The numbers of clients and of their dedicated connections.
+    pub numbers: Numbers,
+    /// Until then, Redis lets clients wait that write, as far as the proxy has seen it asked to.
+    pub paused_until: Time,
     /// Names that the table does not hold.
     names: Names,
     renewal: Renewal,
@@ -95,20 +101,16 @@ pub(super) enum Flow {
     Leave,
     /// The same, to authenticate there.
     LeaveToAuthenticate,
+    /// The same, for this request alone.
+    LeaveToPass,
+    /// It is seen to, and the client's next waits until it is answered.
+    Alone,
+    /// The client is to be described to itself.
+    Describe,
     /// It has to wait, and is to be executed then.
     Wait(WaitsFor),
     /// The client is to be closed at once, without a reply.
     Abort,
-}
-
-/// What becomes of a client that needs a dedicated connection.
-pub(super) enum Leave {
-    /// It has it.
-    With(Box<Dedicated>),
-    /// It has to wait.
-    Wait(WaitsFor),
-    /// It can't have one, and is told why.
-    Refused,
 }
 
 /// What waiting for Redis may come to, in bytes, as [`super::MAX_OWED`] counts it, beyond the request: it
@@ -130,6 +132,8 @@ impl Store {
             question: Vec::new(),
             asked: 0,
             table,
+            numbers: Numbers::default(),
+            paused_until: Time::default(),
             names: Names::default(),
             renewal: Renewal::None,
             access,
@@ -188,6 +192,7 @@ impl Store {
             command: row.number,
             since: now,
         };
+        identity.last_command = row.number;
         let mut flow = Flow::Continue;
         let outcome = match way {
             Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
@@ -203,12 +208,33 @@ impl Store {
                 flow = self.answer(command, request, identity, replies, now);
                 Outcome::Here
             }
-            Way::Forward => self.forward(request, 0, &row, caller, replies),
-            Way::Upstream => self.forward(request, 1, &row, caller, replies),
+            // It would hold up all others.
+            Way::Forward if now < self.paused_until && !row.reads_only => {
+                return Flow::LeaveToPass;
+            }
+            Way::Upstream if !is_stateless(request) => {
+                replies.push_error(&unknown_to_upstream(request));
+                Outcome::Refused
+            }
+            Way::Forward | Way::Upstream => {
+                let sent = match self.translate_for_shared(&row, request) {
+                    Ok(sent) => sent,
+                    Err(flow) => return flow,
+                };
+                // It may be the client's last.
+                if let Some(Edit::Kill(_)) = sent.edit {
+                    flow = Flow::Alone;
+                }
+                self.forward(request, sent, &row, caller, replies)
+            }
+            Way::Dedicated if row.passes => return Flow::LeaveToPass,
             Way::Dedicated | Way::Abort => return Flow::Leave,
         };
         // One that leaves is counted when it is passed on.
-        if matches!(flow, Flow::Continue | Flow::End) {
+        if matches!(
+            flow,
+            Flow::Continue | Flow::Alone | Flow::Describe | Flow::End
+        ) {
             self.count(row.number, outcome, replies);
         }
         flow
@@ -333,11 +359,11 @@ impl Store {
         Outcome::Miss
     }
 
-    /// Sends a request to Redis, without so many words at its start.
+    /// Sends a request to Redis.
     fn forward(
         &mut self,
         request: &Request<'_>,
-        left_out: usize,
+        sent: Sent,
         row: &Row,
         caller: Caller,
         replies: &mut Replies,
@@ -349,8 +375,9 @@ impl Store {
         let written = self.invalidate_written(request, row.writes);
         let batch = self.requests.of(caller.protocol);
         let before = batch.bytes.len();
-        batch.push(row.reads_only, |out| {
-            reply::request(out, request.arguments().skip(left_out));
+        batch.push(row.reads_only, |out| match &sent.bytes {
+            Some(bytes) => out.extend_from_slice(bytes),
+            None => reply::request(out, request.arguments()),
         });
         let length = batch.bytes.len() - before;
         let place = replies.wait(ASKED_COST + length);
@@ -360,113 +387,14 @@ impl Store {
             element: None,
         };
         let words = self.words(request);
-        self.in_flight.forward(waiter, words, written.as_deref());
+        self.in_flight
+            .forward(waiter, words, written.as_deref(), sent.edit);
         self.asked += 1;
         if row.changes_commands {
             self.checks.forget();
             self.renew_table(caller.protocol);
         }
         Outcome::Forwarded
-    }
-
-    /// Sees off a client to a dedicated connection, as soon as all that it asked for before is answered.
-    pub fn leave(
-        &mut self,
-        flow: Flow,
-        request: &Request<'_>,
-        identity: &Identity,
-        replies: &mut Replies,
-    ) -> Leave {
-        if !replies.none_wait() {
-            return Leave::Wait(WaitsFor::Replies);
-        }
-        match &self.redis {
-            Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
-            Redis::Down(error) => {
-                replies.push_unreachable(error);
-                let number = self
-                    .table
-                    .find(request)
-                    .map_or(UNKNOWN.number, |row| row.number);
-                self.count(number, Outcome::Refused, replies);
-                return Leave::Refused;
-            }
-            Redis::Up => {}
-        }
-        let mut requests = Vec::new();
-        let mut set_up = (0, 0);
-        let authenticating = flow == Flow::LeaveToAuthenticate;
-        if !authenticating && let Some(password) = &self.access.redis_password {
-            let password = password.expose().as_bytes();
-            match &self.access.redis_username {
-                Some(user) => {
-                    reply::request(
-                        &mut requests,
-                        [&b"AUTH"[..], user.as_bytes(), password].into_iter(),
-                    );
-                }
-                None => reply::request(&mut requests, [&b"AUTH"[..], password].into_iter()),
-            }
-            set_up.0 += 1;
-        }
-        if self.database != 0 {
-            let database = self.database.to_string();
-            reply::request(
-                &mut requests,
-                [&b"SELECT"[..], database.as_bytes()].into_iter(),
-            );
-            set_up.0 += 1;
-        }
-        // A HELLO that authenticates says itself what is spoken, and perhaps what the client is called.
-        let hello = (authenticating && !request.argument(0).eq_ignore_ascii_case(b"auth"))
-            .then(|| Hello::parse(request).ok())
-            .flatten();
-        let with_protocol = hello.is_none();
-        let with_name = hello.is_none_or(|hello| !hello.gives_name());
-        let (required, optional) = identity.write_set_up(&mut requests, with_protocol, with_name);
-        set_up = (set_up.0 + required, optional);
-        Leave::With(Box::new(if authenticating {
-            Dedicated::authenticating(requests, set_up, identity.protocol, self.database)
-        } else {
-            Dedicated::new(&requests, set_up, identity.protocol, self.database)
-        }))
-    }
-
-    /// Whether a client's next request needs its dedicated connection no more.
-    pub fn may_go_back(&self, dedicated: &Dedicated, request: &Request<'_>) -> bool {
-        dedicated.is_clean()
-            && self
-                .table
-                .find(request)
-                .is_ok_and(|row| row.way(request) != Way::Dedicated)
-    }
-
-    /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked
-    /// over a link.
-    pub fn pass_on(
-        &mut self,
-        dedicated: &mut Dedicated,
-        request: &Request<'_>,
-        bytes: &[u8],
-        link: Protocol,
-        now: Time,
-    ) -> Flow {
-        let (row, bytes) = match self.row_to_pass_on(request, bytes, link, now) {
-            Ok(found) => found,
-            Err(flow) => return flow,
-        };
-        self.metrics.commands.add(row.number, Outcome::Dedicated, 1);
-        let effects = Effects {
-            keys: Keys::of(self.invalidate_written(request, row.writes)),
-            blocks: row.blocks && row.way(request) == Way::Dedicated,
-            changes_commands: row.changes_commands,
-        };
-        if effects.blocks {
-            self.awaited.add(&effects.keys);
-        }
-        let name = self.table.own_name(request.argument(0));
-        dedicated.pass(request, name, &bytes, effects, row.lasts(request));
-        Flow::Continue
     }
 
     /// How things are.

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use mio::Interest;
@@ -120,10 +121,12 @@ impl Server {
         if let Err(error) = registered.and_then(|()| socket.set_nodelay(true)) {
             return self.log_refused(address, &error.to_string());
         }
+        let descriptor = socket.as_raw_fd();
         let local = socket.local_addr().unwrap_or(address);
         entry.insert(Connection::new(socket));
         self.idle.note_client(self.now);
         self.proxy.connect(client, Some((address, local)), self.now);
+        self.proxy.note_descriptor(client, descriptor);
         let (client, _) = self.proxy.peer(client);
         log::debug!(client, address:%; "client connected");
     }

@@ -80,10 +80,10 @@ impl Node {
                 due.push(deadline);
             }
             if let Some(oldest) = connection.silence() {
-                // From the first on, what others say counts too.
+                // From the first on, what others say counts too: they are asked often enough to answer in time.
                 let stages = [1, 2, STUCK].map(|times| oldest.since.after(timeout * times));
                 due.extend(stages.into_iter().find(|stage| *stage > self.ticked));
-                let again = self.ticked.after(CHECK_AFTER.min(timeout));
+                let again = self.ticked.after(CHECK_AFTER.min(timeout) / 2);
                 due.extend((stages[0] <= self.ticked).then_some(again));
             } else if self.watched && connection.phase == Phase::Open {
                 due.push(connection.heard.after(CHECK_AFTER));
@@ -158,7 +158,7 @@ impl Node {
         let silent = |oldest: Oldest| oldest.since.after(timeout) <= now;
         let mut silences = self.connections().filter_map(|(_, other)| other.silence());
         let is_asked_for_another =
-            silences.any(silent) && connection.heard.after(timeout / 2) <= now;
+            silences.any(silent) && connection.heard.after(timeout / 4) <= now;
         is_asked_for_another || self.watched && connection.heard.after(CHECK_AFTER) <= now
     }
 

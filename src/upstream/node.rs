@@ -369,6 +369,11 @@ impl Node {
             (Question::Ping, Some(words)) if setup::refuses_all(&words) => {
                 return Err(Loss::Refused(words));
             }
+            (Question::Hello3 | Question::Server | Question::Id, Some(words))
+                if role == Role::Tracker && setup::is_temporary(&words) =>
+            {
+                return Err(Loss::Broken(io::Error::other(words)));
+            }
             (Question::Hello3 | Question::Id, Some(words)) if role == Role::Tracker => {
                 self.tracker.refused(words);
             }

@@ -138,6 +138,10 @@ impl Node {
         if let Some(words) = refusal.filter(|words| setup::refuses_login(words)) {
             return Err(Loss::Refused(words.to_owned()));
         }
+        if refusal.is_some_and(setup::is_temporary) {
+            // It says nothing about rights.
+            return Ok(());
+        }
         let known = match refusal {
             None => Known::Hash(self.rights.salt.hash_one(answer)),
             // Without HELLO it is older than version 6, and there are no users.
@@ -210,9 +214,10 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Settings;
+    use super::super::{Requests, Settings};
     use super::*;
     use crate::config::RedisAddress;
+    use crate::resp::Protocol;
     use crate::transport::Source;
 
     /// A Redis that is there, whose changes are not tracked, where the proxy logs in by this password.
@@ -295,6 +300,44 @@ mod tests {
         let (asked, reported) = answer(&mut node, at(4000), "+OK\r\n");
         assert_eq!(asked, "*2\r\n$4\r\nAUTH\r\n$3\r\nnew\r\n");
         assert_eq!(reported, []);
+    }
+
+    #[test]
+    fn a_redis_that_is_busy_says_nothing_of_rights() {
+        let mut node = node(None, RIGHTS);
+        for second in 1..4 {
+            let (asked, reported) = answer(&mut node, at(1000 * second), "-BUSY a script\r\n");
+            assert_eq!((&asked[..], &reported[..]), (GETUSER, &[][..]));
+            assert!(!node.takes_password());
+        }
+        assert_eq!(answer(&mut node, at(4000), RIGHTS).1, []);
+    }
+
+    #[test]
+    fn while_a_reply_is_late_the_others_are_asked_often_enough_however_late_the_helper_is() {
+        for lateness in [0, 1, 20, 200] {
+            let mut node = node(None, RIGHTS);
+            let mut requests = Requests::default();
+            let batch = requests.of(Protocol::Resp2);
+            batch.push(false, |out| out.extend_from_slice(b"EVAL\r\n"));
+            node.send(&mut requests, at(100));
+            while let Some(due) = node.due().filter(|due| *due < at(8000)) {
+                let now = due.after(Duration::from_millis(lateness));
+                node.events.clear();
+                node.tick(now);
+                asked(&mut node, Role::Resp2);
+                let asked = asked(&mut node, Role::Tracker);
+                for word in asked.lines() {
+                    match word {
+                        "GETUSER" => node.received(Role::Tracker, RIGHTS.as_bytes(), now),
+                        "PING" => node.received(Role::Tracker, b"+PONG\r\n", now),
+                        _ => {}
+                    }
+                }
+                let is_down = |event: &Event| matches!(event, Event::Down { .. });
+                assert!(!node.events.iter().any(is_down), "{lateness} ms late");
+            }
+        }
     }
 
     #[test]

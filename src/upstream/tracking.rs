@@ -128,6 +128,9 @@ impl Node {
                 let error = io::Error::other("it closed the connection that is told of changes");
                 self.lost(Role::Tracker, Loss::Broken(error), now);
             }
+            Some(words) if setup::is_temporary(&words) => {
+                self.lost(role, Loss::Refused(words), now);
+            }
             Some(words) => self.tracker.refused(words),
         }
     }

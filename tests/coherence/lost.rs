@@ -114,7 +114,7 @@ fn replies_keep_their_order_when_the_connection_that_listens_is_killed_between_t
     let mut client = Wire::new(proxy.address(), Protocol::Resp3);
     assert_eq!(client.command("GET a").ok(), Some(Reply::Text("a".into())));
     let (_, tracking) = of_the_proxy(&mut straight(&redis));
-    let kill = format!("CLIENT KILL ID {}", tracking[0]);
+    let kill = format!("UPSTREAM CLIENT KILL ID {}", tracking[0]);
     let requests = [&kill, "SET a new", "GET b", "GET c"].map(words).concat();
     let replies = client.ask(&requests, 4).expect("the proxy answers");
     assert_eq!(replies[0], Reply::Number(1));

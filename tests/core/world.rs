@@ -88,7 +88,7 @@ impl World {
         Self::new(roomy())
     }
 
-    fn time(&self) -> Time {
+    pub fn time(&self) -> Time {
         Time::from_millis(self.now)
     }
 

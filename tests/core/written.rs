@@ -80,7 +80,10 @@ fn what_a_blocked_request_may_write_is_neither_cached_nor_shared() {
         }
         world.send(early, get("dst"));
         if served {
-            world.proxy.receive_dedicated(blocked, b"$5\r\nvalue\r\n");
+            let now = world.time();
+            world
+                .proxy
+                .receive_dedicated(blocked, b":9\r\n$5\r\nvalue\r\n", now);
         } else {
             world.leave(blocked);
         }

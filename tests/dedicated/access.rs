@@ -39,6 +39,30 @@ fn assert_no_permission(reply: &[u8]) {
 }
 
 #[test]
+fn the_proxys_own_password_is_good_on_a_dedicated_connection_too() {
+    for password in [None, Some("of-redis")] {
+        let redis = RedisServer::start();
+        let mut flags = vec!["--password", "own"];
+        if let Some(password) = password {
+            let set = format!("CONFIG SET requirepass {password}");
+            assert_answers(&mut redis.client(), &set, OK);
+            flags.extend(["--redis_password", password]);
+        }
+        let proxy = Proxy::start_at(&redis.address(), &flags);
+        proxy.wait_for_log("redis up");
+        let mut client = proxy.client();
+        assert_answers(&mut client, "AUTH own", OK);
+        assert_answers(&mut client, "WATCH x", OK);
+        for command in ["AUTH wrong", "AUTH of-redis", "AUTH default wrong"] {
+            assert_answers(&mut client, command, WRONGPASS);
+        }
+        assert_answers(&mut client, "AUTH own", OK);
+        assert_answers(&mut client, "AUTH default own", OK);
+        assert_answers(&mut client, "ACL WHOAMI", b"$7\r\ndefault\r\n");
+    }
+}
+
+#[test]
 fn another_user_is_never_served_from_the_cache() {
     let (redis, proxy) = with_reader(&[], &[]);
     let mut reader = proxy.client();

@@ -116,34 +116,26 @@ fn a_client_that_leaves_while_it_waits_takes_nothing() {
 }
 
 #[test]
-fn a_client_is_unblocked_and_killed_as_at_redis() {
+fn a_dedicated_connection_is_unblocked_and_killed_at_redis() {
     let (redis, proxy) = proxy_with_x(&[]);
     let mut client = proxy.client();
     assert_answers(&mut client, "CLIENT SETNAME waiting", OK);
     client.send("BLPOP list 0\r\n");
     await_blocked(&redis, 1);
     let line = super::client_named(&redis, "waiting");
-    let id = line
-        .trim_start_matches("id=")
-        .split(' ')
-        .next()
-        .expect("a number");
-    assert_answers(
-        &mut proxy.client(),
-        &format!("CLIENT UNBLOCK {id} ERROR"),
-        b":1\r\n",
-    );
+    let at_redis = line.trim_start_matches("id=").split(' ').next();
+    let at_redis = at_redis.expect("a number").to_owned();
+    let unblock = format!("UPSTREAM CLIENT UNBLOCK {at_redis} ERROR");
+    assert_answers(&mut proxy.client(), &unblock, b":1\r\n");
     assert_same(
         &client.read_reply(),
         b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n",
         &"BLPOP",
     );
-    assert_answers(&mut client, "PING", PONG);
-    assert_answers(
-        &mut proxy.client(),
-        &format!("CLIENT KILL ID {id}"),
-        b":1\r\n",
-    );
+    // So that it needs that connection on.
+    assert_answers(&mut client, "WATCH key", OK);
+    let kill = format!("UPSTREAM CLIENT KILL ID {at_redis}");
+    assert_answers(&mut proxy.client(), &kill, b":1\r\n");
     assert_same(&client.read_to_end(), b"", &"it was killed");
     assert_x(&mut proxy.client());
 }

@@ -9,11 +9,17 @@ mod away;
 mod back;
 mod blocking;
 mod crowd;
+mod killed;
+mod listed;
 mod messages;
+mod numbers;
+mod paused;
 mod random;
+mod redirected;
 mod replies;
 mod state;
 mod transactions;
+mod twins;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -23,6 +23,8 @@ pub(super) struct Expectation {
 pub(super) enum Kind {
     /// Nothing; one reply.
     Plain,
+    /// The same, and the proxy edits the reply; the number says how.
+    Edited(u32),
     /// An empty line or an empty array: no reply. It uses up a `CLIENT REPLY SKIP` like any request.
     Blank,
     Multi,
@@ -38,7 +40,8 @@ pub(super) enum Kind {
     },
     Reset,
     Quit,
-    Hello,
+    /// The proxy edits the greeting; the number says how.
+    Hello(u32),
     /// One reply; none if the connection monitors already.
     Monitor,
     /// An error, or a replication stream. Nothing if the connection monitors.
@@ -94,7 +97,7 @@ impl Kind {
             },
             b"reset" if named == 0 => Self::Reset,
             b"quit" => Self::Quit,
-            b"hello" => Self::Hello,
+            b"hello" => Self::Hello(0),
             b"monitor" if named == 0 => Self::Monitor,
             b"sync" if named == 0 => Self::Sync,
             b"psync" if named >= 2 => Self::Sync,

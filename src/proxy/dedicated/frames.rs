@@ -60,6 +60,11 @@ impl Frame {
         integer(line)
     }
 
+    /// The number that it is, if it is one.
+    pub fn integer(&self) -> Option<i64> {
+        integer(self.start().strip_prefix(b":")?.strip_suffix(b"\r\n")?)
+    }
+
     /// The integer that it ends with: the count in a confirmation.
     pub fn last_integer(&self) -> Option<usize> {
         let line = self.end.strip_suffix(b"\r\n")?;

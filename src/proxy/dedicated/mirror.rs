@@ -58,6 +58,9 @@ pub(super) enum Answer {
 
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
+/// How the report of a redirection that is broken starts: the number of a connection follows.
+const REDIRECTION_BROKEN: &[u8] = b">2\r\n$21\r\ntracking-redir-";
+
 /// The frames that are told apart by name: what follows their first byte.
 const NAMED: &[(&[u8], Class)] = &[
     (b"3\r\n$7\r\nmessage\r\n", Class::Message),
@@ -129,6 +132,29 @@ impl Mirror {
             Transaction::Executing(queue) => queue.front(),
             Transaction::None | Transaction::Open(_) => front,
         }
+    }
+
+    /// How many requests are queued, if any are to be.
+    pub fn queued(&self) -> Option<u64> {
+        match &self.transaction {
+            Transaction::Open(queue) => Some(queue.len()),
+            Transaction::None | Transaction::Executing(_) => None,
+        }
+    }
+
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// How many channels, patterns and channels of shards there are subscriptions to.
+    pub fn subscriptions(&self) -> [usize; 3] {
+        [Family::Channels, Family::Patterns, Family::Shards]
+            .map(|family| self.subscriptions.of(family))
+    }
+
+    /// Whether Redis shows what all clients do.
+    pub fn monitors(&self) -> bool {
+        self.monitors
     }
 
     /// The requests whose replies are coming in `EXEC`'s array.
@@ -210,6 +236,27 @@ impl Mirror {
             (Some(Kind::Unanswered), _) => Some(false),
             (Some(Kind::Reset), _) => Some(!self.silence.leaves_out_reset()),
             _ => Some(!silent),
+        }
+    }
+
+    /// Whether the client wants no reply to the current request.
+    pub fn is_silent(&self) -> bool {
+        self.silence.leaves_out()
+    }
+
+    /// Whether the proxy edits a frame that starts like this, where the reply to `asked` is due. `None` if more bytes are
+    /// needed. Errors are Redis's own, and so is `+QUEUED`.
+    pub fn is_edited(&self, start: &[u8], asked: Option<Kind>) -> Option<bool> {
+        if starts_with(start, REDIRECTION_BROKEN)? {
+            return Some(true);
+        }
+        if !matches!(asked, Some(Kind::Edited(_) | Kind::Hello(1..))) {
+            return Some(false);
+        }
+        match (self.class(start, asked)?, start) {
+            (Class::Reply, [b'-', ..] | [b'+', b'Q', ..]) => Some(false),
+            (Class::Reply, [b'+']) => None,
+            (class, _) => Some(class == Class::Reply),
         }
     }
 
@@ -295,8 +342,8 @@ impl Mirror {
             _ => {}
         }
         match kind {
-            Kind::Hello if frame.start().starts_with(b"%") => self.protocol = Protocol::Resp3,
-            Kind::Hello => self.protocol = Protocol::Resp2,
+            Kind::Hello(_) if frame.start().starts_with(b"%") => self.protocol = Protocol::Resp3,
+            Kind::Hello(_) => self.protocol = Protocol::Resp2,
             Kind::Monitor => self.monitors = true,
             Kind::Watch => self.watches = true,
             Kind::Unwatch => self.watches = false,
@@ -321,6 +368,14 @@ impl Mirror {
             return Answer::Executing;
         }
         Answer::Done
+    }
+}
+
+/// Whether a frame of which these are the first bytes starts like this. `None` if more are needed.
+fn starts_with(start: &[u8], wanted: &[u8]) -> Option<bool> {
+    match start.starts_with(wanted) {
+        false if wanted.starts_with(start) => None,
+        starts => Some(starts),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The state machine: tables of requests and of what Redis sends, in pieces of every size.
 
 mod bounds;
+mod edited;
 mod phases;
 mod replies;
 mod silence;
@@ -47,7 +48,7 @@ impl World {
                     changes_commands: false,
                 };
                 self.dedicated
-                    .pass(&request, request.argument(0), &bytes, effects, false);
+                    .pass(&request, request.argument(0), &bytes, effects, false, None);
             }
             Parsed::Nothing { .. } => self.dedicated.pass_blank(&bytes),
             Parsed::Incomplete => panic!("a part of a request"),

@@ -40,6 +40,11 @@ const RUNS_MAX: usize = 16 * 1024;
 pub(super) struct QueueIsFull;
 
 impl Queue {
+    /// How many requests have no reply.
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
     /// Whether every request has its reply.
     pub fn is_empty(&self) -> bool {
         self.length == 0
@@ -105,8 +110,8 @@ mod tests {
         let kinds = [
             Kind::Plain,
             Kind::Plain,
-            Kind::Hello,
-            Kind::Hello,
+            Kind::Hello(0),
+            Kind::Hello(0),
             Kind::Plain,
         ];
         let mut queue = Queue::default();
@@ -125,7 +130,7 @@ mod tests {
     #[test]
     fn another_number_of_replies_than_of_requests_is_believed() {
         let mut queue = Queue::default();
-        assert_eq!(queue.push(Kind::Hello), Ok(()));
+        assert_eq!(queue.push(Kind::Hello(0)), Ok(()));
         queue.execute(2);
         for _ in 0..2 {
             assert_eq!(queue.front(), Some(Kind::Plain));
@@ -141,7 +146,7 @@ mod tests {
             assert_eq!(queue.push(Kind::Plain), Ok(()));
         }
         assert_eq!(queue.runs.len(), 1);
-        let pushed = (0..RUNS_MAX).take_while(|_| queue.push(Kind::Hello).is_ok());
+        let pushed = (0..RUNS_MAX).take_while(|_| queue.push(Kind::Hello(0)).is_ok());
         assert_eq!(pushed.count(), RUNS_MAX - 1);
     }
 }

@@ -288,7 +288,7 @@ impl World {
             Action::ExecuteDedicated => self.execute_dedicated(),
             Action::HearDedicated => {
                 let bytes = self.dedicated_line.pop_front().unwrap_or_default();
-                self.proxy.receive_dedicated(ClientId(WRITER), &bytes);
+                self.proxy.receive_dedicated(ClientId(WRITER), &bytes, now);
             }
             Action::HearTracker => self.hear_tracker(),
             Action::Break { link } => {
@@ -448,6 +448,7 @@ impl World {
         for word in asked.split("\r\n") {
             match word {
                 "HELLO" => before.extend(b"%0\r\n"),
+                "ID" => before.extend(b":9\r\n"),
                 "MULTI" => before.extend(b"+OK\r\n"),
                 "INCR a" => before.extend(b"+QUEUED\r\n"),
                 "EXEC" => {

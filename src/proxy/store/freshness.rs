@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::super::clients::Edit;
 use super::super::dedicated::Effects;
 use super::super::in_flight::{Asked, Fetch, Fetched, Waiters};
 use super::super::slow_log::Words;
@@ -47,6 +48,8 @@ pub(in crate::proxy) struct Arrived {
     pub shared: Option<Rc<[u8]>>,
     /// The reply behind it belonged to it.
     pub with_next: bool,
+    /// What is done to it.
+    pub edit: Option<Box<Edit>>,
 }
 
 /// What Redis replied to a fetch.
@@ -164,6 +167,7 @@ impl Store {
                 words: forward.words,
                 shared,
                 with_next: false,
+                edit: forward.edit,
             },
         })
     }
@@ -222,6 +226,7 @@ impl Store {
             words: fetch.words,
             shared,
             with_next: next.is_some(),
+            edit: None,
         }
     }
 

@@ -39,7 +39,7 @@ fn unmet(protocol: Protocol) -> Vec<u8> {
 }
 
 /// The greeting with another number as the connection's.
-fn with_id(greeting: &[u8], id: u64) -> Vec<u8> {
+pub(in crate::proxy) fn with_id(greeting: &[u8], id: u64) -> Vec<u8> {
     const FIELD: &[u8] = b"$2\r\nid\r\n:";
     let Some(at) = greeting
         .windows(FIELD.len())

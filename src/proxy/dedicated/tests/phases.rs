@@ -3,6 +3,27 @@
 use super::*;
 
 #[test]
+fn a_push_is_no_reply_to_what_sets_the_connection_up() {
+    let mut world = World::with(Dedicated::new(b"", (1, 1), Protocol::Resp3, 0));
+    world.send("PING");
+    world.receive(b"%0\r\n>2\r\n+invalidate\r\n*0\r\n:42\r\n+PONG\r\n");
+    assert_eq!(world.dedicated.take_number(), Some(Some(42)));
+    assert_eq!(world.dedicated.take_number(), None);
+    assert_eq!(world.output(), "+PONG\r\n");
+}
+
+#[test]
+fn nobody_is_blocked_before_redis_has_heard_of_the_connection() {
+    let mut world = World::with(Dedicated::new(b"", (0, 1), RESP2, 0));
+    world.send("BLPOP k 0");
+    assert!(!world.dedicated.is_blocked());
+    world.receive(b":42\r\n");
+    assert!(world.dedicated.is_blocked());
+    world.receive(b"*-1\r\n");
+    assert!(!world.dedicated.is_blocked());
+}
+
+#[test]
 fn a_connection_is_set_up_before_anything_else() {
     for step in 1..30 {
         let mut world = World::with(Dedicated::new(b"set up\r\n", (2, 2), RESP2, 0));

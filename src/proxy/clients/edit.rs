@@ -1,0 +1,332 @@
+//! What Redis answers about clients, edited so that it is true of the proxy's.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::lines::{self, Around};
+use super::select::{Facts, Kill, Listed, Type};
+use crate::clock::Time;
+use crate::command::Here;
+use crate::resp::Protocol;
+use crate::resp::read::Reader;
+use crate::resp::reply::{self, Reply};
+use crate::resp::request::{Parsed, Parser, Request};
+
+use super::super::ending::Ending;
+use super::super::replies::Replies;
+use super::super::session::Session;
+use super::super::store::with_id;
+use super::super::{ClientId, Proxy};
+
+/// How a reply of Redis's is edited, unless it is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Edit {
+    /// The proxy gives its own, to this request.
+    Here(Here, Box<[u8]>),
+    /// The number in a greeting is the client's. If it is of this user, so is the client.
+    Greeting { user: Option<Box<[u8]>> },
+    /// The client is this user at Redis.
+    User(Box<[u8]>),
+    /// A line about the client.
+    Line,
+    /// Lines about clients. `None`: what the request means is not known.
+    List(Option<Listed>),
+    /// How many clients were closed, which the proxy does.
+    Kill(Option<Kill>),
+    /// The number of the client that invalidations are redirected to.
+    Getredir,
+    /// The same, among others.
+    Trackinginfo,
+    /// Invalidations are redirected to the connection with the first number, of the client with the second.
+    Redirected(Option<(i64, i64)>),
+    /// Redis reports that the connection is gone that invalidations were redirected to.
+    RedirectionBroken,
+    /// Redis lets clients wait for so long that write.
+    Paused(Duration),
+    /// It does so no longer.
+    Unpaused,
+    /// More than the proxy keeps of requests without a reply.
+    TooMuch,
+}
+
+const SYNTAX_ERROR: &[u8] = b"ERR syntax error";
+
+/// The longest request that is kept to be answered later, in bytes.
+const REQUEST_MAX: usize = 4096;
+
+impl Edit {
+    /// The proxy's own answer to a request, if it is not too long to be kept.
+    pub fn here(here: Here, request: &Request<'_>) -> Option<Self> {
+        let length: usize = request
+            .arguments()
+            .map(|argument| argument.len() + 16)
+            .sum();
+        if length > REQUEST_MAX {
+            return Some(Self::TooMuch);
+        }
+        let mut bytes = Vec::new();
+        reply::request(&mut bytes, request.arguments());
+        Some(Self::Here(here, bytes.into()))
+    }
+
+    /// The bytes that it takes beside itself, about.
+    pub fn bytes(&self) -> usize {
+        const KILL: usize = 4096;
+        match self {
+            Self::Here(_, bytes) => bytes.len(),
+            Self::Greeting { user: Some(user) } | Self::User(user) => user.len(),
+            Self::List(Some(Listed::Ids(ids))) => size_of_val(&ids[..]),
+            Self::Kill(_) => KILL,
+            _ => 0,
+        }
+    }
+}
+
+impl Proxy {
+    /// The reply that a client gets in place of Redis's, which is no error.
+    pub(in crate::proxy) fn edit(
+        &mut self,
+        client: ClientId,
+        edit: &Edit,
+        encoded: &[u8],
+        protocol: Protocol,
+        now: Time,
+    ) -> Reply {
+        match edit {
+            Edit::Here(here, request) => self.answer_later(client, *here, request, protocol, now),
+            Edit::Greeting { user } => {
+                let identity = &mut self.sessions[client.0].identity;
+                identity.protocol = protocol;
+                if let Some(user) = user {
+                    identity.user = Some(user.clone());
+                }
+                Reply::copy(&with_id(encoded, identity.id))
+            }
+            Edit::User(user) => {
+                self.sessions[client.0].identity.user = Some(user.clone());
+                Reply::copy(encoded)
+            }
+            Edit::Line => {
+                let line = text(encoded).trim_end_matches('\n').to_owned();
+                let line = self.translate(&line, client, now) + "\n";
+                Reply::text(line.as_bytes(), protocol)
+            }
+            Edit::List(Some(listed)) => {
+                let text = self.list(listed, &text(encoded), now);
+                Reply::text(text.as_bytes(), protocol)
+            }
+            Edit::Kill(Some(kill)) => {
+                let killed = self.kill(kill, client, now);
+                match (kill.is_old_form, killed) {
+                    (true, 0) => Reply::error(b"ERR No such client"),
+                    (true, _) => Reply::Static(b"+OK\r\n"),
+                    (false, killed) => Reply::integer(killed),
+                }
+            }
+            Edit::List(None) | Edit::Kill(None) => Reply::error(SYNTAX_ERROR),
+            Edit::Getredir => {
+                let number = Reader::new(encoded).number().unwrap_or(-1);
+                Reply::copy(format!(":{}\r\n", self.redirection(client, number)).as_bytes())
+            }
+            Edit::Trackinginfo => self.renumber(client, encoded, b"$8\r\nredirect\r\n:"),
+            Edit::Redirected(numbers) => {
+                self.sessions[client.0].identity.redirects_to = *numbers;
+                Reply::copy(encoded)
+            }
+            Edit::RedirectionBroken => self.renumber(client, encoded, b"broken\r\n:"),
+            Edit::Paused(period) => {
+                self.store.paused_until = now.after(*period);
+                Reply::copy(encoded)
+            }
+            Edit::Unpaused => {
+                self.store.paused_until = Time::default();
+                Reply::copy(encoded)
+            }
+            Edit::TooMuch => Reply::error(b"ERR too much is asked about clients at once"),
+        }
+    }
+
+    /// Gives the answer to a request that the proxy answers, when Redis would have given its own.
+    fn answer_later(
+        &mut self,
+        client: ClientId,
+        here: Here,
+        request: &[u8],
+        protocol: Protocol,
+        now: Time,
+    ) -> Reply {
+        let mut parser = Parser::new();
+        let mut replies = Replies::default();
+        let identity = &mut self.sessions[client.0].identity;
+        identity.protocol = protocol;
+        if let Ok(Parsed::Request { request, .. }) = parser.parse(request) {
+            self.store
+                .answer(here, &request, identity, &mut replies, now);
+        }
+        let mut answer = Vec::new();
+        // Writing to memory can't fail.
+        while let Ok(1..) = replies.output.send(&mut answer) {}
+        Reply::copy(&answer)
+    }
+
+    /// The number of the client that a client's invalidations are redirected to, by the one that Redis says.
+    fn redirection(&self, client: ClientId, at_redis: i64) -> i64 {
+        match self.sessions[client.0].identity.redirects_to {
+            _ if at_redis <= 0 => at_redis,
+            Some((number, id)) if number == at_redis => id,
+            // Nobody whom the proxy knows.
+            _ => 0,
+        }
+    }
+
+    /// Translates the number that follows behind `label` in a reply.
+    fn renumber(&self, client: ClientId, encoded: &[u8], label: &[u8]) -> Reply {
+        let at = encoded.windows(label.len()).position(|part| part == label);
+        let Some(start) = at.map(|at| at + label.len()) else {
+            return Reply::copy(encoded);
+        };
+        let length = encoded[start..]
+            .iter()
+            .take_while(|&&byte| byte != b'\r')
+            .count();
+        let (digits, rest) = encoded[start..].split_at(length);
+        let number = crate::resp::integer(digits).unwrap_or(-1);
+        let number = self.redirection(client, number).to_string();
+        Reply::copy(&[&encoded[..start], number.as_bytes(), rest].concat())
+    }
+
+    /// The lines for the clients that are asked for. Those with a dedicated connection are in Redis's text.
+    fn list(&self, listed: &Listed, encoded: &str, now: Time) -> String {
+        let at_redis: HashMap<u64, &str> = encoded
+            .lines()
+            .filter_map(|line| Some((self.store.numbers.client(lines::number(line)?)?, line)))
+            .collect();
+        let mut all: Vec<(u64, ClientId)> = self.clients().collect();
+        all.sort_unstable_by_key(|&(id, _)| id);
+        let listed: Vec<(u64, ClientId)> = match listed {
+            Listed::All => all,
+            Listed::Ids(ids) => {
+                let find = |id: &i64| {
+                    let id = u64::try_from(*id).ok()?;
+                    let index = all.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+                    Some(all[index])
+                };
+                ids.iter().filter_map(find).collect()
+            }
+            Listed::OfType(kind) => {
+                all.retain(|&(_, client)| self.sessions[client.0].kind() == *kind);
+                all
+            }
+        };
+        let mut text = String::new();
+        for (id, client) in listed {
+            text += &match at_redis.get(&id) {
+                Some(line) => self.translate(line, client, now),
+                None => self.own_line(client, now),
+            };
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The clients that are not about to be closed, in no order.
+    fn clients(&self) -> impl Iterator<Item = (u64, ClientId)> {
+        let sessions = self.sessions.iter().enumerate();
+        let there = sessions.filter(|(_, session)| session.identity.id > 0 && !session.is_ending());
+        there.map(|(slot, session)| (session.identity.id, ClientId(slot)))
+    }
+
+    fn translate(&self, line: &str, client: ClientId, now: Time) -> String {
+        let redirection = lines::redirection(line).unwrap_or(-1);
+        let redirection = self.redirection(client, redirection);
+        lines::translated(line, &self.sessions[client.0], redirection, now)
+    }
+
+    fn own_line(&self, client: ClientId, now: Time) -> String {
+        let session = &self.sessions[client.0];
+        self.store.line(session, now)
+    }
+
+    /// Closes the clients that are to be killed. Returns how many.
+    fn kill(&mut self, kill: &Kill, client: ClientId, now: Time) -> usize {
+        let selected: Vec<ClientId> = self
+            .clients()
+            .filter(|&(id, other)| {
+                let session = &self.sessions[other.0];
+                let identity = &session.identity;
+                let facts = Facts {
+                    id,
+                    addresses: identity.addresses,
+                    kind: session.kind(),
+                    user: self.store.user(session),
+                    age: identity.connected.until(now).as_secs(),
+                };
+                !(kill.skip_me && other == client) && kill.selects(&facts)
+            })
+            .map(|(_, other)| other)
+            .collect();
+        for &other in selected.iter().filter(|&&other| other != client) {
+            self.invalidate_in_flight(other);
+            self.sessions[other.0].abort(Ending::Killed);
+            self.dedicated_closed(other);
+            self.note_change(other);
+        }
+        if selected.contains(&client) {
+            self.sessions[client.0].end(Ending::Killed);
+        }
+        selected.len()
+    }
+
+    /// Takes nothing more of a client that has killed itself, once it was told so.
+    pub(in crate::proxy) fn end_if_killed(&mut self, client: ClientId) {
+        let session = &self.sessions[client.0];
+        if session.ending == Some(Ending::Killed) && !session.is_done() {
+            self.invalidate_in_flight(client);
+            self.sessions[client.0].take_no_more();
+            self.dedicated_closed(client);
+        }
+    }
+}
+
+/// The text of a reply.
+fn text(encoded: &[u8]) -> String {
+    let text = Reader::new(encoded).verbatim().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
+}
+
+impl super::super::store::Store {
+    /// The line of a client without a dedicated connection, or with one that Redis shows nothing of.
+    pub(in crate::proxy) fn line(&self, session: &Session, now: Time) -> String {
+        let user = String::from_utf8_lossy(self.user(session)).into_owned();
+        let command = match session.identity.last_command {
+            0 => "NULL".into(),
+            number => String::from_utf8_lossy(self.table.name(number)),
+        };
+        let around = Around {
+            database: self.database,
+            user: &user,
+            command: &command,
+            with_library: self.table.answers(Here::ClientSetinfo),
+            now,
+        };
+        lines::own(session, &around)
+    }
+
+    /// The user that a client is at Redis.
+    pub(in crate::proxy) fn user<'a>(&'a self, session: &'a Session) -> &'a [u8] {
+        let user = session.identity.user.as_ref();
+        user.map_or(self.access.own_name(), |user| user)
+    }
+}
+
+impl Session {
+    /// The kind of client that it is.
+    fn kind(&self) -> Type {
+        let dedicated = self.dedicated.as_ref();
+        dedicated.map_or(Type::Normal, |dedicated| match dedicated.summary() {
+            state if state.flags.contains('S') && !state.flags.contains('O') => Type::Replica,
+            state if state.subscriptions != [0; 3] => Type::PubSub,
+            _ => Type::Normal,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! The lines of `CLIENT LIST` and `CLIENT INFO`: Redis's own for a client with a dedicated connection, with what is the
+//! proxy's in place of what is the connection's, and one of the same form for any other.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use super::super::session::Session;
+use crate::clock::Time;
+
+/// What a line shows beside what the client's session knows.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub database: u32,
+    /// The user that the client is at Redis.
+    pub user: &'a str,
+    /// The command that it sent last.
+    pub command: &'a str,
+    /// Redis knows of libraries.
+    pub with_library: bool,
+    pub now: Time,
+}
+
+/// The line of a client, in the form of redis-server 7.0.
+pub(super) fn own(session: &Session, around: &Around<'_>) -> String {
+    let identity = &session.identity;
+    let (address, local) = addresses(identity.addresses);
+    let lossy = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let state = session
+        .dedicated
+        .as_ref()
+        .map(|dedicated| dedicated.summary());
+    let state = state.unwrap_or_default();
+    let [channels, patterns, shards] = state.subscriptions;
+    let input = &session.input;
+    let output = session.replies.output.len();
+    let mut line = format!(
+        "id={} addr={address} laddr={local} fd={} name={} age={} idle={} flags={} db={} sub={channels} \
+         psub={patterns} ssub={shards} multi={} qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs={output} \
+         rbp={output} obl=0 oll={} omem={output} tot-mem={} events=r cmd={} user={} redir=-1 resp={}",
+        identity.id,
+        identity.descriptor,
+        lossy(&identity.name),
+        identity.connected.until(around.now).as_secs(),
+        identity.last_request.until(around.now).as_secs(),
+        state.flags,
+        around.database,
+        state
+            .queued
+            .map_or(-1, |count| i64::try_from(count).unwrap_or(i64::MAX)),
+        input.len(),
+        input.capacity() - input.len(),
+        u8::from(output > 0),
+        size_of::<Session>() + input.capacity() + output,
+        around.command,
+        around.user,
+        state.protocol.unwrap_or(identity.protocol).number(),
+    );
+    if around.with_library {
+        let (library, version) = (lossy(&identity.library), lossy(&identity.library_version));
+        // Writing to a string can't fail.
+        let _ = write!(line, " lib-name={library} lib-ver={version}");
+    }
+    line
+}
+
+fn addresses(addresses: Option<(SocketAddr, SocketAddr)>) -> (String, String) {
+    match addresses {
+        Some((address, local)) => (address.to_string(), local.to_string()),
+        None => (String::new(), String::new()),
+    }
+}
+
+/// Redis's line for a client's dedicated connection, made that of the client.
+pub(super) fn translated(line: &str, session: &Session, redirection: i64, now: Time) -> String {
+    let identity = &session.identity;
+    let (address, local) = addresses(identity.addresses);
+    let translate = |field: &str| {
+        let (name, value) = field.split_once('=')?;
+        let value = match name {
+            "id" => identity.id.to_string(),
+            "addr" => address.clone(),
+            "laddr" => local.clone(),
+            "fd" => identity.descriptor.to_string(),
+            "age" => identity.connected.until(now).as_secs().to_string(),
+            // -1 stands for none, and is no number.
+            "redir" if value != "-1" => redirection.to_string(),
+            _ => return None,
+        };
+        Some(format!("{name}={value}"))
+    };
+    let fields = line.split(' ');
+    let fields = fields.map(|field| translate(field).unwrap_or_else(|| field.to_owned()));
+    fields.collect::<Vec<_>>().join(" ")
+}
+
+/// The number at Redis in a line.
+pub(super) fn number(line: &str) -> Option<i64> {
+    let (first, _) = line.split_once(' ')?;
+    first.strip_prefix("id=")?.parse().ok()
+}
+
+/// The number of the connection in a line that invalidations of it are redirected to; -1 for none.
+pub(super) fn redirection(line: &str) -> Option<i64> {
+    let mut fields = line.split(' ');
+    fields.find_map(|field| field.strip_prefix("redir=")?.parse().ok())
+}

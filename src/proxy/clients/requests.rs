@@ -1,0 +1,129 @@
+//! What Redis is sent in place of requests whose replies are the proxy's to give.
+
+use super::Edit;
+use super::upstream::is_stateless;
+use super::words::translate;
+use crate::command::{Here, Row, Way};
+use crate::resp::reply;
+use crate::resp::request::Request;
+use crate::status::greeting_field;
+
+use super::super::access::{DEFAULT_USER, Verdict};
+use super::super::answer::Hello;
+use super::super::session::WaitsFor;
+use super::super::store::{Flow, Store};
+
+/// How a request is sent.
+#[derive(Default)]
+pub(in crate::proxy) struct Sent {
+    /// These bytes in place of its own.
+    pub bytes: Option<Vec<u8>>,
+    /// What is done to its reply.
+    pub edit: Option<Edit>,
+}
+
+/// A user whom Redis does not have.
+const NO_USER: &[u8] = b"refused by redis-proxy";
+
+/// The longest name of a user that is kept, in bytes.
+const USER_MAX: usize = 1024;
+
+impl Store {
+    /// How a request is sent over a shared connection.
+    pub(in crate::proxy) fn translate_for_shared(
+        &mut self,
+        row: &Row,
+        request: &Request<'_>,
+    ) -> Result<Sent, Flow> {
+        match (row.way, row.clients) {
+            (Way::Upstream, _) => Ok(Sent {
+                bytes: Some(without_first_word(request)),
+                edit: None,
+            }),
+            (_, Some(clients)) => {
+                let lists_ids = self.lists_ids();
+                translate(clients, request, &mut self.numbers, lists_ids)
+                    .ok_or(Flow::Wait(WaitsFor::Redirection))
+            }
+            _ => Ok(Sent::default()),
+        }
+    }
+
+    /// How a request is sent over a dedicated connection. What the proxy answers in Redis's place, it answers there too,
+    /// as soon as Redis would, and unless Redis refuses.
+    pub(in crate::proxy) fn translate_for_dedicated(
+        &mut self,
+        row: &Row,
+        request: &Request<'_>,
+    ) -> Result<Sent, Flow> {
+        let name = self.table.own_name(request.argument(0));
+        let sent = match row.way {
+            // Redis does not know it.
+            Way::Upstream if !is_stateless(request) => Sent::default(),
+            Way::Here(here @ (Here::Info | Here::SlowlogGet | Here::SlowlogLen)) => Sent {
+                bytes: None,
+                edit: Edit::here(here, request),
+            },
+            Way::Here(Here::SlowlogReset) => Sent {
+                bytes: Some(encode(&[request.argument(0), b"LEN"])),
+                edit: Edit::here(Here::SlowlogReset, request),
+            },
+            _ if name.eq_ignore_ascii_case(b"hello") => {
+                let hello = Hello::parse(request).ok();
+                let user = hello.and_then(|hello| hello.user()).and_then(to_keep);
+                Sent {
+                    bytes: None,
+                    edit: Some(Edit::Greeting { user }),
+                }
+            }
+            _ if name.eq_ignore_ascii_case(b"auth") => self.translate_auth(request),
+            _ => return self.translate_for_shared(row, request),
+        };
+        Ok(sent)
+    }
+
+    /// `AUTH` on a dedicated connection. The proxy's own password stands for the user that it is itself.
+    fn translate_auth(&self, request: &Request<'_>) -> Sent {
+        let (user, password) = match request.len() {
+            2 => (None, request.argument(1)),
+            3 => (Some(request.argument(1)), request.argument(2)),
+            _ => return Sent::default(),
+        };
+        let own = self.access.redis_password.as_ref();
+        let own = own.map_or("", |password| password.expose()).as_bytes();
+        let (instead, user) = match self.access.judge(user, password) {
+            Verdict::Accepted => (Some((self.access.own_name(), own)), None),
+            Verdict::Refused => (Some((NO_USER, password)), None),
+            Verdict::AskRedis { .. } => (None, Some(user.unwrap_or(DEFAULT_USER))),
+        };
+        let user = user.unwrap_or(self.access.own_name());
+        Sent {
+            bytes: instead.map(|(user, password)| encode(&[request.argument(0), user, password])),
+            edit: to_keep(user).map(Edit::User),
+        }
+    }
+
+    /// Whether Redis can list clients by their numbers, as it does since 6.2.
+    fn lists_ids(&self) -> bool {
+        let greeting = self.backend().map_or(&[][..], |backend| &backend.hello[0]);
+        let version = greeting_field(greeting, "version").unwrap_or_default();
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+        (parts.next().flatten(), parts.next().flatten()) >= (Some(6), Some(2))
+    }
+}
+
+fn without_first_word(request: &Request<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    reply::request(&mut bytes, request.arguments().skip(1));
+    bytes
+}
+
+fn encode(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    reply::request(&mut bytes, words.iter().copied());
+    bytes
+}
+
+fn to_keep(user: &[u8]) -> Option<Box<[u8]>> {
+    (user.len() <= USER_MAX).then(|| user.into())
+}

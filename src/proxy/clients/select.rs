@@ -1,0 +1,226 @@
+//! Which clients `CLIENT KILL` and `CLIENT LIST` are about.
+
+use std::net::SocketAddr;
+
+use crate::command::is_word;
+use crate::resp::integer;
+use crate::resp::request::Request;
+
+/// A kind of clients (`getClientType` in redis-server).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Type {
+    Normal,
+    PubSub,
+    Replica,
+    /// The proxy has none.
+    Master,
+}
+
+impl Type {
+    fn of(word: &[u8]) -> Option<Self> {
+        Some(match () {
+            () if is_word(word, b"normal") => Self::Normal,
+            () if is_word(word, b"pubsub") => Self::PubSub,
+            () if is_word(word, b"replica") || is_word(word, b"slave") => Self::Replica,
+            () if is_word(word, b"master") => Self::Master,
+            () => return None,
+        })
+    }
+}
+
+/// What is known of a client, for selections.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) struct Facts<'a> {
+    pub id: u64,
+    pub addresses: Option<(SocketAddr, SocketAddr)>,
+    pub kind: Type,
+    pub user: &'a [u8],
+    /// Since when it is connected, in seconds.
+    pub age: u64,
+}
+
+/// The clients that `CLIENT KILL` is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::proxy) struct Kill {
+    /// It has the form with an address alone.
+    pub is_old_form: bool,
+    /// Not the client that says it.
+    pub skip_me: bool,
+    ids: Option<Vec<i64>>,
+    kind: Option<Option<Type>>,
+    address: Option<Box<[u8]>>,
+    local_address: Option<Box<[u8]>>,
+    user: Option<Box<[u8]>>,
+    max_age: Option<i64>,
+}
+
+/// The longest word that is compared with anything of a client, and the most numbers.
+const LONGEST: usize = 1024;
+
+impl Kill {
+    /// Reads the words of a request that Redis accepts. `None` if they have a meaning that is not known here.
+    pub fn parse(request: &Request<'_>) -> Option<Self> {
+        let words: Vec<&[u8]> = request.arguments().skip(2).collect();
+        let is_short = |word: &[u8]| word.len() <= LONGEST;
+        if !words.iter().all(|word| is_short(word)) || words.len() > LONGEST {
+            return None;
+        }
+        if let [address] = words[..] {
+            return Some(Self {
+                is_old_form: true,
+                address: Some(address.into()),
+                ..Self::default()
+            });
+        }
+        let mut kill = Self {
+            skip_me: true,
+            ..Self::default()
+        };
+        let mut rest = &words[..];
+        while let [option, value, more @ ..] = rest {
+            rest = more;
+            match () {
+                () if is_word(option, b"id") => {
+                    let mut ids = vec![integer(value)?];
+                    // Newer versions take several.
+                    while let [next, more @ ..] = rest
+                        && let Some(id) = integer(next)
+                    {
+                        ids.push(id);
+                        rest = more;
+                    }
+                    kill.ids = Some(ids);
+                }
+                () if is_word(option, b"type") => kill.kind = Some(Type::of(value)),
+                () if is_word(option, b"addr") => kill.address = Some((*value).into()),
+                () if is_word(option, b"laddr") => kill.local_address = Some((*value).into()),
+                () if is_word(option, b"user") => kill.user = Some((*value).into()),
+                () if is_word(option, b"maxage") => kill.max_age = Some(integer(value)?),
+                () if is_word(option, b"skipme") && is_word(value, b"yes") => kill.skip_me = true,
+                () if is_word(option, b"skipme") && is_word(value, b"no") => kill.skip_me = false,
+                () => return None,
+            }
+        }
+        rest.is_empty().then_some(kill)
+    }
+
+    /// Whether it is about this client.
+    pub fn selects(&self, client: &Facts<'_>) -> bool {
+        let is = |wanted: &Option<Box<[u8]>>, known: Option<SocketAddr>| {
+            wanted.as_ref().is_none_or(|wanted| {
+                known.is_some_and(|known| known.to_string().as_bytes() == &**wanted)
+            })
+        };
+        let has_id = |ids: &Vec<i64>| ids.iter().any(|&id| u64::try_from(id) == Ok(client.id));
+        self.ids.as_ref().is_none_or(has_id)
+            && self.kind.is_none_or(|kind| kind == Some(client.kind))
+            && is(&self.address, client.addresses.map(|(address, _)| address))
+            && is(
+                &self.local_address,
+                client.addresses.map(|(_, local)| local),
+            )
+            && self.user.as_ref().is_none_or(|user| **user == *client.user)
+            && self
+                .max_age
+                .is_none_or(|age| i64::try_from(client.age).is_ok_and(|known| known >= age))
+    }
+}
+
+/// The clients that `CLIENT LIST` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Listed {
+    All,
+    /// Those with these numbers, in this order.
+    Ids(Vec<i64>),
+    OfType(Type),
+}
+
+/// The most numbers that a list may be asked for.
+const IDS_MAX: usize = 16 * 1024;
+
+impl Listed {
+    /// Reads the words of a request that Redis accepts. `None` if they have a meaning that is not known here.
+    pub fn parse(request: &Request<'_>) -> Option<Self> {
+        match request.len() {
+            2 => Some(Self::All),
+            4 if is_word(request.argument(2), b"type") => {
+                Some(Self::OfType(Type::of(request.argument(3))?))
+            }
+            4.. if is_word(request.argument(2), b"id") && request.len() < IDS_MAX => {
+                let ids: Option<Vec<i64>> = request.arguments().skip(3).map(integer).collect();
+                Some(Self::Ids(ids.unwrap_or_default()))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::request::{Parsed, Parser};
+
+    fn parse(line: &str) -> Option<Kill> {
+        let line = format!("CLIENT KILL {line}\r\n");
+        match Parser::new().parse(line.as_bytes()) {
+            Ok(Parsed::Request { request, .. }) => Kill::parse(&request),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_filter_must_hold() {
+        let address = |text: &str| text.parse().expect("an address");
+        let client = Facts {
+            id: 7,
+            addresses: Some((address("127.0.0.1:1000"), address("[::1]:2000"))),
+            kind: Type::PubSub,
+            user: b"app",
+            age: 10,
+        };
+        for (line, selects) in [
+            ("127.0.0.1:1000", true),
+            ("127.0.0.1:1", false),
+            ("ID 7", true),
+            ("ID 8", false),
+            ("id 8 7", true),
+            ("ADDR 127.0.0.1:1000", true),
+            ("LADDR [::1]:2000", true),
+            ("LADDR 127.0.0.1:1000", false),
+            ("TYPE pubsub", true),
+            ("TYPE normal", false),
+            ("USER app", true),
+            ("USER default", false),
+            ("MAXAGE 10", true),
+            ("MAXAGE 11", false),
+            ("ID 7 USER app TYPE PUBSUB SKIPME no", true),
+            ("ID 7 USER other TYPE pubsub", false),
+            ("SKIPME no ID 1", false),
+        ] {
+            let kill = parse(line).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(kill.selects(&client), selects, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_kills_nobody() {
+        for line in [
+            "NAME x ID 1",
+            "ID x",
+            "ID 1 x",
+            "SKIPME perhaps",
+            "TYPE normal USER",
+        ] {
+            assert_eq!(parse(line), None, "{line}");
+        }
+        assert_eq!(parse(&"x".repeat(LONGEST + 1)), None);
+    }
+
+    #[test]
+    fn only_the_newer_form_spares_the_client_itself() {
+        let skips = |line| parse(line).map(|kill| kill.skip_me);
+        assert_eq!(skips("127.0.0.1:1"), Some(false));
+        assert_eq!(skips("TYPE normal"), Some(true));
+        assert_eq!(skips("TYPE normal SKIPME no"), Some(false));
+    }
+}

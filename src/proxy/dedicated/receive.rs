@@ -1,0 +1,207 @@
+//! What Redis sends on a connection, frame by frame: passed on, left out, or kept to be edited.
+
+use super::expectation::Kind;
+use super::mirror::{Answer, Class};
+use super::{Dedicated, Effects, Fate, Phase, Received, WRITES_ANYTHING};
+use crate::proxy::clients::Edit;
+use crate::resp::reply::Output;
+
+/// The longest reply that is edited, in bytes: that is some 100,000 lines of `CLIENT LIST`.
+const REPLY_MAX: usize = 64 * 1024 * 1024;
+
+impl Dedicated {
+    /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called with the
+    /// effects of each request that Redis has executed, before the client can know.
+    pub fn receive(
+        &mut self,
+        bytes: &[u8],
+        client: &mut Output,
+        answered: &mut impl FnMut(&Effects),
+    ) -> Received {
+        let mut received = Received::Passed;
+        // The first byte that is for the client and not copied yet.
+        let mut start = 0;
+        let mut at = 0;
+        while at < bytes.len() {
+            let due = self.mirror.due(self.expectations.front_kind());
+            if self.starts_stream(bytes[at], due) {
+                self.start_stream(false, answered);
+            }
+            if let Phase::Stream { writes } = self.phase {
+                if writes {
+                    answered(&WRITES_ANYTHING);
+                }
+                at = bytes.len();
+                break;
+            }
+            let held = self.frames.unfinished();
+            let in_parts = due == Some(Kind::Exec) && self.mirror.queues();
+            let Ok((used, whole)) = self.frames.feed(&bytes[at..], in_parts) else {
+                if !self.is_set_up() {
+                    return Received::Failed("it sent what is no reply");
+                }
+                self.start_stream(false, answered);
+                continue;
+            };
+            self.begin_reply(due, answered);
+            if self.fate == Fate::Unknown {
+                self.fate = self.decide(due);
+                let held = &self.frames.current().start()[..held];
+                match self.fate {
+                    Fate::Passed => client.copy(held),
+                    Fate::Kept { .. } => self.kept.extend_from_slice(held),
+                    Fate::Unknown | Fate::LeftOut => {}
+                }
+            }
+            if self.fate != Fate::Passed {
+                client.copy(&bytes[start..at]);
+                start = at + used;
+            }
+            if let Fate::Kept { .. } = self.fate {
+                if self.kept.len() + used > REPLY_MAX {
+                    return Received::Failed("its reply about clients is too long");
+                }
+                self.kept.extend_from_slice(&bytes[at..at + used]);
+            }
+            at += used;
+            if whole {
+                let fate = std::mem::take(&mut self.fate);
+                self.due = due;
+                let news = self.take_frame(due, answered);
+                match news {
+                    Received::Passed => {}
+                    Received::Authenticated => received = news,
+                    over => {
+                        received = over;
+                        break;
+                    }
+                }
+                if let Fate::Kept { is_wanted } = fate {
+                    return Received::ToEdit {
+                        used: at,
+                        is_wanted,
+                        authenticated: received == Received::Authenticated,
+                    };
+                }
+            }
+        }
+        client.copy(&bytes[start..at]);
+        received
+    }
+
+    /// The reply that is to be edited, and how.
+    pub fn take_edited(&mut self) -> (Option<Edit>, Vec<u8>) {
+        let edit = match self.kept.first() {
+            Some(b'>') => Some(Edit::RedirectionBroken),
+            _ => self.due.and_then(|due| self.edits.take(due)),
+        };
+        if self.expectations.is_empty()
+            && self.mirror.executing().is_none()
+            && !self.mirror.queues()
+        {
+            self.edits.clear();
+        }
+        (edit, std::mem::take(&mut self.kept))
+    }
+
+    /// Whether the connection is ready for replies to the client.
+    fn is_set_up(&self) -> bool {
+        self.set_up.is_done() && !matches!(self.phase, Phase::Authenticating { .. })
+    }
+
+    /// Whether what begins with this byte is no reply.
+    fn starts_stream(&self, first: u8, due: Option<Kind>) -> bool {
+        self.frames.is_between() && self.set_up.is_done() && self.mirror.starts_stream(first, due)
+    }
+
+    /// What becomes of the current frame, judged by its first bytes.
+    fn decide(&self, due: Option<Kind>) -> Fate {
+        if !self.set_up.is_done() {
+            return Fate::LeftOut;
+        }
+        match self.mirror.is_edited(self.frames.current().start(), due) {
+            None => return Fate::Unknown,
+            Some(true) => {
+                return Fate::Kept {
+                    is_wanted: !self.mirror.is_silent(),
+                };
+            }
+            Some(false) => {}
+        }
+        match self.mirror.is_wanted(self.frames.current().start(), due) {
+            None => Fate::Unknown,
+            Some(true) => Fate::Passed,
+            Some(false) => Fate::LeftOut,
+        }
+    }
+
+    /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
+    fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
+        if self.set_up.is_done()
+            && self.mirror.class(self.frames.current().start(), due) == Some(Class::Reply)
+        {
+            self.expectations.begin_reply(answered);
+        }
+    }
+
+    /// The current frame is whole.
+    fn take_frame(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) -> Received {
+        let frame = self.frames.current();
+        let is_error = frame.is_error();
+        if !self.set_up.is_done() {
+            if frame.start().starts_with(b">") {
+                // It is no reply.
+                return Received::Passed;
+            }
+            self.number = frame.integer().or(self.number);
+            let received = self.set_up.take(is_error);
+            self.is_news = self.set_up.is_done();
+            return received;
+        }
+        match self.mirror.take(frame, due) {
+            Answer::Unasked => return Received::Passed,
+            Answer::More(kind) => self.set_due(kind),
+            Answer::Done => self.end_due(),
+            Answer::Queued => {
+                if let Some(oldest) = self.end_oldest() {
+                    self.queued.add(&oldest.effects);
+                    if self.mirror.push_queued(oldest.kind).is_err() {
+                        return Received::Failed(
+                            "its transaction changes the connection too often",
+                        );
+                    }
+                }
+            }
+            Answer::Executing => {}
+            Answer::Reset => return Received::Over { reset: true },
+            Answer::Quit => {
+                self.end_due();
+                self.phase = Phase::Closing;
+            }
+            Answer::Stream => self.start_stream(true, answered),
+        }
+        self.skip_unanswered();
+        if !self.mirror.queues() && self.queued != Effects::default() {
+            // The transaction was executed or discarded.
+            answered(&std::mem::take(&mut self.queued));
+        }
+        self.authenticate(is_error)
+    }
+
+    /// The client's `AUTH` is answered, if that is what was waited for.
+    fn authenticate(&mut self, is_error: bool) -> Received {
+        if !matches!(self.phase, Phase::Authenticating { .. }) {
+            return Received::Passed;
+        }
+        if is_error {
+            return Received::Over { reset: false };
+        }
+        if let Phase::Authenticating { then, set_up } =
+            std::mem::replace(&mut self.phase, Phase::Open)
+        {
+            self.to_redis.copy(&then);
+            self.set_up = set_up;
+        }
+        Received::Authenticated
+    }
+}

@@ -1,0 +1,188 @@
+//! What Redis sends on clients' dedicated connections, and how these begin and end.
+
+use super::dedicated::Received;
+use super::ending::Ending;
+use super::session::WaitsFor;
+use super::store::{Redis, SetUp};
+use super::{ClientId, Proxy};
+use crate::clock::Time;
+use crate::metrics::ErrorKind;
+use crate::resp::reply::Reply;
+
+impl Proxy {
+    /// Redis sent bytes on a client's dedicated connection.
+    pub fn receive_dedicated(&mut self, client: ClientId, bytes: &[u8], now: Time) {
+        let mut rest = bytes;
+        // Once, and once more for each reply that is edited.
+        while let Some(used) = self.receive_part(client, rest, now) {
+            rest = &rest[used..];
+        }
+    }
+
+    /// Takes them up to a reply that is edited. Returns where that ends, if there is one.
+    fn receive_part(&mut self, client: ClientId, bytes: &[u8], now: Time) -> Option<usize> {
+        let session = &mut self.sessions[client.0];
+        let dedicated = session.dedicated.as_mut()?;
+        if dedicated.is_parked() && !bytes.starts_with(b">") {
+            // Nothing was asked: Redis says why it closes.
+            self.dedicated_over(client, false);
+            self.note_change(client);
+            return None;
+        }
+        session.replies.ensure_buffer(&mut self.spare);
+        let store = &mut self.store;
+        let client_output = &mut session.replies.output;
+        let received = dedicated.receive(bytes, client_output, &mut |effects| {
+            store.invalidate_answered(effects);
+        });
+        if let Some(number) = dedicated.take_number() {
+            store.numbers.opened(session.identity.id, number);
+            self.wake_if_numbered();
+        }
+        let mut edited = None;
+        match received {
+            Received::Passed => {}
+            Received::Authenticated => self.authenticated(client),
+            Received::ToEdit {
+                used,
+                is_wanted,
+                authenticated,
+            } => {
+                if authenticated {
+                    self.authenticated(client);
+                }
+                self.edit_dedicated(client, is_wanted, now);
+                edited = Some(used);
+            }
+            Received::Over { reset } => self.dedicated_over(client, reset),
+            Received::Failed(reason) => {
+                self.dedicated_lost(client, Some(reason));
+                return None;
+            }
+        }
+        let dedicated = self.sessions[client.0].dedicated.as_ref();
+        if dedicated.is_some_and(|dedicated| dedicated.has_passed()) {
+            self.dedicated_over(client, false);
+        }
+        self.note_change(client);
+        edited
+    }
+
+    /// Gives a client the reply that came on its dedicated connection, edited.
+    fn edit_dedicated(&mut self, client: ClientId, is_wanted: bool, now: Time) {
+        let Some(dedicated) = &mut self.sessions[client.0].dedicated else {
+            return;
+        };
+        let protocol = dedicated.protocol();
+        let (edit, encoded) = dedicated.take_edited();
+        let reply = match edit {
+            Some(edit) => self.edit(client, &edit, &encoded, protocol, now),
+            None => Reply::copy(&encoded),
+        };
+        if is_wanted {
+            self.sessions[client.0].replies.output.push(reply);
+        }
+        self.end_if_killed(client);
+    }
+
+    pub(super) fn authenticated(&mut self, client: ClientId) {
+        let session = &mut self.sessions[client.0];
+        session.identity.authenticated = true;
+        session.identity.log("client authenticated");
+        session.parser.restrict(false);
+    }
+
+    /// A client needs its dedicated connection no more.
+    fn dedicated_over(&mut self, client: ClientId, reset: bool) {
+        let session = &mut self.sessions[client.0];
+        session.dedicated = None;
+        session.is_redirected_to = false;
+        session.identity.log("dedicated connection over");
+        if reset {
+            session.identity.reset(!self.store.access.is_restricted());
+            session.parser.restrict(!session.identity.authenticated);
+        }
+        self.dedicated_closed(client);
+    }
+
+    /// A client has no dedicated connection any more.
+    pub(super) fn dedicated_closed(&mut self, client: ClientId) {
+        let id = self.sessions[client.0].identity.id;
+        self.store.numbers.closed(id);
+        self.wake_if_numbered();
+    }
+
+    /// Lets those go on who wait for the number of a dedicated connection.
+    pub(super) fn wake_if_numbered(&mut self) {
+        if self.store.numbers.take_news() {
+            self.wake(WaitsFor::Redirection);
+        }
+    }
+
+    /// Gives clients dedicated connections that others redirect invalidations to.
+    pub(super) fn open_wanted(&mut self) {
+        for client in self.store.numbers.take_wanted() {
+            self.sessions[client.0].is_redirected_to = true;
+            self.open_if_redirected_to(client);
+        }
+    }
+
+    /// The same for one of them, as soon as it waits for no reply on a shared one.
+    pub(super) fn open_if_redirected_to(&mut self, client: ClientId) {
+        let session = &mut self.sessions[client.0];
+        if !session.is_redirected_to
+            || session.dedicated.is_some()
+            || !session.replies.none_wait() && !session.is_ending()
+        {
+            return;
+        }
+        if session.is_ending()
+            || !session.identity.authenticated
+            || !matches!(self.store.redis, Redis::Up)
+        {
+            session.is_redirected_to = false;
+            self.store.numbers.opened(session.identity.id, None);
+            return self.wake_if_numbered();
+        }
+        let dedicated = self.store.open_dedicated(&session.identity, &SetUp::WHOLE);
+        session.dedicated = Some(Box::new(dedicated));
+        self.note_change(client);
+    }
+
+    /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
+    /// Redis itself. A reason is told in place of the reply to its request.
+    pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
+        self.invalidate_in_flight(client);
+        let session = &mut self.sessions[client.0];
+        let is_needed = session
+            .dedicated
+            .as_ref()
+            .is_none_or(|it| !it.is_parked() || session.is_redirected_to);
+        if !is_needed {
+            self.dedicated_over(client, false);
+            return self.note_change(client);
+        }
+        match reason {
+            Some(reason) => {
+                self.store.metrics.error(ErrorKind::Unreachable);
+                session
+                    .replies
+                    .push(Reply::error(&[b"ERR ", reason.as_bytes()].concat()));
+                session.ending = Some(Ending::DedicatedFailed(reason.into()));
+            }
+            None => session.end(Ending::DedicatedEnded),
+        }
+        session.take_no_more();
+        self.dedicated_closed(client);
+        self.note_change(client);
+    }
+
+    /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.
+    pub(super) fn invalidate_in_flight(&mut self, client: ClientId) {
+        if let Some(dedicated) = &self.sessions[client.0].dedicated {
+            for effects in dedicated.in_flight() {
+                self.store.invalidate_answered(effects);
+            }
+        }
+    }
+}

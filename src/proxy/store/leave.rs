@@ -1,0 +1,188 @@
+//! Clients that need dedicated connections: how those are set up, and what is passed on there.
+
+use super::super::answer::Hello;
+use super::super::dedicated::{Dedicated, Effects, Keys};
+use super::super::identity::Identity;
+use super::super::replies::Replies;
+use super::super::session::WaitsFor;
+use super::{Flow, Redis, Store};
+use crate::clock::Time;
+use crate::command::{UNKNOWN, Way};
+use crate::metrics::Outcome;
+use crate::resp::reply;
+use crate::resp::request::Request;
+
+/// What becomes of a client that needs a dedicated connection.
+pub(in crate::proxy) enum Leave {
+    /// It has it.
+    With(Box<Dedicated>),
+    /// It has to wait.
+    Wait(WaitsFor),
+    /// It can't have one, and is told why.
+    Refused,
+    /// The one that it has was set up in another way: that is to be closed first.
+    Close,
+}
+
+/// What sets up a dedicated connection.
+pub(in crate::proxy) struct SetUp {
+    /// The proxy's own login; else the client's is its first request.
+    pub authenticates: bool,
+    /// The database that is cached.
+    pub selects: bool,
+    /// What the client speaks.
+    pub greets: bool,
+    /// What the client is called.
+    pub gives_name: bool,
+}
+
+impl SetUp {
+    /// All of it.
+    pub const WHOLE: Self = Self {
+        authenticates: true,
+        selects: true,
+        greets: true,
+        gives_name: true,
+    };
+}
+
+impl Store {
+    /// Sees off a client to a dedicated connection, as soon as all that it asked for before is answered. It may have one
+    /// that it did not need lately.
+    pub fn leave(
+        &mut self,
+        flow: Flow,
+        request: &Request<'_>,
+        identity: &Identity,
+        replies: &mut Replies,
+        parked: &mut Option<Box<Dedicated>>,
+    ) -> Leave {
+        if !replies.none_wait() {
+            return Leave::Wait(WaitsFor::Replies);
+        }
+        let row = self.table.find(request).unwrap_or(UNKNOWN);
+        match &self.redis {
+            Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
+            // It may be that which holds up Redis.
+            Redis::Down(_) if row.passes && self.backend.is_some() => {}
+            Redis::Down(error) => {
+                replies.push_unreachable(error);
+                self.count(row.number, Outcome::Refused, replies);
+                return Leave::Refused;
+            }
+            Redis::Up => {}
+        }
+        // A HELLO that authenticates says itself what is spoken, and perhaps what the client is called.
+        let authenticating = flow == Flow::LeaveToAuthenticate;
+        let hello = (authenticating && !request.argument(0).eq_ignore_ascii_case(b"auth"))
+            .then(|| Hello::parse(request).ok())
+            .flatten();
+        let set_up = SetUp {
+            authenticates: !authenticating,
+            // It is of no use where Redis answers nothing else.
+            selects: !row.passes,
+            greets: hello.is_none(),
+            gives_name: hello.is_none_or(|hello| !hello.gives_name()),
+        };
+        if let Some(mut dedicated) = parked.take() {
+            let (requests, _) = self.write_set_up(identity, &set_up);
+            if set_up.authenticates && dedicated.is_set_up_by(&requests) {
+                dedicated.unpark();
+                return Leave::With(dedicated);
+            }
+            return Leave::Close;
+        }
+        let dedicated = self.open_dedicated(identity, &set_up);
+        Leave::With(Box::new(match flow {
+            Flow::LeaveToPass => dedicated.for_one_request(),
+            _ => dedicated,
+        }))
+    }
+
+    /// A dedicated connection for a client, which is set up like that.
+    pub fn open_dedicated(&mut self, identity: &Identity, set_up: &SetUp) -> Dedicated {
+        self.numbers.opening(identity.id);
+        let (requests, replies) = self.write_set_up(identity, set_up);
+        match set_up.authenticates {
+            true => Dedicated::new(&requests, replies, identity.protocol, self.database),
+            false => Dedicated::authenticating(requests, replies, identity.protocol, self.database),
+        }
+    }
+
+    /// The requests that set up a client's dedicated connection, and how many of their replies must be no errors and
+    /// how many may.
+    fn write_set_up(&self, identity: &Identity, set_up: &SetUp) -> (Vec<u8>, (usize, usize)) {
+        let mut requests = Vec::new();
+        let mut replies = (0, 0);
+        if set_up.authenticates
+            && let Some(password) = &self.access.redis_password
+        {
+            let password = password.expose().as_bytes();
+            match &self.access.redis_username {
+                Some(user) => {
+                    reply::request(
+                        &mut requests,
+                        [&b"AUTH"[..], user.as_bytes(), password].into_iter(),
+                    );
+                }
+                None => reply::request(&mut requests, [&b"AUTH"[..], password].into_iter()),
+            }
+            replies.0 += 1;
+        }
+        if set_up.selects && self.database != 0 {
+            let database = self.database.to_string();
+            reply::request(
+                &mut requests,
+                [&b"SELECT"[..], database.as_bytes()].into_iter(),
+            );
+            replies.0 += 1;
+        }
+        let (required, optional) =
+            identity.write_set_up(&mut requests, set_up.greets, set_up.gives_name);
+        reply::request(&mut requests, [&b"CLIENT"[..], b"ID"].into_iter());
+        (requests, (replies.0 + required, optional + 1))
+    }
+
+    /// Whether a client's next request needs its dedicated connection no more.
+    pub fn may_go_back(&self, dedicated: &Dedicated, request: &Request<'_>) -> bool {
+        dedicated.is_clean()
+            && self
+                .table
+                .find(request)
+                .is_ok_and(|row| row.way(request) != Way::Dedicated)
+    }
+
+    /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked
+    /// over a link.
+    pub fn pass_on(
+        &mut self,
+        dedicated: &mut Dedicated,
+        request: &Request<'_>,
+        bytes: &[u8],
+        identity: &mut Identity,
+        now: Time,
+    ) -> Flow {
+        let (row, bytes) = match self.row_to_pass_on(request, bytes, identity.protocol, now) {
+            Ok(found) => found,
+            Err(flow) => return flow,
+        };
+        let sent = match self.translate_for_dedicated(&row, request) {
+            Ok(sent) => sent,
+            Err(flow) => return flow,
+        };
+        identity.last_command = row.number;
+        self.metrics.commands.add(row.number, Outcome::Dedicated, 1);
+        let effects = Effects {
+            keys: Keys::of(self.invalidate_written(request, row.writes)),
+            blocks: row.blocks && row.way(request) == Way::Dedicated,
+            changes_commands: row.changes_commands,
+        };
+        if effects.blocks {
+            self.awaited.add(&effects.keys);
+        }
+        let name = self.table.own_name(request.argument(0));
+        let bytes = sent.bytes.as_deref().unwrap_or(&bytes);
+        dedicated.pass(request, name, bytes, effects, row.lasts(request), sent.edit);
+        Flow::Continue
+    }
+}

@@ -1,0 +1,173 @@
+//! Redis lets clients wait, or is busy with a script: whoever ends that gets through, and others are not held up.
+
+use super::twins::{assert_same_at_redis, say};
+use super::{OK, assert_answers, assert_x, await_clients, clients_of, proxy_with_x};
+use crate::common::{Proxy, RedisServer, assert_same, bulk, eventually};
+
+#[test]
+fn who_reads_is_not_held_up_behind_a_write_that_waits() {
+    let (redis, proxy) = proxy_with_x(&[]);
+    let before = clients_of(&redis).len();
+    let (mut writer, mut reader) = (proxy.client(), proxy.client());
+    assert_answers(&mut reader, "CLIENT PAUSE 60000 WRITE", OK);
+    writer.send("SET x late\r\nGET x\r\n");
+    eventually("it waits", || {
+        clients_of(&redis)
+            .iter()
+            .any(|line| line.contains(" cmd=set ") && line.contains(" flags=b "))
+            || clients_of(&redis).len() > before
+    });
+    for _ in 0..3 {
+        assert_answers(&mut reader, "STRLEN x", b":4\r\n");
+        assert_same(&reader.get("missing"), b"$-1\r\n", &"a miss");
+        assert_x(&mut reader);
+    }
+    assert!(writer.has_received_nothing());
+    assert_answers(&mut reader, "CLIENT UNPAUSE", OK);
+    assert_same(
+        &writer.read_replies(2),
+        b"+OK\r\n$4\r\nlate\r\n",
+        &"the write",
+    );
+    assert_same(&reader.get("x"), &bulk("late"), &"another client");
+    // All are back at the shared connections.
+    await_clients(&redis, before);
+    let calls = redis.calls("get");
+    assert_same(&writer.get("x"), &bulk("late"), &"a hit");
+    assert_eq!(redis.calls("get"), calls);
+}
+
+#[test]
+fn a_pause_is_ended_by_whoever_says_so() {
+    let (redis, proxy) = proxy_with_x(&[]);
+    let mut writer = proxy.client();
+    assert_answers(&mut proxy.client(), "CLIENT PAUSE 60000 WRITE", OK);
+    writer.send("SET x late\r\n");
+    proxy.let_it_read();
+    assert!(writer.has_received_nothing());
+    assert_answers(&mut redis.client(), "CLIENT UNPAUSE", OK);
+    assert_same(&writer.read_reply(), OK, &"SET");
+    assert_answers(&mut writer, "SET x later", OK);
+    assert_same(&proxy.client().get("x"), &bulk("later"), &"another client");
+}
+
+/// A Redis that says soon that it is busy, and a proxy.
+fn busy_soon(flags: &[&str]) -> (RedisServer, Proxy) {
+    let redis = RedisServer::start_with(&["--busy-reply-threshold", "100"]);
+    let proxy = Proxy::start(&redis, flags);
+    (redis, proxy)
+}
+
+/// Waits until Redis says that it is busy.
+fn await_busy(redis: &RedisServer) {
+    eventually("Redis is busy", || {
+        redis.client().command(&["PING"]).starts_with(b"-BUSY ")
+    });
+}
+
+#[test]
+fn a_script_that_does_not_end_is_killed_and_redis_is_not_taken_to_be_away() {
+    for flags in [&[][..], &["--redis_database", "2"]] {
+        let (redis, proxy) = busy_soon(flags);
+        let (mut scripting, mut killer) = (proxy.client(), proxy.client());
+        assert_answers(&mut killer, "SET x 1", OK);
+        for version in ["2", "3"] {
+            say(&mut killer, &format!("HELLO {version}"));
+            scripting.send("EVAL \"while true do end\" 0\r\n");
+            await_busy(&redis);
+            // The request is late, and the connection stays, as Redis answers on others.
+            let late = scripting.read_reply();
+            assert!(late.starts_with(b"-"), "{}", late.escape_ascii());
+            assert_answers(&mut killer, "SCRIPT KILL", OK);
+            eventually("it is killed", || {
+                let reply = say(&mut proxy.client(), "STRLEN x");
+                reply == b":1\r\n"
+            });
+            assert_answers(&mut killer, "SET x 1", OK);
+        }
+        assert_eq!(proxy.count_in_log("redis down"), 0);
+        assert_eq!(proxy.count_in_log("does not tell what changes"), 0);
+        assert_eq!(proxy.count_in_log("rights"), 0);
+    }
+}
+
+#[test]
+fn a_script_is_killed_although_redis_is_taken_to_be_away() {
+    let redis = RedisServer::start_with(&["--busy-reply-threshold", "2000"]);
+    let proxy = Proxy::start(&redis, &["--redis_timeout", "200"]);
+    let (mut scripting, mut killer) = (proxy.client(), proxy.client());
+    // Until it says that it is busy, it says nothing to anybody.
+    scripting.send("EVAL \"while true do end\" 0\r\n");
+    proxy.wait_for_log("redis down");
+    assert!(killer.get("k").starts_with(b"-ERR backing Redis at "));
+    assert_answers(&mut killer, "SCRIPT KILL", OK);
+    eventually("Redis is there", || {
+        say(&mut proxy.client(), "SET k 1") == OK
+    });
+}
+
+#[test]
+fn tracking_is_on_again_after_a_busy_redis_was_connected_to() {
+    let (redis, proxy) = busy_soon(&[]);
+    let mut straight = redis.client();
+    straight.send("EVAL \"while true do end\" 0\r\n");
+    await_busy(&redis);
+    // All connections are made anew while it is busy.
+    let reconnecting = Proxy::start_at(&redis.address(), &[]);
+    let mut client = reconnecting.client();
+    eventually("it is busy to the proxy too", || {
+        client.get("k").starts_with(b"-BUSY ")
+    });
+    assert_answers(&mut proxy.client(), "SCRIPT KILL", OK);
+    assert!(straight.read_reply().starts_with(b"-"));
+    eventually("changes are reported", || {
+        let info = say(&mut client, "INFO upstream");
+        String::from_utf8_lossy(&info).contains("tracking:on\r\n")
+    });
+}
+
+#[test]
+fn a_group_that_is_destroyed_ends_who_waits_for_it() {
+    assert_same_at_redis(|place| {
+        let mut answers = Vec::new();
+        for _ in 0..20 {
+            let (mut waiting, mut other) = (place.client(), place.client());
+            say(&mut other, "DEL s");
+            say(&mut other, "XGROUP CREATE s g $ MKSTREAM");
+            waiting.send("XREADGROUP GROUP g me BLOCK 0 STREAMS s >\r\n");
+            place.await_blocked(1);
+            answers.push(say(&mut other, "XGROUP DESTROY s g"));
+            answers.push(waiting.read_reply());
+            place.await_blocked(0);
+        }
+        answers
+    });
+}
+
+#[test]
+fn a_list_that_is_moved_for_a_blocked_client_is_seen_by_who_watches_it() {
+    assert_same_at_redis(|place| {
+        let mut answers = Vec::new();
+        for moves_before_exec in [false, true] {
+            for _ in 0..10 {
+                let [mut blocked, mut watching, mut other] = [(); 3].map(|()| place.client());
+                say(&mut other, "DEL from to");
+                blocked.send("BRPOPLPUSH from to 0\r\n");
+                place.await_blocked(1);
+                for command in ["WATCH to", "MULTI", "GET some"] {
+                    answers.push(say(&mut watching, command));
+                }
+                if moves_before_exec {
+                    answers.push(say(&mut other, "LPUSH from v"));
+                    answers.push(say(&mut watching, "EXEC"));
+                } else {
+                    answers.push(say(&mut watching, "EXEC"));
+                    answers.push(say(&mut other, "LPUSH from v"));
+                }
+                answers.push(blocked.read_reply());
+                place.await_blocked(0);
+            }
+        }
+        answers
+    });
+}
