@@ -15,7 +15,8 @@ use std::time::Duration;
 use super::checks::Checks;
 use super::outage::{FIRST_PAUSE, Outage, State};
 use super::rights::Rights;
-use super::setup::{self, Question};
+use super::setup::{self, Doubt, Question};
+use super::state::{ConnectionState, altered};
 use super::tracking::{Reports, Tracker};
 use super::{Backend, Event, LINKS, Replies, Requests, Settings};
 use crate::clock::Time;
@@ -88,6 +89,8 @@ pub(super) struct Connection {
     pub redirecting: Option<i64>,
     /// Until then no other is made.
     pub not_before: Time,
+    /// Whether it is as it was set up.
+    pub state: ConnectionState,
 }
 
 /// Why a connection is of no use, or could not be made.
@@ -101,6 +104,8 @@ pub(super) enum Loss {
     Refused(String),
     /// It leads to another server than the others.
     Elsewhere,
+    /// It is no longer as it was set up, as this shows.
+    Altered(String),
 }
 
 impl fmt::Display for Loss {
@@ -109,6 +114,7 @@ impl fmt::Display for Loss {
             Self::Broken(error) => error.fmt(f),
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
+            Self::Altered(how) => write!(f, "it is no longer as it was set up: {how}"),
             Self::Elsewhere => f.write_str("it leads to another server than before"),
         }
     }
@@ -164,6 +170,7 @@ impl Default for Connection {
             reports_to: None,
             redirecting: None,
             not_before: Time::default(),
+            state: ConnectionState::default(),
         }
     }
 }
@@ -180,8 +187,13 @@ impl Connection {
 
     /// The request whose answer is due, if one is in flight.
     pub fn silence(&self) -> Option<Oldest> {
-        let oldest = self.link.oldest()?;
+        let mut oldest = self.link.oldest()?;
         match self.phase {
+            // Its answer was not due before that to what went before it.
+            Phase::Open if oldest.is_question => {
+                oldest.since = oldest.since.max(self.heard);
+                Some(oldest)
+            }
             Phase::Open => Some(oldest),
             Phase::SettingUp if oldest.is_question => Some(oldest),
             _ => None,
@@ -317,8 +329,11 @@ impl Node {
         if role == Role::Tracker && !received.answers.is_empty() {
             self.resume_tracking();
         }
-        if received.replies.iter().any(setup::refuses_rights) {
-            self.doubt_rights();
+        for doubt in received.replies.iter().filter_map(Doubt::of) {
+            match doubt {
+                Doubt::Rights => self.doubt_rights(),
+                Doubt::State => self.doubt_state(role),
+            }
         }
         self.report_replies(role, received.replies);
         for (question, answer) in received.answers {
@@ -326,9 +341,13 @@ impl Node {
                 return match &loss {
                     Loss::Refused(words) if setup::refuses_login(words) => self.down(&loss, now),
                     Loss::Elsewhere => self.start_anew(&loss, now),
+                    Loss::Altered(_) => self.start_anew_empty(&loss, now),
                     _ => self.lost(role, loss, now),
                 };
             }
+        }
+        if received.is_subscribed {
+            return self.start_anew_empty(&altered("it is subscribed"), now);
         }
         if let Err(error) = result {
             self.lost(role, Loss::Broken(io::Error::other(error)), now);
@@ -366,9 +385,8 @@ impl Node {
             (Question::Hello3, Some(words)) if role == Role::Resp3 => {
                 return Err(Loss::Refused(words));
             }
-            (Question::Ping, Some(words)) if setup::refuses_all(&words) => {
-                return Err(Loss::Refused(words));
-            }
+            (Question::Ping, refusal) => self.pinged(answer, refusal.as_deref())?,
+            (Question::State, refusal) => self.state_answered(role, answer, refusal.as_deref())?,
             (Question::Hello3 | Question::Id, Some(words)) if role == Role::Tracker => {
                 self.tracker.refused(words);
             }
@@ -444,6 +462,7 @@ impl Node {
     }
 
     fn set_open(&mut self, role: Role, now: Time) {
+        self.ask_for_first_state(role, now);
         let connection = self.connection(role);
         connection.phase = Phase::Open;
         connection.link.set_ready();
@@ -503,7 +522,7 @@ impl Node {
     }
 
     /// Makes all connections anew.
-    fn start_anew(&mut self, loss: &Loss, now: Time) {
+    pub(super) fn start_anew(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
         self.checks.lost();
         for role in Role::ALL {

@@ -239,6 +239,9 @@ mod tests {
             asked(&mut node, role);
             node.received(role, replies.as_bytes(), at(0));
         }
+        // How the connection is, is not shown.
+        asked(&mut node, Role::Resp2);
+        node.received(Role::Resp2, b"-NOPERM no\r\n", at(0));
         assert_eq!(node.wants(), None);
         node.set_watched(true, at(0));
         node
