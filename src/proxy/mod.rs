@@ -313,6 +313,13 @@ impl Proxy {
         session.is_ending() && !session.held_back && passes_end_on
     }
 
+    /// Whether a client's dedicated connection has its set-up behind it, the client's own `AUTH` included.
+    #[must_use]
+    pub fn dedicated_is_set_up(&self, client: ClientId) -> bool {
+        let dedicated = self.sessions[client.0].dedicated.as_ref();
+        dedicated.is_none_or(|dedicated| dedicated.is_set_up())
+    }
+
     /// Redis sent bytes on a client's dedicated connection.
     pub fn receive_dedicated(&mut self, client: ClientId, bytes: &[u8]) {
         let session = &mut self.sessions[client.0];

@@ -320,7 +320,10 @@ impl Node {
         if served || !received.answers.is_empty() {
             connection.heard = now;
         }
-        if served || connection.phase == Phase::Open {
+        // Each new connection answers that.
+        let is_first = |(question, _): &(Question, Vec<u8>)| *question == Question::State;
+        let answers = connection.phase == Phase::Open && !received.answers.iter().all(is_first);
+        if served || answers {
             connection.useless = 0;
         }
         if !received.invalidated.is_empty() {
@@ -563,10 +566,13 @@ impl Node {
     }
 }
 
+/// The longest reply to HELLO that is repeated to clients, in bytes. It names the modules.
+const GREETING_MAX: usize = 64 * 1024;
+
 /// The reply to HELLO, to be repeated to clients; nothing if Redis refused.
 fn greeting(answer: &[u8], refusal: Option<String>) -> Vec<u8> {
     match refusal {
-        None => answer.to_vec(),
-        Some(_) => Vec::new(),
+        None if answer.len() <= GREETING_MAX => answer.to_vec(),
+        None | Some(_) => Vec::new(),
     }
 }

@@ -16,6 +16,10 @@ pub enum Answer {
     ReplyAndClose(Vec<u8>),
     /// Sends these bytes, and the others when the first have long arrived.
     InParts(Vec<u8>, Vec<u8>),
+    /// Sends these bytes one by one, with so much time between.
+    Trickle(Vec<u8>, Duration),
+    /// Sends the first bytes, and then the others again and again, until the other side has gone.
+    Endless(Vec<u8>, Vec<u8>),
 }
 
 /// A real Redis behind a server that asks a closure what to answer to each request, and passes on those to
@@ -81,6 +85,11 @@ impl FakeRedis {
     pub fn address(&self) -> String {
         self.address.to_string()
     }
+
+    /// Where the real one listens.
+    pub fn behind(&self) -> String {
+        self.redis.address()
+    }
 }
 
 impl Drop for FakeRedis {
@@ -118,6 +127,21 @@ fn serve(
                 client.send(first);
                 std::thread::sleep(Duration::from_millis(50));
                 client.send(rest);
+            }
+            Answer::Trickle(bytes, pause) => {
+                for byte in bytes {
+                    if client.try_send(&[byte]).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(pause);
+                }
+            }
+            Answer::Endless(first, others) => {
+                let mut sent = client.try_send(&first);
+                while sent.is_ok() {
+                    sent = client.try_send(&others);
+                }
+                return;
             }
             Answer::ReplyAndClose(bytes) => {
                 client.send(bytes);
