@@ -103,9 +103,6 @@ const LINES: &[&str] = &[
     "CLIENT TRACKINGINFO",
     "CLIENT GETREDIR",
     "CLIENT UNPAUSE",
-    "COMMAND COUNT",
-    "COMMAND INFO get",
-    "COMMAND GETKEYS GET k",
     "ACL WHOAMI",
     "CONFIG GET maxmemory",
     "XADD s 1-1 f v",
@@ -132,7 +129,6 @@ const LINES: &[&str] = &[
     "FLUSHDB",
     "DBSIZE",
     "RANDOMKEY x",
-    "CLUSTER INFO",
     "MEMORY HELP",
 ];
 
@@ -160,11 +156,37 @@ const WORDS: &[&[u8]] = &[
     b"a|b",
 ];
 
-/// Why what comes back may differ in a session with these bytes: `None` if it may not.
-type Explanation = fn(&Session) -> bool;
+/// A difference that is known.
+struct Explained {
+    reason: &'static str,
+    /// Whether what came back from the proxy, and from Redis, to these bytes differs for this reason.
+    applies: fn(&[u8], &[u8], &[u8]) -> bool,
+}
 
 /// The differences that are known, and their reasons.
-const EXPLAINED: &[(&str, Explanation)] = &[];
+const EXPLAINED: &[Explained] = &[
+    Explained {
+        reason: "POST and Host: end a connection at once, and what its earlier requests had been sent or written by then \
+                 is a matter of time, at Redis as here",
+        applies: |bytes, actual, expected| {
+            let bytes = bytes.to_ascii_lowercase();
+            let starts_same = actual.starts_with(expected) || expected.starts_with(actual);
+            starts_same && (contains(&bytes, b"post") || contains(&bytes, b"host:"))
+        },
+    },
+    Explained {
+        reason: "a name with a NUL is sent to Redis without it, with a blank that shows in its error, so that it can't \
+                 stand for another command",
+        applies: |bytes, actual, expected| {
+            let without = |text: &[u8]| text.escape_ascii().to_string().replace(" \\'", "\\'");
+            bytes.contains(&0) && without(actual) == without(expected)
+        },
+    },
+];
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|part| part == word)
+}
 
 /// What a client sends, and how.
 #[derive(Debug)]
@@ -220,12 +242,6 @@ impl Session {
             ),
         }
         received
-    }
-
-    fn explanation(&self) -> Option<&'static str> {
-        let mut all = EXPLAINED.iter();
-        all.find(|(_, explains)| explains(self))
-            .map(|(reason, _)| *reason)
     }
 }
 
@@ -326,7 +342,12 @@ impl Worlds {
         let actual = comparable(&session.run(proxy.address()));
         let of_data = |mut client: Client| client.command(&["DEBUG", "DIGEST"]);
         let same_data = of_data(self.redis.client()) == of_data(self.straight.client());
-        if actual == expected && same_data || session.explanation().is_some() {
+        if actual == expected && same_data {
+            return None;
+        }
+        let applies = |known: &&Explained| (known.applies)(&session.bytes, &actual, &expected);
+        if let Some(known) = EXPLAINED.iter().find(applies) {
+            println!("FUZZ_SEED={seed} differs: {}", known.reason);
             return None;
         }
         let data = if same_data { "the same" } else { "other" };

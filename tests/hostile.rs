@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Answer, Client, FakeRedis, MB, Proxy, bulk, eventually, wire};
 
@@ -221,5 +221,30 @@ fn the_set_up_of_a_dedicated_connection_has_an_end() {
         );
         trick.left.store(0, Ordering::SeqCst);
         assert_serves(&proxy, &(words, line));
+    }
+}
+
+#[test]
+fn a_redis_that_sends_more_than_it_is_asked_for_is_tried_less_and_less_often() {
+    for unasked in [
+        &b"+more\r\n"[..],
+        b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n",
+    ] {
+        let redis = FakeRedis::start_for_all(move |request| {
+            let is_info = request.len() == 2 && request[1] == b"INFO" && request[0] == b"CLIENT";
+            let info = bulk("id=7 flags=N db=0");
+            is_info.then(|| Answer::Reply([&info[..], unasked].concat()))
+        });
+        let proxy = Proxy::start_at(&redis.address(), &[]);
+        proxy.wait_for_log("redis down");
+        let start = Instant::now();
+        proxy.wait_for_log("redis up");
+        let before = redis.connections();
+        eventually("it comes and goes", || {
+            proxy.client().get("a");
+            start.elapsed() > Duration::from_secs(2)
+        });
+        let made = redis.connections() - before;
+        assert!((1..100).contains(&made), "{made} connections");
     }
 }

@@ -21,7 +21,7 @@ use super::tracking::{Reports, Tracker};
 use super::{Backend, Event, LINKS, Replies, Requests, Settings};
 use crate::clock::Time;
 use crate::command::read_specs;
-use crate::link::{Link, Oldest, Received};
+use crate::link::{Link, LinkError, Oldest, Received};
 use crate::logging::Limit;
 use crate::resp::Protocol;
 
@@ -82,7 +82,7 @@ pub(super) struct Connection {
     /// When it was set up.
     opened: Time,
     /// How many of its predecessors were lost before they were of any use.
-    useless: u8,
+    pub useless: u8,
     /// The tracker to which Redis reports changes of what was read on it, by its number.
     pub reports_to: Option<i64>,
     /// Redis is being asked to report them to that one.
@@ -124,7 +124,7 @@ impl fmt::Display for Loss {
 /// good.
 pub(super) const STEADY: Duration = Duration::from_secs(1);
 /// How many connections in a row may be of no use before there is a pause.
-const USELESS: u8 = 10;
+pub(super) const USELESS: u8 = 10;
 
 /// One Redis.
 pub(super) struct Node {
@@ -344,13 +344,16 @@ impl Node {
                 return match &loss {
                     Loss::Refused(words) if setup::refuses_login(words) => self.down(&loss, now),
                     Loss::Elsewhere => self.start_anew(&loss, now),
-                    Loss::Altered(_) => self.start_anew_empty(&loss, now),
+                    Loss::Altered(_) => self.distrust(role, &loss, now),
                     _ => self.lost(role, loss, now),
                 };
             }
         }
         if received.is_subscribed {
-            return self.start_anew_empty(&altered("it is subscribed"), now);
+            return self.distrust(role, &altered("it is subscribed"), now);
+        }
+        if result == Err(LinkError::Unasked) {
+            return self.distrust(role, &altered(&LinkError::Unasked.to_string()), now);
         }
         if let Err(error) = result {
             self.lost(role, Loss::Broken(io::Error::other(error)), now);

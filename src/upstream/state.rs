@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::LINKS;
 use super::health::CHECK_AFTER;
-use super::node::{Loss, Node, Phase, Role};
+use super::node::{Loss, Node, Phase, Role, USELESS};
 use super::setup::{self, Question};
 use crate::clock::Time;
 use crate::resp::read::Reader;
@@ -206,10 +206,17 @@ impl Node {
         }
     }
 
-    /// A connection is not as it was set up: what came over it is not to be trusted, and all are made anew.
-    pub(super) fn start_anew_empty(&mut self, loss: &Loss, now: Time) {
+    /// A connection is not as it was set up: what came over it is not to be trusted, and all are made anew; after a
+    /// pause, if that is of no use.
+    pub(super) fn distrust(&mut self, role: Role, loss: &Loss, now: Time) {
         self.report_rights();
-        self.start_anew(loss, now);
+        let connection = self.connection(role);
+        connection.useless = connection.useless.saturating_add(1);
+        if connection.phase == Phase::Open && connection.useless <= USELESS {
+            self.start_anew(loss, now);
+        } else {
+            self.down(loss, now);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ pub struct FakeRedis {
     ended: Arc<AtomicBool>,
     /// The next connection to be told of changes is killed just before.
     losing: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -50,17 +51,20 @@ impl FakeRedis {
         let address = listener.local_addr().expect("a bound socket");
         let ended = Arc::new(AtomicBool::new(false));
         let losing = Arc::new(AtomicBool::new(false));
+        let connections = Arc::new(AtomicUsize::new(0));
         let answer = Arc::new(answer);
         let redis = RedisServer::start();
         let behind = redis.address();
         let acceptor = std::thread::spawn({
             let (ended, losing) = (Arc::clone(&ended), Arc::clone(&losing));
+            let connections = Arc::clone(&connections);
             move || {
                 for stream in listener.incoming() {
                     if ended.load(Ordering::SeqCst) {
                         return;
                     }
                     let (answer, losing) = (Arc::clone(&answer), Arc::clone(&losing));
+                    connections.fetch_add(1, Ordering::SeqCst);
                     let client = Client::from_stream(stream.expect("a connection"));
                     let redis = Client::connect(&behind);
                     std::thread::spawn(move || serve(client, redis, &*answer, &losing));
@@ -72,6 +76,7 @@ impl FakeRedis {
             address,
             ended,
             losing,
+            connections,
             acceptor: Some(acceptor),
         }
     }
@@ -84,6 +89,11 @@ impl FakeRedis {
     /// Where it listens, `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Where the real one listens.
