@@ -391,7 +391,7 @@ impl Node {
             (Question::Hello3, Some(words)) if role == Role::Resp3 => {
                 return Err(Loss::Refused(words));
             }
-            (Question::Ping, refusal) => self.pinged(answer, refusal.as_deref())?,
+            (Question::Ping, refusal) => self.pinged(role, answer, refusal.as_deref())?,
             (Question::State, refusal) => self.state_answered(role, answer, refusal.as_deref())?,
             (Question::Hello3 | Question::Id, Some(words)) if role == Role::Tracker => {
                 self.tracker.refused(words);

@@ -209,14 +209,14 @@ impl Node {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::Settings;
     use super::*;
     use crate::config::RedisAddress;
     use crate::transport::Source;
 
     /// A Redis that is there, whose changes are not tracked, where the proxy logs in by this password.
-    fn node(password: Option<&str>, rights: &str) -> Node {
+    pub(in crate::upstream) fn node(password: Option<&str>, rights: &str) -> Node {
         let mut node = Node::new(Settings {
             address: RedisAddress {
                 host: "redis".to_owned(),
@@ -247,12 +247,12 @@ mod tests {
         node
     }
 
-    fn at(milliseconds: u64) -> Time {
+    pub(in crate::upstream) fn at(milliseconds: u64) -> Time {
         Time::default().after(Duration::from_millis(milliseconds))
     }
 
     /// What a connection has to send.
-    fn asked(node: &mut Node, role: Role) -> String {
+    pub(in crate::upstream) fn asked(node: &mut Node, role: Role) -> String {
         let mut sent = Vec::new();
         let link = &mut node.connection(role).link;
         while !Source::is_empty(link) {
@@ -277,7 +277,7 @@ mod tests {
         (asked, std::mem::take(&mut node.events))
     }
 
-    const RIGHTS: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";
+    pub(in crate::upstream) const RIGHTS: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";
     const FEWER: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~a\r\n";
     const GETUSER: &str = "*3\r\n$3\r\nACL\r\n$7\r\nGETUSER\r\n$7\r\ndefault\r\n";
     const WRONGPASS: &str = "-WRONGPASS no\r\n";

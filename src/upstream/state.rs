@@ -110,8 +110,8 @@ impl Node {
         let connection = self.connection(role);
         connection.state.asked = now;
         connection.state.doubted = false;
+        connection.state.in_flight = true;
         if connection.state.shown != Shown::Refused {
-            connection.state.in_flight = true;
             connection.link.ask(Question::State, &setup::state(), now);
         }
     }
@@ -148,7 +148,15 @@ impl Node {
     ///
     /// # Errors
     /// If not as on a connection without state.
-    pub(super) fn pinged(&self, answer: &[u8], refusal: Option<&str>) -> Result<(), Loss> {
+    pub(super) fn pinged(
+        &mut self,
+        role: Role,
+        answer: &[u8],
+        refusal: Option<&str>,
+    ) -> Result<(), Loss> {
+        let state = &mut self.connection(role).state;
+        // Otherwise, another answer is due behind this.
+        state.in_flight &= state.shown != Shown::Refused;
         match refusal {
             Some(words) if setup::refuses_all(words) => Err(Loss::Refused(words.to_owned())),
             Some(words) if setup::refuses_context(words) => Err(altered("it is subscribed")),
@@ -222,4 +230,119 @@ impl Node {
 
 pub(super) fn altered(how: &str) -> Loss {
     Loss::Altered(how.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rights::tests::{RIGHTS, asked, at, node};
+    use super::super::{Event, Requests};
+    use super::*;
+    use crate::resp::Protocol;
+
+    const CHECK: &str = "*1\r\n$4\r\nPING\r\n*2\r\n$6\r\nCLIENT\r\n$4\r\nINFO\r\n";
+
+    fn info(text: &str) -> Vec<u8> {
+        format!("${}\r\n{text}\r\n", text.len()).into_bytes()
+    }
+
+    /// Has the connection show this when it is new, and then answer the check of the next second so.
+    fn checked(first: &str, answer: &[u8]) -> (Node, Vec<Event>) {
+        let mut node = node(None, RIGHTS);
+        node.connection(Role::Resp2).state = ConnectionState::default();
+        node.ask_for_state(Role::Resp2, at(0));
+        asked(&mut node, Role::Resp2);
+        node.received(Role::Resp2, &info(first), at(0));
+        node.tick(at(1000));
+        assert_eq!(asked(&mut node, Role::Resp2), CHECK);
+        node.events.clear();
+        node.received(Role::Resp2, answer, at(1000));
+        let events = std::mem::take(&mut node.events);
+        (node, events)
+    }
+
+    const AS_SET_UP: &str =
+        "id=7 age=0 flags=N db=0 sub=0 psub=0 multi=-1 cmd=client user=default redir=-1 resp=2";
+
+    #[test]
+    fn what_changes_on_every_connection_is_no_sign() {
+        for now in [
+            "id=7 age=5 flags=N db=0 sub=0 psub=0 multi=-1 cmd=client|info user=default redir=-1 resp=2",
+            "id=7 flags=tR db=0 sub=0 psub=0 multi=-1 user=default redir=9 resp=2",
+        ] {
+            let answer = [b"+PONG\r\n", &info(now)[..]].concat();
+            let (mut node, events) = checked(AS_SET_UP, &answer);
+            assert_eq!(events, [], "{now}");
+            assert_eq!(node.connection(Role::Resp2).phase, Phase::Open);
+        }
+        // Errors: without the right to PING, and from a Redis that a script keeps busy.
+        for answer in [
+            &b"-NOPERM no\r\n-BUSY no\r\n"[..],
+            b"-ERR no\r\n-ERR no\r\n",
+        ] {
+            let (mut node, events) = checked(AS_SET_UP, answer);
+            assert!(!events.contains(&Event::Rights { known: true }));
+            assert_eq!(node.connection(Role::Resp2).phase, Phase::Open);
+        }
+    }
+
+    #[test]
+    fn each_other_change_is_a_sign() {
+        let altered = |from: &str, to: &str| {
+            let now = AS_SET_UP.replace(from, to);
+            [b"+PONG\r\n", &info(&now)[..]].concat()
+        };
+        for answer in [
+            altered("db=0", "db=1"),
+            altered("user=default", "user=other"),
+            altered("multi=-1", "multi=0"),
+            altered(" sub=0", " sub=1"),
+            altered("psub=0", "psub=1"),
+            altered("resp=2", "resp=3"),
+            altered("flags=N", "flags=O"),
+            altered(" db=0", ""),
+            b"+QUEUED\r\n+QUEUED\r\n".to_vec(),
+            b"*2\r\n$4\r\npong\r\n$0\r\n\r\n".to_vec(),
+            b"-ERR Can't execute 'ping'\r\n".to_vec(),
+            b"+PONG\r\n-ERR Can't execute 'client|info'\r\n".to_vec(),
+            b"+PONG\r\n-NOPERM no\r\n".to_vec(),
+            b"+PONG\r\n:1\r\n".to_vec(),
+        ] {
+            let about = answer.escape_ascii().to_string();
+            let (mut node, events) = checked(AS_SET_UP, &answer);
+            assert!(events.contains(&Event::Rights { known: true }), "{about}");
+            assert_eq!(node.connection(Role::Resp2).phase, Phase::Wanted, "{about}");
+        }
+    }
+
+    #[test]
+    fn a_check_behind_a_slow_reply_is_not_overdue_when_that_comes() {
+        let mut node = node(None, RIGHTS);
+        let mut requests = Requests::default();
+        requests
+            .of(Protocol::Resp2)
+            .push(true, |out| out.extend_from_slice(b"slow"));
+        node.send(&mut requests, at(900));
+        let tracker_answers = |node: &mut Node, now: u64| {
+            node.tick(at(now));
+            asked(node, Role::Resp2);
+            match &asked(node, Role::Tracker)[..] {
+                "" => {}
+                question if question.contains("PING") => {
+                    node.received(Role::Tracker, b"+PONG\r\n", at(now));
+                }
+                _ => node.received(Role::Tracker, RIGHTS.as_bytes(), at(now)),
+            }
+        };
+        for now in (1000..=4000).step_by(250) {
+            tracker_answers(&mut node, now);
+        }
+        node.received(Role::Resp2, b"+slow\r\n", at(4000));
+        tracker_answers(&mut node, 4900);
+        assert_eq!(node.connection(Role::Resp2).phase, Phase::Open);
+        // It was asked once, and is overdue now.
+        for now in [5000, 5250] {
+            tracker_answers(&mut node, now);
+        }
+        assert_eq!(node.connection(Role::Resp2).phase, Phase::Wanted);
+    }
 }

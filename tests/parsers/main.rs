@@ -51,7 +51,7 @@ fn fuzz(name: &str, inputs: u64, corpus: &Corpus, test: impl Fn(&[u8], &mut Rng)
     let start = Instant::now();
     let goes_on = |count: u64| match (variable("FUZZ_SEED"), seconds) {
         (Some(_), _) => count < 1,
-        (None, Some(seconds)) => count % BETWEEN != 0 || start.elapsed() < seconds,
+        (None, Some(seconds)) => !count.is_multiple_of(BETWEEN) || start.elapsed() < seconds,
         (None, None) => count < inputs,
     };
     let mut count = 0;
