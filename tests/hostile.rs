@@ -146,6 +146,38 @@ fn a_reply_that_can_only_become_too_long_is_an_error_at_once() {
     }
 }
 
+#[test]
+fn a_dedicated_connection_passes_on_what_comes_however_deep_or_long() {
+    // Its client alone waits for it, and decides how much it reads.
+    let trick = Trick::new(&["LRANGE"], 1);
+    let nested = [b"*1\r\n".repeat(200_000), b":1\r\n".to_vec()].concat();
+    let redis = trick.redis({
+        let nested = nested.clone();
+        move || Answer::Reply(nested.clone())
+    });
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    proxy.wait_for_redis();
+    let mut client = proxy.client();
+    client.send(["WATCH k", "LRANGE l 0 -1"].map(wire::words).concat());
+    assert_eq!(
+        client.read_until(b":1\r\n"),
+        [b"+OK\r\n", &nested[..]].concat()
+    );
+    assert_serves(&proxy, &"nested");
+
+    let trick = Trick::new(&["LRANGE"], 1);
+    let redis = trick.redis(|| Answer::Endless(b"$1000000000000\r\n".to_vec(), vec![b'x'; MB]));
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    proxy.wait_for_redis();
+    let mut client = proxy.client();
+    client.send(["WATCH k", "LRANGE l 0 -1"].map(wire::words).concat());
+    client.read_until(&[b'x'; 100]);
+    for _ in 0..100 {
+        assert_serves(&proxy, &"a reply that nobody reads");
+    }
+    assert!(proxy.memory() < 100 * MB, "{}", proxy.memory());
+}
+
 /// As slow as can be: so nothing takes part in it twice.
 const PAUSE: Duration = Duration::from_millis(200);
 
