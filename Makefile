@@ -8,7 +8,7 @@ BIN  = $(or $(CARGO_TARGET_DIR),target)/release/redis-proxy
 ARGS =
 PORT = 8001
 
-# How long each test of `make soak` and `make fuzz` goes on.
+# How long each test of `make soak`, `make fuzz` and `make fuzz-parsers` goes on.
 SECONDS = 60
 
 # What the tests start, as PROGRAM or PROGRAM=PACKAGE; see deploy/need.sh. With pip and npm they install
@@ -20,7 +20,7 @@ TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=no
 BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker setpriv=util-linux taskset=util-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test lint commands docker-run dev-run clean soak fuzz bench bench-check bench-record
+.PHONY: help build run cli test lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,9 +43,13 @@ soak: ## let the random tests of what is cached, and of a Redis that misbehaves,
 	@deploy/need.sh redis-server
 	SOAK_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test coherence --test fake -- --nocapture
 
-fuzz: ## compare random commands with Redis, with new seeds; for how long as SECONDS=600
+fuzz: ## compare random commands and garbled bytes with Redis, with new seeds; for how long as SECONDS=600
 	@deploy/need.sh redis-server
-	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test differential --test dedicated -- --nocapture random
+	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test differential --test dedicated --test garbled -- \
+		--nocapture random
+
+fuzz-parsers: ## give all that reads bytes what nobody sends, with new seeds; for how long as SECONDS=600
+	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --profile fuzz --test parsers -- --nocapture
 
 lint: ## check the format, and for what clippy has to say
 	$(CARGO) fmt --check

@@ -130,6 +130,8 @@ fn inline_requests_are_quoted_as_in_redis() {
         r#"GET "x""#,
         "ECHO \u{e4}\u{f6}",
         "ECHO a\rb",
+        "ECHO \u{b}\u{c}a\u{c}b\u{b}",
+        "ECHO \u{c}\"a\"\u{c}",
     ] {
         both.assert_same_replies(format!("{requests}\r\n").as_bytes());
     }

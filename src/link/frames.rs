@@ -4,8 +4,12 @@ use std::fmt;
 
 use crate::resp::scan::{NotAReply, Scanner};
 
-/// The longest reply, in bytes; Redis itself bounds a string to half of it.
+/// The longest reply to a client, in bytes; Redis itself bounds a string to half of it.
 pub const MAX_REPLY: usize = 1024 * 1024 * 1024;
+
+/// The longest answer to a question of the proxy's own, in bytes. The longest there is, that to `COMMAND`, has a
+/// fraction of a megabyte.
+pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 /// How much room is made at once for what is announced, in bytes: the length is only a promise.
 const STEP: usize = 1024 * 1024;
@@ -20,8 +24,8 @@ const ROOM: usize = 256 * 1024;
 pub enum FrameError {
     /// It is no RESP.
     NotAReply,
-    /// A reply is longer than [`MAX_REPLY`].
-    TooLong,
+    /// A reply is longer than this, or will be.
+    TooLong(usize),
     /// There is a push within a reply.
     NestedPush,
 }
@@ -31,7 +35,7 @@ impl fmt::Display for FrameError {
         match self {
             Self::NotAReply => NotAReply.fmt(f),
             Self::NestedPush => f.write_str("it sent a push within a reply"),
-            Self::TooLong => write!(f, "it sent a reply of more than {MAX_REPLY} bytes"),
+            Self::TooLong(most) => write!(f, "it sent a reply of more than {most} bytes"),
         }
     }
 }
@@ -80,14 +84,20 @@ pub(super) struct Frames {
 }
 
 impl Frames {
+    /// The first byte of a frame of which only the start has come.
+    pub fn begun(&self) -> Option<u8> {
+        self.start.first().copied().filter(|_| !self.returned)
+    }
+
     /// Steps over the next frame, if the rest of it is at the start of `bytes`; else keeps all of `bytes` as its
-    /// start.
+    /// start. A frame may have so many bytes.
     ///
     /// # Errors
     /// If the stream can't be read on.
     pub fn next<'a, 'b: 'a>(
         &'a mut self,
         bytes: &mut &'b [u8],
+        most: usize,
     ) -> Result<Option<Frame<'a>>, FrameError> {
         if std::mem::take(&mut self.returned) {
             self.start = Vec::new();
@@ -103,15 +113,17 @@ impl Frames {
         if found.is_some() && self.start.is_empty() {
             return Ok(Some(Frame::Read(part)));
         }
-        self.collect(part)?;
+        self.collect(part, most)?;
         self.returned = found.is_some();
         Ok(found.map(|_| Frame::Collected(&mut self.start)))
     }
 
-    fn collect(&mut self, part: &[u8]) -> Result<(), FrameError> {
-        let ahead = self.scanner.missing().min(self.start.len().max(STEP));
-        if self.start.len() + part.len() > MAX_REPLY {
-            return Err(FrameError::TooLong);
+    fn collect(&mut self, part: &[u8], most: usize) -> Result<(), FrameError> {
+        let missing = self.scanner.missing();
+        let ahead = missing.min(self.start.len().max(STEP));
+        let length = self.start.len() + part.len();
+        if length.saturating_add(missing) > most {
+            return Err(FrameError::TooLong(most));
         }
         if self.start.capacity() - self.start.len() < part.len() {
             let room = if part.len() < LONG_PART { 0 } else { ROOM };
@@ -130,7 +142,7 @@ mod tests {
         let mut frames = Frames::default();
         let mut found = Vec::new();
         for mut part in stream.chunks(step) {
-            while let Some(frame) = frames.next(&mut part).expect("replies") {
+            while let Some(frame) = frames.next(&mut part, MAX_REPLY).expect("replies") {
                 found.push(frame.bytes().to_vec());
             }
         }
@@ -157,11 +169,12 @@ mod tests {
         let mut frames = Frames::default();
         let long = [b"$100000\r\n", &[b'x'; 100_000][..], b"\r\n"].concat();
         for mut part in long.chunks(1000) {
-            while let Some(frame) = frames.next(&mut part).expect("a reply") {
+            while let Some(frame) = frames.next(&mut part, MAX_REPLY).expect("a reply") {
                 assert_eq!(frame.bytes(), long);
             }
         }
-        assert!(frames.next(&mut &b"+"[..]).expect("a start").is_none());
+        let next = frames.next(&mut &b"+"[..], MAX_REPLY);
+        assert!(next.expect("a start").is_none());
         assert!(frames.start.capacity() < 1000);
     }
 
@@ -169,7 +182,41 @@ mod tests {
     fn what_is_announced_reserves_no_more_than_a_step() {
         let mut frames = Frames::default();
         let mut start = &b"$536870912\r\nx"[..];
-        assert!(frames.next(&mut start).expect("a start").is_none());
+        let next = frames.next(&mut start, MAX_REPLY);
+        assert!(next.expect("a start").is_none());
         assert!(frames.start.capacity() <= 2 * STEP);
+    }
+
+    #[test]
+    fn what_will_be_too_long_is_refused_when_it_is_announced() {
+        for (start, most) in [
+            (&b"$1000000000000\r\n"[..], MAX_REPLY),
+            (b"*3\r\n$1073741824\r\n", MAX_REPLY),
+            (b"*1000000000\r\n+", MAX_REPLY),
+            (b"%500000000\r\n+", MAX_REPLY),
+            (b"*1\r\n*100000000\r\n", MAX_ANSWER),
+            (b"$16777216\r\n", MAX_ANSWER),
+        ] {
+            let next = Frames::default().next(&mut &*start, most).map(|_| ());
+            let about = start.escape_ascii();
+            assert_eq!(next, Err(FrameError::TooLong(most)), "{about}");
+        }
+        for start in [&b"$536870912\r\n"[..], b"*100000000\r\n"] {
+            let mut frames = Frames::default();
+            let next = frames.next(&mut &*start, MAX_REPLY);
+            assert!(next.expect("a start").is_none(), "{}", start.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_too_long_at_some_time() {
+        let mut frames = Frames::default();
+        let line = [b'x'; 1024];
+        let mut taken = frames.next(&mut &b"+"[..], 10 * line.len()).map(|_| ());
+        for _ in 0..10 {
+            assert_eq!(taken, Ok(()));
+            taken = frames.next(&mut &line[..], 10 * line.len()).map(|_| ());
+        }
+        assert_eq!(taken, Err(FrameError::TooLong(10 * line.len())));
     }
 }

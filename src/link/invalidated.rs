@@ -35,9 +35,35 @@ impl Invalidated {
     }
 }
 
+/// Whether a push is a published message, or confirms that a subscription began or ended.
+pub(super) fn is_of_subscription(push: &[u8]) -> bool {
+    let mut reader = Reader::new(push);
+    let name = reader.array().and_then(|_| reader.text());
+    name.is_some_and(|name| name.ends_with(b"message") || name.ends_with(b"subscribe"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pushes_of_subscriptions_are_told_from_others() {
+        for push in [
+            &b">3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\ny\r\n"[..],
+            b">4\r\n$8\r\npmessage\r\n",
+            b">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n",
+            b">3\r\n$12\r\nsunsubscribe\r\n_\r\n:0\r\n",
+        ] {
+            assert!(is_of_subscription(push), "{}", push.escape_ascii());
+        }
+        for push in [
+            &b">2\r\n$10\r\ninvalidate\r\n*1\r\n$7\r\nmessage\r\n"[..],
+            b">2\r\n$21\r\ntracking-redir-broken\r\n:7\r\n",
+            b">0\r\n",
+        ] {
+            assert!(!is_of_subscription(push), "{}", push.escape_ascii());
+        }
+    }
 
     #[test]
     fn keys_and_flushes_are_read_and_all_else_is_passed_over() {

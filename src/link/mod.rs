@@ -18,7 +18,7 @@ use std::io::{self, IoSlice, Write};
 
 pub use batch::{Batch, Pending};
 use frames::{Frame, Frames};
-pub use frames::{FrameError, MAX_REPLY};
+pub use frames::{FrameError, MAX_ANSWER, MAX_REPLY};
 pub use invalidated::Invalidated;
 pub use replies::Replies;
 
@@ -93,6 +93,8 @@ pub struct Received<Q> {
     pub answers: Vec<(Q, Vec<u8>)>,
     /// Keys that changed.
     pub invalidated: Invalidated,
+    /// There was a message, or the confirmation of a subscription.
+    pub is_subscribed: bool,
 }
 
 impl<Q> Default for Received<Q> {
@@ -101,6 +103,7 @@ impl<Q> Default for Received<Q> {
             replies: Replies::default(),
             answers: Vec::new(),
             invalidated: Invalidated::default(),
+            is_subscribed: false,
         }
     }
 }
@@ -243,10 +246,17 @@ impl<Q: Copy> Link<Q> {
     ) -> Result<(), LinkError> {
         let mut frames = std::mem::take(&mut self.frames);
         let result = loop {
-            match frames.next(&mut bytes) {
+            let most = match self.groups.front() {
+                Some(group) if group.question.is_none() => MAX_REPLY,
+                _ => MAX_ANSWER,
+            };
+            match frames.next(&mut bytes, most) {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(LinkError::Frame(error)),
-                Ok(Some(frame)) if frame.kind() == b'>' => received.invalidated.read(frame.bytes()),
+                Ok(Some(frame)) if frame.kind() == b'>' => {
+                    received.invalidated.read(frame.bytes());
+                    received.is_subscribed |= invalidated::is_of_subscription(frame.bytes());
+                }
                 Ok(Some(frame)) => {
                     if let Err(error) = self.answer(frame, received, now) {
                         break Err(error);
@@ -254,7 +264,12 @@ impl<Q: Copy> Link<Q> {
                 }
             }
         };
+        let is_reply = frames.begun().is_some_and(|kind| kind != b'>');
         self.frames = frames;
+        // Until the rest of it comes, something might be asked for.
+        if is_reply && result.is_ok() && !self.expects_reply() {
+            return Err(LinkError::Unasked);
+        }
         result
     }
 
@@ -266,7 +281,7 @@ impl<Q: Copy> Link<Q> {
         now: Time,
     ) -> Result<(), LinkError> {
         let group = self.groups.front().ok_or(LinkError::Unasked)?;
-        if !self.is_written(self.answered) {
+        if !self.expects_reply() {
             return Err(LinkError::Unasked);
         }
         match group.question {
@@ -282,6 +297,11 @@ impl<Q: Copy> Link<Q> {
         self.step();
         self.answer_failed(&mut received.replies);
         Ok(())
+    }
+
+    /// Whether the oldest request is written, and so due a reply.
+    fn expects_reply(&self) -> bool {
+        !self.groups.is_empty() && self.is_written(self.answered)
     }
 
     /// Whether that request of the first group is written.

@@ -403,3 +403,41 @@ fn whatever_happens_each_request_gets_its_own_reply_or_an_error() {
         }
     }
 }
+
+#[test]
+fn the_start_of_a_reply_that_nothing_was_asked_for_is_no_start_of_the_next_ones() {
+    let unasked = |link: &mut TestLink, bytes: &str| {
+        let result = link.receive(bytes.as_bytes(), &mut Received::default(), at(0));
+        assert_eq!(result, Err(LinkError::Unasked), "{bytes:?}");
+    };
+    for bytes in ["+", "$5\r\nab", "*1\r\n", "*"] {
+        unasked(&mut ready(), bytes);
+        // Behind the last one that was.
+        let mut link = ready();
+        send(&mut link, &["a"], 0);
+        written(&mut link);
+        unasked(&mut link, &format!("+1\r\n{bytes}"));
+        // Before it is written.
+        let mut link = ready();
+        send(&mut link, &["abc"], 0);
+        write_some(&mut link, 2);
+        unasked(&mut link, bytes);
+    }
+    // A push may come at any time, and in parts.
+    assert!(
+        received(&mut ready(), ">2\r\n$10\r\ninval")
+            .replies
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_question_has_a_short_answer() {
+    let mut link = ready();
+    link.ask("ping", b"[ping]", at(0));
+    written(&mut link);
+    let bytes = format!("${MAX_ANSWER}\r\n");
+    let result = link.receive(bytes.as_bytes(), &mut Received::default(), at(0));
+    let error = LinkError::Frame(FrameError::TooLong(MAX_ANSWER));
+    assert_eq!(result, Err(error));
+}

@@ -236,13 +236,14 @@ impl Dedicated {
             && match self.phase {
                 Phase::Authenticating { .. } => self.expectations.is_empty(),
                 Phase::Closing => false,
-                Phase::Open | Phase::Unparsed | Phase::Stream { .. } => {
-                    let newest = self.expectations.back();
-                    !newest.is_some_and(|newest| {
-                        newest.kind.holds_back() || Some(newest.kind) == self.last
-                    })
-                }
+                Phase::Open | Phase::Unparsed | Phase::Stream { .. } => !self.holds_back(),
             }
+    }
+
+    /// Whether the newest request decides if those behind it go to Redis at all.
+    pub fn holds_back(&self) -> bool {
+        let newest = self.expectations.back();
+        newest.is_some_and(|newest| newest.kind.holds_back() || Some(newest.kind) == self.last)
     }
 
     /// Whether the client's bytes are passed on without being parsed.

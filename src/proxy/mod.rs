@@ -174,7 +174,8 @@ impl Proxy {
     #[must_use]
     pub fn wants_input(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
-        !session.is_ending() && !session.held_back && session.may_run()
+        let may_be_executed = !session.held_back && session.may_run();
+        !session.is_ending() && (may_be_executed || session.looks_for_end())
     }
 
     /// Whether requests are held back that may be executed by now.
@@ -316,11 +317,19 @@ impl Proxy {
     #[must_use]
     pub fn dedicated_is_at_end(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
-        let passes_end_on = session
-            .dedicated
-            .as_ref()
-            .is_some_and(|dedicated| dedicated.to_redis.is_empty() && dedicated.passes_end_on());
-        session.is_ending() && !session.held_back && passes_end_on
+        let passes_end_on = session.dedicated.as_ref().is_some_and(|dedicated| {
+            // What is held back behind a RESET or QUIT is not for this connection.
+            let is_all = !session.held_back || dedicated.is_blocked() && dedicated.holds_back();
+            is_all && dedicated.to_redis.is_empty() && dedicated.passes_end_on()
+        });
+        session.is_ending() && passes_end_on
+    }
+
+    /// Whether a client's dedicated connection has its set-up behind it, the client's own `AUTH` included.
+    #[must_use]
+    pub fn dedicated_is_set_up(&self, client: ClientId) -> bool {
+        let dedicated = self.sessions[client.0].dedicated.as_ref();
+        dedicated.is_none_or(|dedicated| dedicated.is_set_up())
     }
 
     /// Removes entries that are past their time to live. Returns how many.

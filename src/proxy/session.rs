@@ -1,5 +1,6 @@
 //! What one client has sent and is owed, and who it is.
 
+use super::MAX_OWED;
 use super::dedicated::Dedicated;
 use super::ending::Ending;
 use super::identity::Identity;
@@ -112,6 +113,13 @@ impl Session {
                 false
             }
         }
+    }
+
+    /// Whether more is read although it can't be executed: Redis lets a blocked client go when it closes its side, which
+    /// is found behind all that it sent.
+    pub fn looks_for_end(&self) -> bool {
+        let dedicated = self.dedicated.as_ref();
+        self.input.len() < MAX_OWED && dedicated.is_some_and(|dedicated| dedicated.is_blocked())
     }
 
     /// Whether the client was sent all that it is owed and will ask for nothing more.

@@ -120,10 +120,15 @@ impl Scanner {
         Ok(skipped)
     }
 
-    /// How many bytes are known to be still to come.
+    /// How many bytes are known to be still to come, at the least.
     #[must_use]
     pub fn missing(&self) -> usize {
-        self.skip
+        // Of each value that is to come but the one that has begun, a kind and the end of a line.
+        let begun = u64::from(self.line.length > 0);
+        let values = if self.kind.is_some() { self.left } else { 0 };
+        let bytes = values.saturating_sub(begun).saturating_mul(3);
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.skip.saturating_add(bytes)
     }
 
     /// The rest of a header line came, given without its line feed.

@@ -11,6 +11,8 @@ pub struct Connection {
     pub client: Transport,
     /// The dedicated one to Redis.
     pub dedicated: Option<Transport>,
+    /// Until when that one may take to be made and set up.
+    pub set_up_by: Time,
     /// It is on the loop's list of clients to read from.
     pub listed: bool,
     /// The client has closed its side.
@@ -28,6 +30,7 @@ impl Connection {
         Self {
             client: Transport::accepted(stream),
             dedicated: None,
+            set_up_by: Time::default(),
             listed: false,
             at_end: false,
             last_sent: Time::default(),

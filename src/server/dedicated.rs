@@ -1,5 +1,6 @@
 //! The clients' dedicated connections to Redis: opened, moved and closed as the core has it.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 
 use mio::Interest;
@@ -47,10 +48,7 @@ impl Server {
         match connected {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => {
-                let reason = format!("backing Redis at {} can't be reached: {error}", self.redis);
-                return self.proxy.dedicated_lost(client, Some(&reason));
-            }
+            Err(error) => return self.fail_dedicated(client, &error),
         }
         let (Some(dedicated), Some(output)) = (
             &mut self.connections[client.0].dedicated,
@@ -92,21 +90,37 @@ impl Server {
             .registry()
             .register(dedicated.stream(), tokens(client).1, interest)?;
         dedicated.stream().set_nodelay(true)?;
-        self.connections[client.0].dedicated = Some(dedicated);
+        let connection = &mut self.connections[client.0];
+        connection.dedicated = Some(dedicated);
+        connection.set_up_by = deadline;
         self.proxy.metrics().clients.dedicated += 1;
         self.connecting.push_back((deadline, client));
         Ok(())
     }
 
-    /// Looks at attempts to connect that have taken too long.
+    /// Gives up dedicated connections that have taken too long to be made or set up.
     pub(super) fn end_connecting(&mut self) {
         while let Some(&(deadline, client)) = self.connecting.front()
             && deadline <= self.now
         {
             self.connecting.pop_front();
-            if self.connections.contains(client.0) {
+            // Its slot may have another client by now, or the client another connection.
+            let connection = self.connections.get(client.0);
+            let is_late = connection.is_some_and(|connection| {
+                connection.dedicated.is_some() && connection.set_up_by <= self.now
+            });
+            if is_late && !self.proxy.dedicated_is_set_up(client) {
+                let timeout = self.redis_timeout.as_millis();
+                let error = format!("timed out after {timeout} ms");
+                self.fail_dedicated(client, &error);
+            } else if is_late {
                 self.proxy.look_again(client);
             }
         }
+    }
+
+    fn fail_dedicated(&mut self, client: ClientId, error: &dyn Display) {
+        let reason = format!("backing Redis at {} can't be reached: {error}", self.redis);
+        self.proxy.dedicated_lost(client, Some(&reason));
     }
 }

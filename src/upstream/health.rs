@@ -17,7 +17,7 @@ use crate::clock::Time;
 use crate::link::Oldest;
 
 /// After so long without an answer, a connection on which none is due is asked for one.
-const CHECK_AFTER: Duration = Duration::from_secs(1);
+pub(super) const CHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// How many times the timeout a connection may owe a client's request its reply while Redis answers on others.
 const STUCK: u32 = 10;
@@ -61,6 +61,7 @@ impl Node {
         }
         self.ask_for_rights(now);
         self.end_late_checks(now);
+        self.check_states(now);
         for role in Role::ALL {
             if self.is_to_be_asked(role, now) {
                 self.ping(role, now);
@@ -74,7 +75,8 @@ impl Node {
         let timeout = self.settings.timeout;
         let mut due: Vec<Time> = self.retry_due().collect();
         due.extend([self.rights_due(), self.checks_due()].into_iter().flatten());
-        for (_, connection) in self.connections() {
+        for (role, connection) in self.connections() {
+            due.extend(self.state_due(role));
             due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
             if let Phase::Connecting(deadline) = connection.phase {
                 due.push(deadline);

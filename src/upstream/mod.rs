@@ -10,6 +10,7 @@
 //! - [`outage`] is what it makes of a Redis that can't be reached.
 //! - [`tracking`] is how Redis comes to report what changes.
 //! - [`health`] is what it makes of silence.
+//! - [`state`] is how it notices that a connection is no longer as it was set up.
 //! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
 //! - [`checks`] is how it asks about passwords of clients.
 //! - [`setup`] is what the proxy itself asks Redis.
@@ -25,6 +26,7 @@ mod outage;
 mod resolve;
 mod rights;
 mod setup;
+mod state;
 mod tracking;
 
 use std::net::SocketAddr;

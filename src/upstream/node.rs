@@ -15,12 +15,13 @@ use std::time::Duration;
 use super::checks::Checks;
 use super::outage::{FIRST_PAUSE, Outage, State};
 use super::rights::Rights;
-use super::setup::{self, Question};
+use super::setup::{self, Doubt, Question};
+use super::state::{ConnectionState, altered};
 use super::tracking::{Reports, Tracker};
 use super::{Backend, Event, LINKS, Replies, Requests, Settings};
 use crate::clock::Time;
 use crate::command::read_specs;
-use crate::link::{Link, Oldest, Received};
+use crate::link::{Link, LinkError, Oldest, Received};
 use crate::logging::Limit;
 use crate::resp::Protocol;
 
@@ -81,13 +82,15 @@ pub(super) struct Connection {
     /// When it was set up.
     opened: Time,
     /// How many of its predecessors were lost before they were of any use.
-    useless: u8,
+    pub useless: u8,
     /// The tracker to which Redis reports changes of what was read on it, by its number.
     pub reports_to: Option<i64>,
     /// Redis is being asked to report them to that one.
     pub redirecting: Option<i64>,
     /// Until then no other is made.
     pub not_before: Time,
+    /// Whether it is as it was set up.
+    pub state: ConnectionState,
 }
 
 /// Why a connection is of no use, or could not be made.
@@ -101,6 +104,8 @@ pub(super) enum Loss {
     Refused(String),
     /// It leads to another server than the others.
     Elsewhere,
+    /// It is no longer as it was set up, as this shows.
+    Altered(String),
 }
 
 impl fmt::Display for Loss {
@@ -109,6 +114,7 @@ impl fmt::Display for Loss {
             Self::Broken(error) => error.fmt(f),
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
+            Self::Altered(how) => write!(f, "it is no longer as it was set up: {how}"),
             Self::Elsewhere => f.write_str("it leads to another server than before"),
         }
     }
@@ -118,7 +124,7 @@ impl fmt::Display for Loss {
 /// good.
 pub(super) const STEADY: Duration = Duration::from_secs(1);
 /// How many connections in a row may be of no use before there is a pause.
-const USELESS: u8 = 10;
+pub(super) const USELESS: u8 = 10;
 
 /// One Redis.
 pub(super) struct Node {
@@ -164,6 +170,7 @@ impl Default for Connection {
             reports_to: None,
             redirecting: None,
             not_before: Time::default(),
+            state: ConnectionState::default(),
         }
     }
 }
@@ -180,8 +187,13 @@ impl Connection {
 
     /// The request whose answer is due, if one is in flight.
     pub fn silence(&self) -> Option<Oldest> {
-        let oldest = self.link.oldest()?;
+        let mut oldest = self.link.oldest()?;
         match self.phase {
+            // Its answer was not due before that to what went before it.
+            Phase::Open if oldest.is_question => {
+                oldest.since = oldest.since.max(self.heard);
+                Some(oldest)
+            }
             Phase::Open => Some(oldest),
             Phase::SettingUp if oldest.is_question => Some(oldest),
             _ => None,
@@ -308,7 +320,10 @@ impl Node {
         if served || !received.answers.is_empty() {
             connection.heard = now;
         }
-        if served || connection.phase == Phase::Open {
+        // Each new connection answers that.
+        let is_first = |(question, _): &(Question, Vec<u8>)| *question == Question::State;
+        let answers = connection.phase == Phase::Open && !received.answers.iter().all(is_first);
+        if served || answers {
             connection.useless = 0;
         }
         if !received.invalidated.is_empty() {
@@ -317,8 +332,11 @@ impl Node {
         if role == Role::Tracker && !received.answers.is_empty() {
             self.resume_tracking();
         }
-        if received.replies.iter().any(setup::refuses_rights) {
-            self.doubt_rights();
+        for doubt in received.replies.iter().filter_map(Doubt::of) {
+            match doubt {
+                Doubt::Rights => self.doubt_rights(),
+                Doubt::State => self.doubt_state(role),
+            }
         }
         self.report_replies(role, received.replies);
         for (question, answer) in received.answers {
@@ -326,9 +344,16 @@ impl Node {
                 return match &loss {
                     Loss::Refused(words) if setup::refuses_login(words) => self.down(&loss, now),
                     Loss::Elsewhere => self.start_anew(&loss, now),
+                    Loss::Altered(_) => self.distrust(role, &loss, now),
                     _ => self.lost(role, loss, now),
                 };
             }
+        }
+        if received.is_subscribed {
+            return self.distrust(role, &altered("it is subscribed"), now);
+        }
+        if result == Err(LinkError::Unasked) {
+            return self.distrust(role, &altered(&LinkError::Unasked.to_string()), now);
         }
         if let Err(error) = result {
             self.lost(role, Loss::Broken(io::Error::other(error)), now);
@@ -366,9 +391,8 @@ impl Node {
             (Question::Hello3, Some(words)) if role == Role::Resp3 => {
                 return Err(Loss::Refused(words));
             }
-            (Question::Ping, Some(words)) if setup::refuses_all(&words) => {
-                return Err(Loss::Refused(words));
-            }
+            (Question::Ping, refusal) => self.pinged(role, answer, refusal.as_deref())?,
+            (Question::State, refusal) => self.state_answered(role, answer, refusal.as_deref())?,
             (Question::Hello3 | Question::Server | Question::Id, Some(words))
                 if role == Role::Tracker && setup::is_temporary(&words) =>
             {
@@ -449,6 +473,7 @@ impl Node {
     }
 
     fn set_open(&mut self, role: Role, now: Time) {
+        self.ask_for_first_state(role, now);
         let error = setup::error_reply(&self.settings, "the request waited for too long");
         let mut replies = self.spare.pop().unwrap_or_default();
         let connection = self.connection(role);
@@ -511,7 +536,7 @@ impl Node {
     }
 
     /// Makes all connections anew.
-    fn start_anew(&mut self, loss: &Loss, now: Time) {
+    pub(super) fn start_anew(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
         self.checks.lost();
         for role in Role::ALL {
@@ -552,10 +577,13 @@ impl Node {
     }
 }
 
+/// The longest reply to HELLO that is repeated to clients, in bytes. It names the modules.
+const GREETING_MAX: usize = 64 * 1024;
+
 /// The reply to HELLO, to be repeated to clients; nothing if Redis refused.
 fn greeting(answer: &[u8], refusal: Option<String>) -> Vec<u8> {
     match refusal {
-        None => answer.to_vec(),
-        Some(_) => Vec::new(),
+        None if answer.len() <= GREETING_MAX => answer.to_vec(),
+        None | Some(_) => Vec::new(),
     }
 }

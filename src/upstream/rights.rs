@@ -213,7 +213,7 @@ impl Node {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{Requests, Settings};
     use super::*;
     use crate::config::RedisAddress;
@@ -221,7 +221,7 @@ mod tests {
     use crate::transport::Source;
 
     /// A Redis that is there, whose changes are not tracked, where the proxy logs in by this password.
-    fn node(password: Option<&str>, rights: &str) -> Node {
+    pub(in crate::upstream) fn node(password: Option<&str>, rights: &str) -> Node {
         let mut node = Node::new(Settings {
             address: RedisAddress {
                 host: "redis".to_owned(),
@@ -244,17 +244,20 @@ mod tests {
             asked(&mut node, role);
             node.received(role, replies.as_bytes(), at(0));
         }
+        // How the connection is, is not shown.
+        asked(&mut node, Role::Resp2);
+        node.received(Role::Resp2, b"-NOPERM no\r\n", at(0));
         assert_eq!(node.wants(), None);
         node.set_watched(true, at(0));
         node
     }
 
-    fn at(milliseconds: u64) -> Time {
+    pub(in crate::upstream) fn at(milliseconds: u64) -> Time {
         Time::default().after(Duration::from_millis(milliseconds))
     }
 
     /// What a connection has to send.
-    fn asked(node: &mut Node, role: Role) -> String {
+    pub(in crate::upstream) fn asked(node: &mut Node, role: Role) -> String {
         let mut sent = Vec::new();
         let link = &mut node.connection(role).link;
         while !Source::is_empty(link) {
@@ -279,7 +282,7 @@ mod tests {
         (asked, std::mem::take(&mut node.events))
     }
 
-    const RIGHTS: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";
+    pub(in crate::upstream) const RIGHTS: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";
     const FEWER: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~a\r\n";
     const GETUSER: &str = "*3\r\n$3\r\nACL\r\n$7\r\nGETUSER\r\n$7\r\ndefault\r\n";
     const WRONGPASS: &str = "-WRONGPASS no\r\n";

@@ -37,6 +37,8 @@ pub(super) enum Question {
     Check(u64),
     /// Whether it answers.
     Ping,
+    /// What the connection is like.
+    State,
 }
 
 /// The start of set-up that all connections share.
@@ -148,6 +150,12 @@ pub(super) fn ping() -> Vec<u8> {
     redis::cmd("PING").get_packed_command()
 }
 
+/// What the connection is like, since Redis 6.2.
+pub(super) fn state() -> Vec<u8> {
+    let mut info = redis::cmd("CLIENT");
+    info.arg("INFO").get_packed_command()
+}
+
 /// What stands between Redis's words on a command that it does not know and that command's arguments.
 const ARGUMENTS: &str = ", with args beginning with";
 
@@ -176,6 +184,11 @@ pub(super) fn refuses_all(words: &str) -> bool {
         .any(|code| words.starts_with(code))
 }
 
+/// Whether these words say that a connection is subscribed, and so may ask for little else.
+pub(super) fn refuses_context(words: &str) -> bool {
+    words.starts_with("ERR Can't execute '")
+}
+
 /// Whether these words say that the proxy's user may not log in: not with its password, or not without one.
 pub(super) fn refuses_login(words: &str) -> bool {
     ["NOAUTH ", "WRONGPASS ", "ERR invalid password"]
@@ -183,11 +196,26 @@ pub(super) fn refuses_login(words: &str) -> bool {
         .any(|start| words.starts_with(start))
 }
 
-/// Whether a reply refuses a request for lack of rights.
-pub(super) fn refuses_rights(encoded: &[u8]) -> bool {
-    [&b"-NOPERM "[..], b"-NOAUTH ", b"-WRONGPASS "]
-        .iter()
-        .any(|start| encoded.starts_with(start))
+/// What a reply to a client's request makes doubtful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The rights of the proxy's user: it refuses the request for lack of them.
+    Rights,
+    /// The state of the connection: it looks like one in a transaction or with subscriptions.
+    State,
+}
+
+impl Doubt {
+    /// What a reply makes doubtful, if anything.
+    pub fn of(encoded: &[u8]) -> Option<Self> {
+        let starts = |all: &[&[u8]]| all.iter().any(|start| encoded.starts_with(start));
+        match encoded.first()? {
+            b'-' if starts(&[b"-NOPERM ", b"-NOAUTH ", b"-WRONGPASS "]) => Some(Self::Rights),
+            b'-' if starts(&[b"-ERR Can't execute '"]) => Some(Self::State),
+            b'+' if encoded == b"+QUEUED\r\n" => Some(Self::State),
+            _ => None,
+        }
+    }
 }
 
 /// Whether Redis will be there soon, says that refusal.

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +16,10 @@ pub enum Answer {
     ReplyAndClose(Vec<u8>),
     /// Sends these bytes, and the others when the first have long arrived.
     InParts(Vec<u8>, Vec<u8>),
+    /// Sends these bytes one by one, with so much time between.
+    Trickle(Vec<u8>, Duration),
+    /// Sends the first bytes, and then the others again and again, until the other side has gone.
+    Endless(Vec<u8>, Vec<u8>),
 }
 
 /// A real Redis behind a server that asks a closure what to answer to each request, and passes on those to
@@ -26,6 +30,7 @@ pub struct FakeRedis {
     ended: Arc<AtomicBool>,
     /// The next connection to be told of changes is killed just before.
     losing: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -46,17 +51,20 @@ impl FakeRedis {
         let address = listener.local_addr().expect("a bound socket");
         let ended = Arc::new(AtomicBool::new(false));
         let losing = Arc::new(AtomicBool::new(false));
+        let connections = Arc::new(AtomicUsize::new(0));
         let answer = Arc::new(answer);
         let redis = RedisServer::start();
         let behind = redis.address();
         let acceptor = std::thread::spawn({
             let (ended, losing) = (Arc::clone(&ended), Arc::clone(&losing));
+            let connections = Arc::clone(&connections);
             move || {
                 for stream in listener.incoming() {
                     if ended.load(Ordering::SeqCst) {
                         return;
                     }
                     let (answer, losing) = (Arc::clone(&answer), Arc::clone(&losing));
+                    connections.fetch_add(1, Ordering::SeqCst);
                     let client = Client::from_stream(stream.expect("a connection"));
                     let redis = Client::connect(&behind);
                     std::thread::spawn(move || serve(client, redis, &*answer, &losing));
@@ -68,6 +76,7 @@ impl FakeRedis {
             address,
             ended,
             losing,
+            connections,
             acceptor: Some(acceptor),
         }
     }
@@ -80,6 +89,16 @@ impl FakeRedis {
     /// Where it listens, `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Where the real one listens.
+    pub fn behind(&self) -> String {
+        self.redis.address()
     }
 }
 
@@ -120,6 +139,21 @@ fn serve(
                     std::thread::sleep(Duration::from_millis(50));
                     client.try_send(rest)
                 }
+            }
+            Answer::Trickle(bytes, pause) => {
+                for byte in bytes {
+                    if client.try_send(&[byte]).is_err() {
+                        return;
+                    }
+                    std::thread::sleep(pause);
+                }
+            }
+            Answer::Endless(first, others) => {
+                let mut sent = client.try_send(&first);
+                while sent.is_ok() {
+                    sent = client.try_send(&others);
+                }
+                return;
             }
             Answer::ReplyAndClose(bytes) => {
                 client.try_send(bytes);

@@ -139,3 +139,32 @@ fn a_dedicated_connection_is_unblocked_and_killed_at_redis() {
     assert_same(&client.read_to_end(), b"", &"it was killed");
     assert_x(&mut proxy.client());
 }
+
+#[test]
+fn who_closes_its_side_waits_no_longer_whatever_it_sent_behind() {
+    let (redis, proxy) = proxy_with_x(&[]);
+    let many = "GET x\r\n".repeat(20_000);
+    for requests in [
+        "BLPOP none 0\r\n",
+        "BLPOP none 0\r\nGET x\r\nRESET\r\nGET x\r\n",
+        "BLPOP none 0\r\nNOSUCH x\r\nRESET\r\nNOSUCH y\r\n",
+        "BLPOP none 0\r\nQUIT\r\nGET x\r\n",
+        "EVAL \"return redis.status_reply('QUEUED')\" 0\r\nBLPOP none 0\r\nGET x\r\n",
+        "MULTI\r\nBLPOP none 0\r\nEXEC\r\nBLPOP none 0\r\nRESET\r\n",
+        "CLIENT REPLY SKIP\r\nBLPOP none 0\r\nSELECT 1\r\nRESET\r\nGET x\r\nRESET\r\n",
+        &format!("BLPOP none 0\r\nRESET\r\n{many}"),
+        // These are answered: nothing is waited for.
+        "RPUSH list v\r\nBLPOP list 0\r\nRESET\r\nGET x\r\nNOSUCH\r\nGET x\r\n",
+        "RPUSH list v\r\nBLPOP list 0\r\nNOSUCH\r\nGET x\r\n",
+    ] {
+        let [mut straight, mut client] = [redis.client(), proxy.client()];
+        for client in [&mut straight, &mut client] {
+            // So that it is dedicated before.
+            client.send(format!("WATCH nothing\r\n{requests}"));
+            client.finish_sending();
+        }
+        let about = &requests[..requests.len().min(100)];
+        assert_same(&client.read_to_end(), &straight.read_to_end(), &about);
+        await_blocked(&redis, 0);
+    }
+}

@@ -23,6 +23,8 @@ pub(super) struct Expectation {
 pub(super) enum Kind {
     /// Nothing; one reply.
     Plain,
+    /// A script: the same, and the reply may look like any other.
+    Script,
     /// The same, and the proxy edits the reply; the number says how.
     Edited(u32),
     /// An empty line or an empty array: no reply. It uses up a `CLIENT REPLY SKIP` like any request.
@@ -88,6 +90,9 @@ impl Kind {
             |known: &[u8]| named > 0 && request.argument(1).eq_ignore_ascii_case(known);
         match name {
             b"multi" => Self::Multi,
+            b"eval" | b"evalsha" | b"eval_ro" | b"evalsha_ro" | b"fcall" | b"fcall_ro" => {
+                Self::Script
+            }
             b"exec" => Self::Exec,
             b"discard" => Self::Discard,
             b"watch" => Self::Watch,

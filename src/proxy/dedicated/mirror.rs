@@ -171,6 +171,7 @@ impl Mirror {
     /// When too many were.
     pub fn push_queued(&mut self, kind: Kind) -> Result<(), QueueIsFull> {
         match &mut self.transaction {
+            Transaction::Open(queue) if kind == Kind::Script => queue.push(Kind::Plain),
             Transaction::Open(queue) => queue.push(kind),
             Transaction::None | Transaction::Executing(_) => Ok(()),
         }
@@ -308,7 +309,8 @@ impl Mirror {
 
     fn reply(&mut self, frame: &Frame, kind: Kind) -> Answer {
         let executing = matches!(self.transaction, Transaction::Executing(_));
-        if frame.is(QUEUED) && !executing {
+        let is_script = kind == Kind::Script && !self.queues();
+        if frame.is(QUEUED) && !executing && !is_script {
             if !self.queues() {
                 // MULTI has another name, and Redis does not say so.
                 self.transaction = Transaction::Open(Queue::default());

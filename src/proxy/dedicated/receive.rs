@@ -105,7 +105,7 @@ impl Dedicated {
     }
 
     /// Whether the connection is ready for replies to the client.
-    fn is_set_up(&self) -> bool {
+    pub fn is_set_up(&self) -> bool {
         self.set_up.is_done() && !matches!(self.phase, Phase::Authenticating { .. })
     }
 

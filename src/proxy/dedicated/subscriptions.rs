@@ -26,7 +26,7 @@ pub(super) struct Subscriptions {
 impl Subscriptions {
     /// Whether there is any.
     pub fn any(&self) -> bool {
-        self.channels + self.patterns + self.shards > 0
+        self.channels > 0 || self.patterns > 0 || self.shards > 0
     }
 
     /// How many there are of a family.

@@ -2,7 +2,8 @@
 
 use super::{ProtocolError, Span};
 
-/// Splits an inline request at blanks as Redis's `sdssplitargs` does: within double quotes `\n`, `\r`,
+/// Splits an inline request at blanks as Redis's `sdssplitargs` does. A vertical tab or a form feed is a blank before an
+/// argument, but a part of one that has begun. Within double quotes `\n`, `\r`,
 /// `\t`, `\b`, `\a` and `\xHH` stand for bytes and a backslash takes the special meaning from any other
 /// byte; within single quotes only `\'` is special.
 pub(super) fn split(
@@ -26,7 +27,7 @@ pub(super) fn split(
 
 /// Moves one argument of an inline request to `text`, unquoted, and returns what stands behind it.
 fn argument<'a>(line: &'a [u8], text: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
-    let is_plain = |byte: u8| !is_space(byte) && !matches!(byte, b'"' | b'\'');
+    let is_plain = |byte: u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'');
     let plain = line.iter().take_while(|&&byte| is_plain(byte)).count();
     let (plain, rest) = line.split_at(plain);
     text.extend_from_slice(plain);

@@ -186,7 +186,7 @@ fn lines() -> Vec<(Vec<u8>, Item)> {
         (b"PING\n", &[b"PING"]),
         (b"GET x\r\n", &[b"GET", b"x"]),
         (b"  GET   x  \r\n", &[b"GET", b"x"]),
-        (b"\tGET\x0bx\x0cy\t\n", &[b"GET", b"x", b"y"]),
+        (b"\x0b\tGET \x0cx\x0cy\x0b\t\n", &[b"GET", b"x\x0cy\x0b"]),
         (b"GET\rx\r\r\n", &[b"GET", b"x"]),
         (b"$3 \xff\x80\r\n", &[b"$3", b"\xff\x80"]),
         (b" *1\r\n", &[b"*1"]),
