@@ -135,7 +135,8 @@ impl Proxy {
             }
             Edit::RedirectionBroken => self.renumber(client, encoded, b"broken\r\n:"),
             Edit::Paused(period) => {
-                self.store.paused_until = now.after(*period);
+                let until = now.after(*period);
+                self.store.paused_until = until.max(self.store.paused_until);
                 Reply::copy(encoded)
             }
             Edit::Unpaused => {
