@@ -2,14 +2,16 @@
 
 mod advice;
 mod info;
+mod redis_info;
 
 use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::clock::Time;
 use crate::command::Table;
-use crate::metrics::{Counts, Metrics};
+use crate::metrics::{Counters, Counts, Metrics};
 use crate::resp::read::Reader;
+pub use redis_info::{RedisInfo, Wanted};
 
 /// What is known at one moment.
 #[derive(Clone, Copy)]
@@ -28,8 +30,10 @@ pub struct Status<'a> {
     pub tracking: Tracking<'a>,
     /// Redis's reply to `HELLO 2`; empty if there is none.
     pub hello: &'a [u8],
-    /// The database that is cached.
-    pub database: u32,
+    /// What Redis last said in its `INFO`.
+    pub redis_info: &'a RedisInfo,
+    /// The counters when they were last reset, if they were.
+    pub reset: Option<&'a Counters>,
     /// The moment.
     pub now: Time,
 }
@@ -158,19 +162,20 @@ impl Status<'_> {
         None
     }
 
+    /// The counters since they were last reset.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let counters = Counters::of(self.metrics, self.cache);
+        match self.reset {
+            Some(earlier) => counters.since(earlier),
+            None => counters,
+        }
+    }
+
     /// Why entries left the cache, and how many did for it, since the start.
     #[must_use]
     pub fn removed(&self) -> [(&'static str, u64); 7] {
-        let (evictions, forgotten) = (self.cache.evictions(), &self.metrics.forgotten);
-        [
-            ("capacity", evictions.capacity),
-            ("memory", evictions.memory),
-            ("expired", evictions.expired),
-            ("invalidated", forgotten.invalidated),
-            ("written", forgotten.written),
-            ("flushed", forgotten.flushed),
-            ("reconnected", forgotten.reconnected),
-        ]
+        Counters::of(self.metrics, self.cache).removed()
     }
 
     /// The name of a command that was counted, in lower case.

@@ -139,7 +139,7 @@ mod tests {
     use crate::cache::{Cache, Limits};
     use crate::command::Table;
     use crate::metrics::Metrics;
-    use crate::status::{Facts, RedisState, Tracking};
+    use crate::status::{Facts, RedisInfo, RedisState, Tracking};
 
     /// Lets samples be taken of metrics that a closure changes.
     fn history(length: u64, change: impl Fn(&mut Metrics, u64)) -> History {
@@ -162,7 +162,8 @@ mod tests {
                 redis: RedisState::Up,
                 tracking: Tracking::On,
                 hello: b"",
-                database: 0,
+                redis_info: &RedisInfo::default(),
+                reset: None,
                 now: Time::from_millis(second * 1000),
             });
         }

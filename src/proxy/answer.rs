@@ -77,11 +77,8 @@ impl Store {
             }
             Here::ClientSetname => replies.push_error(BAD_NAME),
             Here::ClientSetinfo => set_info(request, identity, replies),
-            Here::Info => {
-                let sections: Vec<&[u8]> = request.arguments().skip(1).collect();
-                let text = self.status(now).info(&sections);
-                replies.push(Reply::text(text.as_bytes(), identity.protocol));
-            }
+            // Redis is asked first.
+            Here::Info => {}
             Here::SlowlogGet => self.slow_log_get(request, replies),
             Here::SlowlogLen => replies.push(Reply::integer(self.slow_log.len())),
             Here::SlowlogReset => {

@@ -8,11 +8,13 @@ use foldhash::fast::RandomState;
 
 use super::ClientId;
 use super::replies::Place;
+use super::settings::Setting;
 use super::slow_log::Words;
 use super::written::{Written, WrittenKeys};
 use crate::clock::Time;
 use crate::resp::Protocol;
 use crate::resp::reply::Reply;
+use crate::status::Wanted;
 use crate::upstream::PerLink;
 
 /// Whose request it is.
@@ -67,6 +69,20 @@ pub(super) struct Forward {
     pub words: Words,
     /// What it writes.
     pub written: Written,
+    /// What is done with its reply.
+    pub then: Then,
+}
+
+/// What is done with the reply to a request that was passed on.
+#[derive(Debug, Default)]
+pub(super) enum Then {
+    /// It is passed on too.
+    #[default]
+    Pass,
+    /// It is `INFO`: the proxy's fields are added, for those sections.
+    Merge(Box<Wanted>),
+    /// If it is OK, what is set there is set here too.
+    Configure(Setting),
 }
 
 /// A fetched value that is cached when the time to live of its key is known.
@@ -196,13 +212,14 @@ impl InFlight {
     }
 
     /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
-    pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>) {
+    pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>, then: Then) {
         let lane = self.lanes.of(waiter.caller.protocol);
         let written = lane.written.add(keys, &self.hasher);
         lane.asked.push_back(Asked::Forward(Forward {
             waiter: Some(waiter),
             words,
             written,
+            then,
         }));
     }
 
@@ -312,6 +329,7 @@ impl InFlight {
                         waiters,
                         key: Some(Rc::clone(&fetch.key)),
                         words: Words::default(),
+                        then: Then::Pass,
                     }));
                 }
                 Asked::Forward(forward) => {
@@ -319,6 +337,7 @@ impl InFlight {
                         waiters: waiter.into(),
                         key: None,
                         words: std::mem::take(&mut forward.words),
+                        then: std::mem::take(&mut forward.then),
                     }))
                 }
             }
@@ -335,6 +354,7 @@ pub(super) enum Late {
         /// The key, if it is a fetch.
         key: Option<Rc<[u8]>>,
         words: Words,
+        then: Then,
     },
     /// For those who wait to know what the command of that name is.
     Description(Box<[u8]>),

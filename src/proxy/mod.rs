@@ -20,6 +20,7 @@ mod identity;
 mod in_flight;
 mod replies;
 mod session;
+mod settings;
 mod slow_log;
 mod spare;
 mod store;

@@ -5,6 +5,7 @@ mod commands;
 mod freshness;
 mod gets;
 mod greeting;
+mod info;
 
 use std::time::Duration;
 
@@ -14,18 +15,18 @@ use super::answer::Hello;
 use super::checks::Checks;
 use super::dedicated::{Awaited, Dedicated, Effects, Keys};
 use super::identity::Identity;
-use super::in_flight::{Caller, InFlight, Waiter};
+use super::in_flight::{Caller, InFlight, Then, Waiter};
 use super::replies::{Replies, to_reply};
 use super::session::WaitsFor;
 use super::slow_log::{SlowLog, Words};
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::{Counters, Metrics, Outcome};
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
-use crate::status::{Facts, RedisState, Status, Tracking};
+use crate::status::{Facts, RedisInfo, RedisState, Status, Tracking};
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
@@ -56,7 +57,11 @@ pub(super) struct Store {
     serving: Serving,
     /// What Redis reported of itself when it was last reached.
     pub(super) backend: Option<Backend>,
+    /// What it said in its `INFO` when it was last asked.
+    redis_info: RedisInfo,
     pub metrics: Metrics,
+    /// The counters when they were last reset.
+    pub reset: Option<Box<Counters>>,
     pub slow_log: SlowLog,
     pub facts: Facts,
 }
@@ -137,7 +142,9 @@ impl Store {
             longest: Duration::MAX,
             serving: Serving::Fresh,
             backend: None,
+            redis_info: RedisInfo::default(),
             metrics: Metrics::beside(limits.entries),
+            reset: None,
             slow_log: SlowLog::default(),
             facts: Facts::default(),
         }
@@ -192,6 +199,7 @@ impl Store {
             Way::Here(Here::Hello | Here::Reset) if !replies.none_wait() => {
                 return Flow::Wait(WaitsFor::Replies);
             }
+            Way::Here(Here::Info) => self.info(request, caller, replies),
             Way::Here(command) => {
                 flow = self.answer(command, request, identity, replies, now);
                 Outcome::Here
@@ -353,7 +361,9 @@ impl Store {
             element: None,
         };
         let words = self.words(request);
-        self.in_flight.forward(waiter, words, written.as_deref());
+        let then = self.configures(request).map_or(Then::Pass, Then::Configure);
+        self.in_flight
+            .forward(waiter, words, written.as_deref(), then);
         self.asked += 1;
         if row.changes_commands {
             self.checks.forget();
@@ -478,7 +488,8 @@ impl Store {
                 .backend
                 .as_ref()
                 .map_or(&[], |backend| &backend.hello[0]),
-            database: self.database,
+            redis_info: &self.redis_info,
+            reset: self.reset.as_deref(),
             now,
         }
     }

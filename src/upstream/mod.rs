@@ -116,6 +116,8 @@ pub struct Backend {
     pub commands: Option<Vec<Spec>>,
     /// Its replies to HELLO in RESP2 and RESP3; empty if it knows none.
     pub hello: [Vec<u8>; 2],
+    /// Its reply to `INFO`.
+    pub info: Vec<u8>,
 }
 
 /// What the helper reports to the loop, in the order in which it happened.

@@ -383,6 +383,7 @@ impl Node {
             }
             (Question::Hello2, refusal) => self.backend.hello[0] = greeting(answer, refusal),
             (Question::Commands, _) => self.backend.commands = read_specs(answer),
+            (Question::Info, _) => self.backend.info = answer.to_vec(),
             (Question::Id, None) => self.tracker.numbered(setup::number(answer)),
             _ => {}
         }

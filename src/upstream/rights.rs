@@ -230,7 +230,7 @@ mod tests {
             tracking: false,
         });
         let login = if password.is_some() { "+OK\r\n" } else { "" };
-        let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n+PONG\r\n");
+        let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n");
         let tracker = format!("{login}+OK\r\n{rights}+PONG\r\n");
         for (role, replies) in [(Role::Resp2, resp2), (Role::Tracker, tracker)] {
             assert_eq!(node.wants(), Some(role));

@@ -25,6 +25,8 @@ pub(super) enum Question {
     Commands,
     /// Which server it is.
     Server,
+    /// What it says of itself.
+    Info,
     /// The number of the connection.
     Id,
     /// That changes are to be reported to another connection.
@@ -103,6 +105,7 @@ pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
         (Question::Hello2, hello(2)),
         (Question::Commands, redis::cmd("COMMAND")),
         (Question::Server, server()),
+        (Question::Info, redis::cmd("INFO")),
         (Question::Ping, redis::cmd("PING")),
     ]);
     questions

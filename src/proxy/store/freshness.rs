@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::dedicated::Effects;
-use super::super::in_flight::{Asked, Fetch, Fetched, Waiters};
+use super::super::in_flight::{Asked, Fetch, Fetched, Then, Waiters};
 use super::super::slow_log::Words;
 use super::{Redis, Serving, Store, is_null};
 use crate::cache::Value;
@@ -47,6 +47,8 @@ pub(in crate::proxy) struct Arrived {
     pub shared: Option<Rc<[u8]>>,
     /// The reply behind it belonged to it.
     pub with_next: bool,
+    /// What is done with it.
+    pub then: Then,
 }
 
 impl Store {
@@ -144,6 +146,7 @@ impl Store {
                 words: forward.words,
                 shared,
                 with_next: false,
+                then: forward.then,
             },
         })
     }
@@ -191,6 +194,7 @@ impl Store {
             words: Words::default(),
             shared,
             with_next: next.is_some(),
+            then: Then::Pass,
         }
     }
 
@@ -254,6 +258,7 @@ impl Store {
         if let Some(specs) = &backend.commands {
             self.learn(specs);
         }
+        self.learn_info(&backend.info, now);
         self.backend = Some(backend.clone());
         self.redis = Redis::Up;
         self.update_serving();
