@@ -95,6 +95,10 @@ pub(super) struct Connection {
 pub(super) enum Loss {
     /// It broke.
     Broken(io::Error),
+    /// Redis closed it.
+    Closed,
+    /// Redis closed it when nothing had been asked on it for so long.
+    ClosedIdle(Duration),
     /// Redis did not answer for so long.
     TimedOut(Duration),
     /// Redis answered, and refused the proxy in these words.
@@ -107,6 +111,13 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broken(error) => error.fmt(f),
+            Self::Closed => f.write_str("it closed the connection"),
+            Self::ClosedIdle(idle) => write!(
+                f,
+                "it closed the connection after {} ms without a request, by its timeout perhaps, so it is asked \
+                 more often from now on",
+                idle.as_millis()
+            ),
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
             Self::Elsewhere => f.write_str("it leads to another server than before"),
@@ -141,6 +152,8 @@ pub(super) struct Node {
     pub(super) reconnects: Limit,
     /// Whether anybody would miss Redis.
     pub watched: bool,
+    /// How often connections are to be used so that Redis doesn't close them.
+    pub(super) keep_alive: Option<Duration>,
     /// What is known of the user's rights.
     pub(super) rights: Rights,
     /// Passwords of clients that it is asked about.
@@ -205,6 +218,7 @@ impl Node {
             reconnecting: None,
             reconnects: Limit::default(),
             watched: false,
+            keep_alive: None,
             rights: Rights::default(),
             checks: Checks::default(),
             events: Vec::new(),
@@ -463,6 +477,7 @@ impl Node {
 
     /// A connection is of no more use, or could not be made.
     pub fn lost(&mut self, role: Role, loss: Loss, now: Time) {
+        let loss = self.judge_end(role, loss, now);
         let connection = self.connection(role);
         let was_open = connection.phase == Phase::Open;
         if was_open && connection.opened.until(now) >= STEADY {
@@ -499,7 +514,8 @@ impl Node {
     }
 
     pub(super) fn reconnect(&mut self, role: Role, reason: String) {
-        self.reconnecting = Some(reason);
+        // What came first is why the others are lost.
+        self.reconnecting.get_or_insert(reason);
         self.want(role);
     }
 
@@ -507,6 +523,7 @@ impl Node {
     fn start_anew(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
         self.checks.lost();
+        self.keep_alive = None;
         for role in Role::ALL {
             self.close(role);
             self.renew(role);
