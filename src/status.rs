@@ -3,6 +3,7 @@
 mod advice;
 mod info;
 mod redis_info;
+mod rights;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::command::Table;
 use crate::metrics::{Counters, Counts, Metrics};
 use crate::resp::read::Reader;
 pub use redis_info::{RedisInfo, Wanted};
+pub use rights::{MissingRights, Right};
 
 /// What is known at one moment.
 #[derive(Clone, Copy)]
@@ -32,6 +34,8 @@ pub struct Status<'a> {
     pub hello: &'a [u8],
     /// What Redis last said in its `INFO`.
     pub redis_info: &'a RedisInfo,
+    /// The rights that the proxy's user there lacks.
+    pub missing_rights: MissingRights,
     /// The counters when they were last reset, if they were.
     pub reset: Option<&'a Counters>,
     /// The moment.

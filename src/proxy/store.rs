@@ -26,7 +26,7 @@ use crate::metrics::{Counters, Metrics, Outcome};
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
-use crate::status::{Facts, RedisInfo, RedisState, Status, Tracking};
+use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking};
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
@@ -59,6 +59,8 @@ pub(super) struct Store {
     pub(super) backend: Option<Backend>,
     /// What it said in its `INFO` when it was last asked.
     redis_info: RedisInfo,
+    /// The rights that the proxy's user there lacks.
+    pub(super) missing_rights: MissingRights,
     pub metrics: Metrics,
     /// The counters when they were last reset.
     pub reset: Option<Box<Counters>>,
@@ -143,6 +145,7 @@ impl Store {
             serving: Serving::Fresh,
             backend: None,
             redis_info: RedisInfo::default(),
+            missing_rights: MissingRights::default(),
             metrics: Metrics::beside(limits.entries),
             reset: None,
             slow_log: SlowLog::default(),
@@ -489,6 +492,7 @@ impl Store {
                 .as_ref()
                 .map_or(&[], |backend| &backend.hello[0]),
             redis_info: &self.redis_info,
+            missing_rights: self.missing_rights,
             reset: self.reset.as_deref(),
             now,
         }

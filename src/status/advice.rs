@@ -155,7 +155,7 @@ mod tests {
     use crate::clock::Time;
     use crate::command::Table;
     use crate::metrics::{Cause, Metrics};
-    use crate::status::{Facts, RedisInfo, RedisState, Tracking};
+    use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Tracking};
 
     /// A cache of ten entries for a second, beside what is counted of it.
     struct World {
@@ -224,6 +224,7 @@ mod tests {
                 tracking: Tracking::On,
                 hello: b"",
                 redis_info: &RedisInfo::default(),
+                missing_rights: MissingRights::default(),
                 reset: None,
                 now: self.now,
             }

@@ -258,6 +258,7 @@ fn upstream(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("upstream_info_age_ms", age.as_millis());
     fields.line("tracking", status.tracking.name());
     fields.line("tracking_refused", status.tracking.refusal());
+    fields.line("rights_missing", status.missing_rights.line());
     fields.line("invalidations_received", metrics.invalidations);
     fields.line("flushes_received", metrics.flushes);
     fields.line("round_trip_usec", percentiles(&metrics.round_trip));

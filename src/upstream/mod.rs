@@ -114,6 +114,8 @@ pub struct Backend {
     pub address: Option<SocketAddr>,
     /// Its commands, if it reported them.
     pub commands: Option<Vec<Spec>>,
+    /// It refused to report them.
+    pub commands_refused: bool,
     /// Its replies to HELLO in RESP2 and RESP3; empty if it knows none.
     pub hello: [Vec<u8>; 2],
     /// Its reply to `INFO`.

@@ -396,7 +396,10 @@ impl Node {
                 self.backend.hello[1] = greeting(answer, refusal);
             }
             (Question::Hello2, refusal) => self.backend.hello[0] = greeting(answer, refusal),
-            (Question::Commands, _) => self.backend.commands = read_specs(answer),
+            (Question::Commands, refusal) => {
+                self.backend.commands = read_specs(answer);
+                self.backend.commands_refused = refusal.is_some();
+            }
             (Question::Info, _) => self.backend.info = answer.to_vec(),
             (Question::Id, None) => self.tracker.numbered(setup::number(answer)),
             _ => {}

@@ -152,11 +152,6 @@ impl Node {
         if before != Known::Nothing && shown_before_on == Some(role) {
             log::info!("the rights of the proxy's user have changed");
             self.rights.login_is_due = true;
-        } else if before == Known::Nothing && known == Known::Refused {
-            log::warn!(
-                reason = "it may not ask for its own rights (+acl|getuser)";
-                "entries are kept for {} s at the most", super::UNKNOWN_TTL.as_secs()
-            );
         }
         if before != Known::Nothing || known == Known::Refused {
             self.report_rights();

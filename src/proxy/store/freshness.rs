@@ -16,6 +16,7 @@ use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
+use crate::status::Right;
 use crate::upstream::{Backend, Invalidated, Tracking, UNKNOWN_TTL};
 
 /// How cached values are kept from growing old.
@@ -74,7 +75,9 @@ impl Store {
     /// Redis executed a request on a dedicated connection, or may do so unseen.
     pub fn invalidate_answered(&mut self, effects: &Effects) {
         if effects.changes_commands {
+            if matches!(self.redis, Redis::Up) {
             self.renew_table(Protocol::Resp2);
+        }
         }
         if effects.blocks {
             self.awaited.remove(&effects.keys);
@@ -209,6 +212,8 @@ impl Store {
         time_to_live: &[u8],
         now: Time,
     ) -> bool {
+        self.missing_rights
+            .note_reply(Right::TimeToLive, time_to_live);
         let ttl = match Reader::new(time_to_live).number() {
             Some(-1) => Duration::MAX,
             Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
@@ -258,6 +263,8 @@ impl Store {
         if let Some(specs) = &backend.commands {
             self.learn(specs);
         }
+        self.missing_rights
+            .note(Right::Command, backend.commands_refused);
         self.learn_info(&backend.info, now);
         self.backend = Some(backend.clone());
         self.redis = Redis::Up;
@@ -279,6 +286,18 @@ impl Store {
     /// Whether Redis reports changes is another now.
     pub fn tracking(&mut self, tracking: &Tracking) {
         self.is_suspended = *tracking == Tracking::Suspended;
+        match tracking {
+            Tracking::Off {
+                refused: Some(words),
+            } => {
+                let is_missing = words.starts_with("NOPERM ");
+                self.missing_rights.note(Right::Tracking, is_missing);
+            }
+            Tracking::On | Tracking::Off { refused: None } => {
+                self.missing_rights.note(Right::Tracking, false);
+            }
+            _ => {}
+        }
         match tracking {
             Tracking::Suspended | Tracking::Resumed => {}
             // What is cached is served until Redis is reached again.
@@ -309,6 +328,9 @@ impl Store {
     pub fn rights(&mut self, known: bool) {
         self.invalidate_all(Cause::Reconnected);
         self.checks.forget();
+        self.missing_rights.note(Right::GetUser, !known);
+        // What was refused before may be granted now, and the other way round.
+        self.renew_table(Protocol::Resp2);
         self.longest = match known {
             true => Duration::MAX,
             false => UNKNOWN_TTL,

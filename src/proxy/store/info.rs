@@ -9,7 +9,7 @@ use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
-use crate::status::Wanted;
+use crate::status::{Right, Wanted};
 
 /// How Redis's errors start that are about the arguments, and not about who asks or when.
 const SYNTAX: &[u8] = b"-ERR syntax error";
@@ -70,6 +70,7 @@ impl Store {
             }
             Then::Merge(_) if encoded.starts_with(SYNTAX) => None,
             Then::Merge(wanted) => {
+                self.missing_rights.note_reply(Right::Info, encoded);
                 let text = text_of(encoded);
                 if let Some(text) = &text {
                     self.redis_info.learn(text, now);
@@ -83,6 +84,7 @@ impl Store {
 
     /// Redis answered this to an `INFO` of the proxy's own.
     pub(super) fn learn_info(&mut self, encoded: &[u8], now: Time) {
+        self.missing_rights.note_reply(Right::Info, encoded);
         if let Some(text) = text_of(encoded) {
             self.redis_info.learn(&text, now);
         }
