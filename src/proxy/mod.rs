@@ -267,6 +267,11 @@ impl Proxy {
                 return self.wake(WaitsFor::Check);
             }
             Event::Rights { known } => return self.store.rights(*known),
+            Event::Swapped | Event::SlotsMoved => return self.store.replaced(),
+            Event::MasterLost(is_lost) => return self.store.master_lost(*is_lost),
+            Event::Right { right, is_missing } => {
+                return self.store.missing_rights.note(*right, *is_missing);
+            }
             Event::Reconnected => return self.store.reconnected(now),
         }
         self.wake(WaitsFor::Redis);

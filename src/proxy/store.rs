@@ -6,6 +6,7 @@ mod freshness;
 mod gets;
 mod greeting;
 mod info;
+mod slots;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Trackin
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
+use slots::Slots;
 
 pub(super) struct Store {
     pub(super) cache: Cache,
@@ -51,6 +53,10 @@ pub(super) struct Store {
     pub(super) coherence: Coherence,
     /// Whether changes may be on their way that Redis should have reported long ago.
     is_suspended: bool,
+    /// Whether Redis refuses reads, as it has lost its master.
+    is_refusing: bool,
+    /// The slots that something may be cached of, if Redis is a node of a cluster.
+    slots: Option<Slots>,
     /// How long a value is kept at the most, by what is known of the user's rights.
     longest: Duration,
     /// What that means for hits.
@@ -141,6 +147,8 @@ impl Store {
             redis: Redis::Unknown,
             coherence: Coherence::Unknown,
             is_suspended: false,
+            is_refusing: false,
+            slots: None,
             longest: Duration::MAX,
             serving: Serving::Fresh,
             backend: None,

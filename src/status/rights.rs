@@ -9,6 +9,10 @@ pub enum Right {
     GetUser,
     /// To ask for `INFO`.
     Info,
+    /// To ask which slots the node of a cluster has.
+    Slots,
+    /// To ask how often databases were swapped.
+    Swaps,
     /// To ask how long a key has to live.
     TimeToLive,
     /// To have changes reported.
@@ -17,10 +21,12 @@ pub enum Right {
 
 impl Right {
     /// Them all, each at the place of its number.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Command,
         Self::GetUser,
         Self::Info,
+        Self::Slots,
+        Self::Swaps,
         Self::TimeToLive,
         Self::Tracking,
     ];
@@ -32,6 +38,8 @@ impl Right {
             Self::Command => "+command",
             Self::GetUser => "+acl|getuser",
             Self::Info => "+info",
+            Self::Slots => "+cluster|info",
+            Self::Swaps => "+latency|histogram",
             Self::TimeToLive => "+pttl",
             Self::Tracking => "+client|id +client|tracking",
         }
@@ -48,6 +56,8 @@ impl Right {
             Self::Info => {
                 "INFO lacks Redis's fields, and whether all connections lead to one server is not known"
             }
+            Self::Slots => "it is not seen that slots of the cluster move",
+            Self::Swaps => "it is not seen that other clients swap databases",
             Self::TimeToLive => "nothing is cached",
             Self::Tracking => {
                 "changes made elsewhere are seen when the time to live of a value is over"
@@ -61,12 +71,19 @@ impl Right {
 pub struct MissingRights([bool; Right::ALL.len()]);
 
 impl MissingRights {
-    /// Notes whether one is missing, and logs it if that is news.
+    /// Notes whether one is missing. Returns whether that is news.
+    pub fn set(&mut self, right: Right, is_missing: bool) -> bool {
+        std::mem::replace(&mut self.0[right as usize], is_missing) != is_missing
+    }
+
+    /// The same, and logs it if it is news.
     pub fn note(&mut self, right: Right, is_missing: bool) {
-        let was_missing = std::mem::replace(&mut self.0[right as usize], is_missing);
-        if is_missing && !was_missing {
+        if !self.set(right, is_missing) {
+            return;
+        }
+        if is_missing {
             log::warn!(right = right.name(); "the proxy's user lacks a right at Redis: {}", right.loss());
-        } else if was_missing && !is_missing {
+        } else {
             log::info!(right = right.name(); "the proxy's user has a right again");
         }
     }

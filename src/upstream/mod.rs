@@ -11,6 +11,7 @@
 //! - [`tracking`] is how Redis comes to report what changes.
 //! - [`health`] is what it makes of silence.
 //! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
+//! - [`unreported`] is how it learns what Redis doesn't report, though it may change what clients read.
 //! - [`checks`] is how it asks about passwords of clients.
 //! - [`setup`] is what the proxy itself asks Redis.
 //! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
@@ -26,6 +27,7 @@ mod resolve;
 mod rights;
 mod setup;
 mod tracking;
+mod unreported;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,6 +38,7 @@ use crate::command::Spec;
 use crate::config::{RedisAddress, Secret};
 pub use crate::link::{Batch, Invalidated, Pending, Replies};
 use crate::resp::Protocol;
+use crate::status::Right;
 
 /// Where Redis is, and as whom the proxy comes.
 #[derive(Clone, Debug)]
@@ -120,6 +123,8 @@ pub struct Backend {
     pub hello: [Vec<u8>; 2],
     /// Its reply to `INFO`.
     pub info: Vec<u8>,
+    /// It is a node of a cluster.
+    pub is_cluster: bool,
 }
 
 /// What the helper reports to the loop, in the order in which it happened.
@@ -163,6 +168,19 @@ pub enum Event {
         number: u64,
         /// The encoded reply.
         reply: Vec<u8>,
+    },
+    /// Databases were swapped.
+    Swapped,
+    /// The node of a cluster has other slots than before.
+    SlotsMoved,
+    /// Redis refuses reads, as it has lost its master; or it does so no more.
+    MasterLost(bool),
+    /// The proxy's user lacks a right, or lacks it no more.
+    Right {
+        /// The right.
+        right: Right,
+        /// It lacks it.
+        is_missing: bool,
     },
     /// The proxy's user may have other rights than before.
     Rights {

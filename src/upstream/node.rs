@@ -17,6 +17,7 @@ use super::outage::{FIRST_PAUSE, Outage, State};
 use super::rights::Rights;
 use super::setup::{self, Question};
 use super::tracking::{Reports, Tracker};
+use super::unreported::Unreported;
 use super::{Backend, Event, LINKS, Replies, Requests, Settings};
 use crate::clock::Time;
 use crate::command::read_specs;
@@ -156,6 +157,8 @@ pub(super) struct Node {
     pub(super) keep_alive: Option<Duration>,
     /// What is known of the user's rights.
     pub(super) rights: Rights,
+    /// What it doesn't report.
+    pub(super) unreported: Unreported,
     /// Passwords of clients that it is asked about.
     pub(super) checks: Checks,
     /// What is to be reported to the loop.
@@ -220,6 +223,7 @@ impl Node {
             watched: false,
             keep_alive: None,
             rights: Rights::default(),
+            unreported: Unreported::default(),
             checks: Checks::default(),
             events: Vec::new(),
             spare: Vec::new(),
@@ -305,7 +309,11 @@ impl Node {
         self.connection(role).phase = Phase::SettingUp;
         match role {
             Role::Resp2 => self.backend.address = address,
-            Role::Tracker => self.tracker.connected(),
+            Role::Tracker => {
+                self.tracker.connected();
+                self.begin_unreported();
+                self.ask_slots(role, now);
+            }
             Role::Resp3 => {}
         }
     }
@@ -333,6 +341,13 @@ impl Node {
         }
         if received.replies.iter().any(setup::refuses_rights) {
             self.doubt_rights();
+        }
+        if received
+            .replies
+            .iter()
+            .any(|reply| reply.starts_with(b"-MASTERDOWN "))
+        {
+            self.note_master(true);
         }
         self.report_replies(role, received.replies);
         for (question, answer) in received.answers {
@@ -400,7 +415,13 @@ impl Node {
                 self.backend.commands = read_specs(answer);
                 self.backend.commands_refused = refusal.is_some();
             }
-            (Question::Info, _) => self.backend.info = answer.to_vec(),
+            (Question::Info, _) => self.info_answered(answer),
+            (Question::Histograms, _) => self.histograms_answered(role, answer, now),
+            (Question::Swaps(seen), _) => self.swaps_answered(role, seen, answer, now),
+            (Question::Slots, _) => self.slots_answered(answer),
+            (Question::Ping, refusal) => {
+                self.note_master(refusal.is_some_and(|words| setup::lacks_master(&words)));
+            }
             (Question::Id, None) => self.tracker.numbered(setup::number(answer)),
             _ => {}
         }

@@ -3,6 +3,7 @@
 use redis::Cmd;
 
 use super::node::Loss;
+use super::unreported::Seen;
 use super::{Settings, UNREACHABLE};
 use crate::resp::integer;
 use crate::resp::read::Reader;
@@ -27,6 +28,12 @@ pub(super) enum Question {
     Server,
     /// What it says of itself.
     Info,
+    /// Whether it keeps latency histograms.
+    Histograms,
+    /// How often databases were swapped, which is seen there.
+    Swaps(Seen),
+    /// Which slots of its cluster it has.
+    Slots,
     /// The number of the connection.
     Id,
     /// That changes are to be reported to another connection.
@@ -97,6 +104,27 @@ fn server() -> Cmd {
     info
 }
 
+/// How often a command was executed, and how long it took.
+pub(super) fn histogram(command: &str) -> Cmd {
+    let mut histogram = redis::cmd("LATENCY");
+    histogram.arg("HISTOGRAM").arg(command);
+    histogram
+}
+
+/// How often each command was executed.
+pub(super) fn statistics() -> Cmd {
+    let mut info = redis::cmd("INFO");
+    info.arg("commandstats");
+    info
+}
+
+/// What a node says of its cluster.
+pub(super) fn cluster() -> Cmd {
+    let mut cluster = redis::cmd("CLUSTER");
+    cluster.arg("INFO");
+    cluster
+}
+
 /// What is asked on the connection for RESP2.
 pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings);
@@ -134,7 +162,11 @@ pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
             (Question::Id, id),
         ]);
     }
-    questions.push((Question::Rights, rights(settings)));
+    questions.extend([
+        (Question::Histograms, histogram("hello")),
+        (Question::Swaps(Seen::InHistogram), histogram("swapdb")),
+        (Question::Rights, rights(settings)),
+    ]);
     questions.push((Question::Ping, redis::cmd("PING")));
     questions
 }
@@ -184,6 +216,11 @@ pub(super) fn refuses_login(words: &str) -> bool {
     ["NOAUTH ", "WRONGPASS ", "ERR invalid password"]
         .iter()
         .any(|start| words.starts_with(start))
+}
+
+/// Whether these words refuse what reads, as the replica has lost its master and is set not to serve stale data.
+pub(super) fn lacks_master(words: &str) -> bool {
+    words.starts_with("MASTERDOWN ")
 }
 
 /// Whether a reply refuses a request for lack of rights.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::dedicated::Effects;
 use super::super::in_flight::{Asked, Fetch, Fetched, Then, Waiters};
 use super::super::slow_log::Words;
+use super::slots::{self, Slots};
 use super::{Redis, Serving, Store, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
@@ -76,8 +77,8 @@ impl Store {
     pub fn invalidate_answered(&mut self, effects: &Effects) {
         if effects.changes_commands {
             if matches!(self.redis, Redis::Up) {
-            self.renew_table(Protocol::Resp2);
-        }
+                self.renew_table(Protocol::Resp2);
+            }
         }
         if effects.blocks {
             self.awaited.remove(&effects.keys);
@@ -129,6 +130,9 @@ impl Store {
         next: Option<&[u8]>,
         now: Time,
     ) -> Option<Arrived> {
+        if self.slots.is_some() {
+            self.note_moved(encoded);
+        }
         let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
         Some(match self.in_flight.answered(link)? {
             Asked::Fetch(fetch) => self.fetched(link, fetch, encoded, shared, next, now),
@@ -152,6 +156,15 @@ impl Store {
                 then: forward.then,
             },
         })
+    }
+
+    /// If a reply says that another node of the cluster has a slot, what is cached of it is dropped.
+    fn note_moved(&mut self, encoded: &[u8]) {
+        let is_cached = |slots: &Slots| slots::moved(encoded).is_some_and(|slot| slots.has(slot));
+        if self.slots.as_ref().is_some_and(is_cached) {
+            self.slots = Some(Slots::default());
+            self.replaced();
+        }
     }
 
     /// Redis answered a GET: its value is cached when it is known how long the key has to live, which `next` says if
@@ -242,6 +255,13 @@ impl Store {
         if self.awaited.contains(key) {
             return false;
         }
+        let mut ttl = ttl;
+        if let Some(slots) = &mut self.slots {
+            slots.add(key);
+            if is_null(encoded) {
+                ttl = ttl.min(slots::MISSING_TTL);
+            }
+        }
         let value = match (reply::bulk_value(encoded), shared) {
             (Some(_), Some(shared)) => Value::Shared(shared),
             (Some(bytes), None) => Value::Bytes(bytes),
@@ -267,6 +287,7 @@ impl Store {
             .note(Right::Command, backend.commands_refused);
         self.learn_info(&backend.info, now);
         self.backend = Some(backend.clone());
+        self.slots = backend.is_cluster.then(Slots::default);
         self.redis = Redis::Up;
         self.update_serving();
     }
@@ -337,10 +358,22 @@ impl Store {
         };
     }
 
+    /// What keys hold is something else now, though none was changed.
+    pub fn replaced(&mut self) {
+        self.invalidate_all(Cause::Flushed);
+    }
+
+    /// Redis refuses reads, as it has lost its master. So does the proxy, until Redis no longer does: then all that
+    /// changed at the master meanwhile is reported.
+    pub fn master_lost(&mut self, is_lost: bool) {
+        self.is_refusing = is_lost;
+        self.update_serving();
+    }
+
     fn update_serving(&mut self) {
         self.serving = match self.redis {
             Redis::Down(_) => Serving::Stale,
-            Redis::Unknown | Redis::Up if self.is_suspended => Serving::Nothing,
+            Redis::Unknown | Redis::Up if self.is_suspended || self.is_refusing => Serving::Nothing,
             Redis::Unknown | Redis::Up => Serving::Fresh,
         };
     }
