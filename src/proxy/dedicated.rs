@@ -19,6 +19,7 @@ use super::MAX_OWED;
 use crate::resp::Protocol;
 use crate::resp::reply::Output;
 use crate::resp::request::Request;
+use crate::upstream;
 use expectation::{Expectation, Expectations, Kind};
 use frames::Frames;
 pub(super) use keys::{Awaited, Keys};
@@ -39,6 +40,8 @@ pub(super) struct Dedicated {
     mirror: Mirror,
     /// What the requests that Redis has queued may do.
     queued: Effects,
+    /// In which words Redis refused what sets the connection up.
+    refusal: String,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -86,6 +89,8 @@ pub(super) enum Received {
     Authenticated,
     /// The connection is no longer needed: the client goes back to the shared ones, `reset` or as before.
     Over { reset: bool },
+    /// Redis refused what sets the connection up: [`Dedicated::refusal`] has its words.
+    Refused,
     /// The connection can't go on, for this reason.
     Failed(&'static str),
 }
@@ -128,6 +133,7 @@ impl Dedicated {
             expectations: Expectations::default(),
             mirror: Mirror::new(protocol),
             queued: Effects::default(),
+            refusal: String::new(),
         }
     }
 
@@ -296,6 +302,12 @@ impl Dedicated {
                     Received::Authenticated => received = Received::Authenticated,
                     over => {
                         received = over;
+                        if received == Received::Refused {
+                            let whole = held == 0;
+                            let start = self.frames.current().start();
+                            let words = if whole { &bytes[at - used..at] } else { start };
+                            self.refusal = upstream::refusal(words).unwrap_or_default();
+                        }
                         break;
                     }
                 }
@@ -303,6 +315,11 @@ impl Dedicated {
         }
         client.copy(&bytes[start..at]);
         received
+    }
+
+    /// In which words Redis refused what sets the connection up.
+    pub fn refusal(&self) -> &str {
+        &self.refusal
     }
 
     /// Whether the connection is ready for replies to the client.
@@ -466,7 +483,7 @@ impl SetUp {
         if self.required > 0 {
             self.required -= 1;
             if is_error {
-                return Received::Failed("it refused the dedicated connection");
+                return Received::Refused;
             }
         } else {
             self.optional = self.optional.saturating_sub(1);

@@ -346,6 +346,10 @@ impl Proxy {
                     session.parser.restrict(!session.identity.authenticated);
                 }
             }
+            Received::Refused => {
+                let words = dedicated.refusal().to_owned();
+                return self.dedicated_refused(client, &words);
+            }
             Received::Failed(reason) => return self.dedicated_lost(client, Some(reason)),
         }
         self.note_change(client);
@@ -354,7 +358,6 @@ impl Proxy {
     /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
     /// Redis itself. A reason is told in place of the reply to its request.
     pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
-        self.invalidate_in_flight(client);
         let session = &mut self.sessions[client.0];
         match reason {
             Some(reason) => {
@@ -366,6 +369,22 @@ impl Proxy {
             }
             None => session.end(Ending::DedicatedEnded),
         }
+        self.end_dedicated(client);
+    }
+
+    /// Redis refused a client's dedicated connection: the client hears its words, as it would have straight there.
+    fn dedicated_refused(&mut self, client: ClientId, words: &str) {
+        self.store.metrics.error(ErrorKind::Redis);
+        let session = &mut self.sessions[client.0];
+        session.replies.push(Reply::error(words.as_bytes()));
+        let reason = format!("it refused the dedicated connection: {words}");
+        session.ending = Some(Ending::DedicatedFailed(reason.into()));
+        self.end_dedicated(client);
+    }
+
+    fn end_dedicated(&mut self, client: ClientId) {
+        self.invalidate_in_flight(client);
+        let session = &mut self.sessions[client.0];
         session.dedicated = None;
         session.held_back = false;
         session.input = Vec::new();

@@ -197,7 +197,10 @@ impl Node {
             Loss::Broken(error) => error.kind() == ErrorKind::ConnectionReset,
             _ => false,
         };
+        let is_unanswered = connection.phase == Phase::SettingUp && !connection.has_answered;
         match loss {
+            Loss::Closed if is_unanswered => Loss::Unanswered(None),
+            Loss::Broken(error) if is_closed && is_unanswered => Loss::Unanswered(Some(error)),
             _ if is_closed && was_idle => {
                 let often = idle.min(self.keep_alive.map_or(idle, |often| often * USES)) / USES;
                 self.keep_alive = Some(often);

@@ -39,6 +39,7 @@ use crate::config::{RedisAddress, Secret};
 pub use crate::link::{Batch, Invalidated, Pending, Replies};
 use crate::resp::Protocol;
 use crate::status::Right;
+pub use setup::refusal;
 
 /// Where Redis is, and as whom the proxy comes.
 #[derive(Clone, Debug)]

@@ -79,6 +79,8 @@ pub(super) struct Connection {
     pub link: Link<Question>,
     /// When Redis last answered on it.
     pub heard: Time,
+    /// Something was answered on it.
+    pub has_answered: bool,
     /// When it was set up.
     opened: Time,
     /// How many of its predecessors were lost before they were of any use.
@@ -100,6 +102,10 @@ pub(super) enum Loss {
     Closed,
     /// Redis closed it when nothing had been asked on it for so long.
     ClosedIdle(Duration),
+    /// It ended, by this error if not in order, before anything was answered on it.
+    Unanswered(Option<io::Error>),
+    /// TLS is spoken there.
+    Tls,
     /// Redis did not answer for so long.
     TimedOut(Duration),
     /// Redis answered, and refused the proxy in these words.
@@ -119,6 +125,14 @@ impl fmt::Display for Loss {
                  more often from now on",
                 idle.as_millis()
             ),
+            Self::Unanswered(Some(error)) => {
+                write!(f, "{error}: its port may be one for TLS")
+            }
+            Self::Unanswered(None) => f.write_str(
+                "it closed the connection without an answer: its port may be one for TLS, or its \
+                 client-output-buffer-limit be too small for the reply to COMMAND",
+            ),
+            Self::Tls => f.write_str("its port is one for TLS"),
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
             Self::Elsewhere => f.write_str("it leads to another server than before"),
@@ -129,6 +143,8 @@ impl fmt::Display for Loss {
 /// How long a connection that answers nothing must last to have been of use, and Redis be there to have come back for
 /// good.
 pub(super) const STEADY: Duration = Duration::from_secs(1);
+/// The first byte of what a server for TLS says to whoever doesn't speak it.
+const TLS_ALERT: u8 = 0x15;
 /// How many connections in a row may be of no use before there is a pause.
 const USELESS: u8 = 10;
 
@@ -175,6 +191,7 @@ impl Default for Connection {
             phase: Phase::Closed,
             link: Link::default(),
             heard: Time::default(),
+            has_answered: false,
             opened: Time::default(),
             useless: 0,
             reports_to: None,
@@ -306,7 +323,9 @@ impl Node {
         for (question, command) in questions {
             link.ask(question, &command.get_packed_command(), now);
         }
-        self.connection(role).phase = Phase::SettingUp;
+        let connection = self.connection(role);
+        connection.phase = Phase::SettingUp;
+        connection.has_answered = false;
         match role {
             Role::Resp2 => self.backend.address = address,
             Role::Tracker => {
@@ -329,7 +348,9 @@ impl Node {
         let served = !received.replies.is_empty() || !received.invalidated.is_empty();
         if served || !received.answers.is_empty() {
             connection.heard = now;
+            connection.has_answered = true;
         }
+        let is_tls = !connection.has_answered && bytes.first() == Some(&TLS_ALERT);
         if served || connection.phase == Phase::Open {
             connection.useless = 0;
         }
@@ -360,7 +381,14 @@ impl Node {
             }
         }
         if let Err(error) = result {
-            self.lost(role, Loss::Broken(io::Error::other(error)), now);
+            // Redis refuses one client too many before it is asked for anything.
+            let refused = setup::refusal(bytes).filter(|words| setup::refuses_connections(words));
+            let loss = match refused {
+                Some(words) => Loss::Refused(words),
+                None if is_tls => Loss::Tls,
+                None => Loss::Broken(io::Error::other(error)),
+            };
+            self.lost(role, loss, now);
         }
     }
 

@@ -190,7 +190,8 @@ const ARGUMENTS: &str = ", with args beginning with";
 const GONE: &str = "The client ID you want redirect to does not exist";
 
 /// The words of an error reply, if it is one. Where AUTH is renamed, Redis repeats its arguments: they are left out.
-pub(super) fn refusal(answer: &[u8]) -> Option<String> {
+#[must_use]
+pub fn refusal(answer: &[u8]) -> Option<String> {
     let text = answer.strip_prefix(b"-")?;
     let text = String::from_utf8_lossy(text);
     let text = text.trim_end();

@@ -135,7 +135,7 @@ impl Node {
 
     /// Which slots the node of a cluster has, as far as that is short.
     pub(super) fn slots_answered(&mut self, answer: &[u8]) {
-        self.note_right(Right::Slots, answer.starts_with(b"-"));
+        self.note_right(Right::Slots, answer.starts_with(b"-NOPERM "));
         let names = [
             "state",
             "slots_assigned",

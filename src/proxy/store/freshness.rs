@@ -373,7 +373,8 @@ impl Store {
     fn update_serving(&mut self) {
         self.serving = match self.redis {
             Redis::Down(_) => Serving::Stale,
-            Redis::Unknown | Redis::Up if self.is_suspended || self.is_refusing => Serving::Nothing,
+            Redis::Unknown | Redis::Up if self.is_suspended => Serving::Nothing,
+            Redis::Unknown | Redis::Up if self.is_refusing => Serving::Nothing,
             Redis::Unknown | Redis::Up => Serving::Fresh,
         };
     }
