@@ -34,6 +34,8 @@ pub struct Status<'a> {
     pub hello: &'a [u8],
     /// What Redis last said in its `INFO`.
     pub redis_info: &'a RedisInfo,
+    /// How full Redis's table of tracked keys is.
+    pub tracking_table: TrackingTable,
     /// The rights that the proxy's user there lacks.
     pub missing_rights: MissingRights,
     /// The counters when they were last reset, if they were.
@@ -115,6 +117,35 @@ impl Tracking<'_> {
             Self::Refused(words) => words,
             Self::Unknown | Self::On | Self::Off | Self::Lost => "",
         }
+    }
+}
+
+/// How many keys Redis tracks for all its clients. When there are too many, it reports some that did not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackingTable {
+    /// How many they are (`tracking_total_keys`).
+    pub keys: u64,
+    /// How many there may be (`tracking-table-max-keys`); 0 for no limit.
+    pub max: u64,
+}
+
+impl Default for TrackingTable {
+    fn default() -> Self {
+        Self {
+            keys: 0,
+            max: Self::DEFAULT_MAX,
+        }
+    }
+}
+
+impl TrackingTable {
+    /// Redis's default.
+    pub const DEFAULT_MAX: u64 = 1_000_000;
+
+    /// Whether it is as full as can be, or was a moment ago.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.max > 0 && self.keys >= self.max - self.max / 10
     }
 }
 

@@ -280,10 +280,10 @@ impl<'a> Hello<'a> {
 
 fn set_info(request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) {
     let (attribute, value) = (request.argument(2), request.argument(3));
-    let (name, place) = if is_word(attribute, b"lib-name") {
-        ("lib-name", &mut identity.library)
+    let place = if is_word(attribute, b"lib-name") {
+        &mut identity.library
     } else if is_word(attribute, b"lib-ver") {
-        ("lib-ver", &mut identity.library_version)
+        &mut identity.library_version
     } else {
         return replies.push_error(&[b"ERR Unrecognized option '", attribute, b"'"].concat());
     };
@@ -292,7 +292,8 @@ fn set_info(request: &Request<'_>, identity: &mut Identity, replies: &mut Replie
         identity.log_introduction();
         replies.push_static(OK);
     } else {
-        let message = format!("ERR {name} cannot contain spaces, newlines or special characters.");
-        replies.push_error(message.as_bytes());
+        // In the client's own spelling.
+        let rest = b" cannot contain spaces, newlines or special characters.";
+        replies.push_error(&[b"ERR ", attribute, rest].concat());
     }
 }

@@ -267,6 +267,10 @@ impl Proxy {
                 return self.wake(WaitsFor::Check);
             }
             Event::Rights { known } => return self.store.rights(*known),
+            Event::TrackingTable(table) => {
+                self.store.tracking_table = *table;
+                return;
+            }
             Event::Swapped | Event::SlotsMoved => return self.store.replaced(),
             Event::MasterLost(is_lost) => return self.store.master_lost(*is_lost),
             Event::Right { right, is_missing } => {

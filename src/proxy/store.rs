@@ -27,7 +27,7 @@ use crate::metrics::{Counters, Metrics, Outcome};
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
-use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking};
+use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
@@ -65,6 +65,8 @@ pub(super) struct Store {
     pub(super) backend: Option<Backend>,
     /// What it said in its `INFO` when it was last asked.
     redis_info: RedisInfo,
+    /// How full its table of tracked keys was then.
+    pub(super) tracking_table: TrackingTable,
     /// The rights that the proxy's user there lacks.
     pub(super) missing_rights: MissingRights,
     pub metrics: Metrics,
@@ -153,6 +155,7 @@ impl Store {
             serving: Serving::Fresh,
             backend: None,
             redis_info: RedisInfo::default(),
+            tracking_table: TrackingTable::default(),
             missing_rights: MissingRights::default(),
             metrics: Metrics::beside(limits.entries),
             reset: None,
@@ -500,6 +503,7 @@ impl Store {
                 .as_ref()
                 .map_or(&[], |backend| &backend.hello[0]),
             redis_info: &self.redis_info,
+            tracking_table: self.tracking_table,
             missing_rights: self.missing_rights,
             reset: self.reset.as_deref(),
             now,

@@ -74,6 +74,11 @@ impl Status<'_> {
                 "had been cached, but longer ago than they may be served: raise --cache_ttl (now {} ms)",
                 limits.ttl.as_millis()
             ),
+            Reason::Invalidated if self.tracking_table.is_full() => format!(
+                "had been cached, but Redis said that they changed, and it says so of keys that did not, as it tracks {} \
+                 keys of at most {}: raise tracking-table-max-keys there",
+                self.tracking_table.keys, self.tracking_table.max
+            ),
             Reason::Invalidated => {
                 "had been cached, but Redis said that they changed: keys that change \
                                     often gain little"
@@ -155,10 +160,11 @@ mod tests {
     use crate::clock::Time;
     use crate::command::Table;
     use crate::metrics::{Cause, Metrics};
-    use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Tracking};
+    use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Tracking, TrackingTable};
 
     /// A cache of ten entries for a second, beside what is counted of it.
     struct World {
+        tracking_table: TrackingTable,
         metrics: Metrics,
         cache: Cache,
         table: Table,
@@ -174,6 +180,7 @@ mod tests {
                 stale_ttl: Duration::ZERO,
             };
             Self {
+                tracking_table: TrackingTable::default(),
                 metrics: Metrics::beside(10),
                 cache: Cache::new(limits),
                 table: Table::default(),
@@ -224,6 +231,7 @@ mod tests {
                 tracking: Tracking::On,
                 hello: b"",
                 redis_info: &RedisInfo::default(),
+                tracking_table: self.tracking_table,
                 missing_rights: MissingRights::default(),
                 reset: None,
                 now: self.now,
@@ -303,6 +311,23 @@ mod tests {
                 world.get("a");
                 world.change("a", cause);
             }
+            world.assert_advice(&[words]);
+        }
+    }
+
+    #[test]
+    fn a_table_of_tracked_keys_that_is_full_is_named() {
+        let mut world = World::new(0);
+        for _ in 0..5 {
+            world.get("a");
+            world.change("a", Cause::Invalidated);
+        }
+        for (keys, max, words) in [
+            (1000, 1000, "raise tracking-table-max-keys there"),
+            (899, 1000, "keys that change often gain little"),
+            (1000, 0, "keys that change often gain little"),
+        ] {
+            world.tracking_table = TrackingTable { keys, max };
             world.assert_advice(&[words]);
         }
     }

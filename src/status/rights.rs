@@ -9,6 +9,8 @@ pub enum Right {
     GetUser,
     /// To ask for `INFO`.
     Info,
+    /// To ask whether Redis is there.
+    Ping,
     /// To ask which slots the node of a cluster has.
     Slots,
     /// To ask how often databases were swapped.
@@ -21,10 +23,11 @@ pub enum Right {
 
 impl Right {
     /// Them all, each at the place of its number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Command,
         Self::GetUser,
         Self::Info,
+        Self::Ping,
         Self::Slots,
         Self::Swaps,
         Self::TimeToLive,
@@ -38,6 +41,7 @@ impl Right {
             Self::Command => "+command",
             Self::GetUser => "+acl|getuser",
             Self::Info => "+info",
+            Self::Ping => "+ping",
             Self::Slots => "+cluster|info",
             Self::Swaps => "+latency|histogram",
             Self::TimeToLive => "+pttl",
@@ -55,6 +59,9 @@ impl Right {
             Self::GetUser => "values are kept for 5 s at the most",
             Self::Info => {
                 "INFO lacks Redis's fields, and whether all connections lead to one server is not known"
+            }
+            Self::Ping => {
+                "it is not seen that a replica has lost its master and is set to serve nothing stale"
             }
             Self::Slots => "it is not seen that slots of the cluster move",
             Self::Swaps => "it is not seen that other clients swap databases",

@@ -38,7 +38,7 @@ use crate::command::Spec;
 use crate::config::{RedisAddress, Secret};
 pub use crate::link::{Batch, Invalidated, Pending, Replies};
 use crate::resp::Protocol;
-use crate::status::Right;
+use crate::status::{Right, TrackingTable};
 pub use setup::refusal;
 
 /// Where Redis is, and as whom the proxy comes.
@@ -170,6 +170,8 @@ pub enum Event {
         /// The encoded reply.
         reply: Vec<u8>,
     },
+    /// How full Redis's table of tracked keys is.
+    TrackingTable(TrackingTable),
     /// Databases were swapped.
     Swapped,
     /// The node of a cluster has other slots than before.

@@ -17,7 +17,7 @@ use super::outage::{FIRST_PAUSE, Outage, State};
 use super::rights::Rights;
 use super::setup::{self, Question};
 use super::tracking::{Reports, Tracker};
-use super::unreported::Unreported;
+use super::unreported::{Unreported, lacks_master};
 use super::{Backend, Event, LINKS, Replies, Requests, Settings};
 use crate::clock::Time;
 use crate::command::read_specs;
@@ -363,11 +363,7 @@ impl Node {
         if received.replies.iter().any(setup::refuses_rights) {
             self.doubt_rights();
         }
-        if received
-            .replies
-            .iter()
-            .any(|reply| reply.starts_with(b"-MASTERDOWN "))
-        {
+        if received.replies.iter().any(lacks_master) {
             self.note_master(true);
         }
         self.report_replies(role, received.replies);
@@ -446,10 +442,10 @@ impl Node {
             (Question::Info, _) => self.info_answered(answer),
             (Question::Histograms, _) => self.histograms_answered(role, answer, now),
             (Question::Swaps(seen), _) => self.swaps_answered(role, seen, answer, now),
+            (Question::TableMax, _) => self.table_max_answered(answer),
+            (Question::TableKeys, _) => self.table_keys_answered(answer),
             (Question::Slots, _) => self.slots_answered(answer),
-            (Question::Ping, refusal) => {
-                self.note_master(refusal.is_some_and(|words| setup::lacks_master(&words)));
-            }
+            (Question::Ping, _) => self.ping_answered(answer),
             (Question::Id, None) => self.tracker.numbered(setup::number(answer)),
             _ => {}
         }

@@ -150,6 +150,7 @@ impl Node {
         if before == known {
             return Ok(());
         }
+        self.forget_refusals();
         if before != Known::Nothing && shown_before_on == Some(role) {
             log::info!("the rights of the proxy's user have changed");
             self.rights.login_is_due = true;

@@ -34,6 +34,10 @@ pub(super) enum Question {
     Swaps(Seen),
     /// Which slots of its cluster it has.
     Slots,
+    /// How many keys it tracks at the most.
+    TableMax,
+    /// How many it tracks.
+    TableKeys,
     /// The number of the connection.
     Id,
     /// That changes are to be reported to another connection.
@@ -116,6 +120,20 @@ pub(super) fn statistics() -> Cmd {
     let mut info = redis::cmd("INFO");
     info.arg("commandstats");
     info
+}
+
+/// Redis's counters.
+pub(super) fn stats() -> Cmd {
+    let mut info = redis::cmd("INFO");
+    info.arg("stats");
+    info
+}
+
+/// How many keys Redis tracks at the most.
+pub(super) fn table_max() -> Cmd {
+    let mut config = redis::cmd("CONFIG");
+    config.arg("GET").arg("tracking-table-max-keys");
+    config
 }
 
 /// What a node says of its cluster.
@@ -217,11 +235,6 @@ pub(super) fn refuses_login(words: &str) -> bool {
     ["NOAUTH ", "WRONGPASS ", "ERR invalid password"]
         .iter()
         .any(|start| words.starts_with(start))
-}
-
-/// Whether these words refuse what reads, as the replica has lost its master and is set not to serve stale data.
-pub(super) fn lacks_master(words: &str) -> bool {
-    words.starts_with("MASTERDOWN ")
 }
 
 /// Whether a reply refuses a request for lack of rights.

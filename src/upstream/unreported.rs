@@ -1,9 +1,12 @@
 //! What Redis does not report, though it may change what clients read: that databases were swapped (`SWAPDB`), that a
 //! node of a cluster has other slots, and that a replica has lost its master and refuses reads
-//! (`replica-serve-stale-data no`). Redis is asked for it as often as for the user's rights.
+//! (`replica-serve-stale-data no`). Redis is asked for it as often as for the user's rights; and now and then whether its
+//! table of tracked keys is full, so that it reports keys which did not change.
 //!
 //! That `SWAPDB` was executed, by whomever, in a script or by replication, is seen by how often it was: in its latency
 //! histogram, which is short, or else among the statistics of all commands.
+
+use std::time::Duration;
 
 use redis::Cmd;
 
@@ -11,8 +14,12 @@ use super::Event;
 use super::node::{Node, Role};
 use super::setup::{self, Question};
 use crate::clock::Time;
+use crate::resp::integer;
 use crate::resp::read::Reader;
-use crate::status::{MissingRights, Right};
+use crate::status::{MissingRights, Right, TrackingTable};
+
+/// How often Redis is asked for its table of tracked keys.
+const TABLE_AFTER: Duration = Duration::from_secs(5);
 
 /// Where it is seen how often databases were swapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +31,15 @@ pub(super) enum Seen {
     InStatistics,
     /// Nowhere.
     Nowhere,
+}
+
+/// What Redis refused for lack of rights: it is not asked for again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refused {
+    ping: bool,
+    slots: bool,
+    table_max: bool,
+    table_keys: bool,
 }
 
 /// What is known.
@@ -38,6 +54,10 @@ pub(super) struct Unreported {
     slots: Option<[Option<Vec<u8>>; 5]>,
     /// It refuses reads for want of its master.
     lost_master: bool,
+    refused: Refused,
+    /// When it was asked for its table of tracked keys.
+    table_asked: Option<Time>,
+    table: TrackingTable,
     /// The rights that are needed for this, as far as the loop knows.
     missing_rights: MissingRights,
 }
@@ -49,6 +69,12 @@ impl Node {
         unreported.seen = Seen::default();
         unreported.swaps = None;
         unreported.slots = None;
+        self.forget_refusals();
+    }
+
+    /// The user's rights may be others than when Redis refused something.
+    pub(super) fn forget_refusals(&mut self) {
+        self.unreported.refused = Refused::default();
     }
 
     fn ask(&mut self, role: Role, question: Question, command: &Cmd, now: Time) {
@@ -60,13 +86,16 @@ impl Node {
     pub(super) fn ask_unreported(&mut self, role: Role, now: Time) {
         self.ask_swaps(role, now);
         self.ask_slots(role, now);
+        self.ask_table(role, now);
         // A replica without its master refuses this too.
-        self.ask(role, Question::Ping, &redis::cmd("PING"), now);
+        if !self.unreported.refused.ping {
+            self.ask(role, Question::Ping, &redis::cmd("PING"), now);
+        }
     }
 
     /// If Redis is a node of a cluster, asks for its slots.
     pub(super) fn ask_slots(&mut self, role: Role, now: Time) {
-        if self.unreported.is_cluster {
+        if self.unreported.is_cluster && !self.unreported.refused.slots {
             self.ask(role, Question::Slots, &setup::cluster(), now);
         }
     }
@@ -133,9 +162,46 @@ impl Node {
         self.backend.info = answer.to_vec();
     }
 
+    fn ask_table(&mut self, role: Role, now: Time) {
+        let is_wanted = self.settings.tracking && !self.unreported.refused.table_keys;
+        let asked = &mut self.unreported.table_asked;
+        if is_wanted && asked.is_none_or(|asked| asked.after(TABLE_AFTER) <= now) {
+            *asked = Some(now);
+            if !self.unreported.refused.table_max {
+                self.ask(role, Question::TableMax, &setup::table_max(), now);
+            }
+            self.ask(role, Question::TableKeys, &setup::stats(), now);
+        }
+    }
+
+    /// How many keys Redis tracks at the most. Who may not ask for it takes it for the default.
+    pub(super) fn table_max_answered(&mut self, answer: &[u8]) {
+        self.unreported.refused.table_max = is_refused(answer);
+        let mut lines = answer.split(|byte| *byte == b'\n').rev().skip(1);
+        let max = lines.next().and_then(|line| line.strip_suffix(b"\r"));
+        let max = max
+            .and_then(integer)
+            .and_then(|max| u64::try_from(max).ok());
+        self.unreported.table.max = max.unwrap_or(TrackingTable::DEFAULT_MAX);
+    }
+
+    /// How many it tracks.
+    pub(super) fn table_keys_answered(&mut self, answer: &[u8]) {
+        self.unreported.refused.table_keys = is_refused(answer);
+        let keys = field(answer, "tracking_total_keys:");
+        let keys = keys.as_deref().and_then(integer).unwrap_or_default();
+        let keys = u64::try_from(keys).unwrap_or_default();
+        if self.unreported.table.keys != keys {
+            self.unreported.table.keys = keys;
+            self.events
+                .push(Event::TrackingTable(self.unreported.table));
+        }
+    }
+
     /// Which slots the node of a cluster has, as far as that is short.
     pub(super) fn slots_answered(&mut self, answer: &[u8]) {
-        self.note_right(Right::Slots, answer.starts_with(b"-NOPERM "));
+        self.unreported.refused.slots = is_refused(answer);
+        self.note_right(Right::Slots, is_refused(answer));
         let names = [
             "state",
             "slots_assigned",
@@ -150,8 +216,16 @@ impl Node {
         }
     }
 
-    /// Redis refuses reads for want of its master, or does so no more.
+    /// Redis answered a PING. If it has lost its master and refuses reads, it refuses this too.
+    pub(super) fn ping_answered(&mut self, answer: &[u8]) {
+        self.unreported.refused.ping = is_refused(answer);
+        self.note_right(Right::Ping, is_refused(answer));
+        self.note_master(lacks_master(answer));
+    }
+
+    /// Redis refuses reads for want of its master, or does so no more. Only by PINGs is it seen when it does so no more.
     pub(super) fn note_master(&mut self, is_lost: bool) {
+        let is_lost = is_lost && !self.unreported.refused.ping;
         if self.unreported.lost_master != is_lost {
             self.unreported.lost_master = is_lost;
             self.events.push(Event::MasterLost(is_lost));
@@ -169,6 +243,18 @@ impl Node {
             self.events.push(Event::Right { right, is_missing });
         }
     }
+}
+
+/// Whether a reply says that the replica has lost its master, and is set to serve nothing stale.
+pub(super) fn lacks_master(encoded: &[u8]) -> bool {
+    encoded.starts_with(b"-MASTERDOWN ")
+}
+
+/// Whether a reply refuses what is asked for lack of rights, so that it need not be asked again.
+fn is_refused(answer: &[u8]) -> bool {
+    [&b"-NOPERM "[..], b"-ERR unknown command"]
+        .iter()
+        .any(|start| answer.starts_with(start))
 }
 
 /// The value in a reply to `INFO` or its like that follows `start` at the start of a line.

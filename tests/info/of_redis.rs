@@ -173,3 +173,19 @@ fn info_keeps_its_place_among_the_replies() {
     assert!(text_of(&client.read_reply()).starts_with("# Cache"));
     assert_eq!(client.read_reply(), b"+PONG\r\n");
 }
+
+#[test]
+fn the_table_of_tracked_keys_is_named_when_it_is_full() {
+    let mut watched = Watched::start(&[]);
+    let mut straight = watched.redis.client();
+    straight.command(&["CONFIG", "SET", "tracking-table-max-keys", "10"]);
+    let watcher = &mut watched.watcher;
+    eventually("keys are reported that did not change", || {
+        for key in 0..100 {
+            watcher.get(key.to_string());
+        }
+        let fields = info(watcher, &["cache", "upstream"]);
+        fields["tracking_table_max_keys"] == "10"
+            && fields["cache_advice"].contains("raise tracking-table-max-keys there")
+    });
+}
