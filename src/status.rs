@@ -34,8 +34,8 @@ pub struct Status<'a> {
     pub hello: &'a [u8],
     /// What Redis last said in its `INFO`.
     pub redis_info: &'a RedisInfo,
-    /// How full Redis's table of tracked keys is.
-    pub tracking_table: TrackingTable,
+    /// Redis's table of tracked keys, if it is full.
+    pub full_table: Option<TrackingTable>,
     /// The rights that the proxy's user there lacks.
     pub missing_rights: MissingRights,
     /// The counters when they were last reset, if they were.

@@ -268,7 +268,7 @@ impl Proxy {
             }
             Event::Rights { known } => return self.store.rights(*known),
             Event::TrackingTable(table) => {
-                self.store.tracking_table = *table;
+                self.store.full_table = *table;
                 return;
             }
             Event::Swapped | Event::SlotsMoved => return self.store.replaced(),

@@ -65,8 +65,8 @@ pub(super) struct Store {
     pub(super) backend: Option<Backend>,
     /// What it said in its `INFO` when it was last asked.
     redis_info: RedisInfo,
-    /// How full its table of tracked keys was then.
-    pub(super) tracking_table: TrackingTable,
+    /// Its table of tracked keys, if that is full.
+    pub(super) full_table: Option<TrackingTable>,
     /// The rights that the proxy's user there lacks.
     pub(super) missing_rights: MissingRights,
     pub metrics: Metrics,
@@ -155,7 +155,7 @@ impl Store {
             serving: Serving::Fresh,
             backend: None,
             redis_info: RedisInfo::default(),
-            tracking_table: TrackingTable::default(),
+            full_table: None,
             missing_rights: MissingRights::default(),
             metrics: Metrics::beside(limits.entries),
             reset: None,
@@ -503,7 +503,7 @@ impl Store {
                 .as_ref()
                 .map_or(&[], |backend| &backend.hello[0]),
             redis_info: &self.redis_info,
-            tracking_table: self.tracking_table,
+            full_table: self.full_table,
             missing_rights: self.missing_rights,
             reset: self.reset.as_deref(),
             now,

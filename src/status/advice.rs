@@ -74,16 +74,16 @@ impl Status<'_> {
                 "had been cached, but longer ago than they may be served: raise --cache_ttl (now {} ms)",
                 limits.ttl.as_millis()
             ),
-            Reason::Invalidated if self.tracking_table.is_full() => format!(
-                "had been cached, but Redis said that they changed, and it says so of keys that did not, as it tracks {} \
-                 keys of at most {}: raise tracking-table-max-keys there",
-                self.tracking_table.keys, self.tracking_table.max
-            ),
-            Reason::Invalidated => {
-                "had been cached, but Redis said that they changed: keys that change \
+            Reason::Invalidated => match self.full_table {
+                Some(table) => format!(
+                    "had been cached, but Redis said that they changed, as it does of keys that did not when it \
+                     tracks too many: it tracks {} of at most {}, so raise tracking-table-max-keys there",
+                    table.keys, table.max
+                ),
+                None => "had been cached, but Redis said that they changed: keys that change \
                                     often gain little"
-                    .into()
-            }
+                    .into(),
+            },
             Reason::Written => {
                 "had been cached, but were written through the proxy, or may have been by a \
                                 script: keys that change often gain little"
@@ -164,7 +164,7 @@ mod tests {
 
     /// A cache of ten entries for a second, beside what is counted of it.
     struct World {
-        tracking_table: TrackingTable,
+        full_table: Option<TrackingTable>,
         metrics: Metrics,
         cache: Cache,
         table: Table,
@@ -180,7 +180,7 @@ mod tests {
                 stale_ttl: Duration::ZERO,
             };
             Self {
-                tracking_table: TrackingTable::default(),
+                full_table: None,
                 metrics: Metrics::beside(10),
                 cache: Cache::new(limits),
                 table: Table::default(),
@@ -231,7 +231,7 @@ mod tests {
                 tracking: Tracking::On,
                 hello: b"",
                 redis_info: &RedisInfo::default(),
-                tracking_table: self.tracking_table,
+                full_table: self.full_table,
                 missing_rights: MissingRights::default(),
                 reset: None,
                 now: self.now,
@@ -327,7 +327,7 @@ mod tests {
             (899, 1000, "keys that change often gain little"),
             (1000, 0, "keys that change often gain little"),
         ] {
-            world.tracking_table = TrackingTable { keys, max };
+            world.full_table = Some(TrackingTable { keys, max }).filter(TrackingTable::is_full);
             world.assert_advice(&[words]);
         }
     }

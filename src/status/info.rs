@@ -258,9 +258,6 @@ fn upstream(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("upstream_info_age_ms", age.as_millis());
     fields.line("tracking", status.tracking.name());
     fields.line("tracking_refused", status.tracking.refusal());
-    let table = status.tracking_table;
-    fields.line("tracking_table_keys", table.keys);
-    fields.line("tracking_table_max_keys", table.max);
     fields.line("rights_missing", status.missing_rights.line());
     fields.line("invalidations_received", metrics.invalidations);
     fields.line("flushes_received", metrics.flushes);

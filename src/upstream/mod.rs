@@ -170,8 +170,8 @@ pub enum Event {
         /// The encoded reply.
         reply: Vec<u8>,
     },
-    /// How full Redis's table of tracked keys is.
-    TrackingTable(TrackingTable),
+    /// Redis's table of tracked keys is full, or is so no more.
+    TrackingTable(Option<TrackingTable>),
     /// Databases were swapped.
     Swapped,
     /// The node of a cluster has other slots than before.

@@ -58,6 +58,8 @@ pub(super) struct Unreported {
     /// When it was asked for its table of tracked keys.
     table_asked: Option<Time>,
     table: TrackingTable,
+    /// What the loop knows of it, if it is full.
+    full_table: Option<TrackingTable>,
     /// The rights that are needed for this, as far as the loop knows.
     missing_rights: MissingRights,
 }
@@ -191,10 +193,12 @@ impl Node {
         let keys = field(answer, "tracking_total_keys:");
         let keys = keys.as_deref().and_then(integer).unwrap_or_default();
         let keys = u64::try_from(keys).unwrap_or_default();
-        if self.unreported.table.keys != keys {
-            self.unreported.table.keys = keys;
-            self.events
-                .push(Event::TrackingTable(self.unreported.table));
+        self.unreported.table.keys = keys;
+        // As long as it is not full, the loop need not wake up for it.
+        let table = Some(self.unreported.table).filter(TrackingTable::is_full);
+        if self.unreported.full_table != table {
+            self.unreported.full_table = table;
+            self.events.push(Event::TrackingTable(table));
         }
     }
 

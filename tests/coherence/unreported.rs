@@ -1,6 +1,8 @@
 //! What Redis reports nothing of, and the proxy finds out.
 
-use crate::common::{Answer, Client, FakeRedis, Proxy, RedisServer, assert_same, bulk, eventually};
+use crate::common::{
+    Answer, Client, FakeRedis, Port, Proxy, RedisServer, assert_same, bulk, eventually,
+};
 use crate::told::{becomes, cache};
 use crate::wire::words;
 
@@ -128,7 +130,10 @@ fn a_replica_that_serves_nothing_stale_has_the_proxy_serve_nothing_either() {
 
 #[test]
 fn a_node_of_a_cluster_that_loses_a_slot() {
-    let redis = RedisServer::start_with(&["--cluster-enabled", "yes", "--cluster-port", "0"]);
+    // By default, its bus would have a port that there may not be.
+    let port = Port::reserve();
+    let bus = port.number().to_string();
+    let redis = RedisServer::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
     let mut straight = redis.client();
     tell(&mut straight, "CLUSTER ADDSLOTSRANGE 0 16383");
     eventually("the cluster is up", || {

@@ -63,6 +63,7 @@ fn is_steady(name: &str) -> bool {
         "_ms",
         "server_time",
         "_human",
+        "_rss",
     ];
     !moving.iter().any(|part| name.contains(part))
 }

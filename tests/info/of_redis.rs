@@ -184,8 +184,7 @@ fn the_table_of_tracked_keys_is_named_when_it_is_full() {
         for key in 0..100 {
             watcher.get(key.to_string());
         }
-        let fields = info(watcher, &["cache", "upstream"]);
-        fields["tracking_table_max_keys"] == "10"
-            && fields["cache_advice"].contains("raise tracking-table-max-keys there")
+        let advice = &info(watcher, &["cache"])["cache_advice"];
+        advice.contains("of at most 10, so raise tracking-table-max-keys there")
     });
 }

@@ -76,9 +76,7 @@ impl Store {
     /// Redis executed a request on a dedicated connection, or may do so unseen.
     pub fn invalidate_answered(&mut self, effects: &Effects) {
         if effects.changes_commands {
-            if matches!(self.redis, Redis::Up) {
-                self.renew_table(Protocol::Resp2);
-            }
+            self.renew_table(Protocol::Resp2);
         }
         if effects.blocks {
             self.awaited.remove(&effects.keys);
@@ -351,7 +349,9 @@ impl Store {
         self.checks.forget();
         self.missing_rights.note(Right::GetUser, !known);
         // What was refused before may be granted now, and the other way round.
-        self.renew_table(Protocol::Resp2);
+        if matches!(self.redis, Redis::Up) {
+            self.renew_table(Protocol::Resp2);
+        }
         self.longest = match known {
             true => Duration::MAX,
             false => UNKNOWN_TTL,
