@@ -46,8 +46,8 @@ struct Refused {
 #[derive(Debug, Default)]
 pub(super) struct Unreported {
     seen: Seen,
-    /// How often databases were swapped, in Redis's words.
-    swaps: Option<Vec<u8>>,
+    /// How often databases were swapped, in Redis's words, and where that was seen.
+    swaps: Option<(Seen, Vec<u8>)>,
     /// Redis is a node of a cluster.
     is_cluster: bool,
     /// What it said of its slots.
@@ -65,12 +65,9 @@ pub(super) struct Unreported {
 }
 
 impl Node {
-    /// A new tracker is set up: what was known is of no use for it.
+    /// A new tracker is set up. What was known before still is: something may have happened meanwhile.
     pub(super) fn begin_unreported(&mut self) {
-        let unreported = &mut self.unreported;
-        unreported.seen = Seen::default();
-        unreported.swaps = None;
-        unreported.slots = None;
+        self.unreported.seen = Seen::default();
         self.forget_refusals();
     }
 
@@ -143,8 +140,8 @@ impl Node {
                 field(answer, "cmdstat_swapdb:calls=").unwrap_or_default()
             }
         };
-        let before = self.unreported.swaps.replace(swaps);
-        if before.is_some() && before != self.unreported.swaps {
+        let before = self.unreported.swaps.replace((seen, swaps.clone()));
+        if before.is_some_and(|(before_in, before)| before_in == seen && before != swaps) {
             self.events.push(Event::Swapped);
         }
         self.note_right(Right::Swaps, false);
