@@ -2,6 +2,7 @@
 //! takes no lock and no allocation on the path of a hit.
 
 mod commands;
+mod counters;
 mod histogram;
 mod misses;
 mod rate;
@@ -9,6 +10,7 @@ mod rate;
 use std::time::Duration;
 
 pub use commands::{Commands, Counts, Outcome};
+pub use counters::Counters;
 pub use histogram::Histogram;
 pub use misses::{Misses, Reason};
 

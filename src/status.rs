@@ -2,14 +2,18 @@
 
 mod advice;
 mod info;
+mod redis_info;
+mod rights;
 
 use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::clock::Time;
 use crate::command::Table;
-use crate::metrics::{Counts, Metrics};
+use crate::metrics::{Counters, Counts, Metrics};
 use crate::resp::read::Reader;
+pub use redis_info::{RedisInfo, Wanted};
+pub use rights::{MissingRights, Right};
 
 /// What is known at one moment.
 #[derive(Clone, Copy)]
@@ -28,8 +32,14 @@ pub struct Status<'a> {
     pub tracking: Tracking<'a>,
     /// Redis's reply to `HELLO 2`; empty if there is none.
     pub hello: &'a [u8],
-    /// The database that is cached.
-    pub database: u32,
+    /// What Redis last said in its `INFO`.
+    pub redis_info: &'a RedisInfo,
+    /// Redis's table of tracked keys, if it is full.
+    pub full_table: Option<TrackingTable>,
+    /// The rights that the proxy's user there lacks.
+    pub missing_rights: MissingRights,
+    /// The counters when they were last reset, if they were.
+    pub reset: Option<&'a Counters>,
     /// The moment.
     pub now: Time,
 }
@@ -110,6 +120,35 @@ impl Tracking<'_> {
     }
 }
 
+/// How many keys Redis tracks for all its clients. When there are too many, it reports some that did not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackingTable {
+    /// How many they are (`tracking_total_keys`).
+    pub keys: u64,
+    /// How many there may be (`tracking-table-max-keys`); 0 for no limit.
+    pub max: u64,
+}
+
+impl Default for TrackingTable {
+    fn default() -> Self {
+        Self {
+            keys: 0,
+            max: Self::DEFAULT_MAX,
+        }
+    }
+}
+
+impl TrackingTable {
+    /// Redis's default.
+    pub const DEFAULT_MAX: u64 = 1_000_000;
+
+    /// Whether it is as full as can be, or was a moment ago.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.max > 0 && self.keys >= self.max - self.max / 10
+    }
+}
+
 /// What the world around the core is, and what only that can tell.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -163,19 +202,20 @@ impl Status<'_> {
         greeting_field(self.hello, name)
     }
 
+    /// The counters since they were last reset.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let counters = Counters::of(self.metrics, self.cache);
+        match self.reset {
+            Some(earlier) => counters.since(earlier),
+            None => counters,
+        }
+    }
+
     /// Why entries left the cache, and how many did for it, since the start.
     #[must_use]
     pub fn removed(&self) -> [(&'static str, u64); 7] {
-        let (evictions, forgotten) = (self.cache.evictions(), &self.metrics.forgotten);
-        [
-            ("capacity", evictions.capacity),
-            ("memory", evictions.memory),
-            ("expired", evictions.expired),
-            ("invalidated", forgotten.invalidated),
-            ("written", forgotten.written),
-            ("flushed", forgotten.flushed),
-            ("reconnected", forgotten.reconnected),
-        ]
+        Counters::of(self.metrics, self.cache).removed()
     }
 
     /// The name of a command that was counted, in lower case.

@@ -148,3 +148,26 @@ fn a_client_that_is_silent_is_asked_whether_it_is_there_as_often_as_is_set() {
         }
     }
 }
+
+/// Were each closed again and again, so would the cache be emptied.
+#[test]
+fn a_redis_that_closes_idle_connections_does_so_once() {
+    let redis = RedisServer::start_with(&["--timeout", "1"]);
+    let proxy = Proxy::start(&redis, &[]);
+    proxy.wait_for_log("by its timeout perhaps");
+    // Those that were idle when the first was closed.
+    let pings = redis.calls("ping");
+    eventually("they are used", || redis.calls("ping") > pings + 6);
+    let closed = proxy.count_in_log("reconnected");
+    let pings = redis.calls("ping");
+    eventually("they are used for three times as long", || {
+        redis.calls("ping") > pings + 24
+    });
+    assert_eq!(proxy.count_in_log("reconnected"), closed);
+    let mut client = proxy.client();
+    for _ in 0..2 {
+        client.get("key");
+    }
+    let info = String::from_utf8(client.command(&["INFO", "cache"])).expect("a text");
+    assert!(info.contains("cache_hits:1"), "{info}");
+}

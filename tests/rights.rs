@@ -291,3 +291,125 @@ fn a_redis_that_loads_its_data_says_so_to_clients() {
 }
 
 const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
+
+/// The user that the README tells to create.
+fn user_of_the_readme() -> Vec<Vec<String>> {
+    let readme = fs::read_to_string("README.md").expect("the README");
+    let lines = readme
+        .lines()
+        .filter(|line| line.starts_with("    ACL SETUSER "));
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+    lines.map(words).collect()
+}
+
+/// A proxy that is the user of the README, with other rights after that, and a client of it.
+fn as_user_of_the_readme(redis: &RedisServer, rights: &[&str]) -> (Proxy, Client) {
+    let lines = user_of_the_readme();
+    assert_eq!(lines.len(), 2);
+    let change = [&["ACL", "SETUSER", "redis-proxy"], rights].concat();
+    for line in lines
+        .iter()
+        .map(|line| line.iter().map(|word| &word[..]).collect())
+    {
+        let line: Vec<&str> = line;
+        told(redis, &line);
+    }
+    told(redis, &change);
+    let flags = [
+        "--redis_username",
+        "redis-proxy",
+        "--redis_password",
+        "secret",
+    ];
+    let proxy = Proxy::start(redis, &flags);
+    let client = proxy.client();
+    (proxy, client)
+}
+
+/// The rights that INFO says are missing.
+fn missing(client: &mut Client) -> String {
+    let info = client.command(&["INFO", "upstream"]);
+    let info = String::from_utf8(info).expect("a text");
+    let mut lines = info.lines();
+    let line = lines.find_map(|line| line.strip_prefix("rights_missing:"));
+    line.expect("a field").to_owned()
+}
+
+#[test]
+fn the_user_of_the_readme_has_all_rights_that_the_proxy_needs() {
+    let redis = RedisServer::start();
+    redis.set("key", "value");
+    let (proxy, mut client) = as_user_of_the_readme(&redis, &[]);
+    assert_cached(&redis, &mut client, "key", "value");
+    let requests = redis.calls("ping");
+    eventually("it was asked for all", || {
+        redis.calls("ping") > requests + 2
+    });
+    assert_eq!(missing(&mut client), "");
+    assert_eq!(proxy.count_in_log("WARN"), 0);
+    let info = String::from_utf8(client.command(&["INFO"])).expect("a text");
+    assert!(info.contains("\r\ntracking:on\r\n") && info.contains("maxmemory_policy:"));
+    redis.set("key", "changed");
+    eventually_get(&mut client, "key", &bulk("changed"));
+}
+
+#[test]
+fn each_right_that_is_missing_is_named_with_what_is_lost() {
+    for (right, loss) in [
+        ("-pttl", "+pttl (nothing is cached)"),
+        (
+            "-client|tracking",
+            "+client|tracking (changes made elsewhere",
+        ),
+        ("-client|id", "+client|tracking (changes made elsewhere"),
+        ("-acl|getuser", "+acl|getuser (values are kept for 5 s"),
+        (
+            "-command",
+            "+command (commands that Redis 7.0 does not have",
+        ),
+        ("-info", "+info (INFO lacks Redis's fields"),
+        ("-ping", "+ping (it is not seen that a replica"),
+    ] {
+        let redis = RedisServer::start();
+        let (proxy, mut client) = as_user_of_the_readme(&redis, &[right]);
+        eventually(&format!("{right} is said"), || {
+            client.get("key");
+            missing(&mut client).contains(loss)
+        });
+        let (name, loss) = loss.split_once(" (").expect("a loss");
+        let line = proxy.wait_for_log(loss.trim_end_matches(')'));
+        assert!(line.contains(name), "{line}");
+    }
+}
+
+#[test]
+fn a_right_that_is_granted_is_missing_no_more() {
+    let redis = RedisServer::start();
+    let (proxy, mut client) =
+        as_user_of_the_readme(&redis, &["-pttl", "-command", "-info", "-ping"]);
+    eventually("they are missing", || {
+        client.get("key");
+        client.command(&["INFO"]);
+        ["+pttl", "+command", "+info", "+ping"]
+            .iter()
+            .all(|name| missing(&mut client).contains(name))
+    });
+    told(
+        &redis,
+        &[
+            "ACL",
+            "SETUSER",
+            "redis-proxy",
+            "+pttl",
+            "+command",
+            "+info",
+            "+ping",
+        ],
+    );
+    eventually("they are there", || {
+        client.get("key");
+        client.command(&["INFO"]);
+        missing(&mut client).is_empty()
+    });
+    proxy.wait_for_log("has a right again");
+}

@@ -74,6 +74,24 @@ impl Counts {
         self.outcomes[outcome as usize]
     }
 
+    /// Those that came since they were as `earlier` says.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut counts = self.clone();
+        for (outcome, before) in counts.outcomes.iter_mut().zip(earlier.outcomes) {
+            *outcome -= before;
+        }
+        counts.failed -= earlier.failed;
+        counts.time = counts.time.saturating_sub(earlier.time);
+        counts
+    }
+
+    /// Whether there were any.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.outcomes.iter().any(|count| *count > 0)
+    }
+
     /// How many there were, without those refused.
     #[must_use]
     pub fn calls(&self) -> u64 {

@@ -139,6 +139,12 @@ impl Misses {
         self.counts[reason as usize]
     }
 
+    /// How many there were for each reason.
+    #[must_use]
+    pub fn counts(&self) -> [u64; Reason::ALL.len()] {
+        self.counts
+    }
+
     /// A key was not in the cache, and Redis is asked for it.
     pub fn missed(&mut self, key: &[u8], now: Time) {
         if self.places.is_empty() {

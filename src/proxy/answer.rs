@@ -74,11 +74,8 @@ impl Store {
             }
             Here::ClientSetname => replies.push_error(BAD_NAME),
             Here::ClientSetinfo => set_info(request, identity, replies),
-            Here::Info => {
-                let sections: Vec<&[u8]> = request.arguments().skip(1).collect();
-                let text = self.status(now).info(&sections);
-                replies.push(Reply::text(text.as_bytes(), identity.protocol));
-            }
+            // Redis is asked first.
+            Here::Info => {}
             Here::SlowlogGet => self.slow_log_get(request, replies),
             Here::SlowlogLen => replies.push(Reply::integer(self.slow_log.len())),
             Here::SlowlogReset => {
@@ -285,10 +282,10 @@ impl<'a> Hello<'a> {
 
 fn set_info(request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) {
     let (attribute, value) = (request.argument(2), request.argument(3));
-    let (name, place) = if is_word(attribute, b"lib-name") {
-        ("lib-name", &mut identity.library)
+    let place = if is_word(attribute, b"lib-name") {
+        &mut identity.library
     } else if is_word(attribute, b"lib-ver") {
-        ("lib-ver", &mut identity.library_version)
+        &mut identity.library_version
     } else {
         return replies.push_error(&[b"ERR Unrecognized option '", attribute, b"'"].concat());
     };
@@ -297,7 +294,8 @@ fn set_info(request: &Request<'_>, identity: &mut Identity, replies: &mut Replie
         identity.log_introduction();
         replies.push_static(OK);
     } else {
-        let message = format!("ERR {name} cannot contain spaces, newlines or special characters.");
-        replies.push_error(message.as_bytes());
+        // In the client's own spelling.
+        let rest = b" cannot contain spaces, newlines or special characters.";
+        replies.push_error(&[b"ERR ", attribute, rest].concat());
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct Dedicated {
     last: Option<Kind>,
     /// It was made for one request, which leaves nothing behind.
     passes: bool,
+    /// In which words Redis refused what sets the connection up.
+    refusal: String,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -122,6 +124,8 @@ pub(super) enum Received {
     Authenticated,
     /// The connection is no longer needed: the client goes back to the shared ones, `reset` or as before.
     Over { reset: bool },
+    /// Redis refused what sets the connection up: [`Dedicated::refusal`] has its words.
+    Refused,
     /// The connection can't go on, for this reason.
     Failed(&'static str),
 }
@@ -175,6 +179,7 @@ impl Dedicated {
             is_news: false,
             last: None,
             passes: false,
+            refusal: String::new(),
         }
     }
 
@@ -356,6 +361,11 @@ impl Dedicated {
         (phase, set_up, expectations, mirror, queued)
     }
 
+    /// In which words Redis refused what sets the connection up.
+    pub fn refusal(&self) -> &str {
+        &self.refusal
+    }
+
     fn expect(&mut self, kind: Kind, effects: Effects) {
         self.expectations.push(Expectation {
             kind,
@@ -432,7 +442,7 @@ impl SetUp {
         if self.required > 0 {
             self.required -= 1;
             if is_error {
-                return Received::Failed("it refused the dedicated connection");
+                return Received::Refused;
             }
         } else {
             self.optional = self.optional.saturating_sub(1);

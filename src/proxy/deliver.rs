@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Proxy;
-use super::in_flight::{Caller, Late};
+use super::in_flight::{Caller, Late, Then};
 use super::session::WaitsFor;
 use super::slow_log::{Words, words_of_get};
 use super::store::{Arrived, is_null};
@@ -32,13 +32,16 @@ impl Proxy {
         metrics.round_trip.add_duration(replies.round_trip);
         let mut rest = replies.iter().peekable();
         while let Some(reply) = rest.next() {
-            let Some(arrived) = self.store.arrived(link, reply, rest.peek().copied(), now) else {
+            let next = rest.peek().copied();
+            let Some(mut arrived) = self.store.arrived(link, reply, next, now) else {
                 debug_assert!(false, "a reply that nothing was asked for");
                 return;
             };
             if arrived.with_next {
                 rest.next();
             }
+            let used = self.store.use_reply(&mut arrived, reply, link, now);
+            let reply = used.as_ref().map_or(reply, Reply::bytes);
             self.deliver(arrived, reply, replies.round_trip, now);
         }
         self.wake_if_described();
@@ -58,14 +61,18 @@ impl Proxy {
                     waiters,
                     key,
                     words,
+                    then,
                 } => {
-                    let arrived = Arrived {
+                    let mut arrived = Arrived {
                         waiters: Some(waiters),
                         key,
                         words,
+                        then,
                         ..Arrived::default()
                     };
-                    self.deliver(arrived, error, Duration::MAX, now);
+                    let used = self.store.use_reply(&mut arrived, error, link, now);
+                    let reply = used.as_ref().map_or(error, Reply::bytes);
+                    self.deliver(arrived, reply, Duration::MAX, now);
                 }
                 Late::Description(name) => self.store.described(Some(&name), error, now),
             }
@@ -91,7 +98,9 @@ impl Proxy {
                 continue;
             }
             replies.ensure_buffer(&mut self.spare);
-            if let Some(edit) = arrived.edit.as_ref().filter(|_| error.is_none()) {
+            if let Then::Edit(edit) = &arrived.then
+                && error.is_none()
+            {
                 let edited = self.edit(client, edit, encoded, protocol, now);
                 let error = edited.bytes().starts_with(b"-").then_some(ErrorKind::Usage);
                 self.sessions[client.0].replies.fill(waiter.place, edited);

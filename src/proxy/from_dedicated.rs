@@ -35,6 +35,7 @@ impl Proxy {
         let received = dedicated.receive(bytes, client_output, &mut |effects| {
             store.invalidate_answered(effects);
         });
+        let refusal = dedicated.refusal().to_owned();
         if let Some(number) = dedicated.take_number() {
             store.numbers.opened(session.identity.id, number);
             self.wake_if_numbered();
@@ -55,6 +56,10 @@ impl Proxy {
                 edited = Some(used);
             }
             Received::Over { reset } => self.dedicated_over(client, reset),
+            Received::Refused => {
+                self.dedicated_refused(client, &refusal);
+                return None;
+            }
             Received::Failed(reason) => {
                 self.dedicated_lost(client, Some(reason));
                 return None;
@@ -172,6 +177,19 @@ impl Proxy {
             }
             None => session.end(Ending::DedicatedEnded),
         }
+        session.take_no_more();
+        self.dedicated_closed(client);
+        self.note_change(client);
+    }
+
+    /// Redis refused a client's dedicated connection: the client hears its words, as it would have straight there.
+    fn dedicated_refused(&mut self, client: ClientId, words: &str) {
+        self.store.metrics.error(ErrorKind::Redis);
+        self.invalidate_in_flight(client);
+        let session = &mut self.sessions[client.0];
+        session.replies.push(Reply::error(words.as_bytes()));
+        let reason = format!("it refused the dedicated connection: {words}");
+        session.ending = Some(Ending::DedicatedFailed(reason.into()));
         session.take_no_more();
         self.dedicated_closed(client);
         self.note_change(client);

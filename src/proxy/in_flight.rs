@@ -10,11 +10,13 @@ use super::ClientId;
 use super::clients::Edit;
 use super::fetches::{Fetches, Ticket};
 use super::replies::Place;
+use super::settings::Setting;
 use super::slow_log::Words;
 use super::written::{Written, WrittenKeys};
 use crate::clock::Time;
 use crate::resp::Protocol;
 use crate::resp::reply::Reply;
+use crate::status::Wanted;
 use crate::upstream::PerLink;
 
 /// Whose request it is.
@@ -73,8 +75,22 @@ pub(super) struct Forward {
     pub words: Words,
     /// What it writes.
     pub written: Written,
-    /// What is done to its reply.
-    pub edit: Option<Box<Edit>>,
+    /// What is done with its reply.
+    pub then: Then,
+}
+
+/// What is done with the reply to a request that was passed on.
+#[derive(Debug, Default)]
+pub(super) enum Then {
+    /// It is passed on too.
+    #[default]
+    Pass,
+    /// It speaks of clients, and is edited.
+    Edit(Box<Edit>),
+    /// It is `INFO`: the proxy's fields are added, for those sections.
+    Merge(Box<Wanted>),
+    /// If it is OK, what is set there is set here too.
+    Configure(Setting),
 }
 
 /// A fetched reply that is cached when the time to live of its key is known.
@@ -204,22 +220,15 @@ impl InFlight {
         others.any(|(_, lane)| lane.written.contains(key, hasher))
     }
 
-    /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any. Its
-    /// reply may have to be edited.
-    pub fn forward(
-        &mut self,
-        waiter: Waiter,
-        words: Words,
-        keys: Option<&[&[u8]]>,
-        edit: Option<Edit>,
-    ) {
+    /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
+    pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>, then: Then) {
         let lane = self.lanes.of(waiter.caller.protocol);
         let written = lane.written.add(keys, &self.hasher);
         lane.asked.push_back(Asked::Forward(Forward {
             waiter: Some(waiter),
             words,
             written,
-            edit: edit.map(Box::new),
+            then,
         }));
     }
 
@@ -324,6 +333,7 @@ impl InFlight {
                         waiters,
                         key: is_value.then(|| Rc::clone(&fetch.key)),
                         words: std::mem::take(&mut fetch.words),
+                        then: Then::Pass,
                     }));
                 }
                 Asked::Forward(forward) => {
@@ -331,6 +341,7 @@ impl InFlight {
                         waiters: waiter.into(),
                         key: None,
                         words: std::mem::take(&mut forward.words),
+                        then: std::mem::take(&mut forward.then),
                     }))
                 }
             }
@@ -347,6 +358,7 @@ pub(super) enum Late {
         /// The key, if it is a GET.
         key: Option<Rc<[u8]>>,
         words: Words,
+        then: Then,
     },
     /// For those who wait to know what the command of that name is.
     Description(Box<[u8]>),

@@ -23,6 +23,7 @@ mod identity;
 mod in_flight;
 mod replies;
 mod session;
+mod settings;
 mod slow_log;
 mod spare;
 mod store;
@@ -277,6 +278,15 @@ impl Proxy {
                 return self.wake(WaitsFor::Check);
             }
             Event::Rights { known } => return self.store.rights(*known),
+            Event::TrackingTable(table) => {
+                self.store.full_table = *table;
+                return;
+            }
+            Event::Swapped | Event::SlotsMoved => return self.store.replaced(),
+            Event::MasterLost(is_lost) => return self.store.master_lost(*is_lost),
+            Event::Right { right, is_missing } => {
+                return self.store.missing_rights.note(*right, *is_missing);
+            }
             Event::Reconnected => return self.store.reconnected(now),
         }
         self.wake(WaitsFor::Redis);

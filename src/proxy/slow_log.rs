@@ -12,12 +12,14 @@ use crate::resp::request::Request;
 /// How many requests it holds (Redis's `slowlog-max-len` has the same default).
 const LENGTH: usize = 128;
 
+/// How many it holds at the most, whatever `slowlog-max-len` is set to.
+const LENGTH_MAX: usize = 1024;
+
 /// The most arguments that are shown of a request, and the most bytes of one, as in Redis.
 const ARGUMENTS_SHOWN: usize = 32;
 const BYTES_SHOWN: usize = 128;
 
 /// The slow log.
-#[derive(Default)]
 pub(super) struct SlowLog {
     /// The newest first.
     entries: VecDeque<Entry>,
@@ -25,6 +27,19 @@ pub(super) struct SlowLog {
     count: u64,
     /// From how long on a request is slow; without it, none is.
     slower_than: Option<Duration>,
+    /// How many it holds.
+    length: usize,
+}
+
+impl Default for SlowLog {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            count: 0,
+            slower_than: None,
+            length: LENGTH,
+        }
+    }
 }
 
 /// A request as the slow log shows it: an encoded array of its arguments, shortened. Empty for none.
@@ -48,6 +63,17 @@ impl SlowLog {
             slower_than,
             ..Self::default()
         }
+    }
+
+    /// Sets from how long on a request is slow; without it, none is.
+    pub fn set_slower_than(&mut self, slower_than: Option<Duration>) {
+        self.slower_than = slower_than;
+    }
+
+    /// Sets how many requests it holds.
+    pub fn set_length(&mut self, length: usize) {
+        self.length = length.min(LENGTH_MAX);
+        self.entries.truncate(self.length);
     }
 
     /// How the log would show a request, should it turn out to be slow. `name` is the one that its command has
@@ -74,7 +100,10 @@ impl SlowLog {
         redis: Duration,
         at: Duration,
     ) {
-        self.entries.truncate(LENGTH - 1);
+        if self.length == 0 {
+            return;
+        }
+        self.entries.truncate(self.length - 1);
         self.entries.push_front(Entry {
             number: self.count,
             at: at.as_secs(),

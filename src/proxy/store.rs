@@ -6,7 +6,9 @@ mod commands;
 mod freshness;
 mod gets;
 mod greeting;
+mod info;
 mod leave;
+mod slots;
 
 use std::time::Duration;
 
@@ -16,22 +18,23 @@ use super::checks::Checks;
 use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
 use super::dedicated::Awaited;
 use super::identity::Identity;
-use super::in_flight::{Caller, InFlight, Waiter};
+use super::in_flight::{Caller, InFlight, Then, Waiter};
 use super::replies::{Replies, to_reply};
 use super::session::WaitsFor;
 use super::slow_log::{SlowLog, Words};
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::{Counters, Metrics, Outcome};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
-use crate::status::{Facts, RedisState, Status, Tracking};
+use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
 pub(super) use greeting::with_id;
 pub(super) use leave::{Leave, SetUp};
+use slots::Slots;
 
 pub(super) struct Store {
     pub(super) cache: Cache,
@@ -59,13 +62,25 @@ pub(super) struct Store {
     pub(super) coherence: Coherence,
     /// Whether changes may be on their way that Redis should have reported long ago.
     is_suspended: bool,
+    /// Whether Redis refuses reads, as it has lost its master.
+    is_refusing: bool,
+    /// The slots that something may be cached of, if Redis is a node of a cluster.
+    slots: Option<Slots>,
     /// How long a value is kept at the most, by what is known of the user's rights.
     longest: Duration,
     /// What that means for hits.
     serving: Serving,
     /// What Redis reported of itself when it was last reached.
     pub(super) backend: Option<Backend>,
+    /// What it said in its `INFO` when it was last asked.
+    redis_info: RedisInfo,
+    /// Its table of tracked keys, if that is full.
+    pub(super) full_table: Option<TrackingTable>,
+    /// The rights that the proxy's user there lacks.
+    pub(super) missing_rights: MissingRights,
     pub metrics: Metrics,
+    /// The counters when they were last reset.
+    pub reset: Option<Box<Counters>>,
     pub slow_log: SlowLog,
     pub facts: Facts,
 }
@@ -142,10 +157,16 @@ impl Store {
             redis: Redis::Unknown,
             coherence: Coherence::Unknown,
             is_suspended: false,
+            is_refusing: false,
+            slots: None,
             longest: Duration::MAX,
             serving: Serving::Fresh,
             backend: None,
+            redis_info: RedisInfo::default(),
+            full_table: None,
+            missing_rights: MissingRights::default(),
             metrics: Metrics::beside(limits.entries),
+            reset: None,
             slow_log: SlowLog::default(),
             facts: Facts::default(),
         }
@@ -204,6 +225,7 @@ impl Store {
             Way::Here(Here::Hello | Here::Reset) if !replies.none_wait() => {
                 return Flow::Wait(WaitsFor::Replies);
             }
+            Way::Here(Here::Info) => self.info(request, caller, replies),
             Way::Here(command) => {
                 flow = self.answer(command, request, identity, replies, now);
                 Outcome::Here
@@ -387,8 +409,12 @@ impl Store {
             element: None,
         };
         let words = self.words(request);
+        let then = match sent.edit {
+            Some(edit) => Then::Edit(Box::new(edit)),
+            None => self.configures(request).map_or(Then::Pass, Then::Configure),
+        };
         self.in_flight
-            .forward(waiter, words, written.as_deref(), sent.edit);
+            .forward(waiter, words, written.as_deref(), then);
         self.asked += 1;
         if row.changes_commands {
             self.checks.forget();
@@ -422,7 +448,10 @@ impl Store {
                 .backend
                 .as_ref()
                 .map_or(&[], |backend| &backend.hello[0]),
-            database: self.database,
+            redis_info: &self.redis_info,
+            full_table: self.full_table,
+            missing_rights: self.missing_rights,
+            reset: self.reset.as_deref(),
             now,
         }
     }

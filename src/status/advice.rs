@@ -1,19 +1,20 @@
 //! Why the hit ratio is what it is, in a sentence, and what could be done.
 
 use super::Status;
-use crate::metrics::{Outcome, Reason};
+use crate::metrics::{Counters, Counts, Outcome, Reason};
 
 /// From this share on, hits need no advice.
 const GOOD: f64 = 0.9;
 
 impl Status<'_> {
-    /// One line that names the main reason why reads were not answered from the cache, since the start, and
+    /// One line that names the main reason why reads were not answered from the cache, since the counters were last reset, and
     /// what helps.
     #[must_use]
     pub fn advice(&self) -> String {
-        let keys = &self.metrics.keys;
+        let counters = &self.counters();
+        let keys = &counters.keys;
         let Some(ratio) = keys.hit_ratio() else {
-            return match self.uncached() {
+            return match self.uncached(counters) {
                 Some(uncached) => format!("No read came that can be cached. {uncached}"),
                 None => "Nothing was asked for yet.".to_owned(),
             };
@@ -25,12 +26,12 @@ impl Status<'_> {
         let mut advice = if ratio >= GOOD {
             format!("{answered}: that is good.")
         } else {
-            let (count, reason) = self.main_reason();
+            let (count, reason) = self.main_reason(counters);
             let others = keys.misses + keys.coalesced;
             let share = percent(count as f64 / others as f64);
             format!("{answered}. {share} of the others {reason}.")
         };
-        if let Some(uncached) = self.uncached() {
+        if let Some(uncached) = self.uncached(counters) {
             advice.push(' ');
             advice.push_str(&uncached);
         }
@@ -38,16 +39,15 @@ impl Status<'_> {
     }
 
     /// What most of the keys were missing for that were not in the cache, and what helps.
-    fn main_reason(&self) -> (u64, String) {
-        let misses = &self.metrics.misses;
-        let coalesced = self.metrics.keys.coalesced;
+    fn main_reason(&self, counters: &Counters) -> (u64, String) {
+        let coalesced = counters.keys.coalesced;
         let reason = Reason::ALL
             .into_iter()
             .rev()
-            .max_by_key(|&reason| misses.of(reason));
+            .max_by_key(|&reason| counters.misses(reason));
         match reason {
-            Some(reason) if misses.of(reason) >= coalesced => {
-                (misses.of(reason), self.explain(reason))
+            Some(reason) if counters.misses(reason) >= coalesced => {
+                (counters.misses(reason), self.explain(reason, counters))
             }
             _ => (
                 coalesced,
@@ -58,10 +58,10 @@ impl Status<'_> {
     }
 
     /// The rest of a sentence that starts with reads.
-    fn explain(&self, reason: Reason) -> String {
-        let (limits, evictions) = (self.cache.limits(), self.cache.evictions());
+    fn explain(&self, reason: Reason, counters: &Counters) -> String {
+        let (limits, evictions) = (self.cache.limits(), counters.evictions);
         match reason {
-            Reason::New => self.explain_new(),
+            Reason::New => self.explain_new(counters),
             Reason::Evicted if evictions.memory > evictions.capacity => format!(
                 "had been cached, but there was no memory for them: raise --max_memory (now {} bytes)",
                 limits.memory
@@ -74,11 +74,16 @@ impl Status<'_> {
                 "had been cached, but longer ago than they may be served: raise --cache_ttl (now {} ms)",
                 limits.ttl.as_millis()
             ),
-            Reason::Invalidated => {
-                "had been cached, but Redis said that they changed: keys that change \
+            Reason::Invalidated => match self.full_table {
+                Some(table) => format!(
+                    "had been cached, but Redis said that they changed, as it does of keys that did not when it \
+                     tracks too many: it tracks {} of at most {}, so raise tracking-table-max-keys there",
+                    table.keys, table.max
+                ),
+                None => "had been cached, but Redis said that they changed: keys that change \
                                     often gain little"
-                    .into()
-            }
+                    .into(),
+            },
             Reason::Written => {
                 "had been cached, but were written through the proxy, or may have been by a \
                                 script: keys that change often gain little"
@@ -99,9 +104,9 @@ impl Status<'_> {
     }
 
     /// Keys that were not asked for before: either the cache is young, or they don't come again.
-    fn explain_new(&self) -> String {
-        let removed: u64 = self.removed().iter().map(|(_, count)| count).sum();
-        let unread = self.cache.unread();
+    fn explain_new(&self, counters: &Counters) -> String {
+        let removed: u64 = counters.removed().iter().map(|(_, count)| count).sum();
+        let unread = counters.unread;
         if removed < self.cache.len() as u64 {
             return "asked for a key for the first time: the cache is still filling".into();
         }
@@ -113,13 +118,15 @@ impl Status<'_> {
 
     /// What is to be said of the commands that can't be answered from the cache, if they are more than those
     /// that can.
-    fn uncached(&self) -> Option<String> {
-        let commands = &self.metrics.commands;
-        let all = commands.calls();
-        let passed = commands.with(Outcome::Forwarded) + commands.with(Outcome::Dedicated);
-        let most = commands
+    fn uncached(&self, counters: &Counters) -> Option<String> {
+        let all = counters.calls();
+        let passed =
+            |counts: &Counts| counts.of(Outcome::Forwarded) + counts.of(Outcome::Dedicated);
+        let most = counters
+            .commands
             .iter()
-            .max_by_key(|counts| counts.of(Outcome::Forwarded) + counts.of(Outcome::Dedicated))?;
+            .max_by_key(|counts| passed(counts))?;
+        let passed: u64 = counters.commands.iter().map(passed).sum();
         (passed * 2 > all).then(|| {
             format!(
                 "{} of all requests can't be answered from a cache, most of them {}.",
@@ -153,10 +160,11 @@ mod tests {
     use crate::clock::Time;
     use crate::command::Table;
     use crate::metrics::{Cause, Metrics};
-    use crate::status::{Facts, RedisState, Tracking};
+    use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Tracking, TrackingTable};
 
     /// A cache of ten entries for a second, beside what is counted of it.
     struct World {
+        full_table: Option<TrackingTable>,
         metrics: Metrics,
         cache: Cache,
         table: Table,
@@ -173,6 +181,7 @@ mod tests {
                 stale_ttl: Duration::ZERO,
             };
             Self {
+                full_table: None,
                 metrics: Metrics::beside(10),
                 cache: Cache::new(limits),
                 table: Table::default(),
@@ -222,7 +231,10 @@ mod tests {
                 redis: RedisState::Up,
                 tracking: Tracking::On,
                 hello: b"",
-                database: 0,
+                redis_info: &RedisInfo::default(),
+                full_table: self.full_table,
+                missing_rights: MissingRights::default(),
+                reset: None,
                 now: self.now,
             }
             .advice();
@@ -300,6 +312,23 @@ mod tests {
                 world.get("a");
                 world.change("a", cause);
             }
+            world.assert_advice(&[words]);
+        }
+    }
+
+    #[test]
+    fn a_table_of_tracked_keys_that_is_full_is_named() {
+        let mut world = World::new(0);
+        for _ in 0..5 {
+            world.get("a");
+            world.change("a", Cause::Invalidated);
+        }
+        for (keys, max, words) in [
+            (1000, 1000, "raise tracking-table-max-keys there"),
+            (899, 1000, "keys that change often gain little"),
+            (1000, 0, "keys that change often gain little"),
+        ] {
+            world.full_table = Some(TrackingTable { keys, max }).filter(TrackingTable::is_full);
             world.assert_advice(&[words]);
         }
     }

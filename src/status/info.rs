@@ -1,31 +1,55 @@
-//! The text of `INFO`: sections of `name:value` lines, in Redis's form and, where Redis has the field, under its
-//! name, so that what reads Redis's `INFO` reads this one.
+//! The text of `INFO`: that of the Redis behind, with the proxy's own fields in it.
+//!
+//! By what Redis says of itself clients and tools decide what to do: so each field is Redis's, as it is now, save those
+//! that count what clients do here, which Redis does not see. These are under Redis's names where Redis has them.
 
 use std::fmt::{Display, Write};
 
 use super::Status;
-use crate::metrics::{ErrorKind, Histogram, Outcome, Reason};
+use super::redis_info::{Section, Wanted, is_ours};
+use crate::metrics::{Counters, ErrorKind, Histogram, Outcome, Reason};
 
-/// A section, by its name in lower case.
-type Section = (&'static str, fn(&Status<'_>, &mut Lines));
+/// Writes the proxy's own fields of a section.
+type WriteFields = fn(&Shown<'_>, &mut Fields);
 
-/// All sections, in order.
-const SECTIONS: &[Section] = &[
-    ("server", server),
-    ("clients", clients),
-    ("memory", memory),
-    ("stats", stats),
-    ("commandstats", command_stats),
-    ("cache", cache),
-    ("upstream", upstream),
-    ("replication", replication),
-    ("keyspace", keyspace),
+/// The sections that have fields of the proxy's own, by their titles.
+const SECTIONS: [(&str, WriteFields); 9] = [
+    ("Server", server),
+    ("Clients", clients),
+    ("Persistence", persistence),
+    ("Stats", stats),
+    ("Replication", replication),
+    ("Commandstats", command_stats),
+    ("Cache", cache),
+    ("Upstream", upstream),
+    ("Proxy", proxy),
 ];
 
-/// Those that are long, and shown only if they are asked for.
-const LONG: &[&str] = &["commandstats"];
+/// What is shown.
+struct Shown<'a> {
+    status: &'a Status<'a>,
+    counters: Counters,
+    /// Redis was asked for its fields just now.
+    is_fresh: bool,
+}
 
-/// The lines of a text.
+/// The fields of a section, in order.
+#[derive(Default)]
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn line(&mut self, name: impl Display, value: impl Display) {
+        self.0.push((name.to_string(), value.to_string()));
+    }
+
+    /// Takes a field out.
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(at).1)
+    }
+}
+
+/// The lines of the text.
 struct Lines(String);
 
 impl Lines {
@@ -37,110 +61,143 @@ impl Lines {
         let _ = write!(self.0, "# {title}\r\n");
     }
 
-    fn line(&mut self, name: impl Display, value: impl Display) {
+    fn line(&mut self, name: &str, value: &str) {
         let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    fn fields(&mut self, fields: Fields) {
+        for (name, value) in fields.0 {
+            self.line(&name, &value);
+        }
     }
 }
 
 impl Status<'_> {
-    /// The text for these sections, or for the usual ones if none is named. As in Redis, `all` and `everything`
-    /// name them all, `default` the usual ones, and a name that is none is passed over.
+    /// The text for these sections. `fresh` is what Redis said when it was asked for them; if it could not be asked,
+    /// what it said last is shown.
     #[must_use]
-    pub fn info(&self, sections: &[&[u8]]) -> String {
-        let wanted = |known: &str| {
-            let usual = !LONG.contains(&known);
-            sections.is_empty() && usual
-                || sections.iter().any(|name| {
-                    let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
-                    is(known) || is("all") || is("everything") || is("default") && usual
-                })
+    pub fn info(&self, wanted: &Wanted, fresh: Option<&str>) -> String {
+        let shown = Shown {
+            status: self,
+            counters: self.counters(),
+            is_fresh: fresh.is_some(),
         };
         let mut lines = Lines(String::new());
-        for (name, section) in SECTIONS {
-            if wanted(name) {
-                section(self, &mut lines);
+        let mut ours: Vec<(&str, WriteFields)> = SECTIONS.to_vec();
+        ours.retain(|(title, _)| wanted.has(&title.to_ascii_lowercase()));
+        let mut merge = |section: Section<'_>| {
+            let at = ours.iter().position(|(title, _)| *title == section.title);
+            let mut fields = Fields::default();
+            if let Some(at) = at {
+                ours.remove(at).1(&shown, &mut fields);
+            }
+            lines.title(section.title);
+            if !is_ours(&section.title.to_ascii_lowercase()) {
+                for (name, value) in section.fields() {
+                    let own = fields.take(name);
+                    lines.line(name, own.as_deref().unwrap_or(value));
+                }
+            }
+            lines.fields(fields);
+        };
+        match fresh {
+            Some(text) => Section::all_in(text).for_each(&mut merge),
+            None => {
+                let known = self.redis_info.sections();
+                known
+                    .filter(|section| wanted.has(&section.title.to_ascii_lowercase()))
+                    .for_each(&mut merge);
+            }
+        }
+        for (title, write) in ours {
+            let mut fields = Fields::default();
+            write(&shown, &mut fields);
+            if !fields.0.is_empty() || is_ours(&title.to_ascii_lowercase()) {
+                lines.title(title);
+                lines.fields(fields);
             }
         }
         lines.0
     }
+
+    /// Whether Redis never said what this section holds.
+    fn lacks(&self, title: &str) -> bool {
+        !self.redis_info.sections().any(|known| known.title == title)
+    }
 }
 
-fn server(status: &Status<'_>, lines: &mut Lines) {
-    let uptime = status.uptime().as_secs();
-    lines.title("Server");
-    // That of the Redis behind: clients decide by it what they may ask for.
-    let known = |name| status.hello_field(name).unwrap_or_default();
-    lines.line("redis_version", known("version"));
-    lines.line("redis_mode", known("mode"));
-    lines.line("redis_proxy_version", env!("CARGO_PKG_VERSION"));
-    lines.line("arch_bits", usize::BITS);
-    lines.line("multiplexing_api", "epoll");
-    lines.line("process_id", std::process::id());
-    lines.line("tcp_port", status.facts.port);
-    lines.line("server_time_usec", (status.facts.wall_clock)().as_micros());
-    lines.line("uptime_in_seconds", uptime);
-    lines.line("uptime_in_days", uptime / (24 * 60 * 60));
+fn server(shown: &Shown<'_>, fields: &mut Fields) {
+    let status = shown.status;
+    if status.lacks("Server") {
+        // Whoever may not ask for INFO is told so much in the greeting.
+        for (name, field) in [("redis_version", "version"), ("redis_mode", "mode")] {
+            fields.line(name, status.hello_field(field).unwrap_or_default());
+        }
+    }
+    fields.line("tcp_port", status.facts.port);
+    fields.line("redis_proxy_version", env!("CARGO_PKG_VERSION"));
 }
 
-fn clients(status: &Status<'_>, lines: &mut Lines) {
-    let clients = &status.metrics.clients;
-    lines.title("Clients");
-    lines.line("connected_clients", clients.connected);
-    lines.line("maxclients", status.facts.max_clients);
-    lines.line("blocked_clients", clients.blocked);
-    lines.line("clients_on_dedicated_connection", clients.dedicated);
+fn clients(shown: &Shown<'_>, fields: &mut Fields) {
+    let clients = &shown.status.metrics.clients;
+    fields.line("connected_clients", clients.connected);
+    fields.line("maxclients", shown.status.facts.max_clients);
+    fields.line("blocked_clients", clients.blocked);
+    fields.line("clients_on_dedicated_connection", clients.dedicated);
 }
 
-fn memory(status: &Status<'_>, lines: &mut Lines) {
-    lines.title("Memory");
-    lines.line("used_memory", status.cache.bytes());
-    lines.line("used_memory_human", human(status.cache.bytes()));
-    lines.line("used_memory_rss", (status.facts.resident_memory)());
-    lines.line("maxmemory", status.cache.limits().memory);
-    lines.line("maxmemory_human", human(status.cache.limits().memory));
-    lines.line("maxmemory_policy", "allkeys-lru");
+/// While it loads its data, Redis answers nothing but `INFO`, and clients wait for this to become 0.
+fn persistence(shown: &Shown<'_>, fields: &mut Fields) {
+    if shown.status.redis.reason().starts_with("-LOADING ") {
+        fields.line("loading", 1);
+    }
 }
 
-fn stats(status: &Status<'_>, lines: &mut Lines) {
-    let metrics = status.metrics;
-    let evictions = status.cache.evictions();
-    lines.title("Stats");
-    lines.line("total_connections_received", metrics.clients.total);
-    lines.line("total_commands_processed", metrics.commands.calls());
-    lines.line("instantaneous_ops_per_sec", metrics.per_second(status.now));
-    lines.line("total_net_input_bytes", metrics.clients.received);
-    lines.line("total_net_output_bytes", metrics.clients.sent);
-    lines.line("rejected_connections", metrics.clients.refused);
-    lines.line(
-        "protocol_error_connections",
-        metrics.clients.protocol_errors,
+fn stats(shown: &Shown<'_>, fields: &mut Fields) {
+    let (status, counters) = (shown.status, &shown.counters);
+    let clients = &counters.clients;
+    fields.line("total_connections_received", clients.total);
+    fields.line("total_commands_processed", counters.calls());
+    fields.line(
+        "instantaneous_ops_per_sec",
+        status.metrics.per_second(status.now),
     );
-    lines.line("slowed_clients", metrics.clients.slowed);
-    lines.line("expired_keys", evictions.expired);
-    lines.line("evicted_keys", evictions.capacity + evictions.memory);
-    lines.line("keyspace_hits", metrics.keys.hits);
-    lines.line(
+    fields.line("total_net_input_bytes", clients.received);
+    fields.line("total_net_output_bytes", clients.sent);
+    fields.line("rejected_connections", clients.refused);
+    fields.line("protocol_error_connections", clients.protocol_errors);
+    fields.line("slowed_clients", clients.slowed);
+    fields.line("keyspace_hits", counters.keys.hits);
+    fields.line(
         "keyspace_misses",
-        metrics.keys.misses + metrics.keys.coalesced,
+        counters.keys.misses + counters.keys.coalesced,
     );
-    lines.line("total_error_replies", metrics.errors.iter().sum::<u64>());
+    fields.line("total_error_replies", counters.errors.iter().sum::<u64>());
     for kind in ErrorKind::ALL {
         let name = format!("{}_error_replies", kind.name());
-        lines.line(name, metrics.errors(kind));
+        fields.line(name, counters.errors[kind as usize]);
     }
-    lines.line("loop_turn_usec", percentiles(&metrics.turn));
+    fields.line("loop_turn_usec", percentiles(&counters.turn));
 }
 
-fn command_stats(status: &Status<'_>, lines: &mut Lines) {
-    lines.title("Commandstats");
-    for counts in status.metrics.commands.iter() {
+/// What clients look for to know a server that takes writes, where Redis says it in its greeting alone.
+fn replication(shown: &Shown<'_>, fields: &mut Fields) {
+    if shown.status.lacks("Replication") {
+        let role = shown.status.hello_field("role").unwrap_or_default();
+        let role = if role == "replica" { "slave" } else { &role };
+        fields.line("role", role);
+    }
+}
+
+fn command_stats(shown: &Shown<'_>, fields: &mut Fields) {
+    for counts in &shown.counters.commands {
         let calls = counts.calls();
         let micros = counts.time.as_micros();
         let each = micros as f64 / calls.max(1) as f64;
         let refused = counts.of(Outcome::Refused);
         let failed = counts.failed;
-        lines.line(
-            format_args!("cmdstat_{}", status.command_name(counts)),
+        fields.line(
+            format_args!("cmdstat_{}", shown.status.command_name(counts)),
             format_args!(
                 "calls={calls},usec={micros},usec_per_call={each:.2},rejected_calls={refused},\
                  failed_calls={failed}"
@@ -149,83 +206,76 @@ fn command_stats(status: &Status<'_>, lines: &mut Lines) {
     }
 }
 
-fn cache(status: &Status<'_>, lines: &mut Lines) {
-    let (metrics, cache) = (status.metrics, status.cache);
+fn cache(shown: &Shown<'_>, fields: &mut Fields) {
+    let (status, counters, cache) = (shown.status, &shown.counters, shown.status.cache);
     let limits = cache.limits();
-    lines.title("Cache");
-    lines.line("cache_entries", cache.len());
-    lines.line("cache_capacity", limits.entries);
-    lines.line("cache_bytes", cache.bytes());
-    lines.line("cache_max_memory", limits.memory);
-    lines.line("cache_ttl_ms", limits.ttl.as_millis());
-    lines.line("cache_stale_ttl_ms", limits.stale_ttl.as_millis());
-    lines.line("cache_hits", metrics.keys.hits);
-    lines.line("cache_misses", metrics.keys.misses);
-    lines.line("cache_coalesced", metrics.keys.coalesced);
-    let ratio = metrics.keys.hit_ratio().unwrap_or_default();
-    lines.line("cache_hit_ratio", format_args!("{ratio:.4}"));
-    lines.line("cache_advice", status.advice());
+    fields.line("cache_entries", cache.len());
+    fields.line("cache_capacity", limits.entries);
+    fields.line("cache_bytes", cache.bytes());
+    fields.line("cache_max_memory", limits.memory);
+    fields.line("cache_ttl_ms", limits.ttl.as_millis());
+    fields.line("cache_stale_ttl_ms", limits.stale_ttl.as_millis());
+    fields.line("cache_hits", counters.keys.hits);
+    fields.line("cache_misses", counters.keys.misses);
+    fields.line("cache_coalesced", counters.keys.coalesced);
+    let ratio = counters.keys.hit_ratio().unwrap_or_default();
+    fields.line("cache_hit_ratio", format_args!("{ratio:.4}"));
+    fields.line("cache_advice", status.advice());
     for reason in Reason::ALL {
         let name = format!("cache_misses_{}", reason.name());
-        lines.line(name, metrics.misses.of(reason));
+        fields.line(name, counters.misses(reason));
     }
-    lines.line("cache_inserted", metrics.cached);
-    for (reason, count) in status.removed() {
-        lines.line(format_args!("cache_removed_{reason}"), count);
+    fields.line("cache_inserted", counters.cached);
+    for (reason, count) in counters.removed() {
+        fields.line(format_args!("cache_removed_{reason}"), count);
     }
-    lines.line("cache_removed_unread", cache.unread());
-    for counts in metrics.commands.iter() {
+    fields.line("cache_removed_unread", counters.unread);
+    for counts in &counters.commands {
         let ways = Outcome::ALL.map(|outcome| format!("{}={}", outcome.name(), counts.of(outcome)));
         let name = status.command_name(counts);
-        lines.line(format_args!("requests_{name}"), ways.join(","));
+        fields.line(format_args!("requests_{name}"), ways.join(","));
     }
-    lines.line("hit_time_usec", percentiles(&metrics.hit_time));
-    lines.line("miss_time_usec", percentiles(&metrics.miss_time));
-    lines.line("forward_time_usec", percentiles(&metrics.forward_time));
+    fields.line("hit_time_usec", percentiles(&counters.hit_time));
+    fields.line("miss_time_usec", percentiles(&counters.miss_time));
+    fields.line("forward_time_usec", percentiles(&counters.forward_time));
 }
 
-fn upstream(status: &Status<'_>, lines: &mut Lines) {
+fn upstream(shown: &Shown<'_>, fields: &mut Fields) {
+    let status = shown.status;
     let metrics = status.metrics;
-    lines.title("Upstream");
-    lines.line("upstream_address", &status.facts.redis);
-    lines.line("upstream_status", status.redis.name());
-    lines.line("upstream_error", status.redis.reason());
-    lines.line("upstream_outages", metrics.redis.outages);
+    fields.line("upstream_address", &status.facts.redis);
+    fields.line("upstream_status", status.redis.name());
+    fields.line("upstream_error", status.redis.reason());
+    fields.line("upstream_outages", metrics.redis.outages);
     let away = metrics.redis.away(status.now);
-    lines.line(
+    fields.line(
         "upstream_away_seconds",
         format_args!("{:.3}", away.as_secs_f64()),
     );
-    lines.line("upstream_reconnects", metrics.redis.reconnects());
-    lines.line("tracking", status.tracking.name());
-    lines.line("tracking_refused", status.tracking.refusal());
-    lines.line("invalidations_received", metrics.invalidations);
-    lines.line("flushes_received", metrics.flushes);
-    lines.line("round_trip_usec", percentiles(&metrics.round_trip));
+    fields.line("upstream_reconnects", metrics.redis.reconnects());
+    let age = status.redis_info.at().map(|at| at.until(status.now));
+    let age = age.filter(|_| !shown.is_fresh).unwrap_or_default();
+    fields.line("upstream_info_age_ms", age.as_millis());
+    fields.line("tracking", status.tracking.name());
+    fields.line("tracking_refused", status.tracking.refusal());
+    fields.line("rights_missing", status.missing_rights.line());
+    fields.line("invalidations_received", metrics.invalidations);
+    fields.line("flushes_received", metrics.flushes);
+    fields.line("round_trip_usec", percentiles(&metrics.round_trip));
     let batch = |share| metrics.batch.quantile(share).unwrap_or_default().ceil();
     let (half, most) = (batch(0.5), batch(0.99));
-    lines.line(
+    fields.line(
         "requests_per_batch",
         format_args!("p50={half:.0},p99={most:.0}"),
     );
 }
 
-/// What clients look for to know a server that takes writes.
-fn replication(status: &Status<'_>, lines: &mut Lines) {
-    lines.title("Replication");
-    lines.line("role", status.hello_field("role").unwrap_or_default());
-    lines.line("connected_slaves", 0);
-}
-
-fn keyspace(status: &Status<'_>, lines: &mut Lines) {
-    lines.title("Keyspace");
-    let entries = status.cache.len();
-    if entries > 0 {
-        lines.line(
-            format_args!("db{}", status.database),
-            format_args!("keys={entries},expires={entries},avg_ttl=0"),
-        );
-    }
+/// The process, under names that are not those of Redis's own process.
+fn proxy(shown: &Shown<'_>, fields: &mut Fields) {
+    let status = shown.status;
+    fields.line("proxy_process_id", std::process::id());
+    fields.line("proxy_uptime_seconds", status.uptime().as_secs());
+    fields.line("proxy_memory_rss", (status.facts.resident_memory)());
 }
 
 /// Half, 99 and 99.9 of a hundred requests took no longer, in microseconds.
@@ -237,19 +287,4 @@ fn percentiles(times: &Histogram) -> String {
         at(0.99),
         at(0.999)
     )
-}
-
-/// Bytes as Redis shows them to people.
-fn human(bytes: usize) -> String {
-    const UNITS: [&str; 5] = ["B", "K", "M", "G", "T"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{bytes}B"),
-        _ => format!("{value:.2}{}", UNITS[unit]),
-    }
 }

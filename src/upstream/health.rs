@@ -7,7 +7,12 @@
 //!
 //! While anybody would miss Redis, each connection on which nothing else is in flight is asked with a PING every
 //! [`CHECK_AFTER`]. So an entry is served at the most for that time and twice the timeout after the tracker was lost.
+//!
+//! Redis closes connections that say nothing for its `timeout`, which the proxy's user may not be allowed to ask for. So
+//! when one is closed after it said nothing, all are asked three times as often from then on, whether anybody would
+//! miss Redis or not.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::node::{Loss, Node, Phase, Role};
@@ -18,6 +23,13 @@ use crate::link::Oldest;
 
 /// After so long without an answer, a connection on which none is due is asked for one.
 pub(super) const CHECK_AFTER: Duration = Duration::from_secs(1);
+
+/// The shortest `timeout` that Redis knows.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many times a connection is used within the time after which Redis closed one. It counts whole seconds, so one of
+/// a second may be over early.
+const USES: u32 = 3;
 
 /// How many times the timeout a connection may owe a client's request its reply while Redis answers on others.
 const STUCK: u32 = 10;
@@ -87,8 +99,10 @@ impl Node {
                 due.extend(stages.into_iter().find(|stage| *stage > self.ticked));
                 let again = self.ticked.after(CHECK_AFTER.min(timeout) / 2);
                 due.extend((stages[0] <= self.ticked).then_some(again));
-            } else if self.watched && connection.phase == Phase::Open {
-                due.push(connection.heard.after(CHECK_AFTER));
+            } else if let Some(check_after) = self.check_after()
+                && connection.phase == Phase::Open
+            {
+                due.push(connection.heard.after(check_after));
             }
         }
         due.into_iter().min()
@@ -161,7 +175,41 @@ impl Node {
         let mut silences = self.connections().filter_map(|(_, other)| other.silence());
         let is_asked_for_another =
             silences.any(silent) && connection.heard.after(timeout / 4) <= now;
-        is_asked_for_another || self.watched && connection.heard.after(CHECK_AFTER) <= now
+        let is_due = |after: Duration| connection.heard.after(after) <= now;
+        is_asked_for_another || self.check_after().is_some_and(is_due)
+    }
+
+    /// After how long without an answer a connection is asked for one, if it is.
+    fn check_after(&self) -> Option<Duration> {
+        let watched = self.watched.then_some(CHECK_AFTER);
+        watched.into_iter().chain(self.keep_alive).min()
+    }
+
+    /// What the end of a connection comes from: if Redis closed it since it was idle, the others are kept from that.
+    pub(super) fn judge_end(&mut self, role: Role, loss: Loss, now: Time) -> Loss {
+        let connection = self.connection(role);
+        let idle = connection.heard.until(now);
+        let oldest = connection.link.oldest();
+        let was_idle = connection.phase == Phase::Open
+            && idle >= SHORTEST_TIMEOUT
+            && oldest.is_none_or(|oldest| oldest.is_question);
+        let is_closed = match &loss {
+            Loss::Closed => true,
+            // It was just being asked.
+            Loss::Broken(error) => error.kind() == ErrorKind::ConnectionReset,
+            _ => false,
+        };
+        let is_unanswered = connection.phase == Phase::SettingUp && !connection.has_answered;
+        match loss {
+            Loss::Closed if is_unanswered => Loss::Unanswered(None),
+            Loss::Broken(error) if is_closed && is_unanswered => Loss::Unanswered(Some(error)),
+            _ if is_closed && was_idle => {
+                let often = idle.min(self.keep_alive.map_or(idle, |often| often * USES)) / USES;
+                self.keep_alive = Some(often);
+                Loss::ClosedIdle(idle)
+            }
+            loss => loss,
+        }
     }
 
     fn ping(&mut self, role: Role, now: Time) {

@@ -305,7 +305,8 @@ impl Helper {
                 }
                 Ok(ReadResult::Nothing) => return,
                 Ok(ReadResult::End) => {
-                    self.lose(role, io::Error::other("it closed the connection"));
+                    self.node.lost(role, Loss::Closed, self.clock.now());
+                    self.drop_closed();
                 }
                 Err(error) => self.lose(role, error),
             }

@@ -12,6 +12,7 @@
 //! - [`health`] is what it makes of silence.
 //! - [`state`] is how it notices that a connection is no longer as it was set up.
 //! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
+//! - [`unreported`] is how it learns what Redis doesn't report, though it may change what clients read.
 //! - [`checks`] is how it asks about passwords of clients.
 //! - [`setup`] is what the proxy itself asks Redis.
 //! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
@@ -28,6 +29,7 @@ mod rights;
 mod setup;
 mod state;
 mod tracking;
+mod unreported;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,6 +40,8 @@ use crate::command::Spec;
 use crate::config::{RedisAddress, Secret};
 pub use crate::link::{Batch, Invalidated, Pending, Replies};
 use crate::resp::Protocol;
+use crate::status::{Right, TrackingTable};
+pub use setup::refusal;
 
 /// Where Redis is, and as whom the proxy comes.
 #[derive(Clone, Debug)]
@@ -116,8 +120,14 @@ pub struct Backend {
     pub address: Option<SocketAddr>,
     /// Its commands, if it reported them.
     pub commands: Option<Vec<Spec>>,
+    /// It refused to report them.
+    pub commands_refused: bool,
     /// Its replies to HELLO in RESP2 and RESP3; empty if it knows none.
     pub hello: [Vec<u8>; 2],
+    /// Its reply to `INFO`.
+    pub info: Vec<u8>,
+    /// It is a node of a cluster.
+    pub is_cluster: bool,
 }
 
 /// What the helper reports to the loop, in the order in which it happened.
@@ -161,6 +171,21 @@ pub enum Event {
         number: u64,
         /// The encoded reply.
         reply: Vec<u8>,
+    },
+    /// Redis's table of tracked keys is full, or is so no more.
+    TrackingTable(Option<TrackingTable>),
+    /// Databases were swapped.
+    Swapped,
+    /// The node of a cluster has other slots than before.
+    SlotsMoved,
+    /// Redis refuses reads, as it has lost its master; or it does so no more.
+    MasterLost(bool),
+    /// The proxy's user lacks a right, or lacks it no more.
+    Right {
+        /// The right.
+        right: Right,
+        /// It lacks it.
+        is_missing: bool,
     },
     /// The proxy's user may have other rights than before.
     Rights {

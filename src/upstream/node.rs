@@ -18,6 +18,7 @@ use super::rights::Rights;
 use super::setup::{self, Doubt, Question};
 use super::state::{ConnectionState, altered};
 use super::tracking::{Reports, Tracker};
+use super::unreported::{Unreported, lacks_master};
 use super::{Backend, Event, LINKS, Replies, Requests, Settings};
 use crate::clock::Time;
 use crate::command::read_specs;
@@ -79,6 +80,8 @@ pub(super) struct Connection {
     pub link: Link<Question>,
     /// When Redis last answered on it.
     pub heard: Time,
+    /// Something was answered on it.
+    pub has_answered: bool,
     /// When it was set up.
     opened: Time,
     /// How many of its predecessors were lost before they were of any use.
@@ -98,6 +101,14 @@ pub(super) struct Connection {
 pub(super) enum Loss {
     /// It broke.
     Broken(io::Error),
+    /// Redis closed it.
+    Closed,
+    /// Redis closed it when nothing had been asked on it for so long.
+    ClosedIdle(Duration),
+    /// It ended, by this error if not in order, before anything was answered on it.
+    Unanswered(Option<io::Error>),
+    /// TLS is spoken there.
+    Tls,
     /// Redis did not answer for so long.
     TimedOut(Duration),
     /// Redis answered, and refused the proxy in these words.
@@ -112,6 +123,21 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broken(error) => error.fmt(f),
+            Self::Closed => f.write_str("it closed the connection"),
+            Self::ClosedIdle(idle) => write!(
+                f,
+                "it closed the connection after {} ms without a request, by its timeout perhaps, so it is asked \
+                 more often from now on",
+                idle.as_millis()
+            ),
+            Self::Unanswered(Some(error)) => {
+                write!(f, "{error}: its port may be one for TLS")
+            }
+            Self::Unanswered(None) => f.write_str(
+                "it closed the connection without an answer: its port may be one for TLS, or its \
+                 client-output-buffer-limit be too small for the reply to COMMAND",
+            ),
+            Self::Tls => f.write_str("its port is one for TLS"),
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
             Self::Altered(how) => write!(f, "it is no longer as it was set up: {how}"),
@@ -123,6 +149,8 @@ impl fmt::Display for Loss {
 /// How long a connection that answers nothing must last to have been of use, and Redis be there to have come back for
 /// good.
 pub(super) const STEADY: Duration = Duration::from_secs(1);
+/// The first byte of what a server for TLS says to whoever doesn't speak it.
+const TLS_ALERT: u8 = 0x15;
 /// How many connections in a row may be of no use before there is a pause.
 pub(super) const USELESS: u8 = 10;
 
@@ -147,8 +175,12 @@ pub(super) struct Node {
     pub(super) reconnects: Limit,
     /// Whether anybody would miss Redis.
     pub watched: bool,
+    /// How often connections are to be used so that Redis doesn't close them.
+    pub(super) keep_alive: Option<Duration>,
     /// What is known of the user's rights.
     pub(super) rights: Rights,
+    /// What it doesn't report.
+    pub(super) unreported: Unreported,
     /// Passwords of clients that it is asked about.
     pub(super) checks: Checks,
     /// What is to be reported to the loop.
@@ -165,6 +197,7 @@ impl Default for Connection {
             phase: Phase::Closed,
             link: Link::default(),
             heard: Time::default(),
+            has_answered: false,
             opened: Time::default(),
             useless: 0,
             reports_to: None,
@@ -217,7 +250,9 @@ impl Node {
             reconnecting: None,
             reconnects: Limit::default(),
             watched: false,
+            keep_alive: None,
             rights: Rights::default(),
+            unreported: Unreported::default(),
             checks: Checks::default(),
             events: Vec::new(),
             spare: Vec::new(),
@@ -300,10 +335,16 @@ impl Node {
         for (question, command) in questions {
             link.ask(question, &command.get_packed_command(), now);
         }
-        self.connection(role).phase = Phase::SettingUp;
+        let connection = self.connection(role);
+        connection.phase = Phase::SettingUp;
+        connection.has_answered = false;
         match role {
             Role::Resp2 => self.backend.address = address,
-            Role::Tracker => self.tracker.connected(),
+            Role::Tracker => {
+                self.tracker.connected();
+                self.begin_unreported();
+                self.ask_slots(role, now);
+            }
             Role::Resp3 => {}
         }
     }
@@ -319,7 +360,9 @@ impl Node {
         let served = !received.replies.is_empty() || !received.invalidated.is_empty();
         if served || !received.answers.is_empty() {
             connection.heard = now;
+            connection.has_answered = true;
         }
+        let is_tls = !connection.has_answered && bytes.first() == Some(&TLS_ALERT);
         // Each new connection answers that.
         let is_first = |(question, _): &(Question, Vec<u8>)| *question == Question::State;
         let answers = connection.phase == Phase::Open && !received.answers.iter().all(is_first);
@@ -338,6 +381,9 @@ impl Node {
                 Doubt::State => self.doubt_state(role),
             }
         }
+        if received.replies.iter().any(lacks_master) {
+            self.note_master(true);
+        }
         self.report_replies(role, received.replies);
         for (question, answer) in received.answers {
             if let Err(loss) = self.answered(role, question, &answer, now) {
@@ -352,11 +398,18 @@ impl Node {
         if received.is_subscribed {
             return self.distrust(role, &altered("it is subscribed"), now);
         }
-        if result == Err(LinkError::Unasked) {
-            return self.distrust(role, &altered(&LinkError::Unasked.to_string()), now);
-        }
         if let Err(error) = result {
-            self.lost(role, Loss::Broken(io::Error::other(error)), now);
+            // Redis refuses one client too many before it is asked for anything.
+            let refused = setup::refusal(bytes).filter(|words| setup::refuses_connections(words));
+            if refused.is_none() && error == LinkError::Unasked {
+                return self.distrust(role, &altered(&error.to_string()), now);
+            }
+            let loss = match refused {
+                Some(words) => Loss::Refused(words),
+                None if is_tls => Loss::Tls,
+                None => Loss::Broken(io::Error::other(error)),
+            };
+            self.lost(role, loss, now);
         }
     }
 
@@ -391,7 +444,10 @@ impl Node {
             (Question::Hello3, Some(words)) if role == Role::Resp3 => {
                 return Err(Loss::Refused(words));
             }
-            (Question::Ping, refusal) => self.pinged(role, answer, refusal.as_deref())?,
+            (Question::Ping, refusal) => {
+                self.pinged(role, answer, refusal.as_deref())?;
+                self.ping_answered(answer);
+            }
             (Question::State, refusal) => self.state_answered(role, answer, refusal.as_deref())?,
             (Question::Hello3 | Question::Server | Question::Id, Some(words))
                 if role == Role::Tracker && setup::is_temporary(&words) =>
@@ -411,7 +467,16 @@ impl Node {
                 self.backend.hello[1] = greeting(answer, refusal);
             }
             (Question::Hello2, refusal) => self.backend.hello[0] = greeting(answer, refusal),
-            (Question::Commands, _) => self.backend.commands = read_specs(answer),
+            (Question::Commands, refusal) => {
+                self.backend.commands = read_specs(answer);
+                self.backend.commands_refused = refusal.is_some();
+            }
+            (Question::Info, _) => self.info_answered(answer),
+            (Question::Histograms, _) => self.histograms_answered(role, answer, now),
+            (Question::Swaps(seen), _) => self.swaps_answered(role, seen, answer, now),
+            (Question::TableMax, _) => self.table_max_answered(answer),
+            (Question::TableKeys, _) => self.table_keys_answered(answer),
+            (Question::Slots, _) => self.slots_answered(answer),
             (Question::Id, None) => self.tracker.numbered(setup::number(answer)),
             _ => {}
         }
@@ -495,6 +560,7 @@ impl Node {
 
     /// A connection is of no more use, or could not be made.
     pub fn lost(&mut self, role: Role, loss: Loss, now: Time) {
+        let loss = self.judge_end(role, loss, now);
         let connection = self.connection(role);
         let was_open = connection.phase == Phase::Open;
         if was_open && connection.opened.until(now) >= STEADY {
@@ -531,7 +597,8 @@ impl Node {
     }
 
     pub(super) fn reconnect(&mut self, role: Role, reason: String) {
-        self.reconnecting = Some(reason);
+        // What came first is why the others are lost.
+        self.reconnecting.get_or_insert(reason);
         self.want(role);
     }
 
@@ -539,6 +606,7 @@ impl Node {
     pub(super) fn start_anew(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
         self.checks.lost();
+        self.keep_alive = None;
         for role in Role::ALL {
             self.close(role);
             self.renew(role);

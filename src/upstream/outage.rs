@@ -65,6 +65,7 @@ impl Node {
             self.fail(role, &error);
         }
         self.reconnecting = None;
+        self.keep_alive = None;
         // One that comes and goes gets the longer pauses of one that is away.
         if matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
             self.pause = FIRST_PAUSE;

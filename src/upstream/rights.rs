@@ -120,6 +120,7 @@ impl Node {
         };
         let encoded = command.get_packed_command();
         self.connection(role).link.ask(question, &encoded, now);
+        self.ask_unreported(role, now);
     }
 
     /// Redis refused a client's request: the rights may be others now.
@@ -153,14 +154,10 @@ impl Node {
         if before == known {
             return Ok(());
         }
+        self.forget_refusals();
         if before != Known::Nothing && shown_before_on == Some(role) {
             log::info!("the rights of the proxy's user have changed");
             self.rights.login_is_due = true;
-        } else if before == Known::Nothing && known == Known::Refused {
-            log::warn!(
-                reason = "it may not ask for its own rights (+acl|getuser)";
-                "entries are kept for {} s at the most", super::UNKNOWN_TTL.as_secs()
-            );
         }
         if before != Known::Nothing || known == Known::Refused {
             self.report_rights();
@@ -235,8 +232,8 @@ pub(super) mod tests {
             tracking: false,
         });
         let login = if password.is_some() { "+OK\r\n" } else { "" };
-        let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n+PONG\r\n");
-        let tracker = format!("{login}+OK\r\n{rights}+PONG\r\n");
+        let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n");
+        let tracker = format!("{login}+OK\r\n*1\r\n+hello\r\n*0\r\n{rights}+PONG\r\n");
         for (role, replies) in [(Role::Resp2, resp2), (Role::Tracker, tracker)] {
             assert_eq!(node.wants(), Some(role));
             node.connecting(role, at(0));
@@ -275,9 +272,13 @@ pub(super) mod tests {
         if !asked(node, Role::Resp2).is_empty() {
             node.received(Role::Resp2, b"+PONG\r\n", now);
         }
-        let asked = asked(node, Role::Tracker);
+        let mut asked = asked(node, Role::Tracker);
         if !asked.is_empty() {
             node.received(Role::Tracker, reply.as_bytes(), now);
+        }
+        if let Some(at) = asked.find(UNREPORTED) {
+            asked.truncate(at);
+            node.received(Role::Tracker, b"*0\r\n+PONG\r\n", now);
         }
         (asked, std::mem::take(&mut node.events))
     }
@@ -285,6 +286,8 @@ pub(super) mod tests {
     pub(in crate::upstream) const RIGHTS: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";
     const FEWER: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~a\r\n";
     const GETUSER: &str = "*3\r\n$3\r\nACL\r\n$7\r\nGETUSER\r\n$7\r\ndefault\r\n";
+    /// What is asked behind it each time.
+    const UNREPORTED: &str = "*3\r\n$7\r\nLATENCY\r\n";
     const WRONGPASS: &str = "-WRONGPASS no\r\n";
 
     #[test]

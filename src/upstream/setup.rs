@@ -3,6 +3,7 @@
 use redis::Cmd;
 
 use super::node::Loss;
+use super::unreported::Seen;
 use super::{Settings, UNREACHABLE};
 use crate::resp::integer;
 use crate::resp::read::Reader;
@@ -25,6 +26,18 @@ pub(super) enum Question {
     Commands,
     /// Which server it is.
     Server,
+    /// What it says of itself.
+    Info,
+    /// Whether it keeps latency histograms.
+    Histograms,
+    /// How often databases were swapped, which is seen there.
+    Swaps(Seen),
+    /// Which slots of its cluster it has.
+    Slots,
+    /// How many keys it tracks at the most.
+    TableMax,
+    /// How many it tracks.
+    TableKeys,
     /// The number of the connection.
     Id,
     /// That changes are to be reported to another connection.
@@ -97,6 +110,41 @@ fn server() -> Cmd {
     info
 }
 
+/// How often a command was executed, and how long it took.
+pub(super) fn histogram(command: &str) -> Cmd {
+    let mut histogram = redis::cmd("LATENCY");
+    histogram.arg("HISTOGRAM").arg(command);
+    histogram
+}
+
+/// How often each command was executed.
+pub(super) fn statistics() -> Cmd {
+    let mut info = redis::cmd("INFO");
+    info.arg("commandstats");
+    info
+}
+
+/// Redis's counters.
+pub(super) fn stats() -> Cmd {
+    let mut info = redis::cmd("INFO");
+    info.arg("stats");
+    info
+}
+
+/// How many keys Redis tracks at the most.
+pub(super) fn table_max() -> Cmd {
+    let mut config = redis::cmd("CONFIG");
+    config.arg("GET").arg("tracking-table-max-keys");
+    config
+}
+
+/// What a node says of its cluster.
+pub(super) fn cluster() -> Cmd {
+    let mut cluster = redis::cmd("CLUSTER");
+    cluster.arg("INFO");
+    cluster
+}
+
 /// What is asked on the connection for RESP2.
 pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings);
@@ -105,6 +153,7 @@ pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
         (Question::Hello2, hello(2)),
         (Question::Commands, redis::cmd("COMMAND")),
         (Question::Server, server()),
+        (Question::Info, redis::cmd("INFO")),
         (Question::Ping, redis::cmd("PING")),
     ]);
     questions
@@ -133,7 +182,11 @@ pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
             (Question::Id, id),
         ]);
     }
-    questions.push((Question::Rights, rights(settings)));
+    questions.extend([
+        (Question::Histograms, histogram("hello")),
+        (Question::Swaps(Seen::InHistogram), histogram("swapdb")),
+        (Question::Rights, rights(settings)),
+    ]);
     questions.push((Question::Ping, redis::cmd("PING")));
     questions
 }
@@ -163,7 +216,8 @@ const ARGUMENTS: &str = ", with args beginning with";
 const GONE: &str = "The client ID you want redirect to does not exist";
 
 /// The words of an error reply, if it is one. Where AUTH is renamed, Redis repeats its arguments: they are left out.
-pub(super) fn refusal(answer: &[u8]) -> Option<String> {
+#[must_use]
+pub fn refusal(answer: &[u8]) -> Option<String> {
     let text = answer.strip_prefix(b"-")?;
     let text = String::from_utf8_lossy(text);
     let text = text.trim_end();

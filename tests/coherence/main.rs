@@ -17,6 +17,7 @@ mod lost;
 mod owner;
 mod random;
 mod told;
+mod unreported;
 mod unseen;
 mod untold;
 

@@ -257,6 +257,22 @@ fn what_a_library_says_of_itself_needs_no_dedicated_connection() {
     assert_eq!(dedicated(&proxy), 0);
 }
 
+/// As Redis 7.2 has it, for which one is taken that does not describe its commands.
+#[test]
+fn what_a_library_may_not_call_itself_is_refused_in_its_own_spelling() {
+    let redis = RedisServer::start();
+    redis
+        .client()
+        .command(&["ACL", "SETUSER", "default", "-command"]);
+    let proxy = Proxy::start(&redis, &[]);
+    for name in ["lib-name", "LIB-VER"] {
+        let reply = proxy.client().command(&["CLIENT", "SETINFO", name, "a b"]);
+        let expected =
+            format!("-ERR {name} cannot contain spaces, newlines or special characters.\r\n");
+        assert_same(&reply, expected.as_bytes(), &name);
+    }
+}
+
 #[test]
 fn random_names_cost_redis_a_bounded_number_of_questions() {
     let asked = Arc::new(AtomicUsize::new(0));

@@ -63,11 +63,6 @@ impl Client {
             .expect("the server reads");
     }
 
-    /// Sends bytes to a server that may have gone.
-    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
-    }
-
     /// Sends as much of `bytes` as the sockets take without waiting, and says how much that was.
     #[track_caller]
     pub fn send_without_waiting(&mut self, bytes: &[u8]) -> usize {

@@ -142,18 +142,19 @@ fn serve(
             }
             Answer::Trickle(bytes, pause) => {
                 for byte in bytes {
-                    if client.try_send(&[byte]).is_err() {
+                    if !client.try_send([byte]) {
                         return;
                     }
                     std::thread::sleep(pause);
                 }
+                true
             }
             Answer::Endless(first, others) => {
-                let mut sent = client.try_send(&first);
-                while sent.is_ok() {
+                let mut sent = client.try_send(first);
+                while sent {
                     sent = client.try_send(&others);
                 }
-                return;
+                false
             }
             Answer::ReplyAndClose(bytes) => {
                 client.try_send(bytes);

@@ -42,6 +42,7 @@ fn redis_is_left_alone_when_nobody_would_miss_it() {
         redis,
         proxy,
         watcher,
+        ..
     } = Watched::start(&[]);
     let pings = || redis.calls("ping");
     let before = pings();

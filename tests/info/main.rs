@@ -4,8 +4,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod configured;
 mod counters;
 mod health;
+mod of_redis;
 mod slow_log;
 mod told;
 
@@ -61,6 +63,7 @@ fn is_steady(name: &str) -> bool {
         "_ms",
         "server_time",
         "_human",
+        "_rss",
     ];
     !moving.iter().any(|part| name.contains(part))
 }
@@ -80,9 +83,29 @@ fn changes(before: &Fields, after: &Fields) -> BTreeMap<String, i64> {
         .collect()
 }
 
+/// What counts clients and requests here, under a name that Redis has too.
+const COUNTED_HERE: [&str; 11] = [
+    "connected_clients",
+    "maxclients",
+    "blocked_clients",
+    "total_connections_received",
+    "total_commands_processed",
+    "instantaneous_ops_per_sec",
+    "rejected_connections",
+    "keyspace_hits",
+    "keyspace_misses",
+    "total_error_replies",
+    "tcp_port",
+];
+
+/// How fields of Redis's start whose names depend on what happened there.
+const VARIOUS: [&str; 3] = ["latency_percentiles_", "errorstat_", "db0"];
+
 /// A proxy whose counters are watched.
 struct Watched {
     redis: RedisServer,
+    /// The fields of Redis's own `INFO`.
+    of_redis: Fields,
     proxy: Proxy,
     watcher: Client,
 }
@@ -97,8 +120,10 @@ impl Watched {
             let fields = info(&mut watcher, &["clients"]);
             fields.is_empty() || fields["connected_clients"] == "1"
         });
+        let of_redis = info(&mut redis.client(), &[]);
         Self {
             redis,
+            of_redis,
             proxy,
             watcher,
         }
@@ -128,7 +153,14 @@ impl Watched {
         assert_eq!(seen, expected, "left: what moved, right: what should");
     }
 
+    /// The fields that are the proxy's.
     fn info(&mut self) -> Fields {
-        info(&mut self.watcher, &["all"])
+        let mut fields = info(&mut self.watcher, &["all"]);
+        fields.retain(|name, _| {
+            let is_redis = self.of_redis.contains_key(name)
+                || VARIOUS.iter().any(|start| name.starts_with(start));
+            !is_redis || COUNTED_HERE.contains(&&name[..])
+        });
+        fields
     }
 }

@@ -40,14 +40,21 @@ fn sections_are_chosen_as_in_redis() {
             "Server",
             "Clients",
             "Memory",
+            "Persistence",
             "Stats",
+            "Replication",
+            "CPU",
+            "Modules",
+            "Errorstats",
+            "Cluster",
+            "Keyspace",
             "Cache",
             "Upstream",
-            "Replication",
-            "Keyspace"
+            "Proxy"
         ]
     );
     assert_eq!(titles(&["default"]), usual);
+    assert_eq!(titles(&["keyspace", "memory"]), ["Memory", "Keyspace"]);
     assert_eq!(titles(&["CACHE"]), ["Cache"]);
     assert_eq!(titles(&["cache", "server"]), ["Server", "Cache"]);
     assert!(titles(&["all"]).contains(&"Commandstats".to_owned()));
@@ -93,7 +100,7 @@ fn redis_cli_shows_its_statistics() {
     let watched = Watched::start(&[]);
     let mut client = watched.proxy.client();
     for key in ["a", "b", "c"] {
-        client.get(key);
+        client.command(&["SET", key, "1"]);
     }
     let stat = format!(
         "timeout 3 redis-cli -p {} --stat -i 1",

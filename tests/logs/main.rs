@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod causes;
 mod floods;
 mod json;
 mod lives;

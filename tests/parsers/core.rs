@@ -62,6 +62,7 @@ impl World {
         let limits = Limits {
             entries: 10,
             memory: 10_000,
+            reply: 0,
             ttl: Duration::from_secs(1),
             stale_ttl: Duration::ZERO,
         };
@@ -70,6 +71,7 @@ impl World {
             address: None,
             commands: read_specs(commands),
             hello: [hello.to_vec(), hello.to_vec()],
+            ..Backend::default()
         };
         proxy.upstream(&Event::Up(backend), Time::default());
         proxy.upstream(&Event::Tracking(Tracking::On), Time::default());
@@ -97,7 +99,7 @@ impl World {
     fn answer(&mut self, random: &mut Rng, bytes: &[u8]) {
         if self.proxy.dedicated(CLIENT).is_some() {
             for piece in pieces(random, bytes) {
-                self.proxy.receive_dedicated(CLIENT, piece);
+                self.proxy.receive_dedicated(CLIENT, piece, self.time());
             }
             return self.turn();
         }

@@ -95,7 +95,7 @@ struct Outcome {
 
 fn receive(pieces: &[&[u8]], asked: &[bool]) -> Outcome {
     let mut link = Link::default();
-    link.set_ready();
+    link.set_ready(b"-late\r\n", &mut redis_proxy::link::Replies::default());
     let now = Time::default();
     for (number, is_question) in asked.iter().enumerate() {
         if *is_question {

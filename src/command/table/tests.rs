@@ -130,6 +130,10 @@ fn subcommands_that_an_older_redis_does_not_tell_go_the_way_of_their_command() {
     // It is too old for these, which have an error each for an answer.
     assert_eq!(way(&table, "CLIENT SETINFO LIB-NAME x"), Way::Forward);
     assert_eq!(way(&table, "HELLO 3"), Way::Forward);
+    assert_eq!(way(&table, "CLIENT INFO"), Way::Forward);
+    let table = told(&["get", "getdel", "client"]);
+    assert_eq!(way(&table, "CLIENT INFO"), Way::Here(Here::ClientInfo));
+    assert_eq!(way(&table, "CLIENT NO-EVICT on"), Way::Forward);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::mirror::{Answer, Class};
 use super::{Dedicated, Effects, Fate, Phase, Received, WRITES_ANYTHING};
 use crate::proxy::clients::Edit;
 use crate::resp::reply::Output;
+use crate::upstream;
 
 /// The longest reply that is edited, in bytes: that is some 100,000 lines of `CLIENT LIST`.
 const REPLY_MAX: usize = 64 * 1024 * 1024;
@@ -73,6 +74,12 @@ impl Dedicated {
                     Received::Authenticated => received = news,
                     over => {
                         received = over;
+                        if received == Received::Refused {
+                            let whole = held == 0;
+                            let start = self.frames.current().start();
+                            let words = if whole { &bytes[at - used..at] } else { start };
+                            self.refusal = upstream::refusal(words).unwrap_or_default();
+                        }
                         break;
                     }
                 }

@@ -17,6 +17,7 @@ use crate::metrics::Outcome;
 use crate::resp::Protocol;
 use crate::resp::reply;
 use crate::resp::request::Request;
+use crate::status::Right;
 
 /// What is known of a name that the table does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +193,7 @@ impl Store {
     pub fn described(&mut self, name: Option<&[u8]>, encoded: &[u8], now: Time) {
         let specs = read_specs(encoded);
         let Some(name) = name else {
+            self.missing_rights.note_reply(Right::Command, encoded);
             if let Some(specs) = specs.filter(|specs| !specs.is_empty()) {
                 self.learn(&specs);
             }

@@ -4,10 +4,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::clients::Edit;
 use super::super::dedicated::Effects;
-use super::super::in_flight::{Asked, Fetch, Fetched, Waiters};
+use super::super::in_flight::{Asked, Fetch, Fetched, Then, Waiters};
 use super::super::slow_log::Words;
+use super::slots::{self, Slots};
 use super::{Redis, Serving, Store, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
@@ -17,6 +17,7 @@ use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
+use crate::status::Right;
 use crate::upstream::{Backend, Invalidated, Tracking, UNKNOWN_TTL};
 
 /// How cached values are kept from growing old.
@@ -48,8 +49,8 @@ pub(in crate::proxy) struct Arrived {
     pub shared: Option<Rc<[u8]>>,
     /// The reply behind it belonged to it.
     pub with_next: bool,
-    /// What is done to it.
-    pub edit: Option<Box<Edit>>,
+    /// What is done with it.
+    pub then: Then,
 }
 
 /// What Redis replied to a fetch.
@@ -148,6 +149,9 @@ impl Store {
         next: Option<&[u8]>,
         now: Time,
     ) -> Option<Arrived> {
+        if self.slots.is_some() {
+            self.note_moved(encoded);
+        }
         let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
         Some(match self.in_flight.answered(link)? {
             Asked::Fetch(fetch) => self.fetched(link, fetch, encoded, shared, next, now),
@@ -167,9 +171,18 @@ impl Store {
                 words: forward.words,
                 shared,
                 with_next: false,
-                edit: forward.edit,
+                then: forward.then,
             },
         })
+    }
+
+    /// If a reply says that another node of the cluster has a slot, what is cached of it is dropped.
+    fn note_moved(&mut self, encoded: &[u8]) {
+        let is_cached = |slots: &Slots| slots::moved(encoded).is_some_and(|slot| slots.has(slot));
+        if self.slots.as_ref().is_some_and(is_cached) {
+            self.slots = Some(Slots::default());
+            self.replaced();
+        }
     }
 
     /// Redis answered a fetch: the reply is cached when it is known how long the key has to live, which `next` says if
@@ -226,13 +239,15 @@ impl Store {
             words: fetch.words,
             shared,
             with_next: next.is_some(),
-            edit: None,
+            then: Then::Pass,
         }
     }
 
     /// Caches what was fetched for as long as its key lives, which is the reply to PTTL. Redis counts that from when it
     /// was asked, at that moment or later. Returns whether it was cached.
     fn keep_for(&mut self, found: &Found<'_>, time_to_live: &[u8], now: Time) -> bool {
+        self.missing_rights
+            .note_reply(Right::TimeToLive, time_to_live);
         let ttl = match Reader::new(time_to_live).number() {
             Some(-1) => Duration::MAX,
             Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
@@ -256,6 +271,13 @@ impl Store {
         let may_be_missing = self.coherence != Coherence::Tracking && is_of_no_key(reply);
         if self.awaited.contains(key) || may_be_missing {
             return false;
+        }
+        let mut ttl = ttl;
+        if let Some(slots) = &mut self.slots {
+            slots.add(key);
+            if is_of_no_key(reply) {
+                ttl = ttl.min(slots::MISSING_TTL);
+            }
         }
         let shared_or = |bytes| found.shared.map_or(Value::Bytes(bytes), Value::Shared);
         if let Some(question) = found.question {
@@ -288,7 +310,11 @@ impl Store {
         if self.coherence == Coherence::Lost {
             self.invalidate_all(Cause::Reconnected);
         }
+        self.missing_rights
+            .note(Right::Command, backend.commands_refused);
+        self.learn_info(&backend.info, now);
         self.backend = Some(backend.clone());
+        self.slots = backend.is_cluster.then(Slots::default);
         self.redis = Redis::Up;
         self.update_serving();
     }
@@ -308,6 +334,18 @@ impl Store {
     /// Whether Redis reports changes is another now.
     pub fn tracking(&mut self, tracking: &Tracking) {
         self.is_suspended = *tracking == Tracking::Suspended;
+        match tracking {
+            Tracking::Off {
+                refused: Some(words),
+            } => {
+                let is_missing = words.starts_with("NOPERM ");
+                self.missing_rights.note(Right::Tracking, is_missing);
+            }
+            Tracking::On | Tracking::Off { refused: None } => {
+                self.missing_rights.note(Right::Tracking, false);
+            }
+            _ => {}
+        }
         match tracking {
             Tracking::Suspended | Tracking::Resumed => {}
             // What is cached is served until Redis is reached again.
@@ -338,16 +376,34 @@ impl Store {
     pub fn rights(&mut self, known: bool) {
         self.invalidate_all(Cause::Reconnected);
         self.checks.forget();
+        self.missing_rights.note(Right::GetUser, !known);
+        // What was refused before may be granted now, and the other way round.
+        if matches!(self.redis, Redis::Up) {
+            self.renew_table(Protocol::Resp2);
+        }
         self.longest = match known {
             true => Duration::MAX,
             false => UNKNOWN_TTL,
         };
     }
 
+    /// What keys hold is something else now, though none was changed.
+    pub fn replaced(&mut self) {
+        self.invalidate_all(Cause::Flushed);
+    }
+
+    /// Redis refuses reads, as it has lost its master. So does the proxy, until Redis no longer does: then all that
+    /// changed at the master meanwhile is reported.
+    pub fn master_lost(&mut self, is_lost: bool) {
+        self.is_refusing = is_lost;
+        self.update_serving();
+    }
+
     fn update_serving(&mut self) {
         self.serving = match self.redis {
             Redis::Down(_) => Serving::Stale,
             Redis::Unknown | Redis::Up if self.is_suspended => Serving::Nothing,
+            Redis::Unknown | Redis::Up if self.is_refusing => Serving::Nothing,
             Redis::Unknown | Redis::Up => Serving::Fresh,
         };
     }

@@ -41,7 +41,8 @@ fn a_connection_is_set_up_before_anything_else() {
     let mut world = World::with(Dedicated::new(b"", (2, 2), RESP2, 0));
     world.send("PING");
     world.receive(b"+OK\r\n-NOAUTH no\r\n");
-    assert!(matches!(world.received, Received::Failed(_)));
+    assert_eq!(world.received, Received::Refused);
+    assert_eq!(world.dedicated.refusal(), "NOAUTH no");
     assert_eq!(world.output(), "");
     let mut world = World::with(Dedicated::new(b"", (1, 0), RESP2, 0));
     world.send("PING");

@@ -1,0 +1,126 @@
+//! The counters that `INFO` shows at one moment, so that they can be shown from another one on: `CONFIG RESETSTAT`
+//! resets what `INFO` shows, as in Redis, while the metrics go on growing.
+
+use super::{Clients, Counts, ErrorKind, Forgotten, Histogram, Keys, Metrics, Reason};
+use crate::cache::{Cache, Evictions};
+
+/// The counters at one moment, or what was added to them since another.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    /// Requests, by command.
+    pub commands: Vec<Counts>,
+    /// What was looked for in the cache.
+    pub keys: Keys,
+    /// Why Redis was asked for keys, each at the place of its reason's number.
+    pub misses: [u64; Reason::ALL.len()],
+    /// Error replies, each at the place of its kind's number.
+    pub errors: [u64; ErrorKind::ALL.len()],
+    /// Clients. How many are connected now is always of now.
+    pub clients: Clients,
+    /// Why entries left the cache.
+    pub forgotten: Forgotten,
+    /// The same, by the cache itself.
+    pub evictions: Evictions,
+    /// Entries that left it unread.
+    pub unread: u64,
+    /// Values that were put into it.
+    pub cached: u64,
+    /// Times of hits.
+    pub hit_time: Histogram,
+    /// Times of misses.
+    pub miss_time: Histogram,
+    /// Times of requests that Redis answered.
+    pub forward_time: Histogram,
+    /// Times of a turn of the loop.
+    pub turn: Histogram,
+}
+
+impl Counters {
+    /// Those of now.
+    #[must_use]
+    pub fn of(metrics: &Metrics, cache: &Cache) -> Self {
+        Self {
+            commands: metrics.commands.iter().cloned().collect(),
+            keys: metrics.keys,
+            misses: metrics.misses.counts(),
+            errors: metrics.errors,
+            clients: metrics.clients,
+            forgotten: metrics.forgotten,
+            evictions: cache.evictions(),
+            unread: cache.unread(),
+            cached: metrics.cached,
+            hit_time: metrics.hit_time.clone(),
+            miss_time: metrics.miss_time.clone(),
+            forward_time: metrics.forward_time.clone(),
+            turn: metrics.turn.clone(),
+        }
+    }
+
+    /// What was added since they were as `earlier` says.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        // Commands keep their places.
+        for (counts, before) in self.commands.iter_mut().zip(&earlier.commands) {
+            *counts = counts.since(before);
+        }
+        self.commands.retain(Counts::is_any);
+        let misses = self.misses.iter_mut().zip(earlier.misses);
+        let errors = self.errors.iter_mut().zip(earlier.errors);
+        misses
+            .chain(errors)
+            .for_each(|(count, before)| *count -= before);
+        let (clients, before) = (&mut self.clients, &earlier.clients);
+        clients.total -= before.total;
+        clients.refused -= before.refused;
+        clients.protocol_errors -= before.protocol_errors;
+        clients.slowed -= before.slowed;
+        clients.received -= before.received;
+        clients.sent -= before.sent;
+        let (forgotten, before) = (&mut self.forgotten, &earlier.forgotten);
+        forgotten.invalidated -= before.invalidated;
+        forgotten.written -= before.written;
+        forgotten.flushed -= before.flushed;
+        forgotten.reconnected -= before.reconnected;
+        let (evictions, before) = (&mut self.evictions, &earlier.evictions);
+        evictions.capacity -= before.capacity;
+        evictions.memory -= before.memory;
+        evictions.expired -= before.expired;
+        Self {
+            keys: self.keys.since(&earlier.keys),
+            unread: self.unread - earlier.unread,
+            cached: self.cached - earlier.cached,
+            hit_time: self.hit_time.since(&earlier.hit_time),
+            miss_time: self.miss_time.since(&earlier.miss_time),
+            forward_time: self.forward_time.since(&earlier.forward_time),
+            turn: self.turn.since(&earlier.turn),
+            ..self
+        }
+    }
+
+    /// Why entries left the cache, and how many did for it.
+    #[must_use]
+    pub fn removed(&self) -> [(&'static str, u64); 7] {
+        let (evictions, forgotten) = (self.evictions, &self.forgotten);
+        [
+            ("capacity", evictions.capacity),
+            ("memory", evictions.memory),
+            ("expired", evictions.expired),
+            ("invalidated", forgotten.invalidated),
+            ("written", forgotten.written),
+            ("flushed", forgotten.flushed),
+            ("reconnected", forgotten.reconnected),
+        ]
+    }
+
+    /// How many keys Redis was asked for, for a reason.
+    #[must_use]
+    pub fn misses(&self, reason: Reason) -> u64 {
+        self.misses[reason as usize]
+    }
+
+    /// How many requests came, without those refused.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.commands.iter().map(Counts::calls).sum()
+    }
+}

@@ -1,0 +1,102 @@
+//! `INFO`, which is Redis's with the proxy's own fields in it, and the replies that the proxy itself makes use of.
+
+use super::super::in_flight::{Caller, Then, Waiter};
+use super::super::replies::Replies;
+use super::{ASKED_COST, Arrived, Redis, Store};
+use crate::clock::Time;
+use crate::metrics::Outcome;
+use crate::resp::Protocol;
+use crate::resp::read::Reader;
+use crate::resp::reply::{self, Reply};
+use crate::resp::request::Request;
+use crate::status::{Right, Wanted};
+
+/// How Redis's errors start that are about the arguments, and not about who asks or when.
+const SYNTAX: &[u8] = b"-ERR syntax error";
+
+impl Store {
+    /// Asks Redis for its `INFO`, if it can be asked and what is wanted is not the proxy's own alone.
+    pub(super) fn info(
+        &mut self,
+        request: &Request<'_>,
+        caller: Caller,
+        replies: &mut Replies,
+    ) -> Outcome {
+        let wanted = Wanted::of(request.arguments().skip(1));
+        let sections = match (&self.redis, wanted.of_redis()) {
+            (Redis::Unknown | Redis::Up, Some(sections)) => sections,
+            _ => {
+                let text = self.status(caller.since).info(&wanted, None);
+                replies.push(Reply::text(text.as_bytes(), caller.protocol));
+                return Outcome::Here;
+            }
+        };
+        let batch = self.requests.of(caller.protocol);
+        let before = batch.bytes.len();
+        batch.push(true, |out| {
+            reply::header(out, b'*', 1 + sections.len());
+            reply::bulk(out, b"INFO");
+            sections.iter().for_each(|name| reply::bulk(out, name));
+        });
+        let length = batch.bytes.len() - before;
+        let waiter = Waiter {
+            caller,
+            place: replies.wait(ASKED_COST + length),
+            element: None,
+        };
+        let words = self.words(request);
+        let then = Then::Merge(Box::new(wanted));
+        self.in_flight.forward(waiter, words, Some(&[]), then);
+        self.asked += 1;
+        Outcome::Forwarded
+    }
+
+    /// Does with a reply what is to be done beside passing it on. Returns what is delivered in its place, if that is
+    /// another.
+    pub fn use_reply(
+        &mut self,
+        arrived: &mut Arrived,
+        encoded: &[u8],
+        link: Protocol,
+        now: Time,
+    ) -> Option<Reply> {
+        match std::mem::take(&mut arrived.then) {
+            Then::Pass => None,
+            edit @ Then::Edit(_) => {
+                arrived.then = edit;
+                None
+            }
+            Then::Configure(setting) => {
+                if encoded == b"+OK\r\n" {
+                    self.configure(setting);
+                }
+                None
+            }
+            Then::Merge(_) if encoded.starts_with(SYNTAX) => None,
+            Then::Merge(wanted) => {
+                self.missing_rights.note_reply(Right::Info, encoded);
+                let text = text_of(encoded);
+                if let Some(text) = &text {
+                    self.redis_info.learn(text, now);
+                }
+                let info = self.status(now).info(&wanted, text.as_deref());
+                arrived.shared = None;
+                Some(Reply::text(info.as_bytes(), link))
+            }
+        }
+    }
+
+    /// Redis answered this to an `INFO` of the proxy's own.
+    pub(super) fn learn_info(&mut self, encoded: &[u8], now: Time) {
+        self.missing_rights.note_reply(Right::Info, encoded);
+        if let Some(text) = text_of(encoded) {
+            self.redis_info.learn(&text, now);
+        }
+    }
+}
+
+/// The text of a reply to `INFO`.
+fn text_of(encoded: &[u8]) -> Option<String> {
+    let text = Reader::new(encoded).verbatim()?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}

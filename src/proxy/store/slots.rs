@@ -1,0 +1,96 @@
+//! Which slots of a cluster the cache holds something of, if the Redis behind is one node of a cluster. What another
+//! node has since, this one no longer reports: it says `MOVED` or `ASK` to whoever asks for it.
+
+use std::time::Duration;
+
+/// For how long a missing key is cached: when its slot has moved to another node, nothing tells that it came to be
+/// there. Other keys are deleted here when they move, and that is reported.
+pub(super) const MISSING_TTL: Duration = Duration::from_secs(1);
+
+/// How many slots a cluster has.
+const COUNT: usize = 16384;
+
+/// A set of slots.
+#[derive(Debug)]
+pub(super) struct Slots(Box<[u64; COUNT / 64]>);
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self(Box::new([0; COUNT / 64]))
+    }
+}
+
+impl Slots {
+    /// Adds the slot of a key.
+    pub fn add(&mut self, key: &[u8]) {
+        let slot = slot_of(key);
+        self.0[slot / 64] |= 1 << (slot % 64);
+    }
+
+    /// Whether it has a slot.
+    pub fn has(&self, slot: usize) -> bool {
+        let word = self.0.get(slot / 64).copied().unwrap_or_default();
+        word & 1 << (slot % 64) != 0
+    }
+}
+
+/// The slot that another node has, if a reply says so.
+pub(super) fn moved(encoded: &[u8]) -> Option<usize> {
+    let rest = [&b"-MOVED "[..], b"-ASK "]
+        .iter()
+        .find_map(|start| encoded.strip_prefix(*start))?;
+    let number = rest.split(|byte| *byte == b' ').next()?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+/// The slot of a key: of the part between the first `{` and the next `}`, if there is something between them.
+fn slot_of(key: &[u8]) -> usize {
+    let tag = || {
+        let start = key.iter().position(|byte| *byte == b'{')? + 1;
+        let length = key[start..].iter().position(|byte| *byte == b'}')?;
+        (length > 0).then(|| &key[start..start + length])
+    };
+    usize::from(crc16(tag().unwrap_or(key))) % COUNT
+}
+
+/// CRC-16/XMODEM, by which the specification of Redis Cluster assigns keys to slots.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
+            let shifted = crc << 1;
+            if crc & 0x8000 == 0 {
+                shifted
+            } else {
+                shifted ^ 0x1021
+            }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_as_the_specification_says() {
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+        assert_eq!(slot_of(b"foo"), 12182);
+        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"user1000"));
+        assert_eq!(
+            slot_of(b"foo{}{bar}"),
+            usize::from(crc16(b"foo{}{bar}")) % COUNT
+        );
+        assert_eq!(slot_of(b"foo{{bar}}zap"), slot_of(b"{bar"));
+    }
+
+    #[test]
+    fn a_reply_names_the_slot_that_has_moved() {
+        assert_eq!(moved(b"-MOVED 12182 127.0.0.1:7001\r\n"), Some(12182));
+        assert_eq!(moved(b"-ASK 3 host:1\r\n"), Some(3));
+        assert_eq!(moved(b"-MOVED x\r\n"), None);
+        assert_eq!(moved(b"$6\r\nMOVED \r\n"), None);
+        let mut slots = Slots::default();
+        slots.add(b"foo");
+        assert!(slots.has(12182) && !slots.has(12181) && !slots.has(99999));
+    }
+}

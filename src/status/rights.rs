@@ -1,0 +1,122 @@
+//! Rights at Redis that the proxy's user can do without, at a price.
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// To ask which commands there are.
+    Command,
+    /// To ask which rights the user itself has.
+    GetUser,
+    /// To ask for `INFO`.
+    Info,
+    /// To ask whether Redis is there.
+    Ping,
+    /// To ask which slots the node of a cluster has.
+    Slots,
+    /// To ask how often databases were swapped.
+    Swaps,
+    /// To ask how long a key has to live.
+    TimeToLive,
+    /// To have changes reported.
+    Tracking,
+}
+
+impl Right {
+    /// Them all, each at the place of its number.
+    pub const ALL: [Self; 8] = [
+        Self::Command,
+        Self::GetUser,
+        Self::Info,
+        Self::Ping,
+        Self::Slots,
+        Self::Swaps,
+        Self::TimeToLive,
+        Self::Tracking,
+    ];
+
+    /// How `ACL SETUSER` grants it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Command => "+command",
+            Self::GetUser => "+acl|getuser",
+            Self::Info => "+info",
+            Self::Ping => "+ping",
+            Self::Slots => "+cluster|info",
+            Self::Swaps => "+latency|histogram",
+            Self::TimeToLive => "+pttl",
+            Self::Tracking => "+client|id +client|tracking",
+        }
+    }
+
+    /// What is so without it.
+    #[must_use]
+    pub fn loss(self) -> &'static str {
+        match self {
+            Self::Command => {
+                "commands that Redis 7.0 does not have empty the cache, on a dedicated connection"
+            }
+            Self::GetUser => "values are kept for 5 s at the most",
+            Self::Info => {
+                "INFO lacks Redis's fields, and whether all connections lead to one server is not known"
+            }
+            Self::Ping => {
+                "it is not seen that a replica has lost its master and is set to serve nothing stale"
+            }
+            Self::Slots => "it is not seen that slots of the cluster move",
+            Self::Swaps => "it is not seen that other clients swap databases",
+            Self::TimeToLive => "nothing is cached",
+            Self::Tracking => {
+                "changes made elsewhere are seen when the time to live of a value is over"
+            }
+        }
+    }
+}
+
+/// Those that the proxy's user lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MissingRights([bool; Right::ALL.len()]);
+
+impl MissingRights {
+    /// Notes whether one is missing. Returns whether that is news.
+    pub fn set(&mut self, right: Right, is_missing: bool) -> bool {
+        std::mem::replace(&mut self.0[right as usize], is_missing) != is_missing
+    }
+
+    /// The same, and logs it if it is news.
+    pub fn note(&mut self, right: Right, is_missing: bool) {
+        if !self.set(right, is_missing) {
+            return;
+        }
+        if is_missing {
+            log::warn!(right = right.name(); "the proxy's user lacks a right at Redis: {}", right.loss());
+        } else {
+            log::info!(right = right.name(); "the proxy's user has a right again");
+        }
+    }
+
+    /// The same, by a reply to what the right is needed for.
+    pub fn note_reply(&mut self, right: Right, encoded: &[u8]) {
+        match encoded {
+            // Renamed away, it is missing all the same.
+            [b'-', words @ ..] if is_lack(words) => self.note(right, true),
+            [b'-', ..] => {}
+            _ => self.note(right, false),
+        }
+    }
+
+    /// The rights with what is lost, in one line; empty if none is missing.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let missing = Right::ALL.iter().filter(|right| self.0[**right as usize]);
+        let words = missing.map(|right| format!("{} ({})", right.name(), right.loss()));
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Whether these words refuse a command for lack of rights, or as one that does not exist.
+fn is_lack(words: &[u8]) -> bool {
+    [&b"NOPERM "[..], b"ERR unknown command"]
+        .iter()
+        .any(|start| words.starts_with(start))
+}

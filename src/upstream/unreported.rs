@@ -1,0 +1,268 @@
+//! What Redis does not report, though it may change what clients read: that databases were swapped (`SWAPDB`), that a
+//! node of a cluster has other slots, and that a replica has lost its master and refuses reads
+//! (`replica-serve-stale-data no`). Redis is asked for it as often as for the user's rights; and now and then whether its
+//! table of tracked keys is full, so that it reports keys which did not change.
+//!
+//! That `SWAPDB` was executed, by whomever, in a script or by replication, is seen by how often it was: in its latency
+//! histogram, which is short, or else among the statistics of all commands.
+
+use std::time::Duration;
+
+use redis::Cmd;
+
+use super::Event;
+use super::node::{Node, Role};
+use super::setup::{self, Question};
+use crate::clock::Time;
+use crate::resp::integer;
+use crate::resp::read::Reader;
+use crate::status::{MissingRights, Right, TrackingTable};
+
+/// How often Redis is asked for its table of tracked keys.
+const TABLE_AFTER: Duration = Duration::from_secs(5);
+
+/// Where it is seen how often databases were swapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// In the command's latency histogram, since Redis 7 and unless `latency-tracking` is off.
+    #[default]
+    InHistogram,
+    /// In `INFO commandstats`.
+    InStatistics,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// What Redis refused for lack of rights: it is not asked for again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refused {
+    ping: bool,
+    slots: bool,
+    table_max: bool,
+    table_keys: bool,
+}
+
+/// What is known.
+#[derive(Debug, Default)]
+pub(super) struct Unreported {
+    seen: Seen,
+    /// How often databases were swapped, in Redis's words, and where that was seen.
+    swaps: Option<(Seen, Vec<u8>)>,
+    /// Redis is a node of a cluster.
+    is_cluster: bool,
+    /// What it said of its slots.
+    slots: Option<[Option<Vec<u8>>; 5]>,
+    /// It refuses reads for want of its master.
+    lost_master: bool,
+    refused: Refused,
+    /// When it was asked for its table of tracked keys.
+    table_asked: Option<Time>,
+    table: TrackingTable,
+    /// What the loop knows of it, if it is full.
+    full_table: Option<TrackingTable>,
+    /// The rights that are needed for this, as far as the loop knows.
+    missing_rights: MissingRights,
+}
+
+impl Node {
+    /// A new tracker is set up. What was known before still is: something may have happened meanwhile.
+    pub(super) fn begin_unreported(&mut self) {
+        self.unreported.seen = Seen::default();
+        self.forget_refusals();
+    }
+
+    /// The user's rights may be others than when Redis refused something.
+    pub(super) fn forget_refusals(&mut self) {
+        self.unreported.refused = Refused::default();
+    }
+
+    fn ask(&mut self, role: Role, question: Question, command: &Cmd, now: Time) {
+        let encoded = command.get_packed_command();
+        self.connection(role).link.ask(question, &encoded, now);
+    }
+
+    /// Asks what is not reported.
+    pub(super) fn ask_unreported(&mut self, role: Role, now: Time) {
+        self.ask_swaps(role, now);
+        self.ask_slots(role, now);
+        self.ask_table(role, now);
+        // A replica without its master refuses this too.
+        if !self.unreported.refused.ping {
+            self.ask(role, Question::Ping, &redis::cmd("PING"), now);
+        }
+    }
+
+    /// If Redis is a node of a cluster, asks for its slots.
+    pub(super) fn ask_slots(&mut self, role: Role, now: Time) {
+        if self.unreported.is_cluster && !self.unreported.refused.slots {
+            self.ask(role, Question::Slots, &setup::cluster(), now);
+        }
+    }
+
+    fn ask_swaps(&mut self, role: Role, now: Time) {
+        let seen = self.unreported.seen;
+        let command = match seen {
+            Seen::InHistogram => setup::histogram("swapdb"),
+            Seen::InStatistics => setup::statistics(),
+            Seen::Nowhere => return,
+        };
+        self.ask(role, Question::Swaps(seen), &command, now);
+    }
+
+    /// Whether Redis keeps latency histograms: that of HELLO, which the proxy has sent, is not empty then.
+    pub(super) fn histograms_answered(&mut self, role: Role, answer: &[u8], now: Time) {
+        let is_empty = matches!(answer, [b'%' | b'*', b'0', ..] | [b'-', ..]);
+        if is_empty {
+            self.unreported.seen = Seen::InStatistics;
+            self.ask_swaps(role, now);
+        }
+    }
+
+    /// How often databases were swapped.
+    pub(super) fn swaps_answered(&mut self, role: Role, seen: Seen, answer: &[u8], now: Time) {
+        if seen != self.unreported.seen {
+            return;
+        }
+        if answer.starts_with(b"-") {
+            self.unreported.seen = match seen {
+                Seen::InHistogram => Seen::InStatistics,
+                Seen::InStatistics | Seen::Nowhere => Seen::Nowhere,
+            };
+            self.ask_swaps(role, now);
+            if self.unreported.seen == Seen::Nowhere {
+                self.note_right(Right::Swaps, true);
+            }
+            return;
+        }
+        let swaps = match seen {
+            Seen::InHistogram => answer.to_vec(),
+            Seen::InStatistics | Seen::Nowhere => {
+                field(answer, "cmdstat_swapdb:calls=").unwrap_or_default()
+            }
+        };
+        let before = self.unreported.swaps.replace((seen, swaps.clone()));
+        if before.is_some_and(|(before_in, before)| before_in == seen && before != swaps) {
+            self.events.push(Event::Swapped);
+        }
+        self.note_right(Right::Swaps, false);
+    }
+
+    /// What Redis says of itself.
+    pub(super) fn info_answered(&mut self, answer: &[u8]) {
+        let is_cluster = field(answer, "cluster_enabled:").is_some_and(|value| value == b"1");
+        if is_cluster && !self.unreported.is_cluster {
+            log::warn!(
+                address:% = self.settings.address;
+                "redis is one node of a cluster: keys of the others get MOVED, which clients follow past the proxy"
+            );
+        }
+        self.unreported.is_cluster = is_cluster;
+        self.backend.is_cluster = is_cluster;
+        self.backend.info = answer.to_vec();
+    }
+
+    fn ask_table(&mut self, role: Role, now: Time) {
+        let is_wanted = self.settings.tracking && !self.unreported.refused.table_keys;
+        let asked = &mut self.unreported.table_asked;
+        if is_wanted && asked.is_none_or(|asked| asked.after(TABLE_AFTER) <= now) {
+            *asked = Some(now);
+            if !self.unreported.refused.table_max {
+                self.ask(role, Question::TableMax, &setup::table_max(), now);
+            }
+            self.ask(role, Question::TableKeys, &setup::stats(), now);
+        }
+    }
+
+    /// How many keys Redis tracks at the most. Who may not ask for it takes it for the default.
+    pub(super) fn table_max_answered(&mut self, answer: &[u8]) {
+        self.unreported.refused.table_max = is_refused(answer);
+        let mut lines = answer.split(|byte| *byte == b'\n').rev().skip(1);
+        let max = lines.next().and_then(|line| line.strip_suffix(b"\r"));
+        let max = max
+            .and_then(integer)
+            .and_then(|max| u64::try_from(max).ok());
+        self.unreported.table.max = max.unwrap_or(TrackingTable::DEFAULT_MAX);
+    }
+
+    /// How many it tracks.
+    pub(super) fn table_keys_answered(&mut self, answer: &[u8]) {
+        self.unreported.refused.table_keys = is_refused(answer);
+        let keys = field(answer, "tracking_total_keys:");
+        let keys = keys.as_deref().and_then(integer).unwrap_or_default();
+        let keys = u64::try_from(keys).unwrap_or_default();
+        self.unreported.table.keys = keys;
+        // As long as it is not full, the loop need not wake up for it.
+        let table = Some(self.unreported.table).filter(TrackingTable::is_full);
+        if self.unreported.full_table != table {
+            self.unreported.full_table = table;
+            self.events.push(Event::TrackingTable(table));
+        }
+    }
+
+    /// Which slots the node of a cluster has, as far as that is short.
+    pub(super) fn slots_answered(&mut self, answer: &[u8]) {
+        self.unreported.refused.slots = is_refused(answer);
+        self.note_right(Right::Slots, is_refused(answer));
+        let names = [
+            "state",
+            "slots_assigned",
+            "slots_ok",
+            "current_epoch",
+            "my_epoch",
+        ];
+        let slots = names.map(|name| field(answer, &format!("cluster_{name}:")));
+        let before = self.unreported.slots.replace(slots);
+        if before.is_some() && before != self.unreported.slots {
+            self.events.push(Event::SlotsMoved);
+        }
+    }
+
+    /// Redis answered a PING. If it has lost its master and refuses reads, it refuses this too.
+    pub(super) fn ping_answered(&mut self, answer: &[u8]) {
+        self.unreported.refused.ping = is_refused(answer);
+        self.note_right(Right::Ping, is_refused(answer));
+        self.note_master(lacks_master(answer));
+    }
+
+    /// Redis refuses reads for want of its master, or does so no more. Only by PINGs is it seen when it does so no more.
+    pub(super) fn note_master(&mut self, is_lost: bool) {
+        let is_lost = is_lost && !self.unreported.refused.ping;
+        if self.unreported.lost_master != is_lost {
+            self.unreported.lost_master = is_lost;
+            self.events.push(Event::MasterLost(is_lost));
+            match is_lost {
+                true => log::warn!(
+                    "redis has lost its master and refuses reads, so nothing is served from the cache"
+                ),
+                false => log::info!("redis has its master again, or needs none"),
+            }
+        }
+    }
+
+    fn note_right(&mut self, right: Right, is_missing: bool) {
+        if self.unreported.missing_rights.set(right, is_missing) {
+            self.events.push(Event::Right { right, is_missing });
+        }
+    }
+}
+
+/// Whether a reply says that the replica has lost its master, and is set to serve nothing stale.
+pub(super) fn lacks_master(encoded: &[u8]) -> bool {
+    encoded.starts_with(b"-MASTERDOWN ")
+}
+
+/// Whether a reply refuses what is asked for lack of rights, so that it need not be asked again.
+fn is_refused(answer: &[u8]) -> bool {
+    [&b"-NOPERM "[..], b"-ERR unknown command"]
+        .iter()
+        .any(|start| answer.starts_with(start))
+}
+
+/// The value in a reply to `INFO` or its like that follows `start` at the start of a line.
+fn field(answer: &[u8], start: &str) -> Option<Vec<u8>> {
+    let text = Reader::new(answer).verbatim()?;
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let rest = lines.find_map(|line| line.strip_prefix(start.as_bytes()))?;
+    let is_end = |byte: &u8| matches!(byte, b',' | b'\r');
+    Some(rest.split(is_end).next().unwrap_or_default().to_vec())
+}
