@@ -68,6 +68,8 @@ pub(super) struct Dedicated {
     passes: bool,
     /// In which words Redis refused what sets the connection up.
     refusal: String,
+    /// What was passed on last may tell of what others did.
+    tells_of_others: bool,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -180,6 +182,7 @@ impl Dedicated {
             last: None,
             passes: false,
             refusal: String::new(),
+            tells_of_others: false,
         }
     }
 

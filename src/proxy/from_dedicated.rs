@@ -31,10 +31,17 @@ impl Proxy {
         }
         session.replies.ensure_buffer(&mut self.spare);
         let store = &mut self.store;
-        let client_output = &mut session.replies.output;
-        let received = dedicated.receive(bytes, client_output, &mut |effects| {
+        let received = dedicated.receive(bytes, &mut self.passed, &mut |effects| {
             store.invalidate_answered(effects);
         });
+        let tells = dedicated.tells_of_others();
+        if tells && !self.passed.is_empty() && store.holds_back() {
+            let place = session.replies.hold(&self.passed);
+            store.barriers.wait(client, place);
+        } else {
+            session.replies.pass(&self.passed);
+        }
+        self.passed.clear();
         let refusal = dedicated.refusal().to_owned();
         if let Some(number) = dedicated.take_number() {
             store.numbers.opened(session.identity.id, number);
@@ -85,7 +92,7 @@ impl Proxy {
             None => Reply::copy(&encoded),
         };
         if is_wanted {
-            self.sessions[client.0].replies.output.push(reply);
+            self.sessions[client.0].replies.push(reply);
         }
         self.end_if_killed(client);
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::ClientId;
 use super::access::Access;
+use super::barriers::Barriers;
 use super::checks::Checks;
 use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
 use super::dedicated::Awaited;
@@ -41,6 +42,8 @@ pub(super) struct Store {
     pub(super) in_flight: InFlight,
     /// What requests that block may write.
     awaited: Awaited,
+    /// What keeps messages behind the reports of changes before them.
+    pub barriers: Barriers,
     requests: Requests,
     /// Memory for what is asked about a key.
     question: Vec<u8>,
@@ -143,6 +146,7 @@ impl Store {
             cache: Cache::new(limits),
             in_flight: InFlight::default(),
             awaited: Awaited::default(),
+            barriers: Barriers::default(),
             requests: Requests::default(),
             question: Vec::new(),
             asked: 0,
@@ -438,7 +442,7 @@ impl Store {
             tracking: match &self.coherence {
                 Coherence::Unknown => Tracking::Unknown,
                 Coherence::Tracking => Tracking::On,
-                Coherence::Lost => Tracking::Lost,
+                Coherence::Lost | Coherence::Missing => Tracking::Lost,
                 Coherence::TimeToLive { refused: None } => Tracking::Off,
                 Coherence::TimeToLive {
                     refused: Some(words),

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use mio::Interest;
 
 use super::{Server, tokens};
+use crate::keepalive::keep_alive_or_end;
 use crate::proxy::ClientId;
 use crate::transport::{ReadResult, Transport};
 
@@ -90,6 +91,7 @@ impl Server {
             .registry()
             .register(dedicated.stream(), tokens(client).1, interest)?;
         dedicated.stream().set_nodelay(true)?;
+        keep_alive_or_end(dedicated.stream(), self.tcp_keepalive)?;
         let connection = &mut self.connections[client.0];
         connection.dedicated = Some(dedicated);
         connection.set_up_by = deadline;

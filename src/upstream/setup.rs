@@ -52,6 +52,8 @@ pub(super) enum Question {
     Ping,
     /// What the connection is like.
     State,
+    /// The same; the answer passes the barrier of that number.
+    Barrier(u64),
 }
 
 /// The start of set-up that all connections share.

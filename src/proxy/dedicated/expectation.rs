@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Script,
     /// The same, and the proxy edits the reply; the number says how.
     Edited(u32),
+    /// The same; and the reply says nothing of what other clients did.
+    Local,
     /// An empty line or an empty array: no reply. It uses up a `CLIENT REPLY SKIP` like any request.
     Blank,
     Multi,
@@ -123,6 +125,7 @@ impl Kind {
             {
                 Self::ScriptDebug
             }
+            b"auth" | b"echo" | b"ping" => Self::Local,
             b"replconf" if named.is_multiple_of(2) && unanswered_option(request).is_some() => {
                 Self::Unanswered
             }
@@ -151,6 +154,19 @@ impl Kind {
         matches!(
             self,
             Self::Unanswered | Self::Reply(Wanted::AllButNext | Wanted::None)
+        )
+    }
+
+    /// Whether the client may learn from the reply what others did.
+    pub fn tells_of_others(self) -> bool {
+        matches!(
+            self,
+            Self::Plain
+                | Self::Script
+                | Self::Exec
+                | Self::Sync
+                | Self::Unanswered
+                | Self::ScriptDebug
         )
     }
 

@@ -4,7 +4,6 @@ use super::expectation::Kind;
 use super::mirror::{Answer, Class};
 use super::{Dedicated, Effects, Fate, Phase, Received, WRITES_ANYTHING};
 use crate::proxy::clients::Edit;
-use crate::resp::reply::Output;
 use crate::upstream;
 
 /// The longest reply that is edited, in bytes: that is some 100,000 lines of `CLIENT LIST`.
@@ -16,9 +15,10 @@ impl Dedicated {
     pub fn receive(
         &mut self,
         bytes: &[u8],
-        client: &mut Output,
+        client: &mut Vec<u8>,
         answered: &mut impl FnMut(&Effects),
     ) -> Received {
+        self.tells_of_others = false;
         let mut received = Received::Passed;
         // The first byte that is for the client and not copied yet.
         let mut start = 0;
@@ -32,6 +32,7 @@ impl Dedicated {
                 if writes {
                     answered(&WRITES_ANYTHING);
                 }
+                self.tells_of_others = true;
                 at = bytes.len();
                 break;
             }
@@ -47,15 +48,19 @@ impl Dedicated {
             self.begin_reply(due, answered);
             if self.fate == Fate::Unknown {
                 self.fate = self.decide(due);
-                let held = &self.frames.current().start()[..held];
+                let start = self.frames.current().start();
+                let held = &start[..held];
                 match self.fate {
-                    Fate::Passed => client.copy(held),
+                    Fate::Passed => {
+                        self.tells_of_others |= self.mirror.tells_of_others(start, due);
+                        client.extend_from_slice(held);
+                    }
                     Fate::Kept { .. } => self.kept.extend_from_slice(held),
                     Fate::Unknown | Fate::LeftOut => {}
                 }
             }
             if self.fate != Fate::Passed {
-                client.copy(&bytes[start..at]);
+                client.extend_from_slice(&bytes[start..at]);
                 start = at + used;
             }
             if let Fate::Kept { .. } = self.fate {
@@ -92,8 +97,14 @@ impl Dedicated {
                 }
             }
         }
-        client.copy(&bytes[start..at]);
+        client.extend_from_slice(&bytes[start..at]);
         received
+    }
+
+    /// Whether the client may learn what others did from what [`Self::receive`] just added. Of a frame, the first bytes
+    /// count: Redis had made it as a whole.
+    pub fn tells_of_others(&self) -> bool {
+        self.tells_of_others
     }
 
     /// The reply that is to be edited, and how.

@@ -16,13 +16,11 @@ fn edited(requests: &[&str], replies: &str, step: usize, protocol: Protocol) -> 
         let name = request.argument(0);
         dedicated.pass(&request, name, &bytes, Effects::default(), false, edit);
     }
-    let mut output = Output::default();
     let mut text = Vec::new();
     for piece in replies.as_bytes().chunks(step) {
         let mut rest = piece;
         loop {
-            let received = dedicated.receive(rest, &mut output, &mut |_| {});
-            while let Ok(1..) = output.send(&mut text) {}
+            let received = dedicated.receive(rest, &mut text, &mut |_| {});
             let Received::ToEdit {
                 used, is_wanted, ..
             } = received
