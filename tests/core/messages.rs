@@ -6,6 +6,8 @@ use redis_proxy::proxy::ClientId;
 use super::world::{World, bulk, get, roomy};
 
 const CONFIRMATION: &str = "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+/// The last reply of the set-up.
+const NUMBER: &str = ":9\r\n";
 const MESSAGE: &str = "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n";
 const PONG: &str = "*2\r\n$4\r\npong\r\n$0\r\n\r\n";
 const AWAY: &str = "-ERR away\r\n";
@@ -13,6 +15,7 @@ const AWAY: &str = "-ERR away\r\n";
 fn subscribe(world: &mut World) -> ClientId {
     let client = world.connect();
     world.send(client, "SUBSCRIBE c\r\n");
+    world.receive_dedicated(client, NUMBER);
     world.receive_dedicated(client, CONFIRMATION);
     world.assert_received(client, CONFIRMATION);
     client
@@ -87,6 +90,7 @@ fn every_kind_of_reply_that_tells_of_others_waits() {
         let mut world = World::roomy();
         let client = world.connect();
         world.send(client, format!("{requests}\r\n"));
+        world.receive_dedicated(client, NUMBER);
         world.receive_dedicated(client, replies);
         assert_eq!(world.proxy.take_barrier(), None, "{requests}");
         world.assert_received(client, replies);
@@ -105,6 +109,7 @@ fn the_rest_of_a_long_reply_needs_no_barrier_of_its_own() {
     let mut world = World::roomy();
     let client = world.connect();
     world.send(client, "WATCH x\r\nGET x\r\n");
+    world.receive_dedicated(client, NUMBER);
     world.receive_dedicated(client, "+OK\r\n$6\r\nab");
     let barrier = world.proxy.take_barrier().expect("one is wanted");
     world.pass_barrier(barrier);

@@ -24,7 +24,7 @@ impl Edits {
     pub fn add(&mut self, kind: Kind, edit: Edit) -> Kind {
         let number = self.latest.wrapping_add(1).max(1);
         let kind = match kind {
-            Kind::Plain => Kind::Edited(number),
+            Kind::Plain | Kind::Local => Kind::Edited(number),
             Kind::Hello(_) => Kind::Hello(number),
             kind => return kind,
         };
