@@ -39,6 +39,8 @@ pub(super) struct Dedicated {
     mirror: Mirror,
     /// What the requests that Redis has queued may do.
     queued: Effects,
+    /// Redis answered that it is a replica, which takes no writes.
+    readonly: bool,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -128,6 +130,7 @@ impl Dedicated {
             expectations: Expectations::default(),
             mirror: Mirror::new(protocol),
             queued: Effects::default(),
+            readonly: false,
         }
     }
 
@@ -244,6 +247,11 @@ impl Dedicated {
         (phase, set_up, expectations, mirror, queued)
     }
 
+    /// Whether Redis answered that it is a replica, which takes no writes. Says so once.
+    pub fn takes_readonly(&mut self) -> bool {
+        std::mem::take(&mut self.readonly)
+    }
+
     /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called with the
     /// effects of each request that Redis has executed, before the client can know.
     pub fn receive(
@@ -340,6 +348,7 @@ impl Dedicated {
     fn take_frame(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) -> Received {
         let frame = self.frames.current();
         let is_error = frame.is_error();
+        self.readonly |= is_error && frame.start().starts_with(b"-READONLY ");
         if !self.set_up.is_done() {
             return self.set_up.take(is_error);
         }

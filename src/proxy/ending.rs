@@ -22,6 +22,8 @@ pub enum Ending {
     DedicatedFailed(Box<str>),
     /// Redis ended the client's dedicated connection.
     DedicatedEnded,
+    /// It comes from another host, and protected mode is on.
+    Protected,
     /// It was silent for too long.
     Idle,
     /// The proxy shuts down.
@@ -42,6 +44,7 @@ impl fmt::Display for Ending {
             Self::NoRedis => f.write_str("it needs a dedicated connection to Redis, which is away"),
             Self::DedicatedFailed(reason) => f.write_str(reason),
             Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),
+            Self::Protected => f.write_str("it comes from another host, and protected mode is on"),
             Self::Idle => f.write_str("it was silent for too long"),
             Self::Shutdown => f.write_str("the proxy shuts down"),
         }

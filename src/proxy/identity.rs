@@ -1,17 +1,42 @@
 //! Who a client is to the proxy: what `HELLO`, `AUTH` and `CLIENT` have set or ask for.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::clock::Time;
 use crate::resp::Protocol;
 use crate::resp::reply;
 
+/// Where a client is. Displays as Redis shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Somewhere in a network.
+    Tcp {
+        /// The client's end of the connection.
+        address: SocketAddr,
+        /// Ours.
+        local: SocketAddr,
+    },
+    /// On this host: the path of the Unix socket.
+    Unix(Arc<str>),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address, .. } => address.fmt(f),
+            Self::Unix(path) => write!(f, "{path}:0"),
+        }
+    }
+}
+
 /// What is known of a client's connection.
 pub(super) struct Identity {
     /// Its number, unique since the start.
     pub id: u64,
-    /// The client's end of the connection, and ours.
-    pub addresses: Option<(SocketAddr, SocketAddr)>,
+    /// Where the client is, if that is known.
+    pub peer: Option<Peer>,
     pub connected: Time,
     pub last_request: Time,
     pub protocol: Protocol,
@@ -26,7 +51,7 @@ impl Identity {
     pub fn new(id: u64, authenticated: bool, now: Time) -> Self {
         Self {
             id,
-            addresses: None,
+            peer: None,
             connected: now,
             last_request: now,
             protocol: Protocol::Resp2,
@@ -69,13 +94,14 @@ impl Identity {
 
     /// The line that `CLIENT INFO` shows, in the fields of redis-server 7.0 that mean something here.
     pub fn line(&self, database: u32, now: Time) -> Vec<u8> {
-        let [address, local] = match self.addresses {
-            Some((address, local)) => [address.to_string(), local.to_string()],
-            None => [String::new(), String::new()],
+        let (address, local, flags) = match &self.peer {
+            Some(Peer::Tcp { address, local }) => (address.to_string(), local.to_string(), "N"),
+            Some(peer @ Peer::Unix(_)) => (peer.to_string(), peer.to_string(), "U"),
+            None => (String::new(), String::new(), "N"),
         };
         let lossy = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
         format!(
-            "id={} addr={address} laddr={local} fd=-1 name={} age={} idle={} flags=N db={database} sub=0 \
+            "id={} addr={address} laddr={local} fd=-1 name={} age={} idle={} flags={flags} db={database} sub=0 \
              psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
              omem=0 tot-mem=0 events=r cmd=client|info user=default redir=-1 resp={} lib-name={} lib-ver={}\n",
             self.id,

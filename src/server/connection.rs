@@ -1,7 +1,5 @@
 //! The sockets of one client: its own, and the dedicated one to Redis that it may have.
 
-use mio::net::TcpStream;
-
 use crate::clock::Time;
 use crate::transport::Transport;
 
@@ -22,11 +20,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over a client's socket.
+    /// Takes over a client's.
     #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(client: Transport) -> Self {
         Self {
-            client: Transport::accepted(stream),
+            client,
             dedicated: None,
             listed: false,
             at_end: false,

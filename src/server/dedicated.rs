@@ -2,11 +2,9 @@
 
 use std::io::{self, ErrorKind};
 
-use mio::Interest;
-
 use super::{Server, tokens};
 use crate::proxy::ClientId;
-use crate::transport::{ReadResult, Transport};
+use crate::transport::ReadResult;
 
 impl Server {
     /// Reads from a client's dedicated connection to Redis, once.
@@ -83,14 +81,10 @@ impl Server {
     }
 
     fn open_dedicated(&mut self, client: ClientId) -> io::Result<()> {
-        let address = self.proxy.redis_address().ok_or(ErrorKind::NotConnected)?;
-        let deadline = self.now.after(self.redis_timeout);
-        let mut dedicated = Transport::connect(address, deadline)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(dedicated.stream(), tokens(client).1, interest)?;
-        dedicated.stream().set_nodelay(true)?;
+        let endpoint = self.proxy.redis_endpoint().ok_or(ErrorKind::NotConnected)?;
+        let deadline = self.now.after(self.dialer.timeout);
+        let dedicated = self.dialer.dial(&endpoint, self.now)?;
+        dedicated.register(self.poll.registry(), tokens(client).1)?;
         self.connections[client.0].dedicated = Some(dedicated);
         self.proxy.metrics().clients.dedicated += 1;
         self.connecting.push_back((deadline, client));

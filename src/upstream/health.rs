@@ -8,6 +8,7 @@
 //! While anybody would miss Redis, each connection on which nothing else is in flight is asked with a PING every
 //! [`CHECK_AFTER`]. So an entry is served at the most for that time and twice the timeout after the tracker was lost.
 
+use std::io;
 use std::time::Duration;
 
 use super::node::{Loss, Node, Phase, Role};
@@ -59,6 +60,7 @@ impl Node {
             self.end_attempt(role, now);
             self.judge_silence(role, now);
         }
+        self.look_into_move(now);
         self.ask_for_rights(now);
         self.end_late_checks(now);
         for role in Role::ALL {
@@ -71,12 +73,13 @@ impl Node {
 
     /// When [`Self::tick`] is due, if nothing else happens.
     pub fn due(&self) -> Option<Time> {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         let mut due: Vec<Time> = self.retry_due().collect();
-        due.extend([self.rights_due(), self.checks_due()].into_iter().flatten());
+        let others = [self.rights_due(), self.checks_due(), self.moved.due()];
+        due.extend(others.into_iter().flatten());
         for (_, connection) in self.connections() {
             due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
-            if let Phase::Connecting(deadline) = connection.phase {
+            if let Phase::LookingUp(deadline) | Phase::Connecting(deadline) = connection.phase {
                 due.push(deadline);
             }
             if let Some(oldest) = connection.silence() {
@@ -94,7 +97,7 @@ impl Node {
 
     /// Reports clients' requests that have waited too long.
     fn report_late(&mut self, now: Time) {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         for link in LINKS {
             let moment = now.before(timeout);
             let count = self.connection(Role::of(link)).link.late(moment);
@@ -108,14 +111,23 @@ impl Node {
 
     /// Gives an attempt to connect up that takes too long.
     fn end_attempt(&mut self, role: Role, now: Time) {
-        if matches!(self.connection(role).phase, Phase::Connecting(deadline) if deadline <= now) {
-            self.lost(role, Loss::TimedOut(self.settings.timeout), now);
+        let timeout = self.settings.dialer.timeout;
+        match self.connection(role).phase {
+            Phase::LookingUp(deadline) if deadline <= now => {
+                let reason = format!("looking its name up took over {} ms", timeout.as_millis());
+                let error = io::Error::new(io::ErrorKind::TimedOut, reason);
+                self.lost(role, Loss::Broken(error), now);
+            }
+            Phase::Connecting(deadline) if deadline <= now => {
+                self.lost(role, Loss::TimedOut(timeout), now);
+            }
+            _ => {}
         }
     }
 
     /// Gives a connection up that is silent, or Redis.
     fn judge_silence(&mut self, role: Role, now: Time) {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         let connection = self.connection(role);
         let is_open = connection.phase == Phase::Open;
         let Some(oldest) = connection.silence() else {
@@ -135,7 +147,7 @@ impl Node {
 
     /// Whether Redis lately answered on another connection, when this one had been silent since that moment.
     fn answers_elsewhere(&self, role: Role, since: Time, now: Time) -> bool {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         self.connections().any(|(other, connection)| {
             other != role
                 && connection.phase == Phase::Open
@@ -147,7 +159,7 @@ impl Node {
     /// Whether a connection is to be asked whether Redis is there: because nothing was heard on it for long, or
     /// because another is silent.
     fn is_to_be_asked(&self, role: Role, now: Time) -> bool {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         let mut all = self.connections();
         let Some((_, connection)) = all.find(|(known, _)| *known == role) else {
             return false;

@@ -14,20 +14,23 @@
 //! - [`checks`] is how it asks about passwords of clients.
 //! - [`setup`] is what the proxy itself asks Redis.
 //! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
-//! - [`resolve`] looks names up, on a thread of its own, so that nothing else waits for that.
+//! - [`resolve`] finds out where Redis is: it looks names up, on a thread of its own, so that nothing else waits for that.
+//! - [`race`] connects to the first of its addresses that answers.
+//! - [`moved`] is how it learns that Redis is elsewhere by now.
 
 mod checks;
 mod health;
 mod helper;
 mod mailbox;
+mod moved;
 mod node;
 mod outage;
+mod race;
 mod resolve;
 mod rights;
 mod setup;
 mod tracking;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use helper::Upstream;
@@ -36,12 +39,15 @@ use crate::command::Spec;
 use crate::config::{RedisAddress, Secret};
 pub use crate::link::{Batch, Invalidated, Pending, Replies};
 use crate::resp::Protocol;
+use crate::transport::dial::{Dialer, Endpoint};
 
-/// Where Redis is, and as whom the proxy comes.
+/// Where Redis is, how to get there, and as whom the proxy comes.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Host and port. The host is looked up anew whenever Redis is connected to.
+    /// The host and port, or Unix socket. The host is looked up anew whenever Redis is connected to.
     pub address: RedisAddress,
+    /// How to connect, and how long that may take, as well as a request may wait for its reply.
+    pub dialer: Dialer,
     /// The database that every connection selects.
     pub database: u32,
     /// The user to authenticate as; without one, Redis's default user.
@@ -50,8 +56,6 @@ pub struct Settings {
     pub password: Option<Secret>,
     /// The file that holds it, if one does: it is read again when Redis refuses.
     pub password_file: Option<String>,
-    /// How long connecting may take, and how long a request may wait for its reply.
-    pub timeout: Duration,
     /// Whether Redis is to report which of the keys that were read change.
     pub tracking: bool,
 }
@@ -111,7 +115,7 @@ pub struct Check {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backend {
     /// Where it was reached, for dedicated connections.
-    pub address: Option<SocketAddr>,
+    pub endpoint: Option<Endpoint>,
     /// Its commands, if it reported them.
     pub commands: Option<Vec<Spec>>,
     /// Its replies to HELLO in RESP2 and RESP3; empty if it knows none.

@@ -9,10 +9,10 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::checks::Checks;
+use super::moved::Moved;
 use super::outage::{FIRST_PAUSE, Outage, State};
 use super::rights::Rights;
 use super::setup::{self, Question};
@@ -23,6 +23,7 @@ use crate::command::read_specs;
 use crate::link::{Link, Oldest, Received};
 use crate::logging::Limit;
 use crate::resp::Protocol;
+use crate::transport::dial::Endpoint;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub(super) enum Phase {
     Closed,
     /// One is to be made.
     Wanted,
+    /// Where to, is being looked up, which may take until then.
+    LookingUp(Time),
     /// It is being made, and may take until then.
     Connecting(Time),
     /// Questions that set it up are in flight.
@@ -101,6 +104,10 @@ pub(super) enum Loss {
     Refused(String),
     /// It leads to another server than the others.
     Elsewhere,
+    /// The server takes no writes any more.
+    Demoted,
+    /// The server's name leads to another address.
+    Moved,
 }
 
 impl fmt::Display for Loss {
@@ -110,6 +117,8 @@ impl fmt::Display for Loss {
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
             Self::Elsewhere => f.write_str("it leads to another server than before"),
+            Self::Demoted => f.write_str("it has become a replica"),
+            Self::Moved => f.write_str("its name leads to another address"),
         }
     }
 }
@@ -145,6 +154,8 @@ pub(super) struct Node {
     pub(super) rights: Rights,
     /// Passwords of clients that it is asked about.
     pub(super) checks: Checks,
+    /// What speaks for its being elsewhere by now.
+    pub(super) moved: Moved,
     /// What is to be reported to the loop.
     pub events: Vec<Event>,
     /// Memory for replies.
@@ -174,7 +185,7 @@ impl Connection {
         match self.phase {
             Phase::SettingUp => !self.link.has_questions(),
             Phase::Open => true,
-            Phase::Closed | Phase::Wanted | Phase::Connecting(_) => false,
+            Phase::Closed | Phase::Wanted | Phase::LookingUp(_) | Phase::Connecting(_) => false,
         }
     }
 
@@ -207,6 +218,7 @@ impl Node {
             watched: false,
             rights: Rights::default(),
             checks: Checks::default(),
+            moved: Moved::default(),
             events: Vec::new(),
             spare: Vec::new(),
             ticked: Time::default(),
@@ -232,8 +244,8 @@ impl Node {
     }
 
     /// Where it was reached, if it was.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.backend.address
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.backend.endpoint.as_ref()
     }
 
     /// Takes requests that the loop hands over.
@@ -271,14 +283,19 @@ impl Node {
         self.connection(role).phase = Phase::Wanted;
     }
 
-    /// A connection is being made.
-    pub fn connecting(&mut self, role: Role, now: Time) {
-        let deadline = now.after(self.settings.timeout);
+    /// Where a connection is to lead is being looked up.
+    pub fn looking_up(&mut self, role: Role, now: Time) {
+        let deadline = now.after(self.settings.dialer.timeout);
+        self.connection(role).phase = Phase::LookingUp(deadline);
+    }
+
+    /// A connection is being made, which may take until then.
+    pub fn connecting(&mut self, role: Role, deadline: Time) {
         self.connection(role).phase = Phase::Connecting(deadline);
     }
 
-    /// It is there, at that address: sets it up.
-    pub fn connected(&mut self, role: Role, address: Option<SocketAddr>, now: Time) {
+    /// It is there, and leads to that address if it is the first: sets it up.
+    pub fn connected(&mut self, role: Role, endpoint: Option<Endpoint>, now: Time) {
         let questions = match role {
             Role::Resp2 => setup::of_resp2(&self.settings),
             Role::Resp3 => setup::of_resp3(&self.settings),
@@ -290,7 +307,7 @@ impl Node {
         }
         self.connection(role).phase = Phase::SettingUp;
         match role {
-            Role::Resp2 => self.backend.address = address,
+            Role::Resp2 => self.backend.endpoint = endpoint,
             Role::Tracker => self.tracker.connected(),
             Role::Resp3 => {}
         }
@@ -320,6 +337,7 @@ impl Node {
         if received.replies.iter().any(setup::refuses_rights) {
             self.doubt_rights();
         }
+        self.judge(&received.replies, now);
         self.report_replies(role, received.replies);
         for (question, answer) in received.answers {
             if let Err(loss) = self.answered(role, question, &answer, now) {
@@ -503,7 +521,7 @@ impl Node {
     }
 
     /// Makes all connections anew.
-    fn start_anew(&mut self, loss: &Loss, now: Time) {
+    pub(super) fn start_anew(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
         self.checks.lost();
         for role in Role::ALL {

@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn every_flag_is_accepted_in_its_four_spellings() {
     for (name, value) in SAMPLES {
-        let password = password_beside(name);
+        let password = beside(name);
         let default = from_all(&[], &password, "");
         let underscores = format!("--{name}");
         let dashes = underscores.replace('_', "-");

@@ -18,7 +18,7 @@ fn a_line_is_a_name_and_a_value() {
             config.cache_ttl.as_millis(),
             config.max_clients
         ),
-        (1, 2, 3)
+        (Some(1), 2, 3)
     );
 }
 
@@ -44,7 +44,7 @@ fn a_value_in_quotes_is_taken_as_it_is() {
     assert_eq!(password(r#" = "  a  ""#), "  a  ");
     assert_eq!(password(r#" = "say \"x\" \\n""#), r#"say "x" \n"#);
     assert_eq!(password(r#" = """#), "");
-    assert_eq!(from_file("port = \"1\"").port, 1);
+    assert_eq!(from_file("port = \"1\"").port, Some(1));
 }
 
 #[test]
