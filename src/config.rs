@@ -75,7 +75,7 @@ pub struct Config {
     pub unix_socket: Option<String>,
     /// Who may use it. Default: 770.
     pub unix_socket_perm: Permissions,
-    /// The TCP port that clients connect to by TLS; 0 takes a free one. Default: none.
+    /// The TCP port that clients connect to by TLS. Default: none.
     pub tls_port: Option<u16>,
     /// The file with the certificate that is shown there. Default: none.
     pub tls_cert: Option<String>,

@@ -6,7 +6,7 @@ mod with;
 #[cfg(not(feature = "tls"))]
 mod without;
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::thread;
 
 #[cfg(feature = "tls")]
@@ -63,12 +63,4 @@ impl Tls {
         self.acceptor.as_ref().map_or(Ok(()), Acceptor::reload)?;
         self.connector.as_ref().map_or(Ok(()), Connector::reload)
     }
-}
-
-/// The error for a handshake that the other side lets wait.
-pub(crate) fn silent() -> io::Error {
-    io::Error::new(
-        ErrorKind::TimedOut,
-        "its part of the handshake of TLS did not come in time: it may not speak TLS",
-    )
 }

@@ -139,25 +139,26 @@ impl Transport {
         if let Some(error) = self.socket.error()? {
             return Err(error);
         }
-        let is_open = self.writable && self.socket.is_connected();
-        let is_connected = is_open
+        let mut late = io::Error::from(ErrorKind::TimedOut);
+        let is_connected = self.writable
+            && self.socket.is_connected()
             && match self.parts() {
                 (_, None) => true,
-                (mut wire, Some(tls)) => tls.shake_hands(&mut wire)?,
+                (mut wire, Some(tls)) => {
+                    late = tls.late();
+                    tls.shake_hands(&mut wire)?
+                }
             };
         if is_connected {
             self.connecting = None;
             // What came after the handshake is not announced once more.
             self.readable |= self.tls.is_some();
-            return Ok(true);
+            Ok(true)
+        } else if now < deadline {
+            Ok(false)
+        } else {
+            Err(late)
         }
-        if now < deadline {
-            return Ok(false);
-        }
-        Err(match is_open {
-            true => tls::silent(),
-            false => ErrorKind::TimedOut.into(),
-        })
     }
 
     /// Reads what is there, with one system call unless it is encrypted.

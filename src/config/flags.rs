@@ -49,7 +49,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) unix_socket_perm: Vec<String>,
 
-    /// port to listen on for TLS as well, 0 for any free one, none for no port (default none)
+    /// port to listen on for TLS as well, 0 for none (default 0)
     #[argh(option)]
     pub(super) tls_port: Vec<String>,
 
@@ -144,7 +144,8 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_tls: Vec<String>,
 
-    /// file with the certificates of who may sign the Redis's, in PEM (default the system's)
+    /// file with the certificates of who may sign the Redis's, in PEM, in place of those that the system
+    /// trusts (default none)
     #[argh(option)]
     pub(super) redis_tls_ca: Vec<String>,
 
@@ -156,7 +157,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_tls_key: Vec<String>,
 
-    /// name that the Redis's certificate must be for (default the host)
+    /// name that the Redis's certificate must be for, in place of the host's (default none)
     #[argh(option)]
     pub(super) redis_tls_server_name: Vec<String>,
 

@@ -55,7 +55,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.port,
         set: |config, text| port_or_none(text).map(|port| config.port = port),
-        show: |config| config.port.map_or(NO_PORT.into(), Value::from),
+        show: |config| config.port.map_or("none".into(), Value::from),
     },
     Setting {
         name: "unix_socket",
@@ -76,11 +76,11 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.tls_port,
         set: |config, text| {
-            let port = with_tls(port_or_none(text)?, |port| port.is_some(), "none")?;
-            config.tls_port = port;
+            let port = with_tls(number(text, "", 0..=65_535)?, |port| *port != 0, "0")?;
+            config.tls_port = Some(port).filter(|port| *port != 0);
             Ok(())
         },
-        show: |config| config.tls_port.map_or(NO_PORT.into(), Value::from),
+        show: |config| config.tls_port.unwrap_or_default().into(),
     },
     Setting {
         name: "tls_cert",
@@ -367,9 +367,6 @@ pub(super) static SETTINGS: &[Setting] = &[
 
 /// How an empty setting shows.
 const NONE: &str = "<none>";
-
-/// How a port that is not there is written.
-const NO_PORT: &str = "none";
 
 /// Puts a text in its field, or nothing if it is empty.
 fn optional(text: &str, field: &mut Option<String>) -> Result<(), String> {

@@ -210,7 +210,7 @@ fn without_any_source_the_defaults_hold() {
 fn the_summary_has_every_setting_with_its_unit() {
     assert_eq!(
         Config::default().summary(),
-        "bind=127.0.0.1 port=8001 unix_socket=<none> unix_socket_perm=770 tls_port=none tls_cert=<none> \
+        "bind=127.0.0.1 port=8001 unix_socket=<none> unix_socket_perm=770 tls_port=0 tls_cert=<none> \
          tls_key=<none> tls_ca=<none> tls_auth_clients=yes protected_mode=yes cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
          max_memory_bytes=67108864 max_clients=10000 tcp_keepalive_seconds=300 timeout_seconds=0 \
          password=<none> password_file=<none> \

@@ -49,6 +49,10 @@ impl Acceptor {
 }
 
 impl Stream {
+    pub(crate) fn late(&self) -> io::Error {
+        match *self {}
+    }
+
     pub(crate) fn is_behind(&self) -> bool {
         match *self {}
     }

@@ -81,6 +81,8 @@ pub(super) struct Connection {
     pub link: Link<Question>,
     /// When Redis last answered on it.
     pub heard: Time,
+    /// Redis has not answered on it yet.
+    pub is_mute: bool,
     /// When it was set up.
     opened: Time,
     /// How many of its predecessors were lost before they were of any use.
@@ -98,6 +100,8 @@ pub(super) struct Connection {
 pub(super) enum Loss {
     /// It broke.
     Broken(io::Error),
+    /// It broke before the first answer.
+    Mute(io::Error),
     /// Redis did not answer for so long.
     TimedOut(Duration),
     /// Redis answered, and refused the proxy in these words.
@@ -114,6 +118,11 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broken(error) => error.fmt(f),
+            Self::Mute(error) => write!(
+                f,
+                "{error}, before its first answer; if it speaks TLS, turn redis_tls on, or write rediss:// for \
+                 redis://"
+            ),
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
             Self::Elsewhere => f.write_str("it leads to another server than before"),
@@ -170,6 +179,7 @@ impl Default for Connection {
             phase: Phase::Closed,
             link: Link::default(),
             heard: Time::default(),
+            is_mute: false,
             opened: Time::default(),
             useless: 0,
             reports_to: None,
@@ -305,7 +315,9 @@ impl Node {
         for (question, command) in questions {
             link.ask(question, &command.get_packed_command(), now);
         }
-        self.connection(role).phase = Phase::SettingUp;
+        let connection = self.connection(role);
+        connection.phase = Phase::SettingUp;
+        connection.is_mute = true;
         match role {
             Role::Resp2 => self.backend.endpoint = endpoint,
             Role::Tracker => self.tracker.connected(),
@@ -324,6 +336,7 @@ impl Node {
         let served = !received.replies.is_empty() || !received.invalidated.is_empty();
         if served || !received.answers.is_empty() {
             connection.heard = now;
+            connection.is_mute = false;
         }
         if served || connection.phase == Phase::Open {
             connection.useless = 0;
@@ -480,6 +493,10 @@ impl Node {
 
     /// A connection is of no more use, or could not be made.
     pub fn lost(&mut self, role: Role, loss: Loss, now: Time) {
+        let loss = match loss {
+            Loss::Broken(error) if self.may_speak_tls(role) => Loss::Mute(error),
+            loss => loss,
+        };
         let connection = self.connection(role);
         let was_open = connection.phase == Phase::Open;
         if was_open && connection.opened.until(now) >= STEADY {
@@ -513,6 +530,15 @@ impl Node {
             }
         }
         self.advance(now);
+    }
+
+    /// Whether what is wrong with a connection may be that Redis speaks TLS there, and the proxy does not.
+    fn may_speak_tls(&self, role: Role) -> bool {
+        let connection = &self.connections[role as usize];
+        connection.phase == Phase::SettingUp
+            && connection.is_mute
+            && self.settings.dialer.tls.is_none()
+            && matches!(self.endpoint(), Some(Endpoint::Tcp(_)))
     }
 
     pub(super) fn reconnect(&mut self, role: Role, reason: String) {

@@ -56,8 +56,8 @@ fn bind_is_an_ip_address() {
 }
 
 #[test]
-fn port_is_a_port_or_0() {
-    let allowed = "a whole number from 0 to 65535";
+fn port_is_a_port_or_0_or_none() {
+    let allowed = "a whole number from 0 to 65535, or none";
     check_number("port", &["0", "1", "65535", "08001"], &["65536"], allowed);
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read};
 
 use rustls::Connection;
 
-use super::trouble;
+use super::trouble::{self, Side};
 use crate::transport::{ReadResult, Source, Wire};
 
 /// What encrypts what goes through a socket, and holds what is on its way.
@@ -26,6 +26,18 @@ impl Stream {
         self.connection.wants_write()
     }
 
+    /// The error for a handshake that takes too long.
+    pub(crate) fn late(&self) -> io::Error {
+        io::Error::new(ErrorKind::TimedOut, trouble::late(self.side()))
+    }
+
+    fn side(&self) -> Side {
+        match self.connection {
+            Connection::Client(_) => Side::Redis,
+            Connection::Server(_) => Side::Client,
+        }
+    }
+
     /// Goes on with the handshake as far as the socket allows. Returns whether it is over.
     pub(crate) fn shake_hands(&mut self, wire: &mut Wire<'_>) -> io::Result<bool> {
         for _ in 0..FRUITLESS {
@@ -39,7 +51,7 @@ impl Stream {
             if self.fill(wire)? == Some(0) {
                 return Err(io::Error::new(
                     ErrorKind::UnexpectedEof,
-                    trouble::CLOSED_IN_HANDSHAKE,
+                    trouble::closed(self.side()),
                 ));
             }
         }
@@ -114,7 +126,7 @@ impl Stream {
             Err(error) => {
                 // The other side is told what is wrong, if it still listens.
                 let _ = self.flush(wire);
-                Err(trouble::explain(error))
+                Err(trouble::explain(self.side(), &error))
             }
         }
     }

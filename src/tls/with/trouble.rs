@@ -4,19 +4,45 @@ use std::io::{self, ErrorKind};
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Why there is no connection if it was closed before it was one.
-pub(super) const CLOSED_IN_HANDSHAKE: &str =
-    "it closed the connection in the handshake of TLS: it may not speak TLS, or not to this host";
+/// Who is on the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Redis,
+    Client,
+}
 
-/// The error, in words that say what to do.
-pub(super) fn explain(error: Error) -> io::Error {
-    let words = match &error {
-        Error::InvalidCertificate(error) => of_certificate(error),
-        Error::AlertReceived(alert) => of_alert(*alert),
-        Error::InvalidMessage(_) => {
+/// Why a handshake is given up that takes too long.
+pub(super) fn late(side: Side) -> &'static str {
+    match side {
+        Side::Redis => {
+            "it accepts connections, but the handshake of TLS did not end in time: if it does not speak TLS, turn \
+             redis_tls off, or write redis:// for rediss://"
+        }
+        Side::Client => "the handshake of TLS did not end in time",
+    }
+}
+
+/// Why a connection came to nothing that was closed in the handshake.
+pub(super) fn closed(side: Side) -> &'static str {
+    match side {
+        Side::Redis => {
+            "it closed the connection in the handshake of TLS: if it does not speak TLS, turn redis_tls off, or \
+             write redis:// for rediss://"
+        }
+        Side::Client => "it closed the connection in the handshake of TLS",
+    }
+}
+
+/// The error, in words that say what to do if it is Redis's.
+pub(super) fn explain(side: Side, error: &Error) -> io::Error {
+    let words = match (side, error) {
+        (Side::Redis, Error::InvalidCertificate(error)) => of_certificate(error),
+        (Side::Redis, Error::AlertReceived(alert)) => of_alert(*alert),
+        (Side::Redis, Error::InvalidMessage(_)) => {
             "it does not speak TLS: turn redis_tls off, or write redis:// for rediss://".to_owned()
         }
-        error => format!("TLS failed: {error}"),
+        (Side::Client, Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
+        (_, error) => format!("TLS failed: {error}"),
     };
     io::Error::new(ErrorKind::InvalidData, words)
 }
@@ -31,11 +57,11 @@ fn of_certificate(error: &CertificateError) -> String {
             "its certificate is not valid yet: the clock of this host may be wrong".to_owned()
         }
         CertificateError::UnknownIssuer => {
-            "its certificate is signed by nobody who is trusted: name the right one by redis_tls_ca"
+            "its certificate is signed by nobody who is trusted: redis_tls_ca names who is"
                 .to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("{error}: redis_tls_server_name names the right one")
+            format!("{error}: redis_tls_server_name says which name it is to be for")
         }
         error => format!("its certificate is not valid: {error}"),
     }
