@@ -111,3 +111,143 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::{Phase, Role};
+    use super::super::{Batch, Requests, Settings};
+    use super::*;
+    use crate::config::RedisAddress;
+    use crate::resp::Protocol;
+    use crate::transport::dial::Dialer;
+
+    fn at(milliseconds: u64) -> Time {
+        Time::from_millis(milliseconds)
+    }
+
+    fn endpoint(port: u16) -> Endpoint {
+        Endpoint::Tcp(([127, 0, 0, 1], port).into())
+    }
+
+    fn node() -> Node {
+        Node::new(Settings {
+            address: RedisAddress::default(),
+            dialer: Dialer {
+                tls: None,
+                timeout: Duration::from_secs(1),
+                keepalive: Duration::ZERO,
+            },
+            database: 0,
+            username: None,
+            password: None,
+            password_file: None,
+            tracking: false,
+        })
+    }
+
+    /// Sets up what the node wants, at a Redis of that role.
+    fn connect(node: &mut Node, role: &str, now: Time) {
+        let hello = format!("%1\r\n$4\r\nrole\r\n${}\r\n{role}\r\n", role.len());
+        let resp2 = format!("+OK\r\n{hello}*0\r\n*0\r\n$0\r\n\r\n+PONG\r\n");
+        for (role, replies) in [
+            (Role::Resp2, &*resp2),
+            (Role::Tracker, "+OK\r\n*0\r\n+PONG\r\n"),
+        ] {
+            assert_eq!(node.wants(), Some(role));
+            node.looking_up(role, now);
+            node.connecting(role, now);
+            node.connected(role, Some(endpoint(1)), now);
+            take(node, role);
+            node.received(role, replies.as_bytes(), now);
+        }
+        assert_eq!(node.wants(), None);
+    }
+
+    /// Takes what a connection has to send.
+    fn take(node: &mut Node, role: Role) {
+        use crate::transport::Source;
+        let link = &mut node.connection(role).link;
+        while !Source::is_empty(link) {
+            Source::send(link, &mut Vec::new()).expect("a list takes all");
+        }
+    }
+
+    /// A client's write gets this reply.
+    fn write(node: &mut Node, reply: &str, now: Time) {
+        let mut requests = Requests::default();
+        let batch: &mut Batch = requests.of(Protocol::Resp2);
+        batch.push([&b"SET"[..], b"a", b"1"].into_iter(), false);
+        node.send(&mut requests, now);
+        take(node, Role::Resp2);
+        node.received(Role::Resp2, reply.as_bytes(), now);
+        if node.due().is_some_and(|due| due <= now) {
+            node.tick(now);
+        }
+    }
+
+    const READONLY: &str = "-READONLY You can't write against a read only replica.\r\n";
+
+    #[test]
+    fn a_master_that_becomes_a_replica_is_left_at_once() {
+        let mut node = node();
+        connect(&mut node, "master", at(0));
+        write(&mut node, READONLY, at(5));
+        assert_eq!(node.wants(), Some(Role::Resp2));
+        assert_eq!(node.connection(Role::Tracker).phase, Phase::Closed);
+        // It leads to the replica still: that is borne, and the name looked up from time to time.
+        connect(&mut node, "replica", at(6));
+        write(&mut node, READONLY, at(7));
+        assert!(node.wants().is_none() && !node.wants_look_up());
+        node.tick(at(1005));
+        assert!(node.wants().is_none() && node.wants_look_up());
+        assert!(!node.wants_look_up(), "it says so once");
+    }
+
+    #[test]
+    fn a_master_that_only_says_that_it_is_a_replica_is_left_ever_less_often() {
+        let mut node = node();
+        let mut left = Vec::new();
+        connect(&mut node, "master", at(0));
+        for now in (10..200_000).step_by(100) {
+            write(&mut node, READONLY, at(now));
+            if node.wants().is_some() {
+                left.push(now);
+                connect(&mut node, "master", at(now));
+            }
+        }
+        assert!((6..10).contains(&left.len()), "{left:?}");
+    }
+
+    #[test]
+    fn an_address_is_left_when_the_name_no_longer_leads_to_it() {
+        for reply in [
+            READONLY,
+            "-LOADING Redis is loading\r\n",
+            "-MASTERDOWN Link down\r\n",
+        ] {
+            let mut node = node();
+            connect(&mut node, "replica", at(0));
+            write(&mut node, reply, at(5));
+            assert!(node.wants_look_up(), "{reply}");
+            node.found(&[endpoint(2), endpoint(1)], at(6));
+            node.found(&[], at(6));
+            assert_eq!(node.wants(), None);
+            node.found(&[endpoint(2)], at(6));
+            assert_eq!(node.wants(), Some(Role::Resp2));
+        }
+    }
+
+    #[test]
+    fn other_errors_say_nothing() {
+        let mut node = node();
+        connect(&mut node, "master", at(0));
+        for reply in [
+            "-NOREPLICAS Not enough\r\n",
+            "-ERR READONLY \r\n",
+            "+READONLY \r\n",
+        ] {
+            write(&mut node, reply, at(5));
+            assert!(node.wants().is_none() && !node.wants_look_up(), "{reply}");
+        }
+    }
+}

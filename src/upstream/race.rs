@@ -135,3 +135,131 @@ impl Race {
         self.next = Some(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+
+    use mio::{Events, Poll};
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+
+    use super::*;
+
+    const DIALER: Dialer = Dialer {
+        tls: None,
+        timeout: Duration::from_secs(1),
+        keepalive: Duration::ZERO,
+    };
+
+    fn at(milliseconds: u64) -> Time {
+        Time::from_millis(milliseconds)
+    }
+
+    /// An address where connections are made, and what makes them.
+    fn open() -> (Endpoint, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        (Endpoint::Tcp(address), listener)
+    }
+
+    /// An address where nobody listens.
+    fn closed() -> Endpoint {
+        open().0
+    }
+
+    /// An address where attempts to connect are neither accepted nor refused, as in a network that swallows them, and
+    /// what keeps it so: a listener whose queue is full.
+    fn stuck() -> (Endpoint, impl Sized) {
+        let listener = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        listen(&listener, 0).expect("a listener");
+        let address = getsockname(&listener).expect("a bound socket");
+        let address = SocketAddrV4::try_from(address).expect("an IPv4 address");
+        let mut queue = Vec::new();
+        let moment = Duration::from_millis(100);
+        while let Ok(one) = TcpStream::connect_timeout(&address.into(), moment) {
+            queue.push(one);
+        }
+        (Endpoint::Tcp(address.into()), (listener, queue))
+    }
+
+    /// A race in a poll of its own.
+    struct World {
+        poll: Poll,
+        race: Race,
+    }
+
+    impl World {
+        fn new(endpoints: Vec<Endpoint>) -> Self {
+            Self {
+                poll: Poll::new().expect("a poll"),
+                race: Race::between(endpoints),
+            }
+        }
+
+        fn turn(&mut self, now: Time) -> Option<io::Result<Endpoint>> {
+            let result = self.race.turn(&DIALER, self.poll.registry(), now);
+            result.map(|result| result.map(|(endpoint, _)| endpoint))
+        }
+
+        /// Takes events until it has ended, all at that time.
+        fn end(&mut self, now: Time) -> io::Result<Endpoint> {
+            let mut events = Events::with_capacity(8);
+            loop {
+                if let Some(result) = self.turn(now) {
+                    return result;
+                }
+                let patience = Some(Duration::from_secs(30));
+                self.poll.poll(&mut events, patience).expect("a poll");
+                assert!(!events.is_empty(), "nothing happens");
+                for event in &events {
+                    self.race.note(event);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_address_is_tried_beside_one_that_does_not_answer() {
+        let (stuck, _queue) = stuck();
+        let (good, _listener) = open();
+        let mut world = World::new(vec![stuck, good.clone()]);
+        assert!(world.turn(at(0)).is_none());
+        assert_eq!(world.race.due(), Some(at(250)));
+        assert!(world.turn(at(249)).is_none());
+        assert_eq!(world.race.attempts.len(), 1);
+        assert_eq!(world.end(at(250)).expect("a connection"), good);
+        assert!(!world.race.is_on());
+    }
+
+    #[test]
+    fn the_next_address_is_tried_at_once_when_one_fails() {
+        let (good, _listener) = open();
+        let mut world = World::new(vec![closed(), closed(), good.clone()]);
+        assert_eq!(world.end(at(0)).expect("a connection"), good);
+    }
+
+    #[test]
+    fn without_one_that_answers_the_last_error_counts() {
+        let mut world = World::new(vec![closed(), closed()]);
+        let error = world.end(at(0)).expect_err("nobody listens");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let error = World::new(Vec::new()).end(at(0)).expect_err("no address");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn each_address_has_its_time() {
+        let [(first, _one), (second, _other)] = [stuck(), stuck()];
+        let mut world = World::new(vec![first, second]);
+        assert_eq!(world.race.time(&DIALER), Duration::from_millis(1250));
+        for now in [0, 250, 1000, 1249] {
+            assert!(world.turn(at(now)).is_none(), "{now}");
+        }
+        let error = world
+            .turn(at(1250))
+            .expect("an end")
+            .expect_err("nobody answers");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

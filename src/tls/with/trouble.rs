@@ -56,7 +56,8 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet: the clock of this host may be wrong".to_owned()
         }
-        CertificateError::UnknownIssuer => {
+        // Of one who has the name of somebody who is trusted, the signature is wrong.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate is signed by nobody who is trusted: redis_tls_ca names who is"
                 .to_owned()
         }
