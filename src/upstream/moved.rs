@@ -176,7 +176,7 @@ mod tests {
     fn write(node: &mut Node, reply: &str, now: Time) {
         let mut requests = Requests::default();
         let batch: &mut Batch = requests.of(Protocol::Resp2);
-        batch.push([&b"SET"[..], b"a", b"1"].into_iter(), false);
+        batch.push(false, |bytes| bytes.extend_from_slice(b"SET a 1\r\n"));
         node.send(&mut requests, now);
         take(node, Role::Resp2);
         node.received(Role::Resp2, reply.as_bytes(), now);
