@@ -36,7 +36,7 @@ fn the_first_line_of_the_log_says_where_it_listens() {
     assert_eq!(
         message_of(&log[0]),
         format!(
-            "redis_proxy::server] listening address={} version={version}",
+            "redis_proxy::server::listeners] listening address={} version={version}",
             proxy.address()
         )
     );
