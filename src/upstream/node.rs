@@ -532,10 +532,12 @@ impl Node {
         self.advance(now);
     }
 
-    /// Whether what is wrong with a connection may be that Redis speaks TLS there, and the proxy does not.
+    /// Whether what is wrong with a connection may be that Redis speaks TLS there, and the proxy does not: it was never
+    /// reached without.
     fn may_speak_tls(&self, role: Role) -> bool {
         let connection = &self.connections[role as usize];
-        connection.phase == Phase::SettingUp
+        !self.known
+            && connection.phase == Phase::SettingUp
             && connection.is_mute
             && self.settings.dialer.tls.is_none()
             && matches!(self.endpoint(), Some(Endpoint::Tcp(_)))
