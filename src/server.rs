@@ -228,7 +228,7 @@ impl Server {
                             return Ok(());
                         }
                     }
-                    token if self.listeners.note(token) => {}
+                    token if listeners::is_ours(token) => self.listeners.note(token),
                     token if http::is_ours(token) => self.note_http(event),
                     Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }

@@ -275,8 +275,19 @@ impl Proxy {
             }
             Event::Rights { known } => return self.store.rights(*known),
             Event::Reconnected => return self.store.reconnected(now),
+            Event::Moved => return self.leave_old_server(),
         }
         self.wake(WaitsFor::Redis);
+    }
+
+    /// Dedicated connections lead to a server that is no longer the one: ends them, and their clients', as a failover
+    /// that Redis is told of does.
+    fn leave_old_server(&mut self) {
+        for slot in 0..self.sessions.len() {
+            if self.sessions[slot].dedicated.is_some() {
+                self.dedicated_lost(ClientId(slot), None);
+            }
+        }
     }
 
     /// Lets those go on who wait for this.

@@ -20,6 +20,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// client's replies lay in memory that was new every turn.
 const LARGE: usize = 16 * 1024;
 
+/// With so many clients handshakes of TLS are gone on with in a turn. A step may take a millisecond, for a signature.
+const HANDSHAKES: usize = 8;
+
 impl Server {
     /// Notes what an event says of a client's socket, or of its dedicated connection to Redis.
     pub(super) fn note(&mut self, client: ClientId, dedicated: bool, event: &Event) {
@@ -50,6 +53,7 @@ impl Server {
 
     /// Reads from every client on the list, once.
     pub(super) fn serve_ready(&mut self) {
+        let mut handshakes = 0;
         for _ in 0..self.ready.len() {
             let Some(client) = self.ready.pop_front() else {
                 return;
@@ -58,8 +62,15 @@ impl Server {
                 continue;
             };
             connection.listed = false;
-            if connection.client.is_connecting() && !self.shake_hands(client) {
-                continue;
+            if connection.client.is_connecting() {
+                handshakes += 1;
+                if handshakes > HANDSHAKES {
+                    self.list(client);
+                    continue;
+                }
+                if !self.shake_hands(client) {
+                    continue;
+                }
             }
             let connection = &self.connections[client.0];
             if connection.lingering.is_some() {

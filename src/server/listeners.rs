@@ -25,6 +25,11 @@ const TOKENS: [Token; 3] = [
     Token(usize::MAX - 4),
 ];
 
+/// Whether a token is one of these.
+pub(super) fn is_ours(token: Token) -> bool {
+    TOKENS.contains(&token)
+}
+
 /// All of them.
 #[derive(Default)]
 pub(super) struct Listeners {
@@ -135,14 +140,12 @@ impl Listeners {
         !std::mem::take(&mut self.all).is_empty()
     }
 
-    /// Notes that clients wait, if the token is one of these. Returns whether it is.
-    pub fn note(&mut self, token: Token) -> bool {
+    /// Notes that clients wait.
+    pub fn note(&mut self, token: Token) {
         let mut all = self.all.iter_mut();
-        match all.find(|listener| listener.token == token) {
-            Some(listener) => listener.accept = Accept::Pending,
-            None => return TOKENS.contains(&token),
+        if let Some(listener) = all.find(|listener| listener.token == token) {
+            listener.accept = Accept::Pending;
         }
-        true
     }
 
     /// A file descriptor is free again: those who had to wait for one are accepted.

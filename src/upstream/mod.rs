@@ -129,6 +129,8 @@ pub enum Event {
     Up(Backend),
     /// A connection was lost and made anew, while Redis was there.
     Reconnected,
+    /// Redis is another server than before, while that may still be there: dedicated connections lead to the old one.
+    Moved,
     /// Redis can't be reached: until [`Event::Up`] each request will get this encoded error reply.
     Down {
         /// The error reply.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::node::{Loss, Node};
 use super::outage::State;
-use super::{Replies, setup};
+use super::{Event, Replies, setup};
 use crate::clock::Time;
 use crate::transport::dial::Endpoint;
 
@@ -30,6 +30,8 @@ pub(super) struct Moved {
     pause: Duration,
     /// The name is to be looked up.
     wants_look_up: bool,
+    /// The server that was left, by its `run_id`.
+    left: Option<String>,
 }
 
 impl Default for Moved {
@@ -40,6 +42,7 @@ impl Default for Moved {
             not_before: Time::default(),
             pause: PAUSE,
             wants_look_up: false,
+            left: None,
         }
     }
 }
@@ -92,6 +95,20 @@ impl Node {
             self.start_anew(&Loss::Demoted, now);
         } else {
             self.moved.wants_look_up = true;
+        }
+    }
+
+    /// The server is left, though it may go on.
+    pub(super) fn leave(&mut self) {
+        self.moved.left = self.run_id.take().or(self.moved.left.take());
+    }
+
+    /// Another was found in its place, or the same.
+    pub(super) fn arrived(&mut self) {
+        if let Some(left) = self.moved.left.take()
+            && self.run_id.as_ref().is_some_and(|run_id| *run_id != left)
+        {
+            self.events.push(Event::Moved);
         }
     }
 

@@ -550,6 +550,7 @@ impl Node {
 
     /// Makes all connections anew.
     pub(super) fn start_anew(&mut self, loss: &Loss, now: Time) {
+        self.leave();
         self.tracking_lost();
         self.checks.lost();
         for role in Role::ALL {
