@@ -6,7 +6,10 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
-use common::{Proxy, RedisServer, assert_same, bulk, eventually, proxy_command_with, run_program};
+use common::{
+    Proxy, RedisServer, assert_same, bulk, eventually, node_path, proxy_command_with, python_path,
+    run_program, sources,
+};
 
 /// A path in a directory that goes with a Redis.
 fn path_beside(redis: &RedisServer, name: &str) -> String {
@@ -135,4 +138,27 @@ fn a_file_that_is_none_is_not_replaced() {
     assert!(said.contains("there is a file that is no socket"), "{said}");
     assert_eq!(run.status.code(), Some(1));
     assert_eq!(fs::read_to_string(&path).expect("a file"), "precious");
+}
+
+#[test]
+fn redis_py_ioredis_and_node_redis_are_served_by_one() {
+    let redis = RedisServer::start();
+    let path = path_beside(&redis, "proxy.sock");
+    let _proxy = Proxy::start(&redis, &["--unix_socket", &path]);
+    for (libraries, interpreter, kind, program) in [
+        (python_path(), "python3", "python", "unix.py"),
+        (node_path(), "node", "javascript", "unix.js"),
+    ] {
+        let program = sources(kind).join(program);
+        let program = program.to_str().expect("a path");
+        let bytecode = "PYTHONDONTWRITEBYTECODE=1";
+        let arguments = [&libraries, bytecode, interpreter, program, &path];
+        let run = run_program("env", &arguments, "");
+        let said = [run.stdout, run.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(run.status.success(), "{program}: {said}");
+    }
+    // Of 400, all but the first, and those of transactions.
+    let asked = redis.calls("get");
+    assert!(asked <= 40, "{asked}: the cache answers");
 }

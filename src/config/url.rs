@@ -120,7 +120,7 @@ fn decoded(text: &str) -> Option<String> {
             return None;
         }
         bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        bytes.extend_from_slice(piece[2..].as_bytes());
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
     }
     String::from_utf8(bytes)
         .ok()

@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net;
 use std::sync::Arc;
@@ -47,7 +46,7 @@ fn open(path: &str, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     // Nobody can connect before it listens.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     listen(&socket, BACKLOG)?;
-    let listener = UnixListener::from_std(net::UnixListener::from(OwnedFd::from(socket)));
+    let listener = UnixListener::from_std(net::UnixListener::from(socket));
     let file = SocketFile {
         path: path.into(),
         inode: inode(path)?,

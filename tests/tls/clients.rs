@@ -165,6 +165,7 @@ fn redis_py_ioredis_and_node_redis_are_served() {
             String::from_utf8_lossy(&said)
         );
     }
-    let hits = proxy.redis.calls("get");
-    assert!(hits <= 10, "{hits}: the cache answers");
+    // Of 480, all but the first, and those of transactions.
+    let asked = proxy.redis.calls("get");
+    assert!(asked <= 40, "{asked}: the cache answers");
 }
