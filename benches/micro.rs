@@ -214,6 +214,7 @@ fn limits() -> Limits {
     Limits {
         entries: KEYS as usize,
         memory: 0,
+        reply: 0,
         ttl: Duration::from_secs(300),
         stale_ttl: Duration::ZERO,
     }

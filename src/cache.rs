@@ -5,6 +5,7 @@
 //! the order of use too), the queue of deadlines, and the count of bytes. `Cache::forget` is the one
 //! place where an entry ends.
 
+mod answers;
 mod entry;
 mod hash;
 mod look_ahead;
@@ -39,13 +40,15 @@ pub struct Limits {
     pub entries: usize,
     /// The most bytes of keys, values and [`ENTRY_OVERHEAD`]; 0 for no bound.
     pub memory: usize,
+    /// The most bytes of a value, or of a reply; 0 for no bound.
+    pub reply: usize,
     /// How long an entry lives.
     pub ttl: Duration,
     /// How much longer it is kept, for [`Cache::get_stale`].
     pub stale_ttl: Duration,
 }
 
-/// A cached value.
+/// A cached value, or an encoded reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// Its bytes.
@@ -109,17 +112,35 @@ impl Cache {
     /// The value of a key, which becomes the most recently used. An entry past its time to live is none.
     #[inline]
     pub fn get(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
-        self.get_alive(key, |deadline| deadline.is_after(now))
+        let entry = self.get_alive(key, |deadline| deadline.is_after(now))?;
+        entry.value()
     }
 
     /// The same, but an entry may be past its time to live by as much as [`Limits::stale_ttl`].
     pub fn get_stale(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
         let stale_ttl = self.limits.stale_ttl;
-        self.get_alive(key, |deadline| deadline.time().after(stale_ttl) > now)
+        let entry = self.get_alive(key, |deadline| deadline.time().after(stale_ttl) > now)?;
+        entry.value()
+    }
+
+    /// The reply to a question about a key, likewise.
+    #[inline]
+    pub fn answer(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
+        let hash = self.hash(question);
+        let entry = self.get_alive(key, |deadline| deadline.is_after(now))?;
+        entry.answers()?.get(hash, question)
+    }
+
+    /// The same, but it may be past its time to live by as much as [`Limits::stale_ttl`].
+    pub fn answer_stale(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
+        let hash = self.hash(question);
+        let stale_ttl = self.limits.stale_ttl;
+        let entry = self.get_alive(key, |deadline| deadline.time().after(stale_ttl) > now)?;
+        entry.answers()?.get(hash, question)
     }
 
     #[inline]
-    fn get_alive(&mut self, key: &[u8], is_alive: impl Fn(Deadline) -> bool) -> Option<Value<'_>> {
+    fn get_alive(&mut self, key: &[u8], is_alive: impl Fn(Deadline) -> bool) -> Option<&Entry> {
         let hash = self.hash(key);
         let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
             return None;
@@ -130,18 +151,20 @@ impl Cache {
         occupied.to_back();
         let entry = occupied.into_key();
         entry.note_read();
-        Some(entry.value())
+        Some(entry)
     }
 
     /// Keeps a value from now on, in place of an earlier one, and evicts what then is too much. A value
-    /// that exceeds the whole budget isn't kept; an earlier one goes all the same.
+    /// that exceeds [`Limits::reply`] or the whole budget isn't kept; an earlier one goes all the same.
     pub fn insert(&mut self, key: &[u8], value: &Value<'_>, now: Time) {
         self.insert_for(key, value, self.limits.ttl, now);
     }
 
     /// The same, for a time to live of its own, if that is shorter than [`Limits::ttl`].
     pub fn insert_for(&mut self, key: &[u8], value: &Value<'_>, ttl: Duration, now: Time) {
-        if self.limits.memory > 0 && cost(key.len(), value.len()) > self.limits.memory {
+        if self.limits.memory > 0 && cost(key.len(), value.len()) > self.limits.memory
+            || self.is_too_long(value)
+        {
             self.remove(key);
             return;
         }
@@ -153,14 +176,103 @@ impl Cache {
         match self.find(hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
                 occupied.to_back();
-                let earlier = occupied.replace_key(entry);
+                let mut earlier = occupied.replace_key(entry);
                 self.forget(&earlier, hash);
+                if earlier.has_answers() && earlier.deadline.is_after(now) {
+                    self.change(key, |entry| {
+                        entry.deadline = entry.deadline.min(earlier.deadline);
+                        entry.inherit(&mut earlier);
+                    });
+                }
             }
             RawEntryMut::Vacant(vacant) => {
                 vacant.insert_hashed_nocheck(widen(hash), entry, ());
             }
         }
         self.evict();
+    }
+
+    /// Keeps the reply to a question about a key beside its value and other answers; all end with the first of
+    /// them. An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`Limits::reply`].
+    pub fn insert_answer(
+        &mut self,
+        key: &[u8],
+        question: &[u8],
+        reply: &Value<'_>,
+        ttl: Duration,
+        now: Time,
+    ) {
+        if self.is_too_long(reply) {
+            self.remove_answer(key, question);
+            return;
+        }
+        let question_hash = self.hash(question);
+        let deadline = Deadline::new(now.after(ttl.min(self.limits.ttl)));
+        let hash = self.hash(key);
+        let is_known = match self.find(hash, key) {
+            RawEntryMut::Occupied(mut occupied) => {
+                occupied.to_back();
+                occupied.key().deadline.is_after(now)
+            }
+            RawEntryMut::Vacant(_) => false,
+        };
+        if !is_known {
+            self.remove(key);
+            let entry = Entry::without_value(key, deadline);
+            self.bytes += entry.cost();
+            self.queue.insert(Place::new(deadline, hash));
+            if let RawEntryMut::Vacant(vacant) = self.find(hash, key) {
+                vacant.insert_hashed_nocheck(widen(hash), entry, ());
+            }
+        }
+        let cost = self.change(key, |entry| {
+            entry.deadline = entry.deadline.min(deadline);
+            entry.change_answers(|answers| answers.insert(question_hash, question, reply));
+        });
+        if self.limits.memory > 0 && cost > self.limits.memory {
+            self.remove(key);
+        }
+        self.evict();
+    }
+
+    /// Forgets the reply to a question about a key.
+    pub fn remove_answer(&mut self, key: &[u8], question: &[u8]) {
+        let hash = self.hash(question);
+        self.change(key, |entry| {
+            if entry.has_answers() {
+                entry.change_answers(|answers| answers.remove(hash, question));
+            }
+        });
+    }
+
+    /// The replies to all questions about a key.
+    #[cfg(test)]
+    pub fn answers(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
+        let entry = self.get_alive(key, |_| true);
+        let answers = entry.and_then(Entry::answers);
+        answers.map_or(Vec::new(), answers::Answers::replies)
+    }
+
+    fn is_too_long(&self, value: &Value<'_>) -> bool {
+        self.limits.reply > 0 && value.len() > self.limits.reply
+    }
+
+    /// Changes an entry, with its place in the queue and its part of the count. Returns what it costs now.
+    fn change(&mut self, key: &[u8], change: impl FnOnce(&mut Entry)) -> usize {
+        let hash = self.hash(key);
+        let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
+            return 0;
+        };
+        let entry = occupied.key_mut();
+        let (cost, deadline) = (entry.cost(), entry.deadline);
+        change(entry);
+        let (new_cost, new_deadline) = (entry.cost(), entry.deadline);
+        self.bytes = self.bytes - cost + new_cost;
+        if new_deadline != deadline {
+            self.queue.remove(Place::new(deadline, hash));
+            self.queue.insert(Place::new(new_deadline, hash));
+        }
+        new_cost
     }
 
     /// Forgets a key. Returns whether it was there.

@@ -99,6 +99,8 @@ pub struct Config {
     /// Written as in Redis's own configuration: k, m and g are powers of 1000, kb, mb and gb
     /// powers of 1024, in any case.
     pub max_memory: usize,
+    /// The longest value or reply that is cached, in bytes; 0 for no limit. Default: 1 MiB.
+    pub max_reply: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
     pub max_clients: usize,
     /// After which silence of a client it is asked whether it is still there: 1 s to 32767 s, the most that Linux
@@ -178,6 +180,7 @@ impl Default for Config {
             cache_ttl: Duration::from_secs(5 * 60),
             capacity: 1024,
             max_memory: 64 * 1024 * 1024,
+            max_reply: 1024 * 1024,
             max_clients: 10_000,
             tcp_keepalive: Duration::from_secs(300),
             timeout: Duration::ZERO,

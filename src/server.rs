@@ -155,6 +155,7 @@ impl Server {
         let limits = Limits {
             entries: config.capacity,
             memory: config.max_memory,
+            reply: config.max_reply,
             ttl: config.cache_ttl,
             stale_ttl: config.stale_ttl,
         };

@@ -109,7 +109,17 @@ fn max_memory_0_is_no_limit() {
     let redis = RedisServer::start();
     let value = noise(70_000_000);
     redis.set("large", &value);
-    let proxy = Proxy::start(&redis, &["--max_memory", "0", "--redis_timeout", "15000"]);
+    let proxy = Proxy::start(
+        &redis,
+        &[
+            "--max_memory",
+            "0",
+            "--max_reply",
+            "0",
+            "--redis_timeout",
+            "15000",
+        ],
+    );
     let mut client = proxy.client();
     for _ in 0..2 {
         assert_same(&client.get("large"), &bulk(&value), &"large");

@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
+use super::answers::Answers;
 use super::{Value, cost};
 use crate::clock::Time;
 
@@ -23,31 +24,43 @@ const _: () = assert!(size_of::<Entry>() <= 24);
 const MISSING: u8 = 1;
 /// It was read from the cache.
 const READ: u8 = 2;
+/// There are answers to further questions about the key.
+const ANSWERS: u8 = 4;
 
 enum Content {
     /// Key and value behind one another in one allocation.
     Together(Box<[u8]>),
-    /// A key too long for that, or a value that is shared.
-    Apart(Box<KeyAndValue>),
+    /// A key too long for that, a value that is shared, or answers.
+    Apart(Box<Parts>),
 }
 
-struct KeyAndValue {
+struct Parts {
     key: Box<[u8]>,
     value: Kept,
+    answers: Answers,
 }
 
 enum Kept {
     Bytes(Box<[u8]>),
     Shared(Rc<[u8]>),
     Missing,
+    /// Nobody asked for it.
+    Unknown,
+}
+
+impl Parts {
+    fn new(key: &[u8], value: Kept) -> Box<Self> {
+        Box::new(Self {
+            key: key.into(),
+            value,
+            answers: Answers::default(),
+        })
+    }
 }
 
 impl Entry {
     pub fn new(key: &[u8], value: &Value<'_>, deadline: Deadline) -> Self {
-        let apart = |value| {
-            let key = key.into();
-            Content::Apart(Box::new(KeyAndValue { key, value }))
-        };
+        let apart = |value| Content::Apart(Parts::new(key, value));
         let key_length = u8::try_from(key.len());
         let (content, flags) = match (key_length, value) {
             (Ok(_), Value::Bytes(bytes)) => (Content::Together([key, bytes].concat().into()), 0),
@@ -64,30 +77,84 @@ impl Entry {
         }
     }
 
-    pub fn key(&self) -> &[u8] {
-        match &self.content {
-            Content::Together(bytes) => &bytes[..self.key_length.into()],
-            Content::Apart(pair) => &pair.key,
+    /// One that knows nothing of its key yet.
+    pub fn without_value(key: &[u8], deadline: Deadline) -> Self {
+        Self {
+            content: Content::Apart(Parts::new(key, Kept::Unknown)),
+            deadline,
+            key_length: 0,
+            flags: 0,
         }
     }
 
-    pub fn value(&self) -> Value<'_> {
+    pub fn key(&self) -> &[u8] {
         match &self.content {
+            Content::Together(bytes) => &bytes[..self.key_length.into()],
+            Content::Apart(parts) => &parts.key,
+        }
+    }
+
+    /// The value, if it is known.
+    #[inline]
+    pub fn value(&self) -> Option<Value<'_>> {
+        Some(match &self.content {
             Content::Together(_) if self.flags & MISSING != 0 => Value::Missing,
             Content::Together(bytes) => Value::Bytes(&bytes[self.key_length.into()..]),
-            Content::Apart(pair) => match &pair.value {
+            Content::Apart(parts) => match &parts.value {
                 Kept::Bytes(bytes) => Value::Bytes(bytes),
                 Kept::Shared(bytes) => Value::Shared(bytes),
                 Kept::Missing => Value::Missing,
+                Kept::Unknown => return None,
             },
+        })
+    }
+
+    /// Whether there are answers to further questions.
+    pub fn has_answers(&self) -> bool {
+        self.flags & ANSWERS != 0
+    }
+
+    pub fn answers(&self) -> Option<&Answers> {
+        match &self.content {
+            Content::Apart(parts) => Some(&parts.answers),
+            Content::Together(_) => None,
         }
+    }
+
+    /// Changes the answers.
+    pub fn change_answers(&mut self, change: impl FnOnce(&mut Answers)) {
+        let mut parts =
+            match std::mem::replace(&mut self.content, Content::Together(Box::default())) {
+                Content::Apart(parts) => parts,
+                Content::Together(bytes) => {
+                    let (key, value) = bytes.split_at(self.key_length.into());
+                    Parts::new(
+                        key,
+                        match self.flags & MISSING {
+                            0 => Kept::Bytes(value.into()),
+                            _ => Kept::Missing,
+                        },
+                    )
+                }
+            };
+        change(&mut parts.answers);
+        self.content = Content::Apart(parts);
+        self.flags |= ANSWERS;
+    }
+
+    /// Takes over the answers of an earlier entry.
+    pub fn inherit(&mut self, earlier: &mut Self) {
+        earlier.change_answers(|earlier| {
+            let earlier = std::mem::take(earlier);
+            self.change_answers(|answers| *answers = earlier);
+        });
     }
 
     /// What lies elsewhere in memory.
     pub fn content(&self) -> &[u8] {
         match &self.content {
             Content::Together(bytes) => bytes,
-            Content::Apart(pair) => &pair.key,
+            Content::Apart(parts) => &parts.key,
         }
     }
 
@@ -103,7 +170,9 @@ impl Entry {
 
     /// What it counts for in [`super::Limits::memory`].
     pub fn cost(&self) -> usize {
-        cost(self.key().len(), self.value().len())
+        let value = self.value().map_or(0, |value| value.len());
+        let answers = self.answers().map_or(0, Answers::cost);
+        cost(self.key().len(), value) + answers
     }
 }
 
@@ -152,6 +221,15 @@ impl Deadline {
     /// Whether it is still to come.
     pub fn is_after(self, now: Time) -> bool {
         self.steps() > steps(now)
+    }
+
+    /// The earlier of the two.
+    pub fn min(self, other: Self) -> Self {
+        if other.steps() < self.steps() {
+            other
+        } else {
+            self
+        }
     }
 
     pub fn steps(self) -> u64 {

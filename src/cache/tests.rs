@@ -11,6 +11,7 @@ use super::*;
 const ROOMY: Limits = Limits {
     entries: 1000,
     memory: 0,
+    reply: 0,
     ttl: Duration::from_secs(1000),
     stale_ttl: Duration::ZERO,
 };

@@ -1,20 +1,25 @@
 //! The commands of Redis 7.0 beside our own rows, for a Redis that does not describe its commands (a user
 //! without the right to `COMMAND`, say): otherwise none could go over the shared connection.
 
-use super::{Row, UNKNOWN, Way, Writes};
+use super::{Cached, Row, UNKNOWN, Way, Writes};
 
 /// They change nothing that the cache could hold, and not all of them only read.
 const OTHERS: &str = "acl bgrewriteaof bgsave client command config function lastsave latency memory module \
     object pubsub publish role save script slowlog spublish time xgroup xinfo";
 
 /// They only read.
-const READS: &str = "bitcount bitfield_ro bitpos dbsize dump eval_ro evalsha_ro exists expiretime fcall_ro \
-    geodist geohash geopos georadius_ro georadiusbymember_ro geosearch getbit getrange hexists hget hgetall \
-    hkeys hlen hmget hrandfield hscan hstrlen hvals keys lcs lindex llen lolwut lpos lrange pexpiretime pttl \
-    randomkey scan scard sdiff sinter sintercard sismember smembers smismember sort_ro srandmember sscan strlen \
-    substr sunion touch ttl type xlen xpending xrange xrevrange zcard zcount zdiff zinter zintercard zlexcount \
-    zmscore zrandmember zrange zrangebylex zrangebyscore zrank zrevrange zrevrangebylex zrevrangebyscore \
-    zrevrank zscan zscore zunion";
+const READS: &str = "dbsize dump eval_ro evalsha_ro expiretime fcall_ro hrandfield hscan keys lcs lolwut \
+    pexpiretime pttl randomkey scan sintercard sort_ro srandmember sscan touch ttl xpending zdiff zinter \
+    zintercard zrandmember zscan zunion";
+
+/// They only read the key that is their first argument, and their replies depend on that alone.
+const READ_FIRST: &str = "bitcount bitfield_ro bitpos geodist geohash geopos georadius_ro georadiusbymember_ro \
+    geosearch getbit getrange hexists hget hgetall hkeys hlen hmget hstrlen hvals lindex llen lpos lrange scard \
+    sismember smembers smismember strlen substr type xlen xrange xrevrange zcard zcount zlexcount zmscore \
+    zrange zrangebylex zrangebyscore zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscore";
+
+/// The same, if they have no more arguments than one.
+const READ_ALL: &str = "exists sdiff sinter sunion";
 
 /// They write the key that is their first argument.
 const WRITE_FIRST: &str = "append bitfield decr decrby expire expireat geoadd getdel getex getset hdel hincrby \
@@ -41,24 +46,30 @@ const WRITE_ANYTHING: &str = "flushall flushdb migrate swapdb";
 /// The rows with their names, in lower case.
 pub(super) fn rows() -> impl Iterator<Item = (&'static str, Row)> {
     let range = |first, last, step| Writes::Range { first, last, step };
+    let answer = |alone| Way::Cached(Cached::Answer { key: 1, alone });
+    let read = |way| Row {
+        way,
+        writes: Writes::Nothing,
+        reads_only: true,
+        ..UNKNOWN
+    };
+    let write = |writes| Row {
+        way: Way::Forward,
+        writes,
+        ..UNKNOWN
+    };
     [
-        (OTHERS, Writes::Nothing, false),
-        (READS, Writes::Nothing, true),
-        (WRITE_FIRST, range(1, 1, 1), false),
-        (WRITE_TWO, range(1, 2, 1), false),
-        (WRITE_ALL, range(1, -1, 1), false),
-        (WRITE_PAIRS, range(1, -1, 2), false),
-        (WRITE_FROM_SECOND, range(2, -1, 1), false),
-        (WRITE_ANYTHING, Writes::Anything, false),
+        (OTHERS, write(Writes::Nothing)),
+        (READS, read(Way::Forward)),
+        (READ_FIRST, read(answer(false))),
+        (READ_ALL, read(answer(true))),
+        (WRITE_FIRST, write(range(1, 1, 1))),
+        (WRITE_TWO, write(range(1, 2, 1))),
+        (WRITE_ALL, write(range(1, -1, 1))),
+        (WRITE_PAIRS, write(range(1, -1, 2))),
+        (WRITE_FROM_SECOND, write(range(2, -1, 1))),
+        (WRITE_ANYTHING, write(Writes::Anything)),
     ]
     .into_iter()
-    .flat_map(|(names, writes, reads_only)| {
-        let row = Row {
-            way: Way::Forward,
-            writes,
-            reads_only,
-            ..UNKNOWN
-        };
-        names.split(' ').map(move |name| (name, row))
-    })
+    .flat_map(|(names, row)| names.split(' ').map(move |name| (name, row)))
 }

@@ -2,7 +2,7 @@
 //! (<https://redis.io/docs/latest/commands/command/>), in the form of RESP2.
 
 use super::unknown::is_full_name;
-use super::{NAME_MAX, Row, UNKNOWN, Way, Writes, ours};
+use super::{Cached, NAME_MAX, Row, UNKNOWN, Way, Writes, ours};
 use crate::resp::read::Reader;
 
 /// A command or subcommand of Redis.
@@ -22,6 +22,8 @@ pub struct Spec {
     pub no_script: bool,
     /// Its keys can't be told from their positions alone.
     pub movable_keys: bool,
+    /// Its reply may change though no key does, as Redis itself says since 7.0.
+    pub is_random: bool,
     /// The positions of its first key (0: none) and its last, and from key to key.
     pub keys: (i64, i64, i64),
 }
@@ -33,7 +35,7 @@ impl Spec {
             way: if self.blocks || self.may_leave_state() {
                 Way::Dedicated
             } else {
-                Way::Forward
+                self.cached().map_or(Way::Forward, Way::Cached)
             },
             writes: self.written(),
             reads_only: self.reads_only,
@@ -46,6 +48,25 @@ impl Spec {
     fn may_leave_state(&self) -> bool {
         let is_suspect = self.no_auth || self.no_script;
         is_suspect && !ours::leaves_no_state(&self.name) || ours::may_leave_state(&self.name)
+    }
+
+    /// How its replies are cached, if they are: it only reads, has one key at a fixed place, and its reply depends on
+    /// that key alone.
+    fn cached(&self) -> Option<Cached> {
+        let depends_on_more = self.movable_keys
+            || self.is_random
+            || self.no_script
+            || ours::depends_on_more(&self.name);
+        if !self.reads_only || self.writes || depends_on_more {
+            return None;
+        }
+        let (first, last, step) = self.keys;
+        let key = u8::try_from(first).ok().filter(|&first| first > 0)?;
+        match last {
+            _ if last == first => Some(Cached::Answer { key, alone: false }),
+            -1 if step == 1 => Some(Cached::Answer { key, alone: true }),
+            _ => None,
+        }
     }
 
     fn written(&self) -> Writes {
@@ -97,6 +118,7 @@ enum Level {
 /// specifications and subcommands.
 fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Option<()> {
     const KEYS_END: usize = 6;
+    const TIPS: usize = 7;
     const SUBCOMMANDS: usize = 9;
     let fields = reader.array()?;
     let name = reader.text()?;
@@ -109,6 +131,7 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Op
         no_auth: false,
         no_script: false,
         movable_keys: false,
+        is_random: false,
         keys: (0, 0, 0),
     };
     for _ in 0..reader.array()? {
@@ -123,6 +146,14 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Op
         }
     }
     spec.keys = (reader.number()?, reader.number()?, reader.number()?);
+    let mut left = fields.checked_sub(KEYS_END)?;
+    if fields > TIPS {
+        reader.skip(TIPS - KEYS_END)?;
+        for _ in 0..reader.array()? {
+            spec.is_random |= reader.text()? == b"nondeterministic_output";
+        }
+        left = fields - TIPS - 1;
+    }
     if specs.len() == SPECS_MAX {
         return None;
     }
@@ -132,9 +163,9 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Op
         specs.push(spec);
     }
     if level == Level::Subcommand || fields <= SUBCOMMANDS {
-        return reader.skip(fields.checked_sub(KEYS_END)?);
+        return reader.skip(left);
     }
-    reader.skip(SUBCOMMANDS - KEYS_END)?;
+    reader.skip(SUBCOMMANDS - TIPS - 1)?;
     for _ in 0..reader.array()? {
         read_spec(reader, specs, Level::Subcommand)?;
     }
@@ -192,6 +223,7 @@ mod tests {
                 no_auth: false,
                 no_script: false,
                 movable_keys,
+                is_random: false,
                 keys,
             };
             assert_eq!(spec.row().writes, Writes::Anything);

@@ -67,6 +67,13 @@ pub enum Here {
 pub enum Cached {
     Get,
     Mget,
+    /// Any other command that only reads a key. Its reply is kept as it is.
+    Answer {
+        /// The position of the key.
+        key: u8,
+        /// There may be more keys behind it; then Redis is asked each time.
+        alone: bool,
+    },
 }
 
 /// Which keys a command writes.
@@ -138,23 +145,28 @@ impl Row {
     /// by the one goes to Redis by the other.
     fn under_another_name(self) -> Self {
         let way = match self.way {
-            Way::Here(_) | Way::Cached(_) => Way::Dedicated,
+            Way::Here(_) | Way::Cached(Cached::Get | Cached::Mget) => Way::Dedicated,
             way => way,
         };
         Self { way, ..self }
     }
 
-    /// The way of this request: some commands need a connection of their own for some arguments only.
+    /// The way of this request: it may depend on the arguments.
     #[must_use]
     pub fn way(&self, request: &Request<'_>) -> Way {
         let blocks = || {
             let mut arguments = request.arguments().skip(1);
             arguments.any(|argument| is_word(argument, b"block"))
         };
-        if self.only_with_block && !blocks() {
-            Way::Forward
-        } else {
-            self.way
+        match self.way {
+            // Without the key Redis's error is right.
+            Way::Cached(Cached::Answer { key, alone })
+                if request.len() <= key.into() || alone && request.len() > usize::from(key) + 1 =>
+            {
+                Way::Forward
+            }
+            _ if self.only_with_block && !blocks() => Way::Forward,
+            way => way,
         }
     }
 }

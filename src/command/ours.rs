@@ -111,6 +111,18 @@ const NO_STATE_CLUSTER: &str = "addslots addslotsrange bumpepoch count-failure-r
     delslotsrange failover flushslots forget getkeysinslot help info keyslot links meet myid myshardid nodes \
     replicas replicate reset saveconfig set-config-epoch setslot shards slaves slot-stats slots";
 
+/// Whether the reply of a command that reads one key depends on more than that key's value: on time, chance, where the
+/// value lies in memory, or, with a subcommand, on anything.
+pub(super) fn depends_on_more(name: &[u8]) -> bool {
+    let is_in = |names: &str| names.split(' ').any(|known| known.as_bytes() == name);
+    // A search reads an index of many keys under the name of one.
+    name.contains(&b'|') || name.starts_with(b"ft.") || is_in(DEPEND_ON_MORE)
+}
+
+/// Such commands. Redis says it of most of them too, since 7.0.
+const DEPEND_ON_MORE: &str = "dump expiretime hexpiretime hpexpiretime hpttl hrandfield hscan httl object pexpiretime \
+    pttl sort_ro srandmember sscan touch ttl xpending zrandmember zscan";
+
 /// The row of GET, which is looked for most.
 pub(super) const GET: Row = Row {
     number: 1,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::unknown::{Wording, is_name, unknown_command, unknown_subcommand};
-use super::{NAME_MAX, Row, Spec, UNKNOWN, Way, container, fallback, is_word, ours};
+use super::{Cached, NAME_MAX, Row, Spec, UNKNOWN, Way, container, fallback, is_word, ours};
 use crate::resp::request::Request;
 
 /// Why there is no row for a request.
@@ -215,7 +215,10 @@ impl Table {
             full = lower_case(&mut buffer, full + 1, request.argument(1))?;
         }
         let row = self.rows.get(&buffer[..full])?;
-        let answered_here = matches!(row.way, Way::Here(_) | Way::Cached(_));
+        let answered_here = matches!(
+            row.way,
+            Way::Here(_) | Way::Cached(Cached::Get | Cached::Mget)
+        );
         if answered_here && !(row.least..=row.most).contains(&request.len()) {
             let name = String::from_utf8_lossy(&buffer[..full]);
             return Some(Err(NotFound::WrongArity(Refusal {

@@ -91,6 +91,10 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) max_memory: Vec<String>,
 
+    /// the longest value or reply to cache, likewise (default 1mb)
+    #[argh(option)]
+    pub(super) max_reply: Vec<String>,
+
     /// the most clients at a time (default 10000)
     #[argh(option)]
     pub(super) max_clients: Vec<String>,

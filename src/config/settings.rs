@@ -148,6 +148,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.max_memory.into(),
     },
     Setting {
+        name: "max_reply",
+        shown: Shown::As("max_reply_bytes"),
+        given: |flags| &flags.max_reply,
+        set: |config, text| memory(text).map(|bytes| config.max_reply = bytes),
+        show: |config| config.max_reply.into(),
+    },
+    Setting {
         name: "max_clients",
         shown: Shown::Plain,
         given: |flags| &flags.max_clients,

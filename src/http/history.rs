@@ -146,6 +146,7 @@ mod tests {
         let limits = Limits {
             entries: 1,
             memory: 0,
+            reply: 0,
             ttl: PERIOD,
             stale_ttl: Duration::ZERO,
         };

@@ -8,6 +8,7 @@ fn proxy() -> Proxy {
     let limits = Limits {
         entries: 10,
         memory: 1000,
+        reply: 0,
         ttl: Duration::from_secs(1),
         stale_ttl: Duration::ZERO,
     };

@@ -10,6 +10,11 @@ pub const MAX_REPLY: usize = 1024 * 1024 * 1024;
 /// How much room is made at once for what is announced, in bytes: the length is only a promise.
 const STEP: usize = 1024 * 1024;
 
+/// From how long a part on a long reply is taken to come, in bytes, and how much room is made for that: enough for
+/// memory of its own, which goes back to the system.
+const LONG_PART: usize = 16 * 1024;
+const ROOM: usize = 256 * 1024;
+
 /// Why a stream can't be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
@@ -47,6 +52,14 @@ impl Frame<'_> {
         match self {
             Self::Read(bytes) => bytes,
             Self::Collected(bytes) => bytes,
+        }
+    }
+
+    /// Them, for whoever keeps them.
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Read(bytes) => bytes.to_vec(),
+            Self::Collected(bytes) => std::mem::take(bytes),
         }
     }
 
@@ -101,7 +114,8 @@ impl Frames {
             return Err(FrameError::TooLong);
         }
         if self.start.capacity() - self.start.len() < part.len() {
-            self.start.reserve_exact(part.len().max(ahead));
+            let room = if part.len() < LONG_PART { 0 } else { ROOM };
+            self.start.reserve_exact(part.len().max(ahead).max(room));
         }
         self.start.extend_from_slice(part);
         Ok(())

@@ -185,9 +185,23 @@ impl<Q: Copy> Link<Q> {
         self.groups.insert(at, group);
     }
 
-    /// The connection is set up: clients' requests may be written.
-    pub fn set_ready(&mut self) {
-        self.ready = true;
+    /// The connection is set up: clients' requests may be written. Those that are late are not: whoever sent them was
+    /// told so long ago, and may have sent others since. They get this encoded error.
+    pub fn set_ready(&mut self, error: &[u8], replies: &mut Replies) {
+        let was_ready = std::mem::replace(&mut self.ready, true);
+        if was_ready || self.late == 0 {
+            return;
+        }
+        self.error = error.to_vec();
+        let (mut late, mut answered) = (self.late, std::mem::take(&mut self.answered));
+        for group in std::mem::take(&mut self.groups) {
+            let answered = std::mem::take(&mut answered);
+            self.groups.push_back(match group.question {
+                Some(_) => group,
+                None => group.renewed(answered, 0, &mut late),
+            });
+        }
+        self.answer_failed(replies);
     }
 
     /// Whether it is.
@@ -256,7 +270,7 @@ impl<Q: Copy> Link<Q> {
             return Err(LinkError::Unasked);
         }
         match group.question {
-            Some(question) => received.answers.push((question, frame.bytes().to_vec())),
+            Some(question) => received.answers.push((question, frame.into_bytes())),
             None => {
                 if received.replies.is_empty() {
                     received.replies.round_trip = group.since.until(now);

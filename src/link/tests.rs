@@ -27,8 +27,15 @@ fn at(milliseconds: u64) -> Time {
 /// A link that is set up.
 fn ready() -> TestLink {
     let mut link = TestLink::default();
-    link.set_ready();
+    set_ready(&mut link);
     link
+}
+
+/// It is set up; none of its requests is late.
+fn set_ready(link: &mut TestLink) {
+    let mut replies = Replies::default();
+    link.set_ready(b"-ERR late\r\n", &mut replies);
+    assert!(replies.is_empty());
 }
 
 /// Sends requests together; those that end with `!` may not be repeated.
@@ -121,7 +128,7 @@ fn clients_wait_until_the_connection_is_set_up() {
     assert_eq!(questions, ["who", "where"]);
     assert!(!link.has_questions());
     assert_eq!(written(&mut link), "");
-    link.set_ready();
+    set_ready(&mut link);
     assert_eq!(written(&mut link), "a");
     assert_eq!(texts(&received(&mut link, "+1\r\n").replies), ["+1"]);
 }
@@ -188,7 +195,7 @@ fn broken_after(requests: &[&str], bytes: usize, replies: usize) -> (String, Vec
     link.renew(b"-ERR broken\r\n", &mut failed);
     got.extend(texts(&failed));
     assert_eq!(written(&mut link), "");
-    link.set_ready();
+    set_ready(&mut link);
     let again = written(&mut link);
     let answers = "+new\r\n".repeat(again.matches(';').count());
     got.extend(texts(&received(&mut link, &answers).replies));
@@ -229,7 +236,7 @@ fn a_request_that_breaks_two_connections_is_not_sent_a_third_time() {
     for _ in 0..2 {
         assert_eq!(written(&mut link), "ab");
         link.renew(b"-ERR broken\r\n", &mut replies);
-        link.set_ready();
+        set_ready(&mut link);
     }
     assert_eq!(written(&mut link), "");
     assert_eq!(texts(&replies), ["-ERR broken", "-ERR broken"]);
@@ -243,7 +250,7 @@ fn nothing_of_a_reply_that_broke_off_is_taken_for_the_next() {
     assert!(received(&mut link, "$10\r\nhalf").replies.is_empty());
     let mut replies = Replies::default();
     link.renew(b"-ERR broken\r\n", &mut replies);
-    link.set_ready();
+    set_ready(&mut link);
     written(&mut link);
     assert_eq!(texts(&received(&mut link, "+1\r\n").replies), ["+1"]);
 }
@@ -280,10 +287,27 @@ fn what_was_late_is_not_sent_again() {
     received(&mut link, "+1\r\n");
     let mut replies = Replies::default();
     link.renew(b"-ERR broken\r\n", &mut replies);
-    link.set_ready();
+    set_ready(&mut link);
     assert_eq!(texts(&replies), ["-ERR broken"]);
     assert_eq!(written(&mut link), "c");
     assert_eq!(link.late(at(20)), 1);
+}
+
+#[test]
+fn what_was_late_before_there_was_a_connection_is_not_sent_at_all() {
+    let mut link = TestLink::default();
+    send(&mut link, &["a!", "b!"], 10);
+    send(&mut link, &["c!"], 20);
+    assert_eq!(link.late(at(10)), 2);
+    link.ask("who", b"[who]", at(25));
+    assert_eq!(written(&mut link), "[who]");
+    received(&mut link, "+me\r\n");
+    let mut replies = Replies::default();
+    link.set_ready(b"-ERR late\r\n", &mut replies);
+    assert_eq!(texts(&replies), ["-ERR late", "-ERR late"]);
+    assert_eq!(written(&mut link), "c!");
+    assert_eq!(link.late(at(15)), 0);
+    assert_eq!(texts(&received(&mut link, "+3\r\n").replies), ["+3"]);
 }
 
 #[test]
@@ -359,7 +383,7 @@ fn whatever_happens_each_request_gets_its_own_reply_or_an_error() {
                     }
                     _ => link.ask("who", b"who;", at(step)),
                 },
-                10 if !link.has_questions() => link.set_ready(),
+                10 if !link.has_questions() => link.set_ready(b"-late\r\n", &mut replies),
                 _ => {
                     link.late(at(step.saturating_sub(random.u64(..100))));
                 }

@@ -24,6 +24,9 @@ mod world;
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
 use foldhash::fast::FixedState;
@@ -143,6 +146,7 @@ impl Violation {
 }
 
 const READERS_AND_WRITERS: &str = "readers, and writers everywhere";
+const ASKERS: &str = "those who ask about keys, and writers everywhere";
 const OTHERS_WRITE: &str = "readers, and others who write";
 const KEYS_THAT_GO: &str = "keys that go";
 const SCRIPTS: &str = "scripts";
@@ -189,6 +193,60 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
                 vanishings: 1,
                 flushes: 1,
                 ..tracked
+            },
+        ),
+        (
+            ASKERS,
+            Bounds {
+                asks: 2,
+                writes: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "askers and readers",
+            Bounds {
+                asks: 1,
+                gets: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "askers, and connections that break",
+            Bounds {
+                asks: 2,
+                writes_at_redis: 1,
+                breaks: 1,
+                ..tracked
+            },
+        ),
+        (
+            "askers, and keys that expire",
+            Bounds {
+                asks: 2,
+                writes_for_a_while: 1,
+                waits: 2,
+                ..tracked
+            },
+        ),
+        (
+            "askers, and replies that are late",
+            Bounds {
+                asks: 2,
+                writes: 1,
+                lates: 1,
+                ..tracked
+            },
+        ),
+        (
+            "askers, and the time to live alone",
+            Bounds {
+                asks: 2,
+                writes: 1,
+                writes_at_redis: 1,
+                ..Bounds::default()
             },
         ),
         (
@@ -284,6 +342,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
     let deepen = |bounds: Bounds| Bounds {
         tracking: bounds.tracking,
         gets: more(bounds.gets),
+        asks: more(bounds.asks),
         gets_of_all: more(bounds.gets_of_all),
         writes: more(bounds.writes),
         scripts: more(bounds.scripts),
@@ -307,22 +366,36 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
 #[test]
 fn in_whatever_order_things_happen_the_promises_are_kept() {
     let only = std::env::var("EXPLORE_ONLY").unwrap_or_default();
-    for (name, bounds) in worlds() {
-        if !name.contains(&only) {
-            continue;
+    let worlds = worlds()
+        .into_iter()
+        .filter(|(name, _)| name.contains(&only));
+    let worlds = Mutex::new(worlds);
+    let next = || worlds.lock().expect("nobody panics with it").next();
+    let explore_all = || {
+        while let Some((name, bounds)) = next() {
+            explore(name, bounds)
         }
-        let start = Instant::now();
-        let mut explorer = Explorer::new(bounds);
-        let violation = explorer.run();
-        println!(
-            "{name}: {} states, {} steps, {:.1?}",
-            explorer.visited.len(),
-            explorer.steps,
-            start.elapsed()
-        );
-        if let Some(violation) = violation {
-            violation.print();
-            panic!("{}", violation.what);
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(explore_all);
         }
+    });
+}
+
+fn explore(name: &str, bounds: Bounds) {
+    let start = Instant::now();
+    let mut explorer = Explorer::new(bounds);
+    let violation = explorer.run();
+    println!(
+        "{name}: {} states, {} steps, {:.1?}",
+        explorer.visited.len(),
+        explorer.steps,
+        start.elapsed()
+    );
+    if let Some(violation) = violation {
+        violation.print();
+        panic!("{}", violation.what);
     }
 }

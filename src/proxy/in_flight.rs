@@ -1,12 +1,13 @@
 //! The requests that Redis has not answered yet. On each link replies come in the order of the requests, so the
 //! oldest is always the next; and a key that is being fetched is found again, to wait for that fetch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use foldhash::fast::RandomState;
 
 use super::ClientId;
+use super::fetches::{Fetches, Ticket};
 use super::replies::Place;
 use super::slow_log::Words;
 use super::written::{Written, WrittenKeys};
@@ -38,7 +39,7 @@ pub(super) struct Waiter {
 
 /// A request in flight.
 pub(super) enum Asked {
-    /// A key's value, and how long the key has to live.
+    /// A key's value or an answer about it, and how long the key has to live.
     Fetch(Fetch),
     /// The second part of the fetch before it: how long its key has to live.
     TimeToLive,
@@ -48,15 +49,19 @@ pub(super) enum Asked {
     Describe(Option<Box<[u8]>>),
 }
 
-/// A GET for all who want that key's value.
+/// A request for all who want that key's value, or the answer to that question about it.
 pub(super) struct Fetch {
     pub key: Rc<[u8]>,
-    /// Whether the value may be cached: the key was not written since.
+    /// What is asked about the key; nothing is asked with GET.
+    pub question: Option<Rc<[u8]>>,
+    /// Whether the reply may be cached: the key was not written since.
     pub fresh: bool,
     /// None are left if it is late.
     pub waiters: Option<Waiters>,
     /// When it was sent.
     pub since: Time,
+    /// How the slow log would show the request, if it is no GET.
+    pub words: Words,
 }
 
 /// A request that was passed on as it came.
@@ -69,10 +74,11 @@ pub(super) struct Forward {
     pub written: Written,
 }
 
-/// A fetched value that is cached when the time to live of its key is known.
+/// A fetched reply that is cached when the time to live of its key is known.
 pub(super) struct Fetched {
     pub key: Rc<[u8]>,
-    pub value: Reply,
+    pub question: Option<Rc<[u8]>>,
+    pub reply: Reply,
     /// When it was asked for: Redis counts the time to live from then or later.
     pub since: Time,
 }
@@ -116,20 +122,13 @@ struct Lane {
     written: WrittenKeys,
 }
 
-/// A request of a link, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ticket {
-    link: Protocol,
-    number: u64,
-}
-
 /// What Redis was asked.
 #[derive(Default)]
 pub(super) struct InFlight {
     lanes: PerLink<Lane>,
-    /// The fetch of each key that a miss may wait for, and whose value may be cached: none of a key that is being
-    /// written over another link.
-    fetches: HashMap<Rc<[u8]>, Ticket, RandomState>,
+    /// Those that a miss may wait for, and whose replies may be cached: none of a key that is being written over another
+    /// link.
+    fetches: Fetches,
     /// How written keys are hashed.
     hasher: RandomState,
 }
@@ -147,9 +146,10 @@ impl InFlight {
         self.lanes.iter().filter_map(|lane| lane.fetched.as_ref())
     }
 
-    /// Lets a waiter wait for the fetch of a key that is in flight. Returns whether there is one.
-    pub fn join(&mut self, key: &[u8], waiter: Waiter) -> bool {
-        let Some(&ticket) = self.fetches.get(key) else {
+    /// Lets a waiter wait for the fetch of a key, or of the answer to a question about it, that is in flight. Returns
+    /// whether there is one.
+    pub fn join(&mut self, key: &[u8], question: Option<&[u8]>, waiter: Waiter) -> bool {
+        let Some(ticket) = self.fetches.get(key, question) else {
             return false;
         };
         match self.fetch_of(ticket) {
@@ -164,9 +164,13 @@ impl InFlight {
         }
     }
 
-    /// A fetch of a key was sent over the link of that waiter.
-    pub fn fetch(&mut self, key: &[u8], first: Waiter) {
+    /// A fetch of a key was sent over the link of that waiter; with a question, how the slow log would show it.
+    pub fn fetch(&mut self, key: &[u8], question: Option<(&[u8], Words)>, first: Waiter) {
         let key: Rc<[u8]> = key.into();
+        let (question, words) = match question {
+            Some((question, words)) => (Some(Rc::from(question)), words),
+            None => (None, Words::default()),
+        };
         let link = first.caller.protocol;
         let fresh = !self.is_written_elsewhere(&key, link);
         if fresh {
@@ -174,16 +178,18 @@ impl InFlight {
             let number = lane.answered + lane.asked.len() as u64;
             let ticket = Ticket { link, number };
             // One that could not be joined is overtaken.
-            if let Some(earlier) = self.fetches.insert(Rc::clone(&key), ticket) {
+            if let Some(earlier) = self.fetches.insert(&key, question.as_ref(), ticket) {
                 self.spoil(earlier);
             }
         }
         let lane = self.lanes.of(link);
         lane.asked.push_back(Asked::Fetch(Fetch {
             key,
+            question,
             fresh,
             waiters: Some(first.into()),
             since: first.caller.since,
+            words,
         }));
         lane.asked.push_back(Asked::TimeToLive);
     }
@@ -214,7 +220,7 @@ impl InFlight {
     /// A key was changed: what is being fetched of it is for those who wait, but not for the cache nor
     /// for those who come later.
     pub fn changed(&mut self, key: &[u8]) {
-        if let Some(ticket) = self.fetches.remove(key) {
+        for ticket in self.fetches.take_key(key) {
             self.spoil(ticket);
         }
         for (_, lane) in self.lanes.iter_mut() {
@@ -224,12 +230,7 @@ impl InFlight {
 
     /// A value of a key came over a link that may be newer than what others are fetching over other links.
     pub fn overtaken(&mut self, key: &[u8], link: Protocol) {
-        if self
-            .fetches
-            .get(key)
-            .is_some_and(|ticket| ticket.link != link)
-            && let Some(ticket) = self.fetches.remove(key)
-        {
+        for ticket in self.fetches.take_key_elsewhere(key, link) {
             self.spoil(ticket);
         }
         for (_, lane) in self.lanes.iter_mut().filter(|(other, _)| *other != link) {
@@ -239,7 +240,7 @@ impl InFlight {
 
     /// All keys were changed.
     pub fn all_changed(&mut self) {
-        for ticket in std::mem::take(&mut self.fetches).into_values() {
+        for ticket in self.fetches.take_all() {
             self.spoil(ticket);
         }
         for (_, lane) in self.lanes.iter_mut() {
@@ -272,11 +273,10 @@ impl InFlight {
         if let Asked::Forward(forward) = &asked {
             lane.written.remove(&forward.written);
         }
-        if let Asked::Fetch(fetch) = &asked
-            // A newer one of that key may be in flight.
-            && self.fetches.get(&fetch.key) == Some(&Ticket { link, number })
-        {
-            self.fetches.remove(&fetch.key);
+        if let Asked::Fetch(fetch) = &asked {
+            let question = fetch.question.as_deref();
+            self.fetches
+                .remove(&fetch.key, question, Ticket { link, number });
         }
         Some(asked)
     }
@@ -305,13 +305,14 @@ impl InFlight {
                 Asked::Fetch(fetch) => {
                     fetch.fresh = false;
                     let number = lane.answered + index as u64;
-                    if self.fetches.get(&fetch.key) == Some(&Ticket { link, number }) {
-                        self.fetches.remove(&fetch.key);
-                    }
+                    let question = fetch.question.as_deref();
+                    self.fetches
+                        .remove(&fetch.key, question, Ticket { link, number });
+                    let is_value = question.is_none();
                     late.extend(fetch.waiters.take().map(|waiters| Late::Reply {
                         waiters,
-                        key: Some(Rc::clone(&fetch.key)),
-                        words: Words::default(),
+                        key: is_value.then(|| Rc::clone(&fetch.key)),
+                        words: std::mem::take(&mut fetch.words),
                     }));
                 }
                 Asked::Forward(forward) => {
@@ -332,7 +333,7 @@ pub(super) enum Late {
     /// For those who wait for its reply.
     Reply {
         waiters: Waiters,
-        /// The key, if it is a fetch.
+        /// The key, if it is a GET.
         key: Option<Rc<[u8]>>,
         words: Words,
     },

@@ -16,6 +16,7 @@ mod deliver;
 mod ending;
 #[cfg(test)]
 mod explorer;
+mod fetches;
 mod identity;
 mod in_flight;
 mod replies;

@@ -172,6 +172,18 @@ impl Replies {
         }
     }
 
+    /// Adds a cached reply.
+    #[inline]
+    pub fn push_answer(&mut self, answer: &Value<'_>) {
+        match answer {
+            Value::Bytes(encoded) if self.queue.is_empty() => self.output.copy(encoded),
+            Value::Bytes(encoded) => self.push(Reply::copy(encoded)),
+            Value::Shared(encoded) => self.push(Reply::Shared((*encoded).clone())),
+            // A reply is never nothing.
+            Value::Missing => {}
+        }
+    }
+
     /// Adds a reply that Redis will give. Waiting for it holds `cost` bytes.
     pub fn wait(&mut self, cost: usize) -> Place {
         self.push_slot(Slot::Waiting { cost })

@@ -1,6 +1,7 @@
 //! What all clients share: the cache, what Redis is being asked, and what is known of Redis. A request is
 //! executed here.
 
+mod asks;
 mod commands;
 mod freshness;
 mod gets;
@@ -36,6 +37,8 @@ pub(super) struct Store {
     /// What requests that block may write.
     awaited: Awaited,
     requests: Requests,
+    /// Memory for what is asked about a key.
+    question: Vec<u8>,
     /// How many fetches and forwarded requests they are.
     asked: u64,
     pub table: Table,
@@ -124,6 +127,7 @@ impl Store {
             in_flight: InFlight::default(),
             awaited: Awaited::default(),
             requests: Requests::default(),
+            question: Vec::new(),
             asked: 0,
             table,
             names: Names::default(),
@@ -188,6 +192,9 @@ impl Store {
         let outcome = match way {
             Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
             Way::Cached(Cached::Mget) => self.mget(request, caller, replies),
+            Way::Cached(Cached::Answer { key, .. }) => {
+                self.ask(request, key.into(), &row, caller, replies)
+            }
             // What comes behind it may go over another link, where it must not overtake what came before.
             Way::Here(Here::Hello | Here::Reset) if !replies.none_wait() => {
                 return Flow::Wait(WaitsFor::Replies);
@@ -308,12 +315,12 @@ impl Store {
 
     /// Lets a waiter wait for a key's value: for a fetch that is in flight, or a new one.
     fn fetch(&mut self, key: &[u8], waiter: Waiter) -> Outcome {
-        if !self.awaited.contains(key) && self.in_flight.join(key, waiter) {
+        if !self.awaited.contains(key) && self.in_flight.join(key, None, waiter) {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
         self.metrics.missed(key, waiter.caller.since);
-        self.in_flight.fetch(key, waiter);
+        self.in_flight.fetch(key, None, waiter);
         self.asked += 1;
         let batch = self.requests.of(waiter.caller.protocol);
         // The time to live comes behind: should the key change between the two, the value is not kept too long.

@@ -168,6 +168,7 @@ mod tests {
             let limits = Limits {
                 entries: 10,
                 memory,
+                reply: 0,
                 ttl: Duration::from_secs(1),
                 stale_ttl: Duration::ZERO,
             };

@@ -475,11 +475,14 @@ impl Node {
     }
 
     fn set_open(&mut self, role: Role, now: Time) {
+        let error = setup::error_reply(&self.settings, "the request waited for too long");
+        let mut replies = self.spare.pop().unwrap_or_default();
         let connection = self.connection(role);
         connection.phase = Phase::Open;
-        connection.link.set_ready();
+        connection.link.set_ready(&error, &mut replies);
         connection.opened = now;
         connection.heard = now;
+        self.report_replies(role, replies);
     }
 
     /// If that was while Redis was there: a connection was lost and made anew.

@@ -126,7 +126,7 @@ impl<'a> World<'a> {
             proxy,
         };
         // Whatever connection this client's requests need is there from now on.
-        world.client().command(&["EXISTS", "no key"]);
+        world.client().command(&["DBSIZE"]);
         let connections = world.relay.connections().len();
         case.connection
             .is_none_or(|index| index < connections)

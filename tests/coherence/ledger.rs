@@ -8,7 +8,7 @@
 //! The *floor* of a key is the oldest version that a read may get which is sent from now on. It rises
 //!
 //! - at once to what was written through the proxy, when the reply is there;
-//! - at once to what a read got, whoever's it was;
+//! - at once to what a read got, whoever's it was, for reads by the same [`Question`];
 //! - to what was written straight at Redis, when all that Redis had sent by then has arrived, or the proxy must
 //!   have noticed that it is held, and the proxy has shown since, [`CYCLES`](crate::unseen::CYCLES) times in a row, that what was
 //!   written there afterwards has reached it (see [`Ledger::fence_passed`]). While the proxy can't reach Redis
@@ -35,6 +35,17 @@ const REMEMBERED: usize = 40;
 pub enum Change {
     Value,
     Removal,
+}
+
+/// How a key is read. What one question shows does not bind the replies to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// By GET or MGET, in either version of the protocol.
+    Value,
+    /// By GETRANGE in RESP2.
+    Range2,
+    /// By GETRANGE in RESP3.
+    Range3,
 }
 
 /// Which keys a version is of.
@@ -66,6 +77,8 @@ pub struct Ledger {
 struct Key {
     name: String,
     floor: AtomicU64,
+    /// What was read, by question.
+    read: [AtomicU64; 3],
     /// The versions that are values of this key.
     values: Mutex<BTreeSet<Version>>,
     /// The versions that nil may stand for.
@@ -79,6 +92,7 @@ impl Ledger {
         let key = |index| Key {
             name: format!("key:{index}"),
             floor: AtomicU64::new(0),
+            read: Default::default(),
             values: Mutex::default(),
             removals: Mutex::new(BTreeSet::from([0])),
             events: Mutex::default(),
@@ -184,16 +198,21 @@ impl Ledger {
     }
 
     /// The floor of a key, for a read that is about to be sent.
-    pub fn floor(&self, key: usize) -> Version {
-        let own = self.keys[key].floor.load(Ordering::SeqCst);
-        own.max(self.floor.load(Ordering::SeqCst))
+    pub fn floor(&self, key: usize, question: Question) -> Version {
+        let Key { floor, read, .. } = &self.keys[key];
+        let floors = [floor, &read[question as usize], &self.floor];
+        let floors = floors.map(|floor| floor.load(Ordering::SeqCst));
+        floors.into_iter().max().unwrap_or_default()
     }
 
     /// Judges what a read got whose key had that floor before it was sent.
-    pub fn read(&self, index: usize, floor: Version, reply: &Reply, who: &str) {
+    pub fn read(&self, index: usize, question: Question, floor: Version, reply: &Reply, who: &str) {
         let key = &self.keys[index];
         let version = match reply {
             Reply::Null => lock(&key.removals).range(floor..).next().copied(),
+            Reply::Text(text) if text.is_empty() && question != Question::Value => {
+                lock(&key.removals).range(floor..).next().copied()
+            }
             Reply::Text(text) => text
                 .parse()
                 .ok()
@@ -203,8 +222,8 @@ impl Ledger {
         let Some(version) = version else {
             return self.fail(key, floor, reply, who);
         };
-        if key.floor.fetch_max(version, Ordering::SeqCst) < version {
-            self.note(key, || format!("read {reply:?} by {who}"));
+        if key.read[question as usize].fetch_max(version, Ordering::SeqCst) < version {
+            self.note(key, || format!("read {reply:?} as {question:?} by {who}"));
         }
         let restart = self.restart.load(Ordering::SeqCst);
         if version > restart && self.floor.fetch_max(restart, Ordering::SeqCst) < restart {

@@ -14,7 +14,7 @@ use crate::chaos::{Chaos, Times};
 use crate::common::{Direction, Proxy, RedisServer, Relay, eventually, soak, variable};
 use crate::connections::address;
 use crate::held::noticed_within;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Question};
 use crate::owner::Owner;
 use crate::unseen::CYCLES;
 use crate::wire::{Protocol, Reply, Wire, words};
@@ -133,7 +133,7 @@ fn run(seed: u64, duration: Duration, delay: Duration) {
             let who = format!("reader {index} in {protocol:?}");
             scope.spawn(move || {
                 let _end = EndOnDrop(ledger);
-                read(ledger, wire, random, counts, &who);
+                read(ledger, wire, protocol, random, counts, &who);
             });
         }
         let owners: Vec<_> = (0..OWNERS)
@@ -225,38 +225,58 @@ fn run_fence(ledger: &Ledger, redis: SocketAddr, mut proxied: Wire) {
     }
 }
 
-/// Reads keys at random, alone and together, one by one and in pipelines.
-fn read(ledger: &Ledger, mut wire: Wire, mut random: Rng, counts: &Counts, who: &str) {
+/// Reads keys at random, alone and together, whole and in part, one by one and in pipelines.
+fn read(
+    ledger: &Ledger,
+    mut wire: Wire,
+    protocol: Protocol,
+    mut random: Rng,
+    counts: &Counts,
+    who: &str,
+) {
+    let range = match protocol {
+        Protocol::Resp2 => Question::Range2,
+        Protocol::Resp3 => Question::Range3,
+    };
     while !ledger.is_over() {
-        let commands: Vec<Vec<usize>> = (0..[1, 1, 2, 8][random.usize(..4)])
+        let commands: Vec<(Question, Vec<usize>)> = (0..[1, 1, 2, 8][random.usize(..4)])
             .map(|_| {
-                let keys = [1, 1, 1, 3][random.usize(..4)];
-                (0..keys).map(|_| random.usize(..ledger.count())).collect()
+                let (question, keys) = match random.u8(..5) {
+                    0 => (Question::Value, 3),
+                    1 => (range, 1),
+                    _ => (Question::Value, 1),
+                };
+                let keys = (0..keys).map(|_| random.usize(..ledger.count()));
+                (question, keys.collect())
             })
             .collect();
         let requests: Vec<Vec<u8>> = commands
             .iter()
-            .map(|keys| {
+            .map(|(question, keys)| {
                 let names: Vec<&str> = keys.iter().map(|key| ledger.name(*key)).collect();
-                let command = if keys.len() == 1 { "GET" } else { "MGET" };
-                words(&format!("{command} {}", names.join(" ")))
+                let names = names.join(" ");
+                words(&match (question, keys.len()) {
+                    (Question::Value, 1) => format!("GET {names}"),
+                    (Question::Value, _) => format!("MGET {names}"),
+                    _ => format!("GETRANGE {names} 0 -1"),
+                })
             })
             .collect();
-        let floors: Vec<_> = (0..ledger.count()).map(|key| ledger.floor(key)).collect();
+        let floors = [Question::Value, range].map(|question| {
+            let keys = 0..ledger.count();
+            keys.map(|key| ledger.floor(key, question))
+                .collect::<Vec<_>>()
+        });
         let replies = wire.ask(&requests.concat(), requests.len());
         // Whatever happens to Redis, it is no reason to drop a client.
         let replies = replies.expect("the proxy keeps its clients");
         if replies.iter().any(Reply::failed) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        for (keys, reply) in commands.iter().zip(replies) {
+        for ((question, keys), reply) in commands.iter().zip(replies) {
             let replies = match reply {
-                Reply::Error(error) => {
-                    assert!(error.starts_with("ERR backing Redis at "), "{error}");
-                    counts.errors.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
                 Reply::Array(replies) if keys.len() > 1 => replies,
+                Reply::Error(error) if keys.len() > 1 => vec![Reply::Error(error); keys.len()],
                 reply => vec![reply],
             };
             assert_eq!(replies.len(), keys.len());
@@ -270,7 +290,8 @@ fn read(ledger: &Ledger, mut wire: Wire, mut random: Rng, counts: &Counts, who: 
                 counts
                     .nils
                     .fetch_add(usize::from(*reply == Reply::Null), Ordering::Relaxed);
-                ledger.read(*key, floors[*key], reply, who);
+                let floor = floors[usize::from(*question != Question::Value)][*key];
+                ledger.read(*key, *question, floor, reply, who);
             }
         }
     }

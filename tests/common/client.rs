@@ -50,6 +50,11 @@ impl Client {
         self.stream.local_addr().expect("a connected socket")
     }
 
+    /// Sends bytes as they are, if the other side still reads. Says whether it does.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
     /// Sends bytes as they are.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {

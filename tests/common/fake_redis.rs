@@ -112,17 +112,22 @@ fn serve(
             redis.send(request(&arguments));
             Answer::Reply(redis.read_reply())
         });
-        match answer {
-            Answer::Reply(bytes) => client.send(bytes),
+        // The proxy may have closed the connection.
+        let goes_on = match answer {
+            Answer::Reply(bytes) => client.try_send(bytes),
             Answer::InParts(first, rest) => {
-                client.send(first);
-                std::thread::sleep(Duration::from_millis(50));
-                client.send(rest);
+                client.try_send(first) && {
+                    std::thread::sleep(Duration::from_millis(50));
+                    client.try_send(rest)
+                }
             }
             Answer::ReplyAndClose(bytes) => {
-                client.send(bytes);
-                return;
+                client.try_send(bytes);
+                false
             }
+        };
+        if !goes_on {
+            return;
         }
     }
 }

@@ -87,6 +87,19 @@ fn nothing_from_before_is_served_when_redis_is_back() {
 }
 
 #[test]
+fn nothing_from_before_is_served_while_it_is_not_known_whether_changes_are_reported_again() {
+    let mut world = World::roomy();
+    world.cache("key", "old");
+    world.lose_tracking();
+    world.down(AWAY);
+    world.up_and_no_more();
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_received(client, "");
+    world.assert_asked(&["GET key"]);
+}
+
+#[test]
 fn the_latest_reason_is_told() {
     let mut world = World::roomy();
     world.down("-ERR first\r\n");

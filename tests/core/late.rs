@@ -61,8 +61,8 @@ fn a_late_reply_is_for_nobody() {
 fn only_those_that_are_late_get_the_error() {
     let mut world = World::roomy();
     let (one, two) = (world.connect(), world.connect());
-    world.send(one, "STRLEN a\r\n");
-    world.send(two, "STRLEN b\r\nSTRLEN c\r\n");
+    world.send(one, "TTL a\r\n");
+    world.send(two, "TTL b\r\nTTL c\r\n");
     world.be_late(Protocol::Resp2, 2, LATE);
     world.assert_received(one, LATE);
     world.assert_received(two, LATE);

@@ -59,6 +59,7 @@ pub fn roomy() -> Limits {
     Limits {
         entries: 1000,
         memory: 0,
+        reply: 0,
         ttl: Duration::from_secs(1),
         stale_ttl: Duration::ZERO,
     }
@@ -260,6 +261,11 @@ impl World {
         self.keys_live = true;
         self.tell(&Event::Up(Backend::default()));
         self.tell(&Event::Tracking(Tracking::On));
+    }
+
+    /// Redis can be reached; whether it reports what changes is not known yet.
+    pub fn up_and_no_more(&mut self) {
+        self.tell(&Event::Up(Backend::default()));
     }
 
     /// Redis can be reached, and does not report what changes. How long a key has to live it says as the test has it.

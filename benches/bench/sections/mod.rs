@@ -49,6 +49,12 @@ pub const ALL: &[Section] = &[
         run: miss::run,
     },
     Section {
+        name: "set",
+        title: "SETs",
+        about: "The same with SETs of 35 bytes. The proxy removes the key from its cache, and forwards the rest.",
+        run: miss::run_sets,
+    },
+    Section {
         name: "far",
         title: "A Redis far away",
         about: far::ABOUT,

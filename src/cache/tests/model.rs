@@ -180,7 +180,7 @@ impl Pair {
         assert_eq!(cache.next_deadline(), deadline);
         for (entry, kept) in cache.entries.keys().zip(&model.kept) {
             assert_eq!(entry.key(), kept.key);
-            assert_eq!(entry.value(), kept.value.value());
+            assert_eq!(entry.value(), Some(kept.value.value()));
             assert_eq!(entry.deadline.time(), at(kept.deadline));
         }
         assert_in_step(cache);

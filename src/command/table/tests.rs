@@ -13,6 +13,7 @@ fn spec(name: &str) -> Spec {
         no_auth: false,
         no_script: false,
         movable_keys: false,
+        is_random: false,
         keys: (0, 0, 0),
     }
 }

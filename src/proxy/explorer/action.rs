@@ -10,6 +10,8 @@ pub type LinkId = usize;
 pub enum Action {
     /// A client sends GET.
     Get { client: usize, key: Key },
+    /// A client sends GETRANGE for all of a value.
+    Ask { client: usize, key: Key },
     /// A client sends MGET for all keys.
     GetAll { client: usize },
     /// The writer sends INCR.
@@ -73,6 +75,7 @@ pub struct Bounds {
     /// Redis reports what changes.
     pub tracking: bool,
     pub gets: u8,
+    pub asks: u8,
     pub gets_of_all: u8,
     pub writes: u8,
     pub scripts: u8,

@@ -77,6 +77,7 @@ pub enum Item {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Question {
     Get,
+    GetRange,
     TimeToLive,
     Write,
 }
@@ -84,6 +85,8 @@ pub enum Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
     Value(Option<Version>),
+    /// The same, where there is no telling a missing value from an empty one.
+    Range(Option<Version>),
     Number(i64),
     Error,
 }
@@ -124,8 +127,11 @@ impl Reply {
     /// As Redis encodes it.
     pub fn encode(self, protocol: Protocol) -> Vec<u8> {
         match self {
-            Self::Value(Some(version)) => format!("$1\r\n{version}\r\n").into_bytes(),
+            Self::Value(Some(version)) | Self::Range(Some(version)) => {
+                format!("$1\r\n{version}\r\n").into_bytes()
+            }
             Self::Value(None) => protocol.null().to_vec(),
+            Self::Range(None) => b"$0\r\n\r\n".to_vec(),
             Self::Number(number) => format!(":{number}\r\n").into_bytes(),
             Self::Error => b"-ERR Redis can't be reached\r\n".to_vec(),
         }
@@ -240,6 +246,10 @@ impl Redis {
             Question::Get => {
                 self.tracked[link][key] = self.tracking;
                 Reply::Value(self.stored(key))
+            }
+            Question::GetRange => {
+                self.tracked[link][key] = self.tracking;
+                Reply::Range(self.stored(key))
             }
             Question::TimeToLive => Reply::Number(match (self.stored(key), self.expires[key]) {
                 (None, _) => -2,

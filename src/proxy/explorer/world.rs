@@ -48,6 +48,9 @@ pub struct World {
     /// The newest that the proxy has let anyone know of each key, or was told of: nobody who asks from
     /// then on may get an older one.
     known: [Version; KEYS],
+    /// The same of what each client asks about them, in its version of the protocol: what one question shows does not
+    /// bind the replies to others.
+    known_answers: [[Version; KEYS]; 2],
     /// When each key was last asked for by a fetch whose value came.
     fetched: [u64; KEYS],
     /// What the helper reports in this step.
@@ -71,12 +74,14 @@ impl World {
         let limits = Limits {
             entries: 10,
             memory: 0,
+            reply: 0,
             ttl: Duration::from_millis(TTL),
             stale_ttl: Duration::ZERO,
         };
         let table = table.unwrap_or_else(|| {
             Table::new(&[
                 spec("incr", false, (1, 1, 1)),
+                spec("getrange", true, (1, 1, 1)),
                 spec("hello", true, (0, 0, 0)),
             ])
         });
@@ -103,6 +108,7 @@ impl World {
             left_for_dedicated: false,
             now,
             known: [0; KEYS],
+            known_answers: [[0; KEYS]; 2],
             fetched: [0; KEYS],
             news: Vec::new(),
             was_reported: false,
@@ -139,6 +145,7 @@ impl World {
             let writes = asks && client == WRITER;
             for key in 0..KEYS {
                 add(asks && left.gets > 0, Action::Get { client, key });
+                add(asks && left.asks > 0, Action::Ask { client, key });
                 add(writes && left.writes > 0, Action::Write { key });
             }
             add(asks && left.gets_of_all > 0, Action::GetAll { client });
@@ -232,6 +239,12 @@ impl World {
                 let least = self.known[key];
                 let request = format!("GET {}\r\n", NAMES[key]);
                 self.ask(client, &request, Owed::Value { key, least })?;
+            }
+            Action::Ask { client, key } => {
+                self.left.asks -= 1;
+                let least = self.known_answers[client][key];
+                let request = format!("GETRANGE {} 0 -1\r\n", NAMES[key]);
+                self.ask(client, &request, Owed::Answer { key, least })?;
             }
             Action::GetAll { client } => {
                 self.left.gets_of_all -= 1;
@@ -365,7 +378,7 @@ impl World {
                 self.suspended = false;
                 Event::Tracking(match report {
                     Report::On => {
-                        self.know(self.redis.versions);
+                        self.know_all(self.redis.versions);
                         Tracking::On
                     }
                     Report::Lost => Tracking::Lost,
@@ -403,11 +416,11 @@ impl World {
         match self.redis.tracker.messages.pop_front() {
             None => return,
             Some(Message::Changed { key, version }) => {
-                self.known[key] = self.known[key].max(version);
+                self.know(key, version);
                 invalidated.keys.push(NAMES[key].as_bytes().into());
             }
             Some(Message::Flushed { versions }) => {
-                self.know(versions);
+                self.know_all(versions);
                 invalidated.all = true;
             }
         }
@@ -415,9 +428,16 @@ impl World {
         self.proxy.upstream(&Event::Invalidated(invalidated), now);
     }
 
-    fn know(&mut self, versions: [Version; KEYS]) {
-        for (known, version) in self.known.iter_mut().zip(versions) {
-            *known = version.max(*known);
+    /// Nobody who asks from now on may get an older version of a key.
+    fn know(&mut self, key: Key, version: Version) {
+        for known in [&mut self.known].into_iter().chain(&mut self.known_answers) {
+            known[key] = known[key].max(version);
+        }
+    }
+
+    fn know_all(&mut self, versions: [Version; KEYS]) {
+        for (key, version) in versions.into_iter().enumerate() {
+            self.know(key, version);
         }
     }
 
@@ -493,6 +513,7 @@ impl World {
         let mut arguments = text.split("\r\n").skip(2).step_by(2);
         let (question, may_be_repeated) = match arguments.next() {
             Some("GET") => (Question::Get, true),
+            Some("GETRANGE") => (Question::GetRange, true),
             Some("PTTL") => (Question::TimeToLive, true),
             Some("INCR" | "EVAL") => (Question::Write, false),
             other => return Err(format!("Redis is asked {other:?}")),
@@ -517,6 +538,7 @@ fn spec(name: &str, reads_only: bool, keys: (i64, i64, i64)) -> Spec {
         no_auth: false,
         no_script: false,
         movable_keys: false,
+        is_random: false,
         keys,
     }
 }

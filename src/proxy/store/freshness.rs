@@ -49,6 +49,27 @@ pub(in crate::proxy) struct Arrived {
     pub with_next: bool,
 }
 
+/// What Redis replied to a fetch.
+struct Found<'a> {
+    key: &'a [u8],
+    question: Option<&'a [u8]>,
+    reply: &'a [u8],
+    shared: Option<&'a Rc<[u8]>>,
+    since: Time,
+}
+
+impl<'a> Found<'a> {
+    fn of(fetched: &'a Fetched) -> Self {
+        Self {
+            key: &fetched.key,
+            question: fetched.question.as_deref(),
+            reply: fetched.reply.bytes(),
+            shared: fetched.reply.shared(),
+            since: fetched.since,
+        }
+    }
+}
+
 impl Store {
     /// A request is on its way. Returns the keys that it writes; `None` stands for perhaps any.
     pub(super) fn invalidate_written<'a>(
@@ -129,8 +150,7 @@ impl Store {
             Asked::Fetch(fetch) => self.fetched(link, fetch, encoded, shared, next, now),
             Asked::TimeToLive => {
                 if let Some(fetched) = self.in_flight.take_fetched(link) {
-                    let Fetched { key, value, since } = fetched;
-                    self.keep_for(&key, value.bytes(), value.shared(), since, encoded, now);
+                    self.keep_for(&Found::of(&fetched), encoded, now);
                 }
                 Arrived::default()
             }
@@ -148,7 +168,7 @@ impl Store {
         })
     }
 
-    /// Redis answered a GET: its value is cached when it is known how long the key has to live, which `next` says if
+    /// Redis answered a fetch: the reply is cached when it is known how long the key has to live, which `next` says if
     /// that came too.
     fn fetched(
         &mut self,
@@ -163,86 +183,91 @@ impl Store {
         if let Some(time_to_live) = next {
             self.in_flight.answered(link);
             if fetch.fresh {
-                let shared = shared.as_ref();
-                kept = self.keep_for(&fetch.key, encoded, shared, fetch.since, time_to_live, now);
+                let found = Found {
+                    key: &fetch.key,
+                    question: fetch.question.as_deref(),
+                    reply: encoded,
+                    shared: shared.as_ref(),
+                    since: fetch.since,
+                };
+                kept = self.keep_for(&found, time_to_live, now);
             }
         } else if fetch.fresh {
-            let value = match &shared {
+            let reply = match &shared {
                 Some(shared) => Reply::Shared(Rc::clone(shared)),
                 None => Reply::copy(encoded),
             };
             let fetched = Fetched {
                 key: Rc::clone(&fetch.key),
-                value,
+                question: fetch.question.clone(),
+                reply,
                 since: fetch.since,
             };
             self.in_flight.keep(link, fetched);
         }
         if fetch.waiters.is_some() {
-            // Who gets this value may not get an older one later, be it cached or fetched over another link.
-            if !kept {
-                self.cache.remove(&fetch.key);
+            // Who gets this reply may not get an older one later, be it cached or fetched over another link.
+            match &fetch.question {
+                _ if kept => {}
+                None => {
+                    self.cache.remove(&fetch.key);
+                }
+                Some(question) => self.cache.remove_answer(&fetch.key, question),
             }
             self.in_flight.overtaken(&fetch.key, link);
         }
         Arrived {
             waiters: fetch.waiters,
-            key: Some(fetch.key),
-            words: Words::default(),
+            key: fetch.question.is_none().then_some(fetch.key),
+            words: fetch.words,
             shared,
             with_next: next.is_some(),
         }
     }
 
-    /// Caches the value that a reply to GET holds for as long as its key lives, which is the reply to PTTL. Redis
-    /// counts that from when it was asked, at that moment or later. Returns whether it was cached.
-    fn keep_for(
-        &mut self,
-        key: &[u8],
-        encoded: &[u8],
-        shared: Option<&Rc<[u8]>>,
-        since: Time,
-        time_to_live: &[u8],
-        now: Time,
-    ) -> bool {
+    /// Caches what was fetched for as long as its key lives, which is the reply to PTTL. Redis counts that from when it
+    /// was asked, at that moment or later. Returns whether it was cached.
+    fn keep_for(&mut self, found: &Found<'_>, time_to_live: &[u8], now: Time) -> bool {
         let ttl = match Reader::new(time_to_live).number() {
             Some(-1) => Duration::MAX,
             Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
-            Some(-2) if is_null(encoded) => Duration::MAX,
+            Some(-2) if is_of_no_key(found.reply) => Duration::MAX,
             // It is gone already, or Redis does not say.
             _ => return false,
         };
         let ttl = ttl.min(self.longest);
-        let left = ttl.saturating_sub(since.until(now));
+        let left = ttl.saturating_sub(found.since.until(now));
         let is_kept_coherent = matches!(
             self.coherence,
             Coherence::Tracking | Coherence::TimeToLive { .. }
         );
-        is_kept_coherent && !left.is_zero() && self.keep(key, encoded, shared, left, now)
+        is_kept_coherent && !left.is_zero() && self.keep(found, left, now)
     }
 
-    /// Caches the value that a reply to GET holds. Returns whether it holds one.
-    fn keep(
-        &mut self,
-        key: &[u8],
-        encoded: &[u8],
-        shared: Option<&Rc<[u8]>>,
-        ttl: Duration,
-        now: Time,
-    ) -> bool {
-        if self.awaited.contains(key) {
+    /// Caches what was fetched. Returns whether it can be.
+    fn keep(&mut self, found: &Found<'_>, ttl: Duration, now: Time) -> bool {
+        let Found { key, reply, .. } = *found;
+        // Only Redis knows when a key comes to be that is not there.
+        let may_be_missing = self.coherence != Coherence::Tracking && is_of_no_key(reply);
+        if self.awaited.contains(key) || may_be_missing {
             return false;
         }
-        let value = match (reply::bulk_value(encoded), shared) {
-            (Some(_), Some(shared)) => Value::Shared(shared),
-            (Some(bytes), None) => Value::Bytes(bytes),
-            // Only Redis knows when such a key comes to be.
-            (None, _) if is_null(encoded) && self.coherence == Coherence::Tracking => {
-                Value::Missing
+        let shared_or = |bytes| found.shared.map_or(Value::Bytes(bytes), Value::Shared);
+        if let Some(question) = found.question {
+            let depends_on_more = reply.starts_with(b"-") && !reply.starts_with(b"-WRONGTYPE ");
+            if depends_on_more {
+                return false;
             }
-            (None, _) => return false,
-        };
-        self.cache.insert_for(key, &value, ttl, now);
+            self.cache
+                .insert_answer(key, question, &shared_or(reply), ttl, now);
+        } else {
+            let value = match reply::bulk_value(reply) {
+                Some(bytes) => shared_or(bytes),
+                None if is_null(reply) => Value::Missing,
+                None => return false,
+            };
+            self.cache.insert_for(key, &value, ttl, now);
+        }
         let ttl = ttl.min(self.cache.limits().ttl);
         self.metrics.kept(key, now.after(ttl));
         true
@@ -253,6 +278,10 @@ impl Store {
         self.metrics.redis.up(now);
         if let Some(specs) = &backend.commands {
             self.learn(specs);
+        }
+        // It may be another Redis, and misses are answered before it is known whether that one reports changes.
+        if self.coherence == Coherence::Lost {
+            self.invalidate_all(Cause::Reconnected);
         }
         self.backend = Some(backend.clone());
         self.redis = Redis::Up;
@@ -317,6 +346,25 @@ impl Store {
             Redis::Unknown | Redis::Up => Serving::Fresh,
         };
     }
+}
+
+/// Whether a reply says nothing but that there is nothing, as each does about a key that does not exist.
+fn is_of_no_key(encoded: &[u8]) -> bool {
+    let mut lines = encoded.split(|&byte| byte == b'\n');
+    lines.all(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        matches!(
+            line,
+            b"" | b":0"
+                | b"$-1"
+                | b"$0"
+                | b"_"
+                | b"*-1"
+                | b"+none"
+                | b"#f"
+                | [b'*' | b'~' | b'%', ..]
+        )
+    })
 }
 
 /// Whether a request empties the database.

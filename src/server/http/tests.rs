@@ -27,6 +27,7 @@ impl World {
         let limits = Limits {
             entries: 1,
             memory: 0,
+            reply: 0,
             ttl: Duration::from_secs(1),
             stale_ttl: Duration::ZERO,
         };

@@ -17,7 +17,7 @@ impl World {
             self.left_for_dedicated,
         )
             .hash(out);
-        (self.known, self.now, self.suspended).hash(out);
+        (self.known, self.known_answers, self.now, self.suspended).hash(out);
         (self.fetched, self.heard_down, self.cached, self.trouble).hash(out);
         let Store {
             in_flight,
@@ -25,12 +25,18 @@ impl World {
             ..
         } = &self.proxy.store;
         format!("{coherence:?}").hash(out);
-        for Fetched { key, value, since } in in_flight.fetched() {
-            (key, value.bytes(), since).hash(out);
+        for fetched in in_flight.fetched() {
+            let Fetched {
+                key,
+                question,
+                reply,
+                since,
+            } = fetched;
+            (key, question, reply.bytes(), since).hash(out);
         }
         for asked in in_flight.iter() {
             if let Asked::Fetch(fetch) = asked {
-                (&fetch.key, fetch.fresh, fetch.since).hash(out);
+                (&fetch.key, &fetch.question, fetch.fresh, fetch.since).hash(out);
                 let waiters = fetch.waiters.iter();
                 for waiter in
                     waiters.flat_map(|these| [&these.first].into_iter().chain(&these.others))

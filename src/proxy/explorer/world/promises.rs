@@ -4,7 +4,7 @@ use super::{NAMES, PROTOCOLS, TTL, World};
 use crate::cache::Value;
 use crate::clock::Time;
 use crate::proxy::explorer::KEYS;
-use crate::proxy::explorer::redis::{Key, Version};
+use crate::proxy::explorer::redis::{Key, Reply, Version};
 use crate::proxy::in_flight::Asked;
 use crate::proxy::store::Coherence;
 use crate::resp::Protocol;
@@ -21,6 +21,8 @@ pub(super) enum Seen {
 pub(super) enum Owed {
     /// The value of a key, no older than this.
     Value { key: Key, least: Version },
+    /// The same by GETRANGE.
+    Answer { key: Key, least: Version },
     /// Those of all keys.
     Values { least: [Version; KEYS] },
     /// The version that was written.
@@ -41,7 +43,7 @@ impl World {
             if !self.trouble && !matches!(owed, Owed::Word(_)) {
                 return Err(format!("client {client} gets an error for nothing"));
             }
-            if let Owed::Value { key, .. } = owed {
+            if let Owed::Value { key, .. } | Owed::Answer { key, .. } = owed {
                 self.seen.push((key, Seen::Error));
             }
             return Ok(());
@@ -50,7 +52,16 @@ impl World {
         match owed {
             Owed::Value { key, least } => {
                 let seen = read_value(&mut lines, client).ok_or_else(unfit)?;
-                self.see(client, key, seen, least)
+                let version = self.see(client, key, seen, least)?;
+                self.known[key] = self.known[key].max(version);
+                Ok(())
+            }
+            Owed::Answer { key, least } => {
+                let seen = read_range(&mut lines).ok_or_else(unfit)?;
+                let version = self.see(client, key, seen, least)?;
+                let known = &mut self.known_answers[client][key];
+                *known = version.max(*known);
+                Ok(())
             }
             Owed::Values { least } => {
                 if lines.next() != Some("*2") {
@@ -72,8 +83,15 @@ impl World {
         }
     }
 
-    /// A client sees what a key is: from now on nobody may see what it was before.
-    fn see(&mut self, client: usize, key: Key, seen: Seen, least: Version) -> Result<(), String> {
+    /// A client sees what a key is: from now on nobody may see by the same question what it was before the version
+    /// that this returns.
+    fn see(
+        &mut self,
+        client: usize,
+        key: Key,
+        seen: Seen,
+        least: Version,
+    ) -> Result<Version, String> {
         let newest = self.redis.versions[key];
         // That it is missing doesn't say since when: the oldest that is allowed counts.
         let version = match seen {
@@ -91,18 +109,21 @@ impl World {
                 "client {client} reads {seen:?} for {name}, which it never was"
             ));
         }
-        self.known[key] = self.known[key].max(version);
         self.seen.push((key, seen));
-        Ok(())
+        Ok(version)
     }
 
     /// A client sees that it wrote: what it asked for after that must be no older, even if it asked
     /// before the reply.
     fn wrote(&mut self, client: usize, key: Key, version: Version) {
-        self.known[key] = self.known[key].max(version);
+        self.know(key, version);
         for owed in &mut self.owed[client] {
             match owed {
-                Owed::Value { key: read, least } if *read == key => *least = version.max(*least),
+                Owed::Value { key: read, least } | Owed::Answer { key: read, least }
+                    if *read == key =>
+                {
+                    *least = version.max(*least);
+                }
                 Owed::Values { least } => least[key] = version.max(least[key]),
                 _ => {}
             }
@@ -156,7 +177,8 @@ impl World {
             }
             let fetches = self.proxy.store.in_flight.iter();
             let fetches = fetches.filter(|asked| {
-                matches!(asked, Asked::Fetch(fetch) if fetch.fresh && *fetch.key == *name.as_bytes())
+                matches!(asked, Asked::Fetch(fetch)
+                    if fetch.fresh && fetch.question.is_none() && *fetch.key == *name.as_bytes())
             });
             if fetches.count() > 1 {
                 return Err(format!("{name} is fetched twice at the same time"));
@@ -180,7 +202,7 @@ impl World {
     }
 
     /// What must hold when all that was in flight has arrived.
-    fn check_at_rest(&self) -> Result<(), String> {
+    fn check_at_rest(&mut self) -> Result<(), String> {
         if !self.left.tracking {
             return Ok(());
         }
@@ -193,11 +215,28 @@ impl World {
                     "at rest {cached:?} is cached for {name}, which is {value:?}"
                 ));
             }
+            let range = Reply::Range(self.redis.stored(key)).encode(Protocol::Resp2);
+            let answers = self.proxy.store.cache.answers(name.as_bytes());
+            if let Some(other) = answers.iter().find(|answer| **answer != range) {
+                return Err(format!(
+                    "at rest {} is cached for GETRANGE {name}, which is {value:?}",
+                    other.escape_ascii()
+                ));
+            }
         }
         if self.proxy.store.coherence != Coherence::Tracking {
             return Err("at rest nothing would be cached".to_owned());
         }
         Ok(())
+    }
+}
+
+/// A value as GETRANGE gives it, likewise.
+fn read_range<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<Seen> {
+    match lines.next()? {
+        "$1" => Some(Seen::Value(lines.next()?.parse().ok()?)),
+        "$0" => Some(Seen::Missing),
+        _ => None,
     }
 }
 
