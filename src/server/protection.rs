@@ -54,3 +54,46 @@ impl Protection {
         self.is_on && !is_local && !(by_tls && self.asks_for_certificates)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    /// Whether such clients are refused: over TCP, by TLS.
+    fn refuses(config: &Config, address: &str) -> [bool; 2] {
+        let address = address.parse().expect("an address");
+        let local = ([127, 0, 0, 1], 1).into();
+        let protection = Protection::new(config);
+        [false, true].map(|by_tls| protection.refuses(&Peer::Tcp { address, local }, by_tls))
+    }
+
+    #[test]
+    fn a_client_of_another_host_needs_a_password_or_a_certificate() {
+        let other = "192.0.2.1:1";
+        let mut config = Config::default();
+        assert_eq!(refuses(&config, other), [true, false]);
+        config.tls_auth_clients = AuthClients::Optional;
+        assert_eq!(refuses(&config, other), [true, true]);
+        config.password = Some(Secret::new("x"));
+        assert_eq!(refuses(&config, other), [false, false]);
+        config.password = None;
+        config.protected_mode = false;
+        assert_eq!(refuses(&config, other), [false, false]);
+    }
+
+    #[test]
+    fn a_client_of_this_host_does_not() {
+        let config = Config::default();
+        for address in [
+            "127.0.0.1:1",
+            "127.1.2.3:1",
+            "[::1]:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert_eq!(refuses(&config, address), [false, false], "{address}");
+        }
+        let socket = Peer::Unix("/run/a".into());
+        assert!(!Protection::new(&config).refuses(&socket, false));
+    }
+}

@@ -267,4 +267,21 @@ mod tests {
             assert!(node.wants().is_none() && !node.wants_look_up(), "{reply}");
         }
     }
+
+    #[test]
+    fn a_look_up_has_a_time_of_its_own() {
+        let mut node = node();
+        node.looking_up(Role::Resp2, at(0));
+        assert_eq!(node.due(), Some(at(1000)));
+        node.tick(at(999));
+        assert_eq!(node.events, []);
+        node.connecting(Role::Resp2, at(1999));
+        node.tick(at(1998));
+        assert_eq!(node.events, []);
+        node.looking_up(Role::Resp2, at(1998));
+        node.tick(at(2998));
+        let error = "-ERR backing Redis at localhost:6379 can't be reached: looking its name up took over 1000 ms\r\n";
+        let error = error.as_bytes().to_vec();
+        assert_eq!(node.events, [Event::Down { error }]);
+    }
 }
