@@ -9,6 +9,7 @@
 //!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
 //! - [`outage`] is what it makes of a Redis that can't be reached.
 //! - [`tracking`] is how Redis comes to report what changes.
+//! - [`loss`] is why a connection is lost.
 //! - [`health`] is what it makes of silence.
 //! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
 //! - [`checks`] is how it asks about passwords of clients.
@@ -21,6 +22,7 @@
 mod checks;
 mod health;
 mod helper;
+mod loss;
 mod mailbox;
 mod moved;
 mod node;
