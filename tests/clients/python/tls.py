@@ -1,6 +1,9 @@
 """redis-py by TLS: tls.py PORT CA"""
 
+import socket
+import ssl
 import sys
+import time
 
 import redis
 
@@ -29,3 +32,21 @@ for protocol in (2, 3):
         assert listener.get_message(timeout=10)["type"] == "subscribe"
         client.publish("news", "hello")
         assert listener.get_message(timeout=10)["data"] == b"hello"
+
+# Who says QUIT at once and reads late gets all replies before the end, wherever in them sockets are full.
+context = ssl.create_default_context(cafile=ca)
+value = b"x" * 30000
+client.set("v", value)
+one = b"$%d\r\n%s\r\n" % (len(value), value)
+for count in range(1, 120):
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("localhost", port))
+        with context.wrap_socket(plain, server_hostname="localhost") as raw:
+            raw.sendall(b"GET v\r\n" * count + b"QUIT\r\n")
+            # Nothing shows that the proxy can send no more: without this, it would rarely come to that.
+            time.sleep(0.01)
+            received = bytearray()
+            while piece := raw.recv(65536):
+                received += piece
+    assert received == one * count + b"+OK\r\n", (count, len(received))
