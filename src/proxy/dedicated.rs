@@ -68,6 +68,8 @@ pub(super) struct Dedicated {
     passes: bool,
     /// In which words Redis refused what sets the connection up.
     refusal: String,
+    /// Redis answered that it is a replica, which takes no writes.
+    readonly: bool,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -180,6 +182,7 @@ impl Dedicated {
             last: None,
             passes: false,
             refusal: String::new(),
+            readonly: false,
         }
     }
 
@@ -364,6 +367,11 @@ impl Dedicated {
     /// In which words Redis refused what sets the connection up.
     pub fn refusal(&self) -> &str {
         &self.refusal
+    }
+
+    /// Whether Redis answered that it is a replica, which takes no writes. Says so once.
+    pub fn takes_readonly(&mut self) -> bool {
+        std::mem::take(&mut self.readonly)
     }
 
     fn expect(&mut self, kind: Kind, effects: Effects) {

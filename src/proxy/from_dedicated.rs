@@ -35,6 +35,7 @@ impl Proxy {
         let received = dedicated.receive(bytes, client_output, &mut |effects| {
             store.invalidate_answered(effects);
         });
+        self.readonly |= dedicated.takes_readonly();
         let refusal = dedicated.refusal().to_owned();
         if let Some(number) = dedicated.take_number() {
             store.numbers.opened(session.identity.id, number);

@@ -90,6 +90,7 @@ impl World {
             store: Store::with_table(table, limits, Access::default(), 0),
             changed: Vec::new(),
             spare: Default::default(),
+            readonly: false,
         };
         let now = TTL;
         for client in [READER, WRITER] {
