@@ -165,10 +165,13 @@ mod tests {
     /// Sets up what the node wants, at a Redis of that role.
     fn connect(node: &mut Node, role: &str, now: Time) {
         let hello = format!("%1\r\n$4\r\nrole\r\n${}\r\n{role}\r\n", role.len());
-        let resp2 = format!("+OK\r\n{hello}*0\r\n*0\r\n$0\r\n\r\n+PONG\r\n");
+        let resp2 = format!("+OK\r\n{hello}*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n");
         for (role, replies) in [
             (Role::Resp2, &*resp2),
-            (Role::Tracker, "+OK\r\n*0\r\n+PONG\r\n"),
+            (
+                Role::Tracker,
+                "+OK\r\n*1\r\n+hello\r\n*0\r\n*0\r\n+PONG\r\n",
+            ),
         ] {
             assert_eq!(node.wants(), Some(role));
             node.looking_up(role, now);
@@ -177,6 +180,9 @@ mod tests {
             take(node, role);
             node.received(role, replies.as_bytes(), now);
         }
+        // How the connection is, is not shown.
+        take(node, Role::Resp2);
+        node.received(Role::Resp2, b"-NOPERM no\r\n", now);
         assert_eq!(node.wants(), None);
     }
 
