@@ -20,13 +20,16 @@ TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=no
 BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker setpriv=util-linux taskset=util-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
+.PHONY: help build build-small run cli test lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## build the proxy, optimised
 	$(CARGO) build --release --locked
+
+build-small: ## build it without TLS, into target/small
+	$(CARGO) build --profile small --locked --no-default-features
 
 run: build ## run the proxy, and a Redis for it if none is there; flags in ARGS="--cache_ttl 1000"
 	@exec deploy/run.sh $(BIN) $(ARGS)
@@ -59,7 +62,7 @@ commands: ## renew the table of commands in the README
 	@deploy/need.sh $(TEST_NEEDS)
 	UPDATE_README=1 $(CARGO) test --locked --test readme
 
-bench: ## measure side by side with Redis and twemproxy, into docs/; a try with ARGS=--quick, a part with ARGS=far
+bench: build-small ## measure side by side with Redis and twemproxy, into docs/; a try with ARGS=--quick, a part with ARGS=far
 	@deploy/need.sh $(BENCH_NEEDS)
 	$(CARGO) bench --locked --bench bench -- $(ARGS)
 

@@ -7,8 +7,8 @@
 set -eu
 
 # The caller named a Redis: it is the caller's to run.
-case "${REDIS_HOSTNAME:+named} $*" in
-named* | *' --redis_hostname'*) exec "$@" ;;
+case "${REDIS_HOSTNAME:+named}${REDIS_URL:+named} $*" in
+named* | *' --redis_hostname'* | *' --redis_url'*) exec "$@" ;;
 esac
 
 redis=

@@ -36,20 +36,25 @@ use std::time::Duration;
 use log::LevelFilter;
 use log::kv::{self, Source, VisitSource};
 
+mod address;
+mod check;
 mod error;
 mod file;
 mod flags;
 mod secret;
 mod settings;
 mod sources;
+mod url;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
+pub use address::RedisAddress;
 pub use error::ConfigError;
 pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
 
+use check::Places;
 use error::Problem;
 use flags::Request;
 use settings::SETTINGS;
@@ -65,7 +70,24 @@ pub struct Config {
     /// Where clients are listened for: an IPv4 or IPv6 address. Default: 127.0.0.1.
     pub bind: IpAddr,
     /// The TCP port that clients connect to; 0 takes a free one. Default: 8001.
-    pub port: u16,
+    pub port: Option<u16>,
+    /// The path of a Unix socket that clients connect to as well. Default: none.
+    pub unix_socket: Option<String>,
+    /// Who may use it. Default: 770.
+    pub unix_socket_perm: Permissions,
+    /// The TCP port that clients connect to by TLS. Default: none.
+    pub tls_port: Option<u16>,
+    /// The file with the certificate that is shown there. Default: none.
+    pub tls_cert: Option<String>,
+    /// The file with its key. Default: none.
+    pub tls_key: Option<String>,
+    /// The file with the certificates of who may sign those of clients. Default: none.
+    pub tls_ca: Option<String>,
+    /// Whether clients must show a certificate. Default: yes, as Redis has it.
+    pub tls_auth_clients: AuthClients,
+    /// Whether clients of other hosts are refused, unless they give a password or must show a certificate. Default:
+    /// yes, as Redis has it.
+    pub protected_mode: bool,
     /// How often expired entries are removed: 1 ms to an hour. Default: 100 ms.
     pub cache_period: Duration,
     /// How long an entry may be served: 1 ms to 365 days. Default: 5 minutes.
@@ -90,6 +112,8 @@ pub struct Config {
     pub password: Option<Secret>,
     /// The file that it was read from. Default: none.
     pub password_file: Option<String>,
+    /// The URL that the Redis, the database, the user, the password and TLS were given by. Default: none.
+    pub redis_url: Option<Secret>,
     /// The Redis behind the cache. Default: localhost:6379.
     pub redis: RedisAddress,
     /// The database selected there: 0 to 2147483647. Default: 0.
@@ -100,6 +124,18 @@ pub struct Config {
     pub redis_password: Option<Secret>,
     /// The file that it was read from. Default: none.
     pub redis_password_file: Option<String>,
+    /// Whether Redis is spoken to by TLS. Default: no.
+    pub redis_tls: bool,
+    /// The file with the certificates of who may sign Redis's. Default: none, for those of the system.
+    pub redis_tls_ca: Option<String>,
+    /// The file with a certificate to show to Redis. Default: none.
+    pub redis_tls_cert: Option<String>,
+    /// The file with its key. Default: none.
+    pub redis_tls_key: Option<String>,
+    /// The name that Redis's certificate must be for. Default: none, for the host.
+    pub redis_tls_server_name: Option<String>,
+    /// Whether any certificate of Redis is accepted. Default: no.
+    pub redis_tls_insecure: bool,
     /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
     pub redis_timeout: Duration,
     /// Whether Redis is asked to say which entries changed. Default: yes.
@@ -133,7 +169,15 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 8001,
+            port: Some(8001),
+            unix_socket: None,
+            unix_socket_perm: Permissions(0o770),
+            tls_port: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_ca: None,
+            tls_auth_clients: AuthClients::Yes,
+            protected_mode: true,
             cache_period: Duration::from_millis(100),
             cache_ttl: Duration::from_secs(5 * 60),
             capacity: 1024,
@@ -144,14 +188,18 @@ impl Default for Config {
             timeout: Duration::ZERO,
             password: None,
             password_file: None,
-            redis: RedisAddress {
-                host: "localhost".to_owned(),
-                port: RedisAddress::DEFAULT_PORT,
-            },
+            redis_url: None,
+            redis: RedisAddress::default(),
             redis_database: 0,
             redis_username: None,
             redis_password: None,
             redis_password_file: None,
+            redis_tls: false,
+            redis_tls_ca: None,
+            redis_tls_cert: None,
+            redis_tls_key: None,
+            redis_tls_server_name: None,
+            redis_tls_insecure: false,
             redis_timeout: Duration::from_secs(1),
             tracking: true,
             causal: true,
@@ -186,28 +234,37 @@ impl Source for Config {
     }
 }
 
-/// Where a Redis is: a host name or IP address, and a TCP port.
-///
-/// Displays as `HOST:PORT`, with brackets round an IPv6 address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisAddress {
-    /// A host name or an IP address, without brackets.
-    pub host: String,
-    /// A TCP port from 1 to 65535.
-    pub port: u16,
-}
+/// The permissions of a file. Displays in octal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions(pub u32);
 
-impl RedisAddress {
-    /// The port of a Redis whose address doesn't name one.
-    pub const DEFAULT_PORT: u16 = 6379;
-}
-
-impl fmt::Display for RedisAddress {
+impl fmt::Display for Permissions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        write!(f, "{:o}", self.0)
+    }
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthClients {
+    /// They must.
+    Yes,
+    /// They may, and it must be valid.
+    Optional,
+    /// They are not asked for one.
+    No,
+}
+
+impl AuthClients {
+    pub(crate) const ALL: [Self; 3] = [Self::Yes, Self::Optional, Self::No];
+
+    /// How it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::Optional => "optional",
+            Self::No => "no",
         }
     }
 }
@@ -264,11 +321,14 @@ pub fn load(
     let mut sources = Sources::open(*flags, environment, read_file)?;
 
     let mut config = Config::default();
-    let mut username_from = None;
+    let mut places = Places::default();
     for setting in SETTINGS {
         let Some(found) = sources.find(setting)? else {
             continue;
         };
+        if let Some(problem) = check::given_by_url(&config, setting.name) {
+            return Err(found.place.error(problem));
+        }
         if let Err(allowed) = (setting.set)(&mut config, &found.value) {
             let value = (!setting.is_secret()).then_some(found.value);
             return Err(found.place.error(Problem::NotAllowed { value, allowed }));
@@ -278,30 +338,20 @@ pub fn load(
             "password_file" => secret::read(
                 config.password_file.as_deref(),
                 &mut config.password,
-                found.place,
+                found.place.clone(),
                 read_file,
             )?,
             "redis_password_file" => secret::read(
                 config.redis_password_file.as_deref(),
                 &mut config.redis_password,
-                found.place,
+                found.place.clone(),
                 read_file,
             )?,
-            "redis_username" => username_from = Some(found.place),
             _ => {}
         }
+        places.add(setting.name, found.place);
     }
     config.left_alone = sources.left_alone;
-
-    // Redis's AUTH takes a password, or a user name and a password.
-    match (
-        &config.redis_username,
-        &config.redis_password,
-        username_from,
-    ) {
-        (Some(username), None, Some(place)) => Err(place.error(Problem::NeedsPassword {
-            username: username.clone(),
-        })),
-        _ => Ok(Invocation::Run(Box::new(config))),
-    }
+    check::together(&config, places)?;
+    Ok(Invocation::Run(Box::new(config)))
 }

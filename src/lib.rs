@@ -3,7 +3,7 @@
 //! The life of a request, from room to room:
 //!
 //! 1. [`server`] is the event loop. It finds a client's socket readable ([`transport`]), reads once, and
-//!    hands the bytes to the core.
+//!    hands the bytes to the core. [`tls`] lies between them where they are encrypted.
 //! 2. [`proxy`] is the core, a state machine without sockets. It has the bytes parsed
 //!    ([`resp::request`]), looks the command up ([`command`]), and answers: by itself, from the
 //!    [`cache`], or by asking Redis.
@@ -32,5 +32,6 @@ pub mod proxy;
 pub mod resp;
 pub mod server;
 pub mod status;
+pub mod tls;
 pub mod transport;
 pub mod upstream;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use redis_proxy::config::{self, Invocation};
 use redis_proxy::logging;
 use redis_proxy::server::Server;
+use redis_proxy::tls::Tls;
 
 fn main() -> ExitCode {
     let hidden = config::hide_secret_arguments();
@@ -28,7 +29,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match Server::start(&config) {
+    let tls = match Tls::load(&config) {
+        Ok(tls) => tls,
+        Err(error) => {
+            log::error!(reason:% = error; "can't use TLS as it is configured");
+            return ExitCode::from(2);
+        }
+    };
+    match Server::start(&config, tls) {
         Ok(server) => {
             if let Err(error) = hidden {
                 log::warn!(reason:% = error; "a password stays visible in the process list");

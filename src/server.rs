@@ -11,7 +11,10 @@ mod dedicated;
 mod floods;
 mod http;
 mod idle;
+mod listeners;
+mod protection;
 mod shutdown;
+mod unix_socket;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -24,23 +27,25 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
-use accept::{Accept, clients_that_fit};
+use accept::clients_that_fit;
 use connection::Connection;
 use floods::Floods;
 use http::Http;
 use idle::Idle;
+use listeners::Listeners;
+use protection::Protection;
 use shutdown::Shutdown;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
-use crate::keepalive::keep_alive;
 use crate::logging;
 use crate::proxy::{Access, ClientId, Proxy};
 use crate::status::Facts;
+use crate::tls::Tls;
+use crate::transport::dial::Dialer;
 use crate::upstream::{self, Upstream};
 
-const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 
@@ -61,7 +66,8 @@ const STOP_MARGIN: Duration = Duration::from_millis(500);
 pub struct Server {
     poll: Poll,
     clock: Clock,
-    listener: Option<TcpListener>,
+    listeners: Listeners,
+    protection: Protection,
     signals: Signals,
     upstream: Upstream,
     /// Empty: the memory for what the upstream tells.
@@ -74,6 +80,8 @@ pub struct Server {
     ready: VecDeque<ClientId>,
     /// Clients that are done, and until when they may take to close.
     lingering: VecDeque<(Time, ClientId)>,
+    /// Clients that are to do the handshake of TLS, and until when that may take.
+    handshakes: VecDeque<(Time, ClientId)>,
     /// Clients whose dedicated connections to Redis are being made, and until when that may take.
     connecting: VecDeque<(Time, ClientId)>,
     buffer: Box<[u8]>,
@@ -85,7 +93,6 @@ pub struct Server {
     last_tick: Time,
     /// The helper thread knows that Redis would be missed.
     watched: bool,
-    accept: Accept,
     idle: Idle,
     /// It was logged that there are no files left for more clients.
     out_of_files: bool,
@@ -94,8 +101,8 @@ pub struct Server {
     /// For how long clients may finish when a signal has asked for the end.
     drain: Duration,
     redis: RedisAddress,
-    redis_timeout: Duration,
-    tcp_keepalive: Duration,
+    dialer: Dialer,
+    tls: Tls,
 }
 
 /// A client has two tokens, by its slot: one for its socket, one for its dedicated connection to Redis.
@@ -108,38 +115,29 @@ impl Server {
     ///
     /// # Errors
     /// If the address can't be bound, or the system gives no poll, signal or thread.
-    pub fn start(config: &Config) -> io::Result<Self> {
-        let address = SocketAddr::new(config.bind, config.port);
-        let mut listener = listen(address)?;
-        keep_alive(&listener, config.tcp_keepalive)?;
-        log::info!(
-            address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
-            "listening"
-        );
+    pub fn start(config: &Config, tls: Tls) -> io::Result<Self> {
+        let mut listeners = Listeners::start(config, tls.acceptor.clone())?;
         logging::info(module_path!(), "configured", config);
-        if !config.bind.is_loopback() && config.password.is_none() {
-            log::warn!(
-                bind:% = config.bind,
-                reason = "whoever reaches this port may do all that the proxy's user may do in Redis; \
-                          --password asks for one";
-                "open to the network without a password"
-            );
-        }
+        let protection = Protection::new(config);
 
         let poll = Poll::new()?;
         let registry = poll.registry();
-        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+        listeners.register(registry)?;
         let mut signals = shutdown::signals()?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let dialer = Dialer {
+            tls: tls.connector.clone(),
+            timeout: config.redis_timeout,
+            keepalive: config.tcp_keepalive,
+        };
         let settings = upstream::Settings {
             address: config.redis.clone(),
+            dialer: dialer.clone(),
             database: config.redis_database,
             username: config.redis_username.clone(),
             password: config.redis_password.clone(),
             password_file: config.redis_password_file.clone(),
-            timeout: config.redis_timeout,
             tracking: config.tracking,
-            tcp_keepalive: config.tcp_keepalive,
         };
         let waker = Waker::new(registry, WAKER)?;
         let upstream = Upstream::start(settings, waker)?;
@@ -169,7 +167,7 @@ impl Server {
         let mut proxy = Proxy::new(limits, access, config.redis_database);
         proxy.set_causal(config.causal);
         proxy.describe(Facts {
-            port: listener.local_addr()?.port(),
+            port: listeners.port(),
             max_clients,
             redis: config.redis.to_string(),
             slower_than: Some(config.slowlog_slower_than),
@@ -180,7 +178,8 @@ impl Server {
         Ok(Self {
             poll,
             clock: Clock::start(),
-            listener: Some(listener),
+            listeners,
+            protection,
             signals,
             upstream,
             events: Vec::new(),
@@ -189,6 +188,7 @@ impl Server {
             http,
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
+            handshakes: VecDeque::new(),
             connecting: VecDeque::new(),
             buffer: vec![0; READ_BUFFER].into(),
             max_clients,
@@ -196,15 +196,14 @@ impl Server {
             now: Time::default(),
             last_tick: Time::default(),
             watched: false,
-            accept: Accept::Idle,
             idle: Idle::new(config.timeout),
             out_of_files: false,
             floods: Floods::default(),
             shutdown: Shutdown::NotAsked,
             drain: config.drain,
             redis: config.redis.clone(),
-            redis_timeout: config.redis_timeout,
-            tcp_keepalive: config.tcp_keepalive,
+            dialer,
+            tls,
         })
     }
 
@@ -225,13 +224,13 @@ impl Server {
             self.now = self.clock.now();
             for event in &events {
                 match event.token() {
-                    LISTENER => self.accept = Accept::Pending,
                     WAKER => self.take_upstream_events(),
                     SIGNALS => {
                         if self.take_signals() {
                             return Ok(());
                         }
                     }
+                    token if listeners::is_ours(token) => self.listeners.note(token),
                     token if http::is_ours(token) => self.note_http(event),
                     Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }
@@ -244,9 +243,13 @@ impl Server {
             if let Some(number) = self.proxy.take_barrier() {
                 self.upstream.ask_for_barrier(number);
             }
+            if self.proxy.takes_readonly() {
+                self.upstream.doubt();
+            }
             self.end_connecting();
             self.write_replies();
             self.close_lingering();
+            self.end_handshakes();
             self.close_idle();
             self.accept();
             self.watch_redis();
@@ -268,13 +271,14 @@ impl Server {
         let first = |list: &VecDeque<(Time, ClientId)>| list.front().map(|&(until, _)| until);
         let due = [
             self.next_tick(),
-            self.accept.due(),
+            self.listeners.due(),
             self.idle.due(),
             first(&self.lingering),
+            first(&self.handshakes),
             first(&self.connecting),
             self.floods.due(),
             self.http.as_ref().map(Http::due),
-            self.shutdown.due(self.listener.is_some()),
+            self.shutdown.due(!self.listeners.is_empty()),
         ];
         let due = due.into_iter().flatten().min()?;
         Some(self.now.until(due))

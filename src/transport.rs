@@ -4,20 +4,26 @@
 //! The poll is edge-triggered: it tells of a change once, so what it told is kept here until a read or
 //! a write finds nothing more to do.
 
-use std::io::{self, ErrorKind, IoSlice, Write};
-use std::net::{Shutdown, SocketAddr};
+pub mod dial;
+mod socket;
+
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::OwnedFd;
 
 use mio::event::Event;
-use mio::net::TcpStream;
-use rustix::io::writev;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use mio::{Registry, Token};
+
+use socket::Socket;
 
 use crate::clock::Time;
 use crate::resp::reply::Output;
+use crate::tls;
 
-/// A socket, and what is known of its readiness.
+/// A connection, and what is known of its readiness.
 pub struct Transport {
-    stream: TcpStream,
+    socket: Socket,
+    /// What encrypts what goes through it, if that is encrypted.
+    tls: Option<Box<tls::Stream>>,
     /// There may be bytes to read.
     pub readable: bool,
     /// Its end came: it is to be read until that is found.
@@ -66,9 +72,10 @@ pub enum ReadResult {
 impl Transport {
     /// Takes over one that somebody else connected.
     #[must_use]
-    pub fn accepted(stream: TcpStream) -> Self {
+    pub fn accepted(socket: impl Into<OwnedFd>) -> Self {
         Self {
-            stream,
+            socket: Socket(socket.into()),
+            tls: None,
             readable: false,
             ending: false,
             writable: true,
@@ -77,25 +84,30 @@ impl Transport {
         }
     }
 
-    /// Starts to connect, which may take until the deadline.
-    ///
-    /// # Errors
-    /// If it can't even be started.
-    pub fn connect(address: SocketAddr, deadline: Time) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        Ok(Self {
-            stream,
-            readable: false,
-            ending: false,
-            writable: false,
+    /// The same, to be spoken over by TLS: the handshake may take until the deadline.
+    #[must_use]
+    pub fn accepted_by_tls(socket: impl Into<OwnedFd>, tls: tls::Stream, deadline: Time) -> Self {
+        Self {
+            tls: Some(Box::new(tls)),
             connecting: Some(deadline),
-            ended: false,
-        })
+            ..Self::accepted(socket)
+        }
     }
 
-    /// The stream, to register it.
-    pub fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    /// Has the poll report what happens, under this token.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.socket.register(registry, token)
+    }
+
+    /// The same under another token than before.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn register_again(&self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.socket.register_again(registry, token)
     }
 
     /// Notes what an event says. Returns whether it takes bytes now and did not before.
@@ -114,7 +126,7 @@ impl Transport {
         self.connecting.is_some()
     }
 
-    /// Whether it is connected by now.
+    /// Whether it is connected by now, and done with the handshake of TLS if there is one.
     ///
     /// # Errors
     /// If that failed, or took too long.
@@ -122,42 +134,39 @@ impl Transport {
         let Some(deadline) = self.connecting else {
             return Ok(true);
         };
-        if let Some(error) = self.stream.take_error()? {
+        if let Some(error) = self.socket.error()? {
             return Err(error);
         }
-        if self.writable && self.stream.peer_addr().is_ok() {
+        let mut late = io::Error::from(ErrorKind::TimedOut);
+        let is_connected = self.writable
+            && self.socket.is_connected()
+            && match self.parts() {
+                (_, None) => true,
+                (mut wire, Some(tls)) => {
+                    late = tls.late();
+                    tls.shake_hands(&mut wire)?
+                }
+            };
+        if is_connected {
             self.connecting = None;
-            return Ok(true);
-        }
-        if now >= deadline {
-            Err(ErrorKind::TimedOut.into())
-        } else {
+            // What came after the handshake is not announced once more.
+            self.readable |= self.tls.is_some();
+            Ok(true)
+        } else if now < deadline {
             Ok(false)
+        } else {
+            Err(late)
         }
     }
 
-    /// Reads what is there, with one system call.
+    /// Reads what is there, with one system call unless it is encrypted.
     ///
     /// # Errors
     /// If the connection is broken.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<ReadResult> {
-        let received = recv(&self.stream, &mut *buffer, RecvFlags::empty());
-        match received.map(|(length, _)| length).map_err(io::Error::from) {
-            Ok(0) => {
-                self.readable = false;
-                Ok(ReadResult::End)
-            }
-            Ok(length) => {
-                // A short read emptied the socket; what comes later is a new event. The end came already.
-                self.readable = length == buffer.len() || self.ending;
-                Ok(ReadResult::Bytes(length))
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable = false;
-                Ok(ReadResult::Nothing)
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(ReadResult::Nothing),
-            Err(error) => Err(error),
+        match self.parts() {
+            (mut wire, None) => wire.receive(buffer),
+            (mut wire, Some(tls)) => tls.read(&mut wire, buffer),
         }
     }
 
@@ -166,9 +175,12 @@ impl Transport {
     /// # Errors
     /// If the connection is broken.
     pub fn write(&mut self, source: &mut impl Source) -> io::Result<usize> {
+        if let (mut wire, Some(tls)) = self.parts() {
+            return tls.write(&mut wire, source);
+        }
         let mut written = 0;
         while self.writable && !source.is_empty() {
-            match source.send(&mut Bare(&self.stream)) {
+            match source.send(&mut &self.socket) {
                 Ok(length) => written += length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -176,6 +188,12 @@ impl Transport {
             }
         }
         Ok(written)
+    }
+
+    /// Whether what was written still waits for the socket, encrypted.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_behind())
     }
 
     /// Tells the other side that nothing more comes.
@@ -187,22 +205,93 @@ impl Transport {
             return Ok(());
         }
         self.ended = true;
-        self.stream.shutdown(Shutdown::Write)
+        if let (mut wire, Some(tls)) = self.parts() {
+            tls.end(&mut wire)?;
+        }
+        self.socket.end_output()
+    }
+
+    /// The socket with its readiness, and what encrypts.
+    fn parts(&mut self) -> (Wire<'_>, Option<&mut tls::Stream>) {
+        let wire = Wire {
+            socket: &self.socket,
+            readable: &mut self.readable,
+            ending: self.ending,
+            writable: &mut self.writable,
+        };
+        (wire, self.tls.as_deref_mut())
     }
 }
 
-/// A socket as it is written to by system calls alone. The C library's own functions ask, in a program with
-/// more than one thread, whether the thread is to be cancelled: that takes 1% to 2% of the time of a hit without a
-/// pipeline.
-struct Bare<'a>(&'a TcpStream);
+/// A socket with its readiness, which is kept up to date.
+pub(crate) struct Wire<'a> {
+    socket: &'a Socket,
+    readable: &'a mut bool,
+    ending: bool,
+    writable: &'a mut bool,
+}
 
-impl Write for Bare<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(send(self.0, bytes, SendFlags::NOSIGNAL)?)
+impl Wire<'_> {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<ReadResult> {
+        match self.socket.receive(buffer) {
+            Ok(0) => {
+                *self.readable = false;
+                Ok(ReadResult::End)
+            }
+            Ok(length) => {
+                // A short read emptied the socket; what comes later is a new event. The end came already.
+                *self.readable = length == buffer.len() || self.ending;
+                Ok(ReadResult::Bytes(length))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                *self.readable = false;
+                Ok(ReadResult::Nothing)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(ReadResult::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+impl Wire<'_> {
+    /// Whether the socket may have bytes.
+    pub fn is_readable(&self) -> bool {
+        *self.readable
     }
 
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        Ok(writev(self.0, pieces)?)
+    /// There is more to read, whatever the socket has.
+    pub fn set_readable(&mut self) {
+        *self.readable = true;
+    }
+
+    /// Whether the socket may take bytes.
+    pub fn is_writable(&self) -> bool {
+        *self.writable
+    }
+}
+
+impl io::Read for Wire<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.receive(buffer)? {
+            ReadResult::Bytes(length) => Ok(length),
+            ReadResult::End => Ok(0),
+            ReadResult::Nothing => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[io::IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let result = (&mut &*self.socket).write_vectored(pieces);
+        if matches!(&result, Err(error) if error.kind() == ErrorKind::WouldBlock) {
+            *self.writable = false;
+        }
+        result
     }
 
     fn flush(&mut self) -> io::Result<()> {

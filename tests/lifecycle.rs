@@ -36,7 +36,7 @@ fn the_first_line_of_the_log_says_where_it_listens() {
     assert_eq!(
         message_of(&log[0]),
         format!(
-            "redis_proxy::server] listening address={} version={version}",
+            "redis_proxy::server::listeners] listening address={} version={version}",
             proxy.address()
         )
     );
@@ -388,7 +388,7 @@ fn assert_sleeps(proxy: &Proxy) {
 #[test]
 fn a_port_that_is_open_to_the_network_is_warned_about_unless_it_has_a_password() {
     let redis = RedisServer::start();
-    let open = Proxy::start(&redis, &["--bind", "0.0.0.0"]);
+    let open = Proxy::start(&redis, &["--bind", "0.0.0.0", "--protected_mode", "no"]);
     let line = open.wait_for_log("open to the network without a password bind=0.0.0.0");
     assert!(line.starts_with("WARN "), "{line}");
     open.wait_for_log("redis up");

@@ -54,6 +54,11 @@ const ROOMY: &[&str] = &[
 impl Server {
     /// A redis-server that keeps nothing on disk.
     pub fn redis(plan: &Plan) -> io::Result<Self> {
+        Self::redis_with(plan, &[])
+    }
+
+    /// The same with these options besides.
+    pub fn redis_with(plan: &Plan, options: &[&str]) -> io::Result<Self> {
         let port = Port::reserve();
         let scratch = scratch(&port)?;
         let mut command = on_core(plan, "redis-server");
@@ -61,7 +66,8 @@ impl Server {
             .args(["--bind", "127.0.0.1", "--port", &port.number().to_string()])
             .args(["--save", "", "--appendonly", "no", "--loglevel", "warning"])
             .args(["--maxclients", "20000", "--dir"])
-            .arg(&scratch);
+            .arg(&scratch)
+            .args(options);
         Self::start("redis-server", command, port, Some(scratch))
     }
 

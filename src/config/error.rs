@@ -78,6 +78,10 @@ pub(super) enum Problem {
     NeedsPassword {
         username: String,
     },
+    /// Another setting has to be given with it: the end of a sentence that starts with "give".
+    Needs(&'static str),
+    /// The URL of the Redis says it as well.
+    GivenByUrl,
     UnknownFlag {
         nearest: Option<&'static str>,
     },
@@ -142,6 +146,8 @@ impl fmt::Display for Problem {
                     "{username:?} needs a password; give redis_password as well"
                 )
             }
+            Problem::Needs(needed) => write!(f, "give {needed}"),
+            Problem::GivenByUrl => f.write_str("redis_url says it as well; give one of the two"),
             Problem::UnknownFlag {
                 nearest: Some(name),
             } => {

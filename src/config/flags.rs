@@ -37,9 +37,42 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) bind: Vec<String>,
 
-    /// port to listen on, 0 for any free one (default 8001)
+    /// port to listen on, 0 for any free one, none for no port (default 8001)
     #[argh(option)]
     pub(super) port: Vec<String>,
+
+    /// path of a Unix socket to listen on as well (default none)
+    #[argh(option)]
+    pub(super) unix_socket: Vec<String>,
+
+    /// who may use this socket, as permissions of the file in octal (default 770)
+    #[argh(option)]
+    pub(super) unix_socket_perm: Vec<String>,
+
+    /// port to listen on for TLS as well, 0 for none (default 0)
+    #[argh(option)]
+    pub(super) tls_port: Vec<String>,
+
+    /// file with the certificate that is shown there, in PEM (default none)
+    #[argh(option)]
+    pub(super) tls_cert: Vec<String>,
+
+    /// file with this certificate's key, in PEM (default none)
+    #[argh(option)]
+    pub(super) tls_key: Vec<String>,
+
+    /// file with the certificates of who may sign those of clients, in PEM (default none)
+    #[argh(option)]
+    pub(super) tls_ca: Vec<String>,
+
+    /// yes, optional or no: whether clients must show a certificate (default yes)
+    #[argh(option)]
+    pub(super) tls_auth_clients: Vec<String>,
+
+    /// yes or no: whether clients of other hosts are refused unless they give a password or must show
+    /// a certificate (default yes)
+    #[argh(option)]
+    pub(super) protected_mode: Vec<String>,
 
     /// how often expired entries are removed, in milliseconds (default 100)
     #[argh(option)]
@@ -84,7 +117,14 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) password_file: Vec<String>,
 
-    /// host or host:port of the Redis, an IPv6 address in brackets (default localhost:6379)
+    /// where the Redis is, and as whom to go there: redis://[[user]:password@]host[:port][/database],
+    /// rediss:// for TLS, or unix:///path[?db=database]; REDIS_URL keeps it off the command line
+    /// (default none)
+    #[argh(option)]
+    pub(super) redis_url: Vec<String>,
+
+    /// host or host:port of the Redis instead, an IPv6 address with a port in brackets (default
+    /// localhost:6379)
     #[argh(option)]
     pub(super) redis_hostname: Vec<String>,
 
@@ -103,6 +143,31 @@ pub(super) struct Flags {
     /// file that holds this password instead (default none)
     #[argh(option)]
     pub(super) redis_password_file: Vec<String>,
+
+    /// on or off: whether the Redis is spoken to by TLS (default off)
+    #[argh(option)]
+    pub(super) redis_tls: Vec<String>,
+
+    /// file with the certificates of who may sign the Redis's, in PEM, in place of those that the system
+    /// trusts (default none)
+    #[argh(option)]
+    pub(super) redis_tls_ca: Vec<String>,
+
+    /// file with a certificate to show to the Redis, in PEM (default none)
+    #[argh(option)]
+    pub(super) redis_tls_cert: Vec<String>,
+
+    /// file with this certificate's key, in PEM (default none)
+    #[argh(option)]
+    pub(super) redis_tls_key: Vec<String>,
+
+    /// name that the Redis's certificate must be for, in place of the host's (default none)
+    #[argh(option)]
+    pub(super) redis_tls_server_name: Vec<String>,
+
+    /// on or off: whether any certificate of the Redis is accepted, for tests (default off)
+    #[argh(option)]
+    pub(super) redis_tls_insecure: Vec<String>,
 
     /// how long the Redis may take to accept a connection or to answer, in milliseconds (default
     /// 1000)

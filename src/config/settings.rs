@@ -6,9 +6,10 @@ use log::kv::Value;
 
 use super::flags::{self, Flags};
 use super::sources::PREFIX;
+use super::url::RedisUrl;
 use super::value::{
-    LOG_LEVELS, host_names, ip_address, log_format, log_level, memory, milliseconds, number,
-    on_or_off, redis_address, seconds,
+    LOG_LEVELS, auth_clients, host_names, ip_address, log_format, log_level, memory, milliseconds,
+    number, on_or_off, permissions, port_or_none, redis_address, seconds, with_tls, yes_or_no,
 };
 use super::{Config, Secret};
 
@@ -53,8 +54,68 @@ pub(super) static SETTINGS: &[Setting] = &[
         name: "port",
         shown: Shown::Plain,
         given: |flags| &flags.port,
-        set: |config, text| number(text, "", 0..=65_535).map(|port| config.port = port),
-        show: |config| config.port.into(),
+        set: |config, text| port_or_none(text).map(|port| config.port = port),
+        show: |config| config.port.map_or("none".into(), Value::from),
+    },
+    Setting {
+        name: "unix_socket",
+        shown: Shown::Plain,
+        given: |flags| &flags.unix_socket,
+        set: |config, text| optional(text, &mut config.unix_socket),
+        show: |config| text_or_none(config.unix_socket.as_ref()),
+    },
+    Setting {
+        name: "unix_socket_perm",
+        shown: Shown::Plain,
+        given: |flags| &flags.unix_socket_perm,
+        set: |config, text| permissions(text).map(|mode| config.unix_socket_perm = mode),
+        show: |config| Value::from_display(&config.unix_socket_perm),
+    },
+    Setting {
+        name: "tls_port",
+        shown: Shown::Plain,
+        given: |flags| &flags.tls_port,
+        set: |config, text| {
+            let port = with_tls(number(text, "", 0..=65_535)?, |port| *port != 0, "0")?;
+            config.tls_port = Some(port).filter(|port| *port != 0);
+            Ok(())
+        },
+        show: |config| config.tls_port.unwrap_or_default().into(),
+    },
+    Setting {
+        name: "tls_cert",
+        shown: Shown::Plain,
+        given: |flags| &flags.tls_cert,
+        set: |config, text| optional(text, &mut config.tls_cert),
+        show: |config| text_or_none(config.tls_cert.as_ref()),
+    },
+    Setting {
+        name: "tls_key",
+        shown: Shown::Plain,
+        given: |flags| &flags.tls_key,
+        set: |config, text| optional(text, &mut config.tls_key),
+        show: |config| text_or_none(config.tls_key.as_ref()),
+    },
+    Setting {
+        name: "tls_ca",
+        shown: Shown::Plain,
+        given: |flags| &flags.tls_ca,
+        set: |config, text| optional(text, &mut config.tls_ca),
+        show: |config| text_or_none(config.tls_ca.as_ref()),
+    },
+    Setting {
+        name: "tls_auth_clients",
+        shown: Shown::Plain,
+        given: |flags| &flags.tls_auth_clients,
+        set: |config, text| auth_clients(text).map(|auth| config.tls_auth_clients = auth),
+        show: |config| config.tls_auth_clients.name().into(),
+    },
+    Setting {
+        name: "protected_mode",
+        shown: Shown::Plain,
+        given: |flags| &flags.protected_mode,
+        set: |config, text| yes_or_no(text).map(|yes| config.protected_mode = yes),
+        show: |config| if config.protected_mode { "yes" } else { "no" }.into(),
     },
     Setting {
         name: "cache_period",
@@ -130,11 +191,24 @@ pub(super) static SETTINGS: &[Setting] = &[
         name: "password_file",
         shown: Shown::Plain,
         given: |flags| &flags.password_file,
+        set: |config, text| optional(text, &mut config.password_file),
+        show: |config| text_or_none(config.password_file.as_ref()),
+    },
+    Setting {
+        name: "redis_url",
+        shown: Shown::Hidden,
+        given: |flags| &flags.redis_url,
         set: |config, text| {
-            config.password_file = (!text.is_empty()).then(|| text.to_owned());
+            if text.is_empty() {
+                return Ok(());
+            }
+            let url = RedisUrl::parse(text)?;
+            config.redis_tls = with_tls(url.tls, |tls| *tls, "redis:// or unix://")?;
+            url.apply(config);
+            config.redis_url = Some(Secret::new(text));
             Ok(())
         },
-        show: |config| config.password_file.as_deref().unwrap_or(NONE).into(),
+        show: |config| secret(config.redis_url.as_ref()),
     },
     Setting {
         name: "redis_hostname",
@@ -156,11 +230,8 @@ pub(super) static SETTINGS: &[Setting] = &[
         name: "redis_username",
         shown: Shown::Plain,
         given: |flags| &flags.redis_username,
-        set: |config, text| {
-            config.redis_username = (!text.is_empty()).then(|| text.to_owned());
-            Ok(())
-        },
-        show: |config| config.redis_username.as_deref().unwrap_or(NONE).into(),
+        set: |config, text| optional(text, &mut config.redis_username),
+        show: |config| text_or_none(config.redis_username.as_ref()),
     },
     Setting {
         name: "redis_password",
@@ -176,11 +247,53 @@ pub(super) static SETTINGS: &[Setting] = &[
         name: "redis_password_file",
         shown: Shown::Plain,
         given: |flags| &flags.redis_password_file,
+        set: |config, text| optional(text, &mut config.redis_password_file),
+        show: |config| text_or_none(config.redis_password_file.as_ref()),
+    },
+    Setting {
+        name: "redis_tls",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_tls,
         set: |config, text| {
-            config.redis_password_file = (!text.is_empty()).then(|| text.to_owned());
+            config.redis_tls = with_tls(on_or_off(text)?, |on| *on, "off")?;
             Ok(())
         },
-        show: |config| config.redis_password_file.as_deref().unwrap_or(NONE).into(),
+        show: |config| on_off(config.redis_tls),
+    },
+    Setting {
+        name: "redis_tls_ca",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_tls_ca,
+        set: |config, text| optional(text, &mut config.redis_tls_ca),
+        show: |config| text_or_none(config.redis_tls_ca.as_ref()),
+    },
+    Setting {
+        name: "redis_tls_cert",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_tls_cert,
+        set: |config, text| optional(text, &mut config.redis_tls_cert),
+        show: |config| text_or_none(config.redis_tls_cert.as_ref()),
+    },
+    Setting {
+        name: "redis_tls_key",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_tls_key,
+        set: |config, text| optional(text, &mut config.redis_tls_key),
+        show: |config| text_or_none(config.redis_tls_key.as_ref()),
+    },
+    Setting {
+        name: "redis_tls_server_name",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_tls_server_name,
+        set: |config, text| optional(text, &mut config.redis_tls_server_name),
+        show: |config| text_or_none(config.redis_tls_server_name.as_ref()),
+    },
+    Setting {
+        name: "redis_tls_insecure",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_tls_insecure,
+        set: |config, text| on_or_off(text).map(|on| config.redis_tls_insecure = on),
+        show: |config| on_off(config.redis_tls_insecure),
     },
     Setting {
         name: "redis_timeout",
@@ -194,7 +307,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.tracking,
         set: |config, text| on_or_off(text).map(|on| config.tracking = on),
-        show: |config| if config.tracking { "on" } else { "off" }.into(),
+        show: |config| on_off(config.tracking),
     },
     Setting {
         name: "causal",
@@ -268,6 +381,20 @@ pub(super) static SETTINGS: &[Setting] = &[
 
 /// How an empty setting shows.
 const NONE: &str = "<none>";
+
+/// Puts a text in its field, or nothing if it is empty.
+fn optional(text: &str, field: &mut Option<String>) -> Result<(), String> {
+    *field = (!text.is_empty()).then(|| text.to_owned());
+    Ok(())
+}
+
+fn text_or_none(text: Option<&String>) -> Value<'_> {
+    text.map_or(NONE.into(), |text| text.as_str().into())
+}
+
+fn on_off(on: bool) -> Value<'static> {
+    if on { "on" } else { "off" }.into()
+}
 
 fn secret(secret: Option<&Secret>) -> Value<'_> {
     secret.map_or(NONE.into(), Value::from_display)

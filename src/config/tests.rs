@@ -5,13 +5,14 @@ use std::io;
 use std::time::Duration;
 
 use super::settings::SETTINGS;
-use super::{Config, ConfigError, Invocation, RedisAddress, Secret, load};
+use super::{AuthClients, Config, ConfigError, Invocation, RedisAddress, Secret, load};
 use crate::logging::Format;
 
 mod arguments;
 mod file;
 mod precedence;
 mod secrets;
+mod together;
 mod values;
 
 /// Where the file of the tests is; there is no other.
@@ -24,6 +25,14 @@ const SECRET_FILE: &str = "/run/secrets/password";
 const SAMPLES: &[(&str, &str)] = &[
     ("bind", "::1"),
     ("port", "6380"),
+    ("unix_socket", "/run/redis-proxy.sock"),
+    ("unix_socket_perm", "700"),
+    ("tls_port", "6390"),
+    ("tls_cert", "/etc/cert.pem"),
+    ("tls_key", "/etc/key.pem"),
+    ("tls_ca", "/etc/ca.pem"),
+    ("tls_auth_clients", "optional"),
+    ("protected_mode", "no"),
     ("cache_period", "5"),
     ("cache_ttl", "60000"),
     ("capacity", "7"),
@@ -34,11 +43,18 @@ const SAMPLES: &[(&str, &str)] = &[
     ("timeout", "9"),
     ("password", "e f"),
     ("password_file", SECRET_FILE),
+    ("redis_url", "redis://redis.example:7000"),
     ("redis_hostname", "redis.example:7000"),
     ("redis_database", "2"),
     ("redis_username", "alice"),
     ("redis_password", "a_b-c=d"),
     ("redis_password_file", SECRET_FILE),
+    ("redis_tls", "on"),
+    ("redis_tls_ca", "/etc/ca.pem"),
+    ("redis_tls_cert", "/etc/cert.pem"),
+    ("redis_tls_key", "/etc/key.pem"),
+    ("redis_tls_server_name", "redis.example"),
+    ("redis_tls_insecure", "on"),
     ("redis_timeout", "250"),
     ("tracking", "off"),
     ("causal", "off"),
@@ -90,10 +106,16 @@ fn invoke(
     invoke_os(&args, &variables, file)
 }
 
-/// The variable that a setting needs beside it, if it needs one.
-fn password_beside(name: &str) -> Vec<(&'static str, &'static str)> {
+/// The variables that a setting needs beside it, if it needs some.
+fn beside(name: &str) -> Vec<(&'static str, &'static str)> {
     match name {
         "redis_username" => vec![("REDIS_PASSWORD", "p")],
+        "tls_port" => vec![("TLS_CERT", "c"), ("TLS_KEY", "k"), ("TLS_CA", "a")],
+        "tls_cert" => vec![("TLS_KEY", "k")],
+        "tls_key" => vec![("TLS_CERT", "c")],
+        "redis_tls_cert" => vec![("REDIS_TLS", "on"), ("REDIS_TLS_KEY", "k")],
+        "redis_tls_key" => vec![("REDIS_TLS", "on"), ("REDIS_TLS_CERT", "c")],
+        name if name.starts_with("redis_tls_") => vec![("REDIS_TLS", "on")],
         _ => Vec::new(),
     }
 }
@@ -154,7 +176,12 @@ fn without_any_source_the_defaults_hold() {
     let config = from_flags(&[]);
     assert_eq!(config, Config::default());
     assert_eq!(config.bind.to_string(), "127.0.0.1");
-    assert_eq!(config.port, 8001);
+    assert_eq!(config.port, Some(8001));
+    assert_eq!((config.unix_socket, config.tls_port), (None, None));
+    assert_eq!(config.unix_socket_perm.to_string(), "770");
+    assert_eq!(config.tls_auth_clients, AuthClients::Yes);
+    assert!(config.protected_mode);
+    assert!(!config.redis_tls && !config.redis_tls_insecure);
     assert_eq!(config.cache_period, Duration::from_millis(100));
     assert_eq!(config.cache_ttl, Duration::from_millis(300_000));
     assert_eq!(config.capacity, 1024);
@@ -187,11 +214,14 @@ fn without_any_source_the_defaults_hold() {
 fn the_summary_has_every_setting_with_its_unit() {
     assert_eq!(
         Config::default().summary(),
-        "bind=127.0.0.1 port=8001 cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
+        "bind=127.0.0.1 port=8001 unix_socket=<none> unix_socket_perm=770 tls_port=0 tls_cert=<none> \
+         tls_key=<none> tls_ca=<none> tls_auth_clients=yes protected_mode=yes cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
          max_memory_bytes=67108864 max_reply_bytes=1048576 max_clients=10000 tcp_keepalive_seconds=300 timeout_seconds=0 \
          password=<none> password_file=<none> \
-         redis_hostname=localhost:6379 redis_database=0 redis_username=<none> \
-         redis_password=<none> redis_password_file=<none> redis_timeout_ms=1000 tracking=on causal=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
+         redis_url=<none> redis_hostname=localhost:6379 redis_database=0 redis_username=<none> \
+         redis_password=<none> redis_password_file=<none> redis_tls=off redis_tls_ca=<none> \
+         redis_tls_cert=<none> redis_tls_key=<none> redis_tls_server_name=<none> redis_tls_insecure=off \
+         redis_timeout_ms=1000 tracking=on causal=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
          metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );
 }
@@ -213,11 +243,8 @@ fn the_summary_quotes_a_value_that_is_not_one_word() {
 #[test]
 fn the_address_of_a_redis_displays_with_brackets_round_ipv6() {
     let show = |host: &str| {
-        RedisAddress {
-            host: host.to_owned(),
-            port: 1,
-        }
-        .to_string()
+        let host = host.to_owned();
+        RedisAddress::Tcp { host, port: 1 }.to_string()
     };
     assert_eq!(show("cache.example"), "cache.example:1");
     assert_eq!(show("10.0.0.1"), "10.0.0.1:1");

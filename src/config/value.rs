@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{HostNames, RedisAddress};
+use super::{AuthClients, HostNames, Permissions, RedisAddress};
 use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
@@ -71,12 +71,48 @@ pub(super) fn ip_address(text: &str) -> Result<IpAddr, String> {
         .map_err(|_| "an IP address such as 127.0.0.1, 0.0.0.0 or ::".to_owned())
 }
 
-/// A host, a host and a port, or an IPv6 address in brackets with or without a port.
+/// A host, a host and a port, or an IPv6 address, in brackets if a port follows.
 pub(super) fn redis_address(text: &str) -> Result<RedisAddress, String> {
     host_and_port(text).ok_or_else(|| {
         "HOST or HOST:PORT, with brackets round an IPv6 address, such as localhost:6379 or [::1]:6379"
             .to_owned()
     })
+}
+
+/// A port, 0 for any free one, or none.
+pub(super) fn port_or_none(text: &str) -> Result<Option<u16>, String> {
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    let port = number(text, "", 0..=65_535);
+    port.map(Some)
+        .map_err(|allowed| format!("{allowed}, or none"))
+}
+
+/// A file's permissions in octal, of which the owner must be able to use a socket.
+pub(super) fn permissions(text: &str) -> Result<Permissions, String> {
+    let is_octal = text.bytes().all(|c| (b'0'..=b'7').contains(&c));
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| is_octal && (0o600..=0o777).contains(mode))
+        .map(Permissions)
+        .ok_or_else(|| "an octal number from 600 to 777".to_owned())
+}
+
+/// Whether clients must show a certificate, in any case.
+pub(super) fn auth_clients(text: &str) -> Result<AuthClients, String> {
+    AuthClients::ALL
+        .into_iter()
+        .find(|auth| text.eq_ignore_ascii_case(auth.name()))
+        .ok_or_else(|| "yes, optional or no".to_owned())
+}
+
+/// A value that may ask for TLS; if it does in a build without, `instead` is what is allowed.
+pub(super) fn with_tls<T>(value: T, asks: impl Fn(&T) -> bool, instead: &str) -> Result<T, String> {
+    if cfg!(feature = "tls") || !asks(&value) {
+        Ok(value)
+    } else {
+        Err(format!("{instead}: this build has no TLS"))
+    }
 }
 
 /// Names of hosts, with commas between them; none in an empty text.
@@ -106,6 +142,17 @@ pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
     }
 }
 
+/// A switch that Redis has too, and writes so.
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    if text.eq_ignore_ascii_case("yes") {
+        Ok(true)
+    } else if text.eq_ignore_ascii_case("no") {
+        Ok(false)
+    } else {
+        Err("yes or no".to_owned())
+    }
+}
+
 /// A level of the log, in any case.
 pub(super) fn log_level(text: &str) -> Result<LevelFilter, String> {
     text.parse()
@@ -123,12 +170,13 @@ pub(super) fn log_format(text: &str) -> Result<Format, String> {
         .ok_or_else(|| "text or json".to_owned())
 }
 
-fn host_and_port(text: &str) -> Option<RedisAddress> {
+pub(super) fn host_and_port(text: &str) -> Option<RedisAddress> {
     let (host, rest) = match text.strip_prefix('[') {
         Some(bracketed) => {
             let (host, rest) = bracketed.split_once(']')?;
             (Some(host).filter(|host| is_ipv6(host))?, rest)
         }
+        None if is_ipv6(text) => (text, ""),
         None => {
             let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
             (
@@ -142,10 +190,8 @@ fn host_and_port(text: &str) -> Option<RedisAddress> {
         None if rest.is_empty() => RedisAddress::DEFAULT_PORT,
         None => return None,
     };
-    Some(RedisAddress {
-        host: host.to_owned(),
-        port,
-    })
+    let host = host.to_owned();
+    Some(RedisAddress::Tcp { host, port })
 }
 
 /// Whether this is an IPv6 address, perhaps with a zone as in `fe80::1%eth0`.

@@ -70,6 +70,8 @@ pub(super) struct Dedicated {
     refusal: String,
     /// What was passed on last may tell of what others did.
     tells_of_others: bool,
+    /// Redis answered that it is a replica, which takes no writes.
+    readonly: bool,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -183,6 +185,7 @@ impl Dedicated {
             passes: false,
             refusal: String::new(),
             tells_of_others: false,
+            readonly: false,
         }
     }
 
@@ -367,6 +370,11 @@ impl Dedicated {
     /// In which words Redis refused what sets the connection up.
     pub fn refusal(&self) -> &str {
         &self.refusal
+    }
+
+    /// Whether Redis answered that it is a replica, which takes no writes. Says so once.
+    pub fn takes_readonly(&mut self) -> bool {
+        std::mem::take(&mut self.readonly)
     }
 
     fn expect(&mut self, kind: Kind, effects: Effects) {

@@ -24,6 +24,8 @@ pub enum Ending {
     DedicatedEnded,
     /// A client killed it.
     Killed,
+    /// It comes from another host, and protected mode is on.
+    Protected,
     /// It was silent for too long.
     Idle,
     /// The proxy shuts down.
@@ -45,6 +47,7 @@ impl fmt::Display for Ending {
             Self::DedicatedFailed(reason) => f.write_str(reason),
             Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),
             Self::Killed => f.write_str("it was killed by CLIENT KILL"),
+            Self::Protected => f.write_str("it comes from another host, and protected mode is on"),
             Self::Idle => f.write_str("it was silent for too long"),
             Self::Shutdown => f.write_str("the proxy shuts down"),
         }

@@ -34,6 +34,7 @@ impl Proxy {
         let received = dedicated.receive(bytes, &mut self.passed, &mut |effects| {
             store.invalidate_answered(effects);
         });
+        self.readonly |= dedicated.takes_readonly();
         let tells = dedicated.tells_of_others();
         if tells && !self.passed.is_empty() && store.holds_back() {
             let place = session.replies.hold(&self.passed);

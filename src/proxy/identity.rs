@@ -1,17 +1,53 @@
 //! Who a client is to the proxy: what `HELLO`, `AUTH` and `CLIENT` have set or ask for.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::clock::Time;
 use crate::resp::Protocol;
 use crate::resp::reply;
 
+/// Where a client is. Displays as Redis shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Somewhere in a network.
+    Tcp {
+        /// The client's end of the connection.
+        address: SocketAddr,
+        /// Ours.
+        local: SocketAddr,
+    },
+    /// On this host: the path of the Unix socket.
+    Unix(Arc<str>),
+}
+
+impl Peer {
+    /// The client's end of the connection and ours, as Redis shows them.
+    #[must_use]
+    pub fn ends(&self) -> [String; 2] {
+        match self {
+            Self::Tcp { address, local } => [address.to_string(), local.to_string()],
+            Self::Unix(_) => [self.to_string(), self.to_string()],
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address, .. } => address.fmt(f),
+            Self::Unix(path) => write!(f, "{path}:0"),
+        }
+    }
+}
+
 /// What is known of a client's connection.
 pub(super) struct Identity {
     /// Its number, unique since the start.
     pub id: u64,
-    /// The client's end of the connection, and ours.
-    pub addresses: Option<(SocketAddr, SocketAddr)>,
+    /// Where the client is, if that is known.
+    pub peer: Option<Peer>,
     /// The number of its socket.
     pub descriptor: i32,
     pub connected: Time,
@@ -34,7 +70,7 @@ impl Identity {
     pub fn new(id: u64, authenticated: bool, now: Time) -> Self {
         Self {
             id,
-            addresses: None,
+            peer: None,
             descriptor: -1,
             connected: now,
             last_request: now,

@@ -30,11 +30,11 @@ mod spare;
 mod store;
 mod written;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use access::Access;
 pub use ending::Ending;
+pub use identity::Peer;
 
 use crate::cache::{self, Cache};
 use crate::clock::Time;
@@ -43,6 +43,7 @@ use crate::metrics::{ErrorKind, Metrics};
 use crate::resp::reply::{Output, Reply};
 use crate::resp::request::{Parsed, ProtocolError};
 use crate::status::{Facts, Status};
+use crate::transport::dial::Endpoint;
 use crate::upstream::{Check, Event, Requests, Tracking};
 use identity::Identity;
 use in_flight::Caller;
@@ -70,6 +71,8 @@ pub struct Proxy {
     spare: Spare,
     /// Empty: the memory for what comes from a dedicated connection.
     passed: Vec<u8>,
+    /// A dedicated connection delivered `READONLY`.
+    readonly: bool,
 }
 
 impl Proxy {
@@ -83,6 +86,7 @@ impl Proxy {
             changed: Vec::new(),
             spare: Spare::default(),
             passed: Vec::new(),
+            readonly: false,
         }
     }
 
@@ -99,13 +103,8 @@ impl Proxy {
         self.store.facts = facts;
     }
 
-    /// A client came, in a slot that none is in. The addresses are its end of the connection and ours.
-    pub fn connect(
-        &mut self,
-        client: ClientId,
-        addresses: Option<(SocketAddr, SocketAddr)>,
-        now: Time,
-    ) {
+    /// A client came, in a slot that none is in.
+    pub fn connect(&mut self, client: ClientId, peer: Option<Peer>, now: Time) {
         while self.sessions.len() <= client.0 {
             let identity = Identity::new(0, false, now);
             self.sessions
@@ -115,7 +114,7 @@ impl Proxy {
         clients.connected += 1;
         clients.total += 1;
         let mut identity = Identity::new(clients.total, !self.store.access.is_restricted(), now);
-        identity.addresses = addresses;
+        identity.peer = peer;
         self.store.numbers.connected(identity.id, client);
         self.start_session(client, identity);
     }
@@ -223,9 +222,18 @@ impl Proxy {
 
     /// The number that `CLIENT ID` tells a client, and where it came from.
     #[must_use]
-    pub fn peer(&self, client: ClientId) -> (u64, Option<SocketAddr>) {
+    pub fn peer(&self, client: ClientId) -> (u64, Option<&Peer>) {
         let identity = &self.sessions[client.0].identity;
-        (identity.id, identity.addresses.map(|(address, _)| address))
+        (identity.id, identity.peer.as_ref())
+    }
+
+    /// A client that came just now is not served: it gets this error, and is closed.
+    pub fn refuse(&mut self, client: ClientId, error: &str) {
+        let session = &mut self.sessions[client.0];
+        session.replies.push(Reply::error(error.as_bytes()));
+        session.end(Ending::Protected);
+        self.store.metrics.clients.refused += 1;
+        self.note_change(client);
     }
 
     /// The replies that are ready for a client.
@@ -330,8 +338,19 @@ impl Proxy {
                 return self.store.missing_rights.note(*right, *is_missing);
             }
             Event::Reconnected => return self.store.reconnected(now),
+            Event::Moved => return self.leave_old_server(),
         }
         self.wake(WaitsFor::Redis);
+    }
+
+    /// Dedicated connections lead to a server that is no longer the one: ends them, and their clients', as a failover
+    /// that Redis is told of does.
+    fn leave_old_server(&mut self) {
+        for slot in 0..self.sessions.len() {
+            if self.sessions[slot].dedicated.is_some() {
+                self.dedicated_lost(ClientId(slot), None);
+            }
+        }
     }
 
     /// Lets those go on who wait for this.
@@ -354,8 +373,13 @@ impl Proxy {
 
     /// Where such connections go.
     #[must_use]
-    pub fn redis_address(&self) -> Option<SocketAddr> {
-        self.store.backend().and_then(|backend| backend.address)
+    pub fn redis_endpoint(&self) -> Option<Endpoint> {
+        self.store.backend()?.endpoint.clone()
+    }
+
+    /// Whether a dedicated connection has come to lead to a replica, by an error that it delivered. Says so once.
+    pub fn takes_readonly(&mut self) -> bool {
+        std::mem::take(&mut self.readonly)
     }
 
     /// Whether bytes are wanted from a client's dedicated connection: the client has read those before.

@@ -2,10 +2,9 @@
 //! itself answers are never slow; those on a client's dedicated connection are in Redis's slow log.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::identity::Identity;
+use super::identity::{Identity, Peer};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 
@@ -53,7 +52,7 @@ struct Entry {
     /// The part of that time that Redis took.
     redis: Duration,
     words: Words,
-    address: Option<SocketAddr>,
+    address: Option<Peer>,
     name: Box<[u8]>,
 }
 
@@ -110,7 +109,7 @@ impl SlowLog {
             took,
             redis: redis.min(took),
             words,
-            address: identity.addresses.map(|(address, _)| address),
+            address: identity.peer.clone(),
             name: identity.name.clone(),
         });
         self.count += 1;
@@ -135,7 +134,7 @@ impl SlowLog {
             reply::header(&mut out, b':', entry.at as usize);
             reply::header(&mut out, b':', entry.took.as_micros() as usize);
             out.extend_from_slice(&entry.words);
-            let address = entry.address.map(|address| address.to_string());
+            let address = entry.address.as_ref().map(Peer::to_string);
             reply::bulk(&mut out, address.unwrap_or_default().as_bytes());
             reply::bulk(&mut out, &entry.name);
             reply::header(&mut out, b':', entry.redis.as_micros() as usize);

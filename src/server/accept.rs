@@ -1,17 +1,20 @@
 //! Clients that come.
 
-use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use mio::Interest;
-use mio::net::{TcpListener, TcpStream};
+use rustix::net::{SendFlags, send};
 
 use super::connection::Connection;
-use super::{Server, tokens};
+use super::listeners::Accepted;
+use super::{Server, protection, tokens};
 use crate::clock::Time;
-use crate::proxy::ClientId;
+use crate::proxy::{ClientId, Peer};
+use crate::transport::Transport;
+
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long accepting pauses when there are no file descriptors left, unless a client leaves before.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -20,7 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPTED_AT_ONCE: usize = 256;
 
 /// File descriptors that the proxy needs beside its clients': standard streams, poll, waker, signals,
-/// listener, Redis, and some for name look-ups.
+/// listeners, Redis, and some for name look-ups.
 const OWN_FILES: u64 = 32;
 
 /// Whether clients wait to be accepted.
@@ -53,13 +56,13 @@ impl Accept {
     ///
     /// # Errors
     /// If it can't be accepted, as without file descriptors: then accepting pauses.
-    pub fn next(
+    pub fn next<T>(
         &mut self,
-        listener: &TcpListener,
+        accept: impl FnOnce() -> io::Result<T>,
         now: Time,
-    ) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+    ) -> io::Result<Option<T>> {
         *self = Self::Pending;
-        match listener.accept() {
+        match accept() {
             Ok(accepted) => Ok(Some(accepted)),
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock => {
@@ -80,20 +83,13 @@ impl Server {
     /// Accepts those who wait.
     pub(super) fn accept(&mut self) {
         for _ in 0..ACCEPTED_AT_ONCE {
-            if !self.accept.is_due(self.now) {
-                return;
-            }
-            let Some(listener) = &self.listener else {
-                // The proxy shuts down; an event from before may still have come.
-                self.accept = Accept::Idle;
-                return;
-            };
-            match self.accept.next(listener, self.now) {
-                Ok(Some((socket, address))) => {
+            match self.listeners.accept(self.now) {
+                Ok(Some(accepted)) => {
                     self.out_of_files = false;
-                    self.welcome(socket, address);
+                    self.welcome(accepted);
                 }
-                Ok(None) => {}
+                Ok(None) if self.listeners.due().is_some_and(|due| due <= self.now) => {}
+                Ok(None) => return,
                 Err(error) => {
                     if !std::mem::replace(&mut self.out_of_files, true) {
                         self.log_unaccepted(&error);
@@ -103,31 +99,45 @@ impl Server {
         }
     }
 
-    fn welcome(&mut self, mut socket: TcpStream, address: SocketAddr) {
+    fn welcome(&mut self, accepted: Accepted) {
+        let Accepted { socket, peer, tls } = accepted;
         if self.connections.len() >= self.max_clients {
-            // As Redis: one attempt to say why.
-            let _ = socket.write(b"-ERR max number of clients reached\r\n");
+            // As Redis: one attempt to say why. It would have to be encrypted first for a client that speaks TLS.
+            if tls.is_none() {
+                let why = b"-ERR max number of clients reached\r\n";
+                let _ = send(&socket, why, SendFlags::NOSIGNAL);
+            }
             self.proxy.metrics().clients.refused += 1;
-            return self.log_refused(address, "there are max_clients of them");
+            return self.log_refused(&peer, "there are max_clients of them");
         }
-        let entry = self.connections.vacant_entry();
-        let client = ClientId(entry.key());
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self
-            .poll
-            .registry()
-            .register(&mut socket, tokens(client).0, interest);
-        if let Err(error) = registered.and_then(|()| socket.set_nodelay(true)) {
-            return self.log_refused(address, &error.to_string());
-        }
+        let is_refused = self.protection.refuses(&peer, tls.is_some());
+        let client = ClientId(self.connections.vacant_key());
         let descriptor = socket.as_raw_fd();
-        let local = socket.local_addr().unwrap_or(address);
-        entry.insert(Connection::new(socket));
+        let stream = match tls.map(|acceptor| acceptor.open()).transpose() {
+            Ok(Some(tls)) => {
+                let deadline = self.now.after(HANDSHAKE);
+                self.handshakes.push_back((deadline, client));
+                Transport::accepted_by_tls(socket, tls, deadline)
+            }
+            Ok(None) => Transport::accepted(socket),
+            Err(error) => return self.log_refused(&peer, &error.to_string()),
+        };
+        if let Err(error) = stream.register(self.poll.registry(), tokens(client).0) {
+            return self.log_refused(&peer, &error.to_string());
+        }
+        self.connections.insert(Connection::new(stream));
         self.idle.note_client(self.now);
-        self.proxy.connect(client, Some((address, local)), self.now);
+        self.proxy.connect(client, Some(peer.clone()), self.now);
         self.proxy.note_descriptor(client, descriptor);
-        let (client, _) = self.proxy.peer(client);
-        log::debug!(client, address:%; "client connected");
+        let (number, address) = self.proxy.peer(client);
+        log::debug!(client = number, address = address.map(Peer::to_string); "client connected");
+        if is_refused {
+            self.proxy.refuse(client, protection::DENIED);
+            self.log_refused(
+                &peer,
+                "it comes from another host, and protected mode is on",
+            );
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use mio::event::Event;
 
 use super::Server;
-use super::accept::Accept;
 use crate::proxy::{ClientId, Ending};
 use crate::resp::reply::Output;
 use crate::transport::ReadResult;
@@ -20,6 +19,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// then serves the next client. Hits of 4 KB in pipelines of 16 take 40% of the time that they took when each
 /// client's replies lay in memory that was new every turn.
 const LARGE: usize = 16 * 1024;
+
+/// With so many clients handshakes of TLS are gone on with in a turn. A step may take a millisecond, for a signature.
+const HANDSHAKES: usize = 8;
 
 impl Server {
     /// Notes what an event says of a client's socket, or of its dedicated connection to Redis.
@@ -51,6 +53,7 @@ impl Server {
 
     /// Reads from every client on the list, once.
     pub(super) fn serve_ready(&mut self) {
+        let mut handshakes = 0;
         for _ in 0..self.ready.len() {
             let Some(client) = self.ready.pop_front() else {
                 return;
@@ -59,6 +62,17 @@ impl Server {
                 continue;
             };
             connection.listed = false;
+            if connection.client.is_connecting() {
+                handshakes += 1;
+                if handshakes > HANDSHAKES {
+                    self.list(client);
+                    continue;
+                }
+                if !self.shake_hands(client) {
+                    continue;
+                }
+            }
+            let connection = &self.connections[client.0];
             if connection.lingering.is_some() {
                 self.drop_input(client);
                 continue;
@@ -68,12 +82,42 @@ impl Server {
                 self.proxy.resume(client, start);
                 self.proxy.end_run(start.until(self.clock.now()));
             }
-            if connection.client.readable && self.proxy.wants_input(client) {
+            if self.connections[client.0].client.readable && self.proxy.wants_input(client) {
                 self.read(client);
             }
             self.read_dedicated(client);
             self.pass_on(client);
             self.write_large(client);
+        }
+    }
+
+    /// Goes on with a client's handshake of TLS. Returns whether it is over.
+    fn shake_hands(&mut self, client: ClientId) -> bool {
+        match self.connections[client.0].client.is_connected(self.now) {
+            Ok(is_over) => {
+                if is_over {
+                    self.proxy.look_again(client);
+                }
+                is_over
+            }
+            Err(error) => {
+                self.log_no_handshake(client, &error);
+                self.close(client, Some(&error));
+                false
+            }
+        }
+    }
+
+    /// Has those looked at that have taken too long for the handshake of TLS.
+    pub(super) fn end_handshakes(&mut self) {
+        while let Some(&(deadline, client)) = self.handshakes.front()
+            && deadline <= self.now
+        {
+            self.handshakes.pop_front();
+            let connection = self.connections.get(client.0);
+            if connection.is_some_and(|connection| connection.client.is_connecting()) {
+                self.list(client);
+            }
         }
     }
 
@@ -138,7 +182,7 @@ impl Server {
                 .dedicated
                 .as_ref()
                 .is_some_and(|dedicated| dedicated.readable);
-            if self.proxy.is_done(client) {
+            if self.proxy.is_done(client) && !connection.client.is_behind() {
                 self.finish(client);
             } else if self.proxy.can_resume(client)
                 || connection.client.readable && self.proxy.wants_input(client)
@@ -229,8 +273,6 @@ impl Server {
             log::debug!(client = number, reason:%; "client closed");
         }
         self.proxy.disconnect(client, self.now);
-        if let Accept::Paused(_) = self.accept {
-            self.accept = Accept::Pending;
-        }
+        self.listeners.resume();
     }
 }

@@ -1,7 +1,5 @@
 //! The sockets of one client: its own, and the dedicated one to Redis that it may have.
 
-use mio::net::TcpStream;
-
 use crate::clock::Time;
 use crate::transport::Transport;
 
@@ -24,11 +22,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over a client's socket.
+    /// Takes over a client's.
     #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(client: Transport) -> Self {
         Self {
-            client: Transport::accepted(stream),
+            client,
             dedicated: None,
             set_up_by: Time::default(),
             listed: false,

@@ -3,12 +3,9 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 
-use mio::Interest;
-
 use super::{Server, tokens};
-use crate::keepalive::keep_alive_or_end;
 use crate::proxy::ClientId;
-use crate::transport::{ReadResult, Transport};
+use crate::transport::ReadResult;
 
 impl Server {
     /// Reads from a client's dedicated connection to Redis, once.
@@ -83,15 +80,10 @@ impl Server {
     }
 
     fn open_dedicated(&mut self, client: ClientId) -> io::Result<()> {
-        let address = self.proxy.redis_address().ok_or(ErrorKind::NotConnected)?;
-        let deadline = self.now.after(self.redis_timeout);
-        let mut dedicated = Transport::connect(address, deadline)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(dedicated.stream(), tokens(client).1, interest)?;
-        dedicated.stream().set_nodelay(true)?;
-        keep_alive_or_end(dedicated.stream(), self.tcp_keepalive)?;
+        let endpoint = self.proxy.redis_endpoint().ok_or(ErrorKind::NotConnected)?;
+        let deadline = self.now.after(self.dialer.timeout);
+        let dedicated = self.dialer.dial(&endpoint, self.now)?;
+        dedicated.register(self.poll.registry(), tokens(client).1)?;
         let connection = &mut self.connections[client.0];
         connection.dedicated = Some(dedicated);
         connection.set_up_by = deadline;
@@ -112,7 +104,7 @@ impl Server {
                 connection.dedicated.is_some() && connection.set_up_by <= self.now
             });
             if is_late && !self.proxy.dedicated_is_set_up(client) {
-                let timeout = self.redis_timeout.as_millis();
+                let timeout = self.dialer.timeout.as_millis();
                 let error = format!("timed out after {timeout} ms");
                 self.fail_dedicated(client, &error);
             } else if is_late {

@@ -1,14 +1,13 @@
 //! The lines of the log that clients can bring about as often as they like.
 
 use std::io;
-use std::net::SocketAddr;
 
 use log::Level;
 
 use super::Server;
 use crate::clock::Time;
 use crate::logging::Limit;
-use crate::proxy::{ClientId, Ending};
+use crate::proxy::{ClientId, Ending, Peer};
 
 const HTTP: &str = "possible attack";
 
@@ -63,10 +62,21 @@ impl Floods {
 
 impl Server {
     /// A client was not taken.
-    pub(super) fn log_refused(&mut self, address: SocketAddr, reason: &str) {
+    pub(super) fn log_refused(&mut self, address: &Peer, reason: &str) {
         if let Some(left_out) = self.floods.refused.admit(self.now) {
             let clients = self.connections.len();
             log::warn!(address:%, clients, reason, left_out; "client refused");
+        }
+    }
+
+    /// A client did not do its part of the handshake of TLS.
+    pub(super) fn log_no_handshake(&mut self, client: ClientId, error: &io::Error) {
+        if let Some(left_out) = self.floods.broken.admit(self.now) {
+            let (number, address) = self.proxy.peer(client);
+            log::info!(
+                client = number, address = address.map(Peer::to_string), reason:% = error, left_out;
+                "client broke the protocol"
+            );
         }
     }
 
@@ -81,7 +91,7 @@ impl Server {
     /// A client is done, or gone: logs what went wrong.
     pub(super) fn log_ending(&mut self, client: ClientId) {
         let (number, address) = self.proxy.peer(client);
-        let address = || address.map(|address| address.to_string());
+        let address = || address.map(Peer::to_string);
         let Some(ending) = self.proxy.ending(client) else {
             return;
         };

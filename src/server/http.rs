@@ -200,7 +200,7 @@ impl Http {
                 }
                 oldest => oldest.map(|(slot, _)| slot),
             };
-            if let Ok(Some((stream, _))) = self.accept.next(&self.listener, turn.now) {
+            if let Ok(Some((stream, _))) = self.accept.next(|| self.listener.accept(), turn.now) {
                 if let Some(slot) = drop {
                     self.connections.remove(slot);
                 }
@@ -218,20 +218,16 @@ impl Http {
         oldest.map(|(slot, one)| (slot, one.since.after(SAFE)))
     }
 
-    fn welcome(&mut self, mut stream: TcpStream, turn: &Turn<'_>) {
+    fn welcome(&mut self, stream: TcpStream, turn: &Turn<'_>) {
         let entry = self.connections.vacant_entry();
         let token = Token(FIRST + entry.key());
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if turn
-            .registry
-            .register(&mut stream, token, interest)
-            .is_err()
-        {
+        let socket = Transport::accepted(stream);
+        if socket.register(turn.registry, token).is_err() {
             return;
         }
         self.count += 1;
         entry.insert(Connection {
-            socket: Transport::accepted(stream),
+            socket,
             number: self.count,
             since: turn.now,
             input: Vec::new(),

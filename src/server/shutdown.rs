@@ -9,7 +9,6 @@ use signal_hook::consts::{
 use signal_hook::low_level::signal_name;
 use signal_hook_mio::v1_0::Signals;
 
-use super::accept::Accept;
 use super::{LAST_READS, STOP_MARGIN, Server};
 use crate::clock::Time;
 use crate::logging::Limit;
@@ -73,8 +72,13 @@ impl Server {
         let signals: Vec<i32> = self.signals.pending().collect();
         for signal in signals {
             let name = signal_name(signal);
+            if signal == SIGHUP && self.tls.is_used() {
+                log::info!(signal = name; "reading certificates again");
+                self.tls.reload_in_background();
+                continue;
+            }
             if IGNORED.contains(&signal) {
-                let reason = (signal == SIGHUP).then_some("there is nothing to reload yet");
+                let reason = (signal == SIGHUP).then_some("there is nothing to read again");
                 log::info!(signal = name, reason; "signal ignored");
                 continue;
             }
@@ -120,7 +124,7 @@ impl Server {
         match self.shutdown {
             Shutdown::NotAsked => false,
             Shutdown::Draining { .. } => {
-                if self.listener.is_none() && !self.anyone_is_busy() {
+                if self.listeners.is_empty() && !self.anyone_is_busy() {
                     // The next turn comes at once, and ends it.
                     self.shutdown = Shutdown::Draining {
                         listen_until: self.now,
@@ -143,7 +147,7 @@ impl Server {
     /// Takes no more clients and no more requests; what was received is answered.
     fn stop(&mut self) {
         self.shutdown = Shutdown::Stopping {
-            until: self.now.after(self.redis_timeout + STOP_MARGIN),
+            until: self.now.after(self.dialer.timeout + STOP_MARGIN),
         };
         self.stop_listening();
         let slots = self.connections.iter().map(|(slot, _)| ClientId(slot));
@@ -159,10 +163,9 @@ impl Server {
     }
 
     fn stop_listening(&mut self) {
-        if self.listener.take().is_some() && !self.shutdown.is_stopping() {
+        if self.listeners.stop() && !self.shutdown.is_stopping() {
             log::info!(clients = self.connections.len(); "no more clients");
         }
-        self.accept = Accept::Idle;
     }
 
     /// Whether a client is in the middle of something.

@@ -77,7 +77,7 @@ impl Node {
     /// When the oldest is late.
     pub(super) fn checks_due(&self) -> Option<Time> {
         let oldest = self.checks.pending.front()?;
-        Some(oldest.since.after(self.settings.timeout))
+        Some(oldest.since.after(self.settings.dialer.timeout))
     }
 
     /// Gives those up that have waited too long.
@@ -85,7 +85,7 @@ impl Node {
         while self.checks_due().is_some_and(|due| due <= now)
             && let Some(late) = self.checks.pending.pop_front()
         {
-            let loss = Loss::TimedOut(self.settings.timeout);
+            let loss = Loss::TimedOut(self.settings.dialer.timeout);
             let reply = setup::error_of(&self.settings, &loss);
             let number = late.check.number;
             self.events.push(Event::Checked { number, reply });

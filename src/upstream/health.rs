@@ -12,7 +12,7 @@
 //! when one is closed after it said nothing, all are asked three times as often from then on, whether anybody would
 //! miss Redis or not.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::node::{Loss, Node, Phase, Role};
@@ -20,6 +20,7 @@ use super::setup::{self, Question};
 use super::{Event, LINKS, Tracking};
 use crate::clock::Time;
 use crate::link::Oldest;
+use crate::transport::dial::Endpoint;
 
 /// After so long without an answer, a connection on which none is due is asked for one.
 pub(super) const CHECK_AFTER: Duration = Duration::from_secs(1);
@@ -71,6 +72,7 @@ impl Node {
             self.end_attempt(role, now);
             self.judge_silence(role, now);
         }
+        self.look_into_move(now);
         self.ask_for_rights(now);
         self.end_late_checks(now);
         self.check_states(now);
@@ -84,13 +86,14 @@ impl Node {
 
     /// When [`Self::tick`] is due, if nothing else happens.
     pub fn due(&self) -> Option<Time> {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         let mut due: Vec<Time> = self.retry_due().collect();
-        due.extend([self.rights_due(), self.checks_due()].into_iter().flatten());
+        let others = [self.rights_due(), self.checks_due(), self.moved.due()];
+        due.extend(others.into_iter().flatten());
         for (role, connection) in self.connections() {
             due.extend(self.state_due(role));
             due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
-            if let Phase::Connecting(deadline) = connection.phase {
+            if let Phase::LookingUp(deadline) | Phase::Connecting(deadline) = connection.phase {
                 due.push(deadline);
             }
             if let Some(oldest) = connection.silence() {
@@ -110,7 +113,7 @@ impl Node {
 
     /// Reports clients' requests that have waited too long.
     fn report_late(&mut self, now: Time) {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         for link in LINKS {
             let moment = now.before(timeout);
             let count = self.connection(Role::of(link)).link.late(moment);
@@ -124,14 +127,23 @@ impl Node {
 
     /// Gives an attempt to connect up that takes too long.
     fn end_attempt(&mut self, role: Role, now: Time) {
-        if matches!(self.connection(role).phase, Phase::Connecting(deadline) if deadline <= now) {
-            self.lost(role, Loss::TimedOut(self.settings.timeout), now);
+        let timeout = self.settings.dialer.timeout;
+        match self.connection(role).phase {
+            Phase::LookingUp(deadline) if deadline <= now => {
+                let reason = format!("looking its name up took over {} ms", timeout.as_millis());
+                let error = io::Error::new(io::ErrorKind::TimedOut, reason);
+                self.lost(role, Loss::Broken(error), now);
+            }
+            Phase::Connecting(deadline) if deadline <= now => {
+                self.lost(role, Loss::TimedOut(timeout), now);
+            }
+            _ => {}
         }
     }
 
     /// Gives a connection up that is silent, or Redis.
     fn judge_silence(&mut self, role: Role, now: Time) {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         let connection = self.connection(role);
         let is_open = connection.phase == Phase::Open;
         let Some(oldest) = connection.silence() else {
@@ -151,7 +163,7 @@ impl Node {
 
     /// Whether Redis lately answered on another connection, when this one had been silent since that moment.
     fn answers_elsewhere(&self, role: Role, since: Time, now: Time) -> bool {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         self.connections().any(|(other, connection)| {
             other != role
                 && connection.phase == Phase::Open
@@ -163,7 +175,7 @@ impl Node {
     /// Whether a connection is to be asked whether Redis is there: because nothing was heard on it for long, or
     /// because another is silent.
     fn is_to_be_asked(&self, role: Role, now: Time) -> bool {
-        let timeout = self.settings.timeout;
+        let timeout = self.settings.dialer.timeout;
         let mut all = self.connections();
         let Some((_, connection)) = all.find(|(known, _)| *known == role) else {
             return false;
@@ -200,9 +212,16 @@ impl Node {
             _ => false,
         };
         let is_unanswered = connection.phase == Phase::SettingUp && !connection.has_answered;
+        let may_be_tls = is_unanswered && self.may_be_tls();
         match loss {
-            Loss::Closed if is_unanswered => Loss::Unanswered(None),
-            Loss::Broken(error) if is_closed && is_unanswered => Loss::Unanswered(Some(error)),
+            Loss::Closed if is_unanswered => Loss::Unanswered {
+                error: None,
+                may_be_tls,
+            },
+            Loss::Broken(error) if is_closed && is_unanswered => Loss::Unanswered {
+                error: Some(error),
+                may_be_tls,
+            },
             _ if is_closed && was_idle => {
                 let often = idle.min(self.keep_alive.map_or(idle, |often| often * USES)) / USES;
                 self.keep_alive = Some(often);
@@ -210,6 +229,13 @@ impl Node {
             }
             loss => loss,
         }
+    }
+
+    /// Whether Redis may speak TLS where the proxy does not: it was never reached without.
+    fn may_be_tls(&self) -> bool {
+        !self.known
+            && self.settings.dialer.tls.is_none()
+            && matches!(self.endpoint(), Some(Endpoint::Tcp(_)))
     }
 
     fn ping(&mut self, role: Role, now: Time) {

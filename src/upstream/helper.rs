@@ -2,18 +2,18 @@
 //! the loop hands over, so it never waits for one thing only.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 
 use super::mailbox::Mailbox;
 use super::node::{Loss, Node, Phase, Role};
-use super::resolve::{self, Addresses};
+use super::race::Race;
+use super::resolve::{self, Endpoints};
 use super::{Check, Event, Replies, Requests, Settings};
 use crate::clock::{Clock, Time};
-use crate::keepalive::keep_alive_or_end;
+use crate::transport::dial::Endpoint;
 use crate::transport::{ReadResult, Source, Transport};
 
 /// The loop's end: requests go in, events come out, and the waker rings when there are some.
@@ -35,7 +35,7 @@ impl Upstream {
             mailbox: Arc::clone(&mailbox),
             poll,
             transports: Default::default(),
-            addresses: Vec::new(),
+            race: Race::default(),
             looking_up: false,
             requests: Requests::default(),
             landing: vec![0; LANDING].into(),
@@ -78,6 +78,11 @@ impl Upstream {
         self.mailbox.add(|work| work.watched = watched);
     }
 
+    /// Says that a client's dedicated connection leads to a Redis that was demoted, it seems.
+    pub fn doubt(&self) {
+        self.mailbox.add(|work| work.doubts = true);
+    }
+
     /// Takes what happened since this was last called, in order, for an empty list.
     pub fn take_events(&self, events: &mut Vec<Event>) {
         self.mailbox.take_events(events);
@@ -106,8 +111,9 @@ struct Helper {
     poll: Poll,
     /// The sockets, by role, which is their token too.
     transports: [Option<Transport>; 3],
-    /// Where Redis may be, beside the address that is being tried.
-    addresses: Vec<SocketAddr>,
+    /// Which of its addresses Redis is reached by, while that is being found out.
+    race: Race,
+    /// Where Redis is, is being looked up.
     looking_up: bool,
     /// Empty: the memory for what the loop hands over.
     requests: Requests,
@@ -122,18 +128,23 @@ impl Helper {
         loop {
             self.wait(&mut events);
             for event in &events {
-                if let Some(Some(transport)) = self.transports.get_mut(event.token().0) {
-                    transport.note(event);
+                match self.transports.get_mut(event.token().0) {
+                    Some(Some(transport)) => drop(transport.note(event)),
+                    _ => self.race.note(event),
                 }
             }
             let now = self.clock.now();
             self.node.send(&mut self.requests, now);
+            self.run_race();
             for role in Role::ALL {
                 self.finish_connecting(role);
                 self.read(role);
             }
             if self.node.due().is_some_and(|due| due <= now) {
                 self.node.tick(now);
+            }
+            if self.node.wants_look_up() {
+                self.look_up();
             }
             self.log_in_again(now);
             self.drop_closed();
@@ -164,7 +175,8 @@ impl Helper {
     /// Takes what the loop hands over, or waits for that, for a socket, or until something is due.
     fn wait(&mut self, events: &mut Events) {
         let now = self.clock.now();
-        let mut addresses = None;
+        let mut endpoints = None;
+        let mut doubts = false;
         let mut checks = Vec::new();
         let mut barrier = None;
         let mut watched = self.node.watched;
@@ -175,10 +187,12 @@ impl Helper {
             }
             node.spare.append(&mut work.spare);
             watched = work.watched;
-            addresses = work.addresses.take();
+            endpoints = work.endpoints.take();
+            doubts = std::mem::take(&mut work.doubts);
             checks.append(&mut work.checks);
             barrier = work.barrier.take();
-            addresses.is_some()
+            endpoints.is_some()
+                || doubts
                 || barrier.is_some()
                 || !checks.is_empty()
                 || watched != node.watched
@@ -191,14 +205,18 @@ impl Helper {
         if let Some(number) = barrier {
             self.node.ask_for_barrier(number, now);
         }
-        if let Some(addresses) = addresses {
-            self.found(addresses);
+        if doubts {
+            self.node.doubt(true, now);
+        }
+        if let Some(endpoints) = endpoints {
+            self.found(endpoints);
         }
         let readable = self.transports.iter().flatten().any(|open| open.readable);
         let timeout = if some || readable {
             Some(std::time::Duration::ZERO)
         } else {
-            self.node.due().map(|due| now.until(due))
+            let due = self.node.due().into_iter().chain(self.race.due()).min();
+            due.map(|due| now.until(due))
         };
         // Interrupted or not, what is there is looked at.
         if let Err(error) = self.poll.poll(events, timeout)
@@ -212,74 +230,82 @@ impl Helper {
     /// Makes the connections that the node wants.
     fn connect_wanted(&mut self) {
         while let Some(role) = self.node.wants() {
-            self.node.connecting(role, self.clock.now());
-            match self.node.address() {
+            match self.node.endpoint().cloned() {
                 // The others go where the first one went.
-                Some(address) if role != Role::Resp2 => self.connect(role, address),
-                _ => self.look_up(),
+                Some(endpoint) if role != Role::Resp2 => self.connect(role, &endpoint),
+                _ => {
+                    self.node.looking_up(role, self.clock.now());
+                    self.look_up();
+                }
             }
             self.drop_closed();
         }
     }
 
+    /// Looks up where Redis is, unless that is being done: the system may take longer for it than anybody waits.
     fn look_up(&mut self) {
-        self.looking_up = true;
-        let mailbox = Arc::clone(&self.mailbox);
-        resolve::resolve(&self.node.settings.address, move |addresses| {
-            mailbox.add(|work| work.addresses = Some(addresses));
-        });
-    }
-
-    /// Addresses were found.
-    fn found(&mut self, addresses: Addresses) {
-        if !std::mem::take(&mut self.looking_up)
-            || !matches!(
-                self.node.connection(Role::Resp2).phase,
-                Phase::Connecting(_)
-            )
-        {
+        if std::mem::replace(&mut self.looking_up, true) {
             return;
         }
-        match addresses {
-            Ok(addresses) => {
-                self.addresses = addresses;
-                self.addresses.reverse();
-                self.connect_next(resolve::none());
+        let mailbox = Arc::clone(&self.mailbox);
+        let started = resolve::resolve(&self.node.settings.address, move |endpoints| {
+            mailbox.add(|work| work.endpoints = Some(endpoints));
+        });
+        if let Err(error) = started {
+            self.found(Err(error));
+        }
+    }
+
+    /// It was looked up where Redis is.
+    fn found(&mut self, endpoints: Endpoints) {
+        self.looking_up = false;
+        let now = self.clock.now();
+        let is_waited_for = matches!(self.node.connection(Role::Resp2).phase, Phase::LookingUp(_));
+        match endpoints {
+            Ok(endpoints) if is_waited_for => {
+                self.race = Race::between(endpoints);
+                let time = self.race.time(&self.node.settings.dialer);
+                self.node.connecting(Role::Resp2, now.after(time));
+                self.run_race();
+            }
+            Ok(endpoints) => self.node.found(&endpoints, now),
+            Err(error) if is_waited_for => self.lose(Role::Resp2, error),
+            Err(_) => {}
+        }
+    }
+
+    /// Goes on with the attempts to reach Redis by one of its addresses.
+    fn run_race(&mut self) {
+        let now = self.clock.now();
+        let dialer = &self.node.settings.dialer;
+        let connected = match self.race.turn(dialer, self.poll.registry(), now) {
+            None => return,
+            Some(result) => result.and_then(|(endpoint, transport)| {
+                transport.register_again(self.poll.registry(), token(Role::Resp2))?;
+                Ok((endpoint, transport))
+            }),
+        };
+        match connected {
+            Ok((endpoint, transport)) => {
+                self.transports[Role::Resp2 as usize] = Some(transport);
+                self.node.connected(Role::Resp2, Some(endpoint), now);
             }
             Err(error) => self.lose(Role::Resp2, error),
         }
     }
 
-    /// Tries the next address; without one, the last error counts.
-    fn connect_next(&mut self, error: io::Error) {
-        match self.addresses.pop() {
-            Some(address) => self.connect(Role::Resp2, address),
-            None => self.lose(Role::Resp2, error),
-        }
-    }
-
-    fn connect(&mut self, role: Role, address: SocketAddr) {
-        let deadline = self.clock.now().after(self.node.settings.timeout);
-        let connected = Transport::connect(address, deadline).and_then(|mut transport| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let registry = self.poll.registry();
-            registry.register(transport.stream(), Token(role as usize), interest)?;
-            transport.stream().set_nodelay(true)?;
-            keep_alive_or_end(transport.stream(), self.node.settings.tcp_keepalive)?;
+    fn connect(&mut self, role: Role, endpoint: &Endpoint) {
+        let now = self.clock.now();
+        let dialer = &self.node.settings.dialer;
+        let deadline = now.after(dialer.timeout);
+        let connected = dialer.dial(endpoint, now).and_then(|transport| {
+            transport.register(self.poll.registry(), token(role))?;
             Ok(transport)
         });
+        self.node.connecting(role, deadline);
         match connected {
             Ok(transport) => self.transports[role as usize] = Some(transport),
-            Err(error) => self.connect_failed(role, error),
-        }
-    }
-
-    fn connect_failed(&mut self, role: Role, error: io::Error) {
-        self.transports[role as usize] = None;
-        if role == Role::Resp2 {
-            self.connect_next(error);
-        } else {
-            self.lose(role, error);
+            Err(error) => self.lose(role, error),
         }
     }
 
@@ -293,12 +319,9 @@ impl Helper {
             return;
         }
         match transport.is_connected(now) {
-            Ok(true) => {
-                let address = transport.stream().peer_addr().ok();
-                self.node.connected(role, address, now);
-            }
+            Ok(true) => self.node.connected(role, None, now),
             Ok(false) => {}
-            Err(error) => self.connect_failed(role, error),
+            Err(error) => self.lose(role, error),
         }
     }
 
@@ -331,14 +354,21 @@ impl Helper {
             return;
         };
         let link = &mut self.node.connection(role).link;
-        if !transport.is_connecting() && !link.is_empty() && transport.write(link).is_err() {
+        let is_due = !link.is_empty() || transport.is_behind();
+        if !transport.is_connecting() && is_due && transport.write(link).is_err() {
             // What Redis said before it closed is still to be read; that ends it.
             transport.readable = true;
         }
     }
 
     fn lose(&mut self, role: Role, error: io::Error) {
-        self.node.lost(role, Loss::Broken(error), self.clock.now());
+        let loss = match error.kind() {
+            ErrorKind::TimedOut if error.get_ref().is_none() => {
+                Loss::TimedOut(self.node.settings.dialer.timeout)
+            }
+            _ => Loss::Broken(error),
+        };
+        self.node.lost(role, loss, self.clock.now());
         self.drop_closed();
     }
 
@@ -350,5 +380,13 @@ impl Helper {
                 self.transports[role as usize] = None;
             }
         }
+        let resp2 = self.node.connection(Role::Resp2).phase;
+        if self.race.is_on() && !matches!(resp2, Phase::Connecting(_)) {
+            self.race = Race::default();
+        }
     }
+}
+
+fn token(role: Role) -> Token {
+    Token(role as usize)
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
 
-use super::resolve::Addresses;
+use super::resolve::Endpoints;
 use super::{Check, Event, Replies, Requests};
 
 /// The two boxes: work for the helper, events for the loop.
@@ -30,8 +30,10 @@ pub(super) struct Work {
     pub barrier: Option<u64>,
     /// Whether anybody would miss Redis.
     pub watched: bool,
-    /// The addresses that were looked up.
-    pub addresses: Option<Addresses>,
+    /// Where Redis may be, when that was looked up.
+    pub endpoints: Option<Endpoints>,
+    /// A client's dedicated connection leads to a Redis that was demoted, it seems.
+    pub doubts: bool,
     /// Memory of replies that were delivered.
     pub spare: Vec<Replies>,
 }

@@ -9,6 +9,7 @@
 //!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
 //! - [`outage`] is what it makes of a Redis that can't be reached.
 //! - [`tracking`] is how Redis comes to report what changes.
+//! - [`loss`] is why a connection is lost.
 //! - [`health`] is what it makes of silence.
 //! - [`state`] is how it notices that a connection is no longer as it was set up.
 //! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
@@ -16,14 +17,19 @@
 //! - [`checks`] is how it asks about passwords of clients.
 //! - [`setup`] is what the proxy itself asks Redis.
 //! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
-//! - [`resolve`] looks names up, on a thread of its own, so that nothing else waits for that.
+//! - [`resolve`] finds out where Redis is: it looks names up, on a thread of its own, so that nothing else waits for that.
+//! - [`race`] connects to the first of its addresses that answers.
+//! - [`moved`] is how it learns that Redis is elsewhere by now.
 
 mod checks;
 mod health;
 mod helper;
+mod loss;
 mod mailbox;
+mod moved;
 mod node;
 mod outage;
+mod race;
 mod resolve;
 mod rights;
 mod setup;
@@ -31,7 +37,6 @@ mod state;
 mod tracking;
 mod unreported;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use helper::Upstream;
@@ -41,13 +46,16 @@ use crate::config::{RedisAddress, Secret};
 pub use crate::link::{Batch, Invalidated, Pending, Replies};
 use crate::resp::Protocol;
 use crate::status::{Right, TrackingTable};
+use crate::transport::dial::{Dialer, Endpoint};
 pub use setup::refusal;
 
-/// Where Redis is, and as whom the proxy comes.
+/// Where Redis is, how to get there, and as whom the proxy comes.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Host and port. The host is looked up anew whenever Redis is connected to.
+    /// The host and port, or Unix socket. The host is looked up anew whenever Redis is connected to.
     pub address: RedisAddress,
+    /// How to connect, and how long that may take, as well as a request may wait for its reply.
+    pub dialer: Dialer,
     /// The database that every connection selects.
     pub database: u32,
     /// The user to authenticate as; without one, Redis's default user.
@@ -56,12 +64,8 @@ pub struct Settings {
     pub password: Option<Secret>,
     /// The file that holds it, if one does: it is read again when Redis refuses.
     pub password_file: Option<String>,
-    /// How long connecting may take, and how long a request may wait for its reply.
-    pub timeout: Duration,
     /// Whether Redis is to report which of the keys that were read change.
     pub tracking: bool,
-    /// After which silence the system asks whether the other side of a connection is still there; zero for never.
-    pub tcp_keepalive: Duration,
 }
 
 /// How the error replies start that stand for none of Redis's.
@@ -119,7 +123,7 @@ pub struct Check {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backend {
     /// Where it was reached, for dedicated connections.
-    pub address: Option<SocketAddr>,
+    pub endpoint: Option<Endpoint>,
     /// Which server it is, if it says so.
     pub run_id: Option<String>,
     /// Its commands, if it reported them.
@@ -140,7 +144,7 @@ impl Backend {
     pub fn is_another(&self, other: &Self) -> bool {
         match (&self.run_id, &other.run_id) {
             (Some(this), Some(other)) => this != other,
-            _ => self.address != other.address,
+            _ => self.endpoint != other.endpoint,
         }
     }
 }
@@ -152,6 +156,8 @@ pub enum Event {
     Up(Backend),
     /// A connection was lost and made anew, while Redis was there.
     Reconnected,
+    /// Redis is another server than before, while that may still be there: dedicated connections lead to the old one.
+    Moved,
     /// Redis can't be reached: until [`Event::Up`] each request will get this encoded error reply.
     Down {
         /// The error reply.

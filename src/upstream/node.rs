@@ -7,12 +7,12 @@
 //! tracker carries no requests has a reason: a reply of 100 MB or a write that Redis delays would hold up the reports
 //! behind it, and a connection in RESP2 can't have them at all.
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::checks::Checks;
+pub(super) use super::loss::Loss;
+use super::moved::Moved;
 use super::outage::{FIRST_PAUSE, Outage, State};
 use super::rights::Rights;
 use super::setup::{self, Doubt, Question};
@@ -25,6 +25,7 @@ use crate::command::read_specs;
 use crate::link::{Link, LinkError, Oldest, Received};
 use crate::logging::Limit;
 use crate::resp::Protocol;
+use crate::transport::dial::Endpoint;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub(super) enum Phase {
     Closed,
     /// One is to be made.
     Wanted,
+    /// Where to, is being looked up, which may take until then.
+    LookingUp(Time),
     /// It is being made, and may take until then.
     Connecting(Time),
     /// Questions that set it up are in flight.
@@ -94,56 +97,6 @@ pub(super) struct Connection {
     pub not_before: Time,
     /// Whether it is as it was set up.
     pub state: ConnectionState,
-}
-
-/// Why a connection is of no use, or could not be made.
-#[derive(Debug)]
-pub(super) enum Loss {
-    /// It broke.
-    Broken(io::Error),
-    /// Redis closed it.
-    Closed,
-    /// Redis closed it when nothing had been asked on it for so long.
-    ClosedIdle(Duration),
-    /// It ended, by this error if not in order, before anything was answered on it.
-    Unanswered(Option<io::Error>),
-    /// TLS is spoken there.
-    Tls,
-    /// Redis did not answer for so long.
-    TimedOut(Duration),
-    /// Redis answered, and refused the proxy in these words.
-    Refused(String),
-    /// It leads to another server than the others.
-    Elsewhere,
-    /// It is no longer as it was set up, as this shows.
-    Altered(String),
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Broken(error) => error.fmt(f),
-            Self::Closed => f.write_str("it closed the connection"),
-            Self::ClosedIdle(idle) => write!(
-                f,
-                "it closed the connection after {} ms without a request, by its timeout perhaps, so it is asked \
-                 more often from now on",
-                idle.as_millis()
-            ),
-            Self::Unanswered(Some(error)) => {
-                write!(f, "{error}: its port may be one for TLS")
-            }
-            Self::Unanswered(None) => f.write_str(
-                "it closed the connection without an answer: its port may be one for TLS, or its \
-                 client-output-buffer-limit be too small for the reply to COMMAND",
-            ),
-            Self::Tls => f.write_str("its port is one for TLS"),
-            Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
-            Self::Refused(words) => write!(f, "it answers {words}"),
-            Self::Altered(how) => write!(f, "it is no longer as it was set up: {how}"),
-            Self::Elsewhere => f.write_str("it leads to another server than before"),
-        }
-    }
 }
 
 /// How long a connection that answers nothing must last to have been of use, and Redis be there to have come back for
@@ -183,6 +136,8 @@ pub(super) struct Node {
     pub(super) unreported: Unreported,
     /// Passwords of clients that it is asked about.
     pub(super) checks: Checks,
+    /// What speaks for its being elsewhere by now.
+    pub(super) moved: Moved,
     /// What is to be reported to the loop.
     pub events: Vec<Event>,
     /// Memory for replies.
@@ -214,7 +169,7 @@ impl Connection {
         match self.phase {
             Phase::SettingUp => !self.link.has_questions(),
             Phase::Open => true,
-            Phase::Closed | Phase::Wanted | Phase::Connecting(_) => false,
+            Phase::Closed | Phase::Wanted | Phase::LookingUp(_) | Phase::Connecting(_) => false,
         }
     }
 
@@ -254,6 +209,7 @@ impl Node {
             rights: Rights::default(),
             unreported: Unreported::default(),
             checks: Checks::default(),
+            moved: Moved::default(),
             events: Vec::new(),
             spare: Vec::new(),
             ticked: Time::default(),
@@ -279,8 +235,8 @@ impl Node {
     }
 
     /// Where it was reached, if it was.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.backend.address
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.backend.endpoint.as_ref()
     }
 
     /// Takes requests that the loop hands over.
@@ -318,14 +274,19 @@ impl Node {
         self.connection(role).phase = Phase::Wanted;
     }
 
-    /// A connection is being made.
-    pub fn connecting(&mut self, role: Role, now: Time) {
-        let deadline = now.after(self.settings.timeout);
+    /// Where a connection is to lead is being looked up.
+    pub fn looking_up(&mut self, role: Role, now: Time) {
+        let deadline = now.after(self.settings.dialer.timeout);
+        self.connection(role).phase = Phase::LookingUp(deadline);
+    }
+
+    /// A connection is being made, which may take until then.
+    pub fn connecting(&mut self, role: Role, deadline: Time) {
         self.connection(role).phase = Phase::Connecting(deadline);
     }
 
-    /// It is there, at that address: sets it up.
-    pub fn connected(&mut self, role: Role, address: Option<SocketAddr>, now: Time) {
+    /// It is there, and leads to that address if it is the first: sets it up.
+    pub fn connected(&mut self, role: Role, endpoint: Option<Endpoint>, now: Time) {
         let questions = match role {
             Role::Resp2 => setup::of_resp2(&self.settings),
             Role::Resp3 => setup::of_resp3(&self.settings),
@@ -339,7 +300,7 @@ impl Node {
         connection.phase = Phase::SettingUp;
         connection.has_answered = false;
         match role {
-            Role::Resp2 => self.backend.address = address,
+            Role::Resp2 => self.backend.endpoint = endpoint,
             Role::Tracker => {
                 self.tracker.connected();
                 self.begin_unreported();
@@ -384,6 +345,7 @@ impl Node {
         if received.replies.iter().any(lacks_master) {
             self.note_master(true);
         }
+        self.judge(&received.replies, now);
         self.report_replies(role, received.replies);
         for (question, answer) in received.answers {
             if let Err(loss) = self.answered(role, question, &answer, now) {
@@ -612,6 +574,7 @@ impl Node {
 
     /// Makes all connections anew.
     pub(super) fn start_anew(&mut self, loss: &Loss, now: Time) {
+        self.leave();
         self.tracking_lost();
         self.checks.lost();
         self.keep_alive = None;

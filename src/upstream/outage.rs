@@ -39,6 +39,7 @@ impl Node {
         }
         self.known = true;
         self.state = State::Up(now);
+        self.arrived();
         let commands = self.backend.commands.take();
         self.events.push(Event::Up(Backend {
             commands,

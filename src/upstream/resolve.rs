@@ -1,37 +1,87 @@
-//! Looks up where Redis is.
+//! Finds out where Redis is: the one place that knows where the next addresses come from.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::thread;
 
 use crate::config::RedisAddress;
+use crate::transport::dial::Endpoint;
 
 /// The stack of the thread, in bytes: ample for a name look-up.
 const STACK: usize = 512 * 1024;
 
-/// The addresses of a Redis, in the order in which they are to be tried.
-pub(super) type Addresses = io::Result<Vec<SocketAddr>>;
+/// Where a Redis may be, in the order in which that is to be tried.
+pub(super) type Endpoints = io::Result<Vec<Endpoint>>;
 
-/// Gives the addresses to `found`: at once if the host is an address itself, else from a thread, as the system's
+/// Gives what is found to `found`: at once if the address needs no look-up, else from a thread, as the system's
 /// look-up may take as long as it likes.
-pub(super) fn resolve(address: &RedisAddress, found: impl FnOnce(Addresses) + Send + 'static) {
-    if let Ok(ip) = address.host.parse::<IpAddr>() {
-        return found(Ok(vec![SocketAddr::new(ip, address.port)]));
+///
+/// # Errors
+/// If no thread can be had.
+pub(super) fn resolve(
+    address: &RedisAddress,
+    found: impl FnOnce(Endpoints) + Send + 'static,
+) -> io::Result<()> {
+    let (host, port) = match address {
+        RedisAddress::Unix(path) => {
+            found(Ok(vec![Endpoint::Unix(path.as_str().into())]));
+            return Ok(());
+        }
+        RedisAddress::Tcp { host, port } => (host.clone(), *port),
+    };
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        found(Ok(vec![Endpoint::Tcp(SocketAddr::new(ip, port))]));
+        return Ok(());
     }
-    let (host, port) = (address.host.clone(), address.port);
     let look_up = move || {
         let addresses = (host.as_str(), port).to_socket_addrs();
-        found(addresses.map(Iterator::collect));
+        found(addresses.map(|addresses| alternating(addresses.collect())));
     };
-    let thread = thread::Builder::new()
+    thread::Builder::new()
         .name("resolve".into())
-        .stack_size(STACK);
-    if let Err(error) = thread.spawn(look_up) {
-        log::error!(reason:% = error; "can't start a thread to look names up");
+        .stack_size(STACK)
+        .spawn(look_up)?;
+    Ok(())
+}
+
+/// The addresses with a change of IP version after each, as long as there are both: if one version leads nowhere here,
+/// the second attempt already goes by the other (RFC 8305, section 4).
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<Endpoint> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (same, other): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut same, mut other) = (same.into_iter(), other.into_iter());
+    let mut order = Vec::with_capacity(same.len() + other.len());
+    while same.len() + other.len() > 0 {
+        order.extend(same.next().into_iter().chain(other.next()));
     }
+    let mut endpoints: Vec<Endpoint> = order.into_iter().map(Endpoint::Tcp).collect();
+    endpoints.dedup();
+    endpoints
 }
 
 /// Why there is no address in a list.
 pub(super) fn none() -> io::Error {
     io::Error::new(ErrorKind::NotFound, "its name has no address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_versions_of_ip_take_turns() {
+        let order = |addresses: &[&str]| -> Vec<String> {
+            let addresses = addresses.iter().map(|text| text.parse().expect(text));
+            let order = alternating(addresses.collect());
+            order.iter().map(Endpoint::to_string).collect()
+        };
+        assert_eq!(
+            order(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "1.1.1.2:1"]),
+            ["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "[::3]:1"]
+        );
+        assert_eq!(order(&["1.1.1.1:1", "[::1]:1"]), ["1.1.1.1:1", "[::1]:1"]);
+        assert_eq!(order(&[]), [""; 0]);
+    }
 }

@@ -216,21 +216,22 @@ pub(super) mod tests {
     use crate::config::RedisAddress;
     use crate::resp::Protocol;
     use crate::transport::Source;
+    use crate::transport::dial::Dialer;
 
     /// A Redis that is there, whose changes are not tracked, where the proxy logs in by this password.
     pub(in crate::upstream) fn node(password: Option<&str>, rights: &str) -> Node {
         let mut node = Node::new(Settings {
-            address: RedisAddress {
-                host: "redis".to_owned(),
-                port: 6379,
+            address: RedisAddress::default(),
+            dialer: Dialer {
+                tls: None,
+                timeout: Duration::from_secs(1),
+                keepalive: Duration::ZERO,
             },
             database: 0,
             username: None,
             password: password.map(Secret::new),
             password_file: None,
-            timeout: Duration::from_secs(1),
             tracking: false,
-            tcp_keepalive: Duration::ZERO,
         });
         let login = if password.is_some() { "+OK\r\n" } else { "" };
         let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n");

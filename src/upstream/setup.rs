@@ -274,6 +274,18 @@ impl Doubt {
     }
 }
 
+/// Whether a reply says that a replica takes no writes.
+pub(super) fn is_readonly(encoded: &[u8]) -> bool {
+    encoded.starts_with(b"-READONLY ")
+}
+
+/// Whether a reply says that what a client wants may be found elsewhere.
+pub(super) fn is_elsewhere(encoded: &[u8]) -> bool {
+    [&b"-LOADING "[..], b"-MASTERDOWN "]
+        .iter()
+        .any(|start| encoded.starts_with(start))
+}
+
 /// Whether Redis will be there soon, says that refusal.
 pub(super) fn is_temporary(words: &str) -> bool {
     ["LOADING ", "BUSY ", "MASTERDOWN "]

@@ -268,7 +268,7 @@ impl Node {
         if at_once {
             return self.reconnect(Role::Tracker, format!("tracking lost: {loss}"));
         }
-        let takes_long = self.tracker.since.after(self.settings.timeout) <= now;
+        let takes_long = self.tracker.since.after(self.settings.dialer.timeout) <= now;
         let pause = match loss {
             Loss::Refused(words) => {
                 if self.settings.tracking {

@@ -42,10 +42,20 @@ pub fn proxy_command_under(open_files: u32, address: &str, flags: &[&str]) -> Co
     command
 }
 
-fn configure(command: &mut Command, address: &str, flags: &[&str]) {
+/// The program with these flags alone.
+pub fn proxy_command_with(flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_redis-proxy"));
+    set_flags(&mut command, flags);
     command
-        .args(["--port", "0", "--redis_hostname", address])
-        .args(flags);
+}
+
+fn configure(command: &mut Command, address: &str, flags: &[&str]) {
+    let always = ["--port", "0", "--redis_hostname", address];
+    set_flags(command, &[&always, flags].concat());
+}
+
+fn set_flags(command: &mut Command, flags: &[&str]) {
+    command.args(flags);
     command
         .env_clear()
         .stdin(Stdio::null())
@@ -66,6 +76,12 @@ impl Proxy {
     #[track_caller]
     pub fn start_at(address: &str, flags: &[&str]) -> Self {
         Self::start_command(proxy_command(address, flags))
+    }
+
+    /// Starts the proxy on a free port, in front of the Redis that the flags say.
+    #[track_caller]
+    pub fn start_with(flags: &[&str]) -> Self {
+        Self::start_command(proxy_command_with(&[&["--port", "0"], flags].concat()))
     }
 
     /// Starts a command of [`proxy_command`] and waits until it listens.

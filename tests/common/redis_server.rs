@@ -27,8 +27,7 @@ impl RedisServer {
     #[track_caller]
     pub fn start_with(options: &[&str]) -> Self {
         let mut server = Self::not_started();
-        server.options = options.iter().map(|option| option.to_string()).collect();
-        server.start_again();
+        server.start_again_with(options);
         server
     }
 
@@ -44,6 +43,13 @@ impl RedisServer {
             directory,
             options: Vec::new(),
         }
+    }
+
+    /// Starts what was only chosen a port for, with these options.
+    #[track_caller]
+    pub fn start_again_with(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|option| option.to_string()).collect();
+        self.start_again();
     }
 
     /// Starts Redis on the same port, empty, and waits until it answers.
@@ -103,6 +109,11 @@ impl RedisServer {
     /// The port where it listens.
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// A directory that goes with it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// A connection to Redis itself.

@@ -47,7 +47,7 @@ fn as_json_every_line_is_an_object_that_a_parser_reads() {
             concat!("|version:", env!("CARGO_PKG_VERSION")),
         ),
         (
-            "info|configured|bind:127.0.0.1|port:int|cache_period_ms:int|",
+            "info|configured|bind:127.0.0.1|port:int|unix_socket:<none>|",
             "|log_level:debug|log_format:json",
         ),
         ("info|redis up|address:127.0.0.1:", "|away_ms:int"),

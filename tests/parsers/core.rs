@@ -68,7 +68,7 @@ impl World {
         };
         let mut proxy = Proxy::new(limits, Access::default(), 0);
         let backend = Backend {
-            address: None,
+            endpoint: None,
             commands: read_specs(commands),
             hello: [hello.to_vec(), hello.to_vec()],
             ..Backend::default()

@@ -8,6 +8,7 @@ mod memory;
 mod miss;
 mod small_host;
 mod value_size;
+mod ways;
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -65,6 +66,13 @@ pub const ALL: &[Section] = &[
         title: "Hits by the size of the value",
         about: "50 clients, no pipeline.",
         run: value_size::run,
+    },
+    Section {
+        name: "ways",
+        title: "By TCP, Unix socket and TLS",
+        about: "CPU time of a request by which way clients come, and by which way the proxy asks Redis: 50 clients \
+                of redis-benchmark, no pipeline.",
+        run: ways::run,
     },
     Section {
         name: "memory",

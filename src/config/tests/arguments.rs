@@ -7,12 +7,13 @@ use super::*;
 #[test]
 fn every_flag_is_accepted_in_its_four_spellings() {
     for (name, value) in SAMPLES {
-        let password = password_beside(name);
-        let default = from_all(&[], &password, "");
+        let password = beside(name);
+        let without = invoke(&[], &password, "");
         let underscores = format!("--{name}");
         let dashes = underscores.replace('_', "-");
         let expected = from_all(&[&underscores, value], &password, "");
-        assert_ne!(expected, default, "{name}");
+        let with = Invocation::Run(Box::new(expected.clone()));
+        assert_ne!(Ok(with), without, "{name}");
         assert_eq!(from_all(&[&dashes, value], &password, ""), expected);
         assert_eq!(
             from_all(&[&format!("{underscores}={value}")], &password, ""),

@@ -35,14 +35,14 @@ fn sources_complete_each_other() {
     let config = from_all(&["--port=1"], &[("CAPACITY", "2")], "max_clients = 3");
     assert_eq!(
         (config.port, config.capacity, config.max_clients),
-        (1, 2, 3)
+        (Some(1), 2, 3)
     );
 }
 
 #[test]
 fn every_setting_means_the_same_from_every_source() {
     for (name, value) in SAMPLES {
-        let password = password_beside(name);
+        let password = beside(name);
         let by_flag = from_all(&[&format!("--{name}"), value], &password, "");
         for prefix in ["", "REDIS_PROXY_"] {
             let variable = format!("{prefix}{}", name.to_uppercase());
@@ -105,13 +105,13 @@ fn a_variable_that_tells_where_a_service_is_is_left_alone() {
         ("REDIS_PROXY_PORT", "tcp://10.96.0.13:8001"),
     ];
     let config = from_all(&[], &links, "metrics_port = 9");
-    assert_eq!((config.port, config.metrics_port), (8001, 9));
+    assert_eq!((config.port, config.metrics_port), (Some(8001), 9));
     assert_eq!(
         config.left_alone,
         ["REDIS_PROXY_PORT", "PORT", "METRICS_PORT"]
     );
     let beside = [links[2], ("PORT", "1")];
-    assert_eq!(from_all(&[], &beside, "").port, 1);
+    assert_eq!(from_all(&[], &beside, "").port, Some(1));
     // Where a flag says it, nobody looks.
     let config = from_all(&["--port=1", "--metrics_port=2"], &links, "");
     assert_eq!(config.left_alone, [""; 0]);

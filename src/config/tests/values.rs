@@ -56,8 +56,8 @@ fn bind_is_an_ip_address() {
 }
 
 #[test]
-fn port_is_a_port_or_0() {
-    let allowed = "a whole number from 0 to 65535";
+fn port_is_a_port_or_0_or_none() {
+    let allowed = "a whole number from 0 to 65535, or none";
     check_number("port", &["0", "1", "65535", "08001"], &["65536"], allowed);
 }
 
@@ -166,7 +166,10 @@ fn max_memory_is_a_whole_number_that_fits() {
 fn redis_hostname_is_a_host_with_or_without_a_port() {
     let address = |text: &str| {
         let redis = from_flags(&["--redis_hostname", text]).redis;
-        (redis.host, redis.port)
+        match redis {
+            RedisAddress::Tcp { host, port } => (host, port),
+            RedisAddress::Unix(path) => panic!("{path}"),
+        }
     };
     assert_eq!(address("redis.example"), ("redis.example".to_owned(), 6379));
     assert_eq!(address("redis.example:1"), ("redis.example".to_owned(), 1));
@@ -176,6 +179,11 @@ fn redis_hostname_is_a_host_with_or_without_a_port() {
     );
     assert_eq!(address("10.0.0.1:7000"), ("10.0.0.1".to_owned(), 7000));
     assert_eq!(address("[::1]"), ("::1".to_owned(), 6379));
+    assert_eq!(address("::1"), ("::1".to_owned(), 6379));
+    assert_eq!(
+        address("2001:db8::6379"),
+        ("2001:db8::6379".to_owned(), 6379)
+    );
     assert_eq!(address("[::1]:7000"), ("::1".to_owned(), 7000));
     assert_eq!(
         address("[fe80::1%eth0]:7000"),
@@ -199,7 +207,6 @@ fn redis_hostname_is_nothing_else() {
             "a:b",
             "a:+1",
             "a:1:2",
-            "::1",
             "[::1",
             "::1]",
             "[]",

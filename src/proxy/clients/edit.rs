@@ -257,7 +257,7 @@ impl Proxy {
                 let identity = &session.identity;
                 let facts = Facts {
                     id,
-                    addresses: identity.addresses,
+                    peer: identity.peer.as_ref(),
                     kind: session.kind(),
                     user: self.store.user(session),
                     age: identity.connected.until(now).as_secs(),

@@ -2,8 +2,8 @@
 //! proxy's in place of what is the connection's, and one of the same form for any other.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 
+use super::super::identity::Peer;
 use super::super::session::Session;
 use crate::clock::Time;
 
@@ -23,7 +23,7 @@ pub(super) struct Around<'a> {
 /// The line of a client, in the form of redis-server 7.0.
 pub(super) fn own(session: &Session, around: &Around<'_>) -> String {
     let identity = &session.identity;
-    let (address, local) = addresses(identity.addresses);
+    let [address, local] = ends(identity.peer.as_ref());
     let lossy = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     let state = session
         .dedicated
@@ -42,7 +42,7 @@ pub(super) fn own(session: &Session, around: &Around<'_>) -> String {
         lossy(&identity.name),
         identity.connected.until(around.now).as_secs(),
         identity.last_request.until(around.now).as_secs(),
-        state.flags,
+        flags(&state.flags, identity.peer.as_ref()),
         around.database,
         state
             .queued
@@ -63,23 +63,35 @@ pub(super) fn own(session: &Session, around: &Around<'_>) -> String {
     line
 }
 
-fn addresses(addresses: Option<(SocketAddr, SocketAddr)>) -> (String, String) {
-    match addresses {
-        Some((address, local)) => (address.to_string(), local.to_string()),
-        None => (String::new(), String::new()),
+fn ends(peer: Option<&Peer>) -> [String; 2] {
+    peer.map(Peer::ends).unwrap_or_default()
+}
+
+/// The flags of a connection, with what they say of its way made true of the client: `U` for a Unix socket.
+fn flags(flags: &str, peer: Option<&Peer>) -> String {
+    let mut flags = flags.replace(['N', 'U'], "");
+    if matches!(peer, Some(Peer::Unix(_))) {
+        // Only these come behind it.
+        let at = flags.find(['r', 'e', 'T']).unwrap_or(flags.len());
+        flags.insert(at, 'U');
     }
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    flags
 }
 
 /// Redis's line for a client's dedicated connection, made that of the client.
 pub(super) fn translated(line: &str, session: &Session, redirection: i64, now: Time) -> String {
     let identity = &session.identity;
-    let (address, local) = addresses(identity.addresses);
+    let [address, local] = ends(identity.peer.as_ref());
     let translate = |field: &str| {
         let (name, value) = field.split_once('=')?;
         let value = match name {
             "id" => identity.id.to_string(),
             "addr" => address.clone(),
             "laddr" => local.clone(),
+            "flags" => flags(value, identity.peer.as_ref()),
             "fd" => identity.descriptor.to_string(),
             "age" => identity.connected.until(now).as_secs().to_string(),
             // -1 stands for none, and is no number.
@@ -103,4 +115,24 @@ pub(super) fn number(line: &str) -> Option<i64> {
 pub(super) fn redirection(line: &str) -> Option<i64> {
     let mut fields = line.split(' ');
     fields.find_map(|field| field.strip_prefix("redir=")?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_tell_the_way_of_the_client_and_not_that_of_its_connection_to_redis() {
+        let unix = Peer::Unix("/run/proxy.sock".into());
+        for (known, tcp, by_unix) in [
+            ("N", "N", "U"),
+            ("U", "N", "U"),
+            ("x", "x", "xU"),
+            ("PU", "P", "PU"),
+            ("tRUe", "tRe", "tRUe"),
+        ] {
+            assert_eq!(flags(known, None), tcp, "{known}");
+            assert_eq!(flags(known, Some(&unix)), by_unix, "{known}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! Which clients `CLIENT KILL` and `CLIENT LIST` are about.
 
-use std::net::SocketAddr;
-
+use super::super::identity::Peer;
 use crate::command::is_word;
 use crate::resp::integer;
 use crate::resp::request::Request;
@@ -32,7 +31,7 @@ impl Type {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proxy) struct Facts<'a> {
     pub id: u64,
-    pub addresses: Option<(SocketAddr, SocketAddr)>,
+    pub peer: Option<&'a Peer>,
     pub kind: Type,
     pub user: &'a [u8],
     /// Since when it is connected, in seconds.
@@ -106,19 +105,18 @@ impl Kill {
 
     /// Whether it is about this client.
     pub fn selects(&self, client: &Facts<'_>) -> bool {
-        let is = |wanted: &Option<Box<[u8]>>, known: Option<SocketAddr>| {
+        let is = |wanted: &Option<Box<[u8]>>, end: usize| {
             wanted.as_ref().is_none_or(|wanted| {
-                known.is_some_and(|known| known.to_string().as_bytes() == &**wanted)
+                client
+                    .peer
+                    .is_some_and(|peer| peer.ends()[end].as_bytes() == &**wanted)
             })
         };
         let has_id = |ids: &Vec<i64>| ids.iter().any(|&id| u64::try_from(id) == Ok(client.id));
         self.ids.as_ref().is_none_or(has_id)
             && self.kind.is_none_or(|kind| kind == Some(client.kind))
-            && is(&self.address, client.addresses.map(|(address, _)| address))
-            && is(
-                &self.local_address,
-                client.addresses.map(|(_, local)| local),
-            )
+            && is(&self.address, 0)
+            && is(&self.local_address, 1)
             && self.user.as_ref().is_none_or(|user| **user == *client.user)
             && self
                 .max_age
@@ -171,9 +169,13 @@ mod tests {
     #[test]
     fn every_filter_must_hold() {
         let address = |text: &str| text.parse().expect("an address");
+        let peer = Peer::Tcp {
+            address: address("127.0.0.1:1000"),
+            local: address("[::1]:2000"),
+        };
         let client = Facts {
             id: 7,
-            addresses: Some((address("127.0.0.1:1000"), address("[::1]:2000"))),
+            peer: Some(&peer),
             kind: Type::PubSub,
             user: b"app",
             age: 10,

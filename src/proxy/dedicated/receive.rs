@@ -166,6 +166,7 @@ impl Dedicated {
     fn take_frame(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) -> Received {
         let frame = self.frames.current();
         let is_error = frame.is_error();
+        self.readonly |= is_error && frame.start().starts_with(b"-READONLY ");
         if !self.set_up.is_done() {
             if frame.start().starts_with(b">") {
                 // It is no reply.

@@ -101,6 +101,7 @@ impl World {
             changed: Vec::new(),
             spare: Default::default(),
             passed: Vec::new(),
+            readonly: false,
         };
         let now = TTL;
         for client in [READER, WRITER] {

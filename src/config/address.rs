@@ -1,0 +1,43 @@
+//! Where a Redis is.
+
+use std::fmt;
+
+/// Where a Redis is: a host and a TCP port, or a Unix socket.
+///
+/// Displays as `HOST:PORT`, with brackets round an IPv6 address, or as the socket's path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisAddress {
+    /// Over TCP.
+    Tcp {
+        /// A host name or an IP address, without brackets.
+        host: String,
+        /// A port from 1 to 65535.
+        port: u16,
+    },
+    /// The path of a Unix socket.
+    Unix(String),
+}
+
+impl RedisAddress {
+    /// The port of a Redis whose address doesn't name one.
+    pub const DEFAULT_PORT: u16 = 6379;
+}
+
+impl Default for RedisAddress {
+    fn default() -> Self {
+        Self::Tcp {
+            host: "localhost".to_owned(),
+            port: Self::DEFAULT_PORT,
+        }
+    }
+}
+
+impl fmt::Display for RedisAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => f.write_str(path),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What settings ask of one another.
+
+use super::*;
+
+#[test]
+fn a_url_stands_for_the_settings_of_the_redis() {
+    let config = from_flags(&["--redis_url", "redis://alice:hunter2@redis.example:7000/3"]);
+    assert_eq!(config.redis.to_string(), "redis.example:7000");
+    assert_eq!(config.redis_database, 3);
+    assert_eq!(config.redis_username.as_deref(), Some("alice"));
+    assert_eq!(config.redis_password, Some(Secret::new("hunter2")));
+    let shown = format!("{config:?} {}", config.summary());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains(" redis_url=<hidden> redis_hostname=redis.example:7000 "));
+    let config = from_flags(&["--redis_url=unix:///run/redis.sock", "--redis_database=2"]);
+    assert_eq!(config.redis.to_string(), "/run/redis.sock");
+    assert_eq!(config.redis_database, 2);
+}
+
+#[test]
+fn what_a_url_says_is_not_said_twice() {
+    let url = "--redis_url=redis://alice:hunter2@redis.example/3";
+    for flag in [
+        "redis_hostname",
+        "redis_database",
+        "redis_username",
+        "redis_password",
+    ] {
+        let error = flags_error(&[url, &format!("--{flag}=7")]);
+        assert_eq!(
+            error,
+            format!("--{flag}: redis_url says it as well; give one of the two")
+        );
+    }
+    let error = flags_error(&[url, "--redis_password_file", SECRET_FILE]);
+    assert!(
+        error.starts_with("--redis_password_file: the password is given"),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_error_has_the_password_of_a_url() {
+    let error = flags_error(&["--redis_url", "http://:hunter2@redis.example"]);
+    assert!(
+        error.starts_with("--redis_url: the value is not allowed; give redis://"),
+        "{error}"
+    );
+    let error = flags_error(&["--redis_url", "redis://alice@redis.example"]);
+    assert_eq!(
+        error,
+        "--redis_url: \"alice\" needs a password; give redis_password as well"
+    );
+}
+
+#[test]
+fn without_a_port_there_is_another_way_in() {
+    let error = flags_error(&["--port", "none"]);
+    assert_eq!(error, "--port: give unix_socket or tls_port beside none");
+    let config = from_flags(&["--port=none", "--unix_socket=/run/a"]);
+    assert_eq!(
+        (config.port, config.unix_socket.as_deref()),
+        (None, Some("/run/a"))
+    );
+}
+
+#[test]
+fn permissions_are_octal() {
+    let mode = |text| from_flags(&["--unix_socket_perm", text]).unix_socket_perm.0;
+    assert_eq!(
+        (mode("700"), mode("666"), mode("777")),
+        (0o700, 0o666, 0o777)
+    );
+    for text in ["", "0", "077", "800", "1777", "+700", "rwx"] {
+        let error = flags_error(&["--unix_socket_perm", text]);
+        assert!(
+            error.ends_with("give an octal number from 600 to 777"),
+            "{error}"
+        );
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_needs_its_files() {
+    let with = |flags: &[&str]| flags_error(flags);
+    assert_eq!(with(&["--tls_port=1"]), "--tls_port: give tls_cert as well");
+    let cert = ["--tls_port=1", "--tls_cert=c"];
+    assert_eq!(
+        with(&cert),
+        "--tls_port: give tls_ca as well, or tls_auth_clients no"
+    );
+    let without_key = [&cert[..], &["--tls_auth_clients=no"]].concat();
+    assert_eq!(with(&without_key), "--tls_cert: give tls_key as well");
+    let all = [&without_key[..], &["--tls_key=k"]].concat();
+    assert_eq!(from_flags(&all).tls_port, Some(1));
+    assert_eq!(
+        with(&["--redis_tls=on", "--redis_tls_key=k"]),
+        "--redis_tls_key: give redis_tls_cert as well"
+    );
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn settings_of_tls_are_of_no_use_without_it() {
+    for flag in [
+        "redis_tls_ca",
+        "redis_tls_cert",
+        "redis_tls_key",
+        "redis_tls_server_name",
+    ] {
+        assert_eq!(
+            flags_error(&[&format!("--{flag}=x")]),
+            format!("--{flag}: give redis_tls on as well, or a redis_url with rediss://")
+        );
+    }
+    let flags = ["--redis_url=rediss://redis.example", "--redis_tls_ca=x"];
+    assert!(from_flags(&flags).redis_tls);
+    let error = flags_error(&["--redis_url=unix:///a", "--redis_tls=on"]);
+    assert_eq!(error, "--redis_tls: give off with a Unix socket");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_build_without_tls_says_so() {
+    let error = flags_error(&["--redis_tls=on"]);
+    assert_eq!(
+        error,
+        "--redis_tls: \"on\" is not allowed; give off: this build has no TLS"
+    );
+    let error = flags_error(&["--redis_url=rediss://a"]);
+    assert!(
+        error.ends_with("give redis:// or unix://: this build has no TLS"),
+        "{error}"
+    );
+}

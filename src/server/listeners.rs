@@ -1,0 +1,200 @@
+//! Where clients are listened for: a port, a port for TLS, a Unix socket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+use rustix::net::sockopt::set_tcp_nodelay;
+
+use super::accept::Accept;
+use super::unix_socket::SocketFile;
+use crate::clock::Time;
+use crate::config::Config;
+use crate::keepalive::keep_alive;
+use crate::proxy::Peer;
+use crate::tls::Acceptor;
+
+/// Their tokens.
+const TOKENS: [Token; 3] = [
+    Token(usize::MAX),
+    Token(usize::MAX - 3),
+    Token(usize::MAX - 4),
+];
+
+/// Whether a token is one of these.
+pub(super) fn is_ours(token: Token) -> bool {
+    TOKENS.contains(&token)
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Listeners {
+    all: Vec<Listener>,
+    /// The port that `INFO` shows.
+    port: u16,
+}
+
+/// One of them.
+struct Listener {
+    token: Token,
+    socket: Socket,
+    accept: Accept,
+}
+
+enum Socket {
+    /// With what takes the handshake of TLS, if that is spoken.
+    Tcp(TcpListener, Option<Acceptor>),
+    Unix(UnixListener, SocketFile),
+}
+
+/// A client that came.
+pub(super) struct Accepted {
+    pub socket: OwnedFd,
+    pub peer: Peer,
+    /// What takes its handshake, if it is to speak TLS.
+    pub tls: Option<Acceptor>,
+}
+
+impl Listeners {
+    /// Listens as the configuration says.
+    ///
+    /// # Errors
+    /// If an address can't be bound.
+    pub fn start(config: &Config, acceptor: Option<Acceptor>) -> io::Result<Self> {
+        let mut listeners = Self::default();
+        if let Some(port) = config.port {
+            let listener = listeners.bind(config, port)?;
+            log::info!(
+                address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
+                "listening"
+            );
+            listeners.add(Socket::Tcp(listener, None));
+        }
+        if let Some((port, acceptor)) = config.tls_port.zip(acceptor) {
+            let listener = listeners.bind(config, port)?;
+            log::info!(
+                address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
+                "listening for TLS"
+            );
+            listeners.add(Socket::Tcp(listener, Some(acceptor)));
+        }
+        if let Some(path) = &config.unix_socket {
+            let (listener, file) = SocketFile::listen(path, config.unix_socket_perm.0)?;
+            log::info!(
+                path, version = env!("CARGO_PKG_VERSION");
+                "listening on a Unix socket"
+            );
+            listeners.add(Socket::Unix(listener, file));
+        }
+        Ok(listeners)
+    }
+
+    fn bind(&mut self, config: &Config, port: u16) -> io::Result<TcpListener> {
+        let listener = super::listen(SocketAddr::new(config.bind, port))?;
+        keep_alive(&listener, config.tcp_keepalive)?;
+        if self.port == 0 {
+            self.port = listener.local_addr()?.port();
+        }
+        Ok(listener)
+    }
+
+    fn add(&mut self, socket: Socket) {
+        self.all.push(Listener {
+            token: TOKENS[self.all.len()],
+            socket,
+            accept: Accept::Idle,
+        });
+    }
+
+    /// Has the poll report on them.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        for Listener { token, socket, .. } in &mut self.all {
+            let source: &mut dyn Source = match socket {
+                Socket::Tcp(listener, _) => listener,
+                Socket::Unix(listener, _) => listener,
+            };
+            source.register(registry, *token, Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// The port that clients connect to; 0 if there is none.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether there are none (any more).
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Listens no more. Returns whether that is news.
+    pub fn stop(&mut self) -> bool {
+        !std::mem::take(&mut self.all).is_empty()
+    }
+
+    /// Notes that clients wait.
+    pub fn note(&mut self, token: Token) {
+        let mut all = self.all.iter_mut();
+        if let Some(listener) = all.find(|listener| listener.token == token) {
+            listener.accept = Accept::Pending;
+        }
+    }
+
+    /// A file descriptor is free again: those who had to wait for one are accepted.
+    pub fn resume(&mut self) {
+        for listener in &mut self.all {
+            if let Accept::Paused(_) = listener.accept {
+                listener.accept = Accept::Pending;
+            }
+        }
+    }
+
+    /// When to accept, if no event tells before.
+    pub fn due(&self) -> Option<Time> {
+        self.all.iter().filter_map(|one| one.accept.due()).min()
+    }
+
+    /// Accepts a client, if one waits.
+    ///
+    /// # Errors
+    /// If it can't be accepted, as without file descriptors.
+    pub fn accept(&mut self, now: Time) -> io::Result<Option<Accepted>> {
+        let mut all = self.all.iter_mut();
+        match all.find(|listener| listener.accept.is_due(now)) {
+            Some(Listener { socket, accept, .. }) => accept.next(|| socket.accept(), now),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Socket {
+    fn accept(&self) -> io::Result<Accepted> {
+        let (listener, tls) = match self {
+            Self::Tcp(listener, tls) => (listener, tls.clone()),
+            Self::Unix(listener, file) => {
+                return Ok(Accepted {
+                    socket: listener.accept()?.0.into(),
+                    peer: Peer::Unix(Arc::clone(&file.path)),
+                    tls: None,
+                });
+            }
+        };
+        let (stream, address) = listener.accept()?;
+        let local = stream.local_addr().unwrap_or(address);
+        // Without it replies may only come later.
+        let _ = set_tcp_nodelay(&stream, true);
+        Ok(Accepted {
+            socket: stream.into(),
+            peer: Peer::Tcp { address, local },
+            tls,
+        })
+    }
+}

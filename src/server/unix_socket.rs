@@ -1,0 +1,83 @@
+//! The file that is a Unix socket: one that a crash has left is replaced, and it goes when the proxy does.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net;
+use std::sync::Arc;
+
+use mio::net::{UnixListener, UnixStream};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
+
+/// How many clients may wait to be accepted. The system allows fewer by default.
+const BACKLOG: i32 = 4096;
+
+/// The file. It is removed with the value, unless it is another's by then.
+pub(super) struct SocketFile {
+    pub path: Arc<str>,
+    inode: (u64, u64),
+}
+
+impl SocketFile {
+    /// Listens on a socket at that path, which those may use whom the permissions allow to.
+    ///
+    /// # Errors
+    /// If it can't be made: somebody listens there, say, or it is another file.
+    pub fn listen(path: &str, mode: u32) -> io::Result<(UnixListener, Self)> {
+        open(path, mode).map_err(|error| {
+            io::Error::new(error.kind(), format!("can't listen on {path:?}: {error}"))
+        })
+    }
+}
+
+fn open(path: &str, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = SocketAddrUnix::new(path)?;
+    if let Err(error) = bind(&socket, &address).map_err(io::Error::from) {
+        if error.kind() != ErrorKind::AddrInUse {
+            return Err(error);
+        }
+        remove_left_over(path)?;
+        bind(&socket, &address)?;
+    }
+    // Nobody can connect before it listens.
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    listen(&socket, BACKLOG)?;
+    let listener = UnixListener::from_std(net::UnixListener::from(socket));
+    let file = SocketFile {
+        path: path.into(),
+        inode: inode(path)?,
+    };
+    Ok((listener, file))
+}
+
+/// Removes a socket that nobody listens on.
+fn remove_left_over(path: &str) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(io::Error::other("there is a file that is no socket"));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        _ => Err(io::Error::new(
+            ErrorKind::AddrInUse,
+            "another program listens there",
+        )),
+    }
+}
+
+fn inode(path: &str) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
+            // Whether it can be removed or not, nobody listens there any more.
+            let _ = fs::remove_file(&*self.path);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! TLS, as far as it does not know of sockets: who shows which certificate to whom, and the stream of one connection.
+//! In a build without it (`--no-default-features`) none of it can be had, and no code of it is left.
+
+#[cfg(feature = "tls")]
+mod with;
+#[cfg(not(feature = "tls"))]
+mod without;
+
+use std::io;
+use std::thread;
+
+#[cfg(feature = "tls")]
+pub use with::{Acceptor, Connector, Stream};
+#[cfg(not(feature = "tls"))]
+pub use without::{Acceptor, Connector, Stream};
+
+use crate::config::Config;
+
+/// What TLS needs, as far as it is configured. Copies share it.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// For connections to Redis.
+    pub connector: Option<Connector>,
+    /// For connections of clients.
+    pub acceptor: Option<Acceptor>,
+}
+
+impl Tls {
+    /// Reads the files that the configuration names.
+    ///
+    /// # Errors
+    /// If one can't be read, or is not what it should be; the error says which.
+    pub fn load(config: &Config) -> io::Result<Self> {
+        let acceptor = config.tls_port.map(|_| Acceptor::load(config));
+        let connector = config.redis_tls.then(|| Connector::load(config));
+        Ok(Self {
+            connector: connector.transpose()?,
+            acceptor: acceptor.transpose()?,
+        })
+    }
+
+    /// Whether there is any.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.connector.is_some() || self.acceptor.is_some()
+    }
+
+    /// Reads the files again, on a thread that says in the log what came of it. What was before stays if they are of
+    /// no use; connections that are there stay as they are.
+    pub fn reload_in_background(&self) {
+        let tls = self.clone();
+        let thread = thread::Builder::new().name("certificates".into());
+        let started = thread.spawn(move || match tls.reload() {
+            Ok(()) => log::info!("certificates read again"),
+            Err(error) => log::warn!(reason:% = error; "the certificates from before stay in use"),
+        });
+        if let Err(error) = started {
+            log::warn!(reason:% = error; "can't start a thread to read certificates");
+        }
+    }
+
+    fn reload(&self) -> io::Result<()> {
+        self.acceptor.as_ref().map_or(Ok(()), Acceptor::reload)?;
+        self.connector.as_ref().map_or(Ok(()), Connector::reload)
+    }
+}

@@ -1,0 +1,215 @@
+//! TLS by rustls.
+
+mod files;
+mod stream;
+mod trouble;
+mod verifier;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::{ClientConnection, Resumption};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::ServerName;
+use rustls::server::{ServerConnection, WebPkiClientVerifier};
+use rustls::{ClientConfig, ServerConfig};
+
+pub use stream::Stream;
+
+use crate::config::{AuthClients, Config, RedisAddress};
+
+/// How many of Redis's sessions are kept, by which the next handshake is cheaper.
+const SESSIONS: usize = 8;
+
+/// What opens connections, until other files are read. Copies share it.
+#[derive(Debug)]
+struct Shared<T>(Arc<Mutex<Arc<T>>>);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Shared<T> {
+    fn new(value: T) -> Self {
+        Self(Arc::new(Mutex::new(Arc::new(value))))
+    }
+
+    fn get(&self) -> Arc<T> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, value: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
+}
+
+/// Opens connections to Redis.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    shared: Shared<ClientConfig>,
+    name: ServerName<'static>,
+    files: Arc<OfRedis>,
+}
+
+/// What the configuration says of them.
+#[derive(Debug)]
+struct OfRedis {
+    ca: Option<String>,
+    cert: Option<(String, String)>,
+    insecure: bool,
+}
+
+impl Connector {
+    pub(super) fn load(config: &Config) -> io::Result<Self> {
+        let files = OfRedis {
+            ca: config.redis_tls_ca.clone(),
+            cert: pair(&config.redis_tls_cert, &config.redis_tls_key),
+            insecure: config.redis_tls_insecure,
+        };
+        if files.insecure {
+            log::warn!(
+                reason = "whoever is on the way can read and change what goes to redis and comes from there; \
+                          redis_tls_ca trusts a certificate of your own";
+                "any certificate of redis is accepted"
+            );
+        }
+        let host = match &config.redis {
+            RedisAddress::Tcp { host, .. } => host.split('%').next().unwrap_or_default(),
+            RedisAddress::Unix(_) => "localhost",
+        };
+        let name = config.redis_tls_server_name.as_deref().unwrap_or(host);
+        Ok(Self {
+            shared: Shared::new(files.read()?),
+            name: ServerName::try_from(name.to_owned()).map_err(|_| {
+                of(format!(
+                    "redis_tls_server_name: {name:?} is no name of a host"
+                ))
+            })?,
+            files: Arc::new(files),
+        })
+    }
+
+    pub(super) fn reload(&self) -> io::Result<()> {
+        self.shared.set(self.files.read()?);
+        Ok(())
+    }
+
+    pub(crate) fn open(&self) -> io::Result<Stream> {
+        let client = ClientConnection::new(self.shared.get(), self.name.clone());
+        Ok(Stream::new(client.map_err(io::Error::other)?.into()))
+    }
+}
+
+impl OfRedis {
+    fn read(&self) -> io::Result<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?;
+        let builder = if self.insecure {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier::Any(provider())))
+        } else {
+            let roots = match &self.ca {
+                Some(path) => files::roots("redis_tls_ca", path)?,
+                None => files::roots_of_the_system()?,
+            };
+            builder.with_root_certificates(roots)
+        };
+        let mut config = match &self.cert {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let chain = files::certificates("redis_tls_cert", cert)?;
+                let key = files::key("redis_tls_key", key)?;
+                let result = builder.with_client_auth_cert(chain, key);
+                result.map_err(|error| of(format!("redis_tls_cert and redis_tls_key: {error}")))?
+            }
+        };
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(config)
+    }
+}
+
+/// Takes connections of clients.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    shared: Shared<ServerConfig>,
+    files: Arc<OfClients>,
+}
+
+/// What the configuration says of them.
+#[derive(Debug)]
+struct OfClients {
+    cert: Option<(String, String)>,
+    ca: Option<String>,
+    auth: AuthClients,
+}
+
+impl Acceptor {
+    pub(super) fn load(config: &Config) -> io::Result<Self> {
+        let files = OfClients {
+            cert: pair(&config.tls_cert, &config.tls_key),
+            ca: config.tls_ca.clone(),
+            auth: config.tls_auth_clients,
+        };
+        Ok(Self {
+            shared: Shared::new(files.read()?),
+            files: Arc::new(files),
+        })
+    }
+
+    pub(super) fn reload(&self) -> io::Result<()> {
+        self.shared.set(self.files.read()?);
+        Ok(())
+    }
+
+    pub(crate) fn open(&self) -> io::Result<Stream> {
+        let server = ServerConnection::new(self.shared.get());
+        Ok(Stream::new(server.map_err(io::Error::other)?.into()))
+    }
+}
+
+impl OfClients {
+    fn read(&self) -> io::Result<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?;
+        let builder = match (&self.ca, self.auth) {
+            (None, _) | (_, AuthClients::No) => builder.with_no_client_auth(),
+            (Some(path), auth) => {
+                let roots = Arc::new(files::roots("tls_ca", path)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+                let verifier = match auth {
+                    AuthClients::Yes => verifier,
+                    _ => verifier.allow_unauthenticated(),
+                };
+                let verifier = verifier.build();
+                builder.with_client_cert_verifier(
+                    verifier.map_err(|error| of(format!("tls_ca: {path:?}: {error}")))?,
+                )
+            }
+        };
+        let (cert, key) = self
+            .cert
+            .as_ref()
+            .ok_or_else(|| of("tls_cert is missing"))?;
+        let chain = files::certificates("tls_cert", cert)?;
+        let key = files::key("tls_key", key)?;
+        let result = builder.with_single_cert(chain, key);
+        result.map_err(|error| of(format!("tls_cert and tls_key: {error}")))
+    }
+}
+
+fn pair(cert: &Option<String>, key: &Option<String>) -> Option<(String, String)> {
+    cert.clone().zip(key.clone())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn of(message: impl Into<String>) -> io::Error {
+    io::Error::other(message.into())
+}

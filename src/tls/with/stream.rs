@@ -1,0 +1,153 @@
+//! The stream of one connection.
+
+use std::io::{self, ErrorKind, Read};
+
+use rustls::Connection;
+
+use super::trouble::{self, Side};
+use crate::transport::{ReadResult, Source, Wire};
+
+/// What encrypts what goes through a socket, and holds what is on its way.
+pub struct Stream {
+    connection: Connection,
+}
+
+/// How often in a row a socket may be read from without finding anything to deliver. The most that a message can need
+/// is a fraction of it: what is beyond is padding, by which a peer could keep the proxy busy.
+const FRUITLESS: usize = 64;
+
+impl Stream {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// Whether what was written still waits for the socket.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// The error for a handshake that takes too long.
+    pub(crate) fn late(&self) -> io::Error {
+        io::Error::new(ErrorKind::TimedOut, trouble::late(self.side()))
+    }
+
+    fn side(&self) -> Side {
+        match self.connection {
+            Connection::Client(_) => Side::Redis,
+            Connection::Server(_) => Side::Client,
+        }
+    }
+
+    /// Goes on with the handshake as far as the socket allows. Returns whether it is over.
+    pub(crate) fn shake_hands(&mut self, wire: &mut Wire<'_>) -> io::Result<bool> {
+        for _ in 0..FRUITLESS {
+            self.flush(wire)?;
+            if !self.connection.is_handshaking() {
+                return Ok(true);
+            }
+            if !wire.is_readable() {
+                return Ok(false);
+            }
+            if self.fill(wire)? == Some(0) {
+                return Err(io::Error::new(
+                    ErrorKind::UnexpectedEof,
+                    trouble::closed(self.side()),
+                ));
+            }
+        }
+        Err(endless())
+    }
+
+    /// Reads what is there.
+    pub(crate) fn read(
+        &mut self,
+        wire: &mut Wire<'_>,
+        buffer: &mut [u8],
+    ) -> io::Result<ReadResult> {
+        for _ in 0..FRUITLESS {
+            match self.connection.reader().read(buffer) {
+                Ok(0) => return Ok(ReadResult::End),
+                Ok(length) => {
+                    if length == buffer.len() {
+                        wire.set_readable();
+                    }
+                    return Ok(ReadResult::Bytes(length));
+                }
+                // Replies and requests say where they end: nothing is lost with the notice that is missing.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Ok(ReadResult::End);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if !wire.is_readable() {
+                return Ok(ReadResult::Nothing);
+            }
+            self.fill(wire)?;
+            self.flush(wire)?;
+        }
+        Err(endless())
+    }
+
+    /// Writes as far as the socket takes it. Returns how many bytes of the source that was.
+    pub(crate) fn write(
+        &mut self,
+        wire: &mut Wire<'_>,
+        source: &mut impl Source,
+    ) -> io::Result<usize> {
+        let mut written = 0;
+        loop {
+            self.flush(wire)?;
+            if !wire.is_writable() || source.is_empty() || self.connection.is_handshaking() {
+                return Ok(written);
+            }
+            match source.send(&mut self.connection.writer())? {
+                0 => return Ok(written),
+                length => written += length,
+            }
+        }
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) fn end(&mut self, wire: &mut Wire<'_>) -> io::Result<()> {
+        self.connection.send_close_notify();
+        self.flush(wire)
+    }
+
+    /// Takes what the socket has, and what that means. Returns how many bytes they were, if any could be had.
+    fn fill(&mut self, wire: &mut Wire<'_>) -> io::Result<Option<usize>> {
+        let length = match self.connection.read_tls(wire) {
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match self.connection.process_new_packets() {
+            Ok(_) => Ok(Some(length)),
+            Err(error) => {
+                // The other side is told what is wrong, if it still listens.
+                let _ = self.flush(wire);
+                Err(trouble::explain(self.side(), &error))
+            }
+        }
+    }
+
+    /// Gives the socket what it takes of what waits for it.
+    fn flush(&mut self, wire: &mut Wire<'_>) -> io::Result<()> {
+        while self.connection.wants_write() && wire.is_writable() {
+            match self.connection.write_tls(wire) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn endless() -> io::Error {
+    io::Error::new(
+        ErrorKind::InvalidData,
+        "the other side sends TLS without content",
+    )
+}

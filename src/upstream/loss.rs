@@ -1,0 +1,75 @@
+//! Why a connection to Redis is lost.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// Why a connection is of no use, or could not be made.
+#[derive(Debug)]
+pub(super) enum Loss {
+    /// It broke.
+    Broken(io::Error),
+    /// Redis closed it.
+    Closed,
+    /// Redis closed it when nothing had been asked on it for so long.
+    ClosedIdle(Duration),
+    /// It ended before anything was answered on it.
+    Unanswered {
+        /// By this, if not in order.
+        error: Option<io::Error>,
+        /// TLS may be spoken there, which the proxy does not.
+        may_be_tls: bool,
+    },
+    /// TLS is spoken there.
+    Tls,
+    /// Redis did not answer for so long.
+    TimedOut(Duration),
+    /// Redis answered, and refused the proxy in these words.
+    Refused(String),
+    /// It leads to another server than the others.
+    Elsewhere,
+    /// It is no longer as it was set up, as this shows.
+    Altered(String),
+    /// The server takes no writes any more.
+    Demoted,
+    /// The server's name leads to another address.
+    Moved,
+}
+
+/// What helps where Redis speaks TLS and the proxy does not.
+const TURN_TLS_ON: &str = "turn redis_tls on, or write rediss:// for redis://";
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(error) => error.fmt(f),
+            Self::Closed => f.write_str("it closed the connection"),
+            Self::ClosedIdle(idle) => write!(
+                f,
+                "it closed the connection after {} ms without a request, by its timeout perhaps, so it is asked \
+                 more often from now on",
+                idle.as_millis()
+            ),
+            Self::Unanswered { error, may_be_tls } => {
+                match error {
+                    Some(error) => write!(f, "{error}, before its first answer")?,
+                    None => f.write_str(
+                        "it closed the connection without an answer: its client-output-buffer-limit may be too \
+                         small for the reply to COMMAND",
+                    )?,
+                }
+                if *may_be_tls {
+                    write!(f, "; or its port may be one for TLS: {TURN_TLS_ON}")?;
+                }
+                Ok(())
+            }
+            Self::Tls => write!(f, "its port is one for TLS: {TURN_TLS_ON}"),
+            Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
+            Self::Refused(words) => write!(f, "it answers {words}"),
+            Self::Altered(how) => write!(f, "it is no longer as it was set up: {how}"),
+            Self::Elsewhere => f.write_str("it leads to another server than before"),
+            Self::Demoted => f.write_str("it has become a replica"),
+            Self::Moved => f.write_str("its name leads to another address"),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Notices that Redis is no longer where it was: after a failover, its name leads to another address, or the address to
+//! another server, while the old one may go on answering as a replica.
+//!
+//! Errors say so first: `READONLY` where there was a master, `LOADING` and `MASTERDOWN` too. They are passed on as they
+//! are. A master that has become a replica is left at once. Otherwise the name is looked up again, and the old address
+//! left if it is no longer among those found: whoever reads from a replica by intent stays there.
+
+use std::time::Duration;
+
+use super::node::{Loss, Node};
+use super::outage::State;
+use super::{Event, Replies, setup};
+use crate::clock::Time;
+use crate::transport::dial::Endpoint;
+
+/// How long after a look the next may come.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause after a master that said it was a replica turned out to be a master still.
+const LONG: Duration = Duration::from_secs(60);
+
+/// What speaks for a Redis being elsewhere.
+#[derive(Debug)]
+pub(super) struct Moved {
+    /// It is to be looked into then.
+    due: Option<Time>,
+    /// There was a master, which refuses writes.
+    is_demoted: bool,
+    not_before: Time,
+    pause: Duration,
+    /// The name is to be looked up.
+    wants_look_up: bool,
+    /// The server that was left, by its `run_id`.
+    left: Option<String>,
+}
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self {
+            due: None,
+            is_demoted: false,
+            not_before: Time::default(),
+            pause: PAUSE,
+            wants_look_up: false,
+            left: None,
+        }
+    }
+}
+
+impl Moved {
+    /// When it is to be looked into.
+    pub fn due(&self) -> Option<Time> {
+        self.due
+    }
+}
+
+impl Node {
+    /// Looks at what clients are answered.
+    pub(super) fn judge(&mut self, replies: &Replies, now: Time) {
+        if replies.iter().any(setup::is_readonly) {
+            self.doubt(true, now);
+        } else if replies.iter().any(setup::is_elsewhere) {
+            self.doubt(false, now);
+        }
+    }
+
+    /// Redis may be elsewhere: it refuses writes, or all.
+    pub fn doubt(&mut self, refuses_writes: bool, now: Time) {
+        if !matches!(self.state, State::Up(_)) {
+            return;
+        }
+        self.moved.is_demoted |= refuses_writes && self.was_master();
+        self.moved.due.get_or_insert(now.max(self.moved.not_before));
+    }
+
+    /// Whether it was a master when it was connected to, by its reply to HELLO.
+    fn was_master(&self) -> bool {
+        const ROLE: &[u8] = b"$4\r\nrole\r\n$6\r\nmaster\r\n";
+        let hello = &self.backend.hello[1];
+        hello.windows(ROLE.len()).any(|window| window == ROLE)
+    }
+
+    /// Looks into it, if that is due.
+    pub(super) fn look_into_move(&mut self, now: Time) {
+        if self.moved.due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.moved.due = None;
+        if now >= self.moved.not_before.after(LONG) {
+            self.moved.pause = PAUSE;
+        }
+        self.moved.not_before = now.after(self.moved.pause);
+        if std::mem::take(&mut self.moved.is_demoted) {
+            self.moved.pause = (self.moved.pause * 2).min(LONG);
+            self.start_anew(&Loss::Demoted, now);
+        } else {
+            self.moved.wants_look_up = true;
+        }
+    }
+
+    /// The server is left, though it may go on.
+    pub(super) fn leave(&mut self) {
+        self.moved.left = self.run_id.take().or(self.moved.left.take());
+    }
+
+    /// Another was found in its place, or the same.
+    pub(super) fn arrived(&mut self) {
+        if let Some(left) = self.moved.left.take()
+            && self.run_id.as_ref().is_some_and(|run_id| *run_id != left)
+        {
+            self.events.push(Event::Moved);
+        }
+    }
+
+    /// Whether Redis's name is to be looked up again. Says so once.
+    pub fn wants_look_up(&mut self) -> bool {
+        std::mem::take(&mut self.moved.wants_look_up)
+    }
+
+    /// Where Redis may be by now: if it is not where it was, all connections are made anew.
+    pub fn found(&mut self, endpoints: &[Endpoint], now: Time) {
+        let is_known = |endpoint| endpoints.contains(endpoint);
+        if matches!(self.state, State::Up(_))
+            && !endpoints.is_empty()
+            && !self.endpoint().is_none_or(is_known)
+        {
+            self.start_anew(&Loss::Moved, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::{Phase, Role};
+    use super::super::{Batch, Requests, Settings};
+    use super::*;
+    use crate::config::RedisAddress;
+    use crate::resp::Protocol;
+    use crate::transport::dial::Dialer;
+
+    fn at(milliseconds: u64) -> Time {
+        Time::from_millis(milliseconds)
+    }
+
+    fn endpoint(port: u16) -> Endpoint {
+        Endpoint::Tcp(([127, 0, 0, 1], port).into())
+    }
+
+    fn node() -> Node {
+        Node::new(Settings {
+            address: RedisAddress::default(),
+            dialer: Dialer {
+                tls: None,
+                timeout: Duration::from_secs(1),
+                keepalive: Duration::ZERO,
+            },
+            database: 0,
+            username: None,
+            password: None,
+            password_file: None,
+            tracking: false,
+        })
+    }
+
+    /// Sets up what the node wants, at a Redis of that role.
+    fn connect(node: &mut Node, role: &str, now: Time) {
+        let hello = format!("%1\r\n$4\r\nrole\r\n${}\r\n{role}\r\n", role.len());
+        let resp2 = format!("+OK\r\n{hello}*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n");
+        for (role, replies) in [
+            (Role::Resp2, &*resp2),
+            (
+                Role::Tracker,
+                "+OK\r\n*1\r\n+hello\r\n*0\r\n*0\r\n+PONG\r\n",
+            ),
+        ] {
+            assert_eq!(node.wants(), Some(role));
+            node.looking_up(role, now);
+            node.connecting(role, now);
+            node.connected(role, Some(endpoint(1)), now);
+            take(node, role);
+            node.received(role, replies.as_bytes(), now);
+        }
+        // How the connection is, is not shown.
+        take(node, Role::Resp2);
+        node.received(Role::Resp2, b"-NOPERM no\r\n", now);
+        assert_eq!(node.wants(), None);
+    }
+
+    /// Takes what a connection has to send.
+    fn take(node: &mut Node, role: Role) {
+        use crate::transport::Source;
+        let link = &mut node.connection(role).link;
+        while !Source::is_empty(link) {
+            Source::send(link, &mut Vec::new()).expect("a list takes all");
+        }
+    }
+
+    /// A client's write gets this reply.
+    fn write(node: &mut Node, reply: &str, now: Time) {
+        let mut requests = Requests::default();
+        let batch: &mut Batch = requests.of(Protocol::Resp2);
+        batch.push(false, |bytes| bytes.extend_from_slice(b"SET a 1\r\n"));
+        node.send(&mut requests, now);
+        take(node, Role::Resp2);
+        node.received(Role::Resp2, reply.as_bytes(), now);
+        if node.due().is_some_and(|due| due <= now) {
+            node.tick(now);
+        }
+    }
+
+    const READONLY: &str = "-READONLY You can't write against a read only replica.\r\n";
+
+    #[test]
+    fn a_master_that_becomes_a_replica_is_left_at_once() {
+        let mut node = node();
+        connect(&mut node, "master", at(0));
+        write(&mut node, READONLY, at(5));
+        assert_eq!(node.wants(), Some(Role::Resp2));
+        assert_eq!(node.connection(Role::Tracker).phase, Phase::Closed);
+        // It leads to the replica still: that is borne, and the name looked up from time to time.
+        connect(&mut node, "replica", at(6));
+        write(&mut node, READONLY, at(7));
+        assert!(node.wants().is_none() && !node.wants_look_up());
+        node.tick(at(1005));
+        assert!(node.wants().is_none() && node.wants_look_up());
+        assert!(!node.wants_look_up(), "it says so once");
+    }
+
+    #[test]
+    fn a_master_that_only_says_that_it_is_a_replica_is_left_ever_less_often() {
+        let mut node = node();
+        let mut left = Vec::new();
+        connect(&mut node, "master", at(0));
+        for now in (10..200_000).step_by(100) {
+            write(&mut node, READONLY, at(now));
+            if node.wants().is_some() {
+                left.push(now);
+                connect(&mut node, "master", at(now));
+            }
+        }
+        assert!((6..10).contains(&left.len()), "{left:?}");
+    }
+
+    #[test]
+    fn an_address_is_left_when_the_name_no_longer_leads_to_it() {
+        for reply in [
+            READONLY,
+            "-LOADING Redis is loading\r\n",
+            "-MASTERDOWN Link down\r\n",
+        ] {
+            let mut node = node();
+            connect(&mut node, "replica", at(0));
+            write(&mut node, reply, at(5));
+            assert!(node.wants_look_up(), "{reply}");
+            node.found(&[endpoint(2), endpoint(1)], at(6));
+            node.found(&[], at(6));
+            assert_eq!(node.wants(), None);
+            node.found(&[endpoint(2)], at(6));
+            assert_eq!(node.wants(), Some(Role::Resp2));
+        }
+    }
+
+    #[test]
+    fn other_errors_say_nothing() {
+        let mut node = node();
+        connect(&mut node, "master", at(0));
+        for reply in [
+            "-NOREPLICAS Not enough\r\n",
+            "-ERR READONLY \r\n",
+            "+READONLY \r\n",
+        ] {
+            write(&mut node, reply, at(5));
+            assert!(node.wants().is_none() && !node.wants_look_up(), "{reply}");
+        }
+    }
+
+    #[test]
+    fn a_look_up_has_a_time_of_its_own() {
+        let mut node = node();
+        node.looking_up(Role::Resp2, at(0));
+        assert_eq!(node.due(), Some(at(1000)));
+        node.tick(at(999));
+        assert_eq!(node.events, []);
+        node.connecting(Role::Resp2, at(1999));
+        node.tick(at(1998));
+        assert_eq!(node.events, []);
+        node.looking_up(Role::Resp2, at(1998));
+        node.tick(at(2998));
+        let error = "-ERR backing Redis at localhost:6379 can't be reached: looking its name up took over 1000 ms\r\n";
+        let error = error.as_bytes().to_vec();
+        assert_eq!(
+            node.events,
+            [Event::Down {
+                error,
+                refused: false
+            }]
+        );
+    }
+}
