@@ -401,11 +401,12 @@ impl Proxy {
         session.is_ending() && passes_end_on
     }
 
-    /// Whether a client's dedicated connection has its set-up behind it, the client's own `AUTH` included.
+    /// Whether a client's dedicated connection has its set-up behind it, the client's own `AUTH` included. What is to end a
+    /// script may wait until Redis says that it is busy, which takes that longer than any time-out of ours.
     #[must_use]
     pub fn dedicated_is_set_up(&self, client: ClientId) -> bool {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
-        dedicated.is_none_or(|dedicated| dedicated.is_set_up())
+        dedicated.is_none_or(|dedicated| dedicated.is_set_up() || dedicated.is_for_one_request())
     }
 
     /// Redis is away, or is another: all dedicated connections end, though those that lead there may not know.

@@ -265,6 +265,18 @@ pub(super) mod tests {
         String::from_utf8(sent).expect("a text")
     }
 
+    /// Answers what the tracker asks.
+    pub(in crate::upstream) fn answer_tracker(node: &mut Node, now: Time) {
+        for word in asked(node, Role::Tracker).lines() {
+            match word {
+                "GETUSER" => node.received(Role::Tracker, RIGHTS.as_bytes(), now),
+                "HISTOGRAM" => node.received(Role::Tracker, b"*0\r\n", now),
+                "PING" => node.received(Role::Tracker, b"+PONG\r\n", now),
+                _ => {}
+            }
+        }
+    }
+
     /// Answers what the tracker asks at a moment, and returns what it asked and what was reported.
     fn answer(node: &mut Node, now: Time, reply: &str) -> (String, Vec<Event>) {
         node.events.clear();
@@ -334,14 +346,7 @@ pub(super) mod tests {
                 node.events.clear();
                 node.tick(now);
                 asked(&mut node, Role::Resp2);
-                let asked = asked(&mut node, Role::Tracker);
-                for word in asked.lines() {
-                    match word {
-                        "GETUSER" => node.received(Role::Tracker, RIGHTS.as_bytes(), now),
-                        "PING" => node.received(Role::Tracker, b"+PONG\r\n", now),
-                        _ => {}
-                    }
-                }
+                answer_tracker(&mut node, now);
                 let is_down = |event: &Event| matches!(event, Event::Down { .. });
                 assert!(!node.events.iter().any(is_down), "{lateness} ms late");
             }

@@ -234,7 +234,7 @@ pub(super) fn altered(how: &str) -> Loss {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rights::tests::{RIGHTS, asked, at, node};
+    use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node};
     use super::super::{Event, Requests};
     use super::*;
     use crate::resp::Protocol;
@@ -325,13 +325,7 @@ mod tests {
         let tracker_answers = |node: &mut Node, now: u64| {
             node.tick(at(now));
             asked(node, Role::Resp2);
-            match &asked(node, Role::Tracker)[..] {
-                "" => {}
-                question if question.contains("PING") => {
-                    node.received(Role::Tracker, b"+PONG\r\n", at(now));
-                }
-                _ => node.received(Role::Tracker, RIGHTS.as_bytes(), at(now)),
-            }
+            answer_tracker(node, at(now));
         };
         for now in (1000..=4000).step_by(250) {
             tracker_answers(&mut node, now);

@@ -120,7 +120,9 @@ impl Node {
 
     /// How often databases were swapped.
     pub(super) fn swaps_answered(&mut self, role: Role, seen: Seen, answer: &[u8], now: Time) {
-        if seen != self.unreported.seen {
+        // A Redis that is busy refuses everything for a while.
+        let is_temporary = setup::refusal(answer).is_some_and(|words| setup::is_temporary(&words));
+        if seen != self.unreported.seen || is_temporary {
             return;
         }
         if answer.starts_with(b"-") {

@@ -60,7 +60,7 @@ impl Store {
         let sent = match row.way {
             // Redis does not know it.
             Way::Upstream if !is_stateless(request) => Sent::default(),
-            Way::Here(here @ (Here::Info | Here::SlowlogGet | Here::SlowlogLen)) => Sent {
+            Way::Here(here @ (Here::SlowlogGet | Here::SlowlogLen)) => Sent {
                 bytes: None,
                 edit: Edit::here(here, request),
             },

@@ -72,6 +72,11 @@ impl Dedicated {
         self
     }
 
+    /// Whether it was.
+    pub fn is_for_one_request(&self) -> bool {
+        self.passes
+    }
+
     /// Whether it was made for one request, and that is answered.
     pub fn has_passed(&self) -> bool {
         self.passes && self.is_quiet() && self.set_up.is_done() && self.to_redis.is_empty()
