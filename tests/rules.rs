@@ -33,7 +33,7 @@ const UNTRACKED: &str = "the time to live alone";
 const RULES: &[Rule] = &[
     Rule {
         name: "a message waits until the changes before it are reported",
-        file: "mod.rs",
+        file: "from_dedicated.rs",
         kept: "if tells && ",
         breakable: "if !$broken && tells && ",
         world: MESSAGES,

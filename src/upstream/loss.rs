@@ -52,7 +52,8 @@ impl fmt::Display for Loss {
             ),
             Self::Unanswered { error, may_be_tls } => {
                 match error {
-                    Some(error) => write!(f, "{error}, before its first answer")?,
+                    Some(error) if *may_be_tls => write!(f, "{error}, before its first answer")?,
+                    Some(error) => error.fmt(f)?,
                     None => f.write_str(
                         "it closed the connection without an answer: its client-output-buffer-limit may be too \
                          small for the reply to COMMAND",

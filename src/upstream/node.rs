@@ -324,10 +324,10 @@ impl Node {
             connection.has_answered = true;
         }
         let is_tls = !connection.has_answered && bytes.first() == Some(&TLS_ALERT);
-        // Each new connection answers that.
-        let is_first = |(question, _): &(Question, Vec<u8>)| *question == Question::State;
-        let answers = connection.phase == Phase::Open && !received.answers.iter().all(is_first);
-        if served || answers {
+        // A new connection answers the first questions, whatever it is like.
+        let is_steady = connection.opened.until(now) >= STEADY;
+        let answers = connection.phase == Phase::Open && !received.answers.is_empty();
+        if served || answers && is_steady {
             connection.useless = 0;
         }
         if !received.invalidated.is_empty() {

@@ -16,7 +16,7 @@ fn a_redis_that_hangs_is_noticed_before_a_client_asks() {
 }
 
 #[test]
-fn a_connection_that_is_busy_needs_no_asking_whether_redis_is_there() {
+fn a_connection_that_is_busy_is_asked_no_oftener_than_each_second() {
     let mut watched = Watched::start(&[]);
     let before = watched.redis.calls("ping");
     let end = Instant::now() + Duration::from_millis(3500);
@@ -30,10 +30,10 @@ fn a_connection_that_is_busy_needs_no_asking_whether_redis_is_there() {
         let since = std::mem::replace(&mut latest, Instant::now());
         pauses += u64::from(latest - since > Duration::from_millis(900));
     }
-    // The tracker is asked every second. On the other connection one may be sent before the first miss, and one
-    // whenever the machine was too busy to go on asking.
+    // The tracker is asked every second, and so is the other connection. There one more may be sent before the first
+    // miss, and one whenever the machine was too busy to go on asking.
     let pings = watched.redis.calls("ping") - before;
-    assert!(pings <= 5 + pauses, "{pings} times, with {asked} misses");
+    assert!(pings <= 9 + pauses, "{pings} times, with {asked} misses");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn debug_shows_the_life_of_a_client() {
             "client authenticated",
             "client introduced itself protocol=3 name=me",
             "dedicated connection command=MULTI",
-            "dedicated connection over",
+            "client reset",
             "client authenticated",
             r#"client closed reason="it said QUIT""#,
         ]
