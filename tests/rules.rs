@@ -139,8 +139,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "nor is cached what was in flight",
         file: "store/freshness.rs",
-        kept: "self.in_flight.all_changed();",
-        breakable: "if !$broken {\n            self.in_flight.all_changed();\n        }",
+        kept: "self.in_flight.all_changed();\n    }",
+        breakable: "if !$broken {\n            self.in_flight.all_changed();\n        }\n    }",
         world: KEYS_THAT_GO,
     },
     Rule {

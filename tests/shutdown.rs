@@ -43,7 +43,7 @@ fn signals_that_mean_nothing_end_nothing() {
     }
     let line = proxy.wait_for_log("signal=SIGHUP");
     assert!(
-        line.ends_with(r#" reason="there is nothing to reload yet""#),
+        line.ends_with(r#" reason="there is nothing to read again""#),
         "{line}"
     );
     // These come with every write to whoever has gone, and to a file that is full: no line is due to them.

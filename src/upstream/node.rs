@@ -130,6 +130,8 @@ pub(super) struct Node {
     pub watched: bool,
     /// How often connections are to be used so that Redis doesn't close them.
     pub(super) keep_alive: Option<Duration>,
+    /// When a connection was last found to be not as it was set up, and how often that was in quick succession.
+    pub(super) distrusted: (Time, u8),
     /// What is known of the user's rights.
     pub(super) rights: Rights,
     /// What it doesn't report.
@@ -206,6 +208,7 @@ impl Node {
             reconnects: Limit::default(),
             watched: false,
             keep_alive: None,
+            distrusted: (Time::default(), 0),
             rights: Rights::default(),
             unreported: Unreported::default(),
             checks: Checks::default(),

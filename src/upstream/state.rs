@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::LINKS;
 use super::health::CHECK_AFTER;
-use super::node::{Loss, Node, Phase, Role, USELESS};
+use super::node::{Loss, Node, Phase, Role, STEADY, USELESS};
 use super::setup::{self, Question};
 use crate::clock::Time;
 use crate::resp::read::Reader;
@@ -218,9 +218,13 @@ impl Node {
     /// pause, if that is of no use.
     pub(super) fn distrust(&mut self, role: Role, loss: &Loss, now: Time) {
         self.report_rights();
-        let connection = self.connection(role);
-        connection.useless = connection.useless.saturating_add(1);
-        if connection.phase == Phase::Open && connection.useless <= USELESS {
+        let (latest, count) = self.distrusted;
+        let count = match latest.after(STEADY) > now {
+            true => count.saturating_add(1),
+            false => 1,
+        };
+        self.distrusted = (now, count);
+        if self.connection(role).phase == Phase::Open && count <= USELESS {
             self.start_anew(loss, now);
         } else {
             self.down(loss, now);
