@@ -229,7 +229,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
             Bounds {
                 asks: 2,
                 writes_for_a_while: 1,
-                waits: 2,
+                waits: 1,
                 ..tracked
             },
         ),
