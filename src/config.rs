@@ -77,6 +77,9 @@ pub struct Config {
     /// Written as in Redis's own configuration: k, m and g are powers of 1000, kb, mb and gb
     /// powers of 1024, in any case.
     pub max_memory: usize,
+    /// The most that all clients together may hold beside the cache, in bytes: what they sent and what they are owed;
+    /// 0 for no limit. Default: 256 MiB. Written as [`max_memory`](Self::max_memory).
+    pub max_buffers: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
     pub max_clients: usize,
     /// After which silence of a client it is asked whether it is still there: 1 s to 32767 s, the most that Linux
@@ -134,6 +137,7 @@ impl Default for Config {
             cache_ttl: Duration::from_secs(5 * 60),
             capacity: 1024,
             max_memory: 64 * 1024 * 1024,
+            max_buffers: 256 * 1024 * 1024,
             max_clients: 10_000,
             tcp_keepalive: Duration::from_secs(300),
             timeout: Duration::ZERO,

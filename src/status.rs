@@ -16,6 +16,8 @@ use crate::resp::read::Reader;
 pub struct Status<'a> {
     /// The counters.
     pub metrics: &'a Metrics,
+    /// The bytes that all clients together hold, and the most that they may hold; 0 for no limit.
+    pub buffers: (usize, usize),
     /// The cache.
     pub cache: &'a Cache,
     /// The commands, for their names.

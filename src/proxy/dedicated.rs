@@ -141,8 +141,8 @@ impl Dedicated {
     }
 
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
-    pub fn takes_requests(&self) -> bool {
-        self.to_redis.len() < MAX_OWED
+    pub fn takes_requests(&self, most_owed: usize) -> bool {
+        self.to_redis.len() < most_owed
             && self.expectations.cost() < IN_FLIGHT_MAX
             && match self.phase {
                 Phase::Authenticating { .. } => self.expectations.is_empty(),

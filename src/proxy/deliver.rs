@@ -124,6 +124,7 @@ impl Proxy {
                 self.count_answer(waiter.caller, answer, now);
             }
             self.note_change(client);
+            self.evict_largest();
         }
     }
 

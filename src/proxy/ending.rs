@@ -24,6 +24,8 @@ pub enum Ending {
     DedicatedEnded,
     /// It was silent for too long.
     Idle,
+    /// All clients together held too much, and this one the most.
+    Buffers,
     /// The proxy shuts down.
     Shutdown,
 }
@@ -43,6 +45,7 @@ impl fmt::Display for Ending {
             Self::DedicatedFailed(reason) => f.write_str(reason),
             Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),
             Self::Idle => f.write_str("it was silent for too long"),
+            Self::Buffers => f.write_str("it held too much of what all clients may hold together"),
             Self::Shutdown => f.write_str("the proxy shuts down"),
         }
     }

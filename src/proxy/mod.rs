@@ -10,6 +10,7 @@
 
 mod access;
 mod answer;
+mod buffers;
 mod checks;
 mod dedicated;
 mod deliver;
@@ -18,6 +19,8 @@ mod ending;
 mod explorer;
 mod identity;
 mod in_flight;
+mod input;
+mod limits;
 mod replies;
 mod session;
 mod slow_log;
@@ -42,6 +45,7 @@ use crate::upstream::{Check, Event, Requests};
 use dedicated::Received;
 use identity::Identity;
 use in_flight::Caller;
+use input::Input;
 use replies::Replies;
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
@@ -53,8 +57,13 @@ use store::{Flow, Leave, Store};
 pub struct ClientId(pub usize);
 
 /// The most bytes that may wait for a client, in its output, behind a miss, or on their way to Redis,
-/// before its further requests are left unread. One request or reply may go beyond.
+/// before its further requests wait unexecuted. One request or reply may go beyond.
 pub const MAX_OWED: usize = 1024 * 1024;
+
+/// So many bytes of a client's requests are executed in one go, or until they come to so many bytes of replies; then
+/// others have their turn.
+const RUN: usize = 64 * 1024;
+const RUN_REPLIES: usize = 256 * 1024;
 
 /// The core of the proxy.
 pub struct Proxy {
@@ -103,6 +112,7 @@ impl Proxy {
         clients.total += 1;
         let mut identity = Identity::new(clients.total, !self.store.access.is_restricted(), now);
         identity.addresses = addresses;
+        self.store.buffers.add_client();
         self.start_session(client, identity);
     }
 
@@ -113,12 +123,14 @@ impl Proxy {
         clients.connected -= 1;
         clients.blocked -= u64::from(self.sessions[client.0].blocked);
         self.start_session(client, Identity::new(0, false, now));
+        self.store.buffers.remove_client();
     }
 
     fn start_session(&mut self, client: ClientId, identity: Identity) {
         let session = &mut self.sessions[client.0];
         let mut replies = std::mem::take(&mut session.replies);
         replies.forget_all();
+        self.store.buffers.change(session.held, 0);
         *session = Session {
             changed: session.changed,
             ..Session::new(identity, replies)
@@ -130,23 +142,28 @@ impl Proxy {
     pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Time) {
         if self.sessions[client.0].input.is_empty() {
             let used = self.run(client, bytes, now);
-            self.sessions[client.0]
-                .input
-                .extend_from_slice(&bytes[used..]);
+            self.sessions[client.0].input.extend(&bytes[used..]);
         } else {
-            self.sessions[client.0].input.extend_from_slice(bytes);
-            self.resume(client, now);
+            self.sessions[client.0].input.extend(bytes);
+            self.sessions[client.0].identity.last_request = now;
+            if !self.sessions[client.0].held_back || self.can_resume(client) {
+                self.resume(client, now);
+            }
         }
+        self.count_held(client);
     }
 
     /// Goes on with requests that were held back, as far as they may be executed by now.
     pub fn resume(&mut self, client: ClientId, now: Time) {
         let mut input = std::mem::take(&mut self.sessions[client.0].input);
-        let used = self.run(client, &input, now);
-        if used < input.len() {
-            input.drain(..used);
-            self.sessions[client.0].input = input;
+        let used = self.run(client, input.rest(), now);
+        input.consume(used);
+        let session = &mut self.sessions[client.0];
+        // One that is aborted keeps nothing.
+        if !session.is_ending() || session.held_back {
+            session.input = input;
         }
+        self.count_held(client);
     }
 
     /// What was received, or held back, was seen to in that time.
@@ -163,8 +180,7 @@ impl Proxy {
     /// Whether a client's further bytes are wanted now.
     #[must_use]
     pub fn wants_input(&self, client: ClientId) -> bool {
-        let session = &self.sessions[client.0];
-        !session.is_ending() && !session.held_back && session.may_run()
+        self.input_room(client) > 0
     }
 
     /// Whether requests are held back that may be executed by now.
@@ -223,6 +239,7 @@ impl Proxy {
         if output.is_empty() {
             self.spare.put(output.take_buffer());
         }
+        session.count_held(&mut self.store.buffers);
     }
 
     /// A client to look at: its output has grown, it needs a dedicated connection or needs it no more,
@@ -362,7 +379,7 @@ impl Proxy {
         }
         session.dedicated = None;
         session.held_back = false;
-        session.input = Vec::new();
+        session.input = Input::default();
         self.note_change(client);
     }
 
@@ -393,13 +410,14 @@ impl Proxy {
     fn run(&mut self, client: ClientId, buffer: &[u8], now: Time) -> usize {
         let session = &mut self.sessions[client.0];
         session.replies.ensure_buffer(&mut self.spare);
+        session.replies.start_run();
         session.identity.last_request = now;
         session.held_back = false;
         session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
         let mut aborted = false;
         while used < buffer.len() {
-            if !session.may_run() {
+            if used >= RUN || !session.may_run() {
                 session.held_back = true;
                 break;
             }
@@ -424,7 +442,8 @@ impl Proxy {
                     command: Table::GET,
                     since: now,
                 };
-                let length = self.store.execute_gets(&buffer[used..], caller, replies);
+                let end = buffer.len().min(used + RUN);
+                let length = self.store.execute_gets(&buffer[used..end], caller, replies);
                 if length > 0 {
                     used += length;
                     continue;
@@ -519,7 +538,7 @@ impl Proxy {
     }
 
     /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.
-    fn invalidate_in_flight(&mut self, client: ClientId) {
+    pub(super) fn invalidate_in_flight(&mut self, client: ClientId) {
         if let Some(dedicated) = &self.sessions[client.0].dedicated {
             for effects in dedicated.in_flight() {
                 self.store.invalidate_answered(effects);
@@ -538,6 +557,7 @@ impl Proxy {
             let count = &mut self.store.metrics.clients.blocked;
             *count = if blocked { *count + 1 } else { *count - 1 };
         }
+        session.count_held(&mut self.store.buffers);
         if !session.changed {
             session.changed = true;
             self.changed.push(client);

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use super::MAX_OWED;
 use super::slow_log::Words;
 use super::spare::Spare;
+use super::{MAX_OWED, RUN_REPLIES};
 use crate::cache::Value;
 use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
@@ -16,7 +16,6 @@ use crate::upstream::is_unreachable;
 ///
 /// As long as none has to wait, each goes straight to the output. From the first that waits on, all
 /// queue up behind it.
-#[derive(Default)]
 pub(super) struct Replies {
     /// What is ready to be sent.
     pub output: Output,
@@ -26,6 +25,9 @@ pub(super) struct Replies {
     front: u64,
     /// The bytes that the queue holds, as [`MAX_OWED`] counts them.
     queued: usize,
+    /// The most bytes that may be owed before further requests have to wait: [`MAX_OWED`], or less while all clients
+    /// together hold too much.
+    pub most: usize,
     /// The kind of the error reply that was made last, until it is counted.
     refusal: Option<ErrorKind>,
 }
@@ -70,10 +72,28 @@ impl Slot {
     }
 }
 
+impl Default for Replies {
+    fn default() -> Self {
+        Self {
+            output: Output::default(),
+            queue: VecDeque::new(),
+            front: 0,
+            queued: 0,
+            most: MAX_OWED,
+            refusal: None,
+        }
+    }
+}
+
 impl Replies {
     /// Whether so much is owed that further requests have to wait.
     pub fn full(&self) -> bool {
-        self.output.len() + self.queued >= MAX_OWED
+        self.output.len() + self.queued >= self.most
+    }
+
+    /// How many bytes are held for what is owed.
+    pub fn held(&self) -> usize {
+        self.output.held() + self.queued
     }
 
     /// Whether no reply waits for Redis.
@@ -93,6 +113,12 @@ impl Replies {
         {
             self.output.give_buffer(buffer);
         }
+    }
+
+    /// Has requests wait once so much more is owed that it is somebody else's turn. [`Self::most`] is set anew when the
+    /// turn is over.
+    pub fn start_run(&mut self) {
+        self.most = self.most.min(self.output.len() + self.queued + RUN_REPLIES);
     }
 
     /// Adds a reply.

@@ -1,8 +1,10 @@
 //! What one client has sent and is owed, and who it is.
 
+use super::buffers::Buffers;
 use super::dedicated::Dedicated;
 use super::ending::Ending;
 use super::identity::Identity;
+use super::input::Input;
 use super::replies::Replies;
 use crate::clock::Time;
 use crate::resp::request::Parser;
@@ -11,7 +13,7 @@ use crate::resp::request::Parser;
 pub(super) struct Session {
     pub parser: Parser,
     /// What was received and not parsed: the start of a request, or requests that have to wait.
-    pub input: Vec<u8>,
+    pub input: Input,
     pub replies: Replies,
     pub identity: Identity,
     /// Its dedicated connection to Redis, if it needs one.
@@ -23,8 +25,10 @@ pub(super) struct Session {
     pub ending: Option<Ending>,
     /// It waits for something to come up, on its dedicated connection.
     pub blocked: bool,
-    /// It does not take its replies, and is not read from for that.
+    /// It does not take its replies, and its requests wait for that.
     pub slowed: bool,
+    /// How many bytes it was last found to hold.
+    pub held: usize,
     /// It is on the list of those to look at.
     pub changed: bool,
 }
@@ -49,7 +53,7 @@ impl Session {
         parser.restrict(!identity.authenticated);
         Self {
             parser,
-            input: Vec::new(),
+            input: Input::default(),
             replies,
             identity,
             dedicated: None,
@@ -58,6 +62,7 @@ impl Session {
             ending: None,
             blocked: false,
             slowed: false,
+            held: 0,
             changed: false,
         }
     }
@@ -73,7 +78,7 @@ impl Session {
         self.replies.forget_all();
         self.dedicated = None;
         self.held_back = false;
-        self.input = Vec::new();
+        self.input = Input::default();
     }
 
     /// Whether nothing more is taken from the client.
@@ -87,13 +92,31 @@ impl Session {
             return false;
         }
         if let Some(dedicated) = &self.dedicated {
-            return dedicated.takes_requests();
+            return dedicated.takes_requests(self.replies.most);
         }
         match self.waits_for {
             WaitsFor::Nothing => true,
             WaitsFor::Replies => self.replies.none_wait(),
             WaitsFor::Redis | WaitsFor::Description | WaitsFor::Check => false,
         }
+    }
+
+    /// Finds out how many bytes the client holds, and keeps the sum of all up to date.
+    pub fn count_held(&mut self, buffers: &mut Buffers) {
+        let to_redis = self
+            .dedicated
+            .as_ref()
+            .map_or(0, |dedicated| dedicated.to_redis.held());
+        let held = self.input.held() + self.replies.held() + to_redis;
+        buffers.change(self.held, held);
+        self.held = held;
+        self.replies.most = buffers.most_owed();
+    }
+
+    /// Whether nothing but the client itself, or want of room, keeps it from going on: it waits for no reply of Redis.
+    pub fn waits_for_itself(&self) -> bool {
+        !self.replies.output.is_empty()
+            || self.waits_for == WaitsFor::Nothing && self.replies.none_wait()
     }
 
     /// Whether the client was sent all that it is owed and will ask for nothing more.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
+use super::buffers::Buffers;
 use super::checks::Checks;
 use super::dedicated::{Awaited, Dedicated, Effects, Keys};
 use super::identity::Identity;
@@ -58,6 +59,8 @@ pub(super) struct Store {
     pub(super) backend: Option<Backend>,
     pub metrics: Metrics,
     pub slow_log: SlowLog,
+    /// What all clients together hold.
+    pub buffers: Buffers,
     pub facts: Facts,
 }
 
@@ -139,6 +142,7 @@ impl Store {
             backend: None,
             metrics: Metrics::beside(limits.entries),
             slow_log: SlowLog::default(),
+            buffers: Buffers::default(),
             facts: Facts::default(),
         }
     }
@@ -457,6 +461,7 @@ impl Store {
     pub fn status(&self, now: Time) -> Status<'_> {
         Status {
             metrics: &self.metrics,
+            buffers: (self.buffers.held(), self.buffers.limit()),
             cache: &self.cache,
             table: &self.table,
             facts: &self.facts,

@@ -99,6 +99,9 @@ fn memory(status: &Status<'_>, lines: &mut Lines) {
     lines.line("maxmemory", status.cache.limits().memory);
     lines.line("maxmemory_human", human(status.cache.limits().memory));
     lines.line("maxmemory_policy", "allkeys-lru");
+    let (held, limit) = status.buffers;
+    lines.line("mem_clients_normal", held);
+    lines.line("max_buffers", limit);
 }
 
 fn stats(status: &Status<'_>, lines: &mut Lines) {
@@ -117,6 +120,7 @@ fn stats(status: &Status<'_>, lines: &mut Lines) {
     );
     lines.line("slowed_clients", metrics.clients.slowed);
     lines.line("expired_keys", evictions.expired);
+    lines.line("evicted_clients", metrics.clients.evicted);
     lines.line("evicted_keys", evictions.capacity + evictions.memory);
     lines.line("keyspace_hits", metrics.keys.hits);
     lines.line(

@@ -2,6 +2,7 @@
 //! replies and requests for Redis come out. No sockets, no threads, no clock.
 
 mod away;
+mod buffers;
 mod cached;
 mod flow;
 mod late;

@@ -188,6 +188,12 @@ impl World {
         self.proxy.wants_input(client)
     }
 
+    /// How many bytes all clients together hold.
+    pub fn held(&mut self) -> usize {
+        let now = self.time();
+        self.proxy.status(now).buffers.0
+    }
+
     /// How many bytes a client is offered that it has not taken.
     pub fn offered(&mut self, client: ClientId) -> usize {
         self.proxy.output(client).len()
