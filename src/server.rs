@@ -37,16 +37,13 @@ use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
 use crate::logging;
-use crate::proxy::{Access, ClientId, Proxy};
+use crate::proxy::{Access, ClientId, Proxy, READ};
 use crate::status::Facts;
 use crate::upstream::{self, Upstream};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
-
-/// How much is read from a client at once, in bytes. With more to come it takes its turn again.
-const READ_BUFFER: usize = 64 * 1024;
 
 /// For how many events of the upstream memory is kept.
 const EVENTS_KEPT: usize = 16;
@@ -189,7 +186,7 @@ impl Server {
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
             connecting: VecDeque::new(),
-            buffer: vec![0; READ_BUFFER].into(),
+            buffer: vec![0; READ].into(),
             max_clients,
             cache_period: config.cache_period,
             now: Time::default(),
@@ -241,7 +238,7 @@ impl Server {
             self.upstream.send(self.proxy.requests());
             self.upstream.check(self.proxy.checks());
             self.end_connecting();
-            self.evict_stalled();
+            self.relieve();
             self.write_replies();
             self.close_lingering();
             self.close_idle();

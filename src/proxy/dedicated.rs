@@ -154,6 +154,11 @@ impl Dedicated {
             }
     }
 
+    /// The bytes that are held for it.
+    pub fn held(&self) -> usize {
+        self.to_redis.held() + self.expectations.cost()
+    }
+
     /// Whether the client's bytes are passed on without being parsed.
     pub fn is_unparsed(&self) -> bool {
         matches!(self.phase, Phase::Unparsed | Phase::Stream { .. })

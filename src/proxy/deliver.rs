@@ -91,6 +91,7 @@ impl Proxy {
                 continue;
             }
             replies.ensure_buffer(&mut self.spare);
+            replies.note_length(encoded.len());
             let null = is_value && is_null(encoded);
             // MGET takes a key that holds no string for one that is not there.
             let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
@@ -123,6 +124,7 @@ impl Proxy {
                 };
                 self.count_answer(waiter.caller, answer, now);
             }
+            self.end_broken(client);
             self.note_change(client);
             self.evict_largest();
         }

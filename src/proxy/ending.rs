@@ -25,7 +25,12 @@ pub enum Ending {
     /// It was silent for too long.
     Idle,
     /// All clients together held too much, and this one the most.
-    Buffers,
+    Evicted {
+        /// The bytes that it held.
+        held: usize,
+    },
+    /// Redis failed when a part of a reply was sent already.
+    Interrupted,
     /// The proxy shuts down.
     Shutdown,
 }
@@ -45,7 +50,11 @@ impl fmt::Display for Ending {
             Self::DedicatedFailed(reason) => f.write_str(reason),
             Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),
             Self::Idle => f.write_str("it was silent for too long"),
-            Self::Buffers => f.write_str("it held too much of what all clients may hold together"),
+            Self::Evicted { held } => write!(
+                f,
+                "overcoming of --max_buffers: it held {held} bytes, the most of all clients"
+            ),
+            Self::Interrupted => f.write_str("Redis failed in the middle of its reply"),
             Self::Shutdown => f.write_str("the proxy shuts down"),
         }
     }

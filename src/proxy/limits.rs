@@ -1,9 +1,8 @@
-//! What becomes of clients when all together hold too much: the largest are not read from, and leave if that does not
-//! help.
+//! What becomes of clients when all together hold too much: the largest are not read from, and are closed if that
+//! does not help.
 
 use super::ending::Ending;
 use super::{ClientId, Proxy};
-use crate::clock::Time;
 
 impl Proxy {
     /// Bounds what all clients together hold beside the cache, in bytes; 0 for no limit.
@@ -11,15 +10,18 @@ impl Proxy {
         self.store.buffers.set_limit(bytes);
     }
 
-    /// How many further bytes of a client are wanted now. What can't be executed yet is kept, as long as there is room.
+    /// How many further bytes of a client are wanted now. Those that can't be executed yet are kept as they are, so
+    /// that a client may send a whole pipeline before it reads a reply; but a client that waits for Redis is not read
+    /// from meanwhile, nor one whose requests can be executed.
     #[must_use]
     pub fn input_room(&self, client: ClientId) -> usize {
         let session = &self.sessions[client.0];
-        if session.is_ending() {
-            0
-        } else {
-            self.store.buffers.room(session.held)
+        let waits = session.held_back && (session.may_run() || session.replies.output.is_empty());
+        if session.is_ending() || waits {
+            return 0;
         }
+        let in_request = session.is_in_request();
+        self.store.buffers.room(client, session.held, in_request)
     }
 
     /// Whether clients are slowed since all together hold too much.
@@ -28,32 +30,71 @@ impl Proxy {
         self.store.buffers.is_scarce()
     }
 
-    /// Since when a client that holds something has neither sent nor executed anything, unless it waits for Redis.
+    /// What a client holds, in bytes, if it is more than its share and it waits neither for Redis nor for its turn:
+    /// only more room, or the client itself, lets it go on.
     #[must_use]
-    pub fn stalled_since(&self, client: ClientId) -> Option<Time> {
+    pub fn beyond_its_share(&self, client: ClientId) -> Option<usize> {
         let session = &self.sessions[client.0];
-        (session.held > 0 && !session.is_ending() && session.waits_for_itself())
-            .then_some(session.identity.last_request)
+        let is_beyond = session.held >= self.store.buffers.share();
+        (is_beyond && !session.is_ending() && session.waits_for_itself()).then_some(session.held)
     }
 
-    /// Closes the largest of these clients, until what is left is half of what whoever comes first may have.
+    /// The client that is read from beyond its share, so that its pipeline comes to an end.
+    #[must_use]
+    pub fn favored(&self) -> Option<ClientId> {
+        self.store.buffers.favored()
+    }
+
+    /// Favors another client, or none.
+    pub fn favor(&mut self, client: Option<ClientId>) {
+        self.store.buffers.favor(client);
+    }
+
+    /// How many bytes those have let go who held more than their share while room was scarce.
+    #[must_use]
+    pub fn freed_buffers(&self) -> usize {
+        self.store.buffers.freed()
+    }
+
+    /// The most bytes that all clients together may hold; 0 for no limit.
+    #[must_use]
+    pub fn max_buffers(&self) -> usize {
+        self.store.buffers.limit()
+    }
+
+    /// Closes the largest of these clients, until there is room again.
     pub fn evict_stalled(&mut self, mut stalled: Vec<ClientId>) {
         stalled.sort_unstable_by_key(|client| self.sessions[client.0].held);
-        while !self.store.buffers.is_half_free()
+        while self.store.buffers.is_scarce()
             && let Some(client) = stalled.pop()
         {
             self.evict(client);
         }
     }
 
-    /// Closes the largest clients, as long as more is held than may be: replies came that can't be sent back.
+    /// Closes the largest clients, as long as more is held than may be: replies came that can't be sent back. One
+    /// client that holds a single large request or reply is let be.
+    #[inline]
     pub(super) fn evict_largest(&mut self) {
+        if self.store.buffers.is_exceeded() {
+            self.evict_exceeding();
+        }
+    }
+
+    #[inline(never)]
+    fn evict_exceeding(&mut self) {
         while self.store.buffers.is_exceeded() {
             let sizes = self.sessions.iter().enumerate();
-            let largest = sizes.max_by_key(|(_, session)| session.held);
-            match largest {
-                Some((slot, session)) if session.held > 0 => self.evict(ClientId(slot)),
-                _ => return,
+            let others = sizes.filter(|(slot, _)| !self.store.buffers.stands_alone(ClientId(*slot)));
+            let Some((slot, session)) = others.max_by_key(|(_, session)| session.held) else {
+                return;
+            };
+            let (client, held, single) = (ClientId(slot), session.held, session.holds_one_thing());
+            if held == 0 {
+                return;
+            }
+            if !single || !self.store.buffers.let_stand_alone(client, held) {
+                self.evict(client);
             }
         }
     }
@@ -78,14 +119,15 @@ impl Proxy {
 
     /// Counts anew what a client holds.
     pub(super) fn count_held(&mut self, client: ClientId) {
-        self.sessions[client.0].count_held(&mut self.store.buffers);
+        self.sessions[client.0].count_held(client, &mut self.store.buffers);
         self.evict_largest();
     }
 
     fn evict(&mut self, client: ClientId) {
         self.store.metrics.clients.evicted += 1;
         self.invalidate_in_flight(client);
-        self.sessions[client.0].abort(Ending::Buffers);
+        let held = self.sessions[client.0].held;
+        self.sessions[client.0].abort(Ending::Evicted { held });
         self.note_change(client);
     }
 }

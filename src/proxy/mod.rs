@@ -60,6 +60,9 @@ pub struct ClientId(pub usize);
 /// before its further requests wait unexecuted. One request or reply may go beyond.
 pub const MAX_OWED: usize = 1024 * 1024;
 
+/// The most bytes that are read from a client at once.
+pub const READ: usize = 64 * 1024;
+
 /// So many bytes of a client's requests are executed in one go, or until they come to so many bytes of replies; then
 /// others have their turn.
 const RUN: usize = 64 * 1024;
@@ -130,7 +133,7 @@ impl Proxy {
         let session = &mut self.sessions[client.0];
         let mut replies = std::mem::take(&mut session.replies);
         replies.forget_all();
-        self.store.buffers.change(session.held, 0);
+        self.store.buffers.change(client, session.held, 0);
         *session = Session {
             changed: session.changed,
             ..Session::new(identity, replies)
@@ -140,8 +143,11 @@ impl Proxy {
     /// A client sent bytes, the last of them just now. What it asks for is answered, or on its way, when this
     /// returns; then [`Self::end_run`] is to be told.
     pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Time) {
-        if self.sessions[client.0].input.is_empty() {
+        if self.sessions[client.0].input.is_empty() && !self.sessions[client.0].held_back {
             let used = self.run(client, bytes, now);
+            if used == bytes.len() {
+                return self.evict_largest();
+            }
             self.sessions[client.0].input.extend(&bytes[used..]);
         } else {
             self.sessions[client.0].input.extend(bytes);
@@ -239,7 +245,7 @@ impl Proxy {
         if output.is_empty() {
             self.spare.put(output.take_buffer());
         }
-        session.count_held(&mut self.store.buffers);
+        session.count_held(client, &mut self.store.buffers);
     }
 
     /// A client to look at: its output has grown, it needs a dedicated connection or needs it no more,
@@ -416,8 +422,17 @@ impl Proxy {
         session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
         let mut aborted = false;
+        if session.replies.long_mget.is_some() {
+            let caller = Caller {
+                client,
+                protocol: session.identity.protocol,
+                command: Table::GET,
+                since: now,
+            };
+            self.store.continue_mget(caller, &mut session.replies);
+        }
         while used < buffer.len() {
-            if used >= RUN || !session.may_run() {
+            if used >= RUN || !session.may_run() || session.replies.long_mget.is_some() {
                 session.held_back = true;
                 break;
             }
@@ -529,12 +544,24 @@ impl Proxy {
             }
         }
         session.parser.rest();
+        if session.replies.long_mget.is_some() {
+            session.held_back = true;
+        }
         if aborted {
             self.invalidate_in_flight(client);
             self.sessions[client.0].abort(Ending::Http);
         }
+        self.end_broken(client);
         self.note_change(client);
         used
+    }
+
+    /// Closes a client whose reply can't be sent to its end.
+    fn end_broken(&mut self, client: ClientId) {
+        let session = &mut self.sessions[client.0];
+        if session.replies.broken {
+            session.abort(Ending::Interrupted);
+        }
     }
 
     /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.
@@ -557,7 +584,7 @@ impl Proxy {
             let count = &mut self.store.metrics.clients.blocked;
             *count = if blocked { *count + 1 } else { *count - 1 };
         }
-        session.count_held(&mut self.store.buffers);
+        session.count_held(client, &mut self.store.buffers);
         if !session.changed {
             session.changed = true;
             self.changed.push(client);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::slow_log::Words;
 use super::spare::Spare;
+use super::store::LongMget;
 use super::{MAX_OWED, RUN_REPLIES};
 use crate::cache::Value;
 use crate::metrics::ErrorKind;
@@ -28,6 +29,12 @@ pub(super) struct Replies {
     /// The most bytes that may be owed before further requests have to wait: [`MAX_OWED`], or less while all clients
     /// together hold too much.
     pub most: usize,
+    /// How long replies of Redis to this client are expected to be, in bytes.
+    expected: usize,
+    /// The rest of an MGET that is being answered. Nothing is executed before it is.
+    pub long_mget: Option<Box<LongMget>>,
+    /// A reply that is sent in part can't be ended: the client must be closed.
+    pub broken: bool,
     /// The kind of the error reply that was made last, until it is counted.
     refusal: Option<ErrorKind>,
 }
@@ -51,12 +58,27 @@ enum Slot {
 struct Gathering {
     /// The encoded elements; `None` for those that wait.
     elements: Vec<Option<Reply>>,
+    which: Elements,
     waiting: usize,
     /// What Redis said instead of an element: the reply to the whole.
     error: Option<Reply>,
     cost: usize,
     words: Words,
 }
+
+/// Which elements of an array are gathered together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elements {
+    All,
+    /// Some of an array whose header is sent apart.
+    Some,
+    /// The same, and they are the last.
+    Last,
+}
+
+/// How long a reply is expected to be to a client that got none yet, in bytes: a pipeline of large ones is not asked
+/// for at once.
+const EXPECTED_AT_FIRST: usize = 16 * 1024;
 
 /// What a place in the queue costs, in bytes, as [`MAX_OWED`] counts it.
 const SLOT_COST: usize = 64;
@@ -80,6 +102,9 @@ impl Default for Replies {
             front: 0,
             queued: 0,
             most: MAX_OWED,
+            expected: EXPECTED_AT_FIRST,
+            long_mget: None,
+            broken: false,
             refusal: None,
         }
     }
@@ -93,7 +118,23 @@ impl Replies {
 
     /// How many bytes are held for what is owed.
     pub fn held(&self) -> usize {
-        self.output.held() + self.queued
+        let rest = self.long_mget.as_ref().map_or(0, |mget| mget.held());
+        self.output.held() + self.queued + rest
+    }
+
+    /// How many bytes more may be owed before further requests have to wait.
+    pub fn room(&self) -> usize {
+        self.most.saturating_sub(self.output.len() + self.queued)
+    }
+
+    /// How long replies of Redis to this client are expected to be, by those that came before, in bytes.
+    pub fn expected(&self) -> usize {
+        self.expected
+    }
+
+    /// Redis sent a reply of so many bytes.
+    pub fn note_length(&mut self, length: usize) {
+        self.expected = length.max(self.expected - self.expected.div_ceil(8));
     }
 
     /// Whether no reply waits for Redis.
@@ -211,7 +252,13 @@ impl Replies {
 
     /// Adds an array reply, whose missing elements [`Self::fill_element`] will give. `words` are how the slow
     /// log would show the request.
-    pub fn gather(&mut self, elements: Vec<Option<Reply>>, cost: usize, words: Words) -> Place {
+    pub fn gather(
+        &mut self,
+        elements: Vec<Option<Reply>>,
+        which: Elements,
+        cost: usize,
+        words: Words,
+    ) -> Place {
         let waiting = elements.iter().filter(|element| element.is_none()).count();
         let held: usize = elements
             .iter()
@@ -219,13 +266,16 @@ impl Replies {
             .map(|element| element.bytes().len())
             .sum();
         let cost = cost + held + elements.len() * size_of::<Option<Reply>>();
-        self.push_slot(Slot::Gathering(Box::new(Gathering {
+        let place = self.push_slot(Slot::Gathering(Box::new(Gathering {
             elements,
+            which,
             waiting,
             error: None,
             cost,
             words,
-        })))
+        })));
+        self.advance();
+        place
     }
 
     /// Whether a place is still to be filled, or behind one that is: its client has not left.
@@ -271,7 +321,8 @@ impl Replies {
         } else {
             gathering.elements[index as usize] = Some(reply);
         }
-        let words = (gathering.waiting == 0).then(|| std::mem::take(&mut gathering.words));
+        let is_whole = gathering.waiting == 0 && gathering.which != Elements::Some;
+        let words = is_whole.then(|| std::mem::take(&mut gathering.words));
         let after = slot.cost();
         self.queued = self.queued + after - before;
         self.advance();
@@ -284,6 +335,9 @@ impl Replies {
         self.queue = VecDeque::new();
         self.queued = 0;
         self.output = Output::default();
+        self.expected = EXPECTED_AT_FIRST;
+        self.long_mget = None;
+        self.broken = false;
     }
 
     /// What is queued: replies that are there, and gaps for those that are not.
@@ -331,11 +385,16 @@ impl Replies {
 
     fn push_gathered(&mut self, gathering: Gathering) {
         if let Some(error) = gathering.error {
-            self.output.push(error);
+            match gathering.which {
+                Elements::All => self.output.push(error),
+                Elements::Some | Elements::Last => self.broken = true,
+            }
             return;
         }
-        self.output
-            .write(|out| reply::header(out, b'*', gathering.elements.len()));
+        if gathering.which == Elements::All {
+            self.output
+                .write(|out| reply::header(out, b'*', gathering.elements.len()));
+        }
         for element in gathering.elements.into_iter().flatten() {
             self.output.push(element);
         }

@@ -6,6 +6,7 @@ use super::ending::Ending;
 use super::identity::Identity;
 use super::input::Input;
 use super::replies::Replies;
+use super::{ClientId, MAX_OWED};
 use crate::clock::Time;
 use crate::resp::request::Parser;
 
@@ -27,8 +28,11 @@ pub(super) struct Session {
     pub blocked: bool,
     /// It does not take its replies, and its requests wait for that.
     pub slowed: bool,
-    /// How many bytes it was last found to hold.
+    /// How many bytes it was last found to hold, and how many of them for what it is owed.
     pub held: usize,
+    pub owed: usize,
+    /// The largest of the requests and replies that it is owed, in bytes, if it is more than [`MAX_OWED`].
+    pub largest: usize,
     /// It is on the list of those to look at.
     pub changed: bool,
 }
@@ -63,6 +67,8 @@ impl Session {
             blocked: false,
             slowed: false,
             held: 0,
+            owed: 0,
+            largest: 0,
             changed: false,
         }
     }
@@ -102,15 +108,46 @@ impl Session {
     }
 
     /// Finds out how many bytes the client holds, and keeps the sum of all up to date.
-    pub fn count_held(&mut self, buffers: &mut Buffers) {
+    #[inline]
+    pub fn count_held(&mut self, client: ClientId, buffers: &mut Buffers) {
+        let owed = self.replies.held();
+        if owed.saturating_sub(self.owed) >= MAX_OWED {
+            self.largest = self.largest.max(owed - self.owed);
+        } else if owed == 0 {
+            self.largest = 0;
+        }
+        self.owed = owed;
         let to_redis = self
             .dedicated
             .as_ref()
-            .map_or(0, |dedicated| dedicated.to_redis.held());
-        let held = self.input.held() + self.replies.held() + to_redis;
-        buffers.change(self.held, held);
-        self.held = held;
+            .map_or(0, |dedicated| dedicated.held());
+        let held = self.input.held() + owed + to_redis;
+        if held != self.held {
+            buffers.change(client, self.held, held);
+            self.held = held;
+        }
         self.replies.most = buffers.most_owed();
+    }
+
+    /// Whether all that was received and is not executed is the start of one request.
+    pub fn is_in_request(&self) -> bool {
+        !self.held_back && !self.parser.is_at_start()
+    }
+
+    /// Whether what the client holds is, save for little, one request or one reply.
+    pub fn holds_one_thing(&self) -> bool {
+        let request = match &self.dedicated {
+            // At most one request goes beyond what is passed on at once.
+            Some(dedicated) => dedicated.to_redis.held(),
+            None => 0,
+        };
+        let received = if self.is_in_request() {
+            self.input.held()
+        } else {
+            0
+        };
+        let largest = self.largest.max(request).max(received);
+        self.held - largest.min(self.held) <= 2 * MAX_OWED
     }
 
     /// Whether nothing but the client itself, or want of room, keeps it from going on: it waits for no reply of Redis.
@@ -132,6 +169,7 @@ impl Session {
     pub fn is_busy(&self) -> bool {
         let dedicated = self.dedicated.as_ref();
         !self.input.is_empty()
+            || self.held_back
             || !self.replies.is_empty()
             || dedicated.is_some_and(|dedicated| dedicated.is_busy())
     }

@@ -5,6 +5,7 @@ mod commands;
 mod freshness;
 mod gets;
 mod greeting;
+mod mget;
 
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ use super::checks::Checks;
 use super::dedicated::{Awaited, Dedicated, Effects, Keys};
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter};
-use super::replies::{Replies, to_reply};
+use super::replies::Replies;
 use super::session::WaitsFor;
-use super::slow_log::{SlowLog, Words};
+use super::slow_log::SlowLog;
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
@@ -30,6 +31,7 @@ use crate::status::{Facts, RedisState, Status, Tracking};
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
+pub(super) use mget::LongMget;
 
 pub(super) struct Store {
     pub(super) cache: Cache,
@@ -111,9 +113,8 @@ pub(super) enum Leave {
     Refused,
 }
 
-/// What waiting for Redis may come to, in bytes, as [`super::MAX_OWED`] counts it, beyond the request: it
-/// bounds how many replies of unknown length can be under way to one client.
-const ASKED_COST: usize = 1024;
+/// The memory that a request in flight takes beside its own bytes and those of its reply, in bytes.
+const ASKED_COST: usize = 512;
 
 impl Store {
     pub fn new(limits: Limits, access: Access, database: u32) -> Self {
@@ -191,7 +192,10 @@ impl Store {
         let mut flow = Flow::Continue;
         let outcome = match way {
             Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
-            Way::Cached(Cached::Mget) => self.mget(request, caller, replies),
+            Way::Cached(Cached::Mget) => match self.mget(request, caller, replies) {
+                Some(outcome) => outcome,
+                None => return Flow::Continue,
+            },
             // What comes behind it may go over another link, where it must not overtake what came before.
             Way::Here(Here::Hello | Here::Reset) if !replies.none_wait() => {
                 return Flow::Wait(WaitsFor::Replies);
@@ -238,7 +242,7 @@ impl Store {
             replies.push_unreachable(error);
             return Outcome::Refused;
         }
-        let place = replies.wait(ASKED_COST + key.len());
+        let place = replies.wait(self.cost(key.len(), replies));
         let waiter = Waiter {
             caller,
             place,
@@ -247,57 +251,10 @@ impl Store {
         self.fetch(key, waiter)
     }
 
-    /// Takes from the cache what is there and fetches the rest, key by key in one pipeline: so each is
-    /// fetched once, whoever asks for it how.
-    fn mget(&mut self, request: &Request<'_>, caller: Caller, replies: &mut Replies) -> Outcome {
-        let now = caller.since;
-        let keys = || request.arguments().skip(1);
-        if replies.none_wait() && keys().all(|key| self.cached(key, now).is_some()) {
-            let count = request.len() - 1;
-            replies.push_array_header(count);
-            for key in keys() {
-                if let Some(value) = self.cached(key, now) {
-                    replies.push_value(&value, caller.protocol);
-                }
-            }
-            self.metrics.keys.hits += count as u64;
-            return Outcome::Hit;
-        }
-        let elements: Vec<Option<Reply>> = keys()
-            .map(|key| {
-                self.cached(key, now)
-                    .map(|value| to_reply(&value, caller.protocol))
-            })
-            .collect();
-        let missing: Vec<(u32, &[u8])> = (0..)
-            .zip(keys())
-            .filter(|&(index, _)| elements[index as usize].is_none())
-            .collect();
-        if !missing.is_empty()
-            && let Redis::Down(error) = &self.redis
-        {
-            replies.push_unreachable(error);
-            return Outcome::Refused;
-        }
-        self.metrics.keys.hits += (elements.len() - missing.len()) as u64;
-        if missing.is_empty() {
-            replies.gather(elements, 0, Words::default());
-            return Outcome::Hit;
-        }
-        let cost = missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum();
-        let place = replies.gather(elements, cost, self.words(request));
-        let mut outcome = Outcome::Coalesced;
-        for (element, key) in missing {
-            let waiter = Waiter {
-                caller,
-                place,
-                element: Some(element),
-            };
-            if self.fetch(key, waiter) == Outcome::Miss {
-                outcome = Outcome::Miss;
-            }
-        }
-        outcome
+    /// What it costs to wait for a reply to a request of so many bytes, as [`super::MAX_OWED`] counts it: what the
+    /// reply is expected to be, and the memory to wait for it.
+    fn cost(&self, length: usize, replies: &Replies) -> usize {
+        ASKED_COST + length + replies.expected()
     }
 
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
@@ -350,7 +307,7 @@ impl Store {
             reply::request(out, request.arguments().skip(left_out));
         });
         let length = batch.bytes.len() - before;
-        let place = replies.wait(ASKED_COST + length);
+        let place = replies.wait(self.cost(length, replies));
         let waiter = Waiter {
             caller,
             place,

@@ -216,6 +216,9 @@ impl Chunk {
 /// The most pieces that one write is given.
 const PIECES: usize = 16;
 
+/// Fewer bytes that are sent are let go only with those behind them.
+const COMPACT: usize = 64 * 1024;
+
 impl Output {
     /// The bytes that are not sent.
     #[must_use]
@@ -329,6 +332,11 @@ impl Output {
         }
         if self.sent == self.tail.len() {
             self.tail.clear();
+            self.sent = 0;
+        } else if self.sent >= COMPACT && self.sent > self.tail.len() / 2 {
+            // Each byte is moved once at the most, as often as half of them left.
+            self.tail.drain(..self.sent);
+            self.tail.shrink_to(2 * self.tail.len());
             self.sent = 0;
         }
     }

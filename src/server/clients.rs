@@ -63,12 +63,12 @@ impl Server {
                 self.drop_input(client);
                 continue;
             }
+            // What is here is executed before more is read.
             if self.proxy.can_resume(client) {
                 let start = self.clock.now();
                 self.proxy.resume(client, start);
                 self.proxy.end_run(start.until(self.clock.now()));
-            }
-            if connection.client.readable && self.proxy.wants_input(client) {
+            } else if connection.client.readable && self.proxy.wants_input(client) {
                 self.read(client);
             }
             self.read_dedicated(client);
@@ -103,6 +103,7 @@ impl Server {
         match socket.read(&mut self.buffer[..room]) {
             Ok(ReadResult::Bytes(length)) => {
                 let more = socket.readable;
+                self.connections[client.0].last_received = self.now;
                 self.proxy.metrics().clients.received += length as u64;
                 let start = self.clock.now();
                 self.proxy.receive(client, &self.buffer[..length], start);

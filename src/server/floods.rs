@@ -11,7 +11,7 @@ use crate::logging::Limit;
 use crate::proxy::{ClientId, Ending};
 
 const HTTP: &str = "possible attack";
-const EVICTED: &str = "client closed";
+const EVICTED: &str = "evicting client";
 
 /// A limit for each kind of line.
 #[derive(Default)]
@@ -110,13 +110,11 @@ impl Server {
                     );
                 }
             }
-            Ending::Buffers => {
+            Ending::Evicted { .. } => {
                 if let Some(left_out) = self.floods.evicted.admit(self.now) {
                     log::warn!(
-                        client = number, address = address(),
-                        reason = "all clients together held more than --max_buffers allows, and it held the most: \
-                                  it did not read its replies, or had too much on the way",
-                        left_out;
+                        client = number, address = address(), reason:% = ending,
+                        max_buffers = self.proxy.max_buffers(), left_out;
                         "{EVICTED}"
                     );
                 }
