@@ -24,8 +24,10 @@ pub(super) struct Replies {
     queue: VecDeque<Slot>,
     /// The place of the front of the queue.
     front: u64,
-    /// The bytes that the queue holds, as [`MAX_OWED`] counts them.
+    /// The bytes that the queue holds.
     queued: usize,
+    /// How many more it is expected to hold when Redis has answered.
+    coming: usize,
     /// The most bytes that may be owed before further requests have to wait: [`MAX_OWED`], or less while all clients
     /// together hold too much.
     pub most: usize,
@@ -46,10 +48,8 @@ pub(super) struct Place(u64);
 
 enum Slot {
     Ready(Reply),
-    /// Redis was asked; `cost` bytes are held for it.
-    Waiting {
-        cost: usize,
-    },
+    /// Redis was asked.
+    Waiting(Cost),
     /// An array of which some elements wait.
     Gathering(Box<Gathering>),
 }
@@ -62,8 +62,20 @@ struct Gathering {
     waiting: usize,
     /// What Redis said instead of an element: the reply to the whole.
     error: Option<Reply>,
-    cost: usize,
+    /// The bytes that it holds.
+    held: usize,
+    /// How long each element that waits is expected to be.
+    expected: usize,
     words: Words,
+}
+
+/// What it takes to wait for a reply of Redis, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    /// What is held for the request meanwhile.
+    pub held: usize,
+    /// How long the reply is expected to be.
+    pub expected: usize,
 }
 
 /// Which elements of an array are gathered together.
@@ -84,13 +96,21 @@ const EXPECTED_AT_FIRST: usize = 16 * 1024;
 const SLOT_COST: usize = 64;
 
 impl Slot {
-    fn cost(&self) -> usize {
+    fn held(&self) -> usize {
         SLOT_COST
             + match self {
                 Self::Ready(reply) => reply.bytes().len(),
-                Self::Waiting { cost } => *cost,
-                Self::Gathering(gathering) => gathering.cost,
+                Self::Waiting(cost) => cost.held,
+                Self::Gathering(gathering) => gathering.held,
             }
+    }
+
+    fn coming(&self) -> usize {
+        match self {
+            Self::Ready(_) => 0,
+            Self::Waiting(cost) => cost.expected,
+            Self::Gathering(gathering) => gathering.waiting * gathering.expected,
+        }
     }
 }
 
@@ -101,6 +121,7 @@ impl Default for Replies {
             queue: VecDeque::new(),
             front: 0,
             queued: 0,
+            coming: 0,
             most: MAX_OWED,
             expected: EXPECTED_AT_FIRST,
             long_mget: None,
@@ -113,7 +134,7 @@ impl Default for Replies {
 impl Replies {
     /// Whether so much is owed that further requests have to wait.
     pub fn full(&self) -> bool {
-        self.output.len() + self.queued >= self.most
+        self.output.len() + self.queued + self.coming >= self.most
     }
 
     /// How many bytes are held for what is owed.
@@ -124,7 +145,8 @@ impl Replies {
 
     /// How many bytes more may be owed before further requests have to wait.
     pub fn room(&self) -> usize {
-        self.most.saturating_sub(self.output.len() + self.queued)
+        let owed = self.output.len() + self.queued + self.coming;
+        self.most.saturating_sub(owed)
     }
 
     /// How long replies of Redis to this client are expected to be, by those that came before, in bytes.
@@ -159,7 +181,7 @@ impl Replies {
     /// Has requests wait once so much more is owed that it is somebody else's turn. [`Self::most`] is set anew when the
     /// turn is over.
     pub fn start_run(&mut self) {
-        self.most = self.most.min(self.output.len() + self.queued + RUN_REPLIES);
+        self.most = self.most.min(self.output.len() + self.queued + self.coming + RUN_REPLIES);
     }
 
     /// Adds a reply.
@@ -239,9 +261,9 @@ impl Replies {
         }
     }
 
-    /// Adds a reply that Redis will give. Waiting for it holds `cost` bytes.
-    pub fn wait(&mut self, cost: usize) -> Place {
-        self.push_slot(Slot::Waiting { cost })
+    /// Adds a reply that Redis will give.
+    pub fn wait(&mut self, cost: Cost) -> Place {
+        self.push_slot(Slot::Waiting(cost))
     }
 
     /// Adds the header of an array whose elements are added next. Only when no reply waits.
@@ -250,28 +272,29 @@ impl Replies {
         self.output.write(|out| reply::header(out, b'*', length));
     }
 
-    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give. `words` are how the slow
-    /// log would show the request.
+    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give. `held` bytes are held for the
+    /// requests. `words` are how the slow log would show the request.
     pub fn gather(
         &mut self,
         elements: Vec<Option<Reply>>,
         which: Elements,
-        cost: usize,
+        held: usize,
         words: Words,
     ) -> Place {
         let waiting = elements.iter().filter(|element| element.is_none()).count();
-        let held: usize = elements
+        let there: usize = elements
             .iter()
             .flatten()
             .map(|element| element.bytes().len())
             .sum();
-        let cost = cost + held + elements.len() * size_of::<Option<Reply>>();
+        let held = held + there + elements.len() * size_of::<Option<Reply>>();
         let place = self.push_slot(Slot::Gathering(Box::new(Gathering {
             elements,
             which,
             waiting,
             error: None,
-            cost,
+            held,
+            expected: self.expected,
             words,
         })));
         self.advance();
@@ -285,18 +308,19 @@ impl Replies {
 
     /// The reply for a place came.
     pub fn fill(&mut self, place: Place, reply: Reply) {
-        if let Some(slot @ Slot::Waiting { .. }) = self.slot(place) {
-            let before = slot.cost();
+        if let Some(slot @ Slot::Waiting(_)) = self.slot(place) {
+            let (held, coming) = (slot.held(), slot.coming());
             *slot = Slot::Ready(reply);
-            let after = slot.cost();
-            self.queued = self.queued + after - before;
+            let now = slot.held();
+            self.queued = self.queued + now - held;
+            self.coming -= coming;
             self.advance();
         }
     }
 
     /// The reply for a place came; it is copied.
     pub fn fill_copy(&mut self, place: Place, encoded: &[u8]) {
-        if place.0 == self.front && matches!(self.queue.front(), Some(Slot::Waiting { .. })) {
+        if place.0 == self.front && matches!(self.queue.front(), Some(Slot::Waiting(_))) {
             // The usual case: it goes straight on.
             self.output.copy(encoded);
             self.pop_front();
@@ -310,12 +334,12 @@ impl Replies {
     /// was the last one, returns how the slow log would show the request.
     pub fn fill_element(&mut self, place: Place, index: u32, reply: Reply) -> Option<Words> {
         let slot = self.slot(place)?;
-        let before = slot.cost();
+        let (held, coming) = (slot.held(), slot.coming());
         let Slot::Gathering(gathering) = slot else {
             return None;
         };
         gathering.waiting -= 1;
-        gathering.cost += reply.bytes().len();
+        gathering.held += reply.bytes().len();
         if reply.bytes().starts_with(b"-") {
             gathering.error.get_or_insert(reply);
         } else {
@@ -323,8 +347,9 @@ impl Replies {
         }
         let is_whole = gathering.waiting == 0 && gathering.which != Elements::Some;
         let words = is_whole.then(|| std::mem::take(&mut gathering.words));
-        let after = slot.cost();
-        self.queued = self.queued + after - before;
+        let now = (slot.held(), slot.coming());
+        self.queued = self.queued + now.0 - held;
+        self.coming = self.coming + now.1 - coming;
         self.advance();
         words
     }
@@ -334,6 +359,7 @@ impl Replies {
         self.front += self.queue.len() as u64;
         self.queue = VecDeque::new();
         self.queued = 0;
+        self.coming = 0;
         self.output = Output::default();
         self.expected = EXPECTED_AT_FIRST;
         self.long_mget = None;
@@ -345,7 +371,7 @@ impl Replies {
     pub fn queued(&self) -> impl Iterator<Item = Option<&[u8]>> {
         self.queue.iter().flat_map(|slot| match slot {
             Slot::Ready(reply) => vec![Some(reply.bytes())],
-            Slot::Waiting { .. } => vec![None],
+            Slot::Waiting(_) => vec![None],
             Slot::Gathering(gathering) => {
                 let elements = gathering.elements.iter().chain([&gathering.error]);
                 elements
@@ -357,7 +383,8 @@ impl Replies {
 
     fn push_slot(&mut self, slot: Slot) -> Place {
         let place = Place(self.front + self.queue.len() as u64);
-        self.queued += slot.cost();
+        self.queued += slot.held();
+        self.coming += slot.coming();
         self.queue.push_back(slot);
         place
     }
@@ -378,7 +405,7 @@ impl Replies {
             match self.pop_front() {
                 Some(Slot::Ready(reply)) => self.output.push(reply),
                 Some(Slot::Gathering(gathering)) => self.push_gathered(*gathering),
-                Some(Slot::Waiting { .. }) | None => return,
+                Some(Slot::Waiting(_)) | None => return,
             }
         }
     }
@@ -403,7 +430,8 @@ impl Replies {
     fn pop_front(&mut self) -> Option<Slot> {
         let slot = self.queue.pop_front()?;
         self.front += 1;
-        self.queued -= slot.cost();
+        self.queued -= slot.held();
+        self.coming -= slot.coming();
         if self.queue.is_empty() {
             self.queue.shrink_to(QUEUE_KEPT);
         }

@@ -17,7 +17,7 @@ use super::checks::Checks;
 use super::dedicated::{Awaited, Dedicated, Effects, Keys};
 use super::identity::Identity;
 use super::in_flight::{Caller, InFlight, Waiter};
-use super::replies::Replies;
+use super::replies::{Cost, Replies};
 use super::session::WaitsFor;
 use super::slow_log::SlowLog;
 use crate::cache::{Cache, Limits, Value};
@@ -242,19 +242,13 @@ impl Store {
             replies.push_unreachable(error);
             return Outcome::Refused;
         }
-        let place = replies.wait(self.cost(key.len(), replies));
+        let place = replies.wait(cost(key.len(), replies));
         let waiter = Waiter {
             caller,
             place,
             element: None,
         };
         self.fetch(key, waiter)
-    }
-
-    /// What it costs to wait for a reply to a request of so many bytes, as [`super::MAX_OWED`] counts it: what the
-    /// reply is expected to be, and the memory to wait for it.
-    fn cost(&self, length: usize, replies: &Replies) -> usize {
-        ASKED_COST + length + replies.expected()
     }
 
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
@@ -307,7 +301,7 @@ impl Store {
             reply::request(out, request.arguments().skip(left_out));
         });
         let length = batch.bytes.len() - before;
-        let place = replies.wait(self.cost(length, replies));
+        let place = replies.wait(cost(length, replies));
         let waiter = Waiter {
             caller,
             place,
@@ -463,6 +457,14 @@ impl Store {
 
     pub fn expire(&mut self, now: Time) -> usize {
         self.cache.expire(now)
+    }
+}
+
+/// What it takes to wait for the reply to a request of so many bytes.
+fn cost(length: usize, replies: &Replies) -> Cost {
+    Cost {
+        held: ASKED_COST + length,
+        expected: replies.expected(),
     }
 }
 

@@ -126,6 +126,7 @@ fn hits_that_wait_behind_a_miss_are_held_back_too() {
     let (requests, replies) = pipeline((100..101).chain((0..500).map(|number| number % 10)));
     world.send(client, requests);
     world.assert_received(client, "");
+    assert!(!world.wants_input(client));
     assert!(world.held() < MAX_OWED + 3 * LENGTH);
     answer_all(&mut world, 1);
     world.assert_received(client, replies);
@@ -141,6 +142,7 @@ fn misses_are_held_back_when_too_many_are_under_way() {
         let requests: Vec<u8> = keys.clone().flat_map(|key| get(&key.to_string())).collect();
         world.send(client, requests);
         assert!(world.asked().len() < 10_000);
+        assert!(!world.wants_input(client));
         let mut received = Vec::new();
         while !world.asked().is_empty() {
             let asked = world.asked().into_iter().take(together);

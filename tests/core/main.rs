@@ -6,6 +6,7 @@ mod buffers;
 mod cached;
 mod flow;
 mod late;
+mod long;
 mod order;
 mod random;
 mod unknown;

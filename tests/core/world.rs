@@ -363,6 +363,11 @@ impl World {
     /// after the clients that the proxy names, and no others.
     fn turn(&mut self) {
         self.take_requests();
+        self.look_after_clients();
+    }
+
+    /// Does so without taking requests first.
+    pub fn look_after_clients(&mut self) {
         let mut looks = 0;
         while let Some(id) = self.proxy.next_changed() {
             looks += 1;

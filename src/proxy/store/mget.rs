@@ -4,7 +4,7 @@
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::{Elements, Replies, to_reply};
 use super::super::slow_log::Words;
-use super::{Redis, Store};
+use super::{ASKED_COST, Redis, Store};
 use crate::metrics::Outcome;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
@@ -133,8 +133,8 @@ impl Store {
             replies.gather(elements, which, 0, words);
             return Outcome::Hit;
         }
-        let cost = missing.iter().map(|(_, key)| self.cost(key.len(), replies)).sum();
-        let place = replies.gather(elements, which, cost, words);
+        let held = missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum();
+        let place = replies.gather(elements, which, held, words);
         let mut outcome = Outcome::Coalesced;
         for (element, key) in missing {
             let waiter = Waiter {
@@ -224,7 +224,7 @@ impl Store {
 
     /// Answers the next keys of a long MGET, of which some are to be fetched.
     fn gather_part(&mut self, mget: &mut LongMget, caller: Caller, replies: &mut Replies) {
-        let most = replies.room() / self.cost(0, replies) + 1;
+        let most = replies.room() / (ASKED_COST + replies.expected()) + 1;
         let mut part = Vec::new();
         while part.len() < PART.min(mget.left).min(most)
             && let Some((key, next)) = key_at(&mget.keys, mget.at)
