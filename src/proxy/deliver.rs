@@ -126,7 +126,7 @@ impl Proxy {
             }
             self.end_broken(client);
             self.note_change(client);
-            self.evict_largest();
+            self.count_held(client);
         }
     }
 

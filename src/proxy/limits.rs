@@ -117,7 +117,8 @@ impl Proxy {
         relieved
     }
 
-    /// Counts anew what a client holds.
+    /// Counts anew what a client holds, and closes the largest clients if that is too much.
+    #[inline]
     pub(super) fn count_held(&mut self, client: ClientId) {
         self.sessions[client.0].count_held(client, &mut self.store.buffers);
         self.evict_largest();
@@ -128,6 +129,7 @@ impl Proxy {
         self.invalidate_in_flight(client);
         let held = self.sessions[client.0].held;
         self.sessions[client.0].abort(Ending::Evicted { held });
+        self.sessions[client.0].count_held(client, &mut self.store.buffers);
         self.note_change(client);
     }
 }

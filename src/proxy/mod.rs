@@ -145,10 +145,9 @@ impl Proxy {
     pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Time) {
         if self.sessions[client.0].input.is_empty() && !self.sessions[client.0].held_back {
             let used = self.run(client, bytes, now);
-            if used == bytes.len() {
-                return self.evict_largest();
+            if used < bytes.len() {
+                self.sessions[client.0].input.extend(&bytes[used..]);
             }
-            self.sessions[client.0].input.extend(&bytes[used..]);
         } else {
             self.sessions[client.0].input.extend(bytes);
             self.sessions[client.0].identity.last_request = now;
@@ -366,6 +365,7 @@ impl Proxy {
             Received::Failed(reason) => return self.dedicated_lost(client, Some(reason)),
         }
         self.note_change(client);
+        self.count_held(client);
     }
 
     /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
@@ -387,6 +387,7 @@ impl Proxy {
         session.held_back = false;
         session.input = Input::default();
         self.note_change(client);
+        self.count_held(client);
     }
 
     /// Removes entries that are past their time to live. Returns how many.
@@ -584,7 +585,6 @@ impl Proxy {
             let count = &mut self.store.metrics.clients.blocked;
             *count = if blocked { *count + 1 } else { *count - 1 };
         }
-        session.count_held(client, &mut self.store.buffers);
         if !session.changed {
             session.changed = true;
             self.changed.push(client);
