@@ -167,9 +167,10 @@ impl Buffers {
         self.favored = client;
     }
 
-    /// Lets a client that holds so many bytes go beyond the bound, if no other does. Returns whether it may.
+    /// Lets a client that holds so many bytes, more than half of the bound, go beyond it, if no other does. Returns
+    /// whether it may.
     pub fn let_stand_alone(&mut self, client: ClientId, held: usize) -> bool {
-        let may = self.alone.is_none();
+        let may = self.alone.is_none() && held > self.limit / 2;
         if may {
             self.alone = Some((client, held));
         }
@@ -259,6 +260,7 @@ mod tests {
         buffers.change(OTHER, 0, 40_000_001);
         assert!(buffers.is_exceeded());
         buffers.change(ONE, 200_000_000, 0);
+        assert!(!buffers.let_stand_alone(OTHER, 20_000_000));
         assert!(buffers.let_stand_alone(OTHER, 40_000_001));
     }
 

@@ -39,6 +39,25 @@ pub(super) struct Dedicated {
     mirror: Mirror,
     /// What the requests that Redis has queued may do.
     queued: Effects,
+    /// The client has it only for large replies.
+    pub borrowed: Option<Borrowed>,
+}
+
+/// What came over a connection that is there for large replies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Borrowed {
+    /// The latest request, as [`super::store::LargeReplies`] hashes it.
+    pub hash: u64,
+    /// How many requests went over it, and how many bytes came back.
+    pub requests: usize,
+    bytes: usize,
+}
+
+impl Borrowed {
+    /// How long the replies were on average.
+    pub fn length(&self) -> usize {
+        self.bytes / self.requests.max(1)
+    }
 }
 
 /// The replies to come to requests that set up the connection.
@@ -128,6 +147,7 @@ impl Dedicated {
             expectations: Expectations::default(),
             mirror: Mirror::new(protocol),
             queued: Effects::default(),
+            borrowed: None,
         }
     }
 
@@ -173,6 +193,18 @@ impl Dedicated {
     /// which it is about to close.
     pub fn is_quiet(&self) -> bool {
         self.expects_replies() && self.expectations.is_empty()
+    }
+
+    /// Whether a request of the client's went over it.
+    pub fn is_used(&self) -> bool {
+        self.borrowed.is_none_or(|borrowed| borrowed.requests > 0)
+    }
+
+    /// What came over it, if it was there only for large replies, and all have come.
+    pub fn returned(&self) -> Option<Borrowed> {
+        let all = self.is_quiet() && self.to_redis.is_empty();
+        self.borrowed
+            .filter(|borrowed| all && borrowed.requests > 0)
     }
 
     /// Whether the client is blocked at Redis.
@@ -257,6 +289,9 @@ impl Dedicated {
         client: &mut Output,
         answered: &mut impl FnMut(&Effects),
     ) -> Received {
+        if let Some(borrowed) = &mut self.borrowed {
+            borrowed.bytes += bytes.len();
+        }
         let mut received = Received::Passed;
         // The first byte that is for the client and not copied yet.
         let mut start = 0;

@@ -67,6 +67,16 @@ pub(super) struct Forward {
     pub words: Words,
     /// What it writes.
     pub written: Written,
+    pub asks: Asks,
+}
+
+/// What a forwarded request asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asks {
+    /// Its command and first argument, as [`super::store::LargeReplies`] hashes them.
+    pub hash: u64,
+    /// It only reads, and is sent again if the connection breaks.
+    pub repeatable: bool,
 }
 
 /// A fetched value that is cached when the time to live of its key is known.
@@ -196,13 +206,20 @@ impl InFlight {
     }
 
     /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
-    pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>) {
+    pub fn forward(
+        &mut self,
+        waiter: Waiter,
+        words: Words,
+        asks: Asks,
+        keys: Option<&[&[u8]]>,
+    ) {
         let lane = self.lanes.of(waiter.caller.protocol);
         let written = lane.written.add(keys, &self.hasher);
         lane.asked.push_back(Asked::Forward(Forward {
             waiter: Some(waiter),
             words,
             written,
+            asks,
         }));
     }
 

@@ -348,7 +348,12 @@ impl Proxy {
             store.invalidate_answered(effects);
         });
         match received {
-            Received::Passed => {}
+            Received::Passed => {
+                if let Some(returned) = dedicated.returned() {
+                    self.store.large.note(returned.hash, returned.length());
+                    session.dedicated = None;
+                }
+            }
             Received::Authenticated => {
                 session.identity.authenticated = true;
                 session.identity.log("client authenticated");
@@ -472,6 +477,13 @@ impl Proxy {
                 }) => {
                     let bytes = &buffer[used..used + length];
                     let flow = match dedicated {
+                        Some(dedicated)
+                            if dedicated.borrowed.is_some()
+                                && dedicated.is_used()
+                                && !self.store.is_large_too(&request, now) =>
+                        {
+                            Flow::Wait(WaitsFor::Return)
+                        }
                         Some(dedicated) => {
                             self.store
                                 .pass_on(dedicated, &request, bytes, identity.protocol, now)
@@ -496,7 +508,7 @@ impl Proxy {
                             used = buffer.len();
                             break;
                         }
-                        Flow::Leave | Flow::LeaveToAuthenticate => {
+                        Flow::Leave | Flow::LeaveToAuthenticate | Flow::Borrow => {
                             match self.store.leave(flow, &request, identity, replies) {
                                 // It is passed on in the next round.
                                 Leave::With(new) => {

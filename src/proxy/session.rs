@@ -49,6 +49,8 @@ pub(super) enum WaitsFor {
     Description,
     /// To know whether Redis accepts its password.
     Check,
+    /// The replies on a dedicated connection that is there only for large ones.
+    Return,
 }
 
 impl Session {
@@ -98,10 +100,11 @@ impl Session {
             return false;
         }
         if let Some(dedicated) = &self.dedicated {
-            return dedicated.takes_requests(self.replies.most);
+            return self.waits_for != WaitsFor::Return
+                && dedicated.takes_requests(self.replies.most);
         }
         match self.waits_for {
-            WaitsFor::Nothing => true,
+            WaitsFor::Nothing | WaitsFor::Return => true,
             WaitsFor::Replies => self.replies.none_wait(),
             WaitsFor::Redis | WaitsFor::Description | WaitsFor::Check => false,
         }

@@ -5,6 +5,7 @@ mod commands;
 mod freshness;
 mod gets;
 mod greeting;
+mod large;
 mod mget;
 
 use std::time::Duration;
@@ -14,9 +15,9 @@ use super::access::Access;
 use super::answer::Hello;
 use super::buffers::Buffers;
 use super::checks::Checks;
-use super::dedicated::{Awaited, Dedicated, Effects, Keys};
+use super::dedicated::{Awaited, Borrowed, Dedicated, Effects, Keys};
 use super::identity::Identity;
-use super::in_flight::{Caller, InFlight, Waiter};
+use super::in_flight::{Asks, Caller, InFlight, Waiter};
 use super::replies::{Cost, Replies};
 use super::session::WaitsFor;
 use super::slow_log::SlowLog;
@@ -31,6 +32,7 @@ use crate::status::{Facts, RedisState, Status, Tracking};
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
+pub(super) use large::LargeReplies;
 pub(super) use mget::LongMget;
 
 pub(super) struct Store {
@@ -63,6 +65,7 @@ pub(super) struct Store {
     pub slow_log: SlowLog,
     /// What all clients together hold.
     pub buffers: Buffers,
+    pub large: LargeReplies,
     pub facts: Facts,
 }
 
@@ -97,6 +100,8 @@ pub(super) enum Flow {
     Leave,
     /// The same, to authenticate there.
     LeaveToAuthenticate,
+    /// It needs one until it is answered: its reply is large.
+    Borrow,
     /// It has to wait, and is to be executed then.
     Wait(WaitsFor),
     /// The client is to be closed at once, without a reply.
@@ -144,6 +149,7 @@ impl Store {
             metrics: Metrics::beside(limits.entries),
             slow_log: SlowLog::default(),
             buffers: Buffers::default(),
+            large: LargeReplies::default(),
             facts: Facts::default(),
         }
     }
@@ -189,6 +195,9 @@ impl Store {
             command: row.number,
             since: now,
         };
+        if self.is_large(way, &row, request, now) {
+            return Flow::Borrow;
+        }
         let mut flow = Flow::Continue;
         let outcome = match way {
             Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
@@ -213,6 +222,25 @@ impl Store {
             self.count(row.number, outcome, replies);
         }
         flow
+    }
+
+    /// Whether a request is to go over a dedicated connection because its reply is large.
+    fn is_large(&mut self, way: Way, row: &Row, request: &Request<'_>, now: Time) -> bool {
+        if self.large.is_empty() || !matches!(way, Way::Forward | Way::Cached(Cached::Get)) {
+            return false;
+        }
+        let is_away = matches!(self.redis, Redis::Down(_));
+        self.large.contains(self.large.hash(row.number, request))
+            && !is_away
+            && (way == Way::Forward || self.cached(request.argument(1), now).is_none())
+    }
+
+    /// The same for a request of a client that has such a connection for a large reply.
+    pub fn is_large_too(&mut self, request: &Request<'_>, now: Time) -> bool {
+        match self.table.find(request) {
+            Ok(row) => self.is_large(row.way(request), &row, request, now),
+            Err(_) => false,
+        }
     }
 
     /// Counts a request that was seen to.
@@ -308,7 +336,13 @@ impl Store {
             element: None,
         };
         let words = self.words(request);
-        self.in_flight.forward(waiter, words, written.as_deref());
+        let hash = self.large.hash(row.number, request);
+        let asks = Asks {
+            hash,
+            repeatable: row.reads_only,
+        };
+        self.in_flight
+            .forward(waiter, words, asks, written.as_deref());
         self.asked += 1;
         if row.changes_commands {
             self.checks.forget();
@@ -373,11 +407,13 @@ impl Store {
         let with_name = hello.is_none_or(|hello| !hello.gives_name());
         let (required, optional) = identity.write_set_up(&mut requests, with_protocol, with_name);
         set_up = (set_up.0 + required, optional);
-        Leave::With(Box::new(if authenticating {
+        let mut dedicated = if authenticating {
             Dedicated::authenticating(requests, set_up, identity.protocol)
         } else {
             Dedicated::new(&requests, set_up, identity.protocol)
-        }))
+        };
+        dedicated.borrowed = (flow == Flow::Borrow).then(Borrowed::default);
+        Leave::With(Box::new(dedicated))
     }
 
     /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked
@@ -404,6 +440,10 @@ impl Store {
             self.awaited.add(&effects.keys);
         }
         let name = self.table.own_name(request.argument(0));
+        if let Some(borrowed) = &mut dedicated.borrowed {
+            borrowed.requests += 1;
+            borrowed.hash = self.large.hash(row.number, request);
+        }
         dedicated.pass(request, name, &bytes, effects);
         Flow::Continue
     }

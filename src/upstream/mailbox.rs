@@ -16,7 +16,7 @@ pub(super) struct Mailbox {
     sleeping: AtomicBool,
     helper: Waker,
     events: Mutex<Vec<Event>>,
-    /// The bytes of the replies in `events`.
+    /// The bytes of the replies that are reported and not delivered.
     unread: AtomicUsize,
     the_loop: Waker,
 }
@@ -65,7 +65,12 @@ impl Mailbox {
 
     /// Keeps the memory of replies that were delivered.
     pub fn recycle(&self, mut replies: Replies) {
+        let length = replies.bytes.len();
         replies.clear();
+        let before = self.unread.fetch_sub(length, Ordering::SeqCst);
+        if before >= UNREAD_MAX && before - length < UNREAD_MAX {
+            self.wake(&self.helper);
+        }
         let mut work = lock(&self.work);
         if work.spare.len() < SPARE {
             work.spare.push(replies);
@@ -116,9 +121,6 @@ impl Mailbox {
     pub fn take_events(&self, events: &mut Vec<Event>) {
         debug_assert!(events.is_empty());
         std::mem::swap(events, &mut *lock(&self.events));
-        if self.unread.swap(0, Ordering::SeqCst) >= UNREAD_MAX {
-            self.wake(&self.helper);
-        }
     }
 
     fn wake(&self, waker: &Waker) {
