@@ -206,13 +206,7 @@ impl InFlight {
     }
 
     /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
-    pub fn forward(
-        &mut self,
-        waiter: Waiter,
-        words: Words,
-        asks: Asks,
-        keys: Option<&[&[u8]]>,
-    ) {
+    pub fn forward(&mut self, waiter: Waiter, words: Words, asks: Asks, keys: Option<&[&[u8]]>) {
         let lane = self.lanes.of(waiter.caller.protocol);
         let written = lane.written.add(keys, &self.hasher);
         lane.asked.push_back(Asked::Forward(Forward {

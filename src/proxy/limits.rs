@@ -85,7 +85,8 @@ impl Proxy {
     fn evict_exceeding(&mut self) {
         while self.store.buffers.is_exceeded() {
             let sizes = self.sessions.iter().enumerate();
-            let others = sizes.filter(|(slot, _)| !self.store.buffers.stands_alone(ClientId(*slot)));
+            let others =
+                sizes.filter(|(slot, _)| !self.store.buffers.stands_alone(ClientId(*slot)));
             let Some((slot, session)) = others.max_by_key(|(_, session)| session.held) else {
                 return;
             };

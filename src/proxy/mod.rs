@@ -153,6 +153,9 @@ impl Proxy {
             self.sessions[client.0].identity.last_request = now;
             if !self.sessions[client.0].held_back || self.can_resume(client) {
                 self.resume(client, now);
+            } else {
+                // There may be more to read.
+                self.note_change(client);
             }
         }
         self.count_held(client);

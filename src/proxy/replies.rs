@@ -181,7 +181,9 @@ impl Replies {
     /// Has requests wait once so much more is owed that it is somebody else's turn. [`Self::most`] is set anew when the
     /// turn is over.
     pub fn start_run(&mut self) {
-        self.most = self.most.min(self.output.len() + self.queued + self.coming + RUN_REPLIES);
+        self.most = self
+            .most
+            .min(self.output.len() + self.queued + self.coming + RUN_REPLIES);
     }
 
     /// Adds a reply.

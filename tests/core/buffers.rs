@@ -112,7 +112,9 @@ fn of_those_beyond_their_shares_the_largest_leave_until_there_is_room() {
 fn who_waits_for_redis_is_not_read_from_and_does_not_stand_still() {
     let mut world = world(4_000_000);
     let client = world.connect();
-    let misses: Vec<u8> = (0..5000).flat_map(|key| get(&format!("miss{key}"))).collect();
+    let misses: Vec<u8> = (0..5000)
+        .flat_map(|key| get(&format!("miss{key}")))
+        .collect();
     world.send(client, &misses);
     assert!(world.held() > misses.len() / 2 && !world.wants_input(client));
     assert_eq!(world.proxy.beyond_its_share(client), None);
@@ -172,7 +174,10 @@ fn many_replies_beyond_the_bound_close_their_client() {
     let mut world = world(4_000_000);
     let client = world.connect();
     world.stop_taking(client);
-    world.send(client, multibulk(&["GETRANGE", "key", "0", "-1"]).repeat(1000));
+    world.send(
+        client,
+        multibulk(&["GETRANGE", "key", "0", "-1"]).repeat(1000),
+    );
     let asked = world.asked().len();
     assert!((10..100).contains(&asked), "{asked} at first");
     while world.proxy.ending(client).is_none() {
@@ -188,7 +193,10 @@ fn many_replies_beyond_the_bound_close_their_client() {
 fn replies_that_were_long_are_asked_for_a_few_at_a_time() {
     let mut world = world(0);
     let client = world.connect();
-    world.send(client, multibulk(&["GETRANGE", "key", "0", "-1"]).repeat(200));
+    world.send(
+        client,
+        multibulk(&["GETRANGE", "key", "0", "-1"]).repeat(200),
+    );
     while world.asked().len() > 4 {
         world.answer(bulk(vec![b'x'; 300_000]));
     }

@@ -16,14 +16,21 @@ fn value(number: usize) -> Vec<u8> {
 }
 
 fn mget(keys: impl Iterator<Item = usize>) -> Vec<u8> {
-    let words: Vec<String> = ["MGET".to_owned()].into_iter().chain(keys.map(key)).collect();
+    let words: Vec<String> = ["MGET".to_owned()]
+        .into_iter()
+        .chain(keys.map(key))
+        .collect();
     multibulk(&words)
 }
 
 /// What a request for these keys gets.
 fn reply(keys: impl ExactSizeIterator<Item = usize>) -> Vec<u8> {
     let header = format!("*{}\r\n", keys.len()).into_bytes();
-    [header].into_iter().chain(keys.map(|key| bulk(value(key)))).flatten().collect()
+    [header]
+        .into_iter()
+        .chain(keys.map(|key| bulk(value(key))))
+        .flatten()
+        .collect()
 }
 
 /// A world in which the values of these keys are cached.
@@ -50,7 +57,12 @@ fn answer_all(world: &mut World, together: usize) {
             let text = String::from_utf8_lossy(&request[1]).into_owned();
             text["key".len()..].parse().expect("a number")
         };
-        let asked: Vec<usize> = world.asked().into_iter().take(together).map(number).collect();
+        let asked: Vec<usize> = world
+            .asked()
+            .into_iter()
+            .take(together)
+            .map(number)
+            .collect();
         let values: Vec<Vec<u8>> = asked.into_iter().map(|key| bulk(value(key))).collect();
         world.answer_together(&values);
     }
@@ -77,7 +89,10 @@ fn what_is_cached_is_offered_as_it_is_taken_and_in_order() {
     let mut world = world(0..COUNT);
     let client = world.connect();
     world.stop_taking(client);
-    world.send(client, [mget(0..COUNT), get("key1"), mget(0..COUNT)].concat());
+    world.send(
+        client,
+        [mget(0..COUNT), get("key1"), mget(0..COUNT)].concat(),
+    );
     world.end(client);
     let expected = [reply(0..COUNT), bulk(value(1)), reply(0..COUNT)].concat();
     let most = take_slowly(&mut world, client, &expected);
@@ -134,7 +149,10 @@ fn while_redis_is_away_it_is_answered_if_all_is_cached_and_else_refused() {
     let mut world = world((0..COUNT).filter(|&key| key != 4000));
     world.down("-ERR away\r\n");
     let client = world.connect();
-    world.send(client, [mget(0..4000), mget(0..COUNT), get("key1")].concat());
+    world.send(
+        client,
+        [mget(0..4000), mget(0..COUNT), get("key1")].concat(),
+    );
     let expected = [reply(0..4000), b"-ERR away\r\n".to_vec(), bulk(value(1))].concat();
     world.assert_received(client, expected);
 }

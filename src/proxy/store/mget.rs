@@ -32,7 +32,10 @@ pub(in crate::proxy) struct LongMget {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// While Redis is away, all keys must be cached; these are not known to be.
-    Checking { at: usize, left: usize },
+    Checking {
+        at: usize,
+        left: usize,
+    },
     Starting,
     /// The header is sent.
     Answering,
@@ -64,7 +67,10 @@ impl Store {
     ) -> Option<Outcome> {
         if request.len() > LONG {
             let mut keys = Vec::new();
-            request.arguments().skip(1).for_each(|key| reply::bulk(&mut keys, key));
+            request
+                .arguments()
+                .skip(1)
+                .for_each(|key| reply::bulk(&mut keys, key));
             let left = request.len() - 1;
             replies.long_mget = Some(Box::new(LongMget {
                 keys,
