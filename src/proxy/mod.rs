@@ -145,9 +145,11 @@ impl Proxy {
     pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Time) {
         if self.sessions[client.0].input.is_empty() && !self.sessions[client.0].held_back {
             let used = self.run(client, bytes, now);
-            if used < bytes.len() {
-                self.sessions[client.0].input.extend(&bytes[used..]);
+            if used == bytes.len() {
+                // What it is owed is counted when it was sent what its socket takes.
+                return;
             }
+            self.sessions[client.0].input.extend(&bytes[used..]);
         } else {
             self.sessions[client.0].input.extend(bytes);
             self.sessions[client.0].identity.last_request = now;
@@ -247,7 +249,7 @@ impl Proxy {
         if output.is_empty() {
             self.spare.put(output.take_buffer());
         }
-        session.count_held(client, &mut self.store.buffers);
+        self.count_held(client);
     }
 
     /// A client to look at: its output has grown, it needs a dedicated connection or needs it no more,
@@ -560,6 +562,7 @@ impl Proxy {
             }
         }
         session.parser.rest();
+        session.replies.most = self.store.buffers.most_owed();
         if session.replies.long_mget.is_some() {
             session.held_back = true;
         }

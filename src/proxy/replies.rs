@@ -24,9 +24,9 @@ pub(super) struct Replies {
     queue: VecDeque<Slot>,
     /// The place of the front of the queue.
     front: u64,
-    /// The bytes that the queue holds.
+    /// The bytes that the queue holds, or is expected to hold when Redis has answered.
     queued: usize,
-    /// How many more it is expected to hold when Redis has answered.
+    /// Those of them that are not there yet.
     coming: usize,
     /// The most bytes that may be owed before further requests have to wait: [`MAX_OWED`], or less while all clients
     /// together hold too much.
@@ -134,19 +134,18 @@ impl Default for Replies {
 impl Replies {
     /// Whether so much is owed that further requests have to wait.
     pub fn full(&self) -> bool {
-        self.output.len() + self.queued + self.coming >= self.most
+        self.output.len() + self.queued >= self.most
     }
 
     /// How many bytes are held for what is owed.
     pub fn held(&self) -> usize {
         let rest = self.long_mget.as_ref().map_or(0, |mget| mget.held());
-        self.output.held() + self.queued + rest
+        self.output.held() + self.queued - self.coming + rest
     }
 
     /// How many bytes more may be owed before further requests have to wait.
     pub fn room(&self) -> usize {
-        let owed = self.output.len() + self.queued + self.coming;
-        self.most.saturating_sub(owed)
+        self.most.saturating_sub(self.output.len() + self.queued)
     }
 
     /// How long replies of Redis to this client are expected to be, by those that came before, in bytes.
@@ -181,9 +180,7 @@ impl Replies {
     /// Has requests wait once so much more is owed that it is somebody else's turn. [`Self::most`] is set anew when the
     /// turn is over.
     pub fn start_run(&mut self) {
-        self.most = self
-            .most
-            .min(self.output.len() + self.queued + self.coming + RUN_REPLIES);
+        self.most = self.most.min(self.output.len() + self.queued + RUN_REPLIES);
     }
 
     /// Adds a reply.
@@ -314,7 +311,7 @@ impl Replies {
             let (held, coming) = (slot.held(), slot.coming());
             *slot = Slot::Ready(reply);
             let now = slot.held();
-            self.queued = self.queued + now - held;
+            self.queued = self.queued + now - held - coming;
             self.coming -= coming;
             self.advance();
         }
@@ -350,7 +347,7 @@ impl Replies {
         let is_whole = gathering.waiting == 0 && gathering.which != Elements::Some;
         let words = is_whole.then(|| std::mem::take(&mut gathering.words));
         let now = (slot.held(), slot.coming());
-        self.queued = self.queued + now.0 - held;
+        self.queued = self.queued + now.0 + now.1 - held - coming;
         self.coming = self.coming + now.1 - coming;
         self.advance();
         words
@@ -385,8 +382,9 @@ impl Replies {
 
     fn push_slot(&mut self, slot: Slot) -> Place {
         let place = Place(self.front + self.queue.len() as u64);
-        self.queued += slot.held();
-        self.coming += slot.coming();
+        let coming = slot.coming();
+        self.queued += slot.held() + coming;
+        self.coming += coming;
         self.queue.push_back(slot);
         place
     }
@@ -432,8 +430,9 @@ impl Replies {
     fn pop_front(&mut self) -> Option<Slot> {
         let slot = self.queue.pop_front()?;
         self.front += 1;
-        self.queued -= slot.held();
-        self.coming -= slot.coming();
+        let coming = slot.coming();
+        self.queued -= slot.held() + coming;
+        self.coming -= coming;
         if self.queue.is_empty() {
             self.queue.shrink_to(QUEUE_KEPT);
         }
