@@ -4,7 +4,7 @@ use redis_proxy::proxy::{ClientId, Ending, MAX_OWED};
 
 use crate::world::{Request, World, bulk, get, multibulk};
 
-const COUNT: usize = 5000;
+const COUNT: usize = 2500;
 const LENGTH: usize = 7000;
 
 fn key(number: usize) -> String {
@@ -134,10 +134,10 @@ fn what_is_missing_is_fetched_once_and_comes_in_its_place() {
 
 #[test]
 fn a_failure_in_the_middle_closes_the_client() {
-    let mut world = world((0..COUNT).filter(|&key| key != 4000));
+    let mut world = world((0..COUNT).filter(|&key| key != 2000));
     let client = world.connect();
     world.send(client, [mget(0..COUNT), get("key1")].concat());
-    world.assert_asked(&["GET key4000"]);
+    world.assert_asked(&["GET key2000"]);
     world.answer("-NOPERM no\r\n");
     assert_eq!(world.proxy.ending(client), Some(&Ending::Interrupted));
     assert!(world.is_done(client));
@@ -146,14 +146,14 @@ fn a_failure_in_the_middle_closes_the_client() {
 
 #[test]
 fn while_redis_is_away_it_is_answered_if_all_is_cached_and_else_refused() {
-    let mut world = world((0..COUNT).filter(|&key| key != 4000));
+    let mut world = world((0..COUNT).filter(|&key| key != 2000));
     world.down("-ERR away\r\n");
     let client = world.connect();
     world.send(
         client,
-        [mget(0..4000), mget(0..COUNT), get("key1")].concat(),
+        [mget(0..2000), mget(0..COUNT), get("key1")].concat(),
     );
-    let expected = [reply(0..4000), b"-ERR away\r\n".to_vec(), bulk(value(1))].concat();
+    let expected = [reply(0..2000), b"-ERR away\r\n".to_vec(), bulk(value(1))].concat();
     world.assert_received(client, expected);
 }
 
