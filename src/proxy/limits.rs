@@ -121,8 +121,9 @@ impl Proxy {
     /// Counts anew what a client holds, and closes the largest clients if that is too much.
     #[inline]
     pub(super) fn count_held(&mut self, client: ClientId) {
-        self.sessions[client.0].count_held(client, &mut self.store.buffers);
-        self.evict_largest();
+        if self.sessions[client.0].count_held(client, &mut self.store.buffers) {
+            self.evict_largest();
+        }
     }
 
     fn evict(&mut self, client: ClientId) {

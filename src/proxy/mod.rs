@@ -442,8 +442,9 @@ impl Proxy {
             };
             self.store.continue_mget(caller, &mut session.replies);
         }
-        while used < buffer.len() {
-            if used >= RUN || !session.may_run() || session.replies.long_mget.is_some() {
+        let mut answering = session.replies.long_mget.is_some();
+        while used < buffer.len() && !answering {
+            if used >= RUN || !session.may_run() {
                 session.held_back = true;
                 break;
             }
@@ -535,6 +536,7 @@ impl Proxy {
                         }
                     }
                     used += length;
+                    answering = session.replies.long_mget.is_some();
                     session.parser.restrict(!session.identity.authenticated);
                 }
                 Ok(Parsed::Nothing { used: length }) => {
@@ -562,15 +564,17 @@ impl Proxy {
             }
         }
         session.parser.rest();
-        session.replies.most = self.store.buffers.most_owed();
-        if session.replies.long_mget.is_some() {
+        if answering {
             session.held_back = true;
         }
+        let broken = session.replies.broken;
         if aborted {
             self.invalidate_in_flight(client);
             self.sessions[client.0].abort(Ending::Http);
         }
-        self.end_broken(client);
+        if broken {
+            self.end_broken(client);
+        }
         self.note_change(client);
         used
     }

@@ -110,26 +110,30 @@ impl Session {
         }
     }
 
-    /// Finds out how many bytes the client holds, and keeps the sum of all up to date.
+    /// Finds out how many bytes the client holds, and keeps the sum of all up to date. Returns whether it changed.
     #[inline]
-    pub fn count_held(&mut self, client: ClientId, buffers: &mut Buffers) {
+    pub fn count_held(&mut self, client: ClientId, buffers: &mut Buffers) -> bool {
         let owed = self.replies.held();
-        if owed.saturating_sub(self.owed) >= MAX_OWED {
-            self.largest = self.largest.max(owed - self.owed);
-        } else if owed == 0 {
-            self.largest = 0;
+        if owed != self.owed {
+            if owed == 0 {
+                self.largest = 0;
+            } else if owed.saturating_sub(self.owed) >= MAX_OWED {
+                self.largest = self.largest.max(owed - self.owed);
+            }
+            self.owed = owed;
         }
-        self.owed = owed;
         let to_redis = self
             .dedicated
             .as_ref()
             .map_or(0, |dedicated| dedicated.held());
         let held = self.input.held() + owed + to_redis;
-        if held != self.held {
+        self.replies.most = buffers.most_owed();
+        let has_changed = held != self.held;
+        if has_changed {
             buffers.change(client, self.held, held);
             self.held = held;
         }
-        self.replies.most = buffers.most_owed();
+        has_changed
     }
 
     /// Whether all that was received and is not executed is the start of one request.
