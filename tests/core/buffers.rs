@@ -63,6 +63,19 @@ fn a_client_may_send_what_there_is_room_for_and_is_then_not_read_from() {
 }
 
 #[test]
+fn who_is_read_from_though_nothing_is_executed_is_named_to_be_read_from_again() {
+    let mut world = world(0);
+    let client = world.connect();
+    world.stop_taking(client);
+    world.send(client, get("key").repeat(1000));
+    assert_eq!(world.proxy.next_changed(), None);
+    let now = redis_proxy::clock::Time::from_millis(world.now);
+    world.proxy.receive(client, &get("key"), now);
+    assert_eq!(world.proxy.next_changed(), Some(client));
+    assert!(world.wants_input(client));
+}
+
+#[test]
 fn those_who_wait_for_room_are_named_when_there_is_some() {
     let mut world = world(4_000_000);
     let first = slowed(&mut world);
