@@ -5,6 +5,7 @@
 //! hand the helper what the core asks of Redis, and at the end write each client its replies in one go.
 
 mod accept;
+mod buffers;
 mod clients;
 mod connection;
 mod dedicated;
@@ -25,6 +26,7 @@ use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 use accept::{Accept, clients_that_fit};
+use buffers::Shortage;
 use connection::Connection;
 use floods::Floods;
 use http::Http;
@@ -35,16 +37,13 @@ use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
 use crate::logging;
-use crate::proxy::{Access, ClientId, Proxy};
+use crate::proxy::{Access, ClientId, Proxy, READ};
 use crate::status::Facts;
 use crate::upstream::{self, Upstream};
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
-
-/// How much is read from a client at once, in bytes. With more to come it takes its turn again.
-const READ_BUFFER: usize = 64 * 1024;
 
 /// For how many events of the upstream memory is kept.
 const EVENTS_KEPT: usize = 16;
@@ -88,6 +87,7 @@ pub struct Server {
     idle: Idle,
     /// It was logged that there are no files left for more clients.
     out_of_files: bool,
+    shortage: Shortage,
     floods: Floods,
     shutdown: Shutdown,
     /// For how long clients may finish when a signal has asked for the end.
@@ -164,6 +164,7 @@ impl Server {
             redis_password: config.redis_password.clone(),
         };
         let mut proxy = Proxy::new(limits, access, config.redis_database);
+        proxy.limit_buffers(config.max_buffers);
         proxy.describe(Facts {
             port: listener.local_addr()?.port(),
             max_clients,
@@ -186,7 +187,7 @@ impl Server {
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
             connecting: VecDeque::new(),
-            buffer: vec![0; READ_BUFFER].into(),
+            buffer: vec![0; READ].into(),
             max_clients,
             cache_period: config.cache_period,
             now: Time::default(),
@@ -195,6 +196,7 @@ impl Server {
             accept: Accept::Idle,
             idle: Idle::new(config.timeout),
             out_of_files: false,
+            shortage: Shortage::default(),
             floods: Floods::default(),
             shutdown: Shutdown::NotAsked,
             drain: config.drain,
@@ -237,6 +239,7 @@ impl Server {
             self.upstream.send(self.proxy.requests());
             self.upstream.check(self.proxy.checks());
             self.end_connecting();
+            self.relieve();
             self.write_replies();
             self.close_lingering();
             self.close_idle();
@@ -254,7 +257,7 @@ impl Server {
 
     /// How long the poll may sleep: for ever, if nothing is due.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.proxy.has_room_again() {
             return Some(Duration::ZERO);
         }
         let first = |list: &VecDeque<(Time, ClientId)>| list.front().map(|&(until, _)| until);
@@ -262,6 +265,7 @@ impl Server {
             self.next_tick(),
             self.accept.due(),
             self.idle.due(),
+            self.shortage.due(),
             first(&self.lingering),
             first(&self.connecting),
             self.floods.due(),

@@ -26,6 +26,13 @@ pub enum Ending {
     Killed,
     /// It was silent for too long.
     Idle,
+    /// All clients together held too much, and this one the most.
+    Evicted {
+        /// The bytes that it held.
+        held: usize,
+    },
+    /// Redis failed when a part of a reply was sent already.
+    Interrupted,
     /// The proxy shuts down.
     Shutdown,
 }
@@ -46,6 +53,11 @@ impl fmt::Display for Ending {
             Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),
             Self::Killed => f.write_str("it was killed by CLIENT KILL"),
             Self::Idle => f.write_str("it was silent for too long"),
+            Self::Evicted { held } => write!(
+                f,
+                "overcoming of --max_buffers: it held {held} bytes, the most of all clients"
+            ),
+            Self::Interrupted => f.write_str("Redis failed in the middle of its reply"),
             Self::Shutdown => f.write_str("the proxy shuts down"),
         }
     }

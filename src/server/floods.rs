@@ -11,6 +11,7 @@ use crate::logging::Limit;
 use crate::proxy::{ClientId, Ending};
 
 const HTTP: &str = "possible attack";
+const EVICTED: &str = "evicting client";
 
 /// A limit for each kind of line.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(super) struct Floods {
     pub refused: Limit,
     /// Clients could not be accepted: no file was left for them.
     pub unaccepted: Limit,
+    /// Clients were closed because all together held too much.
+    pub evicted: Limit,
     /// Clients' dedicated connections to Redis could not be made.
     pub dedicated_failed: Limit,
 }
@@ -35,6 +38,7 @@ impl Floods {
             &self.http,
             &self.refused,
             &self.unaccepted,
+            &self.evicted,
             &self.dedicated_failed,
         ];
         limits.into_iter().filter_map(Limit::due).min()
@@ -47,6 +51,7 @@ impl Floods {
             (Level::Warn, HTTP, &mut self.http),
             (Level::Warn, "client refused", &mut self.refused),
             (Level::Warn, "can't accept clients", &mut self.unaccepted),
+            (Level::Warn, EVICTED, &mut self.evicted),
             (
                 Level::Warn,
                 "dedicated connection failed",
@@ -102,6 +107,15 @@ impl Server {
                                   commands to Redis; it was closed, and nothing of it went there",
                         left_out;
                         "{HTTP}"
+                    );
+                }
+            }
+            Ending::Evicted { .. } => {
+                if let Some(left_out) = self.floods.evicted.admit(self.now) {
+                    log::warn!(
+                        client = number, address = address(), reason:% = ending,
+                        max_buffers = self.proxy.max_buffers(), left_out;
+                        "{EVICTED}"
                     );
                 }
             }

@@ -182,8 +182,11 @@ impl Helper {
         if let Some(addresses) = addresses {
             self.found(addresses);
         }
-        let readable = self.transports.iter().flatten().any(|open| open.readable);
-        let timeout = if some || readable {
+        let is_readable = |role: &Role| {
+            let transport = self.transports[*role as usize].as_ref();
+            transport.is_some_and(|open| open.readable) && self.may_read(*role)
+        };
+        let timeout = if some || Role::ALL.iter().any(is_readable) {
             Some(std::time::Duration::ZERO)
         } else {
             self.node.due().map(|due| now.until(due))
@@ -289,7 +292,15 @@ impl Helper {
         }
     }
 
+    /// Whether the loop keeps up with what comes of a connection.
+    fn may_read(&self, role: Role) -> bool {
+        role == Role::Tracker || !self.mailbox.is_full()
+    }
+
     fn read(&mut self, role: Role) {
+        if !self.may_read(role) {
+            return;
+        }
         for _ in 0..READS {
             let Some(transport) = &mut self.transports[role as usize] else {
                 return;

@@ -79,7 +79,7 @@ fn nothing_but_a_comment_follows_quotes() {
 
 #[test]
 fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
-    let known = "bind, port, cache_period, cache_ttl, capacity, max_memory, max_reply, max_clients, \
+    let known = "bind, port, cache_period, cache_ttl, capacity, max_memory, max_reply, max_buffers, max_clients, \
                  tcp_keepalive, timeout, password, \
                  password_file, redis_hostname, redis_database, redis_username, redis_password, \
                  redis_password_file, redis_timeout, tracking, stale_ttl, slowlog_slower_than, metrics_port, metrics_bind, \
