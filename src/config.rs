@@ -102,6 +102,8 @@ pub struct Config {
     pub redis_timeout: Duration,
     /// Whether Redis is asked to say which entries changed. Default: yes.
     pub tracking: bool,
+    /// Whether messages and the like wait until what changed before them is out of the cache. Default: yes.
+    pub causal: bool,
     /// How long past its time to live an entry may be served while Redis can't be reached: 0 to 365
     /// days. Default: 0.
     pub stale_ttl: Duration,
@@ -149,6 +151,7 @@ impl Default for Config {
             redis_password_file: None,
             redis_timeout: Duration::from_secs(1),
             tracking: true,
+            causal: true,
             stale_ttl: Duration::ZERO,
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,

@@ -16,7 +16,7 @@
 //! [`http`].
 //!
 //! [`config`] is read once and [`logging`] starts, before all this; [`clock`] is how the core is told the time.
-//! [`json`] writes objects for the log and for HTTP.
+//! [`keepalive`] finds connections whose other side has vanished; [`json`] writes objects for the log and for HTTP.
 
 pub mod cache;
 pub mod clock;
@@ -24,6 +24,7 @@ pub mod command;
 pub mod config;
 pub mod http;
 pub mod json;
+pub mod keepalive;
 pub mod link;
 pub mod logging;
 pub mod metrics;

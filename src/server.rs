@@ -34,6 +34,7 @@ use shutdown::Shutdown;
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
+use crate::keepalive::keep_alive;
 use crate::logging;
 use crate::proxy::{Access, ClientId, Proxy};
 use crate::status::Facts;
@@ -94,6 +95,7 @@ pub struct Server {
     drain: Duration,
     redis: RedisAddress,
     redis_timeout: Duration,
+    tcp_keepalive: Duration,
 }
 
 /// A client has two tokens, by its slot: one for its socket, one for its dedicated connection to Redis.
@@ -109,7 +111,7 @@ impl Server {
     pub fn start(config: &Config) -> io::Result<Self> {
         let address = SocketAddr::new(config.bind, config.port);
         let mut listener = listen(address)?;
-        accept::keep_alive(&listener, config.tcp_keepalive)?;
+        keep_alive(&listener, config.tcp_keepalive)?;
         log::info!(
             address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
             "listening"
@@ -137,6 +139,7 @@ impl Server {
             password_file: config.redis_password_file.clone(),
             timeout: config.redis_timeout,
             tracking: config.tracking,
+            tcp_keepalive: config.tcp_keepalive,
         };
         let waker = Waker::new(registry, WAKER)?;
         let upstream = Upstream::start(settings, waker)?;
@@ -163,6 +166,7 @@ impl Server {
             redis_password: config.redis_password.clone(),
         };
         let mut proxy = Proxy::new(limits, access, config.redis_database);
+        proxy.set_causal(config.causal);
         proxy.describe(Facts {
             port: listener.local_addr()?.port(),
             max_clients,
@@ -199,6 +203,7 @@ impl Server {
             drain: config.drain,
             redis: config.redis.clone(),
             redis_timeout: config.redis_timeout,
+            tcp_keepalive: config.tcp_keepalive,
         })
     }
 
@@ -235,6 +240,9 @@ impl Server {
             self.tick();
             self.upstream.send(self.proxy.requests());
             self.upstream.check(self.proxy.checks());
+            if let Some(number) = self.proxy.take_barrier() {
+                self.upstream.ask_for_barrier(number);
+            }
             self.end_connecting();
             self.write_replies();
             self.close_lingering();

@@ -24,10 +24,33 @@ const DEDICATED: &str = "a writer on a dedicated connection";
 const BREAKS: &str = "connections that break";
 const EXPIRY: &str = "keys that expire";
 const LATE: &str = "replies that are late";
+const MESSAGES: &str = "a listener, and others who write and publish";
+const MESSAGES_AND_BREAKS: &str = "messages, and connections that break";
 const SILENCE: &str = "a tracker that is silent";
 const UNTRACKED: &str = "the time to live alone";
 
 const RULES: &[Rule] = &[
+    Rule {
+        name: "a message waits until the changes before it are reported",
+        file: "mod.rs",
+        kept: "if tells && ",
+        breakable: "if !$broken && tells && ",
+        world: MESSAGES,
+    },
+    Rule {
+        name: "it waits too while the tracker is made anew",
+        file: "store/freshness.rs",
+        kept: "Coherence::Unknown | Coherence::Tracking | Coherence::Lost => true,",
+        breakable: "Coherence::Lost if $broken => false,\n            Coherence::Unknown | Coherence::Tracking | Coherence::Lost => true,",
+        world: MESSAGES_AND_BREAKS,
+    },
+    Rule {
+        name: "a barrier says nothing of what a lost tracker should have reported",
+        file: "mod.rs",
+        kept: "if self.store.coherence == Coherence::Tracking {",
+        breakable: "if $broken || self.store.coherence == Coherence::Tracking {",
+        world: MESSAGES_AND_BREAKS,
+    },
     Rule {
         name: "a hit waits for the replies before it",
         file: "replies.rs",

@@ -109,6 +109,12 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) tracking: Vec<String>,
 
+    /// on or off: whether a client that is told of a change, by a message or as it was blocked, never
+    /// reads the older value from the cache after that; a message takes a round trip longer so
+    /// (default on)
+    #[argh(option)]
+    pub(super) causal: Vec<String>,
+
     /// how long past its time to live an entry may be served while the Redis can't be reached, in
     /// milliseconds (default 0)
     #[argh(option)]

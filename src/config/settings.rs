@@ -190,6 +190,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| if config.tracking { "on" } else { "off" }.into(),
     },
     Setting {
+        name: "causal",
+        shown: Shown::Plain,
+        given: |flags| &flags.causal,
+        set: |config, text| on_or_off(text).map(|on| config.causal = on),
+        show: |config| if config.causal { "on" } else { "off" }.into(),
+    },
+    Setting {
         name: "stale_ttl",
         shown: Shown::As("stale_ttl_ms"),
         given: |flags| &flags.stale_ttl,

@@ -40,6 +40,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("redis_password_file", SECRET_FILE),
     ("redis_timeout", "250"),
     ("tracking", "off"),
+    ("causal", "off"),
     ("stale_ttl", "9"),
     ("slowlog_slower_than", "9"),
     ("metrics_port", "9"),
@@ -169,6 +170,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.redis_password_file, None);
     assert_eq!(config.redis_timeout, Duration::from_millis(1000));
     assert!(config.tracking);
+    assert!(config.causal);
     assert_eq!(config.stale_ttl, Duration::ZERO);
     assert_eq!(config.slowlog_slower_than, Duration::from_millis(10));
     assert_eq!(config.metrics_port, 0);
@@ -187,7 +189,7 @@ fn the_summary_has_every_setting_with_its_unit() {
          max_memory_bytes=67108864 max_clients=10000 tcp_keepalive_seconds=300 timeout_seconds=0 \
          password=<none> password_file=<none> \
          redis_hostname=localhost:6379 redis_database=0 redis_username=<none> \
-         redis_password=<none> redis_password_file=<none> redis_timeout_ms=1000 tracking=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
+         redis_password=<none> redis_password_file=<none> redis_timeout_ms=1000 tracking=on causal=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
          metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );
 }

@@ -39,6 +39,8 @@ pub(super) struct Dedicated {
     mirror: Mirror,
     /// What the requests that Redis has queued may do.
     queued: Effects,
+    /// What was passed on last may tell of what others did.
+    tells_of_others: bool,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -128,6 +130,7 @@ impl Dedicated {
             expectations: Expectations::default(),
             mirror: Mirror::new(protocol),
             queued: Effects::default(),
+            tells_of_others: false,
         }
     }
 
@@ -244,14 +247,15 @@ impl Dedicated {
         (phase, set_up, expectations, mirror, queued)
     }
 
-    /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called with the
-    /// effects of each request that Redis has executed, before the client can know.
+    /// Takes bytes from Redis, and adds those that are for the client. `answered` is called with the effects of each
+    /// request that Redis has executed, before the client can know.
     pub fn receive(
         &mut self,
         bytes: &[u8],
-        client: &mut Output,
+        client: &mut Vec<u8>,
         answered: &mut impl FnMut(&Effects),
     ) -> Received {
+        self.tells_of_others = false;
         let mut received = Received::Passed;
         // The first byte that is for the client and not copied yet.
         let mut start = 0;
@@ -265,6 +269,7 @@ impl Dedicated {
                 if writes {
                     answered(&WRITES_ANYTHING);
                 }
+                self.tells_of_others = true;
                 at = bytes.len();
                 break;
             }
@@ -281,11 +286,13 @@ impl Dedicated {
             if self.fate == Fate::Unknown {
                 self.fate = self.decide(due);
                 if self.fate == Fate::Passed {
-                    client.copy(&self.frames.current().start()[..held]);
+                    let start = self.frames.current().start();
+                    self.tells_of_others |= self.mirror.tells_of_others(start, due);
+                    client.extend_from_slice(&start[..held]);
                 }
             }
             if self.fate != Fate::Passed {
-                client.copy(&bytes[start..at]);
+                client.extend_from_slice(&bytes[start..at]);
                 start = at + used;
             }
             at += used;
@@ -301,8 +308,14 @@ impl Dedicated {
                 }
             }
         }
-        client.copy(&bytes[start..at]);
+        client.extend_from_slice(&bytes[start..at]);
         received
+    }
+
+    /// Whether the client may learn what others did from what [`Self::receive`] just added. Of a frame, the first bytes
+    /// count: Redis had made it as a whole.
+    pub fn tells_of_others(&self) -> bool {
+        self.tells_of_others
     }
 
     /// Whether the connection is ready for replies to the client.

@@ -9,6 +9,7 @@
 //!   speaks for all that was in Redis when it began. A client's own writes count from when it sent them;
 //! - when everything in flight has arrived, the cache equals Redis or is empty, key by key;
 //! - everybody gets one reply to each request, in order, and waits for none for ever;
+//! - nor does anybody who asks after a message was passed on, of what had changed before that;
 //! - an entry past its time to live is not served, and nothing becomes one while its changes would not be
 //!   told;
 //! - of each key one fetch at most is under way that later misses may join.
@@ -152,6 +153,7 @@ const AWAY: &str = "a Redis that is away";
 const UNTRACKED: &str = "the time to live alone";
 const EXPIRY: &str = "keys that expire";
 const LATE: &str = "replies that are late";
+const MESSAGES: &str = "a listener, and others who write and publish";
 const SILENCE: &str = "a tracker that is silent";
 
 /// The worlds. Each is as small as shows what it is for, so that all of them take seconds;
@@ -271,6 +273,43 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
             },
         ),
         (
+            MESSAGES,
+            Bounds {
+                gets: 2,
+                notices: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "messages, and connections that break",
+            Bounds {
+                gets: 2,
+                notices: 1,
+                breaks: 1,
+                ..tracked
+            },
+        ),
+        (
+            "messages, and a Redis that is away",
+            Bounds {
+                gets: 1,
+                notices: 2,
+                breaks: 1,
+                absences: 1,
+                ..tracked
+            },
+        ),
+        (
+            "messages, and a tracker that is silent",
+            Bounds {
+                gets: 2,
+                notices: 1,
+                suspensions: 1,
+                ..tracked
+            },
+        ),
+        (
             UNTRACKED,
             Bounds {
                 gets: 2,
@@ -292,6 +331,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
         writes_for_a_while: more(bounds.writes_for_a_while),
         lates: more(bounds.lates),
         suspensions: more(bounds.suspensions),
+        notices: more(bounds.notices),
         vanishings: more(bounds.vanishings),
         flushes: more(bounds.flushes),
         breaks: more(bounds.breaks),

@@ -10,6 +10,7 @@
 
 mod access;
 mod answer;
+mod barriers;
 mod checks;
 mod dedicated;
 mod deliver;
@@ -38,7 +39,7 @@ use crate::metrics::{ErrorKind, Metrics};
 use crate::resp::reply::{Output, Reply};
 use crate::resp::request::{Parsed, ProtocolError};
 use crate::status::{Facts, Status};
-use crate::upstream::{Check, Event, Requests};
+use crate::upstream::{Check, Event, Requests, Tracking};
 use dedicated::Received;
 use identity::Identity;
 use in_flight::Caller;
@@ -46,7 +47,7 @@ use replies::Replies;
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
 use spare::Spare;
-use store::{Flow, Leave, Store};
+use store::{Coherence, Flow, Leave, Store};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +65,8 @@ pub struct Proxy {
     changed: Vec<ClientId>,
     /// Empty buffers of outputs that were sent.
     spare: Spare,
+    /// Empty: the memory for what comes from a dedicated connection.
+    passed: Vec<u8>,
 }
 
 impl Proxy {
@@ -76,7 +79,14 @@ impl Proxy {
             store: Store::new(limits, access, database),
             changed: Vec::new(),
             spare: Spare::default(),
+            passed: Vec::new(),
         }
+    }
+
+    /// Whether what a client may learn of others from its dedicated connection waits until their writes before it are
+    /// out of the cache. It does unless this says otherwise.
+    pub fn set_causal(&mut self, causal: bool) {
+        self.store.barriers.enable(causal);
     }
 
     /// Tells what `INFO` says of the world around the core, and from how long on a request is slow; without
@@ -248,15 +258,47 @@ impl Proxy {
         self.store.checks.wanted()
     }
 
+    /// The number of the barrier that the helper thread is to be asked for, if there is one since this was last called,
+    /// which is done once a turn.
+    pub fn take_barrier(&mut self) -> Option<u64> {
+        self.store.barriers.take_wanted()
+    }
+
     /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
-            Event::Up(backend) => self.store.up(backend, now),
-            Event::Down { error } => self.store.down(error, now),
+            Event::Up(backend) => {
+                if self.store.up(backend, now) {
+                    self.end_dedicated();
+                }
+            }
+            Event::Down { error, refused } => {
+                self.store.down(error, now);
+                self.release(u64::MAX);
+                if !refused {
+                    self.end_dedicated();
+                }
+            }
             Event::Replies { link, replies } => return self.replies(*link, replies, now),
             Event::Late { link, count, error } => return self.late(*link, *count, error, now),
             Event::Invalidated(invalidated) => return self.store.invalidate(invalidated),
-            Event::Tracking(tracking) => return self.store.tracking(tracking),
+            Event::Tracking(tracking) => {
+                self.store.tracking(tracking);
+                if matches!(
+                    tracking,
+                    Tracking::On | Tracking::Missing | Tracking::Off { .. }
+                ) {
+                    // Nothing is cached that is older, or nothing is promised.
+                    self.release(u64::MAX);
+                }
+                return;
+            }
+            Event::Barrier(number) => {
+                if self.store.coherence == Coherence::Tracking {
+                    self.release(*number);
+                }
+                return;
+            }
             Event::Password(password) => {
                 self.store.access.redis_password = Some(password.clone());
                 return;
@@ -321,10 +363,17 @@ impl Proxy {
         };
         session.replies.ensure_buffer(&mut self.spare);
         let store = &mut self.store;
-        let client_output = &mut session.replies.output;
-        let received = dedicated.receive(bytes, client_output, &mut |effects| {
+        let received = dedicated.receive(bytes, &mut self.passed, &mut |effects| {
             store.invalidate_answered(effects);
         });
+        let tells = dedicated.tells_of_others();
+        if tells && !self.passed.is_empty() && store.holds_back() {
+            let place = session.replies.hold(&self.passed);
+            store.barriers.wait(client, place);
+        } else {
+            session.replies.pass(&self.passed);
+        }
+        self.passed.clear();
         match received {
             Received::Passed => {}
             Received::Authenticated => {
@@ -364,6 +413,23 @@ impl Proxy {
         session.held_back = false;
         session.input = Vec::new();
         self.note_change(client);
+    }
+
+    /// Redis is away, or is another: all dedicated connections end, though those that lead there may not know.
+    fn end_dedicated(&mut self) {
+        for slot in 0..self.sessions.len() {
+            if self.sessions[slot].dedicated.is_some() {
+                self.dedicated_lost(ClientId(slot), None);
+            }
+        }
+    }
+
+    /// All barriers up to that one have passed.
+    fn release(&mut self, number: u64) {
+        while let Some((client, place)) = self.store.barriers.next_passed(number) {
+            self.sessions[client.0].replies.release(place);
+            self.note_change(client);
+        }
     }
 
     /// Removes entries that are past their time to live. Returns how many.

@@ -37,6 +37,8 @@ pub(super) struct Place(u64);
 
 enum Slot {
     Ready(Reply),
+    /// Bytes of the client's dedicated connection, which wait for a barrier.
+    Held(Vec<u8>),
     /// Redis was asked; `cost` bytes are held for it.
     Waiting {
         cost: usize,
@@ -64,6 +66,7 @@ impl Slot {
         SLOT_COST
             + match self {
                 Self::Ready(reply) => reply.bytes().len(),
+                Self::Held(bytes) => bytes.len(),
                 Self::Waiting { cost } => *cost,
                 Self::Gathering(gathering) => gathering.cost,
             }
@@ -76,7 +79,7 @@ impl Replies {
         self.output.len() + self.queued >= MAX_OWED
     }
 
-    /// Whether no reply waits for Redis.
+    /// Whether no reply waits for Redis, nor for a barrier.
     pub fn none_wait(&self) -> bool {
         self.queue.is_empty()
     }
@@ -177,6 +180,30 @@ impl Replies {
         self.push_slot(Slot::Waiting { cost })
     }
 
+    /// Adds bytes of the client's dedicated connection.
+    pub fn pass(&mut self, bytes: &[u8]) {
+        if self.queue.is_empty() {
+            self.output.copy(bytes);
+        } else {
+            self.push_slot(Slot::Ready(Reply::copy(bytes)));
+        }
+    }
+
+    /// Adds bytes of the client's dedicated connection, which are not sent before they are [released](Self::release).
+    pub fn hold(&mut self, bytes: &[u8]) -> Place {
+        self.push_slot(Slot::Held(bytes.to_vec()))
+    }
+
+    /// What is held at a place may be sent.
+    pub fn release(&mut self, place: Place) {
+        if let Some(slot @ Slot::Held(_)) = self.slot(place)
+            && let Slot::Held(bytes) = std::mem::replace(slot, Slot::Ready(Reply::Static(b"")))
+        {
+            *slot = Slot::Ready(Reply::Owned(bytes.into()));
+            self.advance();
+        }
+    }
+
     /// Adds the header of an array whose elements are added next. Only when no reply waits.
     pub fn push_array_header(&mut self, length: usize) {
         debug_assert!(self.none_wait());
@@ -265,6 +292,7 @@ impl Replies {
     pub fn queued(&self) -> impl Iterator<Item = Option<&[u8]>> {
         self.queue.iter().flat_map(|slot| match slot {
             Slot::Ready(reply) => vec![Some(reply.bytes())],
+            Slot::Held(bytes) => vec![Some(&bytes[..])],
             Slot::Waiting { .. } => vec![None],
             Slot::Gathering(gathering) => {
                 let elements = gathering.elements.iter().chain([&gathering.error]);
@@ -298,7 +326,7 @@ impl Replies {
             match self.pop_front() {
                 Some(Slot::Ready(reply)) => self.output.push(reply),
                 Some(Slot::Gathering(gathering)) => self.push_gathered(*gathering),
-                Some(Slot::Waiting { .. }) | None => return,
+                Some(Slot::Waiting { .. } | Slot::Held(_)) | None => return,
             }
         }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::ClientId;
 use super::access::Access;
 use super::answer::Hello;
+use super::barriers::Barriers;
 use super::checks::Checks;
 use super::dedicated::{Awaited, Dedicated, Effects, Keys};
 use super::identity::Identity;
@@ -35,6 +36,8 @@ pub(super) struct Store {
     pub(super) in_flight: InFlight,
     /// What requests that block may write.
     awaited: Awaited,
+    /// What keeps messages behind the reports of changes before them.
+    pub barriers: Barriers,
     requests: Requests,
     /// How many fetches and forwarded requests they are.
     asked: u64,
@@ -123,6 +126,7 @@ impl Store {
             cache: Cache::new(limits),
             in_flight: InFlight::default(),
             awaited: Awaited::default(),
+            barriers: Barriers::default(),
             requests: Requests::default(),
             asked: 0,
             table,
@@ -468,7 +472,7 @@ impl Store {
             tracking: match &self.coherence {
                 Coherence::Unknown => Tracking::Unknown,
                 Coherence::Tracking => Tracking::On,
-                Coherence::Lost => Tracking::Lost,
+                Coherence::Lost | Coherence::Missing => Tracking::Lost,
                 Coherence::TimeToLive { refused: None } => Tracking::Off,
                 Coherence::TimeToLive {
                     refused: Some(words),

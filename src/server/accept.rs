@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use mio::Interest;
 use mio::net::{TcpListener, TcpStream};
-use rustix::net::sockopt;
 
 use super::connection::Connection;
 use super::{Server, tokens};
@@ -127,23 +126,6 @@ impl Server {
         let (client, _) = self.proxy.peer(client);
         log::debug!(client, address:%; "client connected");
     }
-}
-
-/// Has the system ask a client that has been silent for so long whether it is still there, and twice more, a third
-/// of that time apart, before it ends the connection; as Redis does (`anetKeepAlive`). Clients' sockets inherit this
-/// from their listener. With no time, nobody is asked.
-///
-/// # Errors
-/// If the system refuses.
-pub(super) fn keep_alive(listener: &TcpListener, silence: Duration) -> io::Result<()> {
-    if silence.is_zero() {
-        return Ok(());
-    }
-    sockopt::set_socket_keepalive(listener, true)?;
-    sockopt::set_tcp_keepidle(listener, silence)?;
-    sockopt::set_tcp_keepintvl(listener, (silence / 3).max(Duration::from_secs(1)))?;
-    sockopt::set_tcp_keepcnt(listener, 3)?;
-    Ok(())
 }
 
 /// Raises the limit of open files to what so many clients need, beside so many files of others; where that is

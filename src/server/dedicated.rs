@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use mio::Interest;
 
 use super::{Server, tokens};
+use crate::keepalive::keep_alive_or_end;
 use crate::proxy::ClientId;
 use crate::transport::{ReadResult, Transport};
 
@@ -91,6 +92,7 @@ impl Server {
             .registry()
             .register(dedicated.stream(), tokens(client).1, interest)?;
         dedicated.stream().set_nodelay(true)?;
+        keep_alive_or_end(dedicated.stream(), self.tcp_keepalive)?;
         self.connections[client.0].dedicated = Some(dedicated);
         self.proxy.metrics().clients.dedicated += 1;
         self.connecting.push_back((deadline, client));

@@ -13,6 +13,7 @@ use super::node::{Loss, Node, Phase, Role};
 use super::resolve::{self, Addresses};
 use super::{Check, Event, Replies, Requests, Settings};
 use crate::clock::{Clock, Time};
+use crate::keepalive::keep_alive_or_end;
 use crate::transport::{ReadResult, Source, Transport};
 
 /// The loop's end: requests go in, events come out, and the waker rings when there are some.
@@ -64,6 +65,11 @@ impl Upstream {
         if !checks.is_empty() {
             self.mailbox.add(|work| work.checks.append(checks));
         }
+    }
+
+    /// Asks for a barrier: [`Event::Barrier`] comes when all changes so far are reported.
+    pub fn ask_for_barrier(&self, number: u64) {
+        self.mailbox.add(|work| work.barrier = Some(number));
     }
 
     /// Says whether anybody would miss Redis: as long as that is so, it is asked every second whether it is
@@ -160,6 +166,7 @@ impl Helper {
         let now = self.clock.now();
         let mut addresses = None;
         let mut checks = Vec::new();
+        let mut barrier = None;
         let mut watched = self.node.watched;
         let (node, requests) = (&mut self.node, &mut self.requests);
         let some = self.mailbox.take(|work| {
@@ -170,7 +177,9 @@ impl Helper {
             watched = work.watched;
             addresses = work.addresses.take();
             checks.append(&mut work.checks);
+            barrier = work.barrier.take();
             addresses.is_some()
+                || barrier.is_some()
                 || !checks.is_empty()
                 || watched != node.watched
                 || requests.iter().any(|batch| !batch.is_empty())
@@ -179,6 +188,9 @@ impl Helper {
             self.node.set_watched(watched, now);
         }
         self.node.check(&mut checks, now);
+        if let Some(number) = barrier {
+            self.node.ask_for_barrier(number, now);
+        }
         if let Some(addresses) = addresses {
             self.found(addresses);
         }
@@ -253,6 +265,7 @@ impl Helper {
             let registry = self.poll.registry();
             registry.register(transport.stream(), Token(role as usize), interest)?;
             transport.stream().set_nodelay(true)?;
+            keep_alive_or_end(transport.stream(), self.node.settings.tcp_keepalive)?;
             Ok(transport)
         });
         match connected {

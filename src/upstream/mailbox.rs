@@ -26,6 +26,8 @@ pub(super) struct Work {
     pub requests: Requests,
     /// Passwords that Redis is to be asked about.
     pub checks: Vec<Check>,
+    /// The last barrier that is wanted.
+    pub barrier: Option<u64>,
     /// Whether anybody would miss Redis.
     pub watched: bool,
     /// The addresses that were looked up.

@@ -54,6 +54,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Whether Redis is to report which of the keys that were read change.
     pub tracking: bool,
+    /// After which silence the system asks whether the other side of a connection is still there; zero for never.
+    pub tcp_keepalive: Duration,
 }
 
 /// How the error replies start that stand for none of Redis's.
@@ -112,10 +114,23 @@ pub struct Check {
 pub struct Backend {
     /// Where it was reached, for dedicated connections.
     pub address: Option<SocketAddr>,
+    /// Which server it is, if it says so.
+    pub run_id: Option<String>,
     /// Its commands, if it reported them.
     pub commands: Option<Vec<Spec>>,
     /// Its replies to HELLO in RESP2 and RESP3; empty if it knows none.
     pub hello: [Vec<u8>; 2],
+}
+
+impl Backend {
+    /// Whether the other one is not the same server: what leads to this one leads nowhere, or to a stranger.
+    #[must_use]
+    pub fn is_another(&self, other: &Self) -> bool {
+        match (&self.run_id, &other.run_id) {
+            (Some(this), Some(other)) => this != other,
+            _ => self.address != other.address,
+        }
+    }
 }
 
 /// What the helper reports to the loop, in the order in which it happened.
@@ -129,9 +144,13 @@ pub enum Event {
     Down {
         /// The error reply.
         error: Vec<u8>,
+        /// It is there, but refuses the proxy: dedicated connections may be as good as before.
+        refused: bool,
     },
     /// Whether Redis reports changes is another now.
     Tracking(Tracking),
+    /// All changes that Redis had made when the barrier of that number was asked for are reported, if it reports any.
+    Barrier(u64),
     /// Replies to the oldest requests of a link.
     Replies {
         /// The link.

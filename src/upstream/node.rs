@@ -351,9 +351,17 @@ impl Node {
         now: Time,
     ) -> Result<(), Loss> {
         let refusal = setup::refusal(answer);
-        if let Question::Check(number) = question {
-            self.checked(number, answer);
-            return Ok(());
+        match question {
+            Question::Check(number) => {
+                self.checked(number, answer);
+                return Ok(());
+            }
+            // An error is an answer too, and none before it is to come.
+            Question::Barrier(number) => {
+                self.events.push(Event::Barrier(number));
+                return Ok(());
+            }
+            _ => {}
         }
         if let Some(words) = refusal
             .clone()

@@ -42,6 +42,7 @@ impl Node {
         let commands = self.backend.commands.take();
         self.events.push(Event::Up(Backend {
             commands,
+            run_id: self.run_id.clone(),
             ..self.backend.clone()
         }));
         self.want_tracker(now);
@@ -92,7 +93,8 @@ impl Node {
                 error: error.clone(),
                 since,
             });
-            self.events.push(Event::Down { error });
+            let refused = matches!(loss, Loss::Refused(_));
+            self.events.push(Event::Down { error, refused });
         }
     }
 

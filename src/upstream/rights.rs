@@ -228,6 +228,7 @@ mod tests {
             password_file: None,
             timeout: Duration::from_secs(1),
             tracking: false,
+            tcp_keepalive: Duration::ZERO,
         });
         let login = if password.is_some() { "+OK\r\n" } else { "" };
         let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n+PONG\r\n");
@@ -307,7 +308,13 @@ mod tests {
         let error = WRONGPASS.as_bytes().to_vec();
         assert_eq!(
             reported,
-            [Event::Rights { known: true }, Event::Down { error }]
+            [
+                Event::Rights { known: true },
+                Event::Down {
+                    error,
+                    refused: true
+                }
+            ]
         );
         for role in Role::ALL {
             assert_eq!(node.connection(role).phase, Phase::Closed);

@@ -37,6 +37,8 @@ pub(super) enum Question {
     Check(u64),
     /// Whether it answers.
     Ping,
+    /// The same; the answer passes the barrier of that number.
+    Barrier(u64),
 }
 
 /// The start of set-up that all connections share.

@@ -210,6 +210,16 @@ impl Node {
         self.tracker.reported.as_ref()
     }
 
+    /// The loop wants to know when all changes that Redis has made by now are reported. If there is no tracker, none
+    /// answers: another will be reported first, or that there is none.
+    pub fn ask_for_barrier(&mut self, number: u64, now: Time) {
+        let tracker = self.connection(Role::Tracker);
+        if tracker.phase == Phase::Open {
+            let barrier = setup::Question::Barrier(number);
+            tracker.link.ask(barrier, &setup::ping(), now);
+        }
+    }
+
     fn log_tracking(&mut self) {
         let (reason, message) = match &self.tracker.reports {
             Reports::Off {

@@ -5,6 +5,7 @@ mod away;
 mod cached;
 mod flow;
 mod late;
+mod messages;
 mod order;
 mod random;
 mod unknown;

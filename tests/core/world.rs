@@ -280,6 +280,38 @@ impl World {
         self.tell(&Event::Late { link, count, error });
     }
 
+    /// Redis sends this on a client's dedicated connection.
+    pub fn receive_dedicated(&mut self, client: ClientId, bytes: impl AsRef<[u8]>) {
+        self.proxy.receive_dedicated(client, bytes.as_ref());
+        self.turn();
+    }
+
+    /// All changes are reported that were made before that barrier was asked for.
+    pub fn pass_barrier(&mut self, number: u64) {
+        self.tell(&Event::Barrier(number));
+    }
+
+    /// Redis can be reached again, and is the one with this `run_id`.
+    pub fn up_as(&mut self, run_id: &str) {
+        self.tell(&Event::Up(Backend {
+            run_id: Some(run_id.to_owned()),
+            ..Backend::default()
+        }));
+        self.tell(&Event::Tracking(Tracking::On));
+    }
+
+    /// Redis refuses the proxy.
+    pub fn refused(&mut self, error: impl AsRef<[u8]>) {
+        let error = error.as_ref().to_vec();
+        let refused = true;
+        self.tell(&Event::Down { error, refused });
+    }
+
+    /// Redis can't say for now what changes.
+    pub fn miss_tracking(&mut self) {
+        self.tell(&Event::Tracking(Tracking::Missing));
+    }
+
     /// The tracker is silent, or is heard from again.
     pub fn suspend(&mut self, suspended: bool) {
         self.tell(&Event::Tracking(if suspended {
@@ -303,7 +335,8 @@ impl World {
     /// Redis can't be reached any more; `error` is the encoded reply that says so.
     pub fn down(&mut self, error: impl AsRef<[u8]>) {
         let error = error.as_ref().to_vec();
-        self.tell(&Event::Down { error });
+        let refused = false;
+        self.tell(&Event::Down { error, refused });
     }
 
     /// Redis says that a key changed.

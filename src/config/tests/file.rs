@@ -82,7 +82,7 @@ fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
     let known = "bind, port, cache_period, cache_ttl, capacity, max_memory, max_clients, \
                  tcp_keepalive, timeout, password, \
                  password_file, redis_hostname, redis_database, redis_username, redis_password, \
-                 redis_password_file, redis_timeout, tracking, stale_ttl, slowlog_slower_than, metrics_port, metrics_bind, \
+                 redis_password_file, redis_timeout, tracking, causal, stale_ttl, slowlog_slower_than, metrics_port, metrics_bind, \
                  metrics_host, drain, log_level, log_format";
     let expected = format!("{FILE}:4: unknown name \"capasity\"; known names are {known}");
     assert_eq!(file_error("\nport = 1\n\ncapasity = 0\n"), expected);

@@ -22,6 +22,8 @@ pub(super) struct Expectation {
 pub(super) enum Kind {
     /// Nothing; one reply.
     Plain,
+    /// The same; and the reply says nothing of what other clients did.
+    Local,
     /// An empty line or an empty array: no reply. It uses up a `CLIENT REPLY SKIP` like any request.
     Blank,
     Multi,
@@ -102,6 +104,7 @@ impl Kind {
             {
                 Self::ScriptDebug
             }
+            b"auth" | b"echo" | b"ping" | b"select" | b"unwatch" | b"watch" => Self::Local,
             b"replconf" if named.is_multiple_of(2) && unanswered_option(request).is_some() => {
                 Self::Unanswered
             }
@@ -130,6 +133,14 @@ impl Kind {
         matches!(
             self,
             Self::Unanswered | Self::Reply(Wanted::AllButNext | Wanted::None)
+        )
+    }
+
+    /// Whether the client may learn from the reply what others did.
+    pub fn tells_of_others(self) -> bool {
+        matches!(
+            self,
+            Self::Plain | Self::Exec | Self::Sync | Self::Unanswered | Self::ScriptDebug
         )
     }
 

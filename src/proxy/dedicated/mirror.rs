@@ -173,6 +173,18 @@ impl Mirror {
         }
     }
 
+    /// Whether the client may learn what others did from a frame that starts like this, where the reply to `asked` is
+    /// due.
+    pub fn tells_of_others(&self, start: &[u8], asked: Option<Kind>) -> bool {
+        match self.class(start, asked) {
+            None | Some(Class::Message | Class::MonitorLine) => true,
+            Some(Class::Confirmation(..)) => false,
+            Some(Class::Reply) => {
+                asked.is_none_or(Kind::tells_of_others) && !start.starts_with(QUEUED)
+            }
+        }
+    }
+
     /// Whether the client wants a frame that starts like this, where the reply to `asked` is due. `None` if more
     /// bytes are needed.
     pub fn is_wanted(&self, start: &[u8], asked: Option<Kind>) -> Option<bool> {

@@ -51,6 +51,10 @@ impl Queue {
     /// When what changes the connection was queued more than 8,000 times.
     pub fn push(&mut self, kind: Kind) -> Result<(), QueueIsFull> {
         let full = self.runs.len() >= RUNS_MAX;
+        let kind = match kind {
+            Kind::Local => Kind::Plain,
+            kind => kind,
+        };
         match (self.runs.back_mut(), kind) {
             (Some(Run::Plain(count)), Kind::Plain) => *count += 1,
             _ if full => return Err(QueueIsFull),

@@ -22,6 +22,10 @@ pub enum Action {
     WriteAtRedis { key: Key },
     /// Someone else writes, and the key is to live for half as long as an entry.
     WriteForAWhile { key: Key },
+    /// Someone else writes the first key, and then publishes that.
+    WriteAndNotify,
+    /// The next message reaches the core.
+    HearMessage,
     /// A key is deleted at Redis.
     Vanish { key: Key },
     /// Someone sends FLUSHALL.
@@ -79,6 +83,7 @@ pub struct Bounds {
     pub transactions: u8,
     pub writes_at_redis: u8,
     pub writes_for_a_while: u8,
+    pub notices: u8,
     pub vanishings: u8,
     pub flushes: u8,
     pub breaks: u8,

@@ -91,8 +91,17 @@ pub enum Reply {
 /// What the tracker reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
-    Changed { key: Key, version: Version },
-    Flushed { versions: [Version; KEYS] },
+    Changed {
+        key: Key,
+        version: Version,
+    },
+    Flushed {
+        versions: [Version; KEYS],
+    },
+    /// The reply to the `PING` that makes the barrier of that number.
+    Barrier {
+        number: u64,
+    },
 }
 
 /// What the helper reports of tracking.
@@ -178,6 +187,25 @@ impl Redis {
             }
         }
         version
+    }
+
+    /// The helper asks for a barrier. Redis answers at once: any change from then on is reported behind it.
+    pub fn ask_for_barrier(&mut self, number: u64) {
+        if self.tracker.open && !self.tracker.broken {
+            self.tracker.messages.push_back(Message::Barrier { number });
+        }
+    }
+
+    /// Whether the next message of the tracker may reach the core. The end of a link that broke before a barrier was
+    /// asked for is a round trip older than the answer, and noticed before that.
+    pub fn tracker_may_be_heard(&self) -> bool {
+        match self.tracker.messages.front() {
+            None => false,
+            Some(Message::Barrier { .. }) => {
+                !self.links.iter().any(|link| link.open && link.broken)
+            }
+            Some(_) => true,
+        }
     }
 
     /// All keys go. Redis reports that whatever was read.

@@ -12,6 +12,7 @@ use super::redis::{Key, Message, News, Question, Redis, Report, Version};
 use crate::cache::Limits;
 use crate::clock::Time;
 use crate::command::{Spec, Table};
+use crate::proxy::dedicated::Dedicated;
 use crate::proxy::store::Store;
 use crate::proxy::{Access, ClientId, Proxy};
 use crate::resp::Protocol;
@@ -24,6 +25,12 @@ use promises::{Owed, Seen};
 const READER: usize = 0;
 const WRITER: usize = 1;
 const PROTOCOLS: [Protocol; 2] = LINKS;
+
+/// The client that listens for messages on a dedicated connection, where there are any.
+const LISTENER: usize = 2;
+
+/// A message.
+const MESSAGE: &[u8] = b">1\r\n+changed\r\n";
 
 /// How many requests a client sends before it waits for a reply.
 const PIPELINE: usize = 2;
@@ -44,6 +51,9 @@ pub struct World {
     dedicated_asked: Vec<u8>,
     dedicated_line: VecDeque<Vec<u8>>,
     left_for_dedicated: bool,
+    /// What every key was at each message that is on its way to the core, and at each that the core has not passed on.
+    messages: VecDeque<[Version; KEYS]>,
+    held_messages: VecDeque<[Version; KEYS]>,
     now: u64,
     /// The newest that the proxy has let anyone know of each key, or was told of: nobody who asks from
     /// then on may get an older one.
@@ -85,11 +95,17 @@ impl World {
             store: Store::with_table(table, limits, Access::default(), 0),
             changed: Vec::new(),
             spare: Default::default(),
+            passed: Vec::new(),
         };
         let now = TTL;
         for client in [READER, WRITER] {
             proxy.connect(ClientId(client), None, Time::from_millis(now));
             proxy.sessions[client].identity.protocol = PROTOCOLS[client];
+        }
+        if bounds.notices > 0 {
+            proxy.connect(ClientId(LISTENER), None, Time::from_millis(now));
+            let dedicated = Dedicated::new(b"", (0, 0), Protocol::Resp3);
+            proxy.sessions[LISTENER].dedicated = Some(Box::new(dedicated));
         }
         Self {
             proxy,
@@ -100,6 +116,8 @@ impl World {
             dedicated_asked: Vec::new(),
             dedicated_line: VecDeque::new(),
             left_for_dedicated: false,
+            messages: VecDeque::new(),
+            held_messages: VecDeque::new(),
             now,
             known: [0; KEYS],
             fetched: [0; KEYS],
@@ -158,6 +176,8 @@ impl World {
         add(left.flushes > 0, Action::Flush);
         add(!self.dedicated_asked.is_empty(), Action::ExecuteDedicated);
         add(!self.dedicated_line.is_empty(), Action::HearDedicated);
+        add(left.notices > 0, Action::WriteAndNotify);
+        add(!self.messages.is_empty(), Action::HearMessage);
         add(redis.away, Action::Return);
         add(left.waits > 0, Action::Wait);
         let cached = self.cached.iter().any(Option::is_some);
@@ -186,7 +206,7 @@ impl World {
             }
         }
         let tracker = &redis.tracker;
-        add(!tracker.messages.is_empty(), Action::HearTracker);
+        add(redis.tracker_may_be_heard(), Action::HearTracker);
         if tracker.open && !tracker.broken && left.breaks > 0 {
             add(true, Action::BreakTracker { arrive: true });
             let some = !tracker.messages.is_empty();
@@ -256,6 +276,17 @@ impl World {
             Action::WriteAtRedis { key } => {
                 self.left.writes_at_redis -= 1;
                 self.redis.change(key, true);
+            }
+            Action::WriteAndNotify => {
+                self.left.notices -= 1;
+                self.redis.change(0, true);
+                if self.is_listening() {
+                    self.messages.push_back(self.redis.versions);
+                }
+            }
+            Action::HearMessage => {
+                self.held_messages.extend(self.messages.pop_front());
+                self.proxy.receive_dedicated(ClientId(LISTENER), MESSAGE);
             }
             Action::WriteForAWhile { key } => {
                 self.left.writes_for_a_while -= 1;
@@ -329,7 +360,40 @@ impl World {
         for news in std::mem::take(&mut self.news) {
             self.hear(news);
         }
-        self.turn()
+        if !self.is_listening() {
+            self.messages.clear();
+        }
+        self.turn()?;
+        if let Some(number) = self.proxy.take_barrier() {
+            self.redis.ask_for_barrier(number);
+        }
+        Ok(())
+    }
+
+    /// Whether the listener has its dedicated connection: it ends with Redis.
+    fn is_listening(&self) -> bool {
+        let listener = self.proxy.sessions.get(LISTENER);
+        listener.is_some_and(|listener| listener.dedicated.is_some())
+    }
+
+    /// The listener receives bytes. Whoever asks from now on gets no older value than there was when a message was
+    /// sent, as long as Redis can be reached.
+    fn listen(&mut self) -> Result<(), String> {
+        let output = self.proxy.output(ClientId(LISTENER));
+        let mut received = Vec::new();
+        while !output.is_empty() {
+            let sent = output.send(&mut received);
+            sent.map_err(|error| error.to_string())?;
+        }
+        for message in received.chunks(MESSAGE.len()) {
+            let versions = self.held_messages.pop_front();
+            let versions = versions.filter(|_| message == MESSAGE);
+            let versions = versions.ok_or("the listener gets no message")?;
+            if !self.heard_down {
+                self.know(versions);
+            }
+        }
+        Ok(())
     }
 
     /// A client sends a request.
@@ -358,7 +422,8 @@ impl World {
                 self.heard_down = true;
                 self.suspended = false;
                 let error = super::redis::Reply::Error.encode(Protocol::Resp2);
-                Event::Down { error }
+                let refused = false;
+                Event::Down { error, refused }
             }
             News::Tracking(report) => {
                 self.suspended = false;
@@ -409,6 +474,10 @@ impl World {
                 self.know(versions);
                 invalidated.all = true;
             }
+            Some(Message::Barrier { number }) => {
+                let now = self.time();
+                return self.proxy.upstream(&Event::Barrier(number), now);
+            }
         }
         let now = self.time();
         self.proxy.upstream(&Event::Invalidated(invalidated), now);
@@ -446,6 +515,10 @@ impl World {
         self.take_requests()?;
         while let Some(id) = self.proxy.next_changed() {
             let ClientId(client) = id;
+            if client == LISTENER {
+                self.listen()?;
+                continue;
+            }
             let output = self.proxy.output(id);
             while !output.is_empty() {
                 let sent = output.send(&mut self.received[client]);

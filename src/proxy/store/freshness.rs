@@ -25,8 +25,10 @@ pub(in crate::proxy) enum Coherence {
     Unknown,
     /// Redis reports what changes.
     Tracking,
-    /// It did, and does no more.
+    /// It did, and does no more: whether it soon will again, is being found out.
     Lost,
+    /// It can't, for now: nothing is cached.
+    Missing,
     /// Only by their time to live; Redis refuses more in these words, if it was asked.
     TimeToLive {
         /// The words.
@@ -248,8 +250,28 @@ impl Store {
         true
     }
 
-    /// Redis can be reached, and told of itself.
-    pub fn up(&mut self, backend: &Backend, now: Time) {
+    /// Whether what tells a client of others is held until a barrier has passed.
+    ///
+    /// It is so also while the tracker is being made anew: that soon succeeds, and the cache is emptied, or it is given
+    /// up. Without it nothing is cached, and only fetches in flight could bring older values.
+    pub fn holds_back(&mut self) -> bool {
+        if !self.barriers.is_enabled() || matches!(self.redis, Redis::Down(_)) {
+            return false;
+        }
+        match self.coherence {
+            Coherence::Unknown | Coherence::Tracking | Coherence::Lost => true,
+            Coherence::Missing => {
+                self.in_flight.all_changed();
+                false
+            }
+            Coherence::TimeToLive { .. } => false,
+        }
+    }
+
+    /// Redis can be reached, and told of itself. Returns whether it is another than before.
+    pub fn up(&mut self, backend: &Backend, now: Time) -> bool {
+        let before = self.backend.as_ref();
+        let is_another = before.is_some_and(|before| before.is_another(backend));
         self.metrics.redis.up(now);
         if let Some(specs) = &backend.commands {
             self.learn(specs);
@@ -257,6 +279,7 @@ impl Store {
         self.backend = Some(backend.clone());
         self.redis = Redis::Up;
         self.update_serving();
+        is_another
     }
 
     /// A connection was lost and made anew, while Redis was there.
@@ -280,7 +303,7 @@ impl Store {
             Tracking::Lost => self.coherence = Coherence::Lost,
             Tracking::Missing => {
                 self.invalidate_all(Cause::Reconnected);
-                self.coherence = Coherence::Lost;
+                self.coherence = Coherence::Missing;
             }
             Tracking::On => {
                 self.invalidate_all(Cause::Reconnected);

@@ -17,14 +17,17 @@ impl World {
             self.left_for_dedicated,
         )
             .hash(out);
+        (&self.messages, &self.held_messages).hash(out);
         (self.known, self.now, self.suspended).hash(out);
         (self.fetched, self.heard_down, self.cached, self.trouble).hash(out);
         let Store {
             in_flight,
             coherence,
+            barriers,
             ..
         } = &self.proxy.store;
         format!("{coherence:?}").hash(out);
+        barriers.state().hash(out);
         for Fetched { key, value, since } in in_flight.fetched() {
             (key, value.bytes(), since).hash(out);
         }

@@ -168,6 +168,7 @@ impl World {
             for (client, owed) in self.owed.iter().enumerate() {
                 if let Some(owed) = owed.front()
                     && !self.redis.away
+                    && !self.proxy.store.barriers.are_awaited()
                 {
                     return Err(format!("client {client} waits for ever for {owed:?}"));
                 }
@@ -181,6 +182,9 @@ impl World {
 
     /// What must hold when all that was in flight has arrived.
     fn check_at_rest(&self) -> Result<(), String> {
+        if self.proxy.store.barriers.are_awaited() {
+            return Err("a barrier is waited for for ever".to_owned());
+        }
         if !self.left.tracking {
             return Ok(());
         }

@@ -1,0 +1,87 @@
+//! Write, then notify: who is told of a change reads no older value from the cache.
+//!
+//! A message that comes on a client's dedicated connection may overtake Redis's report of a change that was made before
+//! it, as that comes on the tracker. So bytes by which a client may learn what others did are held until a barrier has
+//! passed: a `PING` on the tracker that was sent when they had come, behind whose reply no report of an earlier change
+//! can be. What comes in one turn of the loop waits for the same barrier.
+
+use std::collections::VecDeque;
+
+use super::ClientId;
+use super::replies::Place;
+
+/// The barriers, by number: each passes after those before it.
+pub(super) struct Barriers {
+    /// Bytes are held at all.
+    enabled: bool,
+    /// The last one that something waits for.
+    wanted: u64,
+    /// The last one that the helper was asked for.
+    asked: u64,
+    /// What waits, by barrier.
+    waiting: VecDeque<(u64, ClientId, Place)>,
+}
+
+impl Default for Barriers {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            wanted: 0,
+            asked: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+}
+
+impl Barriers {
+    /// Whether bytes are held at all.
+    pub fn enable(&mut self, enabled: bool) {
+        self.enabled = enabled;
+    }
+
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// What a client has at that place waits for a barrier that is yet to be asked for.
+    pub fn wait(&mut self, client: ClientId, place: Place) {
+        self.wanted = self.asked + 1;
+        self.waiting.push_back((self.wanted, client, place));
+    }
+
+    /// The barrier that is to be asked for now, if there is one.
+    pub fn take_wanted(&mut self) -> Option<u64> {
+        let is_news = self.wanted > self.asked;
+        self.asked = self.wanted;
+        is_news.then_some(self.wanted)
+    }
+
+    /// The next thing that waits for no more than this barrier, and waits no longer.
+    pub fn next_passed(&mut self, number: u64) -> Option<(ClientId, Place)> {
+        let &(_, client, place) = self.waiting.front().filter(|(of, ..)| *of <= number)?;
+        self.waiting.pop_front();
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(KEPT);
+        }
+        Some((client, place))
+    }
+
+    /// All that decides what happens next.
+    #[cfg(test)]
+    pub fn state(&self) -> impl std::hash::Hash + use<> {
+        let waiting = self.waiting.iter();
+        let waiting: Vec<_> = waiting
+            .map(|&(number, client, _)| (number, client.0))
+            .collect();
+        (self.wanted, self.asked, waiting)
+    }
+
+    /// Whether anything waits.
+    #[cfg(test)]
+    pub fn are_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+}
+
+/// For how many an empty list keeps room.
+const KEPT: usize = 64;
