@@ -14,6 +14,7 @@ mod held;
 mod hot;
 mod ledger;
 mod lost;
+mod notified;
 mod owner;
 mod random;
 mod told;
