@@ -54,6 +54,7 @@ impl Node {
     /// Does what is due.
     pub fn tick(&mut self, now: Time) {
         self.ticked = now;
+        self.end_patience(now);
         self.report_late(now);
         for role in Role::ALL {
             self.end_attempt(role, now);
@@ -75,7 +76,9 @@ impl Node {
         let mut due: Vec<Time> = self.retry_due().collect();
         due.extend([self.rights_due(), self.checks_due()].into_iter().flatten());
         for (_, connection) in self.connections() {
-            due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
+            if self.outage.is_none() {
+                due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
+            }
             if let Phase::Connecting(deadline) = connection.phase {
                 due.push(deadline);
             }
@@ -92,8 +95,11 @@ impl Node {
         due.into_iter().min()
     }
 
-    /// Reports clients' requests that have waited too long.
+    /// Reports clients' requests that have waited too long. While Redis is away they wait for that to end.
     fn report_late(&mut self, now: Time) {
+        if self.outage.is_some() {
+            return;
+        }
         let timeout = self.settings.timeout;
         for link in LINKS {
             let moment = now.before(timeout);
