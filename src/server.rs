@@ -74,6 +74,8 @@ pub struct Server {
     ready: VecDeque<ClientId>,
     /// Clients that are done, and until when they may take to close.
     lingering: VecDeque<(Time, ClientId)>,
+    /// Clients that are to be closed because Redis is away, and when.
+    closing: VecDeque<(Time, ClientId)>,
     /// Clients whose dedicated connections to Redis are being made, and until when that may take.
     connecting: VecDeque<(Time, ClientId)>,
     buffer: Box<[u8]>,
@@ -188,6 +190,7 @@ impl Server {
             http,
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
+            closing: VecDeque::new(),
             connecting: VecDeque::new(),
             buffer: vec![0; READ_BUFFER].into(),
             max_clients,
@@ -245,6 +248,7 @@ impl Server {
             }
             self.end_connecting();
             self.write_replies();
+            self.close_without_redis();
             self.close_lingering();
             self.close_idle();
             self.accept();
@@ -270,6 +274,7 @@ impl Server {
             self.accept.due(),
             self.idle.due(),
             first(&self.lingering),
+            first(&self.closing),
             first(&self.connecting),
             self.floods.due(),
             self.http.as_ref().map(Http::due),
