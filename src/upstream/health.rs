@@ -19,8 +19,9 @@ use crate::link::Oldest;
 /// After so long without an answer, a connection on which none is due is asked for one.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
 
-/// How many times the timeout a connection may owe a client's request its reply while Redis answers on others.
-const STUCK: u32 = 10;
+/// How many times the timeout a connection may owe a client's request its reply while Redis answers on others, and
+/// dedicated connections are kept while Redis is silent.
+pub(super) const STUCK: u32 = 10;
 
 impl Node {
     /// Whether anybody would miss Redis: while nobody does, it is not asked whether it is there.
@@ -55,6 +56,7 @@ impl Node {
     pub fn tick(&mut self, now: Time) {
         self.ticked = now;
         self.end_patience(now);
+        self.end_dedicated(now);
         self.report_late(now);
         for role in Role::ALL {
             self.end_attempt(role, now);
