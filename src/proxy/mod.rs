@@ -393,8 +393,16 @@ impl Proxy {
         self.note_change(client);
     }
 
-    /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
-    /// Redis itself. A reason is told in place of the reply to its request.
+    /// A client's dedicated connection could not be made, for this reason: the client's ends too, as it would with Redis
+    /// itself.
+    pub fn dedicated_failed(&mut self, client: ClientId, reason: &str) {
+        self.store.metrics.error(ErrorKind::Unreachable);
+        self.sessions[client.0].ending = Some(Ending::DedicatedFailed(reason.into()));
+        self.dedicated_lost(client, None);
+    }
+
+    /// A client's dedicated connection ended: the client's ends too, as it would with Redis itself. A reason is told in
+    /// place of the reply to its request.
     pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
         self.invalidate_in_flight(client);
         let session = &mut self.sessions[client.0];

@@ -49,7 +49,7 @@ impl Server {
             Ok(false) => return,
             Err(error) => {
                 let reason = format!("backing Redis at {} can't be reached: {error}", self.redis);
-                return self.proxy.dedicated_lost(client, Some(&reason));
+                return self.proxy.dedicated_failed(client, &reason);
             }
         }
         let (Some(dedicated), Some(output)) = (
