@@ -106,20 +106,27 @@ fn without_a_timeout_clients_may_be_silent() {
 /// How long until the system asks whether the client is there, if it will; as the kernel shows it of the proxy's end
 /// of the connection.
 fn keepalive_of(proxy: &Proxy, client: SocketAddr) -> Option<Duration> {
+    let timers = timers(Some(proxy.address().port()), client.port());
+    *timers.first().expect("a connection")
+}
+
+/// The same of all connections from that port, or from any, to that other.
+fn timers(ours: Option<u16>, theirs: u16) -> Vec<Option<Duration>> {
     let table = fs::read_to_string("/proc/net/tcp").expect("a table");
-    let (ours, theirs) = (proxy.address().port(), client.port());
-    let line = table.lines().find(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        let mut has_port = |port| {
-            let field = fields.next();
-            field.is_some_and(|field| field.ends_with(&format!(":{port:04X}")))
-        };
-        has_port(ours) && has_port(theirs)
+    let is_port = |field: &str, port: u16| field.ends_with(&format!(":{port:04X}"));
+    let lines = table.lines().skip(1);
+    let fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // 01 is a connection that is open.
+    let fields = fields.filter(|fields| {
+        let is_ours = ours.is_none_or(|port| is_port(fields[1], port));
+        is_ours && is_port(fields[2], theirs) && fields[3] == "01"
     });
-    let timer = line.expect("a connection").split_whitespace().nth(5);
-    let (kind, hundredths) = timer
-        .and_then(|timer| timer.split_once(':'))
-        .expect("a timer");
+    fields.map(|fields| keepalive(fields[5])).collect()
+}
+
+/// What the kernel's column of timers says of keepalive.
+fn keepalive(timer: &str) -> Option<Duration> {
+    let (kind, hundredths) = timer.split_once(':').expect("a timer");
     let hundredths = u64::from_str_radix(hundredths, 16).expect("a time");
     // 1 is a segment that is sent again, 2 is keepalive.
     (kind == "02").then(|| Duration::from_millis(10 * hundredths))
@@ -147,4 +154,23 @@ fn a_client_that_is_silent_is_asked_whether_it_is_there_as_often_as_is_set() {
             assert!(timer <= most && timer > most / 2, "{timer:?} of {most:?}");
         }
     }
+}
+
+#[test]
+fn redis_is_asked_too_on_every_connection() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, &["--tcp_keepalive", "60"]);
+    let mut client = proxy.client();
+    client.command(&["SET", "a", "1"]);
+    client.command(&["HELLO", "3"]);
+    client.command(&["SET", "a", "1"]);
+    client.command(&["MULTI"]);
+    eventually("all four have a timer", || {
+        let timers = timers(None, redis.port());
+        let set = timers
+            .iter()
+            .flatten()
+            .filter(|timer| timer.as_secs() <= 60);
+        timers.len() == 4 && set.count() == 4
+    });
 }

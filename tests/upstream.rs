@@ -495,7 +495,7 @@ fn redis_at_several_addresses(
         let asks = request.len() == 2 && request[0] == b"INFO" && request[1] == b"server";
         asks.then(|| {
             let run_id = run_ids(count.fetch_add(1, Ordering::SeqCst));
-            Answer::Reply(bulk(&format!("run_id:{run_id}\r\n")))
+            Answer::Reply(bulk(format!("run_id:{run_id}\r\n")))
         })
     })
 }

@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 
-use super::ClientId;
 use super::replies::Place;
+use super::{ClientId, Proxy};
 
 /// The barriers, by number: each passes after those before it.
 pub(super) struct Barriers {
@@ -80,6 +80,28 @@ impl Barriers {
     #[cfg(test)]
     pub fn are_awaited(&self) -> bool {
         !self.waiting.is_empty()
+    }
+}
+
+impl Proxy {
+    /// Whether what a client may learn of others from its dedicated connection waits until their writes before it are
+    /// out of the cache. It does unless this says otherwise.
+    pub fn set_causal(&mut self, causal: bool) {
+        self.store.barriers.enable(causal);
+    }
+
+    /// The number of the barrier that the helper thread is to be asked for, if there is one since this was last called,
+    /// which is done once a turn.
+    pub fn take_barrier(&mut self) -> Option<u64> {
+        self.store.barriers.take_wanted()
+    }
+
+    /// All barriers up to that one have passed.
+    pub(super) fn release(&mut self, number: u64) {
+        while let Some((client, place)) = self.store.barriers.next_passed(number) {
+            self.sessions[client.0].replies.release(place);
+            self.note_change(client);
+        }
     }
 }
 

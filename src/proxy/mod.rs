@@ -83,12 +83,6 @@ impl Proxy {
         }
     }
 
-    /// Whether what a client may learn of others from its dedicated connection waits until their writes before it are
-    /// out of the cache. It does unless this says otherwise.
-    pub fn set_causal(&mut self, causal: bool) {
-        self.store.barriers.enable(causal);
-    }
-
     /// Tells what `INFO` says of the world around the core, and from how long on a request is slow; without
     /// this, nothing is said and none is.
     pub fn describe(&mut self, facts: Facts) {
@@ -258,12 +252,6 @@ impl Proxy {
         self.store.checks.wanted()
     }
 
-    /// The number of the barrier that the helper thread is to be asked for, if there is one since this was last called,
-    /// which is done once a turn.
-    pub fn take_barrier(&mut self) -> Option<u64> {
-        self.store.barriers.take_wanted()
-    }
-
     /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
@@ -428,14 +416,6 @@ impl Proxy {
             if self.sessions[slot].dedicated.is_some() {
                 self.dedicated_lost(ClientId(slot), None);
             }
-        }
-    }
-
-    /// All barriers up to that one have passed.
-    fn release(&mut self, number: u64) {
-        while let Some((client, place)) = self.store.barriers.next_passed(number) {
-            self.sessions[client.0].replies.release(place);
-            self.note_change(client);
         }
     }
 

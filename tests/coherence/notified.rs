@@ -57,7 +57,7 @@ fn is_never_stale(pattern: &Pattern, redis_options: &[&str]) {
 
 /// In one pipeline and in two round trips by turns.
 fn write_and_notify(writer: &mut Client, write: &[u8], notify: &[u8], number: usize) {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         writer.send([write, notify].concat());
         writer.read_replies(2);
     } else {
