@@ -255,6 +255,10 @@ impl Proxy {
     /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
+            Event::Reached(address) => {
+                self.store.address = Some(*address);
+                return;
+            }
             Event::Away => return self.store.away(now),
             Event::Up(backend) => {
                 if self.store.up(backend, now) {
@@ -321,7 +325,7 @@ impl Proxy {
     /// Where such connections go.
     #[must_use]
     pub fn redis_address(&self) -> Option<SocketAddr> {
-        self.store.backend().and_then(|backend| backend.address)
+        self.store.address
     }
 
     /// Whether bytes are wanted from a client's dedicated connection: the client has read those before.
@@ -532,11 +536,12 @@ impl Proxy {
                                     session.held_back = true;
                                     break;
                                 }
-                                Leave::Refused => {
+                                Leave::Refused if session.replies.ends() => {
                                     session.end(Ending::NoRedis);
                                     used = buffer.len();
                                     break;
                                 }
+                                Leave::Refused => {}
                             }
                         }
                     }

@@ -6,6 +6,7 @@ mod freshness;
 mod gets;
 mod greeting;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::ClientId;
@@ -57,7 +58,9 @@ pub(super) struct Store {
     longest: Duration,
     /// What that means for hits.
     serving: Serving,
-    /// What Redis reported of itself when it was last reached.
+    /// Where Redis was last reached.
+    pub(super) address: Option<SocketAddr>,
+    /// What Redis reported of itself when it last took the proxy.
     pub(super) backend: Option<Backend>,
     pub metrics: Metrics,
     pub slow_log: SlowLog,
@@ -89,6 +92,15 @@ pub(super) struct Outage {
     pub error: Reply,
     /// It is Redis that refuses the proxy: who needs it gets that error. Otherwise they are closed.
     pub refused: bool,
+}
+
+impl Outage {
+    /// Whether Redis refuses the proxy's login, or asks for one: clients may still have a better.
+    pub fn refuses_login(&self) -> bool {
+        let login = [&b"-NOAUTH "[..], b"-WRONGPASS "];
+        let error = self.error.bytes();
+        self.refused && login.iter().any(|code| error.starts_with(code))
+    }
 }
 
 /// What becomes of a request, and of the client's next.
@@ -147,6 +159,7 @@ impl Store {
             is_suspended: false,
             longest: Duration::MAX,
             serving: Serving::Fresh,
+            address: None,
             backend: None,
             metrics: Metrics::beside(limits.entries),
             slow_log: SlowLog::default(),
@@ -386,6 +399,7 @@ impl Store {
         }
         match &self.redis {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
+            Redis::Down(outage) if flow == Flow::LeaveToAuthenticate && outage.refuses_login() => {}
             Redis::Down(outage) => {
                 replies.push_outage(outage);
                 let number = self
@@ -492,10 +506,6 @@ impl Store {
             database: self.database,
             now,
         }
-    }
-
-    pub fn backend(&self) -> Option<&Backend> {
-        self.backend.as_ref()
     }
 
     pub fn requests(&mut self) -> &mut Requests {

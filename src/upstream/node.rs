@@ -293,7 +293,10 @@ impl Node {
         }
         self.connection(role).phase = Phase::SettingUp;
         match role {
-            Role::Resp2 => self.backend.address = address,
+            Role::Resp2 => {
+                self.backend.address = address;
+                self.events.extend(address.map(Event::Reached));
+            }
             Role::Tracker => self.tracker.connected(),
             Role::Resp3 => {}
         }

@@ -261,7 +261,7 @@ impl Store {
         match self.coherence {
             Coherence::Unknown | Coherence::Tracking | Coherence::Lost => true,
             Coherence::Missing => {
-                self.in_flight.all_changed();
+                self.invalidate_all(Cause::Reconnected);
                 false
             }
             Coherence::TimeToLive { .. } => false,
