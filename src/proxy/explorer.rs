@@ -310,6 +310,14 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
             },
         ),
         (
+            "a writer on a dedicated connection, and the time to live alone",
+            Bounds {
+                gets: 2,
+                transactions: 1,
+                ..Bounds::default()
+            },
+        ),
+        (
             UNTRACKED,
             Bounds {
                 gets: 2,
