@@ -12,7 +12,7 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Client, DEADLINE, Proxy, RedisServer, only_time_to_live, request, variable};
+use common::{Client, DEADLINE, Proxy, RedisServer, fuzz, only_time_to_live, request};
 use fastrand::Rng;
 
 /// The sessions of a normal run.
@@ -383,13 +383,7 @@ impl Worlds {
 
 #[test]
 fn random_bytes_are_answered_as_at_redis() {
-    let end = variable("FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let seeds = match (variable("FUZZ_SEED"), end) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, Some(_)) => fastrand::u64(..1 << 48)..u64::MAX,
-        (None, None) => 0..SESSIONS,
-    };
-    println!("seeds from {}", seeds.start);
+    let (seeds, end) = fuzz(SESSIONS);
     let worlds = Worlds::start();
     let (mut sessions, mut differences) = (0, Vec::new());
     for seed in seeds {

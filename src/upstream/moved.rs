@@ -132,11 +132,10 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::super::node::{Phase, Role};
-    use super::super::{Batch, Requests, Settings};
+    use super::super::rights::tests::settings;
+    use super::super::{Batch, Requests};
     use super::*;
-    use crate::config::RedisAddress;
     use crate::resp::Protocol;
-    use crate::transport::dial::Dialer;
 
     fn at(milliseconds: u64) -> Time {
         Time::from_millis(milliseconds)
@@ -147,19 +146,7 @@ mod tests {
     }
 
     fn node() -> Node {
-        Node::new(Settings {
-            address: RedisAddress::default(),
-            dialer: Dialer {
-                tls: None,
-                timeout: Duration::from_secs(1),
-                keepalive: Duration::ZERO,
-            },
-            database: 0,
-            username: None,
-            password: None,
-            password_file: None,
-            tracking: false,
-        })
+        Node::new(settings(None))
     }
 
     /// Sets up what the node wants, at a Redis of that role.

@@ -218,9 +218,9 @@ pub(super) mod tests {
     use crate::transport::Source;
     use crate::transport::dial::Dialer;
 
-    /// A Redis that is there, whose changes are not tracked, where the proxy logs in by this password.
-    pub(in crate::upstream) fn node(password: Option<&str>, rights: &str) -> Node {
-        let mut node = Node::new(Settings {
+    /// Those of a proxy that logs in by this password, and does not ask for reports of changes.
+    pub(in crate::upstream) fn settings(password: Option<&str>) -> Settings {
+        Settings {
             address: RedisAddress::default(),
             dialer: Dialer {
                 tls: None,
@@ -232,7 +232,12 @@ pub(super) mod tests {
             password: password.map(Secret::new),
             password_file: None,
             tracking: false,
-        });
+        }
+    }
+
+    /// A Redis that is there, whose changes are not tracked, where the proxy logs in by this password.
+    pub(in crate::upstream) fn node(password: Option<&str>, rights: &str) -> Node {
+        let mut node = Node::new(settings(password));
         let login = if password.is_some() { "+OK\r\n" } else { "" };
         let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n");
         let tracker = format!("{login}+OK\r\n*1\r\n+hello\r\n*0\r\n{rights}+PONG\r\n");

@@ -26,6 +26,7 @@ pub use relay::{ConnectionId, DIRECTIONS, Direction, Mark, Relay};
 
 use std::fmt::Debug;
 use std::io::Read;
+use std::ops::Range;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,19 @@ pub fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     let number = text.parse();
     Some(number.unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}
+
+/// The seeds of a random test that compares with Redis, and when it is to end: as many as it has of its own, or, as
+/// `make fuzz` says, new ones for so long; or one that is named.
+pub fn fuzz(own: u64) -> (Range<u64>, Option<Instant>) {
+    let end = variable("FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let seeds = match (variable("FUZZ_SEED"), end) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(_)) => fastrand::u64(..1 << 48)..u64::MAX,
+        (None, None) => 0..own,
+    };
+    println!("seeds from {}", seeds.start);
+    (seeds, end)
 }
 
 /// How long a random test is to go on, as `make soak` says; none for a short run.

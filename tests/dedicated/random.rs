@@ -7,12 +7,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fastrand::Rng;
 
 use super::{GoOn, OK, assert_answers};
-use crate::common::{Client, Proxy, RedisServer, assert_same, only_time_to_live};
+use crate::common::{Client, Proxy, RedisServer, assert_same, fuzz, only_time_to_live};
 
 /// The sessions of a normal run.
 const SESSIONS: u64 = 250;
@@ -256,21 +256,9 @@ impl Worlds {
     }
 }
 
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    let number = text.parse();
-    Some(number.unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
-}
-
 #[test]
 fn random_sessions_are_answered_as_at_redis_and_their_writes_are_read() {
-    let end = variable("FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let seeds = match (variable("FUZZ_SEED"), end) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, Some(_)) => fastrand::u64(..1 << 48)..u64::MAX,
-        (None, None) => 0..SESSIONS,
-    };
-    println!("seeds from {}", seeds.start);
+    let (seeds, end) = fuzz(SESSIONS);
     let worlds = Worlds::start();
     let going = AtomicBool::new(true);
     thread::scope(|scope| {
