@@ -18,6 +18,8 @@ pub struct Pending {
     pub end: usize,
     /// Whether it may be sent again, should the connection break before its reply: it changes nothing.
     pub repeatable: bool,
+    /// Whether it makes sense on the same connection as the one before it alone: both are part of one transaction.
+    pub joined: bool,
 }
 
 impl Batch {
@@ -27,7 +29,16 @@ impl Batch {
         self.requests.push(Pending {
             end: self.bytes.len(),
             repeatable,
+            joined: false,
         });
+    }
+
+    /// Adds the request that `encode` appends, which belongs with the one before it.
+    pub fn join(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.push(false, encode);
+        if let Some(request) = self.requests.last_mut() {
+            request.joined = true;
+        }
     }
 
     /// Whether there is none.

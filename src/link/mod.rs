@@ -82,6 +82,20 @@ impl<Q> Group<Q> {
     fn has_failed(&self, index: usize) -> bool {
         self.failed.get(index).copied().unwrap_or_default()
     }
+
+    /// Whether the reply to a request says that a transaction may be open behind it.
+    fn may_be_queuing(&self, index: usize, reply: &[u8]) -> bool {
+        if !matches!(reply.first(), Some(b'+' | b'-')) {
+            return false;
+        }
+        let is_joined = |at: usize| self.batch.requests.get(at).is_some_and(|it| it.joined);
+        match (is_joined(index), is_joined(index + 1)) {
+            (false, _) => reply == b"+QUEUED\r\n",
+            (true, true) => false,
+            // Redis leaves a transaction that it discards; before 6.2, not if it refuses EXEC itself.
+            (true, false) => reply.starts_with(b"-") && !reply.starts_with(b"-EXECABORT "),
+        }
+    }
 }
 
 /// What came of bytes that were received.
@@ -95,6 +109,8 @@ pub struct Received<Q> {
     pub invalidated: Invalidated,
     /// There was a message, or the confirmation of a subscription.
     pub is_subscribed: bool,
+    /// A request that is part of no transaction was queued, or the end of one was refused: a transaction may be open.
+    pub may_be_queuing: bool,
 }
 
 impl<Q> Default for Received<Q> {
@@ -104,6 +120,7 @@ impl<Q> Default for Received<Q> {
             answers: Vec::new(),
             invalidated: Invalidated::default(),
             is_subscribed: false,
+            may_be_queuing: false,
         }
     }
 }
@@ -290,6 +307,7 @@ impl<Q: Copy> Link<Q> {
                 if received.replies.is_empty() {
                     received.replies.round_trip = group.since.until(now);
                 }
+                received.may_be_queuing |= group.may_be_queuing(self.answered, frame.bytes());
                 received.replies.push_frame(frame);
                 self.late = self.late.saturating_sub(1);
             }
@@ -435,19 +453,29 @@ impl<Q> Group<Q> {
         let mut batch = Batch::default();
         let mut failed = Vec::new();
         let mut start = 0;
+        // Of the request before, there is no use any more.
+        let mut is_lost = false;
         for (index, request) in self.batch.requests.iter().enumerate() {
             let bytes = &self.batch.bytes[start..request.end];
             start = request.end;
             if index < answered {
+                is_lost = true;
                 continue;
             }
             let was_late = *late > 0;
             *late = late.saturating_sub(1);
             let was_written = request.end <= written;
-            let fails = was_late || self.has_failed(index) || was_written && !request.repeatable;
+            let fails = was_late
+                || self.has_failed(index)
+                || was_written && !request.repeatable
+                || request.joined && is_lost;
+            is_lost = fails || was_written;
             let bytes = if fails { &[][..] } else { bytes };
-            batch.push(request.repeatable && !was_written, |out| {
-                out.extend_from_slice(bytes);
+            batch.bytes.extend_from_slice(bytes);
+            batch.requests.push(Pending {
+                end: batch.bytes.len(),
+                repeatable: request.repeatable && !was_written,
+                joined: request.joined,
             });
             failed.push(fails);
         }

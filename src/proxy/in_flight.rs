@@ -77,6 +77,8 @@ pub(super) struct Forward {
     pub written: Written,
     /// What is done with its reply.
     pub then: Then,
+    /// It is queued in a transaction: it is executed with the next that isn't, which is EXEC.
+    pub is_queued: bool,
 }
 
 /// What is done with the reply to a request that was passed on.
@@ -137,8 +139,24 @@ struct Lane {
     late: usize,
     /// The value of the fetch whose time to live comes next, if it may be cached.
     fetched: Option<Fetched>,
-    /// What those that are not answered write.
+    /// What those that are not answered write, or not executed.
     written: WrittenKeys,
+    /// What was queued in a transaction writes.
+    queued: Vec<Written>,
+}
+
+impl Lane {
+    /// A request that was passed on is answered, and executed unless it is queued.
+    fn executed(&mut self, forward: &mut Forward) {
+        if forward.is_queued {
+            self.queued.push(std::mem::take(&mut forward.written));
+            return;
+        }
+        self.written.remove(&forward.written);
+        for written in self.queued.drain(..) {
+            self.written.remove(&written);
+        }
+    }
 }
 
 /// What Redis was asked.
@@ -222,6 +240,22 @@ impl InFlight {
 
     /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
     pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>, then: Then) {
+        self.pass_on(waiter, words, keys, then, false);
+    }
+
+    /// The same of a request that is queued in a transaction.
+    pub fn queue(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>) {
+        self.pass_on(waiter, words, keys, Then::Pass, true);
+    }
+
+    fn pass_on(
+        &mut self,
+        waiter: Waiter,
+        words: Words,
+        keys: Option<&[&[u8]]>,
+        then: Then,
+        is_queued: bool,
+    ) {
         let lane = self.lanes.of(waiter.caller.protocol);
         let written = lane.written.add(keys, &self.hasher);
         lane.asked.push_back(Asked::Forward(Forward {
@@ -229,6 +263,7 @@ impl InFlight {
             words,
             written,
             then,
+            is_queued,
         }));
     }
 
@@ -286,12 +321,12 @@ impl InFlight {
     /// The oldest of a link is answered.
     pub fn answered(&mut self, link: Protocol) -> Option<Asked> {
         let lane = self.lanes.of(link);
-        let asked = lane.asked.pop_front()?;
+        let mut asked = lane.asked.pop_front()?;
         let number = lane.answered;
         lane.answered += 1;
         lane.late = lane.late.saturating_sub(1);
-        if let Asked::Forward(forward) = &asked {
-            lane.written.remove(&forward.written);
+        if let Asked::Forward(forward) = &mut asked {
+            lane.executed(forward);
         }
         if let Asked::Fetch(fetch) = &asked {
             let question = fetch.question.as_deref();

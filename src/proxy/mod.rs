@@ -542,6 +542,19 @@ impl Proxy {
                             used = buffer.len();
                             break;
                         }
+                        Flow::Leave
+                            if is_shared
+                                && let Some(length) = self.store.execute_transaction(
+                                    &buffer[used..],
+                                    client,
+                                    identity,
+                                    replies,
+                                    now,
+                                ) =>
+                        {
+                            used += length;
+                            continue;
+                        }
                         Flow::Leave | Flow::LeaveToAuthenticate | Flow::LeaveToPass => {
                             let leave = self
                                 .store

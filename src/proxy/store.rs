@@ -9,6 +9,7 @@ mod greeting;
 mod info;
 mod leave;
 mod slots;
+mod transaction;
 
 use std::time::Duration;
 

@@ -345,6 +345,9 @@ impl Node {
                 Doubt::State => self.doubt_state(role),
             }
         }
+        if received.may_be_queuing {
+            self.doubt_state(role);
+        }
         if received.replies.iter().any(lacks_master) {
             self.note_master(true);
         }

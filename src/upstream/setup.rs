@@ -257,7 +257,7 @@ pub(super) fn refuses_login(words: &str) -> bool {
 pub(super) enum Doubt {
     /// The rights of the proxy's user: it refuses the request for lack of them.
     Rights,
-    /// The state of the connection: it looks like one in a transaction or with subscriptions.
+    /// The state of the connection: it looks like one with subscriptions.
     State,
 }
 
@@ -268,7 +268,6 @@ impl Doubt {
         match encoded.first()? {
             b'-' if starts(&[b"-NOPERM ", b"-NOAUTH ", b"-WRONGPASS "]) => Some(Self::Rights),
             b'-' if starts(&[b"-ERR Can't execute '"]) => Some(Self::State),
-            b'+' if encoded == b"+QUEUED\r\n" => Some(Self::State),
             _ => None,
         }
     }
