@@ -22,6 +22,7 @@ const OTHERS_WRITE: &str = "readers, and others who write";
 const ASKERS: &str = "those who ask about keys, and writers everywhere";
 const KEYS_THAT_GO: &str = "keys that go";
 const DEDICATED: &str = "a writer on a dedicated connection";
+const WHOLE_TRANSACTIONS: &str = "transactions that come as a whole";
 const BREAKS: &str = "connections that break";
 const EXPIRY: &str = "keys that expire";
 const LATE: &str = "replies that are late";
@@ -100,6 +101,13 @@ const RULES: &[Rule] = &[
         kept: "&mut |effects| {\n            store.invalidate_answered(effects);",
         breakable: "&mut |effects| {\n            if !$broken {\n                store.invalidate_answered(effects);\n            }",
         world: DEDICATED,
+    },
+    Rule {
+        name: "what is queued in a transaction is being written until that is executed",
+        file: "in_flight.rs",
+        kept: "Part::Alone => self.written.remove(&forward.written),",
+        breakable: "_ if $broken => self.written.remove(&forward.written),\n            Part::Alone => self.written.remove(&forward.written),",
+        world: WHOLE_TRANSACTIONS,
     },
     Rule {
         name: "a key that changed leaves the cache",

@@ -1,3 +1,5 @@
+mod joined;
+
 use super::*;
 
 type TestLink = Link<&'static str>;

@@ -152,6 +152,7 @@ const OTHERS_WRITE: &str = "readers, and others who write";
 const KEYS_THAT_GO: &str = "keys that go";
 const SCRIPTS: &str = "scripts";
 const DEDICATED_CONNECTION: &str = "a writer on a dedicated connection";
+const WHOLE_TRANSACTIONS: &str = "transactions that come as a whole";
 const BREAKS: &str = "connections that break";
 const AWAY: &str = "a Redis that is away";
 const UNTRACKED: &str = "the time to live alone";
@@ -277,6 +278,24 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
             },
         ),
         (
+            WHOLE_TRANSACTIONS,
+            Bounds {
+                gets: 2,
+                whole_transactions: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "transactions that come as a whole, and connections that break",
+            Bounds {
+                gets: 1,
+                whole_transactions: 1,
+                breaks: 1,
+                ..tracked
+            },
+        ),
+        (
             BREAKS,
             Bounds {
                 gets: 2,
@@ -394,6 +413,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
         writes: more(bounds.writes),
         scripts: more(bounds.scripts),
         transactions: more(bounds.transactions),
+        whole_transactions: more(bounds.whole_transactions),
         writes_at_redis: more(bounds.writes_at_redis),
         writes_for_a_while: more(bounds.writes_for_a_while),
         lates: more(bounds.lates),

@@ -77,8 +77,34 @@ pub(super) struct Forward {
     pub written: Written,
     /// What is done with its reply.
     pub then: Then,
-    /// It is queued in a transaction: it is executed with the next that isn't, which is EXEC.
-    pub is_queued: bool,
+    /// What it is to a transaction.
+    pub part: Part,
+}
+
+/// What a request is to a transaction that goes over a link.
+#[derive(Default)]
+pub(super) enum Part {
+    /// It belongs to none, or begins one.
+    #[default]
+    Alone,
+    /// It is queued, and then reads that.
+    Queued(Box<Reads>),
+    /// It has all executed that is queued, which reads that, once it is answered.
+    Exec(Vec<Reads>),
+}
+
+/// What a request that is queued in a transaction reads of what may be cached.
+#[derive(Default)]
+pub(super) enum Reads {
+    #[default]
+    Nothing,
+    /// The values of these keys, in an array.
+    Values(Box<[Box<[u8]>]>),
+    /// A value, or the answer to a question.
+    One {
+        key: Box<[u8]>,
+        question: Option<Box<[u8]>>,
+    },
 }
 
 /// What is done with the reply to a request that was passed on.
@@ -141,20 +167,25 @@ struct Lane {
     fetched: Option<Fetched>,
     /// What those that are not answered write, or not executed.
     written: WrittenKeys,
-    /// What was queued in a transaction writes.
-    queued: Vec<Written>,
+    /// What was queued in a transaction writes and reads.
+    queued: Vec<(Written, Reads)>,
 }
 
 impl Lane {
     /// A request that was passed on is answered, and executed unless it is queued.
     fn executed(&mut self, forward: &mut Forward) {
-        if forward.is_queued {
-            self.queued.push(std::mem::take(&mut forward.written));
-            return;
-        }
-        self.written.remove(&forward.written);
-        for written in self.queued.drain(..) {
-            self.written.remove(&written);
+        match &mut forward.part {
+            Part::Alone => self.written.remove(&forward.written),
+            Part::Queued(reads) => {
+                let written = std::mem::take(&mut forward.written);
+                self.queued.push((written, std::mem::take(reads)));
+            }
+            Part::Exec(all) => {
+                for (written, reads) in self.queued.drain(..) {
+                    self.written.remove(&written);
+                    all.push(reads);
+                }
+            }
         }
     }
 }
@@ -240,12 +271,18 @@ impl InFlight {
 
     /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
     pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>, then: Then) {
-        self.pass_on(waiter, words, keys, then, false);
+        self.pass_on(waiter, words, keys, then, Part::Alone);
     }
 
-    /// The same of a request that is queued in a transaction.
-    pub fn queue(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>) {
-        self.pass_on(waiter, words, keys, Then::Pass, true);
+    /// The same of a request that is part of a transaction.
+    pub fn forward_part(
+        &mut self,
+        waiter: Waiter,
+        words: Words,
+        keys: Option<&[&[u8]]>,
+        part: Part,
+    ) {
+        self.pass_on(waiter, words, keys, Then::Pass, part);
     }
 
     fn pass_on(
@@ -254,7 +291,7 @@ impl InFlight {
         words: Words,
         keys: Option<&[&[u8]]>,
         then: Then,
-        is_queued: bool,
+        part: Part,
     ) {
         let lane = self.lanes.of(waiter.caller.protocol);
         let written = lane.written.add(keys, &self.hasher);
@@ -263,7 +300,7 @@ impl InFlight {
             words,
             written,
             then,
-            is_queued,
+            part,
         }));
     }
 

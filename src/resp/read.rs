@@ -65,11 +65,18 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
+    /// A value of any kind, encoded.
+    pub fn value(&mut self) -> Option<&'a [u8]> {
+        let (_, length) = Scanner::new().feed(self.0).ok()??;
+        let (value, rest) = self.0.split_at(length);
+        self.0 = rest;
+        Some(value)
+    }
+
     /// Steps over so many values of any kind.
     pub fn skip(&mut self, values: usize) -> Option<()> {
         for _ in 0..values {
-            let (_, length) = Scanner::new().feed(self.0).ok()??;
-            self.0 = &self.0[length..];
+            self.value()?;
         }
         Some(())
     }

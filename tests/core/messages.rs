@@ -68,8 +68,8 @@ fn every_kind_of_reply_that_tells_of_others_waits() {
     for (requests, replies, told) in [
         ("BLPOP list 0", "", "*2\r\n$4\r\nlist\r\n$1\r\nx\r\n"),
         (
-            "MULTI\r\nGET x\r\nEXEC",
-            "+OK\r\n+QUEUED\r\n",
+            "WATCH y\r\nMULTI\r\nGET x\r\nEXEC",
+            "+OK\r\n+OK\r\n+QUEUED\r\n",
             "*1\r\n$1\r\nx\r\n",
         ),
         ("WATCH x\r\nGET x", "+OK\r\n", "$1\r\nx\r\n"),

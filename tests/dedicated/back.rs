@@ -1,6 +1,7 @@
 //! A client goes back to the shared connections and the cache when nothing is left on its dedicated one, which is
 //! kept for the next time.
 
+use super::clients_of;
 use crate::common::{Client, Proxy, RedisServer, assert_same, bulk, eventually};
 
 struct World {
@@ -178,4 +179,38 @@ fn a_client_does_not_notice_that_redis_closes_a_connection_that_it_does_not_need
     client.get("key");
     ask(&mut client, &transaction);
     assert!(world.connections() > before);
+}
+
+#[test]
+fn a_transaction_that_comes_as_a_whole_takes_no_client_off_the_cache() {
+    let world = World::new();
+    let pipelines = [
+        "MULTI\r\nEXEC\r\n",
+        "MULTI\r\nSET other 1\r\nINCR other\r\nGET key\r\nEXEC\r\n",
+        "MULTI\r\nINCR key\r\nLPUSH other x\r\nGET key\r\nEXEC\r\n",
+        "MULTI\r\nGET\r\nSET other 2\r\nEXEC\r\nGET other\r\n",
+        "MULTI\r\nEVAL \"return redis.call('INCR','other')\" 0\r\nEXEC\r\nGET other\r\n",
+        "SET a 1\r\nMULTI\r\nHSET hash f 1\r\nHGETALL hash\r\nEXEC\r\nGET a\r\nMULTI\r\nDEL hash a\r\nEXEC\r\n",
+    ];
+    for protocol in ["2", "3"] {
+        let mut replies = [Vec::new(), Vec::new()];
+        let mut clients = [world.redis.client(), world.proxy.client()];
+        for (client, replies) in clients.iter_mut().zip(&mut replies) {
+            client.command(&["DEL", "other"]);
+            client.command(&["HELLO", protocol]);
+            client.command(&["STRLEN", "key"]);
+            let connections = clients_of(&world.redis).len();
+            for pipeline in pipelines {
+                client.send(pipeline);
+                replies.push(client.read_replies(pipeline.matches("\r\n").count()));
+            }
+            assert_eq!(clients_of(&world.redis).len(), connections);
+        }
+        let [at_redis, here] = replies;
+        for ((pipeline, here), at_redis) in pipelines.iter().zip(here).zip(at_redis) {
+            assert_same(&here, &at_redis, pipeline);
+        }
+        clients[1].get("key");
+        assert!(world.is_hit(&mut clients[1]), "in RESP{protocol}");
+    }
 }

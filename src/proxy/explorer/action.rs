@@ -18,8 +18,10 @@ pub enum Action {
     Write { key: Key },
     /// The writer sends EVAL, which writes the first key.
     WriteByScript,
-    /// The writer sends INCR in a transaction, on a dedicated connection.
+    /// The writer sends INCR in a transaction that watches a key, on a dedicated connection.
     WriteInTransaction,
+    /// The writer sends INCR in a transaction that goes over a link.
+    WriteInWholeTransaction,
     /// Someone else writes.
     WriteAtRedis { key: Key },
     /// Someone else writes, and the key is to live for half as long as an entry.
@@ -84,6 +86,7 @@ pub struct Bounds {
     pub writes: u8,
     pub scripts: u8,
     pub transactions: u8,
+    pub whole_transactions: u8,
     pub writes_at_redis: u8,
     pub writes_for_a_while: u8,
     pub notices: u8,

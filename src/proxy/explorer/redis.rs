@@ -80,6 +80,22 @@ pub enum Question {
     GetRange,
     TimeToLive,
     Write,
+    /// The parts of a transaction.
+    Multi,
+    Queue,
+    Exec,
+}
+
+impl Question {
+    /// Whether asking twice is as good as once.
+    pub fn may_be_repeated(self) -> bool {
+        matches!(self, Self::Get | Self::GetRange | Self::TimeToLive)
+    }
+
+    /// Whether it belongs on the connection of the one before it.
+    fn is_joined(self) -> bool {
+        matches!(self, Self::Queue | Self::Exec)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +104,9 @@ pub enum Reply {
     /// The same, where there is no telling a missing value from an empty one.
     Range(Option<Version>),
     Number(i64),
+    Word(&'static str),
+    /// What EXEC gets for a command that was queued.
+    Executed(Version),
     Error,
 }
 
@@ -142,6 +161,8 @@ impl Reply {
             Self::Value(None) => protocol.null().to_vec(),
             Self::Range(None) => b"$0\r\n\r\n".to_vec(),
             Self::Number(number) => format!(":{number}\r\n").into_bytes(),
+            Self::Word(word) => format!("+{word}\r\n").into_bytes(),
+            Self::Executed(version) => format!("*1\r\n:{version}\r\n").into_bytes(),
             Self::Error => b"-ERR Redis can't be reached\r\n".to_vec(),
         }
     }
@@ -285,6 +306,9 @@ impl Redis {
                 (Some(_), Some(at)) => (at - now) as i64,
             }),
             Question::Write => Reply::Number(self.change(key, true).into()),
+            Question::Multi => Reply::Word("OK"),
+            Question::Queue => Reply::Word("QUEUED"),
+            Question::Exec => Reply::Executed(self.change(key, true)),
         }
     }
 
@@ -360,13 +384,15 @@ impl Redis {
         let link = &mut self.links[link];
         link.open = false;
         link.line.retain(|item| matches!(item, Item::Asked { .. }));
+        // What came before the first is answered.
+        let mut before_was_lost = true;
         for (index, item) in link.line.iter_mut().enumerate() {
             let lost = were_sent || !item.is_unanswered();
-            if index < link.late || !item.may_be_repeated() && lost {
-                item.answer(Some(Reply::Error));
-            } else {
-                item.answer(None);
-            }
+            let fails = index < link.late
+                || !item.may_be_repeated() && lost
+                || item.is_joined() && before_was_lost;
+            item.answer(fails.then_some(Reply::Error));
+            before_was_lost = fails || lost;
         }
     }
 
@@ -482,13 +508,14 @@ impl Item {
     }
 
     fn may_be_repeated(&self) -> bool {
-        !matches!(
-            self,
-            Self::Asked {
-                question: Question::Write,
-                ..
-            }
-        )
+        match self {
+            Self::Asked { question, .. } => question.may_be_repeated(),
+            Self::Redirect { .. } => true,
+        }
+    }
+
+    fn is_joined(&self) -> bool {
+        matches!(self, Self::Asked { question, .. } if question.is_joined())
     }
 
     fn answer(&mut self, answer: Option<Reply>) {

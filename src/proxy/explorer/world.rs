@@ -17,7 +17,7 @@ use crate::proxy::store::Store;
 use crate::proxy::{Access, ClientId, Proxy};
 use crate::resp::Protocol;
 use crate::resp::scan::Scanner;
-use crate::upstream::{Backend, Event, Invalidated, LINKS, Replies, Tracking};
+use crate::upstream::{Backend, Event, Invalidated, LINKS, Pending, Replies, Tracking};
 use promises::{Owed, Seen};
 
 /// The client that only reads and speaks RESP2, and the one that also writes and speaks RESP3. So each has the link of
@@ -168,6 +168,8 @@ impl World {
             }
             add(asks && left.gets_of_all > 0, Action::GetAll { client });
             add(writes && left.scripts > 0, Action::WriteByScript);
+            let transacts = writes && left.whole_transactions > 0;
+            add(transacts, Action::WriteInWholeTransaction);
         }
         let transacts = self.owed[WRITER].len() < PIPELINE;
         add(
@@ -283,7 +285,14 @@ impl World {
             Action::WriteInTransaction => {
                 self.left.transactions -= 1;
                 self.left_for_dedicated = true;
-                self.owed[WRITER].extend([Owed::Word("+OK"), Owed::Word("+QUEUED")]);
+                let words = ["+OK", "+OK", "+QUEUED"];
+                self.owed[WRITER].extend(words.map(Owed::Word));
+                let request = "WATCH b\r\nMULTI\r\nINCR a\r\nEXEC\r\n";
+                self.ask(WRITER, request, Owed::Executed { key: 0 })?;
+            }
+            Action::WriteInWholeTransaction => {
+                self.left.whole_transactions -= 1;
+                self.owed[WRITER].extend(["+OK", "+QUEUED"].map(Owed::Word));
                 let request = "MULTI\r\nINCR a\r\nEXEC\r\n";
                 self.ask(WRITER, request, Owed::Executed { key: 0 })?;
             }
@@ -520,7 +529,7 @@ impl World {
             match word {
                 "HELLO" => before.extend(b"%0\r\n"),
                 "ID" => before.extend(b":9\r\n"),
-                "MULTI" => before.extend(b"+OK\r\n"),
+                "WATCH b" | "MULTI" => before.extend(b"+OK\r\n"),
                 "INCR a" => before.extend(b"+QUEUED\r\n"),
                 "EXEC" => {
                     let version = self.redis.change(0, true);
@@ -578,25 +587,29 @@ impl World {
             for request in &batch.requests {
                 let text = String::from_utf8_lossy(&batch.bytes[start..request.end]);
                 start = request.end;
-                self.take_request(link, &text, request.repeatable)?;
+                self.take_request(link, &text, *request)?;
             }
         }
         Ok(())
     }
 
-    fn take_request(&mut self, link: usize, text: &str, repeatable: bool) -> Result<(), String> {
+    fn take_request(&mut self, link: usize, text: &str, pending: Pending) -> Result<(), String> {
         let mut arguments = text.split("\r\n").skip(2).step_by(2);
-        let (question, may_be_repeated) = match arguments.next() {
-            Some("GET") => (Question::Get, true),
-            Some("GETRANGE") => (Question::GetRange, true),
-            Some("PTTL") => (Question::TimeToLive, true),
-            Some("INCR" | "EVAL") => (Question::Write, false),
-            other => return Err(format!("Redis is asked {other:?}")),
+        let question = match (arguments.next(), pending.joined) {
+            (Some("GET"), false) => Question::Get,
+            (Some("GETRANGE"), false) => Question::GetRange,
+            (Some("PTTL"), false) => Question::TimeToLive,
+            (Some("INCR" | "EVAL"), false) => Question::Write,
+            (Some("MULTI"), false) => Question::Multi,
+            (Some("INCR"), true) => Question::Queue,
+            (Some("EXEC"), true) => Question::Exec,
+            (other, _) => return Err(format!("Redis is asked {other:?}")),
         };
-        if may_be_repeated != repeatable {
+        if question.may_be_repeated() != pending.repeatable {
             return Err("a write is sent twice, or a read is not".to_owned());
         }
-        let name = arguments.next();
+        // Transactions write the first key.
+        let name = arguments.next().or(Some(NAMES[0]));
         let key = NAMES.iter().position(|known| Some(*known) == name);
         self.redis
             .ask(link, question, key.ok_or("Redis is asked for no key")?);

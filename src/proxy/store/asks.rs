@@ -82,7 +82,12 @@ impl Store {
 }
 
 /// Writes what tells a question from others about the same key.
-fn write_question(out: &mut Vec<u8>, request: &Request<'_>, position: usize, caller: Caller) {
+pub(super) fn write_question(
+    out: &mut Vec<u8>,
+    request: &Request<'_>,
+    position: usize,
+    caller: Caller,
+) {
     out.push(match caller.protocol {
         Protocol::Resp2 => 2,
         Protocol::Resp3 => 3,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::dedicated::Effects;
-use super::super::in_flight::{Asked, Fetch, Fetched, Then, Waiters};
+use super::super::in_flight::{Asked, Fetch, Fetched, Part, Then, Waiters};
 use super::super::slow_log::Words;
 use super::slots::{self, Slots};
 use super::{Redis, Serving, Store, is_null};
@@ -167,14 +167,19 @@ impl Store {
                 self.described(name.as_deref(), encoded, now);
                 Arrived::default()
             }
-            Asked::Forward(forward) => Arrived {
-                waiters: forward.waiter.map(Waiters::from),
-                key: None,
-                words: forward.words,
-                shared,
-                with_next: false,
-                then: forward.then,
-            },
+            Asked::Forward(forward) => {
+                if let Part::Exec(reads) = forward.part {
+                    self.executed(&reads, link, encoded);
+                }
+                Arrived {
+                    waiters: forward.waiter.map(Waiters::from),
+                    key: None,
+                    words: forward.words,
+                    shared,
+                    with_next: false,
+                    then: forward.then,
+                }
+            }
         })
     }
 

@@ -2,22 +2,26 @@
 //! share. One that trickles in holds up whatever else goes over its connection, and has one of its own.
 
 use super::super::identity::Identity;
-use super::super::in_flight::{Caller, Then, Waiter};
-use super::super::replies::Replies;
+use super::super::in_flight::{Caller, Part, Reads, Waiter};
+use super::super::replies::{Replies, to_reply};
 use super::super::{ClientId, MAX_OWED};
+use super::asks::write_question;
 use super::{ASKED_COST, Redis, Store};
+use crate::cache::Value;
 use crate::clock::Time;
-use crate::command::{Row, Way};
+use crate::command::{Cached, Row, Way};
 use crate::metrics::Outcome;
+use crate::resp::Protocol;
+use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::resp::request::{Parsed, Parser, Request};
 
-/// What a request is to a transaction.
-enum Part {
-    Start,
-    /// It is queued.
-    Middle,
-    End,
+/// The steps of a transaction.
+enum Step {
+    Multi,
+    /// A command that is queued.
+    Queue,
+    Exec,
 }
 
 impl Store {
@@ -43,15 +47,15 @@ impl Store {
                     request,
                     used: length,
                 }) => {
-                    let part = self.part(&request)?;
-                    identity.last_command = part.0.number;
+                    let (row, step) = self.step(&request)?;
+                    identity.last_command = row.number;
                     let caller = Caller {
                         client,
                         protocol: identity.protocol,
-                        command: part.0.number,
+                        command: row.number,
                         since: now,
                     };
-                    self.send_part(&request, part, caller, replies);
+                    self.send_step(&request, &row, step, caller, replies);
                     used += length;
                 }
                 Ok(Parsed::Nothing { used: length }) => used += length,
@@ -73,11 +77,11 @@ impl Store {
                     request,
                     used: length,
                 } => {
-                    let (_, part) = self.part(&request)?;
-                    match part {
-                        Part::Start if !is_begun => is_begun = true,
-                        Part::Middle if is_begun => {}
-                        Part::End if is_begun => return Some(used + length),
+                    let (_, step) = self.step(&request)?;
+                    match step {
+                        Step::Multi if !is_begun => is_begun = true,
+                        Step::Queue if is_begun => {}
+                        Step::Exec if is_begun => return Some(used + length),
                         _ => return None,
                     }
                     used += length;
@@ -90,41 +94,41 @@ impl Store {
 
     /// What a request is to a transaction that goes over a shared connection, with its row; nothing if there is no place
     /// for it.
-    fn part(&self, request: &Request<'_>) -> Option<(Row, Part)> {
+    fn step(&self, request: &Request<'_>) -> Option<(Row, Step)> {
         let row = self.table.find(request).ok()?;
         let name = self.table.own_name(request.argument(0));
         // With more words, Redis refuses them, and the transaction is not begun or goes on.
         let is = |word: &[u8]| request.len() == 1 && name.eq_ignore_ascii_case(word);
         if is(b"multi") {
-            return Some((row, Part::Start));
+            return Some((row, Step::Multi));
         }
         if is(b"exec") {
-            return Some((row, Part::End));
+            return Some((row, Step::Exec));
         }
         let is_plain = row.clients.is_none()
             && !row.changes_commands
             && !name.eq_ignore_ascii_case(b"exec")
             && self.configures(request).is_none();
         match row.way(request) {
-            Way::Forward | Way::Cached(_) if is_plain => Some((row, Part::Middle)),
+            Way::Forward | Way::Cached(_) if is_plain => Some((row, Step::Queue)),
             _ => None,
         }
     }
 
-    fn send_part(
+    fn send_step(
         &mut self,
         request: &Request<'_>,
-        part: (Row, Part),
+        row: &Row,
+        step: Step,
         caller: Caller,
         replies: &mut Replies,
     ) {
-        let (row, part) = part;
         let batch = self.requests.of(caller.protocol);
         let before = batch.bytes.len();
         let encode = |out: &mut Vec<u8>| reply::request(out, request.arguments());
-        match part {
-            Part::Start => batch.push(false, encode),
-            Part::Middle | Part::End => batch.join(encode),
+        match step {
+            Step::Multi => batch.push(false, encode),
+            Step::Queue | Step::Exec => batch.join(encode),
         }
         let length = batch.bytes.len() - before;
         let waiter = Waiter {
@@ -133,16 +137,98 @@ impl Store {
             element: None,
         };
         let words = self.words(request);
-        match part {
-            Part::Middle => {
+        let (keys, part) = match step {
+            Step::Multi => (Some(Vec::new()), Part::Alone),
+            Step::Queue => {
+                let reads = reads(request, row, caller);
                 let written = self.invalidate_written(request, row.writes);
-                self.in_flight.queue(waiter, words, written.as_deref());
+                (written, Part::Queued(Box::new(reads)))
             }
-            Part::Start | Part::End => {
-                self.in_flight.forward(waiter, words, Some(&[]), Then::Pass);
-            }
-        }
+            Step::Exec => (Some(Vec::new()), Part::Exec(Vec::new())),
+        };
+        self.in_flight
+            .forward_part(waiter, words, keys.as_deref(), part);
         self.asked += 1;
         self.count(row.number, Outcome::Forwarded, replies);
+    }
+
+    /// A transaction was executed, with that reply. Who gets it may not get older values later: what is cached, or
+    /// being fetched over another link, of the keys that it read.
+    pub(super) fn executed(&mut self, all: &[Reads], link: Protocol, reply: &[u8]) {
+        let mut elements = Reader::new(reply);
+        if elements.array() != Some(all.len()) {
+            return;
+        }
+        for reads in all {
+            match reads {
+                Reads::Nothing => {
+                    elements.skip(1);
+                }
+                Reads::One { key, question } => {
+                    self.was_read(key, question.as_deref(), link, elements.value());
+                }
+                Reads::Values(keys) => {
+                    elements.array();
+                    for key in keys {
+                        self.was_read(key, None, link, elements.value());
+                    }
+                }
+            }
+        }
+    }
+
+    fn was_read(
+        &mut self,
+        key: &[u8],
+        question: Option<&[u8]>,
+        link: Protocol,
+        read: Option<&[u8]>,
+    ) {
+        let now = Time::default();
+        let is_same = match question {
+            None => {
+                let value = self.cache.get(key, now);
+                let cached = value.map(|value| to_reply(&value, link));
+                cached.is_none_or(|cached| Some(cached.bytes()) == read)
+            }
+            Some(question) => match self.cache.answer(key, question, now) {
+                None => true,
+                Some(Value::Bytes(answer)) => Some(answer) == read,
+                Some(Value::Shared(answer)) => Some(&**answer) == read,
+                Some(Value::Missing) => false,
+            },
+        };
+        match question {
+            _ if is_same => {}
+            None => {
+                self.cache.remove(key);
+            }
+            Some(question) => self.cache.remove_answer(key, question),
+        }
+        self.in_flight.overtaken(key, link);
+    }
+}
+
+/// What a request reads of what may be cached.
+fn reads(request: &Request<'_>, row: &Row, caller: Caller) -> Reads {
+    match row.way(request) {
+        Way::Cached(Cached::Get) if request.len() == 2 => Reads::One {
+            key: request.argument(1).into(),
+            question: None,
+        },
+        Way::Cached(Cached::Mget) => {
+            let keys = request.arguments().skip(1);
+            Reads::Values(keys.map(Box::from).collect())
+        }
+        Way::Cached(Cached::Answer { key, .. }) => {
+            let position = key.into();
+            let mut question = Vec::new();
+            write_question(&mut question, request, position, caller);
+            Reads::One {
+                key: request.argument(position).into(),
+                question: Some(question.into()),
+            }
+        }
+        _ => Reads::Nothing,
     }
 }
