@@ -23,6 +23,7 @@ const ASKERS: &str = "those who ask about keys, and writers everywhere";
 const KEYS_THAT_GO: &str = "keys that go";
 const DEDICATED: &str = "a writer on a dedicated connection";
 const WHOLE_TRANSACTIONS: &str = "transactions that come as a whole";
+const SCRIPTS: &str = "scripts";
 const BREAKS: &str = "connections that break";
 const EXPIRY: &str = "keys that expire";
 const LATE: &str = "replies that are late";
@@ -91,8 +92,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "what a client writes is invalidated as it is sent",
         file: "store/freshness.rs",
-        kept: "let keys = written(request, writes);\n        match &keys {",
-        breakable: "let keys = written(request, writes);\n        match &keys {\n            _ if $broken => {}",
+        kept: "let keys = self.written_here(request, writes);\n        match &keys {",
+        breakable: "let keys = self.written_here(request, writes);\n        match &keys {\n            _ if $broken => {}",
         world: READERS_AND_WRITERS,
     },
     Rule {
@@ -108,6 +109,20 @@ const RULES: &[Rule] = &[
         kept: "Part::Alone => self.written.remove(&forward.written),",
         breakable: "_ if $broken => self.written.remove(&forward.written),\n            Part::Alone => self.written.remove(&forward.written),",
         world: WHOLE_TRANSACTIONS,
+    },
+    Rule {
+        name: "behind a script a client is not served before all is reported that it changed",
+        file: "scripts.rs",
+        kept: "replies.scripts.are_settled(self.barriers.passed()) ||",
+        breakable: "$broken || replies.scripts.are_settled(self.barriers.passed()) ||",
+        world: SCRIPTS,
+    },
+    Rule {
+        name: "the reply of a script does not say that",
+        file: "scripts.rs",
+        kept: "self.barrier = barrier;",
+        breakable: "if !$broken { self.barrier = barrier; }",
+        world: SCRIPTS,
     },
     Rule {
         name: "a key that changed leaves the cache",

@@ -109,6 +109,8 @@ pub enum Writes {
     },
     /// As many arguments as one of them says, behind that one, whose position this is.
     Counted(usize),
+    /// The same, and keys that it does not name: it is a script.
+    Declared(usize),
     /// The argument behind the word STORE or STOREDIST, if there is one.
     Stored,
     /// Perhaps any.
@@ -221,7 +223,7 @@ fn container(name: &[u8]) -> Option<&[u8]> {
     Some(&name[..bar])
 }
 
-/// The keys that a request writes; `None` stands for perhaps any.
+/// The keys that a request writes, for a script those that it declares; `None` stands for perhaps any.
 #[must_use]
 pub fn written<'a>(request: &Request<'a>, writes: Writes) -> Option<Vec<&'a [u8]>> {
     match writes {
@@ -238,7 +240,7 @@ pub fn written<'a>(request: &Request<'a>, writes: Writes) -> Option<Vec<&'a [u8]
                     .collect(),
             )
         }
-        Writes::Counted(position) => {
+        Writes::Counted(position) | Writes::Declared(position) => {
             let count = request.arguments().nth(position).and_then(integer);
             let count = count.and_then(|count| usize::try_from(count).ok());
             let behind = request.arguments().skip(position + 1);

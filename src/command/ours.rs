@@ -289,10 +289,10 @@ pub(super) static ROWS: &[(&str, Row)] = &[
 
     // They write what they like.
     ("cluster", writes(Writes::Anything)),
-    ("eval", writes(Writes::Anything)),
-    ("evalsha", writes(Writes::Anything)),
+    ("eval", writes(Writes::Declared(2))),
+    ("evalsha", writes(Writes::Declared(2))),
     ("failover", writes(Writes::Anything)),
-    ("fcall", writes(Writes::Anything)),
+    ("fcall", writes(Writes::Declared(2))),
     ("replicaof", writes(Writes::Anything)),
     ("slaveof", writes(Writes::Anything)),
 

@@ -18,6 +18,8 @@ pub(super) struct Barriers {
     wanted: u64,
     /// The last one that the helper was asked for.
     asked: u64,
+    /// The last one that has passed.
+    passed: u64,
     /// What waits, by barrier.
     waiting: VecDeque<(u64, ClientId, Place)>,
 }
@@ -28,6 +30,7 @@ impl Default for Barriers {
             enabled: true,
             wanted: 0,
             asked: 0,
+            passed: 0,
             waiting: VecDeque::new(),
         }
     }
@@ -45,8 +48,24 @@ impl Barriers {
 
     /// What a client has at that place waits for a barrier that is yet to be asked for.
     pub fn wait(&mut self, client: ClientId, place: Place) {
+        let number = self.next();
+        self.waiting.push_back((number, client, place));
+    }
+
+    /// The barrier that is to be asked for next, because something waits for it.
+    pub fn next(&mut self) -> u64 {
         self.wanted = self.asked + 1;
-        self.waiting.push_back((self.wanted, client, place));
+        self.wanted
+    }
+
+    /// All barriers up to that one have passed.
+    pub fn pass(&mut self, number: u64) {
+        self.passed = self.passed.max(number.min(self.wanted));
+    }
+
+    /// The last barrier that has passed.
+    pub fn passed(&self) -> u64 {
+        self.passed
     }
 
     /// The barrier that is to be asked for now, if there is one.
@@ -73,7 +92,7 @@ impl Barriers {
         let waiting: Vec<_> = waiting
             .map(|&(number, client, _)| (number, client.0))
             .collect();
-        (self.wanted, self.asked, waiting)
+        (self.wanted, self.asked, self.passed, waiting)
     }
 
     /// Whether anything waits.

@@ -62,12 +62,14 @@ impl Proxy {
                     key,
                     words,
                     then,
+                    is_script,
                 } => {
                     let mut arrived = Arrived {
                         waiters: Some(waiters),
                         key,
                         words,
                         then,
+                        is_script,
                         ..Arrived::default()
                     };
                     let used = self.store.use_reply(&mut arrived, error, link, now);
@@ -98,6 +100,9 @@ impl Proxy {
                 continue;
             }
             replies.ensure_buffer(&mut self.spare);
+            if arrived.is_script {
+                replies.scripts.answered(self.store.barriers.next());
+            }
             if let Then::Edit(edit) = &arrived.then
                 && error.is_none()
             {

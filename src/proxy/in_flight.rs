@@ -68,6 +68,7 @@ pub(super) struct Fetch {
 }
 
 /// A request that was passed on as it came.
+#[derive(Default)]
 pub(super) struct Forward {
     /// None if it is late.
     pub waiter: Option<Waiter>,
@@ -79,6 +80,8 @@ pub(super) struct Forward {
     pub then: Then,
     /// What it is to a transaction.
     pub part: Part,
+    /// It is a script, or has one executed, which may write keys that it does not declare.
+    pub is_script: bool,
 }
 
 /// What a request is to a transaction that goes over a link.
@@ -269,39 +272,12 @@ impl InFlight {
         others.any(|(_, lane)| lane.written.contains(key, hasher))
     }
 
-    /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
-    pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>, then: Then) {
-        self.pass_on(waiter, words, keys, then, Part::Alone);
-    }
-
-    /// The same of a request that is part of a transaction.
-    pub fn forward_part(
-        &mut self,
-        waiter: Waiter,
-        words: Words,
-        keys: Option<&[&[u8]]>,
-        part: Part,
-    ) {
-        self.pass_on(waiter, words, keys, Then::Pass, part);
-    }
-
-    fn pass_on(
-        &mut self,
-        waiter: Waiter,
-        words: Words,
-        keys: Option<&[&[u8]]>,
-        then: Then,
-        part: Part,
-    ) {
-        let lane = self.lanes.of(waiter.caller.protocol);
+    /// Another request was sent over a link, which writes these keys; `None` stands for perhaps any.
+    pub fn forward(&mut self, request: Forward, link: Protocol, keys: Option<&[&[u8]]>) {
+        let lane = self.lanes.of(link);
         let written = lane.written.add(keys, &self.hasher);
-        lane.asked.push_back(Asked::Forward(Forward {
-            waiter: Some(waiter),
-            words,
-            written,
-            then,
-            part,
-        }));
+        lane.asked
+            .push_back(Asked::Forward(Forward { written, ..request }));
     }
 
     /// Redis was asked over a link to describe a command, or all.
@@ -406,6 +382,7 @@ impl InFlight {
                         key: is_value.then(|| Rc::clone(&fetch.key)),
                         words: std::mem::take(&mut fetch.words),
                         then: Then::Pass,
+                        is_script: false,
                     }));
                 }
                 Asked::Forward(forward) => {
@@ -414,6 +391,7 @@ impl InFlight {
                         key: None,
                         words: std::mem::take(&mut forward.words),
                         then: std::mem::take(&mut forward.then),
+                        is_script: forward.is_script,
                     }))
                 }
             }
@@ -431,6 +409,7 @@ pub(super) enum Late {
         key: Option<Rc<[u8]>>,
         words: Words,
         then: Then,
+        is_script: bool,
     },
     /// For those who wait to know what the command of that name is.
     Description(Box<[u8]>),

@@ -23,6 +23,7 @@ mod from_dedicated;
 mod identity;
 mod in_flight;
 mod replies;
+mod scripts;
 mod session;
 mod settings;
 mod slow_log;
@@ -420,6 +421,7 @@ impl Proxy {
 
     /// All barriers up to that one have passed.
     fn release(&mut self, number: u64) {
+        self.store.barriers.pass(number);
         while let Some((client, place)) = self.store.barriers.next_passed(number) {
             self.sessions[client.0].replies.release(place);
             self.note_change(client);
@@ -481,7 +483,11 @@ impl Proxy {
                 used = buffer.len();
                 break;
             }
-            if is_shared && identity.authenticated && parser.is_at_start() {
+            if is_shared
+                && identity.authenticated
+                && parser.is_at_start()
+                && self.store.may_be_served(replies)
+            {
                 let caller = Caller {
                     client,
                     protocol: identity.protocol,

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::MAX_OWED;
+use super::scripts::Scripts;
 use super::slow_log::Words;
 use super::spare::Spare;
 use crate::cache::Value;
@@ -28,6 +29,8 @@ pub(super) struct Replies {
     queued: usize,
     /// The kind of the error reply that was made last, until it is counted.
     refusal: Option<ErrorKind>,
+    /// The client's scripts.
+    pub scripts: Scripts,
 }
 
 /// The place of a reply among all that its slot's clients were ever owed: none is used twice, so what
@@ -297,6 +300,7 @@ impl Replies {
         self.queue = VecDeque::new();
         self.queued = 0;
         self.output = Output::default();
+        self.scripts = Scripts::default();
     }
 
     /// What is queued: replies that are there, and gaps for those that are not.

@@ -20,7 +20,7 @@ use super::checks::Checks;
 use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
 use super::dedicated::Awaited;
 use super::identity::Identity;
-use super::in_flight::{Caller, InFlight, Then, Waiter};
+use super::in_flight::{Caller, Forward, InFlight, Then, Waiter};
 use super::replies::{Replies, to_reply};
 use super::session::WaitsFor;
 use super::slow_log::{SlowLog, Words};
@@ -280,7 +280,9 @@ impl Store {
     }
 
     fn get(&mut self, key: &[u8], caller: Caller, replies: &mut Replies) -> Outcome {
-        if let Some(value) = self.cached(key, caller.since) {
+        if self.may_be_served(replies)
+            && let Some(value) = self.cached(key, caller.since)
+        {
             replies.push_value(&value, caller.protocol);
             self.metrics.keys.hits += 1;
             return Outcome::Hit;
@@ -300,7 +302,8 @@ impl Store {
             place,
             element: None,
         };
-        self.fetch(key, waiter)
+        let may_join = self.may_be_served(replies);
+        self.fetch(key, may_join, waiter)
     }
 
     /// Takes from the cache what is there and fetches the rest, key by key in one pipeline: so each is
@@ -308,7 +311,9 @@ impl Store {
     fn mget(&mut self, request: &Request<'_>, caller: Caller, replies: &mut Replies) -> Outcome {
         let now = caller.since;
         let keys = || request.arguments().skip(1);
-        if replies.none_wait() && keys().all(|key| self.cached(key, now).is_some()) {
+        let may_be_served = self.may_be_served(replies);
+        if may_be_served && replies.none_wait() && keys().all(|key| self.cached(key, now).is_some())
+        {
             let count = request.len() - 1;
             replies.push_array_header(count);
             for key in keys() {
@@ -321,8 +326,8 @@ impl Store {
         }
         let elements: Vec<Option<Reply>> = keys()
             .map(|key| {
-                self.cached(key, now)
-                    .map(|value| to_reply(&value, caller.protocol))
+                let value = may_be_served.then(|| self.cached(key, now)).flatten();
+                value.map(|value| to_reply(&value, caller.protocol))
             })
             .collect();
         let missing: Vec<(u32, &[u8])> = (0..)
@@ -349,7 +354,7 @@ impl Store {
                 place,
                 element: Some(element),
             };
-            if self.fetch(key, waiter) == Outcome::Miss {
+            if self.fetch(key, may_be_served, waiter) == Outcome::Miss {
                 outcome = Outcome::Miss;
             }
         }
@@ -366,9 +371,9 @@ impl Store {
         }
     }
 
-    /// Lets a waiter wait for a key's value: for a fetch that is in flight, or a new one.
-    fn fetch(&mut self, key: &[u8], waiter: Waiter) -> Outcome {
-        if !self.awaited.contains(key) && self.in_flight.join(key, None, waiter) {
+    /// Lets a waiter wait for a key's value: for a fetch that is in flight, if it may, or a new one.
+    fn fetch(&mut self, key: &[u8], may_join: bool, waiter: Waiter) -> Outcome {
+        if may_join && !self.awaited.contains(key) && self.in_flight.join(key, None, waiter) {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
@@ -418,8 +423,19 @@ impl Store {
             Some(edit) => Then::Edit(Box::new(edit)),
             None => self.configures(request).map_or(Then::Pass, Then::Configure),
         };
+        let is_script = self.reports_scripts(row.writes);
+        if is_script {
+            replies.scripts.sent();
+        }
+        let forward = Forward {
+            waiter: Some(waiter),
+            words,
+            then,
+            is_script,
+            ..Forward::default()
+        };
         self.in_flight
-            .forward(waiter, words, written.as_deref(), then);
+            .forward(forward, caller.protocol, written.as_deref());
         self.asked += 1;
         if row.changes_commands {
             self.checks.forget();

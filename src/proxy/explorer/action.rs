@@ -16,7 +16,7 @@ pub enum Action {
     GetAll { client: usize },
     /// The writer sends INCR.
     Write { key: Key },
-    /// The writer sends EVAL, which writes the first key.
+    /// The writer sends EVAL, which writes the first key and does not declare it.
     WriteByScript,
     /// The writer sends INCR in a transaction that watches a key, on a dedicated connection.
     WriteInTransaction,

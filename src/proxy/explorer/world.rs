@@ -61,6 +61,8 @@ pub struct World {
     /// The same of what each client asks about them, in its version of the protocol: what one question shows does not
     /// bind the replies to others.
     known_answers: [[Version; KEYS]; 2],
+    /// The same of what each client's own scripts wrote, which nobody else has to know before Redis reports it.
+    scripted: [[Version; KEYS]; 2],
     /// When each key was last asked for by a fetch whose value came.
     fetched: [u64; KEYS],
     /// What the helper reports in this step.
@@ -127,6 +129,7 @@ impl World {
             now,
             known: [0; KEYS],
             known_answers: [[0; KEYS]; 2],
+            scripted: [[0; KEYS]; 2],
             fetched: [0; KEYS],
             news: Vec::new(),
             was_reported: false,
@@ -258,19 +261,22 @@ impl World {
         match action {
             Action::Get { client, key } => {
                 self.left.gets -= 1;
-                let least = self.known[key];
+                let least = self.known[key].max(self.scripted[client][key]);
                 let request = format!("GET {}\r\n", NAMES[key]);
                 self.ask(client, &request, Owed::Value { key, least })?;
             }
             Action::Ask { client, key } => {
                 self.left.asks -= 1;
-                let least = self.known_answers[client][key];
+                let least = self.known_answers[client][key].max(self.scripted[client][key]);
                 let request = format!("GETRANGE {} 0 -1\r\n", NAMES[key]);
                 self.ask(client, &request, Owed::Answer { key, least })?;
             }
             Action::GetAll { client } => {
                 self.left.gets_of_all -= 1;
-                let least = self.known;
+                let mut least = self.known;
+                for (key, least) in least.iter_mut().enumerate() {
+                    *least = self.scripted[client][key].max(*least);
+                }
                 self.ask(client, "MGET a b\r\n", Owed::Values { least })?;
             }
             Action::Write { key } => {
@@ -280,7 +286,7 @@ impl World {
             }
             Action::WriteByScript => {
                 self.left.scripts -= 1;
-                self.ask(WRITER, "EVAL a\r\n", Owed::Written { key: 0 })?;
+                self.ask(WRITER, "EVAL s 0\r\n", Owed::Scripted { key: 0 })?;
             }
             Action::WriteInTransaction => {
                 self.left.transactions -= 1;
@@ -609,7 +615,8 @@ impl World {
             return Err("a write is sent twice, or a read is not".to_owned());
         }
         // Transactions write the first key.
-        let name = arguments.next().or(Some(NAMES[0]));
+        let name = arguments.next().filter(|name| *name != "s");
+        let name = name.or(Some(NAMES[0]));
         let key = NAMES.iter().position(|known| Some(*known) == name);
         self.redis
             .ask(link, question, key.ok_or("Redis is asked for no key")?);

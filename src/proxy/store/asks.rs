@@ -27,6 +27,7 @@ impl Store {
         write_question(&mut question, request, position, caller);
         let key = request.argument(position);
         let answer = match self.serving {
+            _ if !self.may_be_served(replies) => None,
             Serving::Fresh => self.cache.answer(key, &question, caller.since),
             Serving::Stale => self.cache.answer_stale(key, &question, caller.since),
             Serving::Nothing => None,
@@ -61,7 +62,8 @@ impl Store {
             place: replies.wait(ASKED_COST + key.len() + question.len()),
             element: None,
         };
-        if !self.awaited.contains(key) && self.in_flight.join(key, Some(question), waiter) {
+        let may_join = self.may_be_served(replies) && !self.awaited.contains(key);
+        if may_join && self.in_flight.join(key, Some(question), waiter) {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }

@@ -11,7 +11,7 @@ use super::slots::{self, Slots};
 use super::{Redis, Serving, Store, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
-use crate::command::{Writes, written};
+use crate::command::Writes;
 use crate::metrics::Cause;
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
@@ -53,6 +53,8 @@ pub(in crate::proxy) struct Arrived {
     pub with_next: bool,
     /// What is done with it.
     pub then: Then,
+    /// It is a script's, which may have written keys that it did not declare.
+    pub is_script: bool,
 }
 
 /// What Redis replied to a fetch.
@@ -83,7 +85,7 @@ impl Store {
         request: &Request<'a>,
         writes: Writes,
     ) -> Option<Vec<&'a [u8]>> {
-        let keys = written(request, writes);
+        let keys = self.written_here(request, writes);
         match &keys {
             Some(keys) => {
                 for key in keys {
@@ -178,6 +180,7 @@ impl Store {
                     shared,
                     with_next: false,
                     then: forward.then,
+                    is_script: forward.is_script,
                 }
             }
         })
@@ -247,6 +250,7 @@ impl Store {
             shared,
             with_next: next.is_some(),
             then: Then::Pass,
+            is_script: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! `INFO`, which is Redis's with the proxy's own fields in it, and the replies that the proxy itself makes use of.
 
-use super::super::in_flight::{Caller, Then, Waiter};
+use super::super::in_flight::{Caller, Forward, Then, Waiter};
 use super::super::replies::Replies;
 use super::{ASKED_COST, Arrived, Redis, Store};
 use crate::clock::Time;
@@ -46,7 +46,13 @@ impl Store {
         };
         let words = self.words(request);
         let then = Then::Merge(Box::new(wanted));
-        self.in_flight.forward(waiter, words, Some(&[]), then);
+        let forward = Forward {
+            waiter: Some(waiter),
+            words,
+            then,
+            ..Forward::default()
+        };
+        self.in_flight.forward(forward, caller.protocol, Some(&[]));
         self.asked += 1;
         Outcome::Forwarded
     }

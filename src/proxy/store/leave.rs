@@ -7,7 +7,7 @@ use super::super::replies::Replies;
 use super::super::session::WaitsFor;
 use super::{Flow, Redis, Store};
 use crate::clock::Time;
-use crate::command::{UNKNOWN, Way};
+use crate::command::{UNKNOWN, Way, Writes};
 use crate::metrics::Outcome;
 use crate::resp::reply;
 use crate::resp::request::Request;
@@ -172,8 +172,13 @@ impl Store {
         };
         identity.last_command = row.number;
         self.metrics.commands.add(row.number, Outcome::Dedicated, 1);
+        // What a script on it does not declare is reported before its reply is passed on, unless none is held.
+        let writes = match row.writes {
+            Writes::Declared(_) if !self.barriers.is_enabled() => Writes::Anything,
+            writes => writes,
+        };
         let effects = Effects {
-            keys: Keys::of(self.invalidate_written(request, row.writes)),
+            keys: Keys::of(self.invalidate_written(request, writes)),
             blocks: row.blocks && row.way(request) == Way::Dedicated,
             changes_commands: row.changes_commands,
         };

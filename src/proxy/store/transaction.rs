@@ -2,7 +2,7 @@
 //! share. One that trickles in holds up whatever else goes over its connection, and has one of its own.
 
 use super::super::identity::Identity;
-use super::super::in_flight::{Caller, Part, Reads, Waiter};
+use super::super::in_flight::{Caller, Forward, Part, Reads, Waiter};
 use super::super::replies::{Replies, to_reply};
 use super::super::{ClientId, MAX_OWED};
 use super::asks::write_question;
@@ -41,6 +41,7 @@ impl Store {
             .flatten()?;
         let mut parser = Parser::new();
         let mut used = 0;
+        let mut has_script = false;
         while used < length {
             match parser.parse(&bytes[used..length]) {
                 Ok(Parsed::Request {
@@ -55,7 +56,12 @@ impl Store {
                         command: row.number,
                         since: now,
                     };
-                    self.send_step(&request, &row, step, caller, replies);
+                    has_script |= self.reports_scripts(row.writes);
+                    let executes_script = has_script && matches!(step, Step::Exec);
+                    if executes_script {
+                        replies.scripts.sent();
+                    }
+                    self.send_step(&request, &row, step, caller, executes_script, replies);
                     used += length;
                 }
                 Ok(Parsed::Nothing { used: length }) => used += length,
@@ -121,6 +127,7 @@ impl Store {
         row: &Row,
         step: Step,
         caller: Caller,
+        is_script: bool,
         replies: &mut Replies,
     ) {
         let batch = self.requests.of(caller.protocol);
@@ -146,8 +153,15 @@ impl Store {
             }
             Step::Exec => (Some(Vec::new()), Part::Exec(Vec::new())),
         };
+        let forward = Forward {
+            waiter: Some(waiter),
+            words,
+            part,
+            is_script,
+            ..Forward::default()
+        };
         self.in_flight
-            .forward_part(waiter, words, keys.as_deref(), part);
+            .forward(forward, caller.protocol, keys.as_deref());
         self.asked += 1;
         self.count(row.number, Outcome::Forwarded, replies);
     }

@@ -18,7 +18,8 @@ impl World {
         )
             .hash(out);
         (&self.messages, &self.held_messages).hash(out);
-        (self.known, self.known_answers, self.now, self.suspended).hash(out);
+        (self.known, self.known_answers, self.scripted).hash(out);
+        (self.now, self.suspended).hash(out);
         (self.fetched, self.heard_down, self.cached, self.trouble).hash(out);
         let Store {
             in_flight,
@@ -53,6 +54,7 @@ impl World {
                 reply.hash(out);
             }
             session.input.hash(out);
+            session.replies.scripts.state().hash(out);
             if let Some(dedicated) = &session.dedicated {
                 dedicated.state().hash(out);
             }

@@ -27,6 +27,8 @@ pub(super) enum Owed {
     Values { least: [Version; KEYS] },
     /// The version that was written.
     Written { key: Key },
+    /// The version that was written by a script that did not declare the key.
+    Scripted { key: Key },
     /// What MULTI and a command after it get.
     Word(&'static str),
     /// The version that was written, in the array that EXEC gets.
@@ -75,9 +77,15 @@ impl World {
             }
             Owed::Word(word) if lines.next() == Some(word) => Ok(()),
             Owed::Word(_) => Err(unfit()),
-            Owed::Written { key } | Owed::Executed { key } => {
+            Owed::Written { key } | Owed::Executed { key } | Owed::Scripted { key } => {
                 let number = lines.find_map(|line| line.strip_prefix(':')?.parse().ok());
-                self.wrote(client, key, number.ok_or_else(unfit)?);
+                let version = number.ok_or_else(unfit)?;
+                if matches!(owed, Owed::Scripted { .. }) {
+                    self.scripted[client][key] = version;
+                } else {
+                    self.know(key, version);
+                }
+                self.wrote(client, key, version);
                 Ok(())
             }
         }
@@ -116,7 +124,6 @@ impl World {
     /// A client sees that it wrote: what it asked for after that must be no older, even if it asked
     /// before the reply.
     fn wrote(&mut self, client: usize, key: Key, version: Version) {
-        self.know(key, version);
         for owed in &mut self.owed[client] {
             match owed {
                 Owed::Value { key: read, least } | Owed::Answer { key: read, least }

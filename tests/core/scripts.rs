@@ -1,0 +1,159 @@
+//! Scripts write keys that they declare, and perhaps others, which Redis reports.
+
+use crate::world::{World, bulk, get, multibulk};
+
+const SCRIPT: &str = "return redis.call('SET', 'undeclared', 'new')";
+
+fn world() -> World {
+    let mut world = World::roomy();
+    for key in ["declared", "undeclared", "other"] {
+        world.cache(key, "old");
+    }
+    world
+}
+
+fn eval(script: &str) -> Vec<u8> {
+    multibulk(&["EVAL", script, "1", "declared"])
+}
+
+/// Whether a key is read from the cache, by another client than the one whose script it was.
+fn is_cached(world: &mut World, key: &str) -> bool {
+    let client = world.connect();
+    world.send(client, get(key));
+    let is_cached = world.received(client) == bulk("old");
+    if !is_cached {
+        world.answer(bulk("new"));
+    }
+    world.leave(client);
+    is_cached
+}
+
+#[test]
+fn a_script_removes_the_keys_that_it_declares_and_redis_reports_the_others() {
+    let mut world = world();
+    let client = world.connect();
+    world.send(client, eval(SCRIPT));
+    world.answer("+OK\r\n");
+    assert!(!is_cached(&mut world, "declared"));
+    assert!(is_cached(&mut world, "undeclared"));
+    assert!(is_cached(&mut world, "other"));
+    world.invalidate("undeclared");
+    assert!(!is_cached(&mut world, "undeclared"));
+    assert!(is_cached(&mut world, "other"));
+}
+
+#[test]
+fn without_such_reports_it_empties_the_cache() {
+    let mut world = World::unheard(crate::world::roomy());
+    world.up_without_tracking();
+    world.cache("other", "old");
+    let client = world.connect();
+    world.send(client, eval(SCRIPT));
+    world.answer("+OK\r\n");
+    assert!(!is_cached(&mut world, "other"));
+}
+
+#[test]
+fn a_client_reads_from_redis_until_all_is_reported_that_its_script_changed() {
+    let mut world = world();
+    let client = world.connect();
+    // In the same pipeline.
+    world.send(client, [eval(SCRIPT), get("undeclared")].concat());
+    world.assert_asked(&[
+        &format!("EVAL {SCRIPT} 1 declared").replace('\'', "\\'")[..],
+        "GET undeclared",
+    ]);
+    world.answer_together(&[b"+OK\r\n".to_vec(), bulk("new")]);
+    world.assert_received(client, [b"+OK\r\n", &bulk("new")[..]].concat());
+    // Behind the reply.
+    let requests = [
+        get("other"),
+        multibulk(&["MGET", "other"]),
+        multibulk(&["STRLEN", "other"]),
+    ];
+    for request in &requests {
+        world.send(client, request);
+        assert_eq!(world.asked().len(), 1);
+        world.answer(bulk("old"));
+        world.received(client);
+    }
+    let barrier = world.proxy.take_barrier().expect("one is wanted");
+    world.send(client, get("other"));
+    assert_eq!(world.asked().len(), 1);
+    world.answer(bulk("old"));
+    world.received(client);
+    world.pass_barrier(barrier);
+    world.send(client, get("other"));
+    world.assert_received(client, bulk("old"));
+    assert_eq!(world.proxy.take_barrier(), None);
+}
+
+#[test]
+fn it_waits_for_no_fetch_from_before_its_script() {
+    let mut world = World::roomy();
+    let [early, client] = [world.connect(), world.connect()];
+    world.send(early, get("undeclared"));
+    world.send(client, [eval("return 1"), get("undeclared")].concat());
+    world.assert_asked(&[
+        "GET undeclared",
+        "EVAL return 1 1 declared",
+        "GET undeclared",
+    ]);
+    world.answer_together(&[bulk("old"), b":1\r\n".to_vec(), bulk("new")]);
+    world.assert_received(early, bulk("old"));
+    world.assert_received(client, [b":1\r\n", &bulk("new")[..]].concat());
+}
+
+#[test]
+fn a_script_in_a_transaction_counts_when_that_is_executed() {
+    let mut world = world();
+    let client = world.connect();
+    let requests = [
+        multibulk(&["MULTI"]),
+        eval("return 1"),
+        multibulk(&["EXEC"]),
+    ];
+    world.send(client, requests.concat());
+    for reply in ["+OK\r\n", "+QUEUED\r\n"] {
+        world.answer(reply);
+        assert_eq!(world.proxy.take_barrier(), None);
+    }
+    world.answer("*1\r\n:1\r\n");
+    world.received(client);
+    let barrier = world.proxy.take_barrier().expect("one is wanted");
+    world.send(client, get("other"));
+    world.assert_asked(&["GET other"]);
+    world.answer(bulk("old"));
+    world.received(client);
+    world.pass_barrier(barrier);
+    world.send(client, get("other"));
+    world.assert_received(client, bulk("old"));
+}
+
+#[test]
+fn one_that_says_that_it_does_not_write_removes_nothing() {
+    for (script, writes) in [
+        ("#!lua flags=no-writes\nreturn 1", false),
+        ("#!lua name=x flags=allow-stale,no-writes\nreturn 1", false),
+        ("#!lua flags=allow-stale\nreturn 'flags=no-writes'", true),
+        ("return 1 -- flags=no-writes", true),
+    ] {
+        let mut world = world();
+        let client = world.connect();
+        world.send(client, eval(script));
+        world.answer(":1\r\n");
+        assert_eq!(!is_cached(&mut world, "declared"), writes, "{script}");
+    }
+}
+
+#[test]
+fn while_redis_is_away_its_client_is_served_like_others() {
+    let mut world = world();
+    let client = world.connect();
+    world.send(client, eval("return 1"));
+    world.answer("-ERR x\r\n");
+    world.received(client);
+    world.down("-ERR away\r\n");
+    world.send(client, get("other"));
+    world.assert_received(client, bulk("old"));
+}
