@@ -288,6 +288,18 @@ impl Cache {
         }
     }
 
+    /// Whether there is a value of a key that was read since it was kept.
+    pub fn has_read_value(&mut self, key: &[u8]) -> bool {
+        let hash = self.hash(key);
+        match self.find(hash, key) {
+            RawEntryMut::Occupied(occupied) => {
+                let entry = occupied.key();
+                entry.was_read() && entry.value().is_some()
+            }
+            RawEntryMut::Vacant(_) => false,
+        }
+    }
+
     /// Forgets everything and gives the memory back.
     pub fn clear(&mut self) {
         self.entries = LinkedHashMap::with_hasher(Hashes::default());

@@ -142,6 +142,8 @@ pub struct Config {
     pub tracking: bool,
     /// Whether messages and the like wait until what changed before them is out of the cache. Default: yes.
     pub causal: bool,
+    /// Whether values that are read are fetched anew as soon as they change. Default: yes.
+    pub refetch: bool,
     /// How long past its time to live an entry may be served while Redis can't be reached: 0 to 365
     /// days. Default: 0.
     pub stale_ttl: Duration,
@@ -203,6 +205,7 @@ impl Default for Config {
             redis_timeout: Duration::from_secs(1),
             tracking: true,
             causal: true,
+            refetch: true,
             stale_ttl: Duration::ZERO,
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,

@@ -36,6 +36,8 @@ pub struct Metrics {
     pub cached: u64,
     /// Keys that Redis said have changed.
     pub invalidations: u64,
+    /// Values that were fetched anew because their keys had changed, before anybody asked for them.
+    pub refetches: u64,
     /// How often Redis said that all keys have changed.
     pub flushes: u64,
     /// Whether Redis could be reached.
@@ -242,6 +244,7 @@ impl Metrics {
             forgotten: Forgotten::default(),
             cached: 0,
             invalidations: 0,
+            refetches: 0,
             flushes: 0,
             redis: Redis::default(),
             hit_time: Histogram::of_durations(),

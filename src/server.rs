@@ -166,6 +166,7 @@ impl Server {
         };
         let mut proxy = Proxy::new(limits, access, config.redis_database);
         proxy.set_causal(config.causal);
+        proxy.set_refetch(config.refetch);
         proxy.describe(Facts {
             port: listeners.port(),
             max_clients,

@@ -322,10 +322,10 @@ fn build(copy: &Path) -> PathBuf {
     path.expect("a program").into()
 }
 
-/// What the explorer says of one world, with a rule broken or none.
+/// What the explorer says of the worlds with these words in their names, with a rule broken or none.
 fn explore(program: &Path, world: &str, rule: &str) -> (bool, String) {
     let output = Command::new(program)
-        .args(["--nocapture", "in_whatever_order"])
+        .args(["--nocapture", "--ignored", "in_whatever_order"])
         .env("EXPLORE_ONLY", world)
         .env("BROKEN_RULE", rule)
         .output()
@@ -356,7 +356,8 @@ fn a_core_without_any_one_of_its_rules_breaks_a_promise() {
             });
         }
     });
-    // The copy itself is sound: it is the broken rule that is found.
-    let (passed, text) = explore(&program, SILENCE, "none");
+    // With all of them, it keeps all of its promises.
+    let (passed, text) = explore(&program, "", "none");
+    println!("{text}");
     assert!(passed, "{text}");
 }

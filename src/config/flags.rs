@@ -184,6 +184,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) causal: Vec<String>,
 
+    /// on or off: whether a value that was read from the cache is fetched anew as soon as the Redis
+    /// says that it changed, so that the next read finds it (default on)
+    #[argh(option)]
+    pub(super) refetch: Vec<String>,
+
     /// how long past its time to live an entry may be served while the Redis can't be reached, in
     /// milliseconds (default 0)
     #[argh(option)]

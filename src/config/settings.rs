@@ -314,7 +314,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.causal,
         set: |config, text| on_or_off(text).map(|on| config.causal = on),
-        show: |config| if config.causal { "on" } else { "off" }.into(),
+        show: |config| on_off(config.causal),
+    },
+    Setting {
+        name: "refetch",
+        shown: Shown::Plain,
+        given: |flags| &flags.refetch,
+        set: |config, text| on_or_off(text).map(|on| config.refetch = on),
+        show: |config| on_off(config.refetch),
     },
     Setting {
         name: "stale_ttl",

@@ -58,6 +58,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("redis_timeout", "250"),
     ("tracking", "off"),
     ("causal", "off"),
+    ("refetch", "off"),
     ("stale_ttl", "9"),
     ("slowlog_slower_than", "9"),
     ("metrics_port", "9"),
@@ -200,6 +201,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.redis_timeout, Duration::from_millis(1000));
     assert!(config.tracking);
     assert!(config.causal);
+    assert!(config.refetch);
     assert_eq!(config.stale_ttl, Duration::ZERO);
     assert_eq!(config.slowlog_slower_than, Duration::from_millis(10));
     assert_eq!(config.metrics_port, 0);
@@ -221,7 +223,7 @@ fn the_summary_has_every_setting_with_its_unit() {
          redis_url=<none> redis_hostname=localhost:6379 redis_database=0 redis_username=<none> \
          redis_password=<none> redis_password_file=<none> redis_tls=off redis_tls_ca=<none> \
          redis_tls_cert=<none> redis_tls_key=<none> redis_tls_server_name=<none> redis_tls_insecure=off \
-         redis_timeout_ms=1000 tracking=on causal=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
+         redis_timeout_ms=1000 tracking=on causal=on refetch=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
          metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );
 }

@@ -238,6 +238,11 @@ pub static FAMILIES: &[Family] = &[
         |status| whole(status.metrics.invalidations),
     ),
     counter(
+        "redis_proxy_refetches",
+        "Values that were fetched anew because their keys had changed, before anybody asked for them",
+        |status| whole(status.metrics.refetches),
+    ),
+    counter(
         "redis_proxy_flushes",
         "Times that Redis said that all keys have changed",
         |status| whole(status.metrics.flushes),

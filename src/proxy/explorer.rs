@@ -190,6 +190,26 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
             },
         ),
         (
+            "readers, and values that are fetched anew",
+            Bounds {
+                refetch: true,
+                gets: 2,
+                writes: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "values that are fetched anew, and connections that break",
+            Bounds {
+                refetch: true,
+                gets: 2,
+                writes_at_redis: 1,
+                breaks: 1,
+                ..tracked
+            },
+        ),
+        (
             KEYS_THAT_GO,
             Bounds {
                 gets: 2,
@@ -407,6 +427,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
     let more = |bound: u8| if bound > 0 { bound + deeper } else { 0 };
     let deepen = |bounds: Bounds| Bounds {
         tracking: bounds.tracking,
+        refetch: bounds.refetch,
         gets: more(bounds.gets),
         asks: more(bounds.asks),
         gets_of_all: more(bounds.gets_of_all),
@@ -432,6 +453,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
 }
 
 #[test]
+#[ignore = "takes minutes as it is built here: tests/rules.rs runs it in a faster build"]
 fn in_whatever_order_things_happen_the_promises_are_kept() {
     let only = std::env::var("EXPLORE_ONLY").unwrap_or_default();
     let worlds = worlds()

@@ -59,12 +59,14 @@ pub(super) struct Fetch {
     pub question: Option<Rc<[u8]>>,
     /// Whether the reply may be cached: the key was not written since.
     pub fresh: bool,
-    /// None are left if it is late.
+    /// None are left if it is late, and none may be there yet of a refetch.
     pub waiters: Option<Waiters>,
     /// When it was sent.
     pub since: Time,
     /// How the slow log would show the request, if it is no GET.
     pub words: Words,
+    /// No client had asked for it when it was sent.
+    pub is_refetch: bool,
 }
 
 /// A request that was passed on as it came.
@@ -224,44 +226,68 @@ impl InFlight {
             return false;
         };
         match self.fetch_of(ticket) {
-            Some(Fetch {
-                waiters: Some(waiters),
-                ..
-            }) => {
-                waiters.others.push(waiter);
+            Some(fetch) => {
+                match &mut fetch.waiters {
+                    Some(waiters) => waiters.others.push(waiter),
+                    none => *none = Some(waiter.into()),
+                }
                 true
             }
-            _ => false,
+            None => false,
         }
+    }
+
+    /// Whether the value of a key is being fetched, for whoever asks for it.
+    pub fn is_fetched(&self, key: &[u8]) -> bool {
+        self.fetches.get(key, None).is_some()
     }
 
     /// A fetch of a key was sent over the link of that waiter; with a question, how the slow log would show it.
     pub fn fetch(&mut self, key: &[u8], question: Option<(&[u8], Words)>, first: Waiter) {
-        let key: Rc<[u8]> = key.into();
         let (question, words) = match question {
             Some((question, words)) => (Some(Rc::from(question)), words),
             None => (None, Words::default()),
         };
-        let link = first.caller.protocol;
-        let fresh = !self.is_written_elsewhere(&key, link);
-        if fresh {
+        let fetch = Fetch {
+            key: key.into(),
+            question,
+            fresh: false,
+            waiters: Some(first.into()),
+            since: first.caller.since,
+            words,
+            is_refetch: false,
+        };
+        self.add_fetch(fetch, first.caller.protocol);
+    }
+
+    /// A fetch of a key's value was sent over a link, for whoever asks for it next.
+    pub fn refetch(&mut self, key: &[u8], link: Protocol, since: Time) {
+        let fetch = Fetch {
+            key: key.into(),
+            question: None,
+            fresh: false,
+            waiters: None,
+            since,
+            words: Words::default(),
+            is_refetch: true,
+        };
+        self.add_fetch(fetch, link);
+    }
+
+    fn add_fetch(&mut self, mut fetch: Fetch, link: Protocol) {
+        fetch.fresh = !self.is_written_elsewhere(&fetch.key, link);
+        if fetch.fresh {
             let lane = self.lanes.of(link);
             let number = lane.answered + lane.asked.len() as u64;
             let ticket = Ticket { link, number };
+            let (key, question) = (&fetch.key, fetch.question.as_ref());
             // One that could not be joined is overtaken.
-            if let Some(earlier) = self.fetches.insert(&key, question.as_ref(), ticket) {
+            if let Some(earlier) = self.fetches.insert(key, question, ticket) {
                 self.spoil(earlier);
             }
         }
         let lane = self.lanes.of(link);
-        lane.asked.push_back(Asked::Fetch(Fetch {
-            key,
-            question,
-            fresh,
-            waiters: Some(first.into()),
-            since: first.caller.since,
-            words,
-        }));
+        lane.asked.push_back(Asked::Fetch(fetch));
         lane.asked.push_back(Asked::TimeToLive);
     }
 

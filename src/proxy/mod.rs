@@ -97,6 +97,11 @@ impl Proxy {
         self.store.barriers.enable(causal);
     }
 
+    /// Whether values that are read are fetched anew as soon as they change. They are not unless this says so.
+    pub fn set_refetch(&mut self, refetch: bool) {
+        self.store.refetches.enable(refetch);
+    }
+
     /// Tells what `INFO` says of the world around the core, and from how long on a request is slow; without
     /// this, nothing is said and none is.
     pub fn describe(&mut self, facts: Facts) {
@@ -302,7 +307,7 @@ impl Proxy {
             }
             Event::Replies { link, replies } => return self.replies(*link, replies, now),
             Event::Late { link, count, error } => return self.late(*link, *count, error, now),
-            Event::Invalidated(invalidated) => return self.store.invalidate(invalidated),
+            Event::Invalidated(invalidated) => return self.store.invalidate(invalidated, now),
             Event::Tracking(tracking) => {
                 self.store.tracking(tracking);
                 if matches!(

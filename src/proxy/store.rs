@@ -8,6 +8,7 @@ mod gets;
 mod greeting;
 mod info;
 mod leave;
+mod refetch;
 mod slots;
 mod transaction;
 
@@ -31,11 +32,12 @@ use crate::metrics::{Counters, Metrics, Outcome};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
-use crate::upstream::{Backend, Requests};
+use crate::upstream::{Backend, Batch, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
 pub(super) use greeting::with_id;
 pub(super) use leave::{Leave, SetUp};
+use refetch::Refetches;
 use slots::Slots;
 
 pub(super) struct Store {
@@ -43,6 +45,7 @@ pub(super) struct Store {
     pub(super) in_flight: InFlight,
     /// What requests that block may write.
     awaited: Awaited,
+    pub refetches: Refetches,
     /// What keeps messages behind the reports of changes before them.
     pub barriers: Barriers,
     requests: Requests,
@@ -147,6 +150,7 @@ impl Store {
             cache: Cache::new(limits),
             in_flight: InFlight::default(),
             awaited: Awaited::default(),
+            refetches: Refetches::default(),
             barriers: Barriers::default(),
             requests: Requests::default(),
             question: Vec::new(),
@@ -380,14 +384,7 @@ impl Store {
         self.metrics.missed(key, waiter.caller.since);
         self.in_flight.fetch(key, None, waiter);
         self.asked += 1;
-        let batch = self.requests.of(waiter.caller.protocol);
-        // The time to live comes behind: should the key change between the two, the value is not kept too long.
-        for start in [&b"*2\r\n$3\r\nGET\r\n"[..], b"*2\r\n$4\r\nPTTL\r\n"] {
-            batch.push(true, |out| {
-                out.extend_from_slice(start);
-                reply::bulk(out, key);
-            });
-        }
+        ask_for_value(self.requests.of(waiter.caller.protocol), key);
         Outcome::Miss
     }
 
@@ -495,6 +492,17 @@ impl Store {
 
     pub fn expire(&mut self, now: Time) -> usize {
         self.cache.expire(now)
+    }
+}
+
+/// Asks for a key's value. The time to live comes behind: should the key change between the two, the value is not kept
+/// too long.
+fn ask_for_value(batch: &mut Batch, key: &[u8]) {
+    for start in [&b"*2\r\n$3\r\nGET\r\n"[..], b"*2\r\n$4\r\nPTTL\r\n"] {
+        batch.push(true, |out| {
+            out.extend_from_slice(start);
+            reply::bulk(out, key);
+        });
     }
 }
 

@@ -260,6 +260,7 @@ fn upstream(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("tracking_refused", status.tracking.refusal());
     fields.line("rights_missing", status.missing_rights.line());
     fields.line("invalidations_received", metrics.invalidations);
+    fields.line("refetches", metrics.refetches);
     fields.line("flushes_received", metrics.flushes);
     fields.line("round_trip_usec", percentiles(&metrics.round_trip));
     let batch = |share| metrics.batch.quantile(share).unwrap_or_default().ceil();

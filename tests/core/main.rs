@@ -8,6 +8,7 @@ mod late;
 mod messages;
 mod order;
 mod random;
+mod refetched;
 mod scripts;
 mod transactions;
 mod unknown;

@@ -9,7 +9,7 @@ use crate::watched::{HIT, Watched, and, forwarded, miss, samples};
 fn entries_that_change_are_counted_by_who_changed_them() {
     let redis = RedisServer::start();
     redis.set("a", "1");
-    let mut watched = Watched::start(&redis, &[]);
+    let mut watched = Watched::start(&redis, &["--refetch", "off"]);
     watched.unwatched(&["GET", "a"]);
 
     // By a client of the proxy; Redis tells of that too.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::common::{Http, RedisServer, eventually};
 
 /// Fields of `INFO`, and the samples that say the same.
-const SAME: [(&str, &str); 35] = [
+const SAME: [(&str, &str); 36] = [
     ("maxclients", "redis_proxy_max_clients"),
     (
         "clients_on_dedicated_connection",
@@ -109,6 +109,7 @@ const SAME: [(&str, &str); 35] = [
     ("upstream_outages", "redis_proxy_redis_outages_total"),
     ("upstream_reconnects", "redis_proxy_redis_reconnects_total"),
     ("invalidations_received", "redis_proxy_invalidations_total"),
+    ("refetches", "redis_proxy_refetches_total"),
     ("flushes_received", "redis_proxy_flushes_total"),
 ];
 

@@ -93,7 +93,7 @@ fn those_who_wait_for_one_fetch_are_counted() {
 
 #[test]
 fn why_entries_go_is_counted() {
-    let mut watched = Watched::start(&["--capacity", "3"]);
+    let mut watched = Watched::start(&["--capacity", "3", "--refetch", "off"]);
     let mut client = watched.client();
     let mut straight = watched.redis.client();
     let fill = |client: &mut Client, keys: &[&str]| {
@@ -133,10 +133,13 @@ fn why_entries_go_is_counted() {
     );
     fill(&mut client, &["a", "b", "c"]);
     watched.moves(
-        |_| drop(client.command(&["EVAL", "return 1", "0"])),
+        |_| drop(client.command(&["REPLICAOF", "NO", "ONE"])),
         &[
             &gone("cache_removed_written", 3)[..],
-            &[("requests_eval.forwarded", 1), ("cmdstat_eval.calls", 1)],
+            &[
+                ("requests_replicaof.forwarded", 1),
+                ("cmdstat_replicaof.calls", 1),
+            ],
         ]
         .concat(),
     );
@@ -152,6 +155,24 @@ fn why_entries_go_is_counted() {
             ("cache_removed_unread", 1),
             ("requests_get.miss", 1),
             ("cmdstat_get.calls", 1),
+        ],
+    );
+}
+
+#[test]
+fn values_that_are_fetched_anew_are_counted() {
+    let mut watched = Watched::start(&[]);
+    let mut client = watched.client();
+    let mut straight = watched.redis.client();
+    client.get("a");
+    client.get("a");
+    watched.moves(
+        |_| drop(straight.command(&["SET", "a", "2"])),
+        &[
+            ("invalidations_received", 1),
+            ("refetches", 1),
+            ("cache_removed_invalidated", 1),
+            ("cache_inserted", 1),
         ],
     );
 }

@@ -80,6 +80,8 @@ pub enum Action {
 pub struct Bounds {
     /// Redis reports what changes.
     pub tracking: bool,
+    /// Values that were read are fetched anew as soon as they change.
+    pub refetch: bool,
     pub gets: u8,
     pub asks: u8,
     pub gets_of_all: u8,

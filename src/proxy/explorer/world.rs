@@ -105,6 +105,7 @@ impl World {
             passed: Vec::new(),
             readonly: false,
         };
+        proxy.set_refetch(bounds.refetch);
         let now = TTL;
         for client in [READER, WRITER] {
             proxy.connect(ClientId(client), None, Time::from_millis(now));

@@ -89,6 +89,7 @@ impl Store {
         match &keys {
             Some(keys) => {
                 for key in keys {
+                    self.note_written(key);
                     self.invalidate_key(key, Cause::Written);
                 }
             }
@@ -113,14 +114,18 @@ impl Store {
     }
 
     /// Redis reports what changed.
-    pub fn invalidate(&mut self, invalidated: &Invalidated) {
+    pub fn invalidate(&mut self, invalidated: &Invalidated, now: Time) {
         self.metrics.invalidations += invalidated.keys.len() as u64;
         self.metrics.flushes += u64::from(invalidated.all);
         if invalidated.all {
             self.invalidate_all(Cause::Flushed);
         } else {
             for key in &invalidated.keys {
+                let is_to_be_refetched = self.is_to_be_refetched(key);
                 self.invalidate_key(key, Cause::Invalidated);
+                if is_to_be_refetched {
+                    self.refetch(key, now);
+                }
             }
         }
     }
@@ -206,6 +211,9 @@ impl Store {
         next: Option<&[u8]>,
         now: Time,
     ) -> Arrived {
+        if fetch.is_refetch {
+            self.refetches.answered();
+        }
         let mut kept = false;
         if let Some(time_to_live) = next {
             self.in_flight.answered(link);

@@ -1,0 +1,123 @@
+//! Values that were read are fetched anew when Redis reports that they changed.
+
+use crate::world::{World, bulk, get, multibulk};
+
+/// A world in which a value is cached, and was read from the cache or not.
+fn world(is_read: bool) -> World {
+    let mut world = World::roomy();
+    world.proxy.set_refetch(true);
+    world.cache("key", "old");
+    if is_read {
+        let client = world.connect();
+        world.send(client, get("key"));
+        world.leave(client);
+    }
+    world
+}
+
+#[test]
+fn a_value_that_was_read_is_fetched_anew_once_its_key_changes() {
+    let mut world = world(true);
+    world.invalidate("key");
+    world.assert_asked(&["GET key"]);
+    // Who comes meanwhile waits for it.
+    let early = world.connect();
+    world.send(early, get("key"));
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("new"));
+    world.assert_received(early, bulk("new"));
+    let late = world.connect();
+    world.send(late, get("key"));
+    world.assert_received(late, bulk("new"));
+    // It was read again.
+    world.invalidate("key");
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("newer"));
+    // And now it was not.
+    world.invalidate("key");
+    world.assert_asked(&[]);
+}
+
+#[test]
+fn one_that_nobody_read_is_not() {
+    let mut world = world(false);
+    world.invalidate("key");
+    world.assert_asked(&[]);
+    world.invalidate("another");
+    world.assert_asked(&[]);
+}
+
+#[test]
+fn what_a_client_writes_is_fetched_anew_when_redis_reports_it() {
+    let mut world = world(true);
+    let client = world.connect();
+    world.send(client, multibulk(&["EXPIRE", "key", "100"]));
+    world.assert_asked(&["EXPIRE key 100"]);
+    world.answer(":1\r\n");
+    world.invalidate("key");
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("same"));
+    world.send(client, get("key"));
+    world.assert_received(client, [b":1\r\n", &bulk("same")[..]].concat());
+    // The client's own read came first.
+    world.send(client, [multibulk(&["INCR", "key"]), get("key")].concat());
+    world.invalidate("key");
+    world.assert_asked(&["INCR key", "GET key", "GET key"]);
+}
+
+#[test]
+fn one_that_changes_again_meanwhile_is_not_cached() {
+    let mut world = world(true);
+    world.invalidate("key");
+    world.invalidate("key");
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("new"));
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_asked(&["GET key"]);
+}
+
+#[test]
+fn only_so_many_are_in_flight() {
+    let mut world = World::roomy();
+    world.proxy.set_refetch(true);
+    for round in 0..2 {
+        let keys: Vec<String> = (0..100).map(|key| format!("{round}:{key}")).collect();
+        for key in &keys {
+            world.cache(key, "old");
+        }
+        let client = world.connect();
+        for key in &keys {
+            world.send(client, get(key));
+        }
+        world.leave(client);
+        for key in &keys {
+            world.invalidate(key);
+        }
+        assert_eq!(world.asked().len(), 64);
+        world.answer_together(&vec![bulk("new"); 64]);
+    }
+}
+
+#[test]
+fn nothing_is_fetched_while_redis_is_away_nor_if_it_is_not_wanted() {
+    let mut world = world(true);
+    world.down("-ERR away\r\n");
+    world.invalidate("key");
+    world.assert_asked(&[]);
+    let mut world = self::world(true);
+    world.proxy.set_refetch(false);
+    world.invalidate("key");
+    world.assert_asked(&[]);
+}
+
+#[test]
+fn one_whose_reply_is_an_error_or_late_leaves_room_for_others() {
+    let mut world = world(true);
+    world.invalidate("key");
+    world.be_late(redis_proxy::resp::Protocol::Resp2, 1, "-ERR late\r\n");
+    world.answer("-ERR x\r\n");
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_asked(&["GET key"]);
+}
