@@ -7,7 +7,8 @@ use std::time::Duration;
 use common::{Client, Proxy, RedisServer, assert_same, eventually};
 
 /// What is in Redis.
-const DATA: [&str; 7] = [
+const DATA: [&str; 8] = [
+    "PFADD visitors a b c",
     "HSET hash field 1 other 2",
     "SET string value",
     "RPUSH list a b c b",
@@ -18,7 +19,7 @@ const DATA: [&str; 7] = [
 ];
 
 /// Reads, by key.
-const READS: [&str; 52] = [
+const READS: [&str; 53] = [
     "HGET hash field",
     "HGET hash none",
     "HMGET hash field none",
@@ -28,6 +29,7 @@ const READS: [&str; 52] = [
     "HKEYS hash",
     "HVALS hash",
     "HSTRLEN hash field",
+    "PFCOUNT visitors",
     "STRLEN string",
     "GETRANGE string 0 1",
     "SUBSTR string 1 2",

@@ -95,6 +95,15 @@ const fn passes() -> Row {
     }
 }
 
+/// It is flagged as a read, and may write the count that it found into the key.
+const PFCOUNT: Row = Row {
+    way: Way::Cached(Cached::Answer {
+        key: 1,
+        alone: true,
+    }),
+    ..writes(ALL_ARGUMENTS)
+};
+
 /// What a browser sends that a web page leads here to speak to Redis (cross-protocol scripting). Redis closes such
 /// a connection (`securityWarningCommand`).
 pub(super) const ATTACKS: [&[u8]; 2] = [b"post", b"host:"];
@@ -284,8 +293,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("zunionstore", writes(DESTINATION)),
     ("lmpop", writes(Writes::Counted(1))),
     ("zmpop", writes(Writes::Counted(1))),
-    // It is flagged as a read, and writes the count that it found into the key.
-    ("pfcount", writes(ALL_ARGUMENTS)),
+    ("pfcount", PFCOUNT),
 
     // They write what they like.
     ("cluster", writes(Writes::Anything)),

@@ -68,6 +68,7 @@ impl Store {
             return Outcome::Coalesced;
         }
         self.metrics.missed(key, caller.since);
+        self.invalidate_written(request, row.writes);
         let words = self.words(request);
         self.in_flight.fetch(key, Some((question, words)), waiter);
         self.asked += 1;
