@@ -103,6 +103,9 @@ pub struct Config {
     pub max_reply: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
     pub max_clients: usize,
+    /// The most dedicated connections that are kept for other clients when theirs have left them: 0 to a million.
+    /// Default: 16.
+    pub dedicated_idle: usize,
     /// After which silence of a client it is asked whether it is still there: 1 s to 32767 s, the most that Linux
     /// takes; 0 for never. Default: 300 s, as Redis has it.
     pub tcp_keepalive: Duration,
@@ -186,6 +189,7 @@ impl Default for Config {
             max_memory: 64 * 1024 * 1024,
             max_reply: 1024 * 1024,
             max_clients: 10_000,
+            dedicated_idle: 16,
             tcp_keepalive: Duration::from_secs(300),
             timeout: Duration::ZERO,
             password: None,

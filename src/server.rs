@@ -14,6 +14,7 @@ mod idle;
 mod listeners;
 mod protection;
 mod shutdown;
+mod spares;
 mod unix_socket;
 
 use std::collections::VecDeque;
@@ -35,6 +36,7 @@ use idle::Idle;
 use listeners::Listeners;
 use protection::Protection;
 use shutdown::Shutdown;
+use spares::Spares;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
@@ -74,6 +76,7 @@ pub struct Server {
     events: Vec<upstream::Event>,
     proxy: Proxy,
     connections: Slab<Connection>,
+    spares: Spares,
     /// Metrics, health and a page over HTTP, if they are wanted.
     http: Option<Http>,
     /// Clients to read from, to write to or to close, in the order in which they came up.
@@ -186,6 +189,7 @@ impl Server {
             events: Vec::new(),
             proxy,
             connections: Slab::new(),
+            spares: Spares::new(config.dedicated_idle),
             http,
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
@@ -233,6 +237,7 @@ impl Server {
                     }
                     token if listeners::is_ours(token) => self.listeners.note(token),
                     token if http::is_ours(token) => self.note_http(event),
+                    token if spares::is_ours(token) => self.spares.note(event),
                     Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }
             }
@@ -248,6 +253,7 @@ impl Server {
                 self.upstream.doubt();
             }
             self.end_connecting();
+            self.spares.turn(&mut self.buffer, self.now);
             self.write_replies();
             self.close_lingering();
             self.end_handshakes();
@@ -278,6 +284,7 @@ impl Server {
             first(&self.handshakes),
             first(&self.connecting),
             self.floods.due(),
+            self.spares.due(),
             self.http.as_ref().map(Http::due),
             self.shutdown.due(!self.listeners.is_empty()),
         ];
@@ -308,6 +315,9 @@ impl Server {
         self.upstream.take_events(&mut self.events);
         for event in self.events.drain(..) {
             self.proxy.upstream(&event, self.now);
+            if event.ends_dedicated() {
+                self.spares.clear();
+            }
             if let upstream::Event::Replies { replies, .. } = event {
                 self.upstream.recycle(replies);
             }

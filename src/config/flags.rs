@@ -99,6 +99,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) max_clients: Vec<String>,
 
+    /// how many dedicated connections to the Redis are kept for other clients when theirs have left
+    /// them, each for a minute (default 16)
+    #[argh(option)]
+    pub(super) dedicated_idle: Vec<String>,
+
     /// after how many silent seconds a client is asked whether it is still there, 0 for never (default
     /// 300)
     #[argh(option)]

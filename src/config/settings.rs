@@ -164,6 +164,15 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.max_clients.into(),
     },
     Setting {
+        name: "dedicated_idle",
+        shown: Shown::Plain,
+        given: |flags| &flags.dedicated_idle,
+        set: |config, text| {
+            number(text, "connections", 0..=1_000_000).map(|count| config.dedicated_idle = count)
+        },
+        show: |config| config.dedicated_idle.into(),
+    },
+    Setting {
         name: "tcp_keepalive",
         shown: Shown::As("tcp_keepalive_seconds"),
         given: |flags| &flags.tcp_keepalive,

@@ -415,6 +415,17 @@ impl Proxy {
         dedicated.is_none_or(|dedicated| dedicated.is_set_up() || dedicated.is_for_one_request())
     }
 
+    /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all that is left there:
+    /// it does not, of a library's name.
+    #[must_use]
+    pub fn leaves_dedicated_clean(&self, client: ClientId) -> bool {
+        let session = &self.sessions[client.0];
+        let dedicated = session.dedicated.as_ref();
+        dedicated.is_some_and(|dedicated| dedicated.is_clean())
+            && session.identity.library.is_empty()
+            && session.identity.library_version.is_empty()
+    }
+
     /// Redis is away, or is another: all dedicated connections end, though those that lead there may not know.
     fn end_dedicated(&mut self) {
         for slot in 0..self.sessions.len() {

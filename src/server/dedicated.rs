@@ -41,7 +41,7 @@ impl Server {
         }
         let connected = match &mut self.connections[client.0].dedicated {
             Some(dedicated) => dedicated.is_connected(self.now),
-            None => self.open_dedicated(client).map(|()| false),
+            None => self.open_dedicated(client),
         };
         match connected {
             Ok(true) => {}
@@ -72,24 +72,44 @@ impl Server {
         }
     }
 
-    /// Closes a client's dedicated connection to Redis, if it has one.
+    /// A client has its dedicated connection to Redis no longer, if it had one: it is closed, or kept for the next.
     pub(super) fn drop_dedicated(&mut self, client: ClientId) {
-        if self.connections[client.0].dedicated.take().is_some() {
-            self.proxy.metrics().clients.dedicated -= 1;
+        let Some(dedicated) = self.connections[client.0].dedicated.take() else {
+            return;
+        };
+        self.proxy.metrics().clients.dedicated -= 1;
+        if let Some(endpoint) = self.proxy.redis_endpoint()
+            && self.proxy.leaves_dedicated_clean(client)
+            && !self.shutdown.has_begun()
+        {
+            // One that the poll does not take is closed.
+            let registry = self.poll.registry();
+            let _ = self.spares.put(dedicated, endpoint, registry, self.now);
         }
     }
 
-    fn open_dedicated(&mut self, client: ClientId) -> io::Result<()> {
+    /// Opens a dedicated connection, or takes one that another has left. Returns whether it is connected already.
+    fn open_dedicated(&mut self, client: ClientId) -> io::Result<bool> {
         let endpoint = self.proxy.redis_endpoint().ok_or(ErrorKind::NotConnected)?;
         let deadline = self.now.after(self.dialer.timeout);
-        let dedicated = self.dialer.dial(&endpoint, self.now)?;
-        dedicated.register(self.poll.registry(), tokens(client).1)?;
+        let (registry, token) = (self.poll.registry(), tokens(client).1);
+        let (dedicated, is_connected) = match self.spares.take(&endpoint) {
+            Some(spare) => {
+                spare.register_again(registry, token)?;
+                (spare, true)
+            }
+            None => {
+                let dedicated = self.dialer.dial(&endpoint, self.now)?;
+                dedicated.register(registry, token)?;
+                (dedicated, false)
+            }
+        };
         let connection = &mut self.connections[client.0];
         connection.dedicated = Some(dedicated);
         connection.set_up_by = deadline;
         self.proxy.metrics().clients.dedicated += 1;
         self.connecting.push_back((deadline, client));
-        Ok(())
+        Ok(is_connected)
     }
 
     /// Gives up dedicated connections that have taken too long to be made or set up.

@@ -23,7 +23,7 @@ use crate::transport::{ReadResult, Transport};
 
 /// The listener's token; those of connections are below it, down to [`FIRST`].
 const LISTENER: Token = Token(usize::MAX - 5);
-const FIRST: usize = LISTENER.0 - MAX_CONNECTIONS;
+pub(super) const FIRST: usize = LISTENER.0 - MAX_CONNECTIONS;
 
 /// How many connections are accepted, and how many are read from, in a turn. Of these, one is answered at most,
 /// which takes a fraction of a millisecond: so little that clients don't notice.

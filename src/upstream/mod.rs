@@ -220,6 +220,14 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether dedicated connections from before lead nowhere, or perhaps elsewhere.
+    #[must_use]
+    pub fn ends_dedicated(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Down { .. } | Self::Moved)
+    }
+}
+
 /// How long a value may be cached while Redis does not show which rights the proxy's user has.
 pub const UNKNOWN_TTL: Duration = Duration::from_secs(5);
 

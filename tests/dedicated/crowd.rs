@@ -21,7 +21,7 @@ fn cost_of_hits(proxy: &Proxy, client: &mut Client) -> Duration {
 #[test]
 fn five_hundred_open_transactions_and_a_hundred_subscribers_disturb_nobody() {
     raise_open_files(4000);
-    let (redis, proxy) = proxy_with_x(&[]);
+    let (redis, proxy) = proxy_with_x(&["--dedicated_idle", "0"]);
     let at_redis = clients_of(&redis).len();
     let open_files = proxy.open_files();
     let mut reader = proxy.client();

@@ -17,6 +17,7 @@ mod paused;
 mod random;
 mod redirected;
 mod replies;
+mod spare;
 mod state;
 mod transactions;
 mod twins;

@@ -31,7 +31,7 @@ fn name_database_and_protocol_go_with_the_client() {
 
 #[test]
 fn each_client_has_its_own() {
-    let (redis, proxy) = proxy_with_x(&[]);
+    let (redis, proxy) = proxy_with_x(&["--dedicated_idle", "0"]);
     let before = clients_of(&redis).len();
     let mut clients = [proxy.client(), proxy.client(), proxy.client()];
     for (number, client) in clients.iter_mut().enumerate() {

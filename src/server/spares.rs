@@ -1,0 +1,144 @@
+//! Dedicated connections to Redis that their clients have left, for the next who need one: so a connection for each
+//! transaction or blocking request of short-lived clients costs no connect, and no handshake of TLS.
+
+use std::io;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Registry, Token};
+use slab::Slab;
+
+use super::http;
+use crate::clock::Time;
+use crate::resp::reply::{self, Output};
+use crate::transport::dial::Endpoint;
+use crate::transport::{ReadResult, Transport};
+
+/// How long one is kept.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// The first token of theirs; those of clients are below.
+const FIRST: usize = http::FIRST / 2;
+
+/// What Redis answers when nothing is left on a connection, since version 6.2.
+const CLEAN: &[u8] = b"+RESET\r\n";
+
+/// Whether a token is one of theirs.
+pub(super) fn is_ours(token: Token) -> bool {
+    (FIRST..http::FIRST).contains(&token.0)
+}
+
+/// Them all.
+pub(super) struct Spares {
+    /// The most that are kept.
+    most: usize,
+    spares: Slab<Spare>,
+    /// The poll said something of one.
+    news: bool,
+}
+
+struct Spare {
+    transport: Transport,
+    /// Where it leads.
+    endpoint: Endpoint,
+    until: Time,
+    to_redis: Output,
+    /// What Redis has answered.
+    answer: Vec<u8>,
+}
+
+impl Spare {
+    fn is_clean(&self) -> bool {
+        self.answer == CLEAN
+    }
+
+    /// Sends and receives what there is. Returns whether it may still be of use.
+    fn turn(&mut self, buffer: &mut [u8], now: Time) -> bool {
+        if self.until <= now || self.transport.write(&mut self.to_redis).is_err() {
+            return false;
+        }
+        while self.transport.readable {
+            match self.transport.read(buffer) {
+                Ok(ReadResult::Bytes(length)) => self.answer.extend_from_slice(&buffer[..length]),
+                Ok(ReadResult::Nothing) => break,
+                Ok(ReadResult::End) | Err(_) => return false,
+            }
+            if !CLEAN.starts_with(&self.answer) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Spares {
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            spares: Slab::new(),
+            news: false,
+        }
+    }
+
+    /// When the next one is too old.
+    pub fn due(&self) -> Option<Time> {
+        self.spares.iter().map(|(_, spare)| spare.until).min()
+    }
+
+    /// Takes in one on which nothing is in flight, and has Redis remove what its client has left there.
+    ///
+    /// # Errors
+    /// If the system does not take it.
+    pub fn put(
+        &mut self,
+        transport: Transport,
+        endpoint: Endpoint,
+        registry: &Registry,
+        now: Time,
+    ) -> io::Result<()> {
+        if self.spares.len() >= self.most {
+            return Ok(());
+        }
+        let entry = self.spares.vacant_entry();
+        transport.register_again(registry, Token(FIRST + entry.key()))?;
+        let mut to_redis = Output::default();
+        to_redis.write(|out| reply::request(out, [&b"RESET"[..]].into_iter()));
+        entry.insert(Spare {
+            transport,
+            endpoint,
+            until: now.after(KEPT_FOR),
+            to_redis,
+            answer: Vec::new(),
+        });
+        self.news = true;
+        Ok(())
+    }
+
+    /// Gives away one that leads there.
+    pub fn take(&mut self, endpoint: &Endpoint) -> Option<Transport> {
+        let fit = |spare: &Spare| spare.is_clean() && spare.endpoint == *endpoint;
+        let fitting = self.spares.iter().filter(|(_, spare)| fit(spare));
+        let (key, _) = fitting.max_by_key(|(_, spare)| spare.until)?;
+        Some(self.spares.remove(key).transport)
+    }
+
+    /// Closes all: they may lead to a Redis that is no longer the one.
+    pub fn clear(&mut self) {
+        self.spares.clear();
+    }
+
+    /// Notes what an event says.
+    pub fn note(&mut self, event: &Event) {
+        if let Some(spare) = self.spares.get_mut(event.token().0 - FIRST) {
+            spare.transport.note(event);
+            self.news = true;
+        }
+    }
+
+    /// Sees to those of which there is news, or that are too old.
+    pub fn turn(&mut self, buffer: &mut [u8], now: Time) {
+        if std::mem::take(&mut self.news) || self.due().is_some_and(|due| due <= now) {
+            self.spares.retain(|_, spare| spare.turn(buffer, now));
+        }
+    }
+}
