@@ -98,6 +98,7 @@ impl Proxy {
                 continue;
             }
             replies.ensure_buffer(&mut self.spare);
+            replies.note_length(encoded.len());
             if let Then::Edit(edit) = &arrived.then
                 && error.is_none()
             {
@@ -147,7 +148,9 @@ impl Proxy {
                 };
                 self.count_answer(waiter.caller, answer, now);
             }
+            self.end_broken(client);
             self.note_change(client);
+            self.count_held(client);
         }
     }
 

@@ -50,7 +50,16 @@ impl Proxy {
         }
         let mut edited = None;
         match received {
-            Received::Passed => {}
+            Received::Passed => {
+                if let Some(dedicated) = &mut self.sessions[client.0].dedicated
+                    && let Some(returned) = dedicated.returned()
+                    && dedicated.is_clean()
+                {
+                    self.store.large.note(returned.hash, returned.length());
+                    dedicated.borrowed = None;
+                    dedicated.park();
+                }
+            }
             Received::Authenticated => self.authenticated(client),
             Received::ToEdit {
                 used,

@@ -77,6 +77,16 @@ pub(super) struct Forward {
     pub written: Written,
     /// What is done with its reply.
     pub then: Then,
+    pub asks: Asks,
+}
+
+/// What a forwarded request asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asks {
+    /// Its command and first argument, as [`super::store::LargeReplies`] hashes them.
+    pub hash: u64,
+    /// It only reads, and is sent again if the connection breaks.
+    pub repeatable: bool,
 }
 
 /// What is done with the reply to a request that was passed on.
@@ -221,7 +231,14 @@ impl InFlight {
     }
 
     /// Another request was sent over the link of that waiter, which writes these keys; `None` stands for perhaps any.
-    pub fn forward(&mut self, waiter: Waiter, words: Words, keys: Option<&[&[u8]]>, then: Then) {
+    pub fn forward(
+        &mut self,
+        waiter: Waiter,
+        words: Words,
+        asks: Asks,
+        keys: Option<&[&[u8]]>,
+        then: Then,
+    ) {
         let lane = self.lanes.of(waiter.caller.protocol);
         let written = lane.written.add(keys, &self.hasher);
         lane.asked.push_back(Asked::Forward(Forward {
@@ -229,6 +246,7 @@ impl InFlight {
             words,
             written,
             then,
+            asks,
         }));
     }
 

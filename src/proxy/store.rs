@@ -7,7 +7,9 @@ mod freshness;
 mod gets;
 mod greeting;
 mod info;
+mod large;
 mod leave;
+mod mget;
 mod slots;
 
 use std::time::Duration;
@@ -15,14 +17,15 @@ use std::time::Duration;
 use super::ClientId;
 use super::access::Access;
 use super::barriers::Barriers;
+use super::buffers::Buffers;
 use super::checks::Checks;
 use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
 use super::dedicated::Awaited;
 use super::identity::Identity;
-use super::in_flight::{Caller, InFlight, Then, Waiter};
-use super::replies::{Replies, to_reply};
+use super::in_flight::{Asks, Caller, InFlight, Then, Waiter};
+use super::replies::{Cost, Replies};
 use super::session::WaitsFor;
-use super::slow_log::{SlowLog, Words};
+use super::slow_log::SlowLog;
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
@@ -34,7 +37,9 @@ use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
 pub(super) use greeting::with_id;
+pub(super) use large::LargeReplies;
 pub(super) use leave::{Leave, SetUp};
+pub(super) use mget::LongMget;
 use slots::Slots;
 
 pub(super) struct Store {
@@ -85,6 +90,9 @@ pub(super) struct Store {
     /// The counters when they were last reset.
     pub reset: Option<Box<Counters>>,
     pub slow_log: SlowLog,
+    /// What all clients together hold.
+    pub buffers: Buffers,
+    pub large: LargeReplies,
     pub facts: Facts,
 }
 
@@ -125,15 +133,16 @@ pub(super) enum Flow {
     Alone,
     /// The client is to be described to itself.
     Describe,
+    /// It needs one until it is answered: its reply is large.
+    Borrow,
     /// It has to wait, and is to be executed then.
     Wait(WaitsFor),
     /// The client is to be closed at once, without a reply.
     Abort,
 }
 
-/// What waiting for Redis may come to, in bytes, as [`super::MAX_OWED`] counts it, beyond the request: it
-/// bounds how many replies of unknown length can be under way to one client.
-const ASKED_COST: usize = 1024;
+/// The memory that a request in flight takes beside its own bytes and those of its reply, in bytes.
+const ASKED_COST: usize = 512;
 
 impl Store {
     pub fn new(limits: Limits, access: Access, database: u32) -> Self {
@@ -172,6 +181,8 @@ impl Store {
             metrics: Metrics::beside(limits.entries),
             reset: None,
             slow_log: SlowLog::default(),
+            buffers: Buffers::default(),
+            large: LargeReplies::default(),
             facts: Facts::default(),
         }
     }
@@ -217,11 +228,17 @@ impl Store {
             command: row.number,
             since: now,
         };
+        if self.is_large(way, &row, request, now) {
+            return Flow::Borrow;
+        }
         identity.last_command = row.number;
         let mut flow = Flow::Continue;
         let outcome = match way {
             Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
-            Way::Cached(Cached::Mget) => self.mget(request, caller, replies),
+            Way::Cached(Cached::Mget) => match self.mget(request, caller, replies) {
+                Some(outcome) => outcome,
+                None => return Flow::Continue,
+            },
             Way::Cached(Cached::Answer { key, .. }) => {
                 self.ask(request, key.into(), &row, caller, replies)
             }
@@ -266,6 +283,25 @@ impl Store {
         flow
     }
 
+    /// Whether a request is to go over a dedicated connection because its reply is large.
+    fn is_large(&mut self, way: Way, row: &Row, request: &Request<'_>, now: Time) -> bool {
+        if self.large.is_empty() || !matches!(way, Way::Forward | Way::Cached(Cached::Get)) {
+            return false;
+        }
+        let is_away = matches!(self.redis, Redis::Down(_));
+        self.large.contains(self.large.hash(row.number, request))
+            && !is_away
+            && (way == Way::Forward || self.cached(request.argument(1), now).is_none())
+    }
+
+    /// The same for a request of a client that has such a connection for a large reply.
+    pub fn is_large_too(&mut self, request: &Request<'_>, now: Time) -> bool {
+        match self.table.find(request) {
+            Ok(row) => self.is_large(row.way(request), &row, request, now),
+            Err(_) => false,
+        }
+    }
+
     /// Counts a request that was seen to.
     fn count(&mut self, command: u16, outcome: Outcome, replies: &mut Replies) {
         let outcome = match replies.take_refusal() {
@@ -293,66 +329,13 @@ impl Store {
             replies.push_unreachable(error);
             return Outcome::Refused;
         }
-        let place = replies.wait(ASKED_COST + key.len());
+        let place = replies.wait(cost(key.len(), replies));
         let waiter = Waiter {
             caller,
             place,
             element: None,
         };
         self.fetch(key, waiter)
-    }
-
-    /// Takes from the cache what is there and fetches the rest, key by key in one pipeline: so each is
-    /// fetched once, whoever asks for it how.
-    fn mget(&mut self, request: &Request<'_>, caller: Caller, replies: &mut Replies) -> Outcome {
-        let now = caller.since;
-        let keys = || request.arguments().skip(1);
-        if replies.none_wait() && keys().all(|key| self.cached(key, now).is_some()) {
-            let count = request.len() - 1;
-            replies.push_array_header(count);
-            for key in keys() {
-                if let Some(value) = self.cached(key, now) {
-                    replies.push_value(&value, caller.protocol);
-                }
-            }
-            self.metrics.keys.hits += count as u64;
-            return Outcome::Hit;
-        }
-        let elements: Vec<Option<Reply>> = keys()
-            .map(|key| {
-                self.cached(key, now)
-                    .map(|value| to_reply(&value, caller.protocol))
-            })
-            .collect();
-        let missing: Vec<(u32, &[u8])> = (0..)
-            .zip(keys())
-            .filter(|&(index, _)| elements[index as usize].is_none())
-            .collect();
-        if !missing.is_empty()
-            && let Redis::Down(error) = &self.redis
-        {
-            replies.push_unreachable(error);
-            return Outcome::Refused;
-        }
-        self.metrics.keys.hits += (elements.len() - missing.len()) as u64;
-        if missing.is_empty() {
-            replies.gather(elements, 0, Words::default());
-            return Outcome::Hit;
-        }
-        let cost = missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum();
-        let place = replies.gather(elements, cost, self.words(request));
-        let mut outcome = Outcome::Coalesced;
-        for (element, key) in missing {
-            let waiter = Waiter {
-                caller,
-                place,
-                element: Some(element),
-            };
-            if self.fetch(key, waiter) == Outcome::Miss {
-                outcome = Outcome::Miss;
-            }
-        }
-        outcome
     }
 
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
@@ -406,7 +389,7 @@ impl Store {
             None => reply::request(out, request.arguments()),
         });
         let length = batch.bytes.len() - before;
-        let place = replies.wait(ASKED_COST + length);
+        let place = replies.wait(cost(length, replies));
         let waiter = Waiter {
             caller,
             place,
@@ -417,8 +400,13 @@ impl Store {
             Some(edit) => Then::Edit(Box::new(edit)),
             None => self.configures(request).map_or(Then::Pass, Then::Configure),
         };
+        let hash = self.large.hash(row.number, request);
+        let asks = Asks {
+            hash,
+            repeatable: row.reads_only,
+        };
         self.in_flight
-            .forward(waiter, words, written.as_deref(), then);
+            .forward(waiter, words, asks, written.as_deref(), then);
         self.asked += 1;
         if row.changes_commands {
             self.checks.forget();
@@ -431,6 +419,7 @@ impl Store {
     pub fn status(&self, now: Time) -> Status<'_> {
         Status {
             metrics: &self.metrics,
+            buffers: (self.buffers.held(), self.buffers.limit()),
             cache: &self.cache,
             table: &self.table,
             facts: &self.facts,
@@ -478,6 +467,14 @@ impl Store {
 
     pub fn expire(&mut self, now: Time) -> usize {
         self.cache.expire(now)
+    }
+}
+
+/// What it takes to wait for the reply to a request of so many bytes.
+fn cost(length: usize, replies: &Replies) -> Cost {
+    Cost {
+        held: ASKED_COST + length,
+        expected: replies.expected(),
     }
 }
 

@@ -2,9 +2,11 @@
 //! replies and requests for Redis come out. No sockets, no threads, no clock.
 
 mod away;
+mod buffers;
 mod cached;
 mod flow;
 mod late;
+mod long;
 mod messages;
 mod order;
 mod random;

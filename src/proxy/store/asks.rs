@@ -3,7 +3,7 @@
 
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::Replies;
-use super::{ASKED_COST, Redis, Serving, Store};
+use super::{Redis, Serving, Store, cost};
 use crate::command::Row;
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
@@ -58,7 +58,7 @@ impl Store {
     ) -> Outcome {
         let waiter = Waiter {
             caller,
-            place: replies.wait(ASKED_COST + key.len() + question.len()),
+            place: replies.wait(cost(key.len() + question.len(), replies)),
             element: None,
         };
         if !self.awaited.contains(key) && self.in_flight.join(key, Some(question), waiter) {

@@ -5,20 +5,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::dedicated::Effects;
-use super::super::in_flight::{Asked, Fetch, Fetched, Then, Waiters};
+use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Then, Waiters};
 use super::super::slow_log::Words;
 use super::slots::{self, Slots};
 use super::{Redis, Serving, Store, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
-use crate::command::{Writes, written};
+use crate::command::{Table, Writes, written};
 use crate::metrics::Cause;
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
 use crate::status::Right;
-use crate::upstream::{Backend, Invalidated, Tracking, UNKNOWN_TTL};
+use crate::upstream::{self, Backend, Invalidated, Tracking, UNKNOWN_TTL};
 
 /// How cached values are kept from growing old.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,15 +167,28 @@ impl Store {
                 self.described(name.as_deref(), encoded, now);
                 Arrived::default()
             }
-            Asked::Forward(forward) => Arrived {
-                waiters: forward.waiter.map(Waiters::from),
-                key: None,
-                words: forward.words,
-                shared,
-                with_next: false,
-                then: forward.then,
-            },
+            Asked::Forward(forward) => {
+                let Asks { hash, repeatable } = forward.asks;
+                self.note_length(hash, repeatable, encoded);
+                Arrived {
+                    waiters: forward.waiter.map(Waiters::from),
+                    key: None,
+                    words: forward.words,
+                    shared,
+                    with_next: false,
+                    then: forward.then,
+                }
+            }
         })
+    }
+
+    /// Remembers whether the reply to a request is large, or breaks the connection.
+    fn note_length(&mut self, hash: u64, repeatable: bool, encoded: &[u8]) {
+        if repeatable && upstream::is_of_broken_link(encoded) {
+            self.large.suspect(hash);
+        } else {
+            self.large.note(hash, encoded.len());
+        }
     }
 
     /// If a reply says that another node of the cluster has a slot, what is cached of it is dropped.
@@ -198,6 +211,14 @@ impl Store {
         next: Option<&[u8]>,
         now: Time,
     ) -> Arrived {
+        let hash = self.large.hash_of(Table::GET, &fetch.key);
+        match self.cache.limits().memory {
+            // What fits in the cache comes once for all.
+            most if most == 0 || encoded.len() <= most && !encoded.starts_with(b"-") => {
+                self.large.note(hash, 0);
+            }
+            _ => self.note_length(hash, true, encoded),
+        }
         let mut kept = false;
         if let Some(time_to_live) = next {
             self.in_flight.answered(link);

@@ -1,7 +1,7 @@
 //! Clients that need dedicated connections: how those are set up, and what is passed on there.
 
 use super::super::answer::Hello;
-use super::super::dedicated::{Dedicated, Effects, Keys};
+use super::super::dedicated::{Borrowed, Dedicated, Effects, Keys};
 use super::super::identity::Identity;
 use super::super::replies::Replies;
 use super::super::session::WaitsFor;
@@ -88,11 +88,13 @@ impl Store {
             let (requests, _) = self.write_set_up(identity, &set_up);
             if set_up.authenticates && dedicated.is_set_up_by(&requests) {
                 dedicated.unpark();
+                dedicated.borrowed = (flow == Flow::Borrow).then(Borrowed::default);
                 return Leave::With(dedicated);
             }
             return Leave::Close;
         }
-        let dedicated = self.open_dedicated(identity, &set_up);
+        let mut dedicated = self.open_dedicated(identity, &set_up);
+        dedicated.borrowed = (flow == Flow::Borrow).then(Borrowed::default);
         Leave::With(Box::new(match flow {
             Flow::LeaveToPass => dedicated.for_one_request(),
             _ => dedicated,

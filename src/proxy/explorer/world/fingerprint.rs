@@ -52,7 +52,7 @@ impl World {
             for reply in session.replies.queued() {
                 reply.hash(out);
             }
-            session.input.hash(out);
+            session.input.rest().hash(out);
             if let Some(dedicated) = &session.dedicated {
                 dedicated.state().hash(out);
             }
