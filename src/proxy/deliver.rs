@@ -98,13 +98,14 @@ impl Proxy {
                 continue;
             }
             replies.ensure_buffer(&mut self.spare);
-            replies.note_length(encoded.len());
             if let Then::Edit(edit) = &arrived.then
                 && error.is_none()
             {
                 let edited = self.edit(client, edit, encoded, protocol, now);
                 let error = edited.bytes().starts_with(b"-").then_some(ErrorKind::Usage);
-                self.sessions[client.0].replies.fill(waiter.place, edited);
+                let replies = &mut self.sessions[client.0].replies;
+                replies.note_length(edited.bytes().len());
+                replies.fill(waiter.place, edited);
                 let answer = Answer {
                     error,
                     key: None,
@@ -114,8 +115,10 @@ impl Proxy {
                 self.count_answer(waiter.caller, answer, now);
                 self.end_if_killed(client);
                 self.note_change(client);
+                self.count_held(client);
                 continue;
             }
+            replies.note_length(encoded.len());
             let null = is_value && is_null(encoded);
             // MGET takes a key that holds no string for one that is not there.
             let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");

@@ -61,6 +61,8 @@ pub(super) struct Fetch {
     pub fresh: bool,
     /// None are left if it is late.
     pub waiters: Option<Waiters>,
+    /// The command of who asked first.
+    pub command: u16,
     /// When it was sent.
     pub since: Time,
     /// How the slow log would show the request, if it is no GET.
@@ -77,7 +79,8 @@ pub(super) struct Forward {
     pub written: Written,
     /// What is done with its reply.
     pub then: Then,
-    pub asks: Asks,
+    /// None if its reply must come over a link.
+    pub asks: Option<Asks>,
 }
 
 /// What a forwarded request asks for.
@@ -217,6 +220,7 @@ impl InFlight {
             question,
             fresh,
             waiters: Some(first.into()),
+            command: first.caller.command,
             since: first.caller.since,
             words,
         }));
@@ -235,7 +239,7 @@ impl InFlight {
         &mut self,
         waiter: Waiter,
         words: Words,
-        asks: Asks,
+        asks: Option<Asks>,
         keys: Option<&[&[u8]]>,
         then: Then,
     ) {

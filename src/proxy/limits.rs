@@ -17,7 +17,7 @@ impl Proxy {
     pub fn input_room(&self, client: ClientId) -> usize {
         let session = &self.sessions[client.0];
         let waits = session.held_back && (session.may_run() || session.replies.output.is_empty());
-        if session.is_ending() || waits {
+        if session.is_ending() || waits && !session.looks_for_end() {
             return 0;
         }
         let in_request = session.is_in_request();

@@ -538,12 +538,18 @@ impl Proxy {
                     used: length,
                 }) => {
                     let bytes = &buffer[used..used + length];
+                    let caller = Caller {
+                        client,
+                        protocol: identity.protocol,
+                        command: Table::GET,
+                        since: now,
+                    };
                     let flow = match dedicated {
                         Some(dedicated)
                             if !is_shared
                                 && dedicated.borrowed.is_some()
                                 && dedicated.is_used()
-                                && !self.store.is_large_too(&request, now) =>
+                                && !self.store.is_large_too(&request, caller) =>
                         {
                             Flow::Wait(WaitsFor::Return)
                         }

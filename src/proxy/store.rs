@@ -228,7 +228,7 @@ impl Store {
             command: row.number,
             since: now,
         };
-        if self.is_large(way, &row, request, now) {
+        if self.is_large(way, caller, request) {
             return Flow::Borrow;
         }
         identity.last_command = row.number;
@@ -284,22 +284,42 @@ impl Store {
     }
 
     /// Whether a request is to go over a dedicated connection because its reply is large.
-    fn is_large(&mut self, way: Way, row: &Row, request: &Request<'_>, now: Time) -> bool {
-        if self.large.is_empty() || !matches!(way, Way::Forward | Way::Cached(Cached::Get)) {
+    fn is_large(&mut self, way: Way, caller: Caller, request: &Request<'_>) -> bool {
+        if self.large.is_empty() || matches!(self.redis, Redis::Down(_)) {
             return false;
         }
-        let is_away = matches!(self.redis, Redis::Down(_));
-        self.large.contains(self.large.hash(row.number, request))
-            && !is_away
-            && (way == Way::Forward || self.cached(request.argument(1), now).is_none())
+        let expects = |large: &LargeReplies, position| {
+            large.contains(large.hash(caller.command, request, position))
+        };
+        match way {
+            Way::Forward => expects(&self.large, 1),
+            Way::Cached(Cached::Get | Cached::Mget) => {
+                let mut keys = request.arguments().skip(1);
+                keys.any(|key| self.is_large_value(key) && self.cached(key, caller.since).is_none())
+            }
+            Way::Cached(Cached::Answer { key, .. }) => {
+                let position = key.into();
+                expects(&self.large, position) && !self.has_answer(request, position, caller)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the value of a key is so large that it is to come over a dedicated connection.
+    fn is_large_value(&self, key: &[u8]) -> bool {
+        !self.large.is_empty() && self.large.contains(self.large.hash_of(Table::GET, key))
     }
 
     /// The same for a request of a client that has such a connection for a large reply.
-    pub fn is_large_too(&mut self, request: &Request<'_>, now: Time) -> bool {
-        match self.table.find(request) {
-            Ok(row) => self.is_large(row.way(request), &row, request, now),
-            Err(_) => false,
-        }
+    pub fn is_large_too(&mut self, request: &Request<'_>, caller: Caller) -> bool {
+        let Ok(row) = self.table.find(request) else {
+            return false;
+        };
+        let caller = Caller {
+            command: row.number,
+            ..caller
+        };
+        self.is_large(row.way(request), caller, request)
     }
 
     /// Counts a request that was seen to.
@@ -400,11 +420,10 @@ impl Store {
             Some(edit) => Then::Edit(Box::new(edit)),
             None => self.configures(request).map_or(Then::Pass, Then::Configure),
         };
-        let hash = self.large.hash(row.number, request);
-        let asks = Asks {
-            hash,
+        let asks = (!matches!(then, Then::Configure(_))).then(|| Asks {
+            hash: self.large.hash(row.number, request, 1),
             repeatable: row.reads_only,
-        };
+        });
         self.in_flight
             .forward(waiter, words, asks, written.as_deref(), then);
         self.asked += 1;

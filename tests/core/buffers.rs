@@ -136,15 +136,22 @@ fn who_waits_for_redis_is_not_read_from_and_does_not_stand_still() {
 /// Has so many clients that take nothing each ask for a value of that length, which comes then.
 fn ask_for_long(world: &mut World, lengths: &[usize]) -> Vec<ClientId> {
     let clients: Vec<_> = lengths.iter().map(|_| world.connect()).collect();
-    for (number, &client) in clients.iter().enumerate() {
+    for (length, &client) in lengths.iter().zip(&clients) {
         world.stop_taking(client);
-        let key = format!("long{number}");
+        let key = format!("long{length}");
         world.send(client, multibulk(&["GETRANGE", &key, "0", "-1"]));
     }
     for &length in lengths {
         world.answer(bulk(vec![b'x'; length]));
     }
     clients
+}
+
+/// A pipeline that asks for that many values.
+fn ask_for_each(count: usize) -> Vec<u8> {
+    let keys = (0..count).map(|number| format!("long{number}"));
+    keys.flat_map(|key| multibulk(&["GETRANGE", &key, "0", "-1"]))
+        .collect()
 }
 
 #[test]
@@ -187,10 +194,7 @@ fn many_replies_beyond_the_bound_close_their_client() {
     let mut world = world(4_000_000);
     let client = world.connect();
     world.stop_taking(client);
-    world.send(
-        client,
-        multibulk(&["GETRANGE", "key", "0", "-1"]).repeat(1000),
-    );
+    world.send(client, ask_for_each(1000));
     let asked = world.asked().len();
     assert!((10..100).contains(&asked), "{asked} at first");
     while world.proxy.ending(client).is_none() {
@@ -206,10 +210,7 @@ fn many_replies_beyond_the_bound_close_their_client() {
 fn replies_that_were_long_are_asked_for_a_few_at_a_time() {
     let mut world = world(0);
     let client = world.connect();
-    world.send(
-        client,
-        multibulk(&["GETRANGE", "key", "0", "-1"]).repeat(200),
-    );
+    world.send(client, ask_for_each(200));
     while world.asked().len() > 4 {
         world.answer(bulk(vec![b'x'; 300_000]));
     }

@@ -47,6 +47,28 @@ impl Store {
         outcome
     }
 
+    /// Whether the answer to such a request is in the cache.
+    pub(super) fn has_answer(
+        &mut self,
+        request: &Request<'_>,
+        position: usize,
+        caller: Caller,
+    ) -> bool {
+        let mut question = std::mem::take(&mut self.question);
+        write_question(&mut question, request, position, caller);
+        let key = request.argument(position);
+        let answer = match self.serving {
+            Serving::Fresh => self.cache.answer(key, &question, caller.since),
+            Serving::Stale => self.cache.answer_stale(key, &question, caller.since),
+            Serving::Nothing => None,
+        };
+        let has_answer = answer.is_some();
+        question.clear();
+        question.shrink_to(KEPT);
+        self.question = question;
+        has_answer
+    }
+
     fn fetch_answer(
         &mut self,
         request: &Request<'_>,

@@ -168,8 +168,9 @@ impl Store {
                 Arrived::default()
             }
             Asked::Forward(forward) => {
-                let Asks { hash, repeatable } = forward.asks;
-                self.note_length(hash, repeatable, encoded);
+                if let Some(Asks { hash, repeatable }) = forward.asks {
+                    self.note_length(hash, repeatable, encoded);
+                }
                 Arrived {
                     waiters: forward.waiter.map(Waiters::from),
                     key: None,
@@ -188,6 +189,27 @@ impl Store {
             self.large.suspect(hash);
         } else {
             self.large.note(hash, encoded.len());
+        }
+    }
+
+    /// The same for a fetch.
+    fn note_fetched(&mut self, fetch: &Fetch, encoded: &[u8]) {
+        let is_error = encoded.starts_with(b"-");
+        if self.large.ignores(encoded.len()) && !is_error {
+            return;
+        }
+        let command = match fetch.question {
+            Some(_) => fetch.command,
+            None => Table::GET,
+        };
+        let hash = self.large.hash_of(command, &fetch.key);
+        let limits = self.cache.limits();
+        let fits = |most| most == 0 || encoded.len() <= most;
+        if fits(limits.memory) && fits(limits.reply) && !is_error {
+            // It comes once for all.
+            self.large.note(hash, 0);
+        } else {
+            self.note_length(hash, true, encoded);
         }
     }
 
@@ -211,14 +233,7 @@ impl Store {
         next: Option<&[u8]>,
         now: Time,
     ) -> Arrived {
-        let hash = self.large.hash_of(Table::GET, &fetch.key);
-        match self.cache.limits().memory {
-            // What fits in the cache comes once for all.
-            most if most == 0 || encoded.len() <= most && !encoded.starts_with(b"-") => {
-                self.large.note(hash, 0);
-            }
-            _ => self.note_length(hash, true, encoded),
-        }
+        self.note_fetched(&fetch, encoded);
         let mut kept = false;
         if let Some(time_to_live) = next {
             self.in_flight.answered(link);

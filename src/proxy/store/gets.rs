@@ -4,7 +4,6 @@ use super::super::in_flight::Caller;
 use super::super::replies::Replies;
 use super::Store;
 use crate::cache::LOOK_AHEAD;
-use crate::command::Table;
 use crate::resp::request::whole_get;
 
 /// So few bytes are seldom two requests.
@@ -39,11 +38,6 @@ impl Store {
         }
         self.metrics.hits(caller.command, hits);
         used
-    }
-
-    /// Whether the value of a key is so large that it is to come over a dedicated connection.
-    fn is_large_value(&self, key: &[u8]) -> bool {
-        !self.large.is_empty() && self.large.contains(self.large.hash_of(Table::GET, key))
     }
 
     /// Has the cache look ahead for the GETs that `bytes` start with, if that is worth its time. Returns how

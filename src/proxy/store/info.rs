@@ -46,11 +46,7 @@ impl Store {
         };
         let words = self.words(request);
         let then = Then::Merge(Box::new(wanted));
-        let asks = super::Asks {
-            hash: self.large.hash(caller.command, request),
-            repeatable: true,
-        };
-        self.in_flight.forward(waiter, words, asks, Some(&[]), then);
+        self.in_flight.forward(waiter, words, None, Some(&[]), then);
         self.asked += 1;
         Outcome::Forwarded
     }

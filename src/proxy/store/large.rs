@@ -14,7 +14,7 @@ const LARGE: usize = MAX_OWED;
 /// How many requests are remembered.
 const PLACES: usize = 256;
 
-/// Which requests, by the hashes of command and first argument. Two of the same hash are taken for one, and one takes
+/// Which requests, by the hashes of command and key, or first argument. Two of the same hash are taken for one, and one takes
 /// another's place: then a request goes the other way once.
 #[derive(Default)]
 pub(in crate::proxy) struct LargeReplies {
@@ -24,13 +24,13 @@ pub(in crate::proxy) struct LargeReplies {
 }
 
 impl LargeReplies {
-    /// The hash of a request.
-    pub fn hash(&self, command: u16, request: &Request<'_>) -> u64 {
-        let argument = (request.len() > 1).then(|| request.argument(1));
+    /// The hash of a request that is told from others by its argument at that position.
+    pub fn hash(&self, command: u16, request: &Request<'_>, position: usize) -> u64 {
+        let argument = (request.len() > position).then(|| request.argument(position));
         self.hash_of(command, argument.unwrap_or_default())
     }
 
-    /// The hash of a request with that first argument.
+    /// The hash of a request with that argument.
     pub fn hash_of(&self, command: u16, argument: &[u8]) -> u64 {
         self.hasher.hash_one((command, argument))
     }
@@ -43,6 +43,11 @@ impl LargeReplies {
     /// Whether the reply to a request is expected to be large.
     pub fn contains(&self, hash: u64) -> bool {
         self.places.get(place(hash)) == Some(&hash)
+    }
+
+    /// Whether it makes no difference that a reply of so many bytes came.
+    pub fn ignores(&self, length: usize) -> bool {
+        length < LARGE && self.places.is_empty()
     }
 
     /// A request was answered with so many bytes.

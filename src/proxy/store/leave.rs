@@ -7,7 +7,7 @@ use super::super::replies::Replies;
 use super::super::session::WaitsFor;
 use super::{Flow, Redis, Store};
 use crate::clock::Time;
-use crate::command::{UNKNOWN, Way};
+use crate::command::{Cached, UNKNOWN, Way};
 use crate::metrics::Outcome;
 use crate::resp::reply;
 use crate::resp::request::Request;
@@ -181,6 +181,14 @@ impl Store {
         };
         if effects.blocks {
             self.awaited.add(&effects.keys);
+        }
+        if let Some(borrowed) = &mut dedicated.borrowed {
+            let position = match row.way(request) {
+                Way::Cached(Cached::Answer { key, .. }) => key.into(),
+                _ => 1,
+            };
+            borrowed.requests += 1;
+            borrowed.hash = self.large.hash(row.number, request, position);
         }
         let name = self.table.own_name(request.argument(0));
         let bytes = sent.bytes.as_deref().unwrap_or(&bytes);
