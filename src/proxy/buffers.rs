@@ -101,6 +101,11 @@ impl Buffers {
         if before > share {
             self.freed += before.saturating_sub(now);
         }
+        self.end_scarcity();
+    }
+
+    /// There is room again if an eighth of what is for all is free.
+    fn end_scarcity(&mut self) {
         if self.scarce && self.counted() <= self.limit / 16 * 7 {
             self.scarce = false;
             self.favored = None;
@@ -173,6 +178,7 @@ impl Buffers {
         let may = self.alone.is_none() && held > self.limit / 2;
         if may {
             self.alone = Some((client, held));
+            self.end_scarcity();
         }
         may
     }
@@ -254,6 +260,7 @@ mod tests {
         buffers.change(ONE, 0, 100_000_000);
         assert!(buffers.is_exceeded() && buffers.is_scarce());
         assert!(buffers.let_stand_alone(ONE, 100_000_000));
+        assert!(!buffers.is_scarce(), "the others have theirs at once");
         buffers.change(ONE, 100_000_000, 200_000_000);
         assert!(!buffers.is_exceeded() && !buffers.is_scarce());
         assert!(!buffers.let_stand_alone(OTHER, 1));
