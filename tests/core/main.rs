@@ -5,6 +5,7 @@ mod away;
 mod buffers;
 mod cached;
 mod flow;
+mod large;
 mod late;
 mod long;
 mod messages;
