@@ -170,6 +170,10 @@ const WRITES_ANYTHING: Effects = Effects {
     changes_commands: false,
 };
 
+/// How many requests with large replies are in flight at the most: Redis executes all that it has read of a client before
+/// others have their turn.
+const LARGE_IN_FLIGHT: usize = 2;
+
 /// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
 
@@ -260,7 +264,10 @@ impl Dedicated {
 
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
     pub fn takes_requests(&self, most_owed: usize) -> bool {
-        let is_free = !self.passes || self.expectations.is_empty();
+        let is_free = match self.borrowed {
+            Some(_) => self.expectations.len() < LARGE_IN_FLIGHT,
+            None => !self.passes || self.expectations.is_empty(),
+        };
         is_free
             && self.to_redis.len() < most_owed
             && self.expectations.cost() < IN_FLIGHT_MAX

@@ -276,6 +276,9 @@ impl Proxy {
         let output = &mut session.replies.output;
         if output.is_empty() {
             self.spare.put(output.take_buffer());
+            if session.still_holds_nothing() {
+                return;
+            }
         }
         self.count_held(client);
     }
@@ -478,7 +481,7 @@ impl Proxy {
     fn run(&mut self, client: ClientId, buffer: &[u8], now: Time) -> usize {
         let session = &mut self.sessions[client.0];
         session.replies.ensure_buffer(&mut self.spare);
-        session.replies.start_run();
+        session.replies.start_run(self.store.buffers.most_owed());
         session.identity.last_request = now;
         session.held_back = false;
         session.waits_for = WaitsFor::Nothing;
@@ -659,8 +662,9 @@ impl Proxy {
             }
         }
         session.parser.rest();
-        if answering {
-            session.held_back = true;
+        session.held_back |= answering;
+        if session.held_back {
+            session.replies.most = self.store.buffers.most_owed();
         }
         let broken = session.replies.broken;
         if closed {

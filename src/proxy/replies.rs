@@ -180,10 +180,9 @@ impl Replies {
         }
     }
 
-    /// Has requests wait once so much more is owed that it is somebody else's turn. [`Self::most`] is set anew when the
-    /// turn is over.
-    pub fn start_run(&mut self) {
-        self.most = self.most.min(self.output.len() + self.queued + RUN_REPLIES);
+    /// Has requests wait once `most` bytes are owed, or so many more that it is somebody else's turn.
+    pub fn start_run(&mut self, most: usize) {
+        self.most = most.min(self.output.len() + self.queued + RUN_REPLIES);
     }
 
     /// Adds a reply.

@@ -104,6 +104,22 @@ fn what_comes_behind_waits_for_the_large_reply_and_goes_over_the_link() {
 }
 
 #[test]
+fn two_of_a_long_pipeline_are_in_flight_at_a_time() {
+    let mut world = world();
+    let client = reader(&mut world, &getrange("-1"));
+    world.send(client, getrange("-1").repeat(100));
+    assert_sent(&mut world, client, getrange("-1").repeat(2));
+    receive(&mut world, client, NUMBER);
+    for _ in 0..98 {
+        receive(&mut world, client, large());
+        world.assert_received(client, large());
+        let output = world.proxy.dedicated(client).expect("a connection");
+        assert_eq!(output.len(), getrange("-1").len());
+        assert_sent(&mut world, client, getrange("-1"));
+    }
+}
+
+#[test]
 fn what_has_a_short_reply_again_goes_over_the_link_again() {
     let mut world = world();
     let client = reader(&mut world, &getrange("-1"));
