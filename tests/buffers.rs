@@ -138,7 +138,7 @@ fn assert_told(proxy: &Proxy, closed: usize) {
         assert!(line.starts_with("WARN"), "{line}");
     }
     eventually("nothing is held any more", || {
-        number_in_info(&mut client, "mem_clients_normal") < 1000
+        number_in_info(&mut client, "client_buffers") < 1000
     });
 }
 
@@ -316,7 +316,7 @@ fn an_unread_pipeline_of_large_replies_holds_few_of_them() {
     stream.write_all(&requests).expect("it is taken in");
     let mut client = proxy.client();
     eventually("those that were asked for came", || {
-        number_in_info(&mut client, "mem_clients_normal") > 20 * length
+        number_in_info(&mut client, "client_buffers") > 20 * length
     });
     assert!(proxy.memory() - before < 40 * MB);
     let reply = bulk(vec![b'v'; length]);

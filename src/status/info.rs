@@ -145,7 +145,7 @@ fn clients(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("blocked_clients", clients.blocked);
     fields.line("clients_on_dedicated_connection", clients.dedicated);
     let (held, limit) = shown.status.buffers;
-    fields.line("mem_clients_normal", held);
+    fields.line("client_buffers", held);
     fields.line("max_buffers", limit);
 }
 

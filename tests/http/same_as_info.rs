@@ -51,7 +51,7 @@ const SAME: [(&str, &str); 38] = [
     ("cache_entries", "redis_proxy_cache_entries"),
     ("cache_capacity", "redis_proxy_cache_capacity_entries"),
     ("cache_bytes", "redis_proxy_cache_bytes"),
-    ("mem_clients_normal", "redis_proxy_buffers_bytes"),
+    ("client_buffers", "redis_proxy_buffers_bytes"),
     ("max_buffers", "redis_proxy_buffers_max_bytes"),
     ("evicted_clients", "redis_proxy_clients_evicted_total"),
     ("cache_max_memory", "redis_proxy_cache_max_bytes"),

@@ -292,7 +292,7 @@ fn clients_are_counted() {
             ("requests_blpop.dedicated", 1),
             ("cmdstat_blpop.calls", 1),
             // What is expected of Redis, with the key.
-            ("mem_clients_normal", 56),
+            ("client_buffers", 56),
         ],
     );
     watched.moves(
@@ -301,7 +301,7 @@ fn clients_are_counted() {
             ("blocked_clients", -1),
             ("clients_on_dedicated_connection", -1),
             ("connected_clients", -1),
-            ("mem_clients_normal", -56),
+            ("client_buffers", -56),
         ],
     );
 }
