@@ -94,7 +94,7 @@ fn a_redis_that_comes_and_goes_is_tried_less_and_less_often() {
         if start.elapsed() >= Duration::from_secs(2) {
             break;
         }
-        proxy.client().get(&format!("key{number}"));
+        proxy.client().get(format!("key{number}"));
         std::thread::sleep(Duration::from_millis(5));
     }
     let downs = lines(&proxy, "redis down").len();
