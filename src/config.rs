@@ -101,6 +101,9 @@ pub struct Config {
     pub max_memory: usize,
     /// The longest value or reply that is cached, in bytes; 0 for no limit. Default: 1 MiB.
     pub max_reply: usize,
+    /// The most that all clients together may hold beside the cache, in bytes: what they sent and what they are owed;
+    /// 0 for no limit. Default: 256 MiB. Written as [`max_memory`](Self::max_memory).
+    pub max_buffers: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
     pub max_clients: usize,
     /// The most dedicated connections that are kept for other clients when theirs have left them: 0 to a million.
@@ -188,6 +191,7 @@ impl Default for Config {
             capacity: 1024,
             max_memory: 64 * 1024 * 1024,
             max_reply: 1024 * 1024,
+            max_buffers: 256 * 1024 * 1024,
             max_clients: 10_000,
             dedicated_idle: 16,
             tcp_keepalive: Duration::from_secs(300),

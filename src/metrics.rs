@@ -98,8 +98,10 @@ pub struct Clients {
     pub refused: u64,
     /// Those that were closed because what they sent was no request.
     pub protocol_errors: u64,
-    /// How often one was not read from because it did not read its replies, or asked for too much at once.
+    /// How often the requests of one had to wait because it did not read its replies, or asked for too much at once.
     pub slowed: u64,
+    /// Those that were closed because all together held too much.
+    pub evicted: u64,
     /// Those with a connection of their own to Redis now.
     pub dedicated: u64,
     /// Those of them that wait there, in BLPOP say, for something to come up.

@@ -5,6 +5,7 @@
 //! hand the helper what the core asks of Redis, and at the end write each client its replies in one go.
 
 mod accept;
+mod buffers;
 mod clients;
 mod connection;
 mod dedicated;
@@ -29,6 +30,7 @@ use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 use accept::clients_that_fit;
+use buffers::Shortage;
 use connection::Connection;
 use floods::Floods;
 use http::Http;
@@ -42,7 +44,7 @@ use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
 use crate::logging;
-use crate::proxy::{Access, ClientId, Proxy};
+use crate::proxy::{Access, ClientId, Proxy, READ};
 use crate::status::Facts;
 use crate::tls::Tls;
 use crate::transport::dial::Dialer;
@@ -50,9 +52,6 @@ use crate::upstream::{self, Upstream};
 
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
-
-/// How much is read from a client at once, in bytes. With more to come it takes its turn again.
-const READ_BUFFER: usize = 64 * 1024;
 
 /// For how many events of the upstream memory is kept.
 const EVENTS_KEPT: usize = 16;
@@ -99,6 +98,7 @@ pub struct Server {
     idle: Idle,
     /// It was logged that there are no files left for more clients.
     out_of_files: bool,
+    shortage: Shortage,
     floods: Floods,
     shutdown: Shutdown,
     /// For how long clients may finish when a signal has asked for the end.
@@ -170,6 +170,7 @@ impl Server {
         let mut proxy = Proxy::new(limits, access, config.redis_database);
         proxy.set_causal(config.causal);
         proxy.set_refetch(config.refetch);
+        proxy.limit_buffers(config.max_buffers);
         proxy.describe(Facts {
             port: listeners.port(),
             max_clients,
@@ -195,7 +196,7 @@ impl Server {
             lingering: VecDeque::new(),
             handshakes: VecDeque::new(),
             connecting: VecDeque::new(),
-            buffer: vec![0; READ_BUFFER].into(),
+            buffer: vec![0; READ].into(),
             max_clients,
             cache_period: config.cache_period,
             now: Time::default(),
@@ -203,6 +204,7 @@ impl Server {
             watched: false,
             idle: Idle::new(config.timeout),
             out_of_files: false,
+            shortage: Shortage::default(),
             floods: Floods::default(),
             shutdown: Shutdown::NotAsked,
             drain: config.drain,
@@ -254,6 +256,7 @@ impl Server {
             }
             self.end_connecting();
             self.spares.turn(&mut self.buffer, self.now);
+            self.relieve();
             self.write_replies();
             self.close_lingering();
             self.end_handshakes();
@@ -272,7 +275,7 @@ impl Server {
 
     /// How long the poll may sleep: for ever, if nothing is due.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.proxy.has_room_again() {
             return Some(Duration::ZERO);
         }
         let first = |list: &VecDeque<(Time, ClientId)>| list.front().map(|&(until, _)| until);
@@ -280,6 +283,7 @@ impl Server {
             self.next_tick(),
             self.listeners.due(),
             self.idle.due(),
+            self.shortage.due(),
             first(&self.lingering),
             first(&self.handshakes),
             first(&self.connecting),

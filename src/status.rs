@@ -20,6 +20,8 @@ pub use rights::{MissingRights, Right};
 pub struct Status<'a> {
     /// The counters.
     pub metrics: &'a Metrics,
+    /// The bytes that all clients together hold, and the most that they may hold; 0 for no limit.
+    pub buffers: (usize, usize),
     /// The cache.
     pub cache: &'a Cache,
     /// The commands, for their names.

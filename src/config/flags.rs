@@ -95,6 +95,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) max_reply: Vec<String>,
 
+    /// the most memory for what all clients together sent and are owed, written likewise; 0 for no limit
+    /// (default 256mb)
+    #[argh(option)]
+    pub(super) max_buffers: Vec<String>,
+
     /// the most clients at a time (default 10000)
     #[argh(option)]
     pub(super) max_clients: Vec<String>,

@@ -155,6 +155,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.max_reply.into(),
     },
     Setting {
+        name: "max_buffers",
+        shown: Shown::As("max_buffers_bytes"),
+        given: |flags| &flags.max_buffers,
+        set: |config, text| memory(text).map(|bytes| config.max_buffers = bytes),
+        show: |config| config.max_buffers.into(),
+    },
+    Setting {
         name: "max_clients",
         shown: Shown::Plain,
         given: |flags| &flags.max_clients,

@@ -38,6 +38,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("capacity", "7"),
     ("max_memory", "1gb"),
     ("max_reply", "2mb"),
+    ("max_buffers", "2gb"),
     ("max_clients", "3"),
     ("dedicated_idle", "3"),
     ("tcp_keepalive", "9"),
@@ -189,6 +190,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.capacity, 1024);
     assert_eq!(config.max_memory, 67_108_864);
     assert_eq!(config.max_reply, 1_048_576);
+    assert_eq!(config.max_buffers, 268_435_456);
     assert_eq!(config.max_clients, 10_000);
     assert_eq!(config.dedicated_idle, 16);
     assert_eq!(config.tcp_keepalive, Duration::from_secs(300));
@@ -220,7 +222,7 @@ fn the_summary_has_every_setting_with_its_unit() {
         Config::default().summary(),
         "bind=127.0.0.1 port=8001 unix_socket=<none> unix_socket_perm=770 tls_port=0 tls_cert=<none> \
          tls_key=<none> tls_ca=<none> tls_auth_clients=yes protected_mode=yes cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
-         max_memory_bytes=67108864 max_reply_bytes=1048576 max_clients=10000 dedicated_idle=16 tcp_keepalive_seconds=300 timeout_seconds=0 \
+         max_memory_bytes=67108864 max_reply_bytes=1048576 max_buffers_bytes=268435456 max_clients=10000 dedicated_idle=16 tcp_keepalive_seconds=300 timeout_seconds=0 \
          password=<none> password_file=<none> \
          redis_url=<none> redis_hostname=localhost:6379 redis_database=0 redis_username=<none> \
          redis_password=<none> redis_password_file=<none> redis_tls=off redis_tls_ca=<none> \

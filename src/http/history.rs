@@ -157,6 +157,7 @@ mod tests {
             change(&mut metrics, second);
             history.note(&Status {
                 metrics: &metrics,
+                buffers: (0, 0),
                 cache: &cache,
                 table: &table,
                 facts: &facts,

@@ -164,9 +164,24 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_clients_slowed",
-        "Times that a client was not read from because it did not read its replies, or asked for too much \
-         at once",
+        "Times that a client's requests had to wait because it did not read its replies, or asked for too \
+         much at once",
         |status| whole(status.metrics.clients.slowed),
+    ),
+    counter(
+        "redis_proxy_clients_evicted",
+        "Clients that were closed because all together held more than --max_buffers, and these the most",
+        |status| whole(status.metrics.clients.evicted),
+    ),
+    gauge(
+        "redis_proxy_buffers_bytes",
+        "Bytes that all clients together hold beside the cache: what they sent and what they are owed",
+        |status| whole(status.buffers.0 as u64),
+    ),
+    gauge(
+        "redis_proxy_buffers_max_bytes",
+        "The most bytes that they may hold (--max_buffers); 0 for no limit",
+        |status| whole(status.buffers.1 as u64),
     ),
     gauge(
         "redis_proxy_cache_entries",

@@ -72,6 +72,25 @@ pub(super) struct Dedicated {
     tells_of_others: bool,
     /// Redis answered that it is a replica, which takes no writes.
     readonly: bool,
+    /// The client has it only for large replies.
+    pub borrowed: Option<Borrowed>,
+}
+
+/// What came over a connection that is there for large replies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Borrowed {
+    /// The latest request, as [`super::store::LargeReplies`] hashes it.
+    pub hash: u64,
+    /// How many requests went over it, and how many bytes came back.
+    pub requests: usize,
+    bytes: usize,
+}
+
+impl Borrowed {
+    /// How long the replies were on average.
+    pub fn length(&self) -> usize {
+        self.bytes / self.requests.max(1)
+    }
 }
 
 /// The replies to come to requests that set up the connection.
@@ -151,6 +170,10 @@ const WRITES_ANYTHING: Effects = Effects {
     changes_commands: false,
 };
 
+/// How many requests with large replies are in flight at the most: Redis executes all that it has read of a client before
+/// others have their turn.
+const LARGE_IN_FLIGHT: usize = 2;
+
 /// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
 
@@ -186,6 +209,7 @@ impl Dedicated {
             refusal: String::new(),
             tells_of_others: false,
             readonly: false,
+            borrowed: None,
         }
     }
 
@@ -239,10 +263,13 @@ impl Dedicated {
     }
 
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
-    pub fn takes_requests(&self) -> bool {
-        let is_free = !self.passes || self.expectations.is_empty();
+    pub fn takes_requests(&self, most_owed: usize) -> bool {
+        let is_free = match self.borrowed {
+            Some(_) => self.expectations.len() < LARGE_IN_FLIGHT,
+            None => !self.passes || self.expectations.is_empty(),
+        };
         is_free
-            && self.to_redis.len() < MAX_OWED
+            && self.to_redis.len() < most_owed
             && self.expectations.cost() < IN_FLIGHT_MAX
             && match self.phase {
                 Phase::Authenticating { .. } => self.expectations.is_empty(),
@@ -255,6 +282,11 @@ impl Dedicated {
     pub fn holds_back(&self) -> bool {
         let newest = self.expectations.back();
         newest.is_some_and(|newest| newest.kind.holds_back() || Some(newest.kind) == self.last)
+    }
+
+    /// The bytes that are held for it.
+    pub fn held(&self) -> usize {
+        self.to_redis.held() + self.expectations.cost()
     }
 
     /// Whether the client's bytes are passed on without being parsed.
@@ -271,6 +303,18 @@ impl Dedicated {
     /// which it is about to close.
     pub fn is_quiet(&self) -> bool {
         self.expects_replies() && self.expectations.is_empty()
+    }
+
+    /// Whether a request of the client's went over it.
+    pub fn is_used(&self) -> bool {
+        self.borrowed.is_none_or(|borrowed| borrowed.requests > 0)
+    }
+
+    /// What came over it, if it was there only for large replies, and all have come.
+    pub fn returned(&self) -> Option<Borrowed> {
+        let all = self.is_quiet() && self.to_redis.is_empty();
+        self.borrowed
+            .filter(|borrowed| all && borrowed.requests > 0)
     }
 
     /// Whether the client is blocked at Redis.

@@ -108,7 +108,9 @@ impl Proxy {
             {
                 let edited = self.edit(client, edit, encoded, protocol, now);
                 let error = edited.bytes().starts_with(b"-").then_some(ErrorKind::Usage);
-                self.sessions[client.0].replies.fill(waiter.place, edited);
+                let replies = &mut self.sessions[client.0].replies;
+                replies.note_length(edited.bytes().len());
+                replies.fill(waiter.place, edited);
                 let answer = Answer {
                     error,
                     key: None,
@@ -118,8 +120,10 @@ impl Proxy {
                 self.count_answer(waiter.caller, answer, now);
                 self.end_if_killed(client);
                 self.note_change(client);
+                self.count_held(client);
                 continue;
             }
+            replies.note_length(encoded.len());
             let null = is_value && is_null(encoded);
             // MGET takes a key that holds no string for one that is not there.
             let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
@@ -152,7 +156,9 @@ impl Proxy {
                 };
                 self.count_answer(waiter.caller, answer, now);
             }
+            self.end_broken(client);
             self.note_change(client);
+            self.count_held(client);
         }
     }
 

@@ -28,6 +28,13 @@ pub enum Ending {
     Protected,
     /// It was silent for too long.
     Idle,
+    /// All clients together held too much, and this one the most.
+    Evicted {
+        /// The bytes that it held.
+        held: usize,
+    },
+    /// Redis failed when a part of a reply was sent already.
+    Interrupted,
     /// The proxy shuts down.
     Shutdown,
 }
@@ -49,6 +56,11 @@ impl fmt::Display for Ending {
             Self::Killed => f.write_str("it was killed by CLIENT KILL"),
             Self::Protected => f.write_str("it comes from another host, and protected mode is on"),
             Self::Idle => f.write_str("it was silent for too long"),
+            Self::Evicted { held } => write!(
+                f,
+                "overcoming of --max_buffers: it held {held} bytes, the most of all clients"
+            ),
+            Self::Interrupted => f.write_str("Redis failed in the middle of its reply"),
             Self::Shutdown => f.write_str("the proxy shuts down"),
         }
     }

@@ -17,6 +17,7 @@ impl Proxy {
         while let Some(used) = self.receive_part(client, rest, now) {
             rest = &rest[used..];
         }
+        self.count_held(client);
     }
 
     /// Takes them up to a reply that is edited. Returns where that ends, if there is one.
@@ -50,7 +51,7 @@ impl Proxy {
         }
         let mut edited = None;
         match received {
-            Received::Passed => {}
+            Received::Passed => self.give_back(client),
             Received::Authenticated => self.authenticated(client),
             Received::ToEdit {
                 used,
@@ -79,6 +80,24 @@ impl Proxy {
         }
         self.note_change(client);
         edited
+    }
+
+    /// If a client has its dedicated connection only for large replies, and these have come, it needs it no more.
+    fn give_back(&mut self, client: ClientId) {
+        let session = &mut self.sessions[client.0];
+        if let Some(dedicated) = &mut session.dedicated
+            && let Some(returned) = dedicated.returned()
+        {
+            self.store.large.note(returned.hash, returned.length());
+            dedicated.borrowed = None;
+            // Else the client stays on it, as if it had come to it for something else.
+            if dedicated.is_clean() {
+                dedicated.park();
+            }
+            if session.waits_for == WaitsFor::Return {
+                session.waits_for = WaitsFor::Nothing;
+            }
+        }
     }
 
     /// Gives a client the reply that came on its dedicated connection, edited.
@@ -188,6 +207,7 @@ impl Proxy {
         session.take_no_more();
         self.dedicated_closed(client);
         self.note_change(client);
+        self.count_held(client);
     }
 
     /// Redis refused a client's dedicated connection: the client hears its words, as it would have straight there.
@@ -201,6 +221,7 @@ impl Proxy {
         session.take_no_more();
         self.dedicated_closed(client);
         self.note_change(client);
+        self.count_held(client);
     }
 
     /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.

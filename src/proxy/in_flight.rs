@@ -14,6 +14,7 @@ use super::settings::Setting;
 use super::slow_log::Words;
 use super::written::{Written, WrittenKeys};
 use crate::clock::Time;
+use crate::command::Table;
 use crate::resp::Protocol;
 use crate::resp::reply::Reply;
 use crate::status::Wanted;
@@ -61,6 +62,8 @@ pub(super) struct Fetch {
     pub fresh: bool,
     /// None are left if it is late, and none may be there yet of a refetch.
     pub waiters: Option<Waiters>,
+    /// The command of who asked first.
+    pub command: u16,
     /// When it was sent.
     pub since: Time,
     /// How the slow log would show the request, if it is no GET.
@@ -84,6 +87,17 @@ pub(super) struct Forward {
     pub part: Part,
     /// It is a script, or has one executed, which may write keys that it does not declare.
     pub is_script: bool,
+    /// None if its reply must come over a link.
+    pub asks: Option<Asks>,
+}
+
+/// What a forwarded request asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asks {
+    /// Its command and first argument, as [`super::store::LargeReplies`] hashes them.
+    pub hash: u64,
+    /// It only reads, and is sent again if the connection breaks.
+    pub repeatable: bool,
 }
 
 /// What a request is to a transaction that goes over a link.
@@ -253,6 +267,7 @@ impl InFlight {
             question,
             fresh: false,
             waiters: Some(first.into()),
+            command: first.caller.command,
             since: first.caller.since,
             words,
             is_refetch: false,
@@ -267,6 +282,7 @@ impl InFlight {
             question: None,
             fresh: false,
             waiters: None,
+            command: Table::GET,
             since,
             words: Words::default(),
             is_refetch: true,

@@ -11,6 +11,7 @@
 mod access;
 mod answer;
 mod barriers;
+mod buffers;
 mod checks;
 mod clients;
 mod dedicated;
@@ -22,6 +23,8 @@ mod fetches;
 mod from_dedicated;
 mod identity;
 mod in_flight;
+mod input;
+mod limits;
 mod replies;
 mod scripts;
 mod session;
@@ -59,8 +62,16 @@ use store::{Coherence, Flow, Leave, Store};
 pub struct ClientId(pub usize);
 
 /// The most bytes that may wait for a client, in its output, behind a miss, or on their way to Redis,
-/// before its further requests are left unread. One request or reply may go beyond.
+/// before its further requests wait unexecuted. One request or reply may go beyond.
 pub const MAX_OWED: usize = 1024 * 1024;
+
+/// The most bytes that are read from a client at once.
+pub const READ: usize = 64 * 1024;
+
+/// So many bytes of a client's requests are executed in one go, or until they come to so many bytes of replies; then
+/// others have their turn.
+const RUN: usize = 64 * 1024;
+const RUN_REPLIES: usize = 256 * 1024;
 
 /// The core of the proxy.
 pub struct Proxy {
@@ -122,6 +133,7 @@ impl Proxy {
         let mut identity = Identity::new(clients.total, !self.store.access.is_restricted(), now);
         identity.peer = peer;
         self.store.numbers.connected(identity.id, client);
+        self.store.buffers.add_client();
         self.start_session(client, identity);
     }
 
@@ -139,12 +151,14 @@ impl Proxy {
         clients.connected -= 1;
         clients.blocked -= u64::from(self.sessions[client.0].blocked);
         self.start_session(client, Identity::new(0, false, now));
+        self.store.buffers.remove_client();
     }
 
     fn start_session(&mut self, client: ClientId, identity: Identity) {
         let session = &mut self.sessions[client.0];
         let mut replies = std::mem::take(&mut session.replies);
         replies.forget_all();
+        self.store.buffers.change(client, session.held, 0);
         *session = Session {
             changed: session.changed,
             ..Session::new(identity, replies)
@@ -154,25 +168,37 @@ impl Proxy {
     /// A client sent bytes, the last of them just now. What it asks for is answered, or on its way, when this
     /// returns; then [`Self::end_run`] is to be told.
     pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Time) {
-        if self.sessions[client.0].input.is_empty() {
+        if self.sessions[client.0].input.is_empty() && !self.sessions[client.0].held_back {
             let used = self.run(client, bytes, now);
-            self.sessions[client.0]
-                .input
-                .extend_from_slice(&bytes[used..]);
+            if used == bytes.len() {
+                // What it is owed is counted when it was sent what its socket takes.
+                return;
+            }
+            self.sessions[client.0].input.extend(&bytes[used..]);
         } else {
-            self.sessions[client.0].input.extend_from_slice(bytes);
-            self.resume(client, now);
+            self.sessions[client.0].input.extend(bytes);
+            self.sessions[client.0].identity.last_request = now;
+            if !self.sessions[client.0].held_back || self.can_resume(client) {
+                self.resume(client, now);
+            } else {
+                // There may be more to read.
+                self.note_change(client);
+            }
         }
+        self.count_held(client);
     }
 
     /// Goes on with requests that were held back, as far as they may be executed by now.
     pub fn resume(&mut self, client: ClientId, now: Time) {
         let mut input = std::mem::take(&mut self.sessions[client.0].input);
-        let used = self.run(client, &input, now);
-        if used < input.len() {
-            input.drain(..used);
-            self.sessions[client.0].input = input;
+        let used = self.run(client, input.rest(), now);
+        input.consume(used);
+        let session = &mut self.sessions[client.0];
+        // One that is aborted keeps nothing.
+        if !session.is_ending() || session.held_back {
+            session.input = input;
         }
+        self.count_held(client);
     }
 
     /// What was received, or held back, was seen to in that time.
@@ -189,9 +215,7 @@ impl Proxy {
     /// Whether a client's further bytes are wanted now.
     #[must_use]
     pub fn wants_input(&self, client: ClientId) -> bool {
-        let session = &self.sessions[client.0];
-        let may_be_executed = !session.held_back && session.may_run();
-        !session.is_ending() && (may_be_executed || session.looks_for_end())
+        self.input_room(client) > 0
     }
 
     /// Whether requests are held back that may be executed by now.
@@ -258,7 +282,11 @@ impl Proxy {
         let output = &mut session.replies.output;
         if output.is_empty() {
             self.spare.put(output.take_buffer());
+            if session.still_holds_nothing() {
+                return;
+            }
         }
+        self.count_held(client);
     }
 
     /// A client to look at: its output has grown, it needs a dedicated connection or needs it no more,
@@ -471,16 +499,27 @@ impl Proxy {
     fn run(&mut self, client: ClientId, buffer: &[u8], now: Time) -> usize {
         let session = &mut self.sessions[client.0];
         session.replies.ensure_buffer(&mut self.spare);
+        session.replies.start_run(self.store.buffers.most_owed());
         session.identity.last_request = now;
         session.held_back = false;
         session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
         let mut aborted = false;
+        if session.replies.long_mget.is_some() {
+            let caller = Caller {
+                client,
+                protocol: session.identity.protocol,
+                command: Table::GET,
+                since: now,
+            };
+            self.store.continue_mget(caller, &mut session.replies);
+        }
+        let mut answering = session.replies.long_mget.is_some();
         // The next request is one that needs the dedicated connection.
         let mut leaves = false;
         let mut closed = false;
-        while used < buffer.len() {
-            if !session.may_run() {
+        while used < buffer.len() && !answering {
+            if used >= RUN || !session.may_run() {
                 session.held_back = true;
                 break;
             }
@@ -510,7 +549,8 @@ impl Proxy {
                     command: Table::GET,
                     since: now,
                 };
-                let length = self.store.execute_gets(&buffer[used..], caller, replies);
+                let end = buffer.len().min(used + RUN);
+                let length = self.store.execute_gets(&buffer[used..end], caller, replies);
                 if length > 0 {
                     identity.last_command = Table::GET;
                     used += length;
@@ -523,7 +563,21 @@ impl Proxy {
                     used: length,
                 }) => {
                     let bytes = &buffer[used..used + length];
+                    let caller = Caller {
+                        client,
+                        protocol: identity.protocol,
+                        command: Table::GET,
+                        since: now,
+                    };
                     let flow = match dedicated {
+                        Some(dedicated)
+                            if !is_shared
+                                && dedicated.borrowed.is_some()
+                                && dedicated.is_used()
+                                && !self.store.is_large_too(&request, caller) =>
+                        {
+                            Flow::Wait(WaitsFor::Return)
+                        }
                         Some(dedicated) if !is_shared => {
                             let may_go_back = !std::mem::take(&mut leaves);
                             if may_go_back && self.store.may_go_back(dedicated, &request) {
@@ -577,7 +631,10 @@ impl Proxy {
                             used += length;
                             continue;
                         }
-                        Flow::Leave | Flow::LeaveToAuthenticate | Flow::LeaveToPass => {
+                        Flow::Leave
+                        | Flow::LeaveToAuthenticate
+                        | Flow::LeaveToPass
+                        | Flow::Borrow => {
                             let leave = self
                                 .store
                                 .leave(flow, &request, identity, replies, dedicated);
@@ -608,6 +665,7 @@ impl Proxy {
                         }
                     }
                     used += length;
+                    answering = session.replies.long_mget.is_some();
                     session.parser.restrict(!session.identity.authenticated);
                 }
                 Ok(Parsed::Nothing { used: length }) => {
@@ -639,6 +697,11 @@ impl Proxy {
             }
         }
         session.parser.rest();
+        session.held_back |= answering;
+        if session.held_back {
+            session.replies.most = self.store.buffers.most_owed();
+        }
+        let broken = session.replies.broken;
         if closed {
             self.dedicated_closed(client);
         }
@@ -647,9 +710,20 @@ impl Proxy {
             self.sessions[client.0].abort(Ending::Http);
             self.dedicated_closed(client);
         }
+        if broken {
+            self.end_broken(client);
+        }
         self.note_change(client);
         self.open_wanted();
         used
+    }
+
+    /// Closes a client whose reply can't be sent to its end.
+    fn end_broken(&mut self, client: ClientId) {
+        let session = &mut self.sessions[client.0];
+        if session.replies.broken {
+            session.abort(Ending::Interrupted);
+        }
     }
 
     fn note_change(&mut self, client: ClientId) {

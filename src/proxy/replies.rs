@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 
-use super::MAX_OWED;
 use super::scripts::Scripts;
 use super::slow_log::Words;
 use super::spare::Spare;
+use super::store::LongMget;
+use super::{MAX_OWED, RUN_REPLIES};
 use crate::cache::Value;
 use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
@@ -17,7 +18,6 @@ use crate::upstream::is_unreachable;
 ///
 /// As long as none has to wait, each goes straight to the output. From the first that waits on, all
 /// queue up behind it.
-#[derive(Default)]
 pub(super) struct Replies {
     /// What is ready to be sent.
     pub output: Output,
@@ -25,8 +25,19 @@ pub(super) struct Replies {
     queue: VecDeque<Slot>,
     /// The place of the front of the queue.
     front: u64,
-    /// The bytes that the queue holds, as [`MAX_OWED`] counts them.
+    /// The bytes that the queue holds, or is expected to hold when Redis has answered.
     queued: usize,
+    /// Those of them that are not there yet.
+    coming: usize,
+    /// The most bytes that may be owed before further requests have to wait: [`MAX_OWED`], or less while all clients
+    /// together hold too much.
+    pub most: usize,
+    /// How long replies of Redis to this client are expected to be, in bytes.
+    expected: usize,
+    /// The rest of an MGET that is being answered. Nothing is executed before it is.
+    pub long_mget: Option<Box<LongMget>>,
+    /// A reply that is sent in part can't be ended: the client must be closed.
+    pub broken: bool,
     /// The kind of the error reply that was made last, until it is counted.
     refusal: Option<ErrorKind>,
     /// The client's scripts.
@@ -42,10 +53,8 @@ enum Slot {
     Ready(Reply),
     /// Bytes of the client's dedicated connection, which wait for a barrier.
     Held(Vec<u8>),
-    /// Redis was asked; `cost` bytes are held for it.
-    Waiting {
-        cost: usize,
-    },
+    /// Redis was asked.
+    Waiting(Cost),
     /// An array of which some elements wait.
     Gathering(Box<Gathering>),
 }
@@ -54,32 +63,106 @@ enum Slot {
 struct Gathering {
     /// The encoded elements; `None` for those that wait.
     elements: Vec<Option<Reply>>,
+    which: Elements,
     waiting: usize,
     /// What Redis said instead of an element: the reply to the whole.
     error: Option<Reply>,
-    cost: usize,
+    /// The bytes that it holds.
+    held: usize,
+    /// How long each element that waits is expected to be.
+    expected: usize,
     words: Words,
 }
+
+/// What it takes to wait for a reply of Redis, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    /// What is held for the request meanwhile.
+    pub held: usize,
+    /// How long the reply is expected to be.
+    pub expected: usize,
+}
+
+/// Which elements of an array are gathered together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elements {
+    All,
+    /// Some of an array whose header is sent apart.
+    Some,
+    /// The same, and they are the last.
+    Last,
+}
+
+/// How long a reply is expected to be to a client that got none yet, in bytes: a pipeline of large ones is not asked
+/// for at once.
+const EXPECTED_AT_FIRST: usize = 16 * 1024;
 
 /// What a place in the queue costs, in bytes, as [`MAX_OWED`] counts it.
 const SLOT_COST: usize = 64;
 
 impl Slot {
-    fn cost(&self) -> usize {
+    fn held(&self) -> usize {
         SLOT_COST
             + match self {
                 Self::Ready(reply) => reply.bytes().len(),
                 Self::Held(bytes) => bytes.len(),
-                Self::Waiting { cost } => *cost,
-                Self::Gathering(gathering) => gathering.cost,
+                Self::Waiting(cost) => cost.held,
+                Self::Gathering(gathering) => gathering.held,
             }
+    }
+
+    fn coming(&self) -> usize {
+        match self {
+            Self::Ready(_) | Self::Held(_) => 0,
+            Self::Waiting(cost) => cost.expected,
+            Self::Gathering(gathering) => gathering.waiting * gathering.expected,
+        }
+    }
+}
+
+impl Default for Replies {
+    fn default() -> Self {
+        Self {
+            output: Output::default(),
+            queue: VecDeque::new(),
+            front: 0,
+            queued: 0,
+            coming: 0,
+            most: MAX_OWED,
+            expected: EXPECTED_AT_FIRST,
+            long_mget: None,
+            broken: false,
+            refusal: None,
+            scripts: Scripts::default(),
+        }
     }
 }
 
 impl Replies {
     /// Whether so much is owed that further requests have to wait.
     pub fn full(&self) -> bool {
-        self.output.len() + self.queued >= MAX_OWED
+        self.output.len() + self.queued >= self.most
+    }
+
+    /// How many bytes are held for what is owed.
+    pub fn held(&self) -> usize {
+        let rest = self.long_mget.as_ref().map_or(0, |mget| mget.held());
+        self.output.held() + self.queued - self.coming + rest
+    }
+
+    /// How many bytes more may be owed before further requests have to wait.
+    pub fn room(&self) -> usize {
+        self.most.saturating_sub(self.output.len() + self.queued)
+    }
+
+    /// How long replies of Redis to this client are expected to be, by those that came before, in bytes.
+    pub fn expected(&self) -> usize {
+        self.expected
+    }
+
+    /// Redis sent a reply of so many bytes.
+    pub fn note_length(&mut self, length: usize) {
+        self.expected = length.max(self.expected - self.expected.div_ceil(8));
     }
 
     /// Whether no reply waits for Redis, nor for a barrier.
@@ -99,6 +182,11 @@ impl Replies {
         {
             self.output.give_buffer(buffer);
         }
+    }
+
+    /// Has requests wait once `most` bytes are owed, or so many more that it is somebody else's turn.
+    pub fn start_run(&mut self, most: usize) {
+        self.most = most.min(self.output.len() + self.queued + RUN_REPLIES);
     }
 
     /// Adds a reply.
@@ -190,9 +278,9 @@ impl Replies {
         }
     }
 
-    /// Adds a reply that Redis will give. Waiting for it holds `cost` bytes.
-    pub fn wait(&mut self, cost: usize) -> Place {
-        self.push_slot(Slot::Waiting { cost })
+    /// Adds a reply that Redis will give.
+    pub fn wait(&mut self, cost: Cost) -> Place {
+        self.push_slot(Slot::Waiting(cost))
     }
 
     /// Adds bytes of the client's dedicated connection.
@@ -225,23 +313,33 @@ impl Replies {
         self.output.write(|out| reply::header(out, b'*', length));
     }
 
-    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give. `words` are how the slow
-    /// log would show the request.
-    pub fn gather(&mut self, elements: Vec<Option<Reply>>, cost: usize, words: Words) -> Place {
+    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give. `held` bytes are held for the
+    /// requests. `words` are how the slow log would show the request.
+    pub fn gather(
+        &mut self,
+        elements: Vec<Option<Reply>>,
+        which: Elements,
+        held: usize,
+        words: Words,
+    ) -> Place {
         let waiting = elements.iter().filter(|element| element.is_none()).count();
-        let held: usize = elements
+        let there: usize = elements
             .iter()
             .flatten()
             .map(|element| element.bytes().len())
             .sum();
-        let cost = cost + held + elements.len() * size_of::<Option<Reply>>();
-        self.push_slot(Slot::Gathering(Box::new(Gathering {
+        let held = held + there + elements.len() * size_of::<Option<Reply>>();
+        let place = self.push_slot(Slot::Gathering(Box::new(Gathering {
             elements,
+            which,
             waiting,
             error: None,
-            cost,
+            held,
+            expected: self.expected,
             words,
-        })))
+        })));
+        self.advance();
+        place
     }
 
     /// Whether a place is still to be filled, or behind one that is: its client has not left.
@@ -251,18 +349,19 @@ impl Replies {
 
     /// The reply for a place came.
     pub fn fill(&mut self, place: Place, reply: Reply) {
-        if let Some(slot @ Slot::Waiting { .. }) = self.slot(place) {
-            let before = slot.cost();
+        if let Some(slot @ Slot::Waiting(_)) = self.slot(place) {
+            let (held, coming) = (slot.held(), slot.coming());
             *slot = Slot::Ready(reply);
-            let after = slot.cost();
-            self.queued = self.queued + after - before;
+            let now = slot.held();
+            self.queued = self.queued + now - held - coming;
+            self.coming -= coming;
             self.advance();
         }
     }
 
     /// The reply for a place came; it is copied.
     pub fn fill_copy(&mut self, place: Place, encoded: &[u8]) {
-        if place.0 == self.front && matches!(self.queue.front(), Some(Slot::Waiting { .. })) {
+        if place.0 == self.front && matches!(self.queue.front(), Some(Slot::Waiting(_))) {
             // The usual case: it goes straight on.
             self.output.copy(encoded);
             self.pop_front();
@@ -276,20 +375,22 @@ impl Replies {
     /// was the last one, returns how the slow log would show the request.
     pub fn fill_element(&mut self, place: Place, index: u32, reply: Reply) -> Option<Words> {
         let slot = self.slot(place)?;
-        let before = slot.cost();
+        let (held, coming) = (slot.held(), slot.coming());
         let Slot::Gathering(gathering) = slot else {
             return None;
         };
         gathering.waiting -= 1;
-        gathering.cost += reply.bytes().len();
+        gathering.held += reply.bytes().len();
         if reply.bytes().starts_with(b"-") {
             gathering.error.get_or_insert(reply);
         } else {
             gathering.elements[index as usize] = Some(reply);
         }
-        let words = (gathering.waiting == 0).then(|| std::mem::take(&mut gathering.words));
-        let after = slot.cost();
-        self.queued = self.queued + after - before;
+        let is_whole = gathering.waiting == 0 && gathering.which != Elements::Some;
+        let words = is_whole.then(|| std::mem::take(&mut gathering.words));
+        let now = (slot.held(), slot.coming());
+        self.queued = self.queued + now.0 + now.1 - held - coming;
+        self.coming = self.coming + now.1 - coming;
         self.advance();
         words
     }
@@ -299,8 +400,12 @@ impl Replies {
         self.front += self.queue.len() as u64;
         self.queue = VecDeque::new();
         self.queued = 0;
+        self.coming = 0;
         self.output = Output::default();
         self.scripts = Scripts::default();
+        self.expected = EXPECTED_AT_FIRST;
+        self.long_mget = None;
+        self.broken = false;
     }
 
     /// What is queued: replies that are there, and gaps for those that are not.
@@ -309,7 +414,7 @@ impl Replies {
         self.queue.iter().flat_map(|slot| match slot {
             Slot::Ready(reply) => vec![Some(reply.bytes())],
             Slot::Held(bytes) => vec![Some(&bytes[..])],
-            Slot::Waiting { .. } => vec![None],
+            Slot::Waiting(_) => vec![None],
             Slot::Gathering(gathering) => {
                 let elements = gathering.elements.iter().chain([&gathering.error]);
                 elements
@@ -321,7 +426,9 @@ impl Replies {
 
     fn push_slot(&mut self, slot: Slot) -> Place {
         let place = Place(self.front + self.queue.len() as u64);
-        self.queued += slot.cost();
+        let coming = slot.coming();
+        self.queued += slot.held() + coming;
+        self.coming += coming;
         self.queue.push_back(slot);
         place
     }
@@ -342,18 +449,23 @@ impl Replies {
             match self.pop_front() {
                 Some(Slot::Ready(reply)) => self.output.push(reply),
                 Some(Slot::Gathering(gathering)) => self.push_gathered(*gathering),
-                Some(Slot::Waiting { .. } | Slot::Held(_)) | None => return,
+                Some(Slot::Waiting(_) | Slot::Held(_)) | None => return,
             }
         }
     }
 
     fn push_gathered(&mut self, gathering: Gathering) {
         if let Some(error) = gathering.error {
-            self.output.push(error);
+            match gathering.which {
+                Elements::All => self.output.push(error),
+                Elements::Some | Elements::Last => self.broken = true,
+            }
             return;
         }
-        self.output
-            .write(|out| reply::header(out, b'*', gathering.elements.len()));
+        if gathering.which == Elements::All {
+            self.output
+                .write(|out| reply::header(out, b'*', gathering.elements.len()));
+        }
         for element in gathering.elements.into_iter().flatten() {
             self.output.push(element);
         }
@@ -362,7 +474,9 @@ impl Replies {
     fn pop_front(&mut self) -> Option<Slot> {
         let slot = self.queue.pop_front()?;
         self.front += 1;
-        self.queued -= slot.cost();
+        let coming = slot.coming();
+        self.queued -= slot.held() + coming;
+        self.coming -= coming;
         if self.queue.is_empty() {
             self.queue.shrink_to(QUEUE_KEPT);
         }

@@ -1,10 +1,12 @@
 //! What one client has sent and is owed, and who it is.
 
-use super::MAX_OWED;
+use super::buffers::Buffers;
 use super::dedicated::Dedicated;
 use super::ending::Ending;
 use super::identity::Identity;
+use super::input::Input;
 use super::replies::Replies;
+use super::{ClientId, MAX_OWED};
 use crate::clock::Time;
 use crate::resp::request::Parser;
 
@@ -12,7 +14,7 @@ use crate::resp::request::Parser;
 pub(super) struct Session {
     pub parser: Parser,
     /// What was received and not parsed: the start of a request, or requests that have to wait.
-    pub input: Vec<u8>,
+    pub input: Input,
     pub replies: Replies,
     pub identity: Identity,
     /// Its dedicated connection to Redis, if it needs one, or has needed it.
@@ -24,8 +26,13 @@ pub(super) struct Session {
     pub ending: Option<Ending>,
     /// It waits for something to come up, on its dedicated connection.
     pub blocked: bool,
-    /// It does not take its replies, and is not read from for that.
+    /// It does not take its replies, and its requests wait for that.
     pub slowed: bool,
+    /// How many bytes it was last found to hold, and how many of them for what it is owed.
+    pub held: usize,
+    pub owed: usize,
+    /// The largest of the requests and replies that it is owed, in bytes, if it is more than [`MAX_OWED`].
+    pub largest: usize,
     /// It is on the list of those to look at.
     pub changed: bool,
     /// Another client redirects invalidations to it: it needs a dedicated connection.
@@ -46,6 +53,8 @@ pub(super) enum WaitsFor {
     Redirection,
     /// To know whether Redis accepts its password.
     Check,
+    /// The replies on a dedicated connection that is there only for large ones.
+    Return,
 }
 
 impl Session {
@@ -54,7 +63,7 @@ impl Session {
         parser.restrict(!identity.authenticated);
         Self {
             parser,
-            input: Vec::new(),
+            input: Input::default(),
             replies,
             identity,
             dedicated: None,
@@ -63,6 +72,9 @@ impl Session {
             ending: None,
             blocked: false,
             slowed: false,
+            held: 0,
+            owed: 0,
+            largest: 0,
             changed: false,
             is_redirected_to: false,
         }
@@ -84,7 +96,7 @@ impl Session {
     pub fn take_no_more(&mut self) {
         self.dedicated = None;
         self.held_back = false;
-        self.input = Vec::new();
+        self.input = Input::default();
     }
 
     /// Whether nothing more is taken from the client.
@@ -104,10 +116,11 @@ impl Session {
         if let Some(dedicated) = &self.dedicated
             && !dedicated.is_parked()
         {
-            return dedicated.takes_requests();
+            return self.waits_for != WaitsFor::Return
+                && dedicated.takes_requests(self.replies.most);
         }
         match self.waits_for {
-            WaitsFor::Nothing => true,
+            WaitsFor::Nothing | WaitsFor::Return => true,
             WaitsFor::Replies => self.replies.none_wait(),
             WaitsFor::Redis | WaitsFor::Description | WaitsFor::Redirection | WaitsFor::Check => {
                 false
@@ -119,7 +132,70 @@ impl Session {
     /// is found behind all that it sent.
     pub fn looks_for_end(&self) -> bool {
         let dedicated = self.dedicated.as_ref();
-        self.input.len() < MAX_OWED && dedicated.is_some_and(|dedicated| dedicated.is_blocked())
+        self.input.held() < MAX_OWED && dedicated.is_some_and(|dedicated| dedicated.is_blocked())
+    }
+
+    /// Whether a client that was sent all that is ready holds nothing, as when that was last counted.
+    #[inline]
+    pub fn still_holds_nothing(&self) -> bool {
+        self.held == 0
+            && self.input.is_empty()
+            && self.replies.none_wait()
+            && self.dedicated.is_none()
+            && self.replies.long_mget.is_none()
+    }
+
+    /// Finds out how many bytes the client holds, and keeps the sum of all up to date. Returns whether it changed.
+    #[inline]
+    pub fn count_held(&mut self, client: ClientId, buffers: &mut Buffers) -> bool {
+        let owed = self.replies.held();
+        if owed != self.owed {
+            if owed == 0 {
+                self.largest = 0;
+            } else if owed.saturating_sub(self.owed) >= MAX_OWED {
+                self.largest = self.largest.max(owed - self.owed);
+            }
+            self.owed = owed;
+        }
+        let to_redis = self
+            .dedicated
+            .as_ref()
+            .map_or(0, |dedicated| dedicated.held());
+        let held = self.input.held() + owed + to_redis;
+        self.replies.most = buffers.most_owed();
+        let has_changed = held != self.held;
+        if has_changed {
+            buffers.change(client, self.held, held);
+            self.held = held;
+        }
+        has_changed
+    }
+
+    /// Whether all that was received and is not executed is the start of one request.
+    pub fn is_in_request(&self) -> bool {
+        !self.held_back && !self.parser.is_at_start()
+    }
+
+    /// Whether what the client holds is, save for little, one request or one reply.
+    pub fn holds_one_thing(&self) -> bool {
+        let request = match &self.dedicated {
+            // At most one request goes beyond what is passed on at once.
+            Some(dedicated) => dedicated.to_redis.held(),
+            None => 0,
+        };
+        let received = if self.is_in_request() {
+            self.input.held()
+        } else {
+            0
+        };
+        let largest = self.largest.max(request).max(received);
+        self.held - largest.min(self.held) <= 2 * MAX_OWED
+    }
+
+    /// Whether nothing but the client itself, or want of room, keeps it from going on: it waits for no reply of Redis.
+    pub fn waits_for_itself(&self) -> bool {
+        !self.replies.output.is_empty()
+            || self.waits_for == WaitsFor::Nothing && self.replies.none_wait()
     }
 
     /// Whether the client was sent all that it is owed and will ask for nothing more.
@@ -135,6 +211,7 @@ impl Session {
     pub fn is_busy(&self) -> bool {
         let dedicated = self.dedicated.as_ref();
         !self.input.is_empty()
+            || self.held_back
             || !self.replies.is_empty()
             || dedicated.is_some_and(|dedicated| dedicated.is_busy())
     }

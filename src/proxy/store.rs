@@ -7,7 +7,9 @@ mod freshness;
 mod gets;
 mod greeting;
 mod info;
+mod large;
 mod leave;
+mod mget;
 mod refetch;
 mod slots;
 mod transaction;
@@ -17,14 +19,15 @@ use std::time::Duration;
 use super::ClientId;
 use super::access::Access;
 use super::barriers::Barriers;
+use super::buffers::Buffers;
 use super::checks::Checks;
 use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
 use super::dedicated::Awaited;
 use super::identity::Identity;
-use super::in_flight::{Caller, Forward, InFlight, Then, Waiter};
-use super::replies::{Replies, to_reply};
+use super::in_flight::{Asks, Caller, Forward, InFlight, Then, Waiter};
+use super::replies::{Cost, Replies};
 use super::session::WaitsFor;
-use super::slow_log::{SlowLog, Words};
+use super::slow_log::SlowLog;
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
@@ -36,7 +39,9 @@ use crate::upstream::{Backend, Batch, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
 pub(super) use greeting::with_id;
+pub(super) use large::LargeReplies;
 pub(super) use leave::{Leave, SetUp};
+pub(super) use mget::LongMget;
 use refetch::Refetches;
 use slots::Slots;
 
@@ -89,6 +94,9 @@ pub(super) struct Store {
     /// The counters when they were last reset.
     pub reset: Option<Box<Counters>>,
     pub slow_log: SlowLog,
+    /// What all clients together hold.
+    pub buffers: Buffers,
+    pub large: LargeReplies,
     pub facts: Facts,
 }
 
@@ -129,15 +137,16 @@ pub(super) enum Flow {
     Alone,
     /// The client is to be described to itself.
     Describe,
+    /// It needs one until it is answered: its reply is large.
+    Borrow,
     /// It has to wait, and is to be executed then.
     Wait(WaitsFor),
     /// The client is to be closed at once, without a reply.
     Abort,
 }
 
-/// What waiting for Redis may come to, in bytes, as [`super::MAX_OWED`] counts it, beyond the request: it
-/// bounds how many replies of unknown length can be under way to one client.
-const ASKED_COST: usize = 1024;
+/// The memory that a request in flight takes beside its own bytes and those of its reply, in bytes.
+const ASKED_COST: usize = 512;
 
 impl Store {
     pub fn new(limits: Limits, access: Access, database: u32) -> Self {
@@ -177,6 +186,8 @@ impl Store {
             metrics: Metrics::beside(limits.entries),
             reset: None,
             slow_log: SlowLog::default(),
+            buffers: Buffers::default(),
+            large: LargeReplies::default(),
             facts: Facts::default(),
         }
     }
@@ -222,11 +233,17 @@ impl Store {
             command: row.number,
             since: now,
         };
+        if self.is_large(way, caller, request) {
+            return Flow::Borrow;
+        }
         identity.last_command = row.number;
         let mut flow = Flow::Continue;
         let outcome = match way {
             Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
-            Way::Cached(Cached::Mget) => self.mget(request, caller, replies),
+            Way::Cached(Cached::Mget) => match self.mget(request, caller, replies) {
+                Some(outcome) => outcome,
+                None => return Flow::Continue,
+            },
             Way::Cached(Cached::Answer { key, .. }) => {
                 self.ask(request, key.into(), &row, caller, replies)
             }
@@ -271,6 +288,59 @@ impl Store {
         flow
     }
 
+    /// Whether a request is to go over a dedicated connection because its reply is large.
+    fn is_large(&mut self, way: Way, caller: Caller, request: &Request<'_>) -> bool {
+        if self.large.is_empty() || matches!(self.redis, Redis::Down(_)) {
+            return false;
+        }
+        match way {
+            Way::Cached(Cached::Get | Cached::Mget) => {
+                let mut keys = request.arguments().skip(1);
+                keys.any(|key| self.is_large_value(key) && self.cached(key, caller.since).is_none())
+            }
+            Way::Cached(Cached::Answer { key, .. }) => {
+                self.has_large_reply(way, caller.command, request)
+                    && !self.has_answer(request, key.into(), caller)
+            }
+            _ => self.has_large_reply(way, caller.command, request),
+        }
+    }
+
+    /// Whether Redis's reply to a request was large before, if it goes over a shared connection.
+    fn has_large_reply(&self, way: Way, command: u16, request: &Request<'_>) -> bool {
+        let expects = |position| {
+            self.large
+                .contains(self.large.hash(command, request, position))
+        };
+        match way {
+            _ if self.large.is_empty() => false,
+            Way::Forward => expects(1),
+            Way::Cached(Cached::Get | Cached::Mget) => {
+                let mut keys = request.arguments().skip(1);
+                keys.any(|key| self.is_large_value(key))
+            }
+            Way::Cached(Cached::Answer { key, .. }) => expects(key.into()),
+            _ => false,
+        }
+    }
+
+    /// Whether the value of a key is so large that it is to come over a dedicated connection.
+    fn is_large_value(&self, key: &[u8]) -> bool {
+        !self.large.is_empty() && self.large.contains(self.large.hash_of(Table::GET, key))
+    }
+
+    /// The same for a request of a client that has such a connection for a large reply.
+    pub fn is_large_too(&mut self, request: &Request<'_>, caller: Caller) -> bool {
+        let Ok(row) = self.table.find(request) else {
+            return false;
+        };
+        let caller = Caller {
+            command: row.number,
+            ..caller
+        };
+        self.is_large(row.way(request), caller, request)
+    }
+
     /// Counts a request that was seen to.
     fn count(&mut self, command: u16, outcome: Outcome, replies: &mut Replies) {
         let outcome = match replies.take_refusal() {
@@ -284,9 +354,7 @@ impl Store {
     }
 
     fn get(&mut self, key: &[u8], caller: Caller, replies: &mut Replies) -> Outcome {
-        if self.may_be_served(replies)
-            && let Some(value) = self.cached(key, caller.since)
-        {
+        if let Some(value) = self.cached_for(replies, key, caller.since) {
             replies.push_value(&value, caller.protocol);
             self.metrics.keys.hits += 1;
             return Outcome::Hit;
@@ -300,7 +368,7 @@ impl Store {
             replies.push_unreachable(error);
             return Outcome::Refused;
         }
-        let place = replies.wait(ASKED_COST + key.len());
+        let place = replies.wait(cost(key.len(), replies));
         let waiter = Waiter {
             caller,
             place,
@@ -310,61 +378,6 @@ impl Store {
         self.fetch(key, may_join, waiter)
     }
 
-    /// Takes from the cache what is there and fetches the rest, key by key in one pipeline: so each is
-    /// fetched once, whoever asks for it how.
-    fn mget(&mut self, request: &Request<'_>, caller: Caller, replies: &mut Replies) -> Outcome {
-        let now = caller.since;
-        let keys = || request.arguments().skip(1);
-        let may_be_served = self.may_be_served(replies);
-        if may_be_served && replies.none_wait() && keys().all(|key| self.cached(key, now).is_some())
-        {
-            let count = request.len() - 1;
-            replies.push_array_header(count);
-            for key in keys() {
-                if let Some(value) = self.cached(key, now) {
-                    replies.push_value(&value, caller.protocol);
-                }
-            }
-            self.metrics.keys.hits += count as u64;
-            return Outcome::Hit;
-        }
-        let elements: Vec<Option<Reply>> = keys()
-            .map(|key| {
-                let value = may_be_served.then(|| self.cached(key, now)).flatten();
-                value.map(|value| to_reply(&value, caller.protocol))
-            })
-            .collect();
-        let missing: Vec<(u32, &[u8])> = (0..)
-            .zip(keys())
-            .filter(|&(index, _)| elements[index as usize].is_none())
-            .collect();
-        if !missing.is_empty()
-            && let Redis::Down(error) = &self.redis
-        {
-            replies.push_unreachable(error);
-            return Outcome::Refused;
-        }
-        self.metrics.keys.hits += (elements.len() - missing.len()) as u64;
-        if missing.is_empty() {
-            replies.gather(elements, 0, Words::default());
-            return Outcome::Hit;
-        }
-        let cost = missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum();
-        let place = replies.gather(elements, cost, self.words(request));
-        let mut outcome = Outcome::Coalesced;
-        for (element, key) in missing {
-            let waiter = Waiter {
-                caller,
-                place,
-                element: Some(element),
-            };
-            if self.fetch(key, may_be_served, waiter) == Outcome::Miss {
-                outcome = Outcome::Miss;
-            }
-        }
-        outcome
-    }
-
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
     #[inline]
     fn cached(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
@@ -372,6 +385,15 @@ impl Store {
             Serving::Fresh => self.cache.get(key, now),
             Serving::Stale => self.cache.get_stale(key, now),
             Serving::Nothing => None,
+        }
+    }
+
+    /// The same, for a client with these replies.
+    fn cached_for(&mut self, replies: &Replies, key: &[u8], now: Time) -> Option<Value<'_>> {
+        if self.may_be_served(replies) {
+            self.cached(key, now)
+        } else {
+            None
         }
     }
 
@@ -409,7 +431,7 @@ impl Store {
             None => reply::request(out, request.arguments()),
         });
         let length = batch.bytes.len() - before;
-        let place = replies.wait(ASKED_COST + length);
+        let place = replies.wait(cost(length, replies));
         let waiter = Waiter {
             caller,
             place,
@@ -424,11 +446,16 @@ impl Store {
         if is_script {
             replies.scripts.sent();
         }
+        let asks = (!matches!(then, Then::Configure(_))).then(|| Asks {
+            hash: self.large.hash(row.number, request, 1),
+            repeatable: row.reads_only,
+        });
         let forward = Forward {
             waiter: Some(waiter),
             words,
             then,
             is_script,
+            asks,
             ..Forward::default()
         };
         self.in_flight
@@ -445,6 +472,7 @@ impl Store {
     pub fn status(&self, now: Time) -> Status<'_> {
         Status {
             metrics: &self.metrics,
+            buffers: (self.buffers.held(), self.buffers.limit()),
             cache: &self.cache,
             table: &self.table,
             facts: &self.facts,
@@ -503,6 +531,14 @@ fn ask_for_value(batch: &mut Batch, key: &[u8]) {
             out.extend_from_slice(start);
             reply::bulk(out, key);
         });
+    }
+}
+
+/// What it takes to wait for the reply to a request of so many bytes.
+fn cost(length: usize, replies: &Replies) -> Cost {
+    Cost {
+        held: ASKED_COST + length,
+        expected: replies.expected(),
     }
 }
 

@@ -193,19 +193,22 @@ pub struct Output {
     sent: usize,
     /// The bytes that are not sent.
     length: usize,
+    /// The bytes of shared replies that count as held by others.
+    elsewhere: usize,
 }
 
 #[derive(Debug)]
 enum Chunk {
     Owned(Vec<u8>),
-    Shared(Rc<[u8]>),
+    /// A reply that others may hold too, and how many of its bytes count as theirs.
+    Shared(Rc<[u8]>, usize),
 }
 
 impl Chunk {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
+            Self::Shared(bytes, _) => bytes,
         }
     }
 }
@@ -213,11 +216,21 @@ impl Chunk {
 /// The most pieces that one write is given.
 const PIECES: usize = 16;
 
+/// Fewer bytes that are sent are let go only with those behind them.
+const COMPACT: usize = 64 * 1024;
+
 impl Output {
     /// The bytes that are not sent.
     #[must_use]
     pub fn len(&self) -> usize {
         self.length
+    }
+
+    /// How many bytes are held: those that are not sent, and those that can't be let go before what stands behind
+    /// them. Those who share a reply each count their part of it, as it was when it came to them.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.length + self.sent - self.elsewhere
     }
 
     /// Whether all is sent.
@@ -267,7 +280,11 @@ impl Output {
             self.chunks
                 .push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
         }
-        self.chunks.push_back(Chunk::Shared(encoded));
+        // One more holds it while it is handed out, or for the cache.
+        let holders = (Rc::strong_count(&encoded) - 1).max(1);
+        let others = encoded.len() - encoded.len() / holders;
+        self.elsewhere += others;
+        self.chunks.push_back(Chunk::Shared(encoded, others));
     }
 
     /// Adds a reply that has waited.
@@ -309,10 +326,17 @@ impl Output {
                 return;
             }
             self.sent -= length;
-            self.chunks.pop_front();
+            if let Some(Chunk::Shared(_, others)) = self.chunks.pop_front() {
+                self.elsewhere -= others;
+            }
         }
         if self.sent == self.tail.len() {
             self.tail.clear();
+            self.sent = 0;
+        } else if self.sent >= COMPACT && self.sent > self.tail.len() / 2 {
+            // Each byte is moved once at the most, as often as half of them left.
+            self.tail.drain(..self.sent);
+            self.tail.shrink_to(2 * self.tail.len());
             self.sent = 0;
         }
     }
@@ -366,6 +390,26 @@ mod tests {
             );
             output.copy(b"again");
             assert_eq!(all(&mut output, step), b"again");
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_what_is_not_let_go_and_the_part_of_what_is_shared() {
+        let long: Rc<[u8]> = vec![b'x'; 1000].into();
+        let mut outputs: Vec<Output> = (0..10).map(|_| Output::default()).collect();
+        for output in &mut outputs {
+            output.copy(b"+OK\r\n");
+            output.share(Rc::clone(&long));
+        }
+        let held: Vec<usize> = outputs.iter().map(Output::held).collect();
+        assert_eq!(held[..3], [1005, 505, 338]);
+        for output in &mut outputs {
+            let held = output.held();
+            let mut socket = &mut [0; 900][..];
+            output.send(&mut socket).unwrap();
+            assert_eq!(output.held(), held - 5, "all of the long one is still held");
+            all(output, 1000);
+            assert_eq!(output.held(), 0);
         }
     }
 

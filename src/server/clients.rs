@@ -77,12 +77,12 @@ impl Server {
                 self.drop_input(client);
                 continue;
             }
+            // What is here is executed before more is read.
             if self.proxy.can_resume(client) {
                 let start = self.clock.now();
                 self.proxy.resume(client, start);
                 self.proxy.end_run(start.until(self.clock.now()));
-            }
-            if self.connections[client.0].client.readable && self.proxy.wants_input(client) {
+            } else if self.connections[client.0].client.readable && self.proxy.wants_input(client) {
                 self.read(client);
             }
             self.read_dedicated(client);
@@ -143,9 +143,11 @@ impl Server {
     /// Reads from a client, once. Returns whether there may be more.
     pub(super) fn read(&mut self, client: ClientId) -> bool {
         let socket = &mut self.connections[client.0].client;
-        match socket.read(&mut self.buffer) {
+        let room = self.buffer.len().min(self.proxy.input_room(client));
+        match socket.read(&mut self.buffer[..room]) {
             Ok(ReadResult::Bytes(length)) => {
                 let more = socket.readable;
+                self.connections[client.0].last_received = self.now;
                 self.proxy.metrics().clients.received += length as u64;
                 let start = self.clock.now();
                 self.proxy.receive(client, &self.buffer[..length], start);
@@ -168,6 +170,13 @@ impl Server {
     /// Writes to every client that has something new to get, and to Redis for those who have their own
     /// connection there.
     pub(super) fn write_replies(&mut self) {
+        self.write_changed();
+        while self.proxy.end_shortage() {
+            self.write_changed();
+        }
+    }
+
+    fn write_changed(&mut self) {
         while let Some(client) = self.proxy.next_changed() {
             match self.connections.get(client.0) {
                 Some(connection) if connection.lingering.is_none() => {}

@@ -10,6 +10,7 @@ use crate::logging::Limit;
 use crate::proxy::{ClientId, Ending, Peer};
 
 const HTTP: &str = "possible attack";
+const EVICTED: &str = "evicting client";
 
 /// A limit for each kind of line.
 #[derive(Default)]
@@ -22,6 +23,8 @@ pub(super) struct Floods {
     pub refused: Limit,
     /// Clients could not be accepted: no file was left for them.
     pub unaccepted: Limit,
+    /// Clients were closed because all together held too much.
+    pub evicted: Limit,
     /// Clients' dedicated connections to Redis could not be made.
     pub dedicated_failed: Limit,
 }
@@ -34,6 +37,7 @@ impl Floods {
             &self.http,
             &self.refused,
             &self.unaccepted,
+            &self.evicted,
             &self.dedicated_failed,
         ];
         limits.into_iter().filter_map(Limit::due).min()
@@ -46,6 +50,7 @@ impl Floods {
             (Level::Warn, HTTP, &mut self.http),
             (Level::Warn, "client refused", &mut self.refused),
             (Level::Warn, "can't accept clients", &mut self.unaccepted),
+            (Level::Warn, EVICTED, &mut self.evicted),
             (
                 Level::Warn,
                 "dedicated connection failed",
@@ -112,6 +117,15 @@ impl Server {
                                   commands to Redis; it was closed, and nothing of it went there",
                         left_out;
                         "{HTTP}"
+                    );
+                }
+            }
+            Ending::Evicted { .. } => {
+                if let Some(left_out) = self.floods.evicted.admit(self.now) {
+                    log::warn!(
+                        client = number, address = address(), reason:% = ending,
+                        max_buffers = self.proxy.max_buffers(), left_out;
+                        "{EVICTED}"
                     );
                 }
             }

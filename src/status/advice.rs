@@ -224,6 +224,7 @@ mod tests {
         #[track_caller]
         fn assert_advice(&self, parts: &[&str]) {
             let advice = Status {
+                buffers: (0, 0),
                 metrics: &self.metrics,
                 cache: &self.cache,
                 table: &self.table,

@@ -144,6 +144,9 @@ fn clients(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("maxclients", shown.status.facts.max_clients);
     fields.line("blocked_clients", clients.blocked);
     fields.line("clients_on_dedicated_connection", clients.dedicated);
+    let (held, limit) = shown.status.buffers;
+    fields.line("client_buffers", held);
+    fields.line("max_buffers", limit);
 }
 
 /// While it loads its data, Redis answers nothing but `INFO`, and clients wait for this to become 0.
@@ -167,6 +170,7 @@ fn stats(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("rejected_connections", clients.refused);
     fields.line("protocol_error_connections", clients.protocol_errors);
     fields.line("slowed_clients", clients.slowed);
+    fields.line("evicted_clients", clients.evicted);
     fields.line("keyspace_hits", counters.keys.hits);
     fields.line(
         "keyspace_misses",

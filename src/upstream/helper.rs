@@ -211,8 +211,11 @@ impl Helper {
         if let Some(endpoints) = endpoints {
             self.found(endpoints);
         }
-        let readable = self.transports.iter().flatten().any(|open| open.readable);
-        let timeout = if some || readable {
+        let is_readable = |role: &Role| {
+            let transport = self.transports[*role as usize].as_ref();
+            transport.is_some_and(|open| open.readable) && self.may_read(*role)
+        };
+        let timeout = if some || Role::ALL.iter().any(is_readable) {
             Some(std::time::Duration::ZERO)
         } else {
             let due = self.node.due().into_iter().chain(self.race.due()).min();
@@ -325,7 +328,15 @@ impl Helper {
         }
     }
 
+    /// Whether the loop keeps up with what comes of a connection.
+    fn may_read(&self, role: Role) -> bool {
+        role == Role::Tracker || !self.mailbox.is_full()
+    }
+
     fn read(&mut self, role: Role) {
+        if !self.may_read(role) {
+            return;
+        }
         for _ in 0..READS {
             let Some(transport) = &mut self.transports[role as usize] else {
                 return;

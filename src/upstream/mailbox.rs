@@ -1,7 +1,7 @@
 //! What the loop and the helper thread hand each other. Each lock is held only to move what is there.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
@@ -16,6 +16,8 @@ pub(super) struct Mailbox {
     sleeping: AtomicBool,
     helper: Waker,
     events: Mutex<Vec<Event>>,
+    /// The bytes of the replies that are reported and not delivered.
+    unread: AtomicUsize,
     the_loop: Waker,
 }
 
@@ -41,6 +43,9 @@ pub(super) struct Work {
 /// How many replies' memory is kept.
 const SPARE: usize = 4;
 
+/// How many bytes of replies may wait for the loop. One reply may go beyond.
+const UNREAD_MAX: usize = 4 * 1024 * 1024;
+
 impl Mailbox {
     /// Two empty boxes, with what wakes each side.
     pub fn new(helper: Waker, the_loop: Waker) -> Arc<Self> {
@@ -49,6 +54,7 @@ impl Mailbox {
             sleeping: AtomicBool::new(false),
             helper,
             events: Mutex::default(),
+            unread: AtomicUsize::new(0),
             the_loop,
         })
     }
@@ -63,7 +69,12 @@ impl Mailbox {
 
     /// Keeps the memory of replies that were delivered.
     pub fn recycle(&self, mut replies: Replies) {
+        let length = replies.bytes.len();
         replies.clear();
+        let before = self.unread.fetch_sub(length, Ordering::SeqCst);
+        if before >= UNREAD_MAX && before - length < UNREAD_MAX {
+            self.wake(&self.helper);
+        }
         let mut work = lock(&self.work);
         if work.spare.len() < SPARE {
             work.spare.push(replies);
@@ -90,13 +101,24 @@ impl Mailbox {
         if news.is_empty() {
             return;
         }
+        let length = news.iter().map(|event| match event {
+            Event::Replies { replies, .. } => replies.bytes.len(),
+            _ => 0,
+        });
+        let length = length.sum();
         let mut events = lock(&self.events);
+        self.unread.fetch_add(length, Ordering::SeqCst);
         let wake = events.is_empty();
         events.append(news);
         drop(events);
         if wake {
             self.wake(&self.the_loop);
         }
+    }
+
+    /// Whether so many bytes of replies wait for the loop that no more are to be read from Redis before it takes them.
+    pub fn is_full(&self) -> bool {
+        self.unread.load(Ordering::SeqCst) >= UNREAD_MAX
     }
 
     /// Takes all events in order, for an empty list.

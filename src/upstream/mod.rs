@@ -79,6 +79,18 @@ pub fn is_unreachable(encoded: &[u8]) -> bool {
         .is_some_and(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
+/// What those hear whose connection broke.
+const BROKE: &str = "the connection broke before its reply came";
+
+/// Whether an encoded reply stands for one that Redis did not give because the connection broke.
+#[must_use]
+pub fn is_of_broken_link(encoded: &[u8]) -> bool {
+    is_unreachable(encoded)
+        && encoded
+            .strip_suffix(b"\r\n")
+            .is_some_and(|text| text.ends_with(BROKE.as_bytes()))
+}
+
 /// A list with a place for each link: there is one for each version of the protocol, as a reply in one can't be made
 /// from the other.
 #[derive(Debug, Default)]

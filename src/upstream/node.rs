@@ -602,8 +602,7 @@ impl Node {
 
     /// What is in flight on a connection that is lost waits for another, or fails.
     fn renew(&mut self, role: Role) {
-        let error =
-            setup::error_reply(&self.settings, "the connection broke before its reply came");
+        let error = setup::error_reply(&self.settings, super::BROKE);
         let mut replies = self.spare.pop().unwrap_or_default();
         self.connection(role).link.renew(&error, &mut replies);
         self.report_replies(role, replies);

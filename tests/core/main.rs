@@ -2,9 +2,12 @@
 //! replies and requests for Redis come out. No sockets, no threads, no clock.
 
 mod away;
+mod buffers;
 mod cached;
 mod flow;
+mod large;
 mod late;
+mod long;
 mod messages;
 mod order;
 mod random;

@@ -189,6 +189,12 @@ impl World {
         self.proxy.wants_input(client)
     }
 
+    /// How many bytes all clients together hold.
+    pub fn held(&mut self) -> usize {
+        let now = self.time();
+        self.proxy.status(now).buffers.0
+    }
+
     /// How many bytes a client is offered that it has not taken.
     pub fn offered(&mut self, client: ClientId) -> usize {
         self.proxy.output(client).len()
@@ -397,6 +403,11 @@ impl World {
     /// after the clients that the proxy names, and no others.
     fn turn(&mut self) {
         self.take_requests();
+        self.look_after_clients();
+    }
+
+    /// Does so without taking requests first.
+    pub fn look_after_clients(&mut self) {
         let mut looks = 0;
         while let Some(id) = self.proxy.next_changed() {
             looks += 1;

@@ -159,7 +159,8 @@ impl Watched {
         fields.retain(|name, _| {
             let is_redis = self.of_redis.contains_key(name)
                 || VARIOUS.iter().any(|start| name.starts_with(start));
-            !is_redis || COUNTED_HERE.contains(&&name[..])
+            // The request for them counts in what is held, if Redis is asked.
+            name != "client_buffers" && (!is_redis || COUNTED_HERE.contains(&&name[..]))
         });
         fields
     }

@@ -47,10 +47,10 @@ pub(super) fn own(session: &Session, around: &Around<'_>) -> String {
         state
             .queued
             .map_or(-1, |count| i64::try_from(count).unwrap_or(i64::MAX)),
-        input.len(),
-        input.capacity() - input.len(),
+        input.rest().len(),
+        input.held() - input.rest().len(),
         u8::from(output > 0),
-        size_of::<Session>() + input.capacity() + output,
+        size_of::<Session>() + input.held() + output,
         around.command,
         around.user,
         state.protocol.unwrap_or(identity.protocol).number(),

@@ -19,6 +19,9 @@ impl Dedicated {
         answered: &mut impl FnMut(&Effects),
     ) -> Received {
         self.tells_of_others = false;
+        if let Some(borrowed) = &mut self.borrowed {
+            borrowed.bytes += bytes.len();
+        }
         let mut received = Received::Passed;
         // The first byte that is for the client and not copied yet.
         let mut start = 0;

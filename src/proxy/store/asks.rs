@@ -3,7 +3,7 @@
 
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::Replies;
-use super::{ASKED_COST, Redis, Serving, Store};
+use super::{Redis, Serving, Store, cost};
 use crate::command::Row;
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
@@ -48,6 +48,28 @@ impl Store {
         outcome
     }
 
+    /// Whether the answer to such a request is in the cache.
+    pub(super) fn has_answer(
+        &mut self,
+        request: &Request<'_>,
+        position: usize,
+        caller: Caller,
+    ) -> bool {
+        let mut question = std::mem::take(&mut self.question);
+        write_question(&mut question, request, position, caller);
+        let key = request.argument(position);
+        let answer = match self.serving {
+            Serving::Fresh => self.cache.answer(key, &question, caller.since),
+            Serving::Stale => self.cache.answer_stale(key, &question, caller.since),
+            Serving::Nothing => None,
+        };
+        let has_answer = answer.is_some();
+        question.clear();
+        question.shrink_to(KEPT);
+        self.question = question;
+        has_answer
+    }
+
     fn fetch_answer(
         &mut self,
         request: &Request<'_>,
@@ -59,7 +81,7 @@ impl Store {
     ) -> Outcome {
         let waiter = Waiter {
             caller,
-            place: replies.wait(ASKED_COST + key.len() + question.len()),
+            place: replies.wait(cost(key.len() + question.len(), replies)),
             element: None,
         };
         let may_join = self.may_be_served(replies) && !self.awaited.contains(key);

@@ -5,20 +5,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::dedicated::Effects;
-use super::super::in_flight::{Asked, Fetch, Fetched, Part, Then, Waiters};
+use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Part, Then, Waiters};
 use super::super::slow_log::Words;
 use super::slots::{self, Slots};
 use super::{Redis, Serving, Store, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
-use crate::command::Writes;
+use crate::command::{Table, Writes};
 use crate::metrics::Cause;
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
 use crate::status::Right;
-use crate::upstream::{Backend, Invalidated, Tracking, UNKNOWN_TTL};
+use crate::upstream::{self, Backend, Invalidated, Tracking, UNKNOWN_TTL};
 
 /// How cached values are kept from growing old.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +175,9 @@ impl Store {
                 Arrived::default()
             }
             Asked::Forward(forward) => {
+                if let Some(Asks { hash, repeatable }) = forward.asks {
+                    self.note_length(hash, repeatable, encoded);
+                }
                 if let Part::Exec(reads) = forward.part {
                     self.executed(&reads, link, encoded);
                 }
@@ -189,6 +192,36 @@ impl Store {
                 }
             }
         })
+    }
+
+    /// Remembers whether the reply to a request is large, or breaks the connection.
+    fn note_length(&mut self, hash: u64, repeatable: bool, encoded: &[u8]) {
+        if repeatable && upstream::is_of_broken_link(encoded) {
+            self.large.suspect(hash);
+        } else {
+            self.large.note(hash, encoded.len());
+        }
+    }
+
+    /// The same for a fetch.
+    fn note_fetched(&mut self, fetch: &Fetch, encoded: &[u8]) {
+        let is_error = encoded.starts_with(b"-");
+        if self.large.ignores(encoded.len()) && !is_error {
+            return;
+        }
+        let command = match fetch.question {
+            Some(_) => fetch.command,
+            None => Table::GET,
+        };
+        let hash = self.large.hash_of(command, &fetch.key);
+        let limits = self.cache.limits();
+        let fits = |most| most == 0 || encoded.len() <= most;
+        if fits(limits.memory) && fits(limits.reply) && !is_error {
+            // It comes once for all.
+            self.large.note(hash, 0);
+        } else {
+            self.note_length(hash, true, encoded);
+        }
     }
 
     /// If a reply says that another node of the cluster has a slot, what is cached of it is dropped.
@@ -214,6 +247,7 @@ impl Store {
         if fetch.is_refetch {
             self.refetches.answered();
         }
+        self.note_fetched(&fetch, encoded);
         let mut kept = false;
         if let Some(time_to_live) = next {
             self.in_flight.answered(link);

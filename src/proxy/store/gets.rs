@@ -28,6 +28,8 @@ impl Store {
             if let Some(value) = self.cached(key, caller.since) {
                 replies.push_value(&value, caller.protocol);
                 hits += 1;
+            } else if self.is_large_value(key) {
+                break;
             } else {
                 let outcome = self.get_missing(key, caller, replies);
                 self.count(caller.command, outcome, replies);

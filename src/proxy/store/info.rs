@@ -2,7 +2,7 @@
 
 use super::super::in_flight::{Caller, Forward, Then, Waiter};
 use super::super::replies::Replies;
-use super::{ASKED_COST, Arrived, Redis, Store};
+use super::{Arrived, Redis, Store};
 use crate::clock::Time;
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
@@ -41,7 +41,7 @@ impl Store {
         let length = batch.bytes.len() - before;
         let waiter = Waiter {
             caller,
-            place: replies.wait(ASKED_COST + length),
+            place: replies.wait(super::cost(length, replies)),
             element: None,
         };
         let words = self.words(request);

@@ -1,13 +1,13 @@
 //! Clients that need dedicated connections: how those are set up, and what is passed on there.
 
 use super::super::answer::Hello;
-use super::super::dedicated::{Dedicated, Effects, Keys};
+use super::super::dedicated::{Borrowed, Dedicated, Effects, Keys};
 use super::super::identity::Identity;
 use super::super::replies::Replies;
 use super::super::session::WaitsFor;
 use super::{Flow, Redis, Store};
 use crate::clock::Time;
-use crate::command::{UNKNOWN, Way, Writes};
+use crate::command::{Cached, UNKNOWN, Way, Writes};
 use crate::metrics::Outcome;
 use crate::resp::reply;
 use crate::resp::request::Request;
@@ -88,11 +88,13 @@ impl Store {
             let (requests, _) = self.write_set_up(identity, &set_up);
             if set_up.authenticates && dedicated.is_set_up_by(&requests) {
                 dedicated.unpark();
+                dedicated.borrowed = (flow == Flow::Borrow).then(Borrowed::default);
                 return Leave::With(dedicated);
             }
             return Leave::Close;
         }
-        let dedicated = self.open_dedicated(identity, &set_up);
+        let mut dedicated = self.open_dedicated(identity, &set_up);
+        dedicated.borrowed = (flow == Flow::Borrow).then(Borrowed::default);
         Leave::With(Box::new(match flow {
             Flow::LeaveToPass => dedicated.for_one_request(),
             _ => dedicated,
@@ -184,6 +186,14 @@ impl Store {
         };
         if effects.blocks {
             self.awaited.add(&effects.keys);
+        }
+        if let Some(borrowed) = &mut dedicated.borrowed {
+            let position = match row.way(request) {
+                Way::Cached(Cached::Answer { key, .. }) => key.into(),
+                _ => 1,
+            };
+            borrowed.requests += 1;
+            borrowed.hash = self.large.hash(row.number, request, position);
         }
         let name = self.table.own_name(request.argument(0));
         let bytes = sent.bytes.as_deref().unwrap_or(&bytes);

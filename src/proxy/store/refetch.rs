@@ -76,7 +76,8 @@ impl Store {
             && self.serving == Serving::Fresh
             && self.refetches.in_flight < IN_FLIGHT_MAX
             && !self.awaited.contains(key)
-            && !self.in_flight.is_fetched(key);
+            && !self.in_flight.is_fetched(key)
+            && !self.is_large_value(key);
         if is_possible {
             self.refetches.in_flight += 1;
             self.metrics.refetches += 1;

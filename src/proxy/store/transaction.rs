@@ -6,7 +6,7 @@ use super::super::in_flight::{Caller, Forward, Part, Reads, Waiter};
 use super::super::replies::{Replies, to_reply};
 use super::super::{ClientId, MAX_OWED};
 use super::asks::write_question;
-use super::{ASKED_COST, Redis, Store};
+use super::{Redis, Store, cost};
 use crate::cache::Value;
 use crate::clock::Time;
 use crate::command::{Cached, Row, Way};
@@ -114,7 +114,8 @@ impl Store {
         let is_plain = row.clients.is_none()
             && !row.changes_commands
             && !name.eq_ignore_ascii_case(b"exec")
-            && self.configures(request).is_none();
+            && self.configures(request).is_none()
+            && !self.has_large_reply(row.way(request), row.number, request);
         match row.way(request) {
             Way::Forward | Way::Cached(_) if is_plain => Some((row, Step::Queue)),
             _ => None,
@@ -140,7 +141,7 @@ impl Store {
         let length = batch.bytes.len() - before;
         let waiter = Waiter {
             caller,
-            place: replies.wait(ASKED_COST + length),
+            place: replies.wait(cost(length, replies)),
             element: None,
         };
         let words = self.words(request);

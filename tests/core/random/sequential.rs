@@ -196,7 +196,7 @@ impl Run<'_> {
                     0 => b"$-1\r\n".to_vec(),
                     1 => format!("-WRONGTYPE {number}\r\n").into_bytes(),
                     2 => bulk(""),
-                    3 => bulk(value(20_000)),
+                    3 => bulk(value(9000)),
                     _ => bulk(value(5)),
                 };
                 self.model.answer(&reply, self.world.now);

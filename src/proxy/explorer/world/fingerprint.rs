@@ -53,7 +53,7 @@ impl World {
             for reply in session.replies.queued() {
                 reply.hash(out);
             }
-            session.input.hash(out);
+            session.input.rest().hash(out);
             session.replies.scripts.state().hash(out);
             if let Some(dedicated) = &session.dedicated {
                 dedicated.state().hash(out);

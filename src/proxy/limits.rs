@@ -1,0 +1,137 @@
+//! What becomes of clients when all together hold too much: the largest are not read from, and are closed if that
+//! does not help.
+
+use super::ending::Ending;
+use super::{ClientId, Proxy};
+
+impl Proxy {
+    /// Bounds what all clients together hold beside the cache, in bytes; 0 for no limit.
+    pub fn limit_buffers(&mut self, bytes: usize) {
+        self.store.buffers.set_limit(bytes);
+    }
+
+    /// How many further bytes of a client are wanted now. Those that can't be executed yet are kept as they are, so
+    /// that a client may send a whole pipeline before it reads a reply; but a client that waits for Redis is not read
+    /// from meanwhile, nor one whose requests can be executed.
+    #[must_use]
+    pub fn input_room(&self, client: ClientId) -> usize {
+        let session = &self.sessions[client.0];
+        let waits = session.held_back && (session.may_run() || session.replies.output.is_empty());
+        if session.is_ending() || waits && !session.looks_for_end() {
+            return 0;
+        }
+        let in_request = session.is_in_request();
+        self.store.buffers.room(client, session.held, in_request)
+    }
+
+    /// Whether clients are slowed since all together hold too much.
+    #[must_use]
+    pub fn is_short_of_buffers(&self) -> bool {
+        self.store.buffers.is_scarce()
+    }
+
+    /// What a client holds, in bytes, if it is more than its share and it waits neither for Redis nor for its turn:
+    /// only more room, or the client itself, lets it go on.
+    #[must_use]
+    pub fn beyond_its_share(&self, client: ClientId) -> Option<usize> {
+        let session = &self.sessions[client.0];
+        let is_beyond = session.held >= self.store.buffers.share();
+        (is_beyond && !session.is_ending() && session.waits_for_itself()).then_some(session.held)
+    }
+
+    /// The client that is read from beyond its share, so that its pipeline comes to an end.
+    #[must_use]
+    pub fn favored(&self) -> Option<ClientId> {
+        self.store.buffers.favored()
+    }
+
+    /// Favors another client, or none.
+    pub fn favor(&mut self, client: Option<ClientId>) {
+        self.store.buffers.favor(client);
+    }
+
+    /// How many bytes those have let go who held more than their share while room was scarce.
+    #[must_use]
+    pub fn freed_buffers(&self) -> usize {
+        self.store.buffers.freed()
+    }
+
+    /// The most bytes that all clients together may hold; 0 for no limit.
+    #[must_use]
+    pub fn max_buffers(&self) -> usize {
+        self.store.buffers.limit()
+    }
+
+    /// Closes the largest of these clients, until there is room again.
+    pub fn evict_stalled(&mut self, mut stalled: Vec<ClientId>) {
+        stalled.sort_unstable_by_key(|client| self.sessions[client.0].held);
+        while self.store.buffers.is_scarce()
+            && let Some(client) = stalled.pop()
+        {
+            self.evict(client);
+        }
+    }
+
+    /// Closes the largest clients, as long as more is held than may be: replies came that can't be sent back. One
+    /// client that holds a single large request or reply is let be.
+    #[inline]
+    pub(super) fn evict_largest(&mut self) {
+        if self.store.buffers.is_exceeded() {
+            self.evict_exceeding();
+        }
+    }
+
+    #[inline(never)]
+    fn evict_exceeding(&mut self) {
+        while self.store.buffers.is_exceeded() {
+            let sizes = self.sessions.iter().enumerate();
+            let others =
+                sizes.filter(|(slot, _)| !self.store.buffers.stands_alone(ClientId(*slot)));
+            let Some((slot, session)) = others.max_by_key(|(_, session)| session.held) else {
+                return;
+            };
+            let (client, held, single) = (ClientId(slot), session.held, session.holds_one_thing());
+            if held == 0 {
+                return;
+            }
+            if !single || !self.store.buffers.let_stand_alone(client, held) {
+                self.evict(client);
+            }
+        }
+    }
+
+    /// Whether there is room again, and those who had to wait for it were not told.
+    #[must_use]
+    pub fn has_room_again(&self) -> bool {
+        self.store.buffers.is_relieved()
+    }
+
+    /// Has [`Self::next_changed`] name those who had to wait for room, if there is some again. Returns whether there
+    /// is.
+    pub fn end_shortage(&mut self) -> bool {
+        let relieved = self.store.buffers.take_relief();
+        if relieved {
+            for slot in 0..self.sessions.len() {
+                self.note_change(ClientId(slot));
+            }
+        }
+        relieved
+    }
+
+    /// Counts anew what a client holds, and closes the largest clients if that is too much.
+    #[inline]
+    pub(super) fn count_held(&mut self, client: ClientId) {
+        if self.sessions[client.0].count_held(client, &mut self.store.buffers) {
+            self.evict_largest();
+        }
+    }
+
+    fn evict(&mut self, client: ClientId) {
+        self.store.metrics.clients.evicted += 1;
+        self.invalidate_in_flight(client);
+        let held = self.sessions[client.0].held;
+        self.sessions[client.0].abort(Ending::Evicted { held });
+        self.sessions[client.0].count_held(client, &mut self.store.buffers);
+        self.note_change(client);
+    }
+}

@@ -1,0 +1,277 @@
+//! MGET: what is cached is taken from there, and the rest is fetched key by key in one pipeline, so that each key is
+//! fetched once, whoever asks for it how.
+
+use super::super::in_flight::{Caller, Waiter};
+use super::super::replies::{Elements, Replies, to_reply};
+use super::super::slow_log::Words;
+use super::{ASKED_COST, Redis, Store};
+use crate::metrics::Outcome;
+use crate::resp::reply::{self, Reply};
+use crate::resp::request::Request;
+
+/// An MGET of more keys is answered a part at a time, as its client takes the replies and others have their turns.
+pub const LONG: usize = 1024;
+
+/// How many of its keys are looked up in one go at the most, and how many of them are gathered together.
+const LOOK_UPS: usize = 4096;
+const PART: usize = 256;
+
+/// The rest of a long MGET: keys that are not looked up yet.
+pub(in crate::proxy) struct LongMget {
+    /// The keys, as bulk strings.
+    keys: Vec<u8>,
+    /// Where the next one begins, and how many there are.
+    at: usize,
+    left: usize,
+    stage: Stage,
+    outcome: Outcome,
+    words: Words,
+    caller: Caller,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// While Redis is away, all keys must be cached; these are not known to be.
+    Checking {
+        at: usize,
+        left: usize,
+    },
+    Starting,
+    /// The header is sent.
+    Answering,
+}
+
+impl LongMget {
+    /// The bytes that it holds.
+    pub fn held(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+/// The bulk string at `at`, and where the next one begins.
+fn key_at(keys: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let rest = keys.get(at..)?;
+    let line = rest.iter().position(|&byte| byte == b'\r')?;
+    let length = usize::try_from(crate::resp::integer(rest.get(1..line)?)?).ok()?;
+    let start = line + 2;
+    Some((rest.get(start..start + length)?, at + start + length + 2))
+}
+
+impl Store {
+    /// Answers an MGET. Returns what became of it, if that is known already.
+    pub fn mget(
+        &mut self,
+        request: &Request<'_>,
+        caller: Caller,
+        replies: &mut Replies,
+    ) -> Option<Outcome> {
+        if request.len() > LONG {
+            let mut keys = Vec::new();
+            request
+                .arguments()
+                .skip(1)
+                .for_each(|key| reply::bulk(&mut keys, key));
+            let left = request.len() - 1;
+            replies.long_mget = Some(Box::new(LongMget {
+                keys,
+                at: 0,
+                left,
+                stage: match self.redis {
+                    Redis::Down(_) => Stage::Checking { at: 0, left },
+                    _ => Stage::Starting,
+                },
+                outcome: Outcome::Hit,
+                words: self.words(request),
+                caller,
+            }));
+            self.continue_mget(caller, replies);
+            return None;
+        }
+        let now = caller.since;
+        let keys = || request.arguments().skip(1);
+        let count = request.len() - 1;
+        if replies.none_wait() && keys().all(|key| self.cached_for(replies, key, now).is_some()) {
+            replies.push_array_header(count);
+            for key in keys() {
+                if let Some(value) = self.cached_for(replies, key, now) {
+                    replies.push_value(&value, caller.protocol);
+                }
+            }
+            self.metrics.keys.hits += count as u64;
+            return Some(Outcome::Hit);
+        }
+        let words = self.words(request);
+        Some(self.gather(keys, Elements::All, words, caller, replies))
+    }
+
+    /// Answers keys with an array, or with a part of one.
+    fn gather<'a, K: Iterator<Item = &'a [u8]>>(
+        &mut self,
+        keys: impl Fn() -> K,
+        which: Elements,
+        words: Words,
+        caller: Caller,
+        replies: &mut Replies,
+    ) -> Outcome {
+        let now = caller.since;
+        let elements: Vec<Option<Reply>> = keys()
+            .map(|key| {
+                self.cached_for(replies, key, now)
+                    .map(|value| to_reply(&value, caller.protocol))
+            })
+            .collect();
+        let missing: Vec<(u32, &[u8])> = (0..)
+            .zip(keys())
+            .filter(|&(index, _)| elements[index as usize].is_none())
+            .collect();
+        if !missing.is_empty()
+            && let Redis::Down(error) = &self.redis
+        {
+            if which == Elements::All {
+                replies.push_unreachable(error);
+            } else {
+                replies.broken = true;
+            }
+            return Outcome::Refused;
+        }
+        self.metrics.keys.hits += (elements.len() - missing.len()) as u64;
+        if missing.is_empty() {
+            replies.gather(elements, which, 0, words);
+            return Outcome::Hit;
+        }
+        let held = missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum();
+        let place = replies.gather(elements, which, held, words);
+        let may_join = self.may_be_served(replies);
+        let mut outcome = Outcome::Coalesced;
+        for (element, key) in missing {
+            let waiter = Waiter {
+                caller,
+                place,
+                element: Some(element),
+            };
+            if self.fetch(key, may_join, waiter) == Outcome::Miss {
+                outcome = Outcome::Miss;
+            }
+        }
+        outcome
+    }
+
+    /// Goes on with a long MGET, as far as there is room for replies. `caller` says what time it is.
+    pub fn continue_mget(&mut self, caller: Caller, replies: &mut Replies) {
+        let Some(mut mget) = replies.long_mget.take() else {
+            return;
+        };
+        if self.advance_mget(&mut mget, caller, replies) {
+            let outcome = mget.outcome;
+            self.count(mget.caller.command, outcome, replies);
+        } else {
+            replies.long_mget = Some(mget);
+        }
+    }
+
+    /// Returns whether it is answered.
+    fn advance_mget(&mut self, mget: &mut LongMget, now: Caller, replies: &mut Replies) -> bool {
+        let mut look_ups = LOOK_UPS;
+        while let Stage::Checking { at, left } = mget.stage {
+            let Redis::Down(error) = &self.redis else {
+                mget.stage = Stage::Starting;
+                break;
+            };
+            let error = error.clone();
+            let Some((key, next)) = key_at(&mget.keys, at).filter(|_| left > 0) else {
+                mget.stage = Stage::Starting;
+                break;
+            };
+            if self.cached_for(replies, key, now.since).is_none() {
+                replies.push_unreachable(&error);
+                mget.outcome = Outcome::Refused;
+                return true;
+            }
+            mget.stage = Stage::Checking {
+                at: next,
+                left: left - 1,
+            };
+            look_ups -= 1;
+            if look_ups == 0 {
+                return false;
+            }
+        }
+        if mget.stage == Stage::Starting {
+            let mut header = Vec::new();
+            reply::header(&mut header, b'*', mget.left);
+            replies.push(Reply::Owned(header.into()));
+            mget.stage = Stage::Answering;
+        }
+        let caller = Caller {
+            since: now.since,
+            ..mget.caller
+        };
+        while mget.left > 0 && !replies.broken {
+            if replies.full() || look_ups == 0 {
+                return false;
+            }
+            let Some((key, next)) = key_at(&mget.keys, mget.at) else {
+                return true;
+            };
+            look_ups -= 1;
+            if replies.none_wait()
+                && let Some(value) = self.cached_for(replies, key, caller.since)
+            {
+                replies.push_value(&value, caller.protocol);
+                self.metrics.keys.hits += 1;
+                mget.at = next;
+                mget.left -= 1;
+                continue;
+            }
+            look_ups = look_ups.saturating_sub(PART);
+            self.gather_part(mget, caller, replies);
+        }
+        true
+    }
+
+    /// Answers the next keys of a long MGET, of which some are to be fetched.
+    fn gather_part(&mut self, mget: &mut LongMget, caller: Caller, replies: &mut Replies) {
+        let most = replies.room() / (ASKED_COST + replies.expected()) + 1;
+        let mut part = Vec::new();
+        while part.len() < PART.min(mget.left).min(most)
+            && let Some((key, next)) = key_at(&mget.keys, mget.at)
+        {
+            part.push(key);
+            mget.at = next;
+        }
+        mget.left -= part.len();
+        // Only the last part tells when all is answered.
+        let (which, words) = match mget.left {
+            0 => (Elements::Last, std::mem::take(&mut mget.words)),
+            _ => (Elements::Some, Words::default()),
+        };
+        let caller = Caller {
+            since: caller.since,
+            ..mget.caller
+        };
+        let outcome = self.gather(|| part.iter().copied(), which, words, caller, replies);
+        if outcome == Outcome::Miss || mget.outcome == Outcome::Hit {
+            mget.outcome = outcome;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_long_mget_are_found_again() {
+        let mut keys = Vec::new();
+        let all: [&[u8]; 4] = [b"a", b"", b"\r\n$1\r\n", &[b'x'; 200]];
+        all.iter().for_each(|key| reply::bulk(&mut keys, key));
+        let mut at = 0;
+        for expected in all {
+            let (key, next) = key_at(&keys, at).expect("a key");
+            assert_eq!(key, expected);
+            at = next;
+        }
+        assert_eq!(at, keys.len());
+        assert!(key_at(&keys, at).is_none());
+    }
+}

@@ -1,0 +1,96 @@
+//! What is done while all clients together hold too much: one at a time is read to the end of its pipeline, and if too
+//! little is let go, the largest are closed.
+
+use std::time::Duration;
+
+use super::Server;
+use crate::clock::Time;
+use crate::proxy::ClientId;
+
+/// How long room may be scarce while little is let go.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What part of the bound must be let go in that time.
+const LITTLE: usize = 64;
+
+/// How often clients are looked through at most: it takes a moment with many of them.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// After how long a favored client that sends nothing gives way to another.
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// Since when room has been scarce, or when it was last seen that enough is let go, and when to look next.
+#[derive(Default)]
+pub(super) struct Shortage {
+    since: Option<Time>,
+    freed: usize,
+    due: Option<Time>,
+}
+
+impl Shortage {
+    /// When to look next; never, while there is room.
+    pub fn due(&self) -> Option<Time> {
+        self.due
+    }
+}
+
+impl Server {
+    /// Looks whether clients get on while room is scarce, and sees to it that they do.
+    pub(super) fn relieve(&mut self) {
+        if !self.proxy.is_short_of_buffers() {
+            self.shortage = Shortage::default();
+            return;
+        }
+        if self.shortage.due.is_some_and(|due| due > self.now) {
+            return;
+        }
+        self.shortage.due = Some(self.now.after(PERIOD));
+        self.favor_one();
+        let freed = self.proxy.freed_buffers();
+        let since = *self.shortage.since.get_or_insert(self.now);
+        if since == self.now {
+            self.shortage.freed = freed;
+        }
+        if since.after(PATIENCE) > self.now {
+            return;
+        }
+        self.shortage.since = None;
+        if freed - self.shortage.freed < self.proxy.max_buffers() / LITTLE {
+            let stalled = self.beyond_their_shares().map(|(client, _)| client);
+            let stalled = stalled.collect();
+            self.proxy.evict_stalled(stalled);
+        }
+    }
+
+    /// Favors the largest client that has more to send, if none is favored that sends.
+    fn favor_one(&mut self) {
+        let sends = |client: &ClientId| {
+            let connection = self.connections.get(client.0);
+            connection.is_some_and(|connection| {
+                !connection.at_end && connection.last_received.after(SILENCE) > self.now
+            })
+        };
+        if self.proxy.favored().as_ref().is_some_and(sends) {
+            return;
+        }
+        let waiting = self
+            .beyond_their_shares()
+            .filter(|(client, _)| self.connections[client.0].client.readable);
+        let favored = waiting.max_by_key(|&(_, held)| held);
+        let favored = favored.map(|(client, _)| client);
+        self.proxy.favor(favored);
+        if let Some(client) = favored {
+            self.connections[client.0].last_received = self.now;
+            self.list(client);
+        }
+    }
+
+    /// The clients that hold more than their shares, and wait for room or do not take their replies; and how much.
+    fn beyond_their_shares(&self) -> impl Iterator<Item = (ClientId, usize)> {
+        self.connections.iter().filter_map(|(slot, connection)| {
+            let client = ClientId(slot);
+            let held = self.proxy.beyond_its_share(client)?;
+            connection.lingering.is_none().then_some((client, held))
+        })
+    }
+}
