@@ -46,6 +46,8 @@ pub(super) enum WaitsFor {
     Redirection,
     /// To know whether Redis accepts its password.
     Check,
+    /// Its dedicated connection to be set up.
+    SetUp,
 }
 
 impl Session {
@@ -94,20 +96,22 @@ impl Session {
 
     /// Whether the next request may be executed.
     pub fn may_run(&self) -> bool {
-        let waits = matches!(
-            self.waits_for,
-            WaitsFor::Description | WaitsFor::Redirection
-        );
+        let dedicated = self.dedicated.as_ref();
+        let waits = match self.waits_for {
+            WaitsFor::Description | WaitsFor::Redirection => true,
+            WaitsFor::SetUp => dedicated.is_some_and(|dedicated| !dedicated.is_set_up()),
+            _ => false,
+        };
         if self.replies.full() || waits {
             return false;
         }
-        if let Some(dedicated) = &self.dedicated
+        if let Some(dedicated) = dedicated
             && !dedicated.is_parked()
         {
             return dedicated.takes_requests();
         }
         match self.waits_for {
-            WaitsFor::Nothing => true,
+            WaitsFor::Nothing | WaitsFor::SetUp => true,
             WaitsFor::Replies => self.replies.none_wait(),
             WaitsFor::Redis | WaitsFor::Description | WaitsFor::Redirection | WaitsFor::Check => {
                 false

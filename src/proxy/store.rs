@@ -235,7 +235,7 @@ impl Store {
                 Outcome::Here
             }
             // It would hold up all others.
-            Way::Forward if now < self.paused_until && !row.reads_only => {
+            Way::Forward if now < self.paused_until && row.waits_for_pause() => {
                 return Flow::LeaveToPass;
             }
             Way::Upstream if !is_stateless(request) => {

@@ -212,3 +212,19 @@ fn messages_to_a_subscriber_who_has_written_cost_others_no_hits() {
     let misses = redis.calls("get") - calls;
     assert!(misses <= 1, "{misses} of 50 were misses");
 }
+
+#[test]
+fn who_monitors_redis_does_not_bring_about_what_it_sees() {
+    let (redis, proxy) = proxy_with_x(&[]);
+    let mut monitor = proxy.client();
+    assert_answers(&mut monitor, "MONITOR", OK);
+    for number in 0..3 {
+        redis.set("seen", number.to_string());
+        monitor.read_until(format!("\"{number}\"\r\n").as_bytes());
+    }
+    let before = redis.calls("ping");
+    proxy.let_it_read();
+    let more = redis.calls("ping") - before;
+    // Connections are asked each second.
+    assert!(more < 20, "{more}");
+}

@@ -38,6 +38,45 @@ fn who_reads_is_not_held_up_behind_a_write_that_waits() {
 }
 
 #[test]
+fn who_waits_for_a_pause_to_end_counts_as_blocked_and_holds_up_nobody() {
+    assert_same_at_redis(|place| {
+        let mut answers = Vec::new();
+        let mut queuing = place.client();
+        for command in ["PFADD h a", "MULTI", "SET x 1"] {
+            answers.push(say(&mut queuing, command));
+        }
+        let mut reader = place.client();
+        answers.push(say(&mut reader, "CLIENT PAUSE 60000 WRITE"));
+        place.await_blocked(0);
+        let waiting = ["PFCOUNT h", "PUBLISH a b", "SET y 1", "EVAL \"return 1\" 0"];
+        let mut waiting: Vec<_> = (1..)
+            .zip(waiting)
+            .map(|(count, command)| {
+                let mut client = place.client();
+                client.send(format!("{command}\r\n"));
+                place.await_blocked(count);
+                client
+            })
+            .collect();
+        queuing.send("EXEC\r\n");
+        place.await_blocked(waiting.len() + 1);
+        // Redis forgets who leaves.
+        drop(waiting.remove(2));
+        place.await_blocked(waiting.len() + 1);
+        for command in ["STRLEN y", "GET y", "EVAL_RO \"return 2\" 0"] {
+            reader.send(format!("{command}\r\n"));
+            answers.push(reader.read_reply());
+        }
+        answers.push(say(&mut reader, "CLIENT UNPAUSE"));
+        answers.extend(waiting.iter_mut().map(|client| client.read_reply()));
+        answers.push(queuing.read_reply());
+        place.await_blocked(0);
+        answers.push(say(&mut reader, "GET y"));
+        answers
+    });
+}
+
+#[test]
 fn a_pause_is_ended_by_whoever_says_so() {
     let (redis, proxy) = proxy_with_x(&[]);
     let mut writer = proxy.client();

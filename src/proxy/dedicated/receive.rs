@@ -52,7 +52,8 @@ impl Dedicated {
                 let held = &start[..held];
                 match self.fate {
                     Fate::Passed => {
-                        self.tells_of_others |= self.mirror.tells_of_others(start, due);
+                        let end = &bytes[at..at + used];
+                        self.tells_of_others |= self.mirror.tells_of_others(start, end, due);
                         client.extend_from_slice(held);
                     }
                     Fate::Kept { .. } => self.kept.extend_from_slice(held),
@@ -137,16 +138,18 @@ impl Dedicated {
         if !self.set_up.is_done() {
             return Fate::LeftOut;
         }
-        match self.mirror.is_edited(self.frames.current().start(), due) {
+        let start = self.frames.current().start();
+        match self.mirror.is_edited(start, due) {
             None => return Fate::Unknown,
             Some(true) => {
+                // CLIENT REPLY does not concern what comes unasked.
                 return Fate::Kept {
-                    is_wanted: !self.mirror.is_silent(),
+                    is_wanted: start.starts_with(b">") || !self.mirror.is_silent(),
                 };
             }
             Some(false) => {}
         }
-        match self.mirror.is_wanted(self.frames.current().start(), due) {
+        match self.mirror.is_wanted(start, due) {
             None => Fate::Unknown,
             Some(true) => Fate::Passed,
             Some(false) => Fate::LeftOut,
