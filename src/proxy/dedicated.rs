@@ -20,6 +20,7 @@ mod transaction;
 
 use super::MAX_OWED;
 use super::clients::Edit;
+use crate::command::UNKNOWN;
 use crate::resp::Protocol;
 use crate::resp::reply::Output;
 use crate::resp::request::Request;
@@ -137,6 +138,10 @@ pub(super) enum Received {
 /// What a request may do beyond its connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Effects {
+    /// The number of its command.
+    pub command: u16,
+    /// Its reply is an error.
+    pub failed: bool,
     /// The keys that it may write.
     pub keys: Keys,
     /// It may block, or wait for a pause to end.
@@ -146,6 +151,8 @@ pub(super) struct Effects {
 }
 
 const WRITES_ANYTHING: Effects = Effects {
+    command: UNKNOWN.number,
+    failed: false,
     keys: Keys::All,
     blocks: false,
     changes_commands: false,

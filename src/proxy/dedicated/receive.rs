@@ -158,10 +158,9 @@ impl Dedicated {
 
     /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
     fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
-        if self.set_up.is_done()
-            && self.mirror.class(self.frames.current().start(), due) == Some(Class::Reply)
-        {
-            self.expectations.begin_reply(answered);
+        let frame = self.frames.current();
+        if self.set_up.is_done() && self.mirror.class(frame.start(), due) == Some(Class::Reply) {
+            self.expectations.begin_reply(frame.is_error(), answered);
         }
     }
 

@@ -177,6 +177,8 @@ impl Store {
         self.metrics.commands.add(row.number, Outcome::Dedicated, 1);
         let waits_for_pause = now < self.paused_until && row.waits_for_pause();
         let effects = Effects {
+            command: row.number,
+            failed: false,
             keys: Keys::of(self.invalidate_written(request, row.writes)),
             blocks: waits_for_pause || row.blocks && row.way(request) == Way::Dedicated,
             changes_commands: row.changes_commands,
