@@ -42,7 +42,7 @@ SKIPPED = {
 BASE_PORTS = itertools.count(11000, 64)
 
 SECONDS_A_FILE = 240
-FILES_AT_ONCE = 3
+FILES_AT_ONCE = 2
 
 
 def free_port():
