@@ -131,6 +131,32 @@ fn a_script_that_does_not_end_is_killed_and_redis_is_not_taken_to_be_away() {
 }
 
 #[test]
+fn a_function_that_does_not_end_is_killed_by_its_own_command() {
+    let (redis, proxy) = busy_soon(&["--redis_timeout", "30000"]);
+    let (mut calling, mut killer) = (proxy.client(), proxy.client());
+    let code = "#!lua name=lib\n\
+                redis.register_function('endless', function() while true do end end)";
+    assert_same(
+        &killer.command(&["FUNCTION", "LOAD", code]),
+        &bulk("lib"),
+        &"LOAD",
+    );
+    calling.send("FCALL endless 0\r\n");
+    await_busy(&redis);
+    let refused = say(&mut killer, "SCRIPT KILL");
+    assert!(
+        refused.starts_with(b"-BUSY ")
+            && refused.ends_with(b"FUNCTION KILL or SHUTDOWN NOSAVE.\r\n"),
+        "{}",
+        refused.escape_ascii()
+    );
+    assert_answers(&mut killer, "FUNCTION KILL", OK);
+    let killed = String::from_utf8_lossy(&calling.read_reply()).into_owned();
+    assert!(killed.contains("killed by user"), "{killed}");
+    assert_answers(&mut killer, "SET x 1", OK);
+}
+
+#[test]
 fn a_script_is_killed_although_redis_is_taken_to_be_away() {
     let redis = RedisServer::start_with(&["--busy-reply-threshold", "2000"]);
     let proxy = Proxy::start(&redis, &["--redis_timeout", "200"]);
