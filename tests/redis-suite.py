@@ -112,6 +112,8 @@ def run(sources, proxy, file, database):
 
 
 def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     sources, proxy, *files = sys.argv[1:]
     sources, proxy = os.path.abspath(sources), os.path.abspath(proxy)
     if not files:
