@@ -20,7 +20,7 @@ TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=no
 BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker setpriv=util-linux taskset=util-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-small run cli test lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
+.PHONY: help build build-small run cli test redis-suite lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,10 @@ cli: ## talk to the running proxy with redis-cli; another port as PORT=8002
 test: ## run all tests, unit and end to end; installs what they need
 	@deploy/need.sh $(TEST_NEEDS)
 	$(CARGO) test --locked
+
+redis-suite: build ## run Redis's own tests straight and through the proxy; REDIS_SOURCES=path, for docs/redis-suite.md
+	@deploy/need.sh redis-server python3 tclsh=tcl
+	tests/redis-suite.py $(REDIS_SOURCES) $(BIN)
 
 soak: ## let the random tests of what is cached, and of a Redis that misbehaves, go on; each as long as SECONDS=600
 	@deploy/need.sh redis-server

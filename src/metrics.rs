@@ -276,6 +276,12 @@ impl Metrics {
         self.errors[kind as usize] += 1;
     }
 
+    /// Counts an error reply of Redis's on a dedicated connection, to a request of that command.
+    pub fn failed(&mut self, command: u16) {
+        self.error(ErrorKind::Redis);
+        self.commands.answered(command, Duration::ZERO, true);
+    }
+
     /// How many error replies of a kind there were.
     #[must_use]
     pub fn errors(&self, kind: ErrorKind) -> u64 {

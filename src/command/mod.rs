@@ -197,6 +197,13 @@ impl Row {
         }
     }
 
+    /// Whether Redis may let it wait while it pauses who writes (`CLIENT PAUSE`).
+    #[must_use]
+    pub fn waits_for_pause(&self) -> bool {
+        // PFCOUNT counts as one that reads, and does not only that.
+        !self.reads_only || self.writes != Writes::Nothing
+    }
+
     /// The way of this request: it may depend on the arguments.
     #[must_use]
     pub fn way(&self, request: &Request<'_>) -> Way {

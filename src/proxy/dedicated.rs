@@ -20,6 +20,7 @@ mod transaction;
 
 use super::MAX_OWED;
 use super::clients::Edit;
+use crate::command::UNKNOWN;
 use crate::resp::Protocol;
 use crate::resp::reply::Output;
 use crate::resp::request::Request;
@@ -156,15 +157,21 @@ pub(super) enum Received {
 /// What a request may do beyond its connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Effects {
+    /// The number of its command.
+    pub command: u16,
+    /// Its reply is an error.
+    pub failed: bool,
     /// The keys that it may write.
     pub keys: Keys,
-    /// It may block.
+    /// It may block, or wait for a pause to end.
     pub blocks: bool,
     /// There may be other commands after it, or rights to them.
     pub changes_commands: bool,
 }
 
 const WRITES_ANYTHING: Effects = Effects {
+    command: UNKNOWN.number,
+    failed: false,
     keys: Keys::All,
     blocks: false,
     changes_commands: false,
@@ -319,11 +326,12 @@ impl Dedicated {
 
     /// Whether the client is blocked at Redis.
     pub fn is_blocked(&self) -> bool {
-        let oldest = self.expectations.front();
-        oldest.is_some_and(|oldest| oldest.effects.blocks)
+        let waits = |oldest: &Expectation| {
+            oldest.effects.blocks && (oldest.kind == Kind::Exec || !self.mirror.queues())
+        };
+        self.expectations.front().is_some_and(waits)
             && self.expects_replies()
             && self.set_up.is_done()
-            && !self.mirror.queues()
     }
 
     /// Whether the client is in a transaction, or waits for a reply.
@@ -340,6 +348,13 @@ impl Dedicated {
     /// Otherwise every request gets its reply first.
     pub fn passes_end_on(&self) -> bool {
         self.is_blocked() || !self.expects_replies()
+    }
+
+    /// Whether the command of this name has to wait until the connection is set up: Redis starts no replication where it
+    /// has not sent a reply yet.
+    pub fn is_to_be_set_up_for(&self, name: &[u8]) -> bool {
+        let replicates = name.eq_ignore_ascii_case(b"psync") || name.eq_ignore_ascii_case(b"sync");
+        replicates && !self.is_set_up()
     }
 
     /// Passes on a request, whose encoded form is `bytes`, of the command that Redis itself calls by this name. Its reply

@@ -34,6 +34,9 @@ impl Proxy {
         let store = &mut self.store;
         let received = dedicated.receive(bytes, &mut self.passed, &mut |effects| {
             store.invalidate_answered(effects);
+            if effects.failed {
+                store.metrics.failed(effects.command);
+            }
         });
         self.readonly |= dedicated.takes_readonly();
         let tells = dedicated.tells_of_others();

@@ -55,6 +55,8 @@ pub(super) enum WaitsFor {
     Check,
     /// The replies on a dedicated connection that is there only for large ones.
     Return,
+    /// Its dedicated connection to be set up.
+    SetUp,
 }
 
 impl Session {
@@ -106,21 +108,23 @@ impl Session {
 
     /// Whether the next request may be executed.
     pub fn may_run(&self) -> bool {
-        let waits = matches!(
-            self.waits_for,
-            WaitsFor::Description | WaitsFor::Redirection
-        );
+        let dedicated = self.dedicated.as_ref();
+        let waits = match self.waits_for {
+            WaitsFor::Description | WaitsFor::Redirection => true,
+            WaitsFor::SetUp => dedicated.is_some_and(|dedicated| !dedicated.is_set_up()),
+            _ => false,
+        };
         if self.replies.full() || waits {
             return false;
         }
-        if let Some(dedicated) = &self.dedicated
+        if let Some(dedicated) = dedicated
             && !dedicated.is_parked()
         {
             return self.waits_for != WaitsFor::Return
                 && dedicated.takes_requests(self.replies.most);
         }
         match self.waits_for {
-            WaitsFor::Nothing | WaitsFor::Return => true,
+            WaitsFor::Nothing | WaitsFor::Return | WaitsFor::SetUp => true,
             WaitsFor::Replies => self.replies.none_wait(),
             WaitsFor::Redis | WaitsFor::Description | WaitsFor::Redirection | WaitsFor::Check => {
                 false

@@ -239,6 +239,12 @@ impl Store {
         identity.last_command = row.number;
         let mut flow = Flow::Continue;
         let outcome = match way {
+            // It would hold up all others.
+            Way::Forward | Way::Cached(Cached::Answer { .. })
+                if now < self.paused_until && row.waits_for_pause() =>
+            {
+                return Flow::LeaveToPass;
+            }
             Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
             Way::Cached(Cached::Mget) => match self.mget(request, caller, replies) {
                 Some(outcome) => outcome,
@@ -255,10 +261,6 @@ impl Store {
             Way::Here(command) => {
                 flow = self.answer(command, request, identity, replies, now);
                 Outcome::Here
-            }
-            // It would hold up all others.
-            Way::Forward if now < self.paused_until && !row.reads_only => {
-                return Flow::LeaveToPass;
             }
             Way::Upstream if !is_stateless(request) => {
                 replies.push_error(&unknown_to_upstream(request));

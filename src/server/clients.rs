@@ -221,12 +221,14 @@ impl Server {
     }
 
     /// A client was sent all that it is owed: ends the connection from this side, and lets the client
-    /// end it from the other.
+    /// end it from the other. One that was killed is closed at once, as it may hang.
     fn finish(&mut self, client: ClientId) {
         self.drop_dedicated(client);
         let connection = &mut self.connections[client.0];
-        let stopping = self.shutdown.is_stopping();
-        if connection.at_end || stopping || connection.client.end_output().is_err() {
+        let at_once = connection.at_end
+            || self.shutdown.is_stopping()
+            || self.proxy.ending(client) == Some(&Ending::Killed);
+        if at_once || connection.client.end_output().is_err() {
             self.close(client, None);
             return;
         }

@@ -212,3 +212,19 @@ fn the_dedicated_connection_of_a_killed_client_is_closed() {
     assert_answers(&mut other, "LLEN list", b":1\r\n");
     assert_x(&mut other);
 }
+
+#[test]
+fn who_is_killed_and_does_not_notice_is_gone_at_once() {
+    assert_same_at_redis(|place| {
+        let hanging = crowd(place);
+        let mut killer = place.client();
+        let mut answers = vec![say(&mut killer, "CLIENT KILL SKIPME yes")];
+        let info = String::from_utf8_lossy(&say(&mut killer, "INFO clients")).into_owned();
+        let mut connected = info
+            .lines()
+            .filter(|line| line.starts_with("connected_clients:"));
+        answers.push(connected.next().expect("a count").as_bytes().to_vec());
+        drop(hanging);
+        answers
+    });
+}

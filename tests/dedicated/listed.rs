@@ -38,6 +38,8 @@ const STATES: &[&[&str]] = &[
     &["CLIENT SETNAME somebody"],
     &["CLIENT SETNAME somebody", "CLIENT SETNAME other", "WATCH x"],
     &["WATCH x", "CLIENT SETNAME late"],
+    &["WATCH x", "UNWATCH", "CLIENT SETNAME late"],
+    &["MULTI", "EXEC", "CLIENT SETNAME late", "GET x"],
     &["SELECT 3"],
     &["MULTI"],
     &["MULTI", "SET a 1", "GET a"],

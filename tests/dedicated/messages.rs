@@ -212,3 +212,18 @@ fn messages_to_a_subscriber_who_has_written_cost_others_no_hits() {
     let misses = redis.calls("get") - calls;
     assert!(misses <= 1, "{misses} of 50 were misses");
 }
+
+#[test]
+fn who_monitors_redis_does_not_bring_about_what_it_sees() {
+    let (redis, proxy) = proxy_with_x(&[]);
+    let (mut monitor, mut writer) = (proxy.client(), redis.client());
+    assert_answers(&mut monitor, "MONITOR", OK);
+    let before = redis.calls("ping");
+    for number in 0..200 {
+        assert_answers(&mut writer, &format!("SET seen {number}"), OK);
+        monitor.read_until(format!("\"{number}\"\r\n").as_bytes());
+    }
+    // One for each line that shows a write, and connections are asked each second.
+    let pings = redis.calls("ping") - before;
+    assert!(pings < 300, "{pings}");
+}

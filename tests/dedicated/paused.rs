@@ -38,6 +38,45 @@ fn who_reads_is_not_held_up_behind_a_write_that_waits() {
 }
 
 #[test]
+fn who_waits_for_a_pause_to_end_counts_as_blocked_and_holds_up_nobody() {
+    assert_same_at_redis(|place| {
+        let mut answers = Vec::new();
+        let mut queuing = place.client();
+        for command in ["PFADD h a", "MULTI", "SET x 1"] {
+            answers.push(say(&mut queuing, command));
+        }
+        let mut reader = place.client();
+        answers.push(say(&mut reader, "CLIENT PAUSE 60000 WRITE"));
+        place.await_blocked(0);
+        let waiting = ["PFCOUNT h", "PUBLISH a b", "SET y 1", "EVAL \"return 1\" 0"];
+        let mut waiting: Vec<_> = (1..)
+            .zip(waiting)
+            .map(|(count, command)| {
+                let mut client = place.client();
+                client.send(format!("{command}\r\n"));
+                place.await_blocked(count);
+                client
+            })
+            .collect();
+        queuing.send("EXEC\r\n");
+        place.await_blocked(waiting.len() + 1);
+        // Redis forgets who leaves.
+        drop(waiting.remove(2));
+        place.await_blocked(waiting.len() + 1);
+        for command in ["STRLEN y", "GET y", "EVAL_RO \"return 2\" 0"] {
+            reader.send(format!("{command}\r\n"));
+            answers.push(reader.read_reply());
+        }
+        answers.push(say(&mut reader, "CLIENT UNPAUSE"));
+        answers.extend(waiting.iter_mut().map(|client| client.read_reply()));
+        answers.push(queuing.read_reply());
+        place.await_blocked(0);
+        answers.push(say(&mut reader, "GET y"));
+        answers
+    });
+}
+
+#[test]
 fn a_pause_is_ended_by_whoever_says_so() {
     let (redis, proxy) = proxy_with_x(&[]);
     let mut writer = proxy.client();
@@ -89,6 +128,32 @@ fn a_script_that_does_not_end_is_killed_and_redis_is_not_taken_to_be_away() {
         assert_eq!(proxy.count_in_log("does not tell what changes"), 0);
         assert_eq!(proxy.count_in_log("rights"), 0);
     }
+}
+
+#[test]
+fn a_function_that_does_not_end_is_killed_by_its_own_command() {
+    let (redis, proxy) = busy_soon(&["--redis_timeout", "30000"]);
+    let (mut calling, mut killer) = (proxy.client(), proxy.client());
+    let code = "#!lua name=lib\n\
+                redis.register_function('endless', function() while true do end end)";
+    assert_same(
+        &killer.command(&["FUNCTION", "LOAD", code]),
+        &bulk("lib"),
+        &"LOAD",
+    );
+    calling.send("FCALL endless 0\r\n");
+    await_busy(&redis);
+    let refused = say(&mut killer, "SCRIPT KILL");
+    assert!(
+        refused.starts_with(b"-BUSY ")
+            && refused.ends_with(b"FUNCTION KILL or SHUTDOWN NOSAVE.\r\n"),
+        "{}",
+        refused.escape_ascii()
+    );
+    assert_answers(&mut killer, "FUNCTION KILL", OK);
+    let killed = String::from_utf8_lossy(&calling.read_reply()).into_owned();
+    assert!(killed.contains("killed by user"), "{killed}");
+    assert_answers(&mut killer, "SET x 1", OK);
 }
 
 #[test]

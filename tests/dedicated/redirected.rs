@@ -129,3 +129,26 @@ fn a_redirection_that_breaks_is_reported_by_the_clients_number() {
     let expected = format!(">2\r\n$21\r\ntracking-redir-broken\r\n:{target}\r\n");
     assert_same(&reader.read_reply(), expected.as_bytes(), &"the report");
 }
+
+#[test]
+fn a_redirection_that_breaks_is_reported_to_a_client_that_wants_no_replies() {
+    assert_same_at_redis(|place| {
+        let (mut told, mut reader) = (place.client(), place.client());
+        let target = id(&mut told);
+        say(&mut told, "SUBSCRIBE __redis__:invalidate");
+        say(&mut reader, "HELLO 3");
+        say(
+            &mut reader,
+            &format!("CLIENT TRACKING ON REDIRECT {target}"),
+        );
+        say(&mut reader, "GET k");
+        reader.send("CLIENT REPLY OFF\r\nPING\r\n");
+        say(&mut told, "QUIT");
+        told.read_to_end();
+        place.redis.set("k", "v");
+        let report = String::from_utf8_lossy(&reader.read_reply()).into_owned();
+        reader.send("CLIENT REPLY ON\r\n");
+        let known = report.replace(&format!(":{target}\r\n"), ":target\r\n");
+        vec![known.into_bytes(), reader.read_reply()]
+    });
+}

@@ -287,6 +287,20 @@ fn a_replica_gets_its_stream() {
     assert!(stream.starts_with(b"+FULLRESYNC ") && has(b"$8\r\nstreamed\r\n"));
 }
 
+#[test]
+fn replication_may_be_the_first_that_a_client_asks_for() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, &["--redis_database", "1"]);
+    for request in ["SYNC\r\n", "PSYNC ? -1\r\n"] {
+        let mut replica = proxy.client();
+        replica.send(request);
+        let header = replica.read_until(b"\r\n");
+        assert!(!header.starts_with(b"-"), "{}", header.escape_ascii());
+        redis_closes(&redis);
+        replica.read_to_end();
+    }
+}
+
 /// Has Redis close its replicas.
 fn redis_closes(redis: &RedisServer) {
     redis

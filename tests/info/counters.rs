@@ -221,6 +221,20 @@ fn errors_are_counted_by_their_kind() {
             ("cmdstat_get.failed_calls", 1),
         ],
     );
+    // On a dedicated connection.
+    client.command(&["SET", "text", "x"]);
+    client.command(&["WATCH", "text"]);
+    watched.moves(
+        |_| drop(client.command(&["BLPOP", "text", "1"])),
+        &[
+            ("redis_error_replies", 1),
+            ("total_error_replies", 1),
+            ("requests_blpop.dedicated", 1),
+            ("cmdstat_blpop.calls", 1),
+            ("cmdstat_blpop.failed_calls", 1),
+        ],
+    );
+    client.command(&["RESET"]);
     watched.moves(
         |watched| {
             let mut client = watched.proxy.client();

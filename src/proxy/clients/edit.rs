@@ -221,9 +221,12 @@ impl Proxy {
         };
         let mut text = String::new();
         for (id, client) in listed {
+            // Redis does not see what a client does that goes by the shared connections again.
+            let dedicated = self.sessions[client.0].dedicated.as_ref();
+            let is_parked = dedicated.is_some_and(|dedicated| dedicated.is_parked());
             text += &match at_redis.get(&id) {
-                Some(line) => self.translate(line, client, now),
-                None => self.own_line(client, now),
+                Some(line) if !is_parked => self.translate(line, client, now),
+                _ => self.own_line(client, now),
             };
             text.push('\n');
         }

@@ -236,11 +236,12 @@ impl Expectations {
     }
 
     /// The reply to the oldest request has begun to arrive: reports its effects, once.
-    pub fn begin_reply(&mut self, answered: &mut impl FnMut(&Effects)) {
+    pub fn begin_reply(&mut self, is_error: bool, answered: &mut impl FnMut(&Effects)) {
         if let Some(oldest) = self.queue.front_mut()
             && !oldest.answered
         {
             oldest.answered = true;
+            oldest.effects.failed = is_error;
             answered(&oldest.effects);
             oldest.effects.blocks = false;
         }

@@ -61,6 +61,9 @@ const QUEUED: &[u8] = b"+QUEUED\r\n";
 /// How the report of a redirection that is broken starts: the number of a connection follows.
 const REDIRECTION_BROKEN: &[u8] = b">2\r\n$21\r\ntracking-redir-";
 
+/// How a line of `MONITOR` ends that shows a `PING`.
+const MONITORED_PING: &[u8] = b"] \"PING\"\r\n";
+
 /// The frames that are told apart by name: what follows their first byte.
 const NAMED: &[(&[u8], Class)] = &[
     (b"3\r\n$7\r\nmessage\r\n", Class::Message),
@@ -215,11 +218,13 @@ impl Mirror {
         }
     }
 
-    /// Whether the client may learn what others did from a frame that starts like this, where the reply to `asked` is
-    /// due.
-    pub fn tells_of_others(&self, start: &[u8], asked: Option<Kind>) -> bool {
+    /// Whether the client may learn what others did from a frame that starts like this and ends like that, as far as it
+    /// came, where the reply to `asked` is due.
+    pub fn tells_of_others(&self, start: &[u8], end: &[u8], asked: Option<Kind>) -> bool {
         match self.class(start, asked) {
-            None | Some(Class::Message | Class::MonitorLine) => true,
+            // The proxy's own would bring about the next.
+            Some(Class::MonitorLine) => !end.ends_with(MONITORED_PING),
+            None | Some(Class::Message) => true,
             Some(Class::Confirmation(..)) => false,
             Some(Class::Reply) => {
                 asked.is_none_or(Kind::tells_of_others) && !start.starts_with(QUEUED)

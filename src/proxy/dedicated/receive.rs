@@ -55,7 +55,8 @@ impl Dedicated {
                 let held = &start[..held];
                 match self.fate {
                     Fate::Passed => {
-                        self.tells_of_others |= self.mirror.tells_of_others(start, due);
+                        let end = &bytes[at..at + used];
+                        self.tells_of_others |= self.mirror.tells_of_others(start, end, due);
                         client.extend_from_slice(held);
                     }
                     Fate::Kept { .. } => self.kept.extend_from_slice(held),
@@ -140,16 +141,18 @@ impl Dedicated {
         if !self.set_up.is_done() {
             return Fate::LeftOut;
         }
-        match self.mirror.is_edited(self.frames.current().start(), due) {
+        let start = self.frames.current().start();
+        match self.mirror.is_edited(start, due) {
             None => return Fate::Unknown,
             Some(true) => {
+                // CLIENT REPLY does not concern what comes unasked.
                 return Fate::Kept {
-                    is_wanted: !self.mirror.is_silent(),
+                    is_wanted: start.starts_with(b">") || !self.mirror.is_silent(),
                 };
             }
             Some(false) => {}
         }
-        match self.mirror.is_wanted(self.frames.current().start(), due) {
+        match self.mirror.is_wanted(start, due) {
             None => Fate::Unknown,
             Some(true) => Fate::Passed,
             Some(false) => Fate::LeftOut,
@@ -158,10 +161,9 @@ impl Dedicated {
 
     /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
     fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
-        if self.set_up.is_done()
-            && self.mirror.class(self.frames.current().start(), due) == Some(Class::Reply)
-        {
-            self.expectations.begin_reply(answered);
+        let frame = self.frames.current();
+        if self.set_up.is_done() && self.mirror.class(frame.start(), due) == Some(Class::Reply) {
+            self.expectations.begin_reply(frame.is_error(), answered);
         }
     }
 

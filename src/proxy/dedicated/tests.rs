@@ -45,7 +45,7 @@ impl World {
                 let effects = Effects {
                     keys: Keys::of(Some(keys)),
                     blocks,
-                    changes_commands: false,
+                    ..Effects::default()
                 };
                 self.dedicated
                     .pass(&request, request.argument(0), &bytes, effects, false, None);

@@ -168,6 +168,9 @@ impl Store {
             Ok(found) => found,
             Err(flow) => return flow,
         };
+        if dedicated.is_to_be_set_up_for(self.table.own_name(request.argument(0))) {
+            return Flow::Wait(WaitsFor::SetUp);
+        }
         let sent = match self.translate_for_dedicated(&row, request) {
             Ok(sent) => sent,
             Err(flow) => return flow,
@@ -179,9 +182,12 @@ impl Store {
             Writes::Declared(_) if !self.barriers.is_enabled() => Writes::Anything,
             writes => writes,
         };
+        let waits_for_pause = now < self.paused_until && row.waits_for_pause();
         let effects = Effects {
+            command: row.number,
+            failed: false,
             keys: Keys::of(self.invalidate_written(request, writes)),
-            blocks: row.blocks && row.way(request) == Way::Dedicated,
+            blocks: waits_for_pause || row.blocks && row.way(request) == Way::Dedicated,
             changes_commands: row.changes_commands,
         };
         if effects.blocks {
