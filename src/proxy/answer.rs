@@ -11,7 +11,6 @@ use crate::command::{Here, is_word};
 use crate::resp::reply::Reply;
 use crate::resp::request::Request;
 use crate::resp::{Protocol, integer};
-use crate::upstream::is_unreachable;
 
 const OK: &[u8] = b"+OK\r\n";
 /// How much of the slow log is shown, if nothing else is said.
@@ -141,13 +140,13 @@ impl Store {
             }
             Redis::Unknown => return Login::Later(Flow::Wait(WaitsFor::Redis)),
             // Whoever was set up for the Redis behind is served from the cache while it is away.
-            Redis::Down(error) if is_unreachable(error.bytes()) => {
+            Redis::Down(outage) if !outage.refused => {
                 return match self.access.is_own_password(password) {
                     true => Login::Accepted,
-                    false => Login::Refused(error.clone()),
+                    false => Login::Refused(outage.error.clone()),
                 };
             }
-            Redis::Down(error) => return Login::Refused(error.clone()),
+            Redis::Down(outage) => return Login::Refused(outage.error.clone()),
             Redis::Up => {}
         }
         match self.checks.check(user, password, now) {

@@ -287,13 +287,14 @@ impl Proxy {
     /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
+            Event::Away => return self.store.away(now),
             Event::Up(backend) => {
                 if self.store.up(backend, now) {
                     self.end_dedicated();
                 }
             }
             Event::Down { error, refused } => {
-                self.store.down(error, now);
+                self.store.down(error, *refused, now);
                 self.release(u64::MAX);
                 if !refused {
                     self.end_dedicated();
@@ -489,6 +490,11 @@ impl Proxy {
                     since: now,
                 };
                 let length = self.store.execute_gets(&buffer[used..], caller, replies);
+                if replies.ends() {
+                    session.end(Ending::NoRedis);
+                    used = buffer.len();
+                    break;
+                }
                 if length > 0 {
                     identity.last_command = Table::GET;
                     used += length;
@@ -573,6 +579,11 @@ impl Proxy {
                         }
                     }
                     used += length;
+                    if session.replies.ends() {
+                        session.end(Ending::NoRedis);
+                        used = buffer.len();
+                        break;
+                    }
                     session.parser.restrict(!session.identity.authenticated);
                 }
                 Ok(Parsed::Nothing { used: length }) => {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::MAX_OWED;
 use super::slow_log::Words;
 use super::spare::Spare;
+use super::store::Outage;
 use crate::cache::Value;
 use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
@@ -37,6 +38,8 @@ pub(super) struct Place(u64);
 
 enum Slot {
     Ready(Reply),
+    /// None: here the client is closed.
+    End,
     /// Bytes of the client's dedicated connection, which wait for a barrier.
     Held(Vec<u8>),
     /// Redis was asked; `cost` bytes are held for it.
@@ -65,6 +68,7 @@ impl Slot {
     fn cost(&self) -> usize {
         SLOT_COST
             + match self {
+                Self::End => 0,
                 Self::Ready(reply) => reply.bytes().len(),
                 Self::Held(bytes) => bytes.len(),
                 Self::Waiting { cost } => *cost,
@@ -86,7 +90,28 @@ impl Replies {
 
     /// Whether nothing is owed.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.output.is_empty()
+        (self.queue.is_empty() || self.is_at_end()) && self.output.is_empty()
+    }
+
+    /// Whether the client gets nothing more.
+    fn is_at_end(&self) -> bool {
+        matches!(self.queue.front(), Some(Slot::End))
+    }
+
+    /// Whether the client is to be closed behind what it is owed.
+    pub fn ends(&self) -> bool {
+        matches!(self.queue.back(), Some(Slot::End))
+    }
+
+    /// There is no reply for a place, nor any behind it: there the client is closed.
+    pub fn end_at(&mut self, place: Place) {
+        let Some(index) = place.0.checked_sub(self.front) else {
+            return;
+        };
+        for slot in self.queue.iter_mut().skip(index as usize) {
+            self.queued -= slot.cost() - SLOT_COST;
+            *slot = Slot::End;
+        }
     }
 
     /// Gives the output a buffer from `spare`, if it has none.
@@ -123,13 +148,22 @@ impl Replies {
         self.push(Reply::error(message));
     }
 
-    /// Adds the error reply that stands for what Redis would say, or that Redis gave to the proxy itself.
-    pub fn push_unreachable(&mut self, error: &Reply) {
-        self.refusal = Some(match is_unreachable(error.bytes()) {
+    /// Adds the error reply that Redis gave to the proxy itself; if it can't be reached, the client is closed here.
+    pub fn push_outage(&mut self, outage: &Outage) {
+        if outage.refused {
+            return self.push_error_of(outage);
+        }
+        self.refusal = Some(ErrorKind::Unreachable);
+        self.push_slot(Slot::End);
+    }
+
+    /// Adds the error reply that says why Redis can't be asked.
+    pub fn push_error_of(&mut self, outage: &Outage) {
+        self.refusal = Some(match is_unreachable(outage.error.bytes()) {
             true => ErrorKind::Unreachable,
             false => ErrorKind::Redis,
         });
-        self.push(error.clone());
+        self.push(outage.error.clone());
     }
 
     /// Adds the error reply to a login that Redis refused, or could not judge.
@@ -304,6 +338,7 @@ impl Replies {
     pub fn queued(&self) -> impl Iterator<Item = Option<&[u8]>> {
         self.queue.iter().flat_map(|slot| match slot {
             Slot::Ready(reply) => vec![Some(reply.bytes())],
+            Slot::End => vec![Some(&b"end"[..])],
             Slot::Held(bytes) => vec![Some(&bytes[..])],
             Slot::Waiting { .. } => vec![None],
             Slot::Gathering(gathering) => {
@@ -338,7 +373,7 @@ impl Replies {
             match self.pop_front() {
                 Some(Slot::Ready(reply)) => self.output.push(reply),
                 Some(Slot::Gathering(gathering)) => self.push_gathered(*gathering),
-                Some(Slot::Waiting { .. } | Slot::Held(_)) | None => return,
+                Some(Slot::Waiting { .. } | Slot::Held(_) | Slot::End) | None => return,
             }
         }
     }

@@ -101,11 +101,18 @@ enum Serving {
 
 /// Whether Redis can be reached.
 pub(super) enum Redis {
-    /// The first attempt to connect is under way.
+    /// That is being found out: for the first time, or as it was lost a moment ago.
     Unknown,
     Up,
-    /// The error reply to whoever needs it.
-    Down(Reply),
+    Down(Outage),
+}
+
+/// Why Redis can't be asked.
+pub(super) struct Outage {
+    /// The error reply that says so.
+    pub error: Reply,
+    /// It is Redis that refuses the proxy: who needs it gets that error. Otherwise they are closed.
+    pub refused: bool,
 }
 
 /// What becomes of a request, and of the client's next.
@@ -289,8 +296,8 @@ impl Store {
 
     /// The same, for a key that is not in the cache.
     fn get_missing(&mut self, key: &[u8], caller: Caller, replies: &mut Replies) -> Outcome {
-        if let Redis::Down(error) = &self.redis {
-            replies.push_unreachable(error);
+        if let Redis::Down(outage) = &self.redis {
+            replies.push_outage(outage);
             return Outcome::Refused;
         }
         let place = replies.wait(ASKED_COST + key.len());
@@ -329,9 +336,9 @@ impl Store {
             .filter(|&(index, _)| elements[index as usize].is_none())
             .collect();
         if !missing.is_empty()
-            && let Redis::Down(error) = &self.redis
+            && let Redis::Down(outage) = &self.redis
         {
-            replies.push_unreachable(error);
+            replies.push_outage(outage);
             return Outcome::Refused;
         }
         self.metrics.keys.hits += (elements.len() - missing.len()) as u64;
@@ -394,8 +401,8 @@ impl Store {
         caller: Caller,
         replies: &mut Replies,
     ) -> Outcome {
-        if let Redis::Down(error) = &self.redis {
-            replies.push_unreachable(error);
+        if let Redis::Down(outage) = &self.redis {
+            refuse(request, outage, replies);
             return Outcome::Refused;
         }
         let written = self.invalidate_written(request, row.writes);
@@ -437,7 +444,7 @@ impl Store {
             redis: match &self.redis {
                 Redis::Unknown => RedisState::Unknown,
                 Redis::Up => RedisState::Up,
-                Redis::Down(error) => RedisState::Down(error.bytes()),
+                Redis::Down(outage) => RedisState::Down(outage.error.bytes()),
             },
             tracking: match &self.coherence {
                 Coherence::Unknown => Tracking::Unknown,
@@ -478,6 +485,15 @@ impl Store {
 
     pub fn expire(&mut self, now: Time) -> usize {
         self.cache.expire(now)
+    }
+}
+
+/// Redis can't be asked: the client is closed as by Redis itself, or gets Redis's refusal. But what libraries say of
+/// themselves as they connect (`CLIENT SETINFO` and what is to come) is not to cost a client its hits.
+fn refuse(request: &Request<'_>, outage: &Outage, replies: &mut Replies) {
+    match request.argument(0).eq_ignore_ascii_case(b"client") {
+        true => replies.push_error_of(outage),
+        false => replies.push_outage(outage),
     }
 }
 

@@ -67,6 +67,7 @@ impl Node {
     /// Does what is due.
     pub fn tick(&mut self, now: Time) {
         self.ticked = now;
+        self.end_patience(now);
         self.report_late(now);
         for role in Role::ALL {
             self.end_attempt(role, now);
@@ -92,7 +93,9 @@ impl Node {
         due.extend(others.into_iter().flatten());
         for (role, connection) in self.connections() {
             due.extend(self.state_due(role));
-            due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
+            if self.outage.is_none() {
+                due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
+            }
             if let Phase::LookingUp(deadline) | Phase::Connecting(deadline) = connection.phase {
                 due.push(deadline);
             }
@@ -111,8 +114,11 @@ impl Node {
         due.into_iter().min()
     }
 
-    /// Reports clients' requests that have waited too long.
+    /// Reports clients' requests that have waited too long. While Redis is away they wait for that to end.
     fn report_late(&mut self, now: Time) {
+        if self.outage.is_some() {
+            return;
+        }
         let timeout = self.settings.dialer.timeout;
         for link in LINKS {
             let moment = now.before(timeout);

@@ -71,12 +71,17 @@ pub struct Settings {
 /// How the error replies start that stand for none of Redis's.
 const UNREACHABLE: &str = "ERR backing Redis at ";
 
+/// In the place of a reply: Redis can't be reached, and whoever waits is closed, as by Redis itself. Libraries of clients
+/// connect again after that, and repeat what may be repeated; an error they hand on to the application.
+pub const CLOSED: &[u8] = b"";
+
 /// Whether an encoded reply stands for one that Redis did not give.
 #[must_use]
 pub fn is_unreachable(encoded: &[u8]) -> bool {
-    encoded
-        .strip_prefix(b"-")
-        .is_some_and(|text| text.starts_with(UNREACHABLE.as_bytes()))
+    encoded == CLOSED
+        || encoded
+            .strip_prefix(b"-")
+            .is_some_and(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
 /// A list with a place for each link: there is one for each version of the protocol, as a reply in one can't be made
@@ -152,6 +157,9 @@ impl Backend {
 /// What the helper reports to the loop, in the order in which it happened.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Redis is lost, and may be back in a moment: until [`Event::Up`] or [`Event::Down`] requests wait, and so should
+    /// whoever needs a dedicated connection.
+    Away,
     /// Redis can be reached: requests are worth sending.
     Up(Backend),
     /// A connection was lost and made anew, while Redis was there.

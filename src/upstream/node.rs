@@ -19,7 +19,7 @@ use super::setup::{self, Doubt, Question};
 use super::state::{ConnectionState, altered};
 use super::tracking::{Reports, Tracker};
 use super::unreported::{Unreported, lacks_master};
-use super::{Backend, Event, LINKS, Replies, Requests, Settings};
+use super::{Backend, CLOSED, Event, LINKS, Replies, Requests, Settings};
 use crate::clock::Time;
 use crate::command::read_specs;
 use crate::link::{Link, LinkError, Oldest, Received};
@@ -598,11 +598,9 @@ impl Node {
     }
 
     /// What is in flight on a connection that is lost waits for another, or fails.
-    fn renew(&mut self, role: Role) {
-        let error =
-            setup::error_reply(&self.settings, "the connection broke before its reply came");
+    pub(super) fn renew(&mut self, role: Role) {
         let mut replies = self.spare.pop().unwrap_or_default();
-        self.connection(role).link.renew(&error, &mut replies);
+        self.connection(role).link.renew(CLOSED, &mut replies);
         self.report_replies(role, replies);
     }
 

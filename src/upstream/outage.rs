@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::node::{Loss, Node, Phase, Role, STEADY};
-use super::{Backend, Event, setup};
+use super::{Backend, CLOSED, Event, setup};
 use crate::clock::Time;
 
 /// Whether Redis can be reached.
@@ -22,7 +22,28 @@ pub(super) struct Outage {
     reason: String,
     /// The encoded error reply that says so.
     error: Vec<u8>,
+    /// It is there, and refuses the proxy.
+    refused: bool,
     since: Time,
+    /// Until then it may only be restarting, so requests wait. None when they no longer do.
+    patience: Option<Time>,
+}
+
+impl Outage {
+    /// What requests get while it lasts.
+    fn reply(&self) -> &[u8] {
+        match self.refused {
+            true => &self.error,
+            false => CLOSED,
+        }
+    }
+
+    fn event(&self) -> Event {
+        Event::Down {
+            error: self.error.clone(),
+            refused: self.refused,
+        }
+    }
 }
 
 /// The pause before the first new attempt to connect; it doubles until [`LAST_PAUSE`].
@@ -53,23 +74,57 @@ impl Node {
         }
     }
 
-    /// Redis can't be reached: all connections are closed.
+    /// Redis can't be reached: all connections are closed. If it may only be restarting, requests wait for a while, as
+    /// far as they may be sent again.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
         if matches!(loss, Loss::Refused(words) if setup::refuses_login(words)) {
             self.login_refused();
         }
         let reason = loss.to_string();
-        let error = setup::error_of(&self.settings, loss);
-        self.fail_checks(&error);
-        for role in Role::ALL {
-            self.close(role);
-            self.fail(role, &error);
+        let before = self.outage.take();
+        let is_new = before.is_none();
+        let is_news = before.as_ref().is_none_or(|outage| outage.reason != reason);
+        if is_news {
+            let message = match is_new {
+                true => "redis down",
+                false => "redis still down",
+            };
+            log::warn!(address:% = self.settings.address, reason; "{message}");
         }
+        let patience = match &before {
+            None => may_be_brief(loss).then(|| now.after(self.settings.dialer.timeout)),
+            Some(outage) => outage.patience,
+        };
+        let was_patient = patience.is_some();
+        let outage = Outage {
+            reason,
+            error: setup::error_of(&self.settings, loss),
+            refused: matches!(loss, Loss::Refused(_)),
+            since: before.map_or(now, |outage| outage.since),
+            patience: patience.filter(|until| *until > now && may_be_brief(loss)),
+        };
+        let is_patient = outage.patience.is_some();
         self.reconnecting = None;
         self.keep_alive = None;
+        if is_patient {
+            for role in Role::ALL {
+                self.close(role);
+                self.renew(role);
+            }
+            self.checks.lost();
+            if is_new {
+                self.events.push(Event::Away);
+            }
+        } else {
+            self.give_up(&outage);
+            if is_news || was_patient {
+                self.events.push(outage.event());
+            }
+        }
+        self.outage = Some(outage);
         // One that comes and goes gets the longer pauses of one that is away.
-        if matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
+        if is_patient || matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
             self.pause = FIRST_PAUSE;
         }
         if matches!(loss, Loss::Refused(words) if !setup::is_temporary(words)) {
@@ -79,25 +134,34 @@ impl Node {
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         self.state = State::Down(now.after(pause));
-        if self
-            .outage
-            .as_ref()
-            .is_none_or(|outage| outage.reason != reason)
-        {
-            let message = match self.outage {
-                Some(_) => "redis still down",
-                None => "redis down",
-            };
-            log::warn!(address:% = self.settings.address, reason; "{message}");
-            let since = self.outage.as_ref().map_or(now, |outage| outage.since);
-            self.outage = Some(Outage {
-                reason,
-                error: error.clone(),
-                since,
-            });
-            let refused = matches!(loss, Loss::Refused(_));
-            self.events.push(Event::Down { error, refused });
+    }
+
+    /// What waits for Redis waits in vain.
+    fn give_up(&mut self, outage: &Outage) {
+        self.fail_checks(&outage.error);
+        for role in Role::ALL {
+            self.close(role);
+            self.fail(role, outage.reply());
         }
+    }
+
+    /// Gives Redis up if it has been away for longer than a restart should take.
+    pub(super) fn end_patience(&mut self, now: Time) {
+        if self.patience().is_none_or(|until| until > now) {
+            return;
+        }
+        if let Some(mut outage) = self.outage.take() {
+            outage.patience = None;
+            self.give_up(&outage);
+            self.events.push(outage.event());
+            self.outage = Some(outage);
+            self.state = State::Down(now.after(FIRST_PAUSE));
+        }
+    }
+
+    /// Until when requests wait for a Redis that may only be restarting.
+    pub(super) fn patience(&self) -> Option<Time> {
+        self.outage.as_ref()?.patience
     }
 
     /// They get an error that gives this reason.
@@ -107,14 +171,17 @@ impl Node {
     }
 
     pub(super) fn refuse_during_outage(&mut self, role: Role) {
-        if let Some(error) = self.error_of_outage() {
-            self.fail(role, &error);
+        let outage = self.outage.as_ref();
+        if let Some(outage) = outage.filter(|outage| outage.patience.is_none()) {
+            let reply = outage.reply().to_vec();
+            self.fail(role, &reply);
         }
     }
 
-    /// What requests get while Redis is away.
+    /// The error that says that Redis is away, if nothing waits for it.
     pub(super) fn error_of_outage(&self) -> Option<Vec<u8>> {
         let outage = self.outage.as_ref();
+        let outage = outage.filter(|outage| outage.patience.is_none());
         match self.state {
             State::Down(_) => outage.map(|outage| outage.error.clone()),
             State::Up(_) | State::Opening => None,
@@ -148,6 +215,24 @@ impl Node {
             _ if tracker.phase == Phase::Closed && resp2.is_set_up() => Some(tracker.not_before),
             State::Up(_) | State::Opening => None,
         };
-        retry.into_iter().chain(self.reconnects.due())
+        let patience = self.patience();
+        [retry, patience]
+            .into_iter()
+            .flatten()
+            .chain(self.reconnects.due())
+    }
+}
+
+/// Whether Redis may be back in a moment: it went, or it says so.
+fn may_be_brief(loss: &Loss) -> bool {
+    match loss {
+        Loss::Broken(_) | Loss::Closed | Loss::ClosedIdle(_) | Loss::Unanswered { .. } => true,
+        Loss::Refused(words) => setup::is_temporary(words),
+        Loss::TimedOut(_)
+        | Loss::Tls
+        | Loss::Elsewhere
+        | Loss::Altered(_)
+        | Loss::Demoted
+        | Loss::Moved => false,
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use redis_proxy::clock::Time;
 use redis_proxy::metrics::{ErrorKind, Outcome};
+use redis_proxy::resp::Protocol;
+use redis_proxy::upstream::CLOSED;
 
 use crate::world::{World, bulk, get, roomy};
 
@@ -161,4 +163,93 @@ fn the_proxy_serves_before_it_heard_from_redis() {
     world.up();
     world.answer(bulk("value"));
     world.assert_received(client, bulk("value"));
+}
+
+#[test]
+fn who_needs_a_redis_that_can_not_be_reached_is_closed_behind_what_came_before() {
+    for request in [
+        &get("miss")[..],
+        b"MGET hit miss\r\n",
+        b"SET a 1\r\n",
+        b"MULTI\r\n",
+        b"NOSUCH\r\n",
+    ] {
+        let mut world = World::roomy();
+        world.cache("hit", "1");
+        world.gone();
+        let client = world.connect();
+        let hits = [get("hit"), get("hit")].concat();
+        world.send(client, [&hits, request, &hits].concat());
+        world.assert_received(client, bulk("1").repeat(2));
+        assert!(world.is_done(client), "{}", request.escape_ascii());
+        world.assert_asked(&[]);
+        assert_eq!(world.proxy.metrics().errors(ErrorKind::Unreachable), 1);
+    }
+}
+
+#[test]
+fn who_reads_only_what_is_cached_stays_and_may_say_who_it_is() {
+    let mut world = World::roomy();
+    world.cache("hit", "1");
+    world.gone();
+    let client = world.connect();
+    world.send(client, b"CLIENT NEW-INFO a-library\r\n");
+    let received = world.received(client);
+    assert!(
+        received.starts_with(b"-ERR backing Redis"),
+        "{}",
+        received.escape_ascii()
+    );
+    for _ in 0..3 {
+        world.send(client, [&get("hit")[..], b"MGET hit hit\r\n"].concat());
+        let both = [b"*2\r\n", &bulk("1").repeat(2)[..]].concat();
+        world.assert_received(client, [bulk("1"), both].concat());
+    }
+    assert!(!world.is_done(client));
+}
+
+#[test]
+fn a_request_that_gets_no_reply_closes_its_client_at_its_place_and_nobody_else() {
+    let mut world = World::roomy();
+    let [client, other] = [world.connect(), world.connect()];
+    world.send(client, [get("a"), get("b"), get("c")].concat());
+    world.send(client, b"PING\r\n");
+    world.send(other, get("d"));
+    world.answer_on(Protocol::Resp2, &["$1\r\n1\r\n", ":-1\r\n"]);
+    world.answer_together(&[CLOSED, b"$1\r\n3\r\n", b"$1\r\n4\r\n"]);
+    world.assert_received(client, "$1\r\n1\r\n");
+    assert!(world.is_done(client));
+    world.assert_received(other, "$1\r\n4\r\n");
+    assert!(!world.is_done(other));
+    // The slot is used again, and nothing of its last client comes.
+    world.leave(client);
+    let next = world.connect();
+    world.send(next, b"PING\r\n");
+    world.assert_received(next, "+PONG\r\n");
+}
+
+#[test]
+fn requests_wait_for_a_redis_that_may_only_be_restarting() {
+    let mut world = World::roomy();
+    world.cache("hit", "1");
+    world.lose_tracking();
+    world.lose();
+    let [client, other, dedicated] = [world.connect(), world.connect(), world.connect()];
+    world.send(client, [get("hit"), get("miss")].concat());
+    world.send(other, b"SET a 1\r\n");
+    world.send(dedicated, b"MULTI\r\n");
+    world.assert_received(client, bulk("1"));
+    for waiting in [client, other, dedicated] {
+        world.assert_received(waiting, "");
+        assert!(!world.is_done(waiting));
+    }
+    world.assert_asked(&["GET miss", "SET a 1"]);
+    world.up();
+    world.answer_together(&["$1\r\n2\r\n", "+OK\r\n"]);
+    world.assert_received(client, bulk("2"));
+    world.assert_received(other, "+OK\r\n");
+    assert!(world.proxy.dedicated(dedicated).is_some());
+    world.lose();
+    world.gone();
+    assert!(world.is_done(dedicated));
 }

@@ -8,7 +8,7 @@ use super::super::dedicated::Effects;
 use super::super::in_flight::{Asked, Fetch, Fetched, Then, Waiters};
 use super::super::slow_log::Words;
 use super::slots::{self, Slots};
-use super::{Redis, Serving, Store, is_null};
+use super::{Outage, Redis, Serving, Store, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
 use crate::command::{Writes, written};
@@ -347,10 +347,18 @@ impl Store {
         self.metrics.redis.up(now);
     }
 
-    /// Redis can't be reached: `error` is what those hear who need it.
-    pub fn down(&mut self, error: &[u8], now: Time) {
+    /// Redis is lost, and may be back in a moment.
+    pub fn away(&mut self, now: Time) {
         self.metrics.redis.down(now);
-        self.redis = Redis::Down(Reply::copy(error));
+        self.redis = Redis::Unknown;
+        self.update_serving();
+    }
+
+    /// Redis can't be reached, or refuses the proxy: `error` says so.
+    pub fn down(&mut self, error: &[u8], refused: bool, now: Time) {
+        self.metrics.redis.down(now);
+        let error = Reply::copy(error);
+        self.redis = Redis::Down(Outage { error, refused });
         self.update_serving();
     }
 
@@ -424,10 +432,9 @@ impl Store {
 
     fn update_serving(&mut self) {
         self.serving = match self.redis {
-            Redis::Down(_) => Serving::Stale,
-            Redis::Unknown | Redis::Up if self.is_suspended => Serving::Nothing,
-            Redis::Unknown | Redis::Up if self.is_refusing => Serving::Nothing,
-            Redis::Unknown | Redis::Up => Serving::Fresh,
+            Redis::Unknown | Redis::Down(_) => Serving::Stale,
+            Redis::Up if self.is_suspended || self.is_refusing => Serving::Nothing,
+            Redis::Up => Serving::Fresh,
         };
     }
 }

@@ -65,8 +65,8 @@ impl Store {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
             // It may be that which holds up Redis.
             Redis::Down(_) if row.passes && self.backend.is_some() => {}
-            Redis::Down(error) => {
-                replies.push_unreachable(error);
+            Redis::Down(outage) => {
+                replies.push_outage(outage);
                 self.count(row.number, Outcome::Refused, replies);
                 return Leave::Refused;
             }
