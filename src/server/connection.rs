@@ -17,6 +17,8 @@ pub struct Connection {
     pub at_end: bool,
     /// When the client was last sent something.
     pub last_sent: Time,
+    /// All is said, and Redis is away: then it is closed.
+    pub closing: Option<Time>,
     /// All is said: until then, what the client still sends is read and dropped.
     pub lingering: Option<Time>,
 }
@@ -32,6 +34,7 @@ impl Connection {
             listed: false,
             at_end: false,
             last_sent: Time::default(),
+            closing: None,
             lingering: None,
         }
     }

@@ -193,7 +193,7 @@ fn who_reads_only_what_is_cached_stays_and_may_say_who_it_is() {
     world.cache("hit", "1");
     world.gone();
     let client = world.connect();
-    world.send(client, b"CLIENT NEW-INFO a-library\r\n");
+    world.send(client, b"CLIENT LIST\r\n");
     let received = world.received(client);
     assert!(
         received.starts_with(b"-ERR backing Redis"),
