@@ -296,10 +296,8 @@ impl Proxy {
             Event::Down { error, refused } => {
                 self.store.down(error, *refused, now);
                 self.release(u64::MAX);
-                if !refused {
-                    self.end_dedicated();
-                }
             }
+            Event::Gone => return self.end_dedicated(),
             Event::Replies { link, replies } => return self.replies(*link, replies, now),
             Event::Late { link, count, error } => return self.late(*link, *count, error, now),
             Event::Invalidated(invalidated) => return self.store.invalidate(invalidated),

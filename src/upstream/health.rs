@@ -32,8 +32,9 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// a second may be over early.
 const USES: u32 = 3;
 
-/// How many times the timeout a connection may owe a client's request its reply while Redis answers on others.
-const STUCK: u32 = 10;
+/// How many times the timeout a connection may owe a client's request its reply while Redis answers on others, and
+/// dedicated connections are kept while Redis is silent.
+pub(super) const STUCK: u32 = 10;
 
 impl Node {
     /// Whether anybody would miss Redis: while nobody does, it is not asked whether it is there.
@@ -68,6 +69,7 @@ impl Node {
     pub fn tick(&mut self, now: Time) {
         self.ticked = now;
         self.end_patience(now);
+        self.end_dedicated(now);
         self.report_late(now);
         for role in Role::ALL {
             self.end_attempt(role, now);

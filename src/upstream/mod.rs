@@ -170,9 +170,11 @@ pub enum Event {
     Down {
         /// The error reply.
         error: Vec<u8>,
-        /// It is there, but refuses the proxy: dedicated connections may be as good as before.
+        /// It is there, but refuses the proxy: that is Redis's own reply.
         refused: bool,
     },
+    /// And dedicated connections lead nowhere any more, whether or not they end by themselves.
+    Gone,
     /// Whether Redis reports changes is another now.
     Tracking(Tracking),
     /// All changes that Redis had made when the barrier of that number was asked for are reported, if it reports any.

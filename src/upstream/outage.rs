@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::health::STUCK;
 use super::node::{Loss, Node, Phase, Role, STEADY};
 use super::{Backend, CLOSED, Event, setup};
 use crate::clock::Time;
@@ -27,6 +28,10 @@ pub(super) struct Outage {
     since: Time,
     /// Until then it may only be restarting, so requests wait. None when they no longer do.
     patience: Option<Time>,
+    /// When dedicated connections are given up too. None when they are, and if they may be as good as before.
+    end: Option<Time>,
+    /// They are given up.
+    gone: bool,
 }
 
 impl Outage {
@@ -97,12 +102,25 @@ impl Node {
             Some(outage) => outage.patience,
         };
         let was_patient = patience.is_some();
+        let gone = before.as_ref().is_some_and(|outage| outage.gone);
+        let end = match loss {
+            _ if gone => None,
+            Loss::Refused(_) => None,
+            // It may only be busy.
+            Loss::TimedOut(_) => {
+                let known = before.as_ref().and_then(|outage| outage.end);
+                Some(known.unwrap_or(now.after(self.settings.dialer.timeout * STUCK)))
+            }
+            Loss::Broken(_) | Loss::Elsewhere => Some(now),
+        };
         let outage = Outage {
             reason,
             error: setup::error_of(&self.settings, loss),
             refused: matches!(loss, Loss::Refused(_)),
             since: before.map_or(now, |outage| outage.since),
             patience: patience.filter(|until| *until > now && may_be_brief(loss)),
+            end,
+            gone,
         };
         let is_patient = outage.patience.is_some();
         self.reconnecting = None;
@@ -123,6 +141,7 @@ impl Node {
             }
         }
         self.outage = Some(outage);
+        self.end_dedicated(now);
         // One that comes and goes gets the longer pauses of one that is away.
         if is_patient || matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
             self.pause = FIRST_PAUSE;
@@ -157,6 +176,23 @@ impl Node {
             self.outage = Some(outage);
             self.state = State::Down(now.after(FIRST_PAUSE));
         }
+    }
+
+    /// Reports that dedicated connections lead nowhere any more, when that is to be thought.
+    pub(super) fn end_dedicated(&mut self, now: Time) {
+        if let Some(outage) = &mut self.outage
+            && outage.patience.is_none()
+            && outage.end.take_if(|end| *end <= now).is_some()
+        {
+            outage.gone = true;
+            self.events.push(Event::Gone);
+        }
+    }
+
+    /// When [`Self::end_dedicated`] has something to report.
+    fn end_due(&self) -> Option<Time> {
+        let outage = self.outage.as_ref()?;
+        outage.end.filter(|_| outage.patience.is_none())
     }
 
     /// Until when requests wait for a Redis that may only be restarting.
@@ -216,10 +252,8 @@ impl Node {
             State::Up(_) | State::Opening => None,
         };
         let patience = self.patience();
-        [retry, patience]
-            .into_iter()
-            .flatten()
-            .chain(self.reconnects.due())
+        let all = [retry, patience, self.end_due(), self.reconnects.due()];
+        all.into_iter().flatten()
     }
 }
 

@@ -346,6 +346,12 @@ impl World {
 
     /// Redis can't be reached any more.
     pub fn gone(&mut self) {
+        self.silent();
+        self.tell(&Event::Gone);
+    }
+
+    /// Redis has been silent for long. It may only be busy.
+    pub fn silent(&mut self) {
         let error = b"-ERR backing Redis at redis:6379 can't be reached: gone\r\n".to_vec();
         let refused = false;
         self.tell(&Event::Down { error, refused });
