@@ -468,3 +468,51 @@ fn node(program: &str, protocols: &[&str]) {
             .assert_success();
     }
 }
+
+#[test]
+fn redis_py_notices_nothing_of_a_restart_of_redis() {
+    let errors = errors_over_a_restart(&[&python_path(), "python3", "-B"], "python", "restart.py");
+    assert_eq!(errors, "errors: []\n");
+}
+
+#[test]
+fn ioredis_notices_nothing_of_a_restart_of_redis() {
+    let errors = errors_over_a_restart(&[&node_path(), "node"], "javascript", "ioredis-restart.js");
+    assert_eq!(errors, "errors: []\n");
+}
+
+#[test]
+fn node_redis_notices_no_more_of_a_restart_of_redis_than_that_its_write_got_no_reply() {
+    let program = "node-redis-restart.js";
+    let errors = errors_over_a_restart(&[&node_path(), "node"], "javascript", program);
+    assert!(
+        ["errors: []\n", "errors: [Socket closed unexpectedly]\n"].contains(&&*errors),
+        "{errors}"
+    );
+}
+
+/// What a program prints that works on while Redis is killed and started again.
+#[track_caller]
+fn errors_over_a_restart(command: &[&str], kind: &str, program: &str) -> String {
+    let program = sources(kind).join(program);
+    let program = program.to_str().expect("a path");
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, PATIENT);
+    let port = proxy.port();
+    let arguments = [command, &[program, &port]].concat();
+    let printed = thread::scope(|scope| {
+        let run = scope.spawn(|| Printed::new(run_program("env", &arguments, ""), "no port"));
+        for is_last in [false, true] {
+            eventually("it works", || redis.calls("set") > 20 || run.is_finished());
+            if !is_last {
+                redis.stop();
+                proxy.wait_for_log("redis down");
+                redis.start_again();
+            }
+        }
+        redis.set("done", "yes");
+        run.join().expect("a run")
+    });
+    printed.assert_success();
+    printed.stdout
+}

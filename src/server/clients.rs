@@ -218,7 +218,10 @@ impl Server {
     /// A client was sent all that it is owed.
     fn end(&mut self, client: ClientId) {
         let connection = &mut self.connections[client.0];
-        let pauses = matches!(self.proxy.ending(client), Some(Ending::NoRedis));
+        let pauses = matches!(
+            self.proxy.ending(client),
+            Some(Ending::NoRedis | Ending::DedicatedFailed(_))
+        );
         if !pauses || connection.at_end || self.shutdown.is_stopping() {
             return self.finish(client);
         }

@@ -115,6 +115,6 @@ impl Server {
 
     fn fail_dedicated(&mut self, client: ClientId, error: &dyn Display) {
         let reason = format!("backing Redis at {} can't be reached: {error}", self.redis);
-        self.proxy.dedicated_lost(client, Some(&reason));
+        self.proxy.dedicated_failed(client, &reason);
     }
 }

@@ -111,7 +111,7 @@ impl Node {
                 let known = before.as_ref().and_then(|outage| outage.end);
                 Some(known.unwrap_or(now.after(self.settings.dialer.timeout * STUCK)))
             }
-            Loss::Broken(_) | Loss::Elsewhere => Some(now),
+            _ => Some(now),
         };
         let outage = Outage {
             reason,
