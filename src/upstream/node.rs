@@ -119,6 +119,8 @@ pub(super) struct Node {
     pub(super) run_id: Option<String>,
     /// It was there before.
     pub(super) known: bool,
+    /// When the last outage ended.
+    pub(super) returned: Option<Time>,
     /// Since an attempt to connect failed.
     pub(super) outage: Option<Outage>,
     pub(super) pause: Duration,
@@ -202,6 +204,7 @@ impl Node {
             backend: Backend::default(),
             run_id: None,
             known: false,
+            returned: None,
             outage: None,
             pause: FIRST_PAUSE,
             reconnecting: None,

@@ -59,6 +59,9 @@ impl Node {
     /// Redis can be reached.
     pub(super) fn up(&mut self, now: Time) {
         let outage = self.outage.take();
+        if outage.is_some() {
+            self.returned = Some(now);
+        }
         if outage.is_some() || !self.known {
             let away_ms = outage.map(|outage| outage.since.until(now).as_millis() as u64);
             log::info!(address:% = self.settings.address, away_ms; "redis up");
@@ -98,7 +101,8 @@ impl Node {
             log::warn!(address:% = self.settings.address, reason; "{message}");
         }
         let patience = match &before {
-            None => may_be_brief(loss).then(|| now.after(self.settings.dialer.timeout)),
+            None => (may_be_brief(loss) && self.is_steady(now))
+                .then(|| now.after(self.settings.dialer.timeout)),
             Some(outage) => outage.patience,
         };
         let was_patient = patience.is_some();
@@ -153,6 +157,12 @@ impl Node {
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         self.state = State::Down(now.after(pause));
+    }
+
+    /// Whether Redis has not just come back from an outage.
+    fn is_steady(&self, now: Time) -> bool {
+        self.returned
+            .is_none_or(|returned| returned.until(now) >= STEADY)
     }
 
     /// What waits for Redis waits in vain.
