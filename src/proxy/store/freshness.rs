@@ -433,7 +433,8 @@ impl Store {
     fn update_serving(&mut self) {
         self.serving = match self.redis {
             Redis::Unknown | Redis::Down(_) => Serving::Stale,
-            Redis::Up if self.is_suspended || self.is_refusing => Serving::Nothing,
+            Redis::Up if self.is_suspended => Serving::Nothing,
+            Redis::Up if self.is_refusing => Serving::Nothing,
             Redis::Up => Serving::Fresh,
         };
     }
