@@ -146,6 +146,9 @@ impl Store {
                     false => Login::Refused(outage.error.clone()),
                 };
             }
+            Redis::Down(outage) if outage.refuses_login() => {
+                return Login::Later(Flow::LeaveToAuthenticate);
+            }
             Redis::Down(outage) => return Login::Refused(outage.error.clone()),
             Redis::Up => {}
         }

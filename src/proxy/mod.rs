@@ -287,6 +287,10 @@ impl Proxy {
     /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
+            Event::Reached(endpoint) => {
+                self.store.endpoint = Some(endpoint.clone());
+                return;
+            }
             Event::Away => return self.store.away(now),
             Event::Up(backend) => {
                 if self.store.up(backend, now) {
@@ -373,7 +377,7 @@ impl Proxy {
     /// Where such connections go.
     #[must_use]
     pub fn redis_endpoint(&self) -> Option<Endpoint> {
-        self.store.backend()?.endpoint.clone()
+        self.store.endpoint.clone()
     }
 
     /// Whether a dedicated connection has come to lead to a replica, by an error that it delivered. Says so once.
@@ -568,11 +572,12 @@ impl Proxy {
                                     session.held_back = true;
                                     break;
                                 }
-                                Leave::Refused => {
+                                Leave::Refused if session.replies.ends() => {
                                     session.end(Ending::NoRedis);
                                     used = buffer.len();
                                     break;
                                 }
+                                Leave::Refused => {}
                             }
                         }
                     }

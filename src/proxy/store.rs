@@ -30,6 +30,7 @@ use crate::metrics::{Counters, Metrics, Outcome};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
+use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
@@ -73,7 +74,9 @@ pub(super) struct Store {
     longest: Duration,
     /// What that means for hits.
     serving: Serving,
-    /// What Redis reported of itself when it was last reached.
+    /// Where Redis was last reached.
+    pub(super) endpoint: Option<Endpoint>,
+    /// What Redis reported of itself when it last took the proxy.
     pub(super) backend: Option<Backend>,
     /// What it said in its `INFO` when it was last asked.
     redis_info: RedisInfo,
@@ -113,6 +116,15 @@ pub(super) struct Outage {
     pub error: Reply,
     /// It is Redis that refuses the proxy: who needs it gets that error. Otherwise they are closed.
     pub refused: bool,
+}
+
+impl Outage {
+    /// Whether Redis refuses the proxy's login, or asks for one: clients may still have a better.
+    pub fn refuses_login(&self) -> bool {
+        let login = [&b"-NOAUTH "[..], b"-WRONGPASS "];
+        let error = self.error.bytes();
+        self.refused && login.iter().any(|code| error.starts_with(code))
+    }
 }
 
 /// What becomes of a request, and of the client's next.
@@ -172,6 +184,7 @@ impl Store {
             slots: None,
             longest: Duration::MAX,
             serving: Serving::Fresh,
+            endpoint: None,
             backend: None,
             redis_info: RedisInfo::default(),
             full_table: None,
@@ -465,10 +478,6 @@ impl Store {
             reset: self.reset.as_deref(),
             now,
         }
-    }
-
-    pub fn backend(&self) -> Option<&Backend> {
-        self.backend.as_ref()
     }
 
     pub fn requests(&mut self) -> &mut Requests {

@@ -157,6 +157,8 @@ impl Backend {
 /// What the helper reports to the loop, in the order in which it happened.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Redis is there, at that endpoint. Whether it takes the proxy is being found out.
+    Reached(Endpoint),
     /// Redis is lost, and may be back in a moment: until [`Event::Up`] or [`Event::Down`] requests wait, and so should
     /// whoever needs a dedicated connection.
     Away,

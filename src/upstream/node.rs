@@ -306,7 +306,10 @@ impl Node {
         connection.phase = Phase::SettingUp;
         connection.has_answered = false;
         match role {
-            Role::Resp2 => self.backend.endpoint = endpoint,
+            Role::Resp2 => {
+                self.events.extend(endpoint.clone().map(Event::Reached));
+                self.backend.endpoint = endpoint;
+            }
             Role::Tracker => {
                 self.tracker.connected();
                 self.begin_unreported();
