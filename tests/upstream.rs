@@ -433,13 +433,15 @@ fn a_reply_that_always_breaks_off_closes_who_asked_in_the_end() {
 }
 
 #[test]
-fn nonsense_instead_of_a_reply_reaches_nobody() {
+fn nonsense_instead_of_a_reply_is_an_error() {
     let redis = FakeRedis::start(|_| Answer::Reply(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
     let proxy = Proxy::start_at(&redis.address(), &["--redis_timeout", "1000"]);
     proxy.wait_for_redis();
-    for _ in 0..2 {
-        assert_away(&proxy);
+    let mut client = proxy.client();
+    for key in ["a", "b"] {
+        reason(&client.get(key), &redis.address());
     }
+    assert_same(&client.command(&["PING"]), b"+PONG\r\n", &"PING");
 }
 
 #[test]

@@ -378,7 +378,7 @@ impl Node {
             let loss = match refused {
                 Some(words) => Loss::Refused(words),
                 None if is_tls => Loss::Tls,
-                None => Loss::Broken(io::Error::other(error)),
+                None => Loss::Garbled(error),
             };
             self.lost(role, loss, now);
         }
@@ -552,7 +552,15 @@ impl Node {
         if role == Role::Tracker {
             self.checks.lost();
         }
-        self.renew(role);
+        match &loss {
+            // Asked again, it would say the same.
+            Loss::Garbled(_) => {
+                let reason = "the connection broke before its reply came";
+                let error = setup::error_reply(&self.settings, reason);
+                self.renew_or(role, &error);
+            }
+            _ => self.renew(role),
+        }
         if was_tracked || role == Role::Tracker {
             self.tracking_lost();
         }
@@ -603,10 +611,15 @@ impl Node {
         self.rights.lost(role);
     }
 
-    /// What is in flight on a connection that is lost waits for another, or fails.
+    /// What is in flight on a connection that is lost waits for another. Who waits for what can't be repeated is closed.
     pub(super) fn renew(&mut self, role: Role) {
+        self.renew_or(role, CLOSED);
+    }
+
+    /// The same; who waits for what can't be repeated gets this in place of a reply.
+    fn renew_or(&mut self, role: Role, reply: &[u8]) {
         let mut replies = self.spare.pop().unwrap_or_default();
-        self.connection(role).link.renew(CLOSED, &mut replies);
+        self.connection(role).link.renew(reply, &mut replies);
         self.report_replies(role, replies);
     }
 

@@ -1,10 +1,14 @@
-//! What is made of a Redis that can't be reached: requests get an error, and it is tried again after a pause.
+//! What is made of a Redis that can't be reached. It is tried again after a pause, ever longer.
+//!
+//! At first it may only be restarting: for the time that a request may wait for its reply, all wait. After that whoever
+//! needs it is closed, as by Redis itself, or gets the error by which it refuses the proxy. Dedicated connections are
+//! given up later if it is only silent, as it may be busy.
 
 use std::time::Duration;
 
 use super::health::STUCK;
 use super::node::{Loss, Node, Phase, Role, STEADY};
-use super::{Backend, CLOSED, Event, setup};
+use super::{Backend, CLOSED, Event, LINKS, setup};
 use crate::clock::Time;
 
 /// Whether Redis can be reached.
@@ -55,12 +59,17 @@ impl Outage {
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause, and the one after Redis refused the proxy.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
+
 impl Node {
     /// Redis can be reached.
     pub(super) fn up(&mut self, now: Time) {
         let outage = self.outage.take();
         if outage.is_some() {
             self.returned = Some(now);
+            // They waited for Redis to be there, which is no fault of its replies.
+            for link in LINKS {
+                self.connection(Role::of(link)).link.wait_from(now);
+            }
         }
         if outage.is_some() || !self.known {
             let away_ms = outage.map(|outage| outage.since.until(now).as_millis() as u64);
@@ -139,10 +148,10 @@ impl Node {
                 self.events.push(Event::Away);
             }
         } else {
-            self.give_up(&outage);
             if is_news || was_patient {
                 self.events.push(outage.event());
             }
+            self.give_up(&outage);
         }
         self.outage = Some(outage);
         self.end_dedicated(now);
@@ -181,8 +190,8 @@ impl Node {
         }
         if let Some(mut outage) = self.outage.take() {
             outage.patience = None;
-            self.give_up(&outage);
             self.events.push(outage.event());
+            self.give_up(&outage);
             self.outage = Some(outage);
             self.state = State::Down(now.after(FIRST_PAUSE));
         }
@@ -273,10 +282,136 @@ fn may_be_brief(loss: &Loss) -> bool {
         Loss::Broken(_) | Loss::Closed | Loss::ClosedIdle(_) | Loss::Unanswered { .. } => true,
         Loss::Refused(words) => setup::is_temporary(words),
         Loss::TimedOut(_)
+        | Loss::Garbled(_)
         | Loss::Tls
         | Loss::Elsewhere
         | Loss::Altered(_)
         | Loss::Demoted
         | Loss::Moved => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node};
+    use super::super::{Batch, Requests};
+    use super::*;
+    use crate::resp::Protocol;
+
+    fn refused() -> Loss {
+        Loss::Broken(io::ErrorKind::ConnectionRefused.into())
+    }
+
+    fn send(node: &mut Node, request: &str, now: Time) {
+        let mut requests = Requests::default();
+        let batch: &mut Batch = requests.of(Protocol::Resp2);
+        batch.push(true, |out| out.extend_from_slice(request.as_bytes()));
+        node.send(&mut requests, now);
+    }
+
+    /// Redis ends, and refuses connections.
+    fn lose(node: &mut Node, now: Time) {
+        node.events.clear();
+        node.lost(Role::Tracker, Loss::Closed, now);
+        node.lost(Role::Resp2, Loss::Closed, now);
+        node.lost(Role::Resp2, refused(), now);
+    }
+
+    /// Redis is back, and takes the proxy.
+    fn come_back(node: &mut Node, now: Time) {
+        node.retry_at_once(now);
+        node.tick(now);
+        let resp2 = "+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n";
+        let tracker = format!("+OK\r\n*1\r\n+hello\r\n*0\r\n{RIGHTS}+PONG\r\n");
+        for (role, replies) in [(Role::Resp2, resp2), (Role::Tracker, &tracker)] {
+            assert_eq!(node.wants(), Some(role));
+            node.connecting(role, now.after(FIRST_PAUSE));
+            node.connected(role, None, now);
+            asked(node, role);
+            node.received(role, replies.as_bytes(), now);
+        }
+    }
+
+    /// Lets time pass up to that moment, as the helper does.
+    fn pass(node: &mut Node, until: Time) {
+        while let Some(due) = node.due().filter(|due| *due <= until) {
+            node.tick(due);
+            if node.wants() == Some(Role::Resp2) {
+                node.lost(Role::Resp2, refused(), due);
+            }
+        }
+    }
+
+    fn is_down(event: &Event) -> bool {
+        matches!(event, Event::Down { .. })
+    }
+
+    #[test]
+    fn a_request_waits_for_a_restart_as_long_as_for_a_reply_and_then_for_its_reply_anew() {
+        let mut node = node(None, RIGHTS);
+        send(&mut node, "before", at(100));
+        asked(&mut node, Role::Resp2);
+        lose(&mut node, at(1000));
+        assert_eq!(node.events[0], Event::Away);
+        send(&mut node, "during", at(1100));
+        pass(&mut node, at(1950));
+        come_back(&mut node, at(1990));
+        // Neither the first request, nor the connection, is late.
+        assert!(asked(&mut node, Role::Resp2).ends_with("beforeduring"));
+        answer_tracker(&mut node, at(1990));
+        node.tick(at(2900));
+        let is_late = |event: &Event| matches!(event, Event::Late { .. });
+        let events = &node.events;
+        assert!(!events.iter().any(|event| is_late(event) || is_down(event)));
+        node.tick(at(2990));
+        assert!(node.events.iter().any(is_late));
+    }
+
+    #[test]
+    fn it_is_known_that_redis_is_given_up_before_its_requests_fail() {
+        let mut node = node(None, RIGHTS);
+        lose(&mut node, at(1000));
+        send(&mut node, "during", at(1100));
+        pass(&mut node, at(2000));
+        let place = |is_meant: fn(&Event) -> bool| node.events.iter().position(is_meant);
+        let down = place(is_down).expect("it is given up");
+        let failed = place(|event| matches!(event, Event::Replies { .. }));
+        assert!(failed.expect("the request has failed") > down);
+    }
+
+    #[test]
+    fn a_redis_that_comes_and_goes_is_waited_for_once() {
+        let mut node = node(None, RIGHTS);
+        lose(&mut node, at(1000));
+        pass(&mut node, at(1100));
+        come_back(&mut node, at(1200));
+        lose(&mut node, at(1300));
+        assert!(node.events.iter().any(is_down));
+    }
+
+    #[test]
+    fn dedicated_connections_are_given_up_once_when_redis_is_silent_for_long() {
+        let mut node = node(None, RIGHTS);
+        let timeout = node.settings.dialer.timeout;
+        node.events.clear();
+        node.down(&Loss::TimedOut(timeout), at(1000));
+        let count = |node: &Node| {
+            let events = node.events.iter();
+            events.filter(|event| **event == Event::Gone).count()
+        };
+        let silent = |node: &mut Node, until: u64| {
+            while let Some(due) = node.due().filter(|due| *due <= at(until)) {
+                node.tick(due);
+                if node.wants() == Some(Role::Resp2) {
+                    node.lost(Role::Resp2, Loss::TimedOut(timeout), due);
+                }
+            }
+        };
+        silent(&mut node, 10_900);
+        assert_eq!(count(&node), 0);
+        silent(&mut node, 30_000);
+        assert_eq!(count(&node), 1);
     }
 }

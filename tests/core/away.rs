@@ -10,6 +10,7 @@ use redis_proxy::upstream::CLOSED;
 use crate::world::{World, bulk, get, roomy};
 
 const AWAY: &str = "-ERR backing Redis at redis:6379 can't be reached: gone\r\n";
+const LOADING: &str = "-LOADING Redis is loading the dataset in memory\r\n";
 
 #[test]
 fn a_miss_fails_at_once_while_redis_is_away() {
@@ -252,4 +253,32 @@ fn requests_wait_for_a_redis_that_may_only_be_restarting() {
     world.lose();
     world.gone();
     assert!(world.is_done(dedicated));
+}
+
+#[test]
+fn who_logs_in_while_redis_restarts_is_served_what_is_cached_and_waits_if_it_was_never_there() {
+    let mut world = World::roomy();
+    world.cache("hit", "1");
+    world.lose();
+    let client = world.connect();
+    world.send(client, [b"AUTH default word\r\n", &get("hit")[..]].concat());
+    world.assert_received(client, [b"+OK\r\n", &bulk("1")[..]].concat());
+    let mut world = World::unheard(roomy());
+    let client = world.connect();
+    world.send(client, b"AUTH default word\r\n");
+    world.assert_received(client, "");
+}
+
+#[test]
+fn info_says_that_redis_loads_its_data_though_it_was_asked_for_before_that_was_known() {
+    let mut world = World::roomy();
+    world.lose();
+    let client = world.connect();
+    world.send(client, b"INFO persistence\r\n");
+    world.assert_received(client, "");
+    world.down(LOADING);
+    world.answer(LOADING);
+    let info = world.received(client);
+    let info = String::from_utf8_lossy(&info);
+    assert!(info.contains("loading:1\r\n"), "{info}");
 }
