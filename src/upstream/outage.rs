@@ -361,6 +361,8 @@ mod tests {
         // Neither the first request, nor the connection, is late.
         assert!(asked(&mut node, Role::Resp2).ends_with("beforeduring"));
         answer_tracker(&mut node, at(1990));
+        // How the connection is, is not shown.
+        node.received(Role::Resp2, b"-NOPERM no\r\n", at(1990));
         node.tick(at(2900));
         let is_late = |event: &Event| matches!(event, Event::Late { .. });
         let events = &node.events;
