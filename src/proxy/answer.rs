@@ -11,6 +11,7 @@ use crate::command::{Here, is_word};
 use crate::resp::reply::Reply;
 use crate::resp::request::Request;
 use crate::resp::{Protocol, integer};
+use crate::upstream::is_unreachable;
 
 const OK: &[u8] = b"+OK\r\n";
 /// How much of the slow log is shown, if nothing else is said.
@@ -143,7 +144,7 @@ impl Store {
                 return Login::Accepted;
             }
             Redis::Unknown => return Login::Later(Flow::Wait(WaitsFor::Redis)),
-            Redis::Down(outage) if !outage.refused => {
+            Redis::Down(outage) if is_unreachable(outage.error.bytes()) => {
                 return match self.access.is_own_password(password) {
                     true => Login::Accepted,
                     false => Login::Refused(outage.error.clone()),

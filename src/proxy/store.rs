@@ -114,7 +114,7 @@ pub(super) enum Redis {
 pub(super) struct Outage {
     /// The error reply that says so.
     pub error: Reply,
-    /// It is Redis that refuses the proxy: who needs it gets that error. Otherwise they are closed.
+    /// Redis is there, but of no use to the proxy: who needs it gets that error. Otherwise they are closed.
     pub refused: bool,
 }
 

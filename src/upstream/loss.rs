@@ -40,6 +40,17 @@ pub(super) enum Loss {
     Moved,
 }
 
+impl Loss {
+    /// Whether Redis is there, and of no use until somebody changes something: it refuses the proxy, or TLS fails.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Tls => true,
+            Self::Broken(error) => error.kind() == io::ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
+}
+
 /// What helps where Redis speaks TLS and the proxy does not.
 const TURN_TLS_ON: &str = "turn redis_tls on, or write rediss:// for redis://";
 

@@ -172,7 +172,7 @@ pub enum Event {
     Down {
         /// The error reply.
         error: Vec<u8>,
-        /// It is there, but refuses the proxy: that is Redis's own reply.
+        /// It is there, but of no use to the proxy: who needs it gets the error. Otherwise they are closed.
         refused: bool,
     },
     /// And dedicated connections lead nowhere any more, whether or not they end by themselves.

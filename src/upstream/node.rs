@@ -552,15 +552,7 @@ impl Node {
         if role == Role::Tracker {
             self.checks.lost();
         }
-        match &loss {
-            // Asked again, it would say the same.
-            Loss::Garbled(_) => {
-                let reason = "the connection broke before its reply came";
-                let error = setup::error_reply(&self.settings, reason);
-                self.renew_or(role, &error);
-            }
-            _ => self.renew(role),
-        }
+        self.renew(role, &loss);
         if was_tracked || role == Role::Tracker {
             self.tracking_lost();
         }
@@ -597,7 +589,7 @@ impl Node {
         self.keep_alive = None;
         for role in Role::ALL {
             self.close(role);
-            self.renew(role);
+            self.renew(role, loss);
         }
         self.reconnecting = Some(loss.to_string());
         self.open(now);
@@ -611,13 +603,15 @@ impl Node {
         self.rights.lost(role);
     }
 
-    /// What is in flight on a connection that is lost waits for another. Who waits for what can't be repeated is closed.
-    pub(super) fn renew(&mut self, role: Role) {
-        self.renew_or(role, CLOSED);
-    }
-
-    /// The same; who waits for what can't be repeated gets this in place of a reply.
-    fn renew_or(&mut self, role: Role, reply: &[u8]) {
+    /// What is in flight on a connection that is lost waits for another. Who waits for what can't be repeated is closed,
+    /// or gets an error if it may be the request that brought the loss about: a library would repeat it.
+    pub(super) fn renew(&mut self, role: Role, loss: &Loss) {
+        let error =
+            setup::error_reply(&self.settings, "the connection broke before its reply came");
+        let reply = match loss {
+            Loss::Garbled(_) | Loss::Altered(_) => &error,
+            _ => CLOSED,
+        };
         let mut replies = self.spare.pop().unwrap_or_default();
         self.connection(role).link.renew(reply, &mut replies);
         self.report_replies(role, replies);

@@ -27,7 +27,7 @@ pub(super) struct Outage {
     reason: String,
     /// The encoded error reply that says so.
     error: Vec<u8>,
-    /// It is there, and refuses the proxy.
+    /// It is there, and of no use to the proxy: who needs it gets the error.
     refused: bool,
     since: Time,
     /// Until then it may only be restarting, so requests wait. None when they no longer do.
@@ -118,7 +118,7 @@ impl Node {
         let gone = before.as_ref().is_some_and(|outage| outage.gone);
         let end = match loss {
             _ if gone => None,
-            Loss::Refused(_) => None,
+            loss if loss.is_refusal() => None,
             // It may only be busy.
             Loss::TimedOut(_) => {
                 let known = before.as_ref().and_then(|outage| outage.end);
@@ -129,7 +129,7 @@ impl Node {
         let outage = Outage {
             reason,
             error: setup::error_of(&self.settings, loss),
-            refused: matches!(loss, Loss::Refused(_)),
+            refused: loss.is_refusal(),
             since: before.map_or(now, |outage| outage.since),
             patience: patience.filter(|until| *until > now && may_be_brief(loss)),
             end,
@@ -141,7 +141,7 @@ impl Node {
         if is_patient {
             for role in Role::ALL {
                 self.close(role);
-                self.renew(role);
+                self.renew(role, loss);
             }
             self.checks.lost();
             if is_new {
@@ -279,7 +279,8 @@ impl Node {
 /// Whether Redis may be back in a moment: it went, or it says so.
 fn may_be_brief(loss: &Loss) -> bool {
     match loss {
-        Loss::Broken(_) | Loss::Closed | Loss::ClosedIdle(_) | Loss::Unanswered { .. } => true,
+        Loss::Closed | Loss::ClosedIdle(_) | Loss::Unanswered { .. } => true,
+        Loss::Broken(_) => !loss.is_refusal(),
         Loss::Refused(words) => setup::is_temporary(words),
         Loss::TimedOut(_)
         | Loss::Garbled(_)
