@@ -293,11 +293,15 @@ impl Proxy {
             }
             Event::Away => return self.store.away(now),
             Event::Up(backend) => {
+                self.set_outlived(false);
                 if self.store.up(backend, now) {
                     self.end_dedicated();
                 }
             }
             Event::Down { error, refused } => {
+                if *refused && self.store.is_lost() {
+                    self.set_outlived(true);
+                }
                 self.store.down(error, *refused, now);
                 self.release(u64::MAX);
             }
@@ -353,6 +357,13 @@ impl Proxy {
             if self.sessions[slot].dedicated.is_some() {
                 self.dedicated_lost(ClientId(slot), None);
             }
+        }
+    }
+
+    /// Whether all who are there were so when a Redis was lost that refuses the proxy by now.
+    fn set_outlived(&mut self, outlived: bool) {
+        for session in &mut self.sessions {
+            session.replies.set_outlived(outlived);
         }
     }
 
@@ -572,7 +583,8 @@ impl Proxy {
                                     session.held_back = true;
                                     break;
                                 }
-                                Leave::Refused if session.replies.ends() => {
+                                // What belongs to it must not be executed by itself.
+                                Leave::Refused if !self.store.asks_for_login() => {
                                     session.end(Ending::NoRedis);
                                     used = buffer.len();
                                     break;

@@ -29,6 +29,8 @@ pub(super) struct Replies {
     queued: usize,
     /// The kind of the error reply that was made last, until it is counted.
     refusal: Option<ErrorKind>,
+    /// Redis was lost since the client came, and refuses the proxy by now.
+    outlived: bool,
 }
 
 /// The place of a reply among all that its slot's clients were ever owed: none is used twice, so what
@@ -148,9 +150,16 @@ impl Replies {
         self.push(Reply::error(message));
     }
 
-    /// Adds the error reply that Redis gave to the proxy itself; if it can't be reached, the client is closed here.
+    /// Whether the client was there when a Redis was lost that came back and refuses the proxy. At Redis itself, it would
+    /// have lost its connection, and libraries look as they connect whether Redis loads its data.
+    pub fn set_outlived(&mut self, outlived: bool) {
+        self.outlived = outlived;
+    }
+
+    /// Adds the error reply that Redis gave to the proxy itself; if it can't be reached, or was lost meanwhile, the client
+    /// is closed here.
     pub fn push_outage(&mut self, outage: &Outage) {
-        if outage.refused {
+        if outage.refused && !self.outlived {
             return self.push_error_of(outage);
         }
         self.refusal = Some(ErrorKind::Unreachable);
@@ -331,6 +340,7 @@ impl Replies {
         self.queue = VecDeque::new();
         self.queued = 0;
         self.output = Output::default();
+        self.outlived = false;
     }
 
     /// What is queued: replies that are there, and gaps for those that are not.

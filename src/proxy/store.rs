@@ -447,6 +447,11 @@ impl Store {
         Outcome::Forwarded
     }
 
+    /// Whether Redis refuses the proxy for want of a login, which clients may have.
+    pub fn asks_for_login(&self) -> bool {
+        matches!(&self.redis, Redis::Down(outage) if outage.refuses_login())
+    }
+
     /// How things are.
     pub fn status(&self, now: Time) -> Status<'_> {
         Status {

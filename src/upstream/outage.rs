@@ -57,6 +57,8 @@ impl Outage {
 
 /// The pause before the first new attempt to connect; it doubles until [`LAST_PAUSE`].
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause while Redis says that it will soon be there.
+const SOON: Duration = Duration::from_millis(400);
 /// The longest pause, and the one after Redis refused the proxy.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -151,7 +153,7 @@ impl Node {
             if is_news || was_patient {
                 self.events.push(outage.event());
             }
-            self.give_up(&outage);
+            self.give_up(&outage, was_patient);
         }
         self.outage = Some(outage);
         self.end_dedicated(now);
@@ -159,8 +161,11 @@ impl Node {
         if is_patient || matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
             self.pause = FIRST_PAUSE;
         }
-        if matches!(loss, Loss::Refused(words) if !setup::is_temporary(words)) {
-            self.pause = LAST_PAUSE;
+        if let Loss::Refused(words) = loss {
+            self.pause = match setup::is_temporary(words) {
+                true => self.pause.min(SOON),
+                false => LAST_PAUSE,
+            };
         }
         // Up to a quarter less, so that the proxies of many hosts don't come back in step.
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
@@ -174,12 +179,16 @@ impl Node {
             .is_none_or(|returned| returned.until(now) >= STEADY)
     }
 
-    /// What waits for Redis waits in vain.
-    fn give_up(&mut self, outage: &Outage) {
+    /// What waits for Redis waits in vain. Those who waited through a restart are closed, as by the Redis that ended.
+    fn give_up(&mut self, outage: &Outage, waited: bool) {
         self.fail_checks(&outage.error);
+        let reply = match waited && self.known {
+            true => CLOSED,
+            false => outage.reply(),
+        };
         for role in Role::ALL {
             self.close(role);
-            self.fail(role, outage.reply());
+            self.fail(role, reply);
         }
     }
 
@@ -191,7 +200,7 @@ impl Node {
         if let Some(mut outage) = self.outage.take() {
             outage.patience = None;
             self.events.push(outage.event());
-            self.give_up(&outage);
+            self.give_up(&outage, true);
             self.outage = Some(outage);
             self.state = State::Down(now.after(FIRST_PAUSE));
         }

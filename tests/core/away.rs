@@ -30,7 +30,7 @@ fn what_needs_a_dedicated_connection_gets_the_refusal_of_redis_and_is_counted_so
         let client = world.connect();
         world.send(client, request);
         world.assert_received(client, AWAY);
-        assert!(!world.is_done(client));
+        assert!(world.is_done(client));
         world.proxy.end_run(Duration::ZERO);
         let status = world.proxy.status(Time::default());
         let counted: Vec<_> = status.metrics.commands.iter().collect();
@@ -281,4 +281,40 @@ fn info_says_that_redis_loads_its_data_though_it_was_asked_for_before_that_was_k
     let info = world.received(client);
     let info = String::from_utf8_lossy(&info);
     assert!(info.contains("loading:1\r\n"), "{info}");
+}
+
+#[test]
+fn who_was_there_when_redis_was_lost_is_closed_if_it_comes_back_and_refuses() {
+    let mut world = World::roomy();
+    world.cache("hit", "1");
+    let [before, idle] = [world.connect(), world.connect()];
+    world.lose();
+    world.down(LOADING);
+    let after = world.connect();
+    for client in [before, after] {
+        world.send(client, [get("hit"), get("miss"), get("hit")].concat());
+    }
+    world.assert_received(before, bulk("1"));
+    assert!(world.is_done(before));
+    world.assert_received(after, [&bulk("1"), LOADING.as_bytes(), &bulk("1")].concat());
+    // Who asked for nothing meanwhile has noticed nothing.
+    world.up();
+    world.down(LOADING);
+    world.send(idle, get("miss"));
+    world.assert_received(idle, LOADING);
+}
+
+#[test]
+fn a_transaction_that_redis_refuses_is_not_executed_in_part() {
+    for (error, goes_on) in [
+        (LOADING, false),
+        ("-NOAUTH Authentication required.\r\n", true),
+    ] {
+        let mut world = World::roomy();
+        world.down(error);
+        let client = world.connect();
+        world.send(client, b"MULTI\r\n");
+        world.assert_received(client, error);
+        assert_eq!(world.is_done(client), !goes_on, "{error}");
+    }
 }

@@ -354,6 +354,16 @@ impl Store {
         self.update_serving();
     }
 
+    /// Whether Redis was there, and its connections broke.
+    pub fn is_lost(&self) -> bool {
+        let is_lost = match &self.redis {
+            Redis::Unknown => true,
+            Redis::Up => false,
+            Redis::Down(outage) => !outage.refused,
+        };
+        is_lost && self.backend.is_some()
+    }
+
     /// Redis can't be reached, or refuses the proxy: `error` says so.
     pub fn down(&mut self, error: &[u8], refused: bool, now: Time) {
         self.metrics.redis.down(now);
