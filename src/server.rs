@@ -84,6 +84,8 @@ pub struct Server {
     lingering: VecDeque<(Time, ClientId)>,
     /// Clients that are to do the handshake of TLS, and until when that may take.
     handshakes: VecDeque<(Time, ClientId)>,
+    /// Clients that are to be closed because Redis is away, and when.
+    closing: VecDeque<(Time, ClientId)>,
     /// Clients whose dedicated connections to Redis are being made, and until when that may take.
     connecting: VecDeque<(Time, ClientId)>,
     buffer: Box<[u8]>,
@@ -195,6 +197,7 @@ impl Server {
             ready: VecDeque::new(),
             lingering: VecDeque::new(),
             handshakes: VecDeque::new(),
+            closing: VecDeque::new(),
             connecting: VecDeque::new(),
             buffer: vec![0; READ].into(),
             max_clients,
@@ -258,6 +261,7 @@ impl Server {
             self.spares.turn(&mut self.buffer, self.now);
             self.relieve();
             self.write_replies();
+            self.close_without_redis();
             self.close_lingering();
             self.end_handshakes();
             self.close_idle();
@@ -286,6 +290,7 @@ impl Server {
             self.shortage.due(),
             first(&self.lingering),
             first(&self.handshakes),
+            first(&self.closing),
             first(&self.connecting),
             self.floods.due(),
             self.spares.due(),

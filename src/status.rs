@@ -49,7 +49,7 @@ pub struct Status<'a> {
 /// Whether Redis can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisState<'a> {
-    /// The first attempt is under way.
+    /// That is being found out: for the first time, or as it was lost a moment ago.
     Unknown,
     /// It can.
     Up,

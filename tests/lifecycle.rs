@@ -5,7 +5,10 @@ mod common;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{Client, Proxy, RedisServer, assert_same, bulk, eventually, noise, proxy_command};
+use common::{
+    Client, Proxy, RedisServer, assert_same, bulk, eventually, eventually_read, noise,
+    proxy_command,
+};
 
 /// What a busy machine may add to the time in which the proxy has to end.
 const SLACK: Duration = Duration::from_secs(3);
@@ -337,9 +340,7 @@ fn a_log_that_nobody_reads_any_more_ends_nothing() {
     redis.start_again();
     redis.set("a", "1");
     // The line that says that Redis is up has nowhere to go.
-    eventually("Redis is found again", || {
-        proxy.client().get("a") == bulk("1")
-    });
+    eventually_read(&proxy, "a", &bulk("1"));
 }
 
 #[test]

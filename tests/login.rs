@@ -7,7 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Proxy, RedisServer, assert_same, bulk, eventually_get, proxy_command, reason};
+use common::{
+    Proxy, RedisServer, assert_away, assert_same, bulk, eventually, eventually_get, proxy_command,
+    reason,
+};
 
 /// Far more than an answer from memory takes, also on a busy machine.
 const AT_ONCE: Duration = Duration::from_millis(1500);
@@ -151,7 +154,7 @@ fn a_name_that_doesnt_resolve_keeps_nobody_waiting() {
     assert_same(&proxy.client().command(&["PING"]), b"+PONG\r\n", &"PING");
     assert!(start.elapsed() < AT_ONCE);
     proxy.wait_for_log("redis down");
-    reason(&proxy.client().get("a"), "nowhere.invalid:6379");
+    assert_away(&proxy);
 }
 
 #[test]
@@ -180,4 +183,54 @@ fn passwords_may_come_from_files() {
         "{line}"
     );
     assert!(!proxy.log().join("\n").contains("of-"), "{:?}", proxy.log());
+}
+
+#[test]
+fn who_has_the_right_password_is_served_though_the_proxy_has_none_or_another() {
+    for flags in [&[][..], &["--redis_password", "wrong"]] {
+        let redis = RedisServer::start_with(&["--requirepass", "secret"]);
+        let proxy = Proxy::start_at(&redis.address(), flags);
+        proxy.wait_for_log("redis down");
+        serves_who_knows(&proxy, "secret");
+    }
+}
+
+#[test]
+fn who_has_the_right_password_is_served_when_redis_comes_to_ask_for_one() {
+    let redis = RedisServer::start();
+    redis.set("a", "1");
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    assert_same(&client.get("a"), &bulk("1"), &"before");
+    let set = ["CONFIG", "SET", "requirepass", "secret"];
+    assert_same(&redis.client().command(&set), b"+OK\r\n", &"requirepass");
+    proxy.wait_for_log("redis down");
+    eventually("nobody else is served", || {
+        client.get("a").starts_with(b"-NOAUTH ")
+    });
+    serves_who_knows(&proxy, "secret");
+}
+
+/// Serves those alone who give that password, and those as by Redis itself.
+#[track_caller]
+fn serves_who_knows(proxy: &Proxy, password: &str) {
+    let mut client = proxy.client();
+    for request in [&["AUTH", "no"][..], &["AUTH", "default", "no"]] {
+        let reply = client.command(request);
+        assert!(
+            reply.starts_with(b"-WRONGPASS "),
+            "{}",
+            reply.escape_ascii()
+        );
+    }
+    for refused in [&["GET", "a"][..], &["SET", "a", "2"], &["MULTI"]] {
+        let reply = client.command(refused);
+        let codes = [&b"-NOAUTH "[..], b"-WRONGPASS "];
+        let refuses = codes.iter().any(|code| reply.starts_with(code));
+        assert!(refuses, "{}", reply.escape_ascii());
+    }
+    assert_same(&client.command(&["AUTH", password]), b"+OK\r\n", &"AUTH");
+    assert_same(&client.command(&["SET", "a", "2"]), b"+OK\r\n", &"SET");
+    assert_same(&client.get("a"), &bulk("2"), &"GET");
+    assert_same(&client.command(&["MULTI"]), b"+OK\r\n", &"MULTI");
 }

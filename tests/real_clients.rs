@@ -468,3 +468,97 @@ fn node(program: &str, protocols: &[&str]) {
             .assert_success();
     }
 }
+
+#[test]
+fn redis_py_notices_nothing_of_a_restart_of_redis() {
+    let errors = errors_over_a_restart(&[&python_path(), "python3", "-B"], "python", "restart.py");
+    assert_eq!(errors, "errors: []\n");
+}
+
+#[test]
+fn ioredis_notices_nothing_of_a_restart_of_redis() {
+    let errors = errors_over_a_restart(&[&node_path(), "node"], "javascript", "ioredis-restart.js");
+    assert_eq!(errors, "errors: []\n");
+}
+
+#[test]
+fn node_redis_notices_no_more_of_a_restart_of_redis_than_that_its_write_got_no_reply() {
+    let program = "node-redis-restart.js";
+    let errors = errors_over_a_restart(&[&node_path(), "node"], "javascript", program);
+    assert!(
+        ["errors: []\n", "errors: [Socket closed unexpectedly]\n"].contains(&&*errors),
+        "{errors}"
+    );
+}
+
+#[test]
+fn ioredis_waits_for_a_redis_that_loads_its_data_as_it_does_straight_there() {
+    let mut redis = RedisServer::start_with(&["--enable-debug-command", "yes"]);
+    for command in [&["DEBUG", "POPULATE", "30000"][..], &["SAVE"]] {
+        assert_eq!(redis.client().command(command), b"+OK\r\n");
+    }
+    let proxy = Proxy::start(&redis, &[]);
+    // 30,000 times 100 µs.
+    let slowly = "--key-load-delay 100 --loading-process-events-interval-bytes 1024";
+    let slowly: Vec<&str> = slowly.split(' ').collect();
+    let command = [&*node_path(), "node"];
+    let errors = errors_while(
+        || {
+            redis.stop();
+            redis.start_again_with(&slowly);
+        },
+        &proxy,
+        &command,
+        &sources("javascript").join("ioredis-restart.js"),
+    );
+    assert_eq!(errors, "errors: []\n");
+    assert_ne!(proxy.count_in_log("it answers LOADING"), 0);
+}
+
+/// What a program prints that works on while Redis is killed and started again.
+#[track_caller]
+fn errors_over_a_restart(command: &[&str], kind: &str, program: &str) -> String {
+    let mut redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, PATIENT);
+    let program = sources(kind).join(program);
+    let restart = || {
+        redis.stop();
+        proxy.wait_for_log("redis down");
+        redis.start_again();
+    };
+    errors_while(restart, &proxy, command, &program)
+}
+
+/// What a program prints that works on through the proxy while Redis is restarted so.
+#[track_caller]
+fn errors_while(restart: impl FnOnce(), proxy: &Proxy, command: &[&str], program: &Path) -> String {
+    let program = program.to_str().expect("a path");
+    let port = proxy.port();
+    let arguments = [command, &[program, &port]].concat();
+    let printed = thread::scope(|scope| {
+        let run = scope.spawn(|| Printed::new(run_program("env", &arguments, ""), "no port"));
+        let await_work = || {
+            let before = count(proxy);
+            eventually("it works", || {
+                run.is_finished() || count(proxy) > before + 20
+            });
+        };
+        await_work();
+        restart();
+        await_work();
+        proxy.client().command(&["SET", "done", "yes"]);
+        run.join().expect("a run")
+    });
+    printed.assert_success();
+    printed.stdout
+}
+
+/// How far the program has come, by what it writes.
+fn count(proxy: &Proxy) -> u64 {
+    let mut client = proxy.client();
+    client.send("GET count\r\n");
+    let reply = client.reply_or_end().unwrap_or_default();
+    let text = String::from_utf8_lossy(&reply);
+    let number = text.lines().nth(1).and_then(|line| line.parse().ok());
+    number.unwrap_or_default()
+}

@@ -232,8 +232,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "nothing is served while changes may be on their way",
         file: "store/freshness.rs",
-        kept: "Redis::Unknown | Redis::Up if self.is_suspended => Serving::Nothing,",
-        breakable: "Redis::Unknown | Redis::Up if !$broken && self.is_suspended => Serving::Nothing,",
+        kept: "Redis::Up if self.is_suspended => Serving::Nothing,",
+        breakable: "Redis::Up if !$broken && self.is_suspended => Serving::Nothing,",
         world: SILENCE,
     },
 ];

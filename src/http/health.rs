@@ -29,7 +29,7 @@ pub fn ready(site: &Site<'_>) -> Response {
             "Redis can't be reached; entries are served, also stale ones",
         ),
         RedisState::Down(_) => (false, "Redis can't be reached"),
-        RedisState::Unknown => (false, "Redis has not been reached yet"),
+        RedisState::Unknown => (false, "Redis is being connected to"),
     };
     let mut line = Object::default();
     line.text("status", if ready { "ready" } else { "not ready" })

@@ -224,6 +224,14 @@ impl<Q: Copy> Link<Q> {
         self.answer_failed(replies);
     }
 
+    /// Whatever clients' requests have waited so far counts no more: they count as sent at that moment.
+    pub fn wait_from(&mut self, now: Time) {
+        let groups = self.groups.iter_mut();
+        for group in groups.filter(|group| group.question.is_none()) {
+            group.since = now;
+        }
+    }
+
     /// Whether it is.
     #[must_use]
     pub fn is_ready(&self) -> bool {

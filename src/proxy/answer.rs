@@ -139,15 +139,21 @@ impl Store {
             Redis::Unknown | Redis::Down(_) if !is_own => {
                 return Login::Later(Flow::LeaveToAuthenticate);
             }
-            Redis::Unknown => return Login::Later(Flow::Wait(WaitsFor::Redis)),
             // Whoever was set up for the Redis behind is served from the cache while it is away.
-            Redis::Down(error) if is_unreachable(error.bytes()) => {
+            Redis::Unknown if self.backend.is_some() && self.access.is_own_password(password) => {
+                return Login::Accepted;
+            }
+            Redis::Unknown => return Login::Later(Flow::Wait(WaitsFor::Redis)),
+            Redis::Down(outage) if is_unreachable(outage.error.bytes()) => {
                 return match self.access.is_own_password(password) {
                     true => Login::Accepted,
-                    false => Login::Refused(error.clone()),
+                    false => Login::Refused(outage.error.clone()),
                 };
             }
-            Redis::Down(error) => return Login::Refused(error.clone()),
+            Redis::Down(outage) if outage.refuses_login() => {
+                return Login::Later(Flow::LeaveToAuthenticate);
+            }
+            Redis::Down(outage) => return Login::Refused(outage.error.clone()),
             Redis::Up => {}
         }
         match self.checks.check(user, password, now) {

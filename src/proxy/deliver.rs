@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Proxy;
 use super::in_flight::{Caller, Late, Then};
+use super::input::Input;
 use super::session::WaitsFor;
 use super::slow_log::{Words, words_of_get};
 use super::store::{Arrived, is_null};
+use super::{ClientId, Ending, Proxy};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
@@ -86,7 +87,7 @@ impl Proxy {
     fn deliver(&mut self, arrived: Arrived, encoded: &[u8], round_trip: Duration, now: Time) {
         let is_value = arrived.key.is_some();
         let error = match encoded {
-            [b'-', ..] if upstream::is_unreachable(encoded) => Some(ErrorKind::Unreachable),
+            _ if upstream::is_unreachable(encoded) => Some(ErrorKind::Unreachable),
             [b'-', ..] => Some(ErrorKind::Redis),
             _ => None,
         };
@@ -97,6 +98,18 @@ impl Proxy {
             } = waiter.caller;
             let replies = &mut self.sessions[client.0].replies;
             if !replies.owes(waiter.place) {
+                continue;
+            }
+            if upstream::closes(encoded) {
+                replies.end_at(waiter.place);
+                self.end_without_redis(client);
+                let answer = Answer {
+                    error,
+                    key: arrived.key.as_deref(),
+                    words: std::mem::take(&mut words),
+                    round_trip,
+                };
+                self.count_answer(waiter.caller, answer, now);
                 continue;
             }
             replies.ensure_buffer(&mut self.spare);
@@ -160,6 +173,16 @@ impl Proxy {
             self.note_change(client);
             self.count_held(client);
         }
+    }
+
+    /// A client's request failed, as Redis can't be reached: it is closed behind the replies before that.
+    fn end_without_redis(&mut self, client: ClientId) {
+        let session = &mut self.sessions[client.0];
+        session.end(Ending::NoRedis);
+        session.held_back = false;
+        session.input = Input::default();
+        self.note_change(client);
+        self.count_held(client);
     }
 
     /// Counts and times a request that was answered by Redis.

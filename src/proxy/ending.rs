@@ -16,7 +16,7 @@ pub enum Ending {
     Protocol(ProtocolError),
     /// It sent `POST` or `Host:`, as a browser does that a web page leads here.
     Http,
-    /// It needs a dedicated connection to Redis, which is away.
+    /// It needs Redis, which can't be reached.
     NoRedis,
     /// Its dedicated connection to Redis could not be made, for this reason.
     DedicatedFailed(Box<str>),
@@ -50,7 +50,7 @@ impl fmt::Display for Ending {
             }
             Self::Protocol(error) => error.fmt(f),
             Self::Http => f.write_str("it speaks HTTP"),
-            Self::NoRedis => f.write_str("it needs a dedicated connection to Redis, which is away"),
+            Self::NoRedis => f.write_str("it needs Redis, which can't be reached"),
             Self::DedicatedFailed(reason) => f.write_str(reason),
             Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),
             Self::Killed => f.write_str("it was killed by CLIENT KILL"),

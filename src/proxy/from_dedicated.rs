@@ -184,28 +184,49 @@ impl Proxy {
         self.note_change(client);
     }
 
-    /// A client's dedicated connection could not be made, or ended: the client's ends too, as it would with
-    /// Redis itself. A reason is told in place of the reply to its request.
+    /// A client's dedicated connection ended: the client's ends too, as it would with Redis itself. A reason is told in
+    /// place of the reply to its request.
     pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
+        let ending = match reason {
+            Some(reason) if self.needs_dedicated(client) => {
+                self.store.metrics.error(ErrorKind::Unreachable);
+                let error = [b"ERR ", reason.as_bytes()].concat();
+                self.sessions[client.0].replies.push(Reply::error(&error));
+                Ending::DedicatedFailed(reason.into())
+            }
+            _ => Ending::DedicatedEnded,
+        };
+        self.end_with_dedicated(client, ending);
+    }
+
+    /// A client's dedicated connection could not be made, for this reason: the client's ends too, as it would with Redis
+    /// itself.
+    pub fn dedicated_failed(&mut self, client: ClientId, reason: &str) {
+        if self.needs_dedicated(client) {
+            self.store.metrics.error(ErrorKind::Unreachable);
+        }
+        self.end_with_dedicated(client, Ending::DedicatedFailed(reason.into()));
+    }
+
+    /// Whether a client can't go on without its dedicated connection.
+    fn needs_dedicated(&self, client: ClientId) -> bool {
+        let session = &self.sessions[client.0];
+        let dedicated = session.dedicated.as_ref();
+        dedicated.is_none_or(|it| !it.is_parked() || session.is_redirected_to)
+    }
+
+    /// A client has its dedicated connection no more, and is closed for this reason if it needs it.
+    fn end_with_dedicated(&mut self, client: ClientId, ending: Ending) {
         self.invalidate_in_flight(client);
-        let session = &mut self.sessions[client.0];
-        let is_needed = session
-            .dedicated
-            .as_ref()
-            .is_none_or(|it| !it.is_parked() || session.is_redirected_to);
-        if !is_needed {
+        if !self.needs_dedicated(client) {
             self.dedicated_over(client, false);
             return self.note_change(client);
         }
-        match reason {
-            Some(reason) => {
-                self.store.metrics.error(ErrorKind::Unreachable);
-                session
-                    .replies
-                    .push(Reply::error(&[b"ERR ", reason.as_bytes()].concat()));
-                session.ending = Some(Ending::DedicatedFailed(reason.into()));
-            }
-            None => session.end(Ending::DedicatedEnded),
+        let session = &mut self.sessions[client.0];
+        match ending {
+            // It says more than why the client would have ended.
+            Ending::DedicatedFailed(_) => session.ending = Some(ending),
+            _ => session.end(ending),
         }
         session.take_no_more();
         self.dedicated_closed(client);

@@ -321,18 +321,25 @@ impl Proxy {
     /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         match event {
+            Event::Reached(endpoint) => {
+                self.store.endpoint = Some(endpoint.clone());
+                return;
+            }
+            Event::Away => return self.store.away(now),
             Event::Up(backend) => {
+                self.set_outlived(false);
                 if self.store.up(backend, now) {
                     self.end_dedicated();
                 }
             }
             Event::Down { error, refused } => {
-                self.store.down(error, now);
-                self.release(u64::MAX);
-                if !refused {
-                    self.end_dedicated();
+                if *refused && self.store.is_lost() {
+                    self.set_outlived(true);
                 }
+                self.store.down(error, *refused, now);
+                self.release(u64::MAX);
             }
+            Event::Gone => return self.end_dedicated(),
             Event::Replies { link, replies } => return self.replies(*link, replies, now),
             Event::Late { link, count, error } => return self.late(*link, *count, error, now),
             Event::Invalidated(invalidated) => return self.store.invalidate(invalidated, now),
@@ -387,6 +394,13 @@ impl Proxy {
         }
     }
 
+    /// Whether all who are there were so when a Redis was lost that refuses the proxy by now.
+    fn set_outlived(&mut self, outlived: bool) {
+        for session in &mut self.sessions {
+            session.replies.set_outlived(outlived);
+        }
+    }
+
     /// Lets those go on who wait for this.
     fn wake(&mut self, waits_for: WaitsFor) {
         for slot in 0..self.sessions.len() {
@@ -408,7 +422,7 @@ impl Proxy {
     /// Where such connections go.
     #[must_use]
     pub fn redis_endpoint(&self) -> Option<Endpoint> {
-        self.store.backend()?.endpoint.clone()
+        self.store.endpoint.clone()
     }
 
     /// Whether a dedicated connection has come to lead to a replica, by an error that it delivered. Says so once.
@@ -551,6 +565,11 @@ impl Proxy {
                 };
                 let end = buffer.len().min(used + RUN);
                 let length = self.store.execute_gets(&buffer[used..end], caller, replies);
+                if replies.ends() {
+                    session.end(Ending::NoRedis);
+                    used = buffer.len();
+                    break;
+                }
                 if length > 0 {
                     identity.last_command = Table::GET;
                     used += length;
@@ -656,16 +675,23 @@ impl Proxy {
                                     session.held_back = true;
                                     break;
                                 }
-                                Leave::Refused => {
+                                // What belongs to it must not be executed by itself.
+                                Leave::Refused if !self.store.asks_for_login() => {
                                     session.end(Ending::NoRedis);
                                     used = buffer.len();
                                     break;
                                 }
+                                Leave::Refused => {}
                             }
                         }
                     }
                     used += length;
                     answering = session.replies.long_mget.is_some();
+                    if session.replies.ends() {
+                        session.end(Ending::NoRedis);
+                        used = buffer.len();
+                        break;
+                    }
                     session.parser.restrict(!session.identity.authenticated);
                 }
                 Ok(Parsed::Nothing { used: length }) => {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::scripts::Scripts;
 use super::slow_log::Words;
 use super::spare::Spare;
-use super::store::LongMget;
+use super::store::{LongMget, Outage};
 use super::{MAX_OWED, RUN_REPLIES};
 use crate::cache::Value;
 use crate::metrics::ErrorKind;
@@ -42,6 +42,8 @@ pub(super) struct Replies {
     refusal: Option<ErrorKind>,
     /// The client's scripts.
     pub scripts: Scripts,
+    /// Redis was lost since the client came, and refuses the proxy by now.
+    outlived: bool,
 }
 
 /// The place of a reply among all that its slot's clients were ever owed: none is used twice, so what
@@ -51,6 +53,8 @@ pub(super) struct Place(u64);
 
 enum Slot {
     Ready(Reply),
+    /// None: here the client is closed.
+    End,
     /// Bytes of the client's dedicated connection, which wait for a barrier.
     Held(Vec<u8>),
     /// Redis was asked.
@@ -104,6 +108,7 @@ impl Slot {
     fn held(&self) -> usize {
         SLOT_COST
             + match self {
+                Self::End => 0,
                 Self::Ready(reply) => reply.bytes().len(),
                 Self::Held(bytes) => bytes.len(),
                 Self::Waiting(cost) => cost.held,
@@ -113,7 +118,7 @@ impl Slot {
 
     fn coming(&self) -> usize {
         match self {
-            Self::Ready(_) | Self::Held(_) => 0,
+            Self::Ready(_) | Self::End | Self::Held(_) => 0,
             Self::Waiting(cost) => cost.expected,
             Self::Gathering(gathering) => gathering.waiting * gathering.expected,
         }
@@ -134,6 +139,7 @@ impl Default for Replies {
             broken: false,
             refusal: None,
             scripts: Scripts::default(),
+            outlived: false,
         }
     }
 }
@@ -172,7 +178,31 @@ impl Replies {
 
     /// Whether nothing is owed.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.output.is_empty()
+        (self.queue.is_empty() || self.is_at_end()) && self.output.is_empty()
+    }
+
+    /// Whether the client gets nothing more.
+    fn is_at_end(&self) -> bool {
+        matches!(self.queue.front(), Some(Slot::End))
+    }
+
+    /// Whether the client is to be closed behind what it is owed.
+    pub fn ends(&self) -> bool {
+        matches!(self.queue.back(), Some(Slot::End))
+    }
+
+    /// There is no reply for a place, nor any behind it: there the client is closed.
+    pub fn end_at(&mut self, place: Place) {
+        let Some(index) = place.0.checked_sub(self.front) else {
+            return;
+        };
+        self.long_mget = None;
+        for slot in self.queue.iter_mut().skip(index as usize) {
+            let coming = slot.coming();
+            self.queued -= slot.held() + coming - SLOT_COST;
+            self.coming -= coming;
+            *slot = Slot::End;
+        }
     }
 
     /// Gives the output a buffer from `spare`, if it has none.
@@ -214,13 +244,29 @@ impl Replies {
         self.push(Reply::error(message));
     }
 
-    /// Adds the error reply that stands for what Redis would say, or that Redis gave to the proxy itself.
-    pub fn push_unreachable(&mut self, error: &Reply) {
-        self.refusal = Some(match is_unreachable(error.bytes()) {
+    /// Whether the client was there when a Redis was lost that came back and refuses the proxy. At Redis itself, it would
+    /// have lost its connection, and libraries look as they connect whether Redis loads its data.
+    pub fn set_outlived(&mut self, outlived: bool) {
+        self.outlived = outlived;
+    }
+
+    /// Adds the error reply that Redis gave to the proxy itself; if it can't be reached, or was lost meanwhile, the client
+    /// is closed here.
+    pub fn push_outage(&mut self, outage: &Outage) {
+        if outage.refused && !self.outlived {
+            return self.push_error_of(outage);
+        }
+        self.refusal = Some(ErrorKind::Unreachable);
+        self.push_slot(Slot::End);
+    }
+
+    /// Adds the error reply that says why Redis can't be asked.
+    pub fn push_error_of(&mut self, outage: &Outage) {
+        self.refusal = Some(match is_unreachable(outage.error.bytes()) {
             true => ErrorKind::Unreachable,
             false => ErrorKind::Redis,
         });
-        self.push(error.clone());
+        self.push(outage.error.clone());
     }
 
     /// Adds the error reply to a login that Redis refused, or could not judge.
@@ -406,6 +452,7 @@ impl Replies {
         self.expected = EXPECTED_AT_FIRST;
         self.long_mget = None;
         self.broken = false;
+        self.outlived = false;
     }
 
     /// What is queued: replies that are there, and gaps for those that are not.
@@ -413,6 +460,7 @@ impl Replies {
     pub fn queued(&self) -> impl Iterator<Item = Option<&[u8]>> {
         self.queue.iter().flat_map(|slot| match slot {
             Slot::Ready(reply) => vec![Some(reply.bytes())],
+            Slot::End => vec![Some(&b"end"[..])],
             Slot::Held(bytes) => vec![Some(&bytes[..])],
             Slot::Waiting(_) => vec![None],
             Slot::Gathering(gathering) => {
@@ -449,7 +497,7 @@ impl Replies {
             match self.pop_front() {
                 Some(Slot::Ready(reply)) => self.output.push(reply),
                 Some(Slot::Gathering(gathering)) => self.push_gathered(*gathering),
-                Some(Slot::Waiting(_) | Slot::Held(_)) | None => return,
+                Some(Slot::Waiting(_) | Slot::Held(_) | Slot::End) | None => return,
             }
         }
     }

@@ -35,6 +35,7 @@ use crate::metrics::{Counters, Metrics, Outcome};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
+use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, Batch, Requests};
 use commands::{Names, Renewal};
 pub(super) use freshness::{Arrived, Coherence};
@@ -82,7 +83,9 @@ pub(super) struct Store {
     longest: Duration,
     /// What that means for hits.
     serving: Serving,
-    /// What Redis reported of itself when it was last reached.
+    /// Where Redis was last reached.
+    pub(super) endpoint: Option<Endpoint>,
+    /// What Redis reported of itself when it last took the proxy.
     pub(super) backend: Option<Backend>,
     /// What it said in its `INFO` when it was last asked.
     redis_info: RedisInfo,
@@ -113,11 +116,27 @@ enum Serving {
 
 /// Whether Redis can be reached.
 pub(super) enum Redis {
-    /// The first attempt to connect is under way.
+    /// That is being found out: for the first time, or as it was lost a moment ago.
     Unknown,
     Up,
-    /// The error reply to whoever needs it.
-    Down(Reply),
+    Down(Outage),
+}
+
+/// Why Redis can't be asked.
+pub(super) struct Outage {
+    /// The error reply that says so.
+    pub error: Reply,
+    /// Redis is there, but of no use to the proxy: who needs it gets that error. Otherwise they are closed.
+    pub refused: bool,
+}
+
+impl Outage {
+    /// Whether Redis refuses the proxy's login, or asks for one: clients may still have a better.
+    pub fn refuses_login(&self) -> bool {
+        let login = [&b"-NOAUTH "[..], b"-WRONGPASS "];
+        let error = self.error.bytes();
+        self.refused && login.iter().any(|code| error.starts_with(code))
+    }
 }
 
 /// What becomes of a request, and of the client's next.
@@ -179,6 +198,7 @@ impl Store {
             slots: None,
             longest: Duration::MAX,
             serving: Serving::Fresh,
+            endpoint: None,
             backend: None,
             redis_info: RedisInfo::default(),
             full_table: None,
@@ -366,8 +386,8 @@ impl Store {
 
     /// The same, for a key that is not in the cache.
     fn get_missing(&mut self, key: &[u8], caller: Caller, replies: &mut Replies) -> Outcome {
-        if let Redis::Down(error) = &self.redis {
-            replies.push_unreachable(error);
+        if let Redis::Down(outage) = &self.redis {
+            replies.push_outage(outage);
             return Outcome::Refused;
         }
         let place = replies.wait(cost(key.len(), replies));
@@ -421,8 +441,8 @@ impl Store {
         caller: Caller,
         replies: &mut Replies,
     ) -> Outcome {
-        if let Redis::Down(error) = &self.redis {
-            replies.push_unreachable(error);
+        if let Redis::Down(outage) = &self.redis {
+            refuse(request, outage, replies);
             return Outcome::Refused;
         }
         let written = self.invalidate_written(request, row.writes);
@@ -470,6 +490,11 @@ impl Store {
         Outcome::Forwarded
     }
 
+    /// Whether Redis refuses the proxy for want of a login, which clients may have.
+    pub fn asks_for_login(&self) -> bool {
+        matches!(&self.redis, Redis::Down(outage) if outage.refuses_login())
+    }
+
     /// How things are.
     pub fn status(&self, now: Time) -> Status<'_> {
         Status {
@@ -481,7 +506,7 @@ impl Store {
             redis: match &self.redis {
                 Redis::Unknown => RedisState::Unknown,
                 Redis::Up => RedisState::Up,
-                Redis::Down(error) => RedisState::Down(error.bytes()),
+                Redis::Down(outage) => RedisState::Down(outage.error.bytes()),
             },
             tracking: match &self.coherence {
                 Coherence::Unknown => Tracking::Unknown,
@@ -502,10 +527,6 @@ impl Store {
             reset: self.reset.as_deref(),
             now,
         }
-    }
-
-    pub fn backend(&self) -> Option<&Backend> {
-        self.backend.as_ref()
     }
 
     pub fn requests(&mut self) -> &mut Requests {
@@ -541,6 +562,15 @@ fn cost(length: usize, replies: &Replies) -> Cost {
     Cost {
         held: ASKED_COST + length,
         expected: replies.expected(),
+    }
+}
+
+/// Redis can't be asked: the client is closed as by Redis itself, or gets Redis's refusal. But what libraries say of
+/// themselves as they connect (`CLIENT SETINFO` and what is to come) is not to cost a client its hits.
+fn refuse(request: &Request<'_>, outage: &Outage, replies: &mut Replies) {
+    match request.argument(0).eq_ignore_ascii_case(b"client") {
+        true => replies.push_error_of(outage),
+        false => replies.push_outage(outage),
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Connection {
     pub last_sent: Time,
     /// When it last sent something.
     pub last_received: Time,
+    /// All is said, and Redis is away: then it is closed.
+    pub closing: Option<Time>,
     /// All is said: until then, what the client still sends is read and dropped.
     pub lingering: Option<Time>,
 }
@@ -35,6 +37,7 @@ impl Connection {
             at_end: false,
             last_sent: Time::default(),
             last_received: Time::default(),
+            closing: None,
             lingering: None,
         }
     }

@@ -120,21 +120,28 @@ impl Server {
             self.connecting.pop_front();
             // Its slot may have another client by now, or the client another connection.
             let connection = self.connections.get(client.0);
-            let is_late = connection.is_some_and(|connection| {
-                connection.dedicated.is_some() && connection.set_up_by <= self.now
-            });
-            if is_late && !self.proxy.dedicated_is_set_up(client) {
-                let timeout = self.dialer.timeout.as_millis();
-                let error = format!("timed out after {timeout} ms");
-                self.fail_dedicated(client, &error);
-            } else if is_late {
+            let late = connection
+                .filter(|connection| connection.set_up_by <= self.now)
+                .and_then(|connection| connection.dedicated.as_ref());
+            let Some(late) = late else { continue };
+            // Whether it can be connected to is found where it is written to.
+            if late.is_connecting() || self.proxy.dedicated_is_set_up(client) {
                 self.proxy.look_again(client);
+                continue;
             }
+            // Redis has the client's request, and may carry it out yet: it is not to be repeated.
+            let timeout = self.dialer.timeout.as_millis();
+            let reason = self.reason(&format!("timed out after {timeout} ms"));
+            self.proxy.dedicated_lost(client, Some(&reason));
         }
     }
 
     fn fail_dedicated(&mut self, client: ClientId, error: &dyn Display) {
-        let reason = format!("backing Redis at {} can't be reached: {error}", self.redis);
-        self.proxy.dedicated_lost(client, Some(&reason));
+        let reason = self.reason(error);
+        self.proxy.dedicated_failed(client, &reason);
+    }
+
+    fn reason(&self, error: &dyn Display) -> String {
+        format!("backing Redis at {} can't be reached: {error}", self.redis)
     }
 }

@@ -32,8 +32,9 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// a second may be over early.
 const USES: u32 = 3;
 
-/// How many times the timeout a connection may owe a client's request its reply while Redis answers on others.
-const STUCK: u32 = 10;
+/// How many times the timeout a connection may owe a client's request its reply while Redis answers on others, and
+/// dedicated connections are kept while Redis is silent.
+pub(super) const STUCK: u32 = 10;
 
 impl Node {
     /// Whether anybody would miss Redis: while nobody does, it is not asked whether it is there.
@@ -67,6 +68,8 @@ impl Node {
     /// Does what is due.
     pub fn tick(&mut self, now: Time) {
         self.ticked = now;
+        self.end_patience(now);
+        self.end_dedicated(now);
         self.report_late(now);
         for role in Role::ALL {
             self.end_attempt(role, now);
@@ -92,7 +95,9 @@ impl Node {
         due.extend(others.into_iter().flatten());
         for (role, connection) in self.connections() {
             due.extend(self.state_due(role));
-            due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
+            if self.outage.is_none() {
+                due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
+            }
             if let Phase::LookingUp(deadline) | Phase::Connecting(deadline) = connection.phase {
                 due.push(deadline);
             }
@@ -111,8 +116,11 @@ impl Node {
         due.into_iter().min()
     }
 
-    /// Reports clients' requests that have waited too long.
+    /// Reports clients' requests that have waited too long. While Redis is away they wait for that to end.
     fn report_late(&mut self, now: Time) {
+        if self.outage.is_some() {
+            return;
+        }
         let timeout = self.settings.dialer.timeout;
         for link in LINKS {
             let moment = now.before(timeout);

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::link::LinkError;
+
 /// Why a connection is of no use, or could not be made.
 #[derive(Debug)]
 pub(super) enum Loss {
@@ -22,6 +24,8 @@ pub(super) enum Loss {
     },
     /// TLS is spoken there.
     Tls,
+    /// What came on it is no reply to what was asked.
+    Garbled(LinkError),
     /// Redis did not answer for so long.
     TimedOut(Duration),
     /// Redis answered, and refused the proxy in these words.
@@ -36,6 +40,17 @@ pub(super) enum Loss {
     Moved,
 }
 
+impl Loss {
+    /// Whether Redis is there, and of no use until somebody changes something: it refuses the proxy, or TLS fails.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Tls => true,
+            Self::Broken(error) => error.kind() == io::ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
+}
+
 /// What helps where Redis speaks TLS and the proxy does not.
 const TURN_TLS_ON: &str = "turn redis_tls on, or write rediss:// for redis://";
 
@@ -43,6 +58,7 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broken(error) => error.fmt(f),
+            Self::Garbled(error) => error.fmt(f),
             Self::Closed => f.write_str("it closed the connection"),
             Self::ClosedIdle(idle) => write!(
                 f,

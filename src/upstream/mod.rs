@@ -71,24 +71,26 @@ pub struct Settings {
 /// How the error replies start that stand for none of Redis's.
 const UNREACHABLE: &str = "ERR backing Redis at ";
 
+/// In the place of a reply: Redis can't be reached, and whoever waits is closed, as by Redis itself. Libraries of clients
+/// connect again after that, and repeat what may be repeated; an error they hand on to the application.
+pub const CLOSED: &[u8] = b"";
+
+/// The same, as the connection broke under the request; under a request that may be repeated, for the second time.
+pub const BROKEN: &[u8] = b"-\r\n";
+
+/// Whether whoever waits for a reply is closed, in place of this one.
+#[must_use]
+pub fn closes(encoded: &[u8]) -> bool {
+    encoded == CLOSED || encoded == BROKEN
+}
+
 /// Whether an encoded reply stands for one that Redis did not give.
 #[must_use]
 pub fn is_unreachable(encoded: &[u8]) -> bool {
-    encoded
-        .strip_prefix(b"-")
-        .is_some_and(|text| text.starts_with(UNREACHABLE.as_bytes()))
-}
-
-/// What those hear whose connection broke.
-const BROKE: &str = "the connection broke before its reply came";
-
-/// Whether an encoded reply stands for one that Redis did not give because the connection broke.
-#[must_use]
-pub fn is_of_broken_link(encoded: &[u8]) -> bool {
-    is_unreachable(encoded)
-        && encoded
-            .strip_suffix(b"\r\n")
-            .is_some_and(|text| text.ends_with(BROKE.as_bytes()))
+    closes(encoded)
+        || encoded
+            .strip_prefix(b"-")
+            .is_some_and(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
 /// A list with a place for each link: there is one for each version of the protocol, as a reply in one can't be made
@@ -164,6 +166,11 @@ impl Backend {
 /// What the helper reports to the loop, in the order in which it happened.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Redis is there, at that endpoint. Whether it takes the proxy is being found out.
+    Reached(Endpoint),
+    /// Redis is lost, and may be back in a moment: until [`Event::Up`] or [`Event::Down`] requests wait, and so should
+    /// whoever needs a dedicated connection.
+    Away,
     /// Redis can be reached: requests are worth sending.
     Up(Backend),
     /// A connection was lost and made anew, while Redis was there.
@@ -174,9 +181,11 @@ pub enum Event {
     Down {
         /// The error reply.
         error: Vec<u8>,
-        /// It is there, but refuses the proxy: dedicated connections may be as good as before.
+        /// It is there, but of no use to the proxy: who needs it gets the error. Otherwise they are closed.
         refused: bool,
     },
+    /// And dedicated connections lead nowhere any more, whether or not they end by themselves.
+    Gone,
     /// Whether Redis reports changes is another now.
     Tracking(Tracking),
     /// All changes that Redis had made when the barrier of that number was asked for are reported, if it reports any.

@@ -273,14 +273,20 @@ mod tests {
         assert_eq!(node.events, []);
         node.looking_up(Role::Resp2, at(1998));
         node.tick(at(2998));
+        assert_eq!(node.events, [Event::Away]);
+        node.events.clear();
+        node.tick(at(3998));
         let error = "-ERR backing Redis at localhost:6379 can't be reached: looking its name up took over 1000 ms\r\n";
         let error = error.as_bytes().to_vec();
         assert_eq!(
             node.events,
-            [Event::Down {
-                error,
-                refused: false
-            }]
+            [
+                Event::Down {
+                    error,
+                    refused: false
+                },
+                Event::Gone
+            ]
         );
     }
 }

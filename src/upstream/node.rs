@@ -19,7 +19,7 @@ use super::setup::{self, Doubt, Question};
 use super::state::{ConnectionState, altered};
 use super::tracking::{Reports, Tracker};
 use super::unreported::{Unreported, lacks_master};
-use super::{Backend, Event, LINKS, Replies, Requests, Settings};
+use super::{BROKEN, Backend, Event, LINKS, Replies, Requests, Settings};
 use crate::clock::Time;
 use crate::command::read_specs;
 use crate::link::{Link, LinkError, Oldest, Received};
@@ -119,6 +119,8 @@ pub(super) struct Node {
     pub(super) run_id: Option<String>,
     /// It was there before.
     pub(super) known: bool,
+    /// When the last outage ended.
+    pub(super) returned: Option<Time>,
     /// Since an attempt to connect failed.
     pub(super) outage: Option<Outage>,
     pub(super) pause: Duration,
@@ -202,6 +204,7 @@ impl Node {
             backend: Backend::default(),
             run_id: None,
             known: false,
+            returned: None,
             outage: None,
             pause: FIRST_PAUSE,
             reconnecting: None,
@@ -303,7 +306,10 @@ impl Node {
         connection.phase = Phase::SettingUp;
         connection.has_answered = false;
         match role {
-            Role::Resp2 => self.backend.endpoint = endpoint,
+            Role::Resp2 => {
+                self.events.extend(endpoint.clone().map(Event::Reached));
+                self.backend.endpoint = endpoint;
+            }
             Role::Tracker => {
                 self.tracker.connected();
                 self.begin_unreported();
@@ -375,7 +381,7 @@ impl Node {
             let loss = match refused {
                 Some(words) => Loss::Refused(words),
                 None if is_tls => Loss::Tls,
-                None => Loss::Broken(io::Error::other(error)),
+                None => Loss::Garbled(error),
             };
             self.lost(role, loss, now);
         }
@@ -549,7 +555,7 @@ impl Node {
         if role == Role::Tracker {
             self.checks.lost();
         }
-        self.renew(role);
+        self.renew(role, &loss);
         if was_tracked || role == Role::Tracker {
             self.tracking_lost();
         }
@@ -586,7 +592,7 @@ impl Node {
         self.keep_alive = None;
         for role in Role::ALL {
             self.close(role);
-            self.renew(role);
+            self.renew(role, loss);
         }
         self.reconnecting = Some(loss.to_string());
         self.open(now);
@@ -600,11 +606,17 @@ impl Node {
         self.rights.lost(role);
     }
 
-    /// What is in flight on a connection that is lost waits for another, or fails.
-    fn renew(&mut self, role: Role) {
-        let error = setup::error_reply(&self.settings, super::BROKE);
+    /// What is in flight on a connection that is lost waits for another. Who waits for what can't be repeated is closed,
+    /// or gets an error if it may be the request that brought the loss about: a library would repeat it.
+    pub(super) fn renew(&mut self, role: Role, loss: &Loss) {
+        let error =
+            setup::error_reply(&self.settings, "the connection broke before its reply came");
+        let reply = match loss {
+            Loss::Garbled(_) | Loss::Altered(_) => &error,
+            _ => BROKEN,
+        };
         let mut replies = self.spare.pop().unwrap_or_default();
-        self.connection(role).link.renew(&error, &mut replies);
+        self.connection(role).link.renew(reply, &mut replies);
         self.report_replies(role, replies);
     }
 

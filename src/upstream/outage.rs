@@ -1,9 +1,14 @@
-//! What is made of a Redis that can't be reached: requests get an error, and it is tried again after a pause.
+//! What is made of a Redis that can't be reached. It is tried again after a pause, ever longer.
+//!
+//! At first it may only be restarting: for the time that a request may wait for its reply, all wait. After that whoever
+//! needs it is closed, as by Redis itself, or gets the error by which it refuses the proxy. Dedicated connections are
+//! given up later if it is only silent, as it may be busy.
 
 use std::time::Duration;
 
+use super::health::STUCK;
 use super::node::{Loss, Node, Phase, Role, STEADY};
-use super::{Backend, Event, setup};
+use super::{Backend, CLOSED, Event, LINKS, setup};
 use crate::clock::Time;
 
 /// Whether Redis can be reached.
@@ -22,17 +27,52 @@ pub(super) struct Outage {
     reason: String,
     /// The encoded error reply that says so.
     error: Vec<u8>,
+    /// It is there, and of no use to the proxy: who needs it gets the error.
+    refused: bool,
     since: Time,
+    /// Until then it may only be restarting, so requests wait. None when they no longer do.
+    patience: Option<Time>,
+    /// When dedicated connections are given up too. None when they are, and if they may be as good as before.
+    end: Option<Time>,
+    /// They are given up.
+    gone: bool,
+}
+
+impl Outage {
+    /// What requests get while it lasts.
+    fn reply(&self) -> &[u8] {
+        match self.refused {
+            true => &self.error,
+            false => CLOSED,
+        }
+    }
+
+    fn event(&self) -> Event {
+        Event::Down {
+            error: self.error.clone(),
+            refused: self.refused,
+        }
+    }
 }
 
 /// The pause before the first new attempt to connect; it doubles until [`LAST_PAUSE`].
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause while Redis says that it will soon be there.
+const SOON: Duration = Duration::from_millis(400);
 /// The longest pause, and the one after Redis refused the proxy.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
+
 impl Node {
     /// Redis can be reached.
     pub(super) fn up(&mut self, now: Time) {
         let outage = self.outage.take();
+        if outage.is_some() {
+            self.returned = Some(now);
+            // They waited for Redis to be there, which is no fault of its replies.
+            for link in LINKS {
+                self.connection(Role::of(link)).link.wait_from(now);
+            }
+        }
         if outage.is_some() || !self.known {
             let away_ms = outage.map(|outage| outage.since.until(now).as_millis() as u64);
             log::info!(address:% = self.settings.address, away_ms; "redis up");
@@ -53,51 +93,139 @@ impl Node {
         }
     }
 
-    /// Redis can't be reached: all connections are closed.
+    /// Redis can't be reached: all connections are closed. If it may only be restarting, requests wait for a while, as
+    /// far as they may be sent again.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
         if matches!(loss, Loss::Refused(words) if setup::refuses_login(words)) {
             self.login_refused();
         }
         let reason = loss.to_string();
-        let error = setup::error_of(&self.settings, loss);
-        self.fail_checks(&error);
-        for role in Role::ALL {
-            self.close(role);
-            self.fail(role, &error);
+        let before = self.outage.take();
+        let is_new = before.is_none();
+        let is_news = before.as_ref().is_none_or(|outage| outage.reason != reason);
+        if is_news {
+            let message = match is_new {
+                true => "redis down",
+                false => "redis still down",
+            };
+            log::warn!(address:% = self.settings.address, reason; "{message}");
         }
+        let patience = match &before {
+            None => (may_be_brief(loss) && self.is_steady(now))
+                .then(|| now.after(self.settings.dialer.timeout)),
+            Some(outage) => outage.patience,
+        };
+        let was_patient = patience.is_some();
+        let gone = before.as_ref().is_some_and(|outage| outage.gone);
+        let end = match loss {
+            _ if gone => None,
+            loss if loss.is_refusal() => None,
+            // It may only be busy.
+            Loss::TimedOut(_) => {
+                let known = before.as_ref().and_then(|outage| outage.end);
+                Some(known.unwrap_or(now.after(self.settings.dialer.timeout * STUCK)))
+            }
+            _ => Some(now),
+        };
+        let outage = Outage {
+            reason,
+            error: setup::error_of(&self.settings, loss),
+            refused: loss.is_refusal(),
+            since: before.map_or(now, |outage| outage.since),
+            patience: patience.filter(|until| *until > now && may_be_brief(loss)),
+            end,
+            gone,
+        };
+        let is_patient = outage.patience.is_some();
         self.reconnecting = None;
         self.keep_alive = None;
+        if is_patient {
+            for role in Role::ALL {
+                self.close(role);
+                self.renew(role, loss);
+            }
+            self.checks.lost();
+            if is_new {
+                self.events.push(Event::Away);
+            }
+        } else {
+            if is_news || was_patient {
+                self.events.push(outage.event());
+            }
+            self.give_up(&outage, was_patient);
+        }
+        self.outage = Some(outage);
+        self.end_dedicated(now);
         // One that comes and goes gets the longer pauses of one that is away.
-        if matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
+        if is_patient || matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
             self.pause = FIRST_PAUSE;
         }
-        if matches!(loss, Loss::Refused(words) if !setup::is_temporary(words)) {
-            self.pause = LAST_PAUSE;
+        if let Loss::Refused(words) = loss {
+            self.pause = match setup::is_temporary(words) {
+                true => self.pause.min(SOON),
+                false => LAST_PAUSE,
+            };
         }
         // Up to a quarter less, so that the proxies of many hosts don't come back in step.
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         self.state = State::Down(now.after(pause));
-        if self
-            .outage
-            .as_ref()
-            .is_none_or(|outage| outage.reason != reason)
-        {
-            let message = match self.outage {
-                Some(_) => "redis still down",
-                None => "redis down",
-            };
-            log::warn!(address:% = self.settings.address, reason; "{message}");
-            let since = self.outage.as_ref().map_or(now, |outage| outage.since);
-            self.outage = Some(Outage {
-                reason,
-                error: error.clone(),
-                since,
-            });
-            let refused = matches!(loss, Loss::Refused(_));
-            self.events.push(Event::Down { error, refused });
+    }
+
+    /// Whether Redis has not just come back from an outage.
+    fn is_steady(&self, now: Time) -> bool {
+        self.returned
+            .is_none_or(|returned| returned.until(now) >= STEADY)
+    }
+
+    /// What waits for Redis waits in vain. Those who waited through a restart are closed, as by the Redis that ended.
+    fn give_up(&mut self, outage: &Outage, waited: bool) {
+        self.fail_checks(&outage.error);
+        let reply = match waited && self.known {
+            true => CLOSED,
+            false => outage.reply(),
+        };
+        for role in Role::ALL {
+            self.close(role);
+            self.fail(role, reply);
         }
+    }
+
+    /// Gives Redis up if it has been away for longer than a restart should take.
+    pub(super) fn end_patience(&mut self, now: Time) {
+        if self.patience().is_none_or(|until| until > now) {
+            return;
+        }
+        if let Some(mut outage) = self.outage.take() {
+            outage.patience = None;
+            self.events.push(outage.event());
+            self.give_up(&outage, true);
+            self.outage = Some(outage);
+            self.state = State::Down(now.after(FIRST_PAUSE));
+        }
+    }
+
+    /// Reports that dedicated connections lead nowhere any more, when that is to be thought.
+    pub(super) fn end_dedicated(&mut self, now: Time) {
+        if let Some(outage) = &mut self.outage
+            && outage.patience.is_none()
+            && outage.end.take_if(|end| *end <= now).is_some()
+        {
+            outage.gone = true;
+            self.events.push(Event::Gone);
+        }
+    }
+
+    /// When [`Self::end_dedicated`] has something to report.
+    fn end_due(&self) -> Option<Time> {
+        let outage = self.outage.as_ref()?;
+        outage.end.filter(|_| outage.patience.is_none())
+    }
+
+    /// Until when requests wait for a Redis that may only be restarting.
+    pub(super) fn patience(&self) -> Option<Time> {
+        self.outage.as_ref()?.patience
     }
 
     /// They get an error that gives this reason.
@@ -107,14 +235,17 @@ impl Node {
     }
 
     pub(super) fn refuse_during_outage(&mut self, role: Role) {
-        if let Some(error) = self.error_of_outage() {
-            self.fail(role, &error);
+        let outage = self.outage.as_ref();
+        if let Some(outage) = outage.filter(|outage| outage.patience.is_none()) {
+            let reply = outage.reply().to_vec();
+            self.fail(role, &reply);
         }
     }
 
-    /// What requests get while Redis is away.
+    /// The error that says that Redis is away, if nothing waits for it.
     pub(super) fn error_of_outage(&self) -> Option<Vec<u8>> {
         let outage = self.outage.as_ref();
+        let outage = outage.filter(|outage| outage.patience.is_none());
         match self.state {
             State::Down(_) => outage.map(|outage| outage.error.clone()),
             State::Up(_) | State::Opening => None,
@@ -148,6 +279,151 @@ impl Node {
             _ if tracker.phase == Phase::Closed && resp2.is_set_up() => Some(tracker.not_before),
             State::Up(_) | State::Opening => None,
         };
-        retry.into_iter().chain(self.reconnects.due())
+        let patience = self.patience();
+        let all = [retry, patience, self.end_due(), self.reconnects.due()];
+        all.into_iter().flatten()
+    }
+}
+
+/// Whether Redis may be back in a moment: it went, or it says so.
+fn may_be_brief(loss: &Loss) -> bool {
+    match loss {
+        Loss::Closed | Loss::ClosedIdle(_) | Loss::Unanswered { .. } => true,
+        Loss::Broken(_) => !loss.is_refusal(),
+        Loss::Refused(words) => setup::is_temporary(words),
+        Loss::TimedOut(_)
+        | Loss::Garbled(_)
+        | Loss::Tls
+        | Loss::Elsewhere
+        | Loss::Altered(_)
+        | Loss::Demoted
+        | Loss::Moved => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node};
+    use super::super::{Batch, Requests};
+    use super::*;
+    use crate::resp::Protocol;
+
+    fn refused() -> Loss {
+        Loss::Broken(io::ErrorKind::ConnectionRefused.into())
+    }
+
+    fn send(node: &mut Node, request: &str, now: Time) {
+        let mut requests = Requests::default();
+        let batch: &mut Batch = requests.of(Protocol::Resp2);
+        batch.push(true, |out| out.extend_from_slice(request.as_bytes()));
+        node.send(&mut requests, now);
+    }
+
+    /// Redis ends, and refuses connections.
+    fn lose(node: &mut Node, now: Time) {
+        node.events.clear();
+        node.lost(Role::Tracker, Loss::Closed, now);
+        node.lost(Role::Resp2, Loss::Closed, now);
+        node.lost(Role::Resp2, refused(), now);
+    }
+
+    /// Redis is back, and takes the proxy.
+    fn come_back(node: &mut Node, now: Time) {
+        node.retry_at_once(now);
+        node.tick(now);
+        let resp2 = "+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n";
+        let tracker = format!("+OK\r\n*1\r\n+hello\r\n*0\r\n{RIGHTS}+PONG\r\n");
+        for (role, replies) in [(Role::Resp2, resp2), (Role::Tracker, &tracker)] {
+            assert_eq!(node.wants(), Some(role));
+            node.connecting(role, now.after(FIRST_PAUSE));
+            node.connected(role, None, now);
+            asked(node, role);
+            node.received(role, replies.as_bytes(), now);
+        }
+    }
+
+    /// Lets time pass up to that moment, as the helper does.
+    fn pass(node: &mut Node, until: Time) {
+        while let Some(due) = node.due().filter(|due| *due <= until) {
+            node.tick(due);
+            if node.wants() == Some(Role::Resp2) {
+                node.lost(Role::Resp2, refused(), due);
+            }
+        }
+    }
+
+    fn is_down(event: &Event) -> bool {
+        matches!(event, Event::Down { .. })
+    }
+
+    #[test]
+    fn a_request_waits_for_a_restart_as_long_as_for_a_reply_and_then_for_its_reply_anew() {
+        let mut node = node(None, RIGHTS);
+        send(&mut node, "before", at(100));
+        asked(&mut node, Role::Resp2);
+        lose(&mut node, at(1000));
+        assert_eq!(node.events[0], Event::Away);
+        send(&mut node, "during", at(1100));
+        pass(&mut node, at(1950));
+        come_back(&mut node, at(1990));
+        // Neither the first request, nor the connection, is late.
+        assert!(asked(&mut node, Role::Resp2).ends_with("beforeduring"));
+        answer_tracker(&mut node, at(1990));
+        // How the connection is, is not shown.
+        node.received(Role::Resp2, b"-NOPERM no\r\n", at(1990));
+        node.tick(at(2900));
+        let is_late = |event: &Event| matches!(event, Event::Late { .. });
+        let events = &node.events;
+        assert!(!events.iter().any(|event| is_late(event) || is_down(event)));
+        node.tick(at(2990));
+        assert!(node.events.iter().any(is_late));
+    }
+
+    #[test]
+    fn it_is_known_that_redis_is_given_up_before_its_requests_fail() {
+        let mut node = node(None, RIGHTS);
+        lose(&mut node, at(1000));
+        send(&mut node, "during", at(1100));
+        pass(&mut node, at(2000));
+        let place = |is_meant: fn(&Event) -> bool| node.events.iter().position(is_meant);
+        let down = place(is_down).expect("it is given up");
+        let failed = place(|event| matches!(event, Event::Replies { .. }));
+        assert!(failed.expect("the request has failed") > down);
+    }
+
+    #[test]
+    fn a_redis_that_comes_and_goes_is_waited_for_once() {
+        let mut node = node(None, RIGHTS);
+        lose(&mut node, at(1000));
+        pass(&mut node, at(1100));
+        come_back(&mut node, at(1200));
+        lose(&mut node, at(1300));
+        assert!(node.events.iter().any(is_down));
+    }
+
+    #[test]
+    fn dedicated_connections_are_given_up_once_when_redis_is_silent_for_long() {
+        let mut node = node(None, RIGHTS);
+        let timeout = node.settings.dialer.timeout;
+        node.events.clear();
+        node.down(&Loss::TimedOut(timeout), at(1000));
+        let count = |node: &Node| {
+            let events = node.events.iter();
+            events.filter(|event| **event == Event::Gone).count()
+        };
+        let silent = |node: &mut Node, until: u64| {
+            while let Some(due) = node.due().filter(|due| *due <= at(until)) {
+                node.tick(due);
+                if node.wants() == Some(Role::Resp2) {
+                    node.lost(Role::Resp2, Loss::TimedOut(timeout), due);
+                }
+            }
+        };
+        silent(&mut node, 10_900);
+        assert_eq!(count(&node), 0);
+        silent(&mut node, 30_000);
+        assert_eq!(count(&node), 1);
     }
 }

@@ -268,8 +268,11 @@ fn read(
                 .collect::<Vec<_>>()
         });
         let replies = wire.ask(&requests.concat(), requests.len());
-        // Whatever happens to Redis, it is no reason to drop a client.
-        let replies = replies.expect("the proxy keeps its clients");
+        // As by a Redis that ends.
+        let Ok(replies) = replies else {
+            counts.errors.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
         if replies.iter().any(Reply::failed) {
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -107,6 +107,23 @@ impl Client {
         }
     }
 
+    /// The next reply; none if the server closes the connection where it is due.
+    #[track_caller]
+    pub fn reply_or_end(&mut self) -> Option<Vec<u8>> {
+        while reply_length(&self.received[self.start..]).is_none() {
+            if !matches!(self.try_receive(), Ok(1..)) {
+                return None;
+            }
+        }
+        Some(self.read_reply())
+    }
+
+    /// Asserts that the server closes the connection, and sends nothing before.
+    #[track_caller]
+    pub fn assert_closed(&mut self) {
+        super::assert_same(&self.read_to_end(), b"", &"a connection that is closed");
+    }
+
     /// The exact bytes of the next `count` replies, one after another.
     #[track_caller]
     pub fn read_replies(&mut self, count: usize) -> Vec<u8> {

@@ -136,6 +136,24 @@ pub fn eventually_get(client: &mut Client, key: &str, expected: &[u8]) {
     eventually("Redis is asked again", || client.get(key) == expected);
 }
 
+/// Asks for a key, each time as a new client, until the reply is the expected one: who asks a Redis that is away is closed.
+#[track_caller]
+pub fn eventually_read(proxy: &Proxy, key: &str, expected: &[u8]) {
+    eventually("Redis is asked again", || {
+        let mut client = proxy.client();
+        client.send(request(&["GET", key]));
+        client.reply_or_end().is_some_and(|reply| reply == expected)
+    });
+}
+
+/// Asserts that who needs Redis is closed, as by a Redis that ends.
+#[track_caller]
+pub fn assert_away(proxy: &Proxy) {
+    let mut client = proxy.client();
+    client.send(request(&["GET", "a key that is not cached"]));
+    client.assert_closed();
+}
+
 /// A bulk string reply.
 pub fn bulk(value: impl AsRef<[u8]>) -> Vec<u8> {
     let value = value.as_ref();

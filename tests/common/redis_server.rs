@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{Client, Ended, Port, Proxy, eventually, missing, reason, send_signal};
+use super::{Client, Ended, Port, Proxy, eventually, missing, send_signal};
 
 /// The file that holds what Redis says.
 const LOG: &str = "log";
@@ -80,8 +80,7 @@ impl RedisServer {
     pub fn stop_noticed_by(&mut self, proxy: &Proxy) {
         let lines = proxy.count_in_log("redis down");
         self.stop();
-        let reply = proxy.client().get("a key that is not cached");
-        reason(&reply, &self.address());
+        super::assert_away(proxy);
         proxy.wait_for_logs("redis down", lines + 1);
     }
 

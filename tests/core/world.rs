@@ -313,13 +313,6 @@ impl World {
         self.tell(&Event::Tracking(Tracking::On));
     }
 
-    /// Redis refuses the proxy.
-    pub fn refused(&mut self, error: impl AsRef<[u8]>) {
-        let error = error.as_ref().to_vec();
-        let refused = true;
-        self.tell(&Event::Down { error, refused });
-    }
-
     /// Redis can't say for now what changes.
     pub fn miss_tracking(&mut self) {
         self.tell(&Event::Tracking(Tracking::Missing));
@@ -345,9 +338,27 @@ impl World {
         self.tell(&Event::Tracking(Tracking::On));
     }
 
-    /// Redis can't be reached any more; `error` is the encoded reply that says so.
+    /// Redis refuses the proxy; `error` is the encoded reply that says so.
     pub fn down(&mut self, error: impl AsRef<[u8]>) {
         let error = error.as_ref().to_vec();
+        let refused = true;
+        self.tell(&Event::Down { error, refused });
+    }
+
+    /// Redis is lost, and may be back in a moment.
+    pub fn lose(&mut self) {
+        self.tell(&Event::Away);
+    }
+
+    /// Redis can't be reached any more.
+    pub fn gone(&mut self) {
+        self.silent();
+        self.tell(&Event::Gone);
+    }
+
+    /// Redis has been silent for long. It may only be busy.
+    pub fn silent(&mut self) {
+        let error = b"-ERR backing Redis at redis:6379 can't be reached: gone\r\n".to_vec();
         let refused = false;
         self.tell(&Event::Down { error, refused });
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use fastrand::Rng;
 
 use super::{GoOn, OK, assert_answers};
-use crate::common::{Client, Proxy, RedisServer, assert_same, fuzz, only_time_to_live};
+use crate::common::{Client, PATIENT, Proxy, RedisServer, assert_same, fuzz, only_time_to_live};
 
 /// The sessions of a normal run.
 const SESSIONS: u64 = 250;
@@ -232,7 +232,7 @@ impl Worlds {
             let user = "ACL SETUSER limited on >right ~k ~l &a +@all -multi -psubscribe -client|reply -incr";
             assert_answers(&mut server.client(), user, OK);
         }
-        let proxy = Proxy::start(&redis, only_time_to_live());
+        let proxy = Proxy::start(&redis, &[PATIENT, only_time_to_live()].concat());
         Self {
             redis,
             proxy,

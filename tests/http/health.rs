@@ -30,7 +30,11 @@ fn ready_is_whether_redis_can_be_reached_though_nobody_is_connected() {
     }
 
     redis.stop();
-    let line = eventually_ready(&http, 503);
+    let mut line = String::new();
+    eventually("Redis is given up", || {
+        line = eventually_ready(&http, 503);
+        line.contains("\"redis\":\"down\"")
+    });
     let error = format!(
         "\"redis_error\":\"backing Redis at {} can't be reached: ",
         redis.address()

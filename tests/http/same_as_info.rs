@@ -138,7 +138,7 @@ fn info_says_the_same() {
     eventually("Redis is away", || {
         http.metric("redis_proxy_redis_up") == 0.0
     });
-    client.get("b");
+    crate::common::assert_away(&http.proxy);
     redis.start_again();
     eventually("Redis is back", || {
         http.metric("redis_proxy_redis_up") == 1.0

@@ -254,7 +254,8 @@ fn errors_are_counted_by_their_kind() {
             eventually("the loop has heard of it", || {
                 watched.info()["upstream_status"] == "down"
             });
-            client.command(&["SET", "a", "1"]);
+            client.send(request(&["SET", "a", "1"]));
+            client.assert_closed();
         },
         &[
             ("unreachable_error_replies", 1),

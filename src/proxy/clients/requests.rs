@@ -105,7 +105,10 @@ impl Store {
 
     /// Whether Redis can list clients by their numbers, as it does since 6.2.
     fn lists_ids(&self) -> bool {
-        let greeting = self.backend().map_or(&[][..], |backend| &backend.hello[0]);
+        let greeting = self
+            .backend
+            .as_ref()
+            .map_or(&[][..], |backend| &backend.hello[0]);
         let version = greeting_field(greeting, "version").unwrap_or_default();
         let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
         (parts.next().flatten(), parts.next().flatten()) >= (Some(6), Some(2))

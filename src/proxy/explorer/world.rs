@@ -453,7 +453,7 @@ impl World {
                 self.heard_down = true;
                 self.suspended = false;
                 let error = super::redis::Reply::Error.encode(Protocol::Resp2);
-                let refused = false;
+                let refused = true;
                 Event::Down { error, refused }
             }
             News::Tracking(report) => {

@@ -36,8 +36,8 @@ impl Store {
             replies.push_answer(&answer);
             self.metrics.keys.hits += 1;
             Outcome::Hit
-        } else if let Redis::Down(error) = &self.redis {
-            replies.push_unreachable(error);
+        } else if let Redis::Down(outage) = &self.redis {
+            replies.push_outage(outage);
             Outcome::Refused
         } else {
             self.fetch_answer(request, key, &question, row, caller, replies)

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use super::super::replies::Replies;
 use super::super::session::WaitsFor;
 use super::super::slow_log::Words;
-use super::{Flow, Redis, Store};
+use super::{Flow, Redis, Store, refuse};
 use crate::clock::Time;
 use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, read_specs, surely_unknown};
 use crate::metrics::Outcome;
@@ -106,7 +106,7 @@ impl Store {
     ) -> Flow {
         match &self.redis {
             Redis::Unknown => return Flow::Wait(WaitsFor::Redis),
-            Redis::Down(error) => replies.push_unreachable(error),
+            Redis::Down(outage) => refuse(request, outage, replies),
             Redis::Up => match self.look_up(name, link, now) {
                 Known::Asked => return Flow::Wait(WaitsFor::Description),
                 Known::Nothing => return Flow::Leave,

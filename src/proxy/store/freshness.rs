@@ -8,7 +8,7 @@ use super::super::dedicated::Effects;
 use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Part, Then, Waiters};
 use super::super::slow_log::Words;
 use super::slots::{self, Slots};
-use super::{Redis, Serving, Store, is_null};
+use super::{Outage, Redis, Serving, Store, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
 use crate::command::{Table, Writes};
@@ -18,7 +18,7 @@ use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
 use crate::status::Right;
-use crate::upstream::{self, Backend, Invalidated, Tracking, UNKNOWN_TTL};
+use crate::upstream::{self, BROKEN, Backend, Invalidated, Tracking, UNKNOWN_TTL};
 
 /// How cached values are kept from growing old.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,9 +196,9 @@ impl Store {
 
     /// Remembers whether the reply to a request is large, or breaks the connection.
     fn note_length(&mut self, hash: u64, repeatable: bool, encoded: &[u8]) {
-        if repeatable && upstream::is_of_broken_link(encoded) {
+        if repeatable && encoded == BROKEN {
             self.large.suspect(hash);
-        } else {
+        } else if !upstream::closes(encoded) {
             self.large.note(hash, encoded.len());
         }
     }
@@ -398,10 +398,28 @@ impl Store {
         self.metrics.redis.up(now);
     }
 
-    /// Redis can't be reached: `error` is what those hear who need it.
-    pub fn down(&mut self, error: &[u8], now: Time) {
+    /// Redis is lost, and may be back in a moment.
+    pub fn away(&mut self, now: Time) {
         self.metrics.redis.down(now);
-        self.redis = Redis::Down(Reply::copy(error));
+        self.redis = Redis::Unknown;
+        self.update_serving();
+    }
+
+    /// Whether Redis was there, and its connections broke.
+    pub fn is_lost(&self) -> bool {
+        let is_lost = match &self.redis {
+            Redis::Unknown => true,
+            Redis::Up => false,
+            Redis::Down(outage) => !outage.refused,
+        };
+        is_lost && self.backend.is_some()
+    }
+
+    /// Redis can't be reached, or refuses the proxy: `error` says so.
+    pub fn down(&mut self, error: &[u8], refused: bool, now: Time) {
+        self.metrics.redis.down(now);
+        let error = Reply::copy(error);
+        self.redis = Redis::Down(Outage { error, refused });
         self.update_serving();
     }
 
@@ -475,10 +493,10 @@ impl Store {
 
     fn update_serving(&mut self) {
         self.serving = match self.redis {
-            Redis::Down(_) => Serving::Stale,
-            Redis::Unknown | Redis::Up if self.is_suspended => Serving::Nothing,
-            Redis::Unknown | Redis::Up if self.is_refusing => Serving::Nothing,
-            Redis::Unknown | Redis::Up => Serving::Fresh,
+            Redis::Unknown | Redis::Down(_) => Serving::Stale,
+            Redis::Up if self.is_suspended => Serving::Nothing,
+            Redis::Up if self.is_refusing => Serving::Nothing,
+            Redis::Up => Serving::Fresh,
         };
     }
 }

@@ -4,6 +4,7 @@ use super::super::in_flight::Caller;
 use super::super::replies::Replies;
 use super::Store;
 use crate::cache::LOOK_AHEAD;
+use crate::metrics::Outcome;
 use crate::resp::request::whole_get;
 
 /// So few bytes are seldom two requests.
@@ -33,6 +34,10 @@ impl Store {
             } else {
                 let outcome = self.get_missing(key, caller, replies);
                 self.count(caller.command, outcome, replies);
+                if outcome == Outcome::Refused {
+                    used += length;
+                    break;
+                }
             }
             used += length;
         }

@@ -64,9 +64,11 @@ impl Store {
         match &self.redis {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
             // It may be that which holds up Redis.
-            Redis::Down(_) if row.passes && self.backend.is_some() => {}
-            Redis::Down(error) => {
-                replies.push_unreachable(error);
+            Redis::Down(_) if row.passes && self.endpoint.is_some() => {}
+            // It has a login of its own.
+            Redis::Down(outage) if flow == Flow::LeaveToAuthenticate && outage.refuses_login() => {}
+            Redis::Down(outage) => {
+                replies.push_outage(outage);
                 self.count(row.number, Outcome::Refused, replies);
                 return Leave::Refused;
             }

@@ -125,10 +125,10 @@ impl Store {
             .filter(|&(index, _)| elements[index as usize].is_none())
             .collect();
         if !missing.is_empty()
-            && let Redis::Down(error) = &self.redis
+            && let Redis::Down(outage) = &self.redis
         {
             if which == Elements::All {
-                replies.push_unreachable(error);
+                replies.push_outage(outage);
             } else {
                 replies.broken = true;
             }
@@ -173,17 +173,18 @@ impl Store {
     fn advance_mget(&mut self, mget: &mut LongMget, now: Caller, replies: &mut Replies) -> bool {
         let mut look_ups = LOOK_UPS;
         while let Stage::Checking { at, left } = mget.stage {
-            let Redis::Down(error) = &self.redis else {
+            if !matches!(self.redis, Redis::Down(_)) {
                 mget.stage = Stage::Starting;
                 break;
-            };
-            let error = error.clone();
+            }
             let Some((key, next)) = key_at(&mget.keys, at).filter(|_| left > 0) else {
                 mget.stage = Stage::Starting;
                 break;
             };
             if self.cached_for(replies, key, now.since).is_none() {
-                replies.push_unreachable(&error);
+                if let Redis::Down(outage) = &self.redis {
+                    replies.push_outage(outage);
+                }
                 mget.outcome = Outcome::Refused;
                 return true;
             }
