@@ -11,8 +11,10 @@ use super::mailbox::Mailbox;
 use super::node::{Loss, Node, Phase, Role};
 use super::race::Race;
 use super::resolve::{self, Endpoints};
+use super::sentinel::{self, Master, Sentinels};
 use super::{Check, Event, Replies, Requests, Settings};
 use crate::clock::{Clock, Time};
+use crate::config::RedisAddress;
 use crate::transport::dial::Endpoint;
 use crate::transport::{ReadResult, Source, Transport};
 
@@ -30,7 +32,11 @@ impl Upstream {
     pub fn start(settings: Settings, waker: Waker) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Mailbox::new(Waker::new(poll.registry(), WAKER)?, waker);
+        let sentinels = settings.sentinels.clone();
         let helper = Helper {
+            sentinels: sentinels.map(|settings| Sentinels::new(settings, Arc::clone(&mailbox))),
+            followed: None,
+            targets: Vec::new(),
             node: Node::new(settings),
             mailbox: Arc::clone(&mailbox),
             poll,
@@ -115,6 +121,12 @@ struct Helper {
     race: Race,
     /// Where Redis is, is being looked up.
     looking_up: bool,
+    /// Who says where it is, if sentinels do.
+    sentinels: Option<Sentinels>,
+    /// The master that is, or was last, looked up.
+    followed: Option<Master>,
+    /// The addresses that were last tried.
+    targets: Vec<Endpoint>,
     /// Empty: the memory for what the loop hands over.
     requests: Requests,
     landing: Box<[u8]>,
@@ -130,7 +142,12 @@ impl Helper {
             for event in &events {
                 match self.transports.get_mut(event.token().0) {
                     Some(Some(transport)) => drop(transport.note(event)),
-                    _ => self.race.note(event),
+                    _ => {
+                        self.race.note(event);
+                        if let Some(sentinels) = &mut self.sentinels {
+                            sentinels.note(event);
+                        }
+                    }
                 }
             }
             let now = self.clock.now();
@@ -143,6 +160,7 @@ impl Helper {
             if self.node.due().is_some_and(|due| due <= now) {
                 self.node.tick(now);
             }
+            self.hear_sentinels();
             if self.node.wants_look_up() {
                 self.look_up();
             }
@@ -151,6 +169,9 @@ impl Helper {
             self.connect_wanted();
             for role in Role::ALL {
                 self.write(role);
+            }
+            if let Some(sentinels) = &mut self.sentinels {
+                sentinels.write();
             }
             self.mailbox.report(&mut self.node.events);
         }
@@ -176,6 +197,7 @@ impl Helper {
     fn wait(&mut self, events: &mut Events) {
         let now = self.clock.now();
         let mut endpoints = None;
+        let mut of_sentinels = Vec::new();
         let mut doubts = false;
         let mut checks = Vec::new();
         let mut barrier = None;
@@ -188,10 +210,12 @@ impl Helper {
             node.spare.append(&mut work.spare);
             watched = work.watched;
             endpoints = work.endpoints.take();
+            of_sentinels.append(&mut work.sentinels);
             doubts = std::mem::take(&mut work.doubts);
             checks.append(&mut work.checks);
             barrier = work.barrier.take();
             endpoints.is_some()
+                || !of_sentinels.is_empty()
                 || doubts
                 || barrier.is_some()
                 || !checks.is_empty()
@@ -208,14 +232,26 @@ impl Helper {
         if doubts {
             self.node.doubt(true, now);
         }
+        if let Some(sentinels) = &mut self.sentinels {
+            for (at, endpoints) in of_sentinels {
+                sentinels.found(at, endpoints, now);
+            }
+        }
         if let Some(endpoints) = endpoints {
             self.found(endpoints);
         }
-        let readable = self.transports.iter().flatten().any(|open| open.readable);
+        let sentinels = self.sentinels.as_ref();
+        let readable = self.transports.iter().flatten().any(|open| open.readable)
+            || sentinels.is_some_and(Sentinels::is_readable);
         let timeout = if some || readable {
             Some(std::time::Duration::ZERO)
         } else {
-            let due = self.node.due().into_iter().chain(self.race.due()).min();
+            let due = [
+                self.node.due(),
+                self.race.due(),
+                sentinels.and_then(Sentinels::due),
+            ];
+            let due = due.into_iter().flatten().min();
             due.map(|due| now.until(due))
         };
         // Interrupted or not, what is there is looked at.
@@ -247,12 +283,61 @@ impl Helper {
         if std::mem::replace(&mut self.looking_up, true) {
             return;
         }
+        match &mut self.sentinels {
+            None => {
+                let address = self.node.settings.address.clone();
+                self.resolve(&address);
+            }
+            Some(sentinels) => {
+                // What they said last may be old: if so, that shows soon.
+                sentinels.hurry(self.clock.now());
+                self.look_up_master();
+            }
+        }
+    }
+
+    /// Looks up the address that sentinels name, as soon as they do.
+    fn look_up_master(&mut self) {
+        let Some(sentinels) = &self.sentinels else {
+            return;
+        };
+        match sentinels.master() {
+            Ok(Some(master)) => {
+                let address = master.address.clone();
+                self.followed = Some(master.clone());
+                self.resolve(&address);
+            }
+            Ok(None) => self.followed = None,
+            Err(trouble) => {
+                self.followed = None;
+                self.found(Err(io::Error::other(trouble)));
+            }
+        }
+    }
+
+    fn resolve(&mut self, address: &RedisAddress) {
         let mailbox = Arc::clone(&self.mailbox);
-        let started = resolve::resolve(&self.node.settings.address, move |endpoints| {
+        let started = resolve::resolve(address, move |endpoints| {
             mailbox.add(|work| work.endpoints = Some(endpoints));
         });
         if let Err(error) = started {
             self.found(Err(error));
+        }
+    }
+
+    /// Goes on with the sentinels, and leaves a master that is none any more.
+    fn hear_sentinels(&mut self) {
+        let Some(sentinels) = &mut self.sentinels else {
+            return;
+        };
+        sentinels.turn(self.poll.registry(), &mut self.landing, self.clock.now());
+        let is_to_be_named = match self.looking_up {
+            true => self.followed.is_none(),
+            false => sentinels.takes_news(),
+        };
+        if is_to_be_named {
+            self.looking_up = true;
+            self.look_up_master();
         }
     }
 
@@ -261,17 +346,48 @@ impl Helper {
         self.looking_up = false;
         let now = self.clock.now();
         let is_waited_for = matches!(self.node.connection(Role::Resp2).phase, Phase::LookingUp(_));
+        let endpoints = match (&self.followed, endpoints) {
+            (Some(master), Ok(endpoints)) => Ok(sentinel::named(endpoints, &master.address)),
+            (_, endpoints) => endpoints,
+        };
         match endpoints {
             Ok(endpoints) if is_waited_for => {
+                self.targets.clone_from(&endpoints);
+                let master = self.followed.as_ref();
+                self.node.backend.sentinel = master.map(|master| master.sentinel.clone());
                 self.race = Race::between(endpoints);
                 let time = self.race.time(&self.node.settings.dialer);
                 self.node.connecting(Role::Resp2, now.after(time));
                 self.run_race();
             }
-            Ok(endpoints) => self.node.found(&endpoints, now),
+            Ok(endpoints) => match self.followed.clone() {
+                Some(master) => self.follow(&master, &endpoints, now),
+                None => self.node.found(&endpoints, now),
+            },
             Err(error) if is_waited_for => self.lose(Role::Resp2, error),
             Err(_) => {}
         }
+    }
+
+    /// Leaves the server that is, or is being, connected to unless it is at one of the addresses of that master.
+    fn follow(&mut self, master: &Master, endpoints: &[Endpoint], now: Time) {
+        let is_among = |target: &Endpoint| {
+            let same = |endpoint: &Endpoint| endpoint.address() == target.address();
+            endpoints.iter().any(same)
+        };
+        let is_there = match self.node.is_up() {
+            true => self.node.endpoint().is_none_or(is_among),
+            false => self.targets.iter().any(is_among),
+        };
+        if is_there {
+            return self.node.retry_at_once(now);
+        }
+        let loss = Loss::Switched {
+            sentinel: master.sentinel.clone(),
+            master: master.address.to_string(),
+        };
+        self.node.switched(&loss, now);
+        self.drop_closed();
     }
 
     /// Goes on with the attempts to reach Redis by one of its addresses.

@@ -27,6 +27,8 @@ pub(super) struct Outage {
 
 /// The pause before the first new attempt to connect; it doubles until [`LAST_PAUSE`].
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause while sentinels name a master that isn't one, which is so for a moment in a failover.
+const NOT_MASTER_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause, and the one after Redis refused the proxy.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
 impl Node {
@@ -56,6 +58,9 @@ impl Node {
     /// Redis can't be reached: all connections are closed.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
+        if matches!(loss, Loss::NotMaster(_)) {
+            self.pause = self.pause.min(NOT_MASTER_PAUSE);
+        }
         if matches!(loss, Loss::Refused(words) if setup::refuses_login(words)) {
             self.login_refused();
         }
