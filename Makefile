@@ -17,7 +17,7 @@ TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=no
 	chromium promtool=prometheus
 
 # What the benchmarks start.
-BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker setpriv=util-linux taskset=util-linux
+BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker stunnel=stunnel4 setpriv=util-linux taskset=util-linux
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-small run cli test redis-suite lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record

@@ -120,7 +120,7 @@ pub struct Config {
     pub password_file: Option<String>,
     /// The URL that the Redis, the database, the user, the password and TLS were given by. Default: none.
     pub redis_url: Option<Secret>,
-    /// The Redis behind the cache. Default: localhost:6379.
+    /// The Redis behind the cache; the one that sentinels name, if there are some. Default: localhost:6379.
     pub redis: RedisAddress,
     /// The database selected there: 0 to 2147483647. Default: 0.
     pub redis_database: u32,
@@ -142,6 +142,28 @@ pub struct Config {
     pub redis_tls_server_name: Option<String>,
     /// Whether any certificate of Redis is accepted. Default: no.
     pub redis_tls_insecure: bool,
+    /// The sentinels that say where it is. Default: none.
+    pub redis_sentinels: Sentinels,
+    /// The name of the master that they are asked for. Default: none.
+    pub redis_sentinel_master: Option<String>,
+    /// The user to authenticate as at sentinels; never without a password. Default: none.
+    pub redis_sentinel_username: Option<String>,
+    /// The password to authenticate with there. Default: none.
+    pub redis_sentinel_password: Option<Secret>,
+    /// The file that it was read from. Default: none.
+    pub redis_sentinel_password_file: Option<String>,
+    /// Whether sentinels are spoken to by TLS. Default: no.
+    pub redis_sentinel_tls: bool,
+    /// The file with the certificates of who may sign theirs. Default: none, for those of the system.
+    pub redis_sentinel_tls_ca: Option<String>,
+    /// The file with a certificate to show to sentinels. Default: none.
+    pub redis_sentinel_tls_cert: Option<String>,
+    /// The file with its key. Default: none.
+    pub redis_sentinel_tls_key: Option<String>,
+    /// The name that their certificates must be for. Default: none, for the host of each.
+    pub redis_sentinel_tls_server_name: Option<String>,
+    /// Whether any certificate of a sentinel is accepted. Default: no.
+    pub redis_sentinel_tls_insecure: bool,
     /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
     pub redis_timeout: Duration,
     /// Whether Redis is asked to say which entries changed. Default: yes.
@@ -210,6 +232,17 @@ impl Default for Config {
             redis_tls_key: None,
             redis_tls_server_name: None,
             redis_tls_insecure: false,
+            redis_sentinels: Sentinels::default(),
+            redis_sentinel_master: None,
+            redis_sentinel_username: None,
+            redis_sentinel_password: None,
+            redis_sentinel_password_file: None,
+            redis_sentinel_tls: false,
+            redis_sentinel_tls_ca: None,
+            redis_sentinel_tls_cert: None,
+            redis_sentinel_tls_key: None,
+            redis_sentinel_tls_server_name: None,
+            redis_sentinel_tls_insecure: false,
             redis_timeout: Duration::from_secs(1),
             tracking: true,
             causal: true,
@@ -290,6 +323,17 @@ impl fmt::Display for HostNames {
     }
 }
 
+/// Where sentinels are. Displays as they are written, with a comma between two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sentinels(pub Vec<RedisAddress>);
+
+impl fmt::Display for Sentinels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<String> = self.0.iter().map(RedisAddress::to_string).collect();
+        f.write_str(&addresses.join(","))
+    }
+}
+
 /// What the program was started to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
@@ -352,6 +396,12 @@ pub fn load(
                 found.place.clone(),
                 read_file,
             )?,
+            "redis_sentinel_password_file" => secret::read(
+                config.redis_sentinel_password_file.as_deref(),
+                &mut config.redis_sentinel_password,
+                found.place.clone(),
+                read_file,
+            )?,
             "redis_password_file" => secret::read(
                 config.redis_password_file.as_deref(),
                 &mut config.redis_password,
@@ -364,5 +414,11 @@ pub fn load(
     }
     config.left_alone = sources.left_alone;
     check::together(&config, places)?;
+    if let (false, Some(name)) = (
+        config.redis_sentinels.0.is_empty(),
+        &config.redis_sentinel_master,
+    ) {
+        config.redis = RedisAddress::Master(name.clone());
+    }
     Ok(Invocation::Run(Box::new(config)))
 }

@@ -137,6 +137,7 @@ impl Server {
         };
         let settings = upstream::Settings {
             address: config.redis.clone(),
+            sentinels: sentinels(config, &tls),
             dialer: dialer.clone(),
             database: config.redis_database,
             username: config.redis_username.clone(),
@@ -359,6 +360,25 @@ impl Server {
         let deadline = self.proxy.cache().next_deadline()?;
         Some(deadline.max(self.last_tick.after(self.cache_period)))
     }
+}
+
+/// The sentinels that say where Redis is, if any do.
+fn sentinels(config: &Config, tls: &Tls) -> Option<upstream::SentinelSettings> {
+    let RedisAddress::Master(master) = &config.redis else {
+        return None;
+    };
+    Some(upstream::SentinelSettings {
+        addresses: config.redis_sentinels.0.clone(),
+        master: master.clone(),
+        username: config.redis_sentinel_username.clone(),
+        password: config.redis_sentinel_password.clone(),
+        password_file: config.redis_sentinel_password_file.clone(),
+        dialer: Dialer {
+            tls: tls.to_sentinels.clone(),
+            timeout: config.redis_timeout,
+            keepalive: config.tcp_keepalive,
+        },
+    })
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

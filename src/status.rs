@@ -12,6 +12,7 @@ use crate::clock::Time;
 use crate::command::Table;
 use crate::metrics::{Counters, Counts, Metrics};
 use crate::resp::read::Reader;
+use crate::transport::dial::Endpoint;
 pub use redis_info::{RedisInfo, Wanted};
 pub use rights::{MissingRights, Right};
 
@@ -30,6 +31,10 @@ pub struct Status<'a> {
     pub facts: &'a Facts,
     /// Whether Redis can be reached.
     pub redis: RedisState<'a>,
+    /// Where it was last reached, if it was.
+    pub endpoint: Option<&'a Endpoint>,
+    /// The sentinel that named it; empty if none did.
+    pub sentinel: &'a str,
     /// Whether Redis says what changes.
     pub tracking: Tracking<'a>,
     /// Redis's reply to `HELLO 2`; empty if there is none.
@@ -158,7 +163,7 @@ pub struct Facts {
     pub port: u16,
     /// The most clients.
     pub max_clients: usize,
-    /// The Redis behind, as `host:port`.
+    /// The Redis behind, as `host:port`, path of a socket or `sentinel:NAME`.
     pub redis: String,
     /// From how long on a request is in the slow log; `None`: it is empty.
     pub slower_than: Option<Duration>,

@@ -21,6 +21,8 @@ use crate::config::Config;
 pub struct Tls {
     /// For connections to Redis.
     pub connector: Option<Connector>,
+    /// For connections to sentinels.
+    pub to_sentinels: Option<Connector>,
     /// For connections of clients.
     pub acceptor: Option<Acceptor>,
 }
@@ -33,8 +35,12 @@ impl Tls {
     pub fn load(config: &Config) -> io::Result<Self> {
         let acceptor = config.tls_port.map(|_| Acceptor::load(config));
         let connector = config.redis_tls.then(|| Connector::load(config));
+        let to_sentinels = config
+            .redis_sentinel_tls
+            .then(|| Connector::load_for_sentinels(config));
         Ok(Self {
             connector: connector.transpose()?,
+            to_sentinels: to_sentinels.transpose()?,
             acceptor: acceptor.transpose()?,
         })
     }
@@ -42,7 +48,7 @@ impl Tls {
     /// Whether there is any.
     #[must_use]
     pub fn is_used(&self) -> bool {
-        self.connector.is_some() || self.acceptor.is_some()
+        self.connector.is_some() || self.to_sentinels.is_some() || self.acceptor.is_some()
     }
 
     /// Reads the files again, on a thread that says in the log what came of it. What was before stays if they are of
@@ -61,6 +67,9 @@ impl Tls {
 
     fn reload(&self) -> io::Result<()> {
         self.acceptor.as_ref().map_or(Ok(()), Acceptor::reload)?;
-        self.connector.as_ref().map_or(Ok(()), Connector::reload)
+        for connector in [&self.connector, &self.to_sentinels].into_iter().flatten() {
+            connector.reload()?;
+        }
+        Ok(())
     }
 }

@@ -96,6 +96,26 @@ impl Server {
         Self::start("twemproxy", command, port, Some(scratch))
     }
 
+    /// A stunnel, by which those who don't speak TLS reach a port that does.
+    pub fn stunnel(plan: &Plan, tls_port: &str) -> io::Result<Self> {
+        let port = Port::reserve();
+        let scratch = scratch(&port)?;
+        let config = scratch.join("stunnel.conf");
+        let accept = address_of(&port);
+        let log = scratch.join("log");
+        fs::write(
+            &config,
+            format!(
+                "foreground = quiet\npid =\noutput = {}\n[redis]\nclient = yes\naccept = {accept}\n\
+                 connect = 127.0.0.1:{tls_port}\n",
+                log.display()
+            ),
+        )?;
+        let mut command = on_core(plan, "stunnel");
+        command.arg(&config);
+        Self::start("stunnel", command, port, Some(scratch))
+    }
+
     /// The proxy in front of a Redis, with room for every key, and with these flags besides.
     pub fn proxy(plan: &Plan, redis: &Self, flags: &[&str]) -> io::Result<Self> {
         Self::proxy_as(plan, redis, &[ROOMY, flags].concat())

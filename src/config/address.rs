@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Where a Redis is: a host and a TCP port, or a Unix socket.
+/// Where a Redis is: a host and a TCP port, a Unix socket, or where sentinels say.
 ///
-/// Displays as `HOST:PORT`, with brackets round an IPv6 address, or as the socket's path.
+/// Displays as `HOST:PORT`, with brackets round an IPv6 address, as the socket's path, or as `sentinel:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisAddress {
     /// Over TCP.
@@ -16,11 +16,16 @@ pub enum RedisAddress {
     },
     /// The path of a Unix socket.
     Unix(String),
+    /// Wherever sentinels say that the master of that name is.
+    Master(String),
 }
 
 impl RedisAddress {
     /// The port of a Redis whose address doesn't name one.
     pub const DEFAULT_PORT: u16 = 6379;
+
+    /// The port of a sentinel whose address doesn't name one.
+    pub const SENTINEL_PORT: u16 = 26_379;
 }
 
 impl Default for RedisAddress {
@@ -38,6 +43,7 @@ impl fmt::Display for RedisAddress {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => f.write_str(path),
+            Self::Master(name) => write!(f, "sentinel:{name}"),
         }
     }
 }

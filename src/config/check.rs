@@ -12,6 +12,10 @@ impl Places {
         self.0.push((name, place));
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| *known == name)
+    }
+
     /// The error for a setting, where it was given.
     fn error(self, name: &'static str, problem: Problem) -> ConfigError {
         let found = self.0.into_iter().find(|(known, _)| *known == name);
@@ -44,12 +48,32 @@ pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigErro
     if let (Some(username), None) = (&config.redis_username, &config.redis_password) {
         let problem = Problem::NeedsPassword {
             username: username.clone(),
+            password: "redis_password",
         };
         let name = match config.redis_url {
-            Some(_) if !places.0.iter().any(|(name, _)| *name == "redis_username") => "redis_url",
+            Some(_) if !places.has("redis_username") => "redis_url",
             _ => "redis_username",
         };
         return Err(places.error(name, problem));
+    }
+    if let (Some(username), None) = (
+        &config.redis_sentinel_username,
+        &config.redis_sentinel_password,
+    ) {
+        let problem = Problem::NeedsPassword {
+            username: username.clone(),
+            password: "redis_sentinel_password",
+        };
+        return Err(places.error("redis_sentinel_username", problem));
+    }
+    if !config.redis_sentinels.0.is_empty() {
+        let beside = ["redis_url", "redis_hostname"];
+        let beside = beside.into_iter().find(|name| places.has(name));
+        if let Some(other) =
+            beside.filter(|name| *name != "redis_url" || config.redis_url.is_some())
+        {
+            return Err(places.error("redis_sentinels", Problem::GivenBeside(other)));
+        }
     }
     match needs(config) {
         Some((name, needed)) => Err(places.error(name, Problem::Needs(needed))),
@@ -70,6 +94,9 @@ fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
             return Some(("tls_port", "tls_ca as well, or tls_auth_clients no"));
         }
     }
+    if let Some(needs) = sentinel_needs(config) {
+        return Some(needs);
+    }
     let of_redis = [
         ("redis_tls_ca", config.redis_tls_ca.is_some()),
         ("redis_tls_cert", config.redis_tls_cert.is_some()),
@@ -80,10 +107,7 @@ fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
         ),
         ("redis_tls_insecure", config.redis_tls_insecure),
     ];
-    let useless = of_redis
-        .into_iter()
-        .find(|(_, given)| *given && !config.redis_tls);
-    if let Some((name, _)) = useless {
+    if let Some(name) = given(of_redis).filter(|_| !config.redis_tls) {
         return Some((name, "redis_tls on as well, or a redis_url with rediss://"));
     }
     if config.redis_tls && matches!(config.redis, RedisAddress::Unix(_)) {
@@ -114,9 +138,72 @@ fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
             &config.redis_tls_cert,
             "redis_tls_cert as well",
         ),
+        (
+            &config.redis_sentinel_tls_cert,
+            "redis_sentinel_tls_cert",
+            &config.redis_sentinel_tls_key,
+            "redis_sentinel_tls_key as well",
+        ),
+        (
+            &config.redis_sentinel_tls_key,
+            "redis_sentinel_tls_key",
+            &config.redis_sentinel_tls_cert,
+            "redis_sentinel_tls_cert as well",
+        ),
     ];
     let alone = pairs
         .into_iter()
         .find(|(one, _, other, _)| one.is_some() && other.is_none());
     alone.map(|(_, name, _, needed)| (name, needed))
+}
+
+/// The same of the settings of sentinels.
+fn sentinel_needs(config: &Config) -> Option<(&'static str, &'static str)> {
+    let of_tls = [
+        (
+            "redis_sentinel_tls_ca",
+            config.redis_sentinel_tls_ca.is_some(),
+        ),
+        (
+            "redis_sentinel_tls_cert",
+            config.redis_sentinel_tls_cert.is_some(),
+        ),
+        (
+            "redis_sentinel_tls_key",
+            config.redis_sentinel_tls_key.is_some(),
+        ),
+        (
+            "redis_sentinel_tls_server_name",
+            config.redis_sentinel_tls_server_name.is_some(),
+        ),
+        (
+            "redis_sentinel_tls_insecure",
+            config.redis_sentinel_tls_insecure,
+        ),
+    ];
+    if let Some(name) = given(of_tls).filter(|_| !config.redis_sentinel_tls) {
+        return Some((name, "redis_sentinel_tls on as well"));
+    }
+    let without_sentinels = [
+        (
+            "redis_sentinel_master",
+            config.redis_sentinel_master.is_some(),
+        ),
+        (
+            "redis_sentinel_password",
+            config.redis_sentinel_password.is_some(),
+        ),
+        ("redis_sentinel_tls", config.redis_sentinel_tls),
+    ];
+    if config.redis_sentinels.0.is_empty() {
+        return given(without_sentinels).map(|name| (name, "redis_sentinels as well"));
+    }
+    let has_name = config.redis_sentinel_master.is_some();
+    (!has_name).then_some(("redis_sentinels", "redis_sentinel_master as well"))
+}
+
+/// The first of these settings that is given.
+fn given<const N: usize>(settings: [(&'static str, bool); N]) -> Option<&'static str> {
+    let found = settings.into_iter().find(|(_, given)| *given);
+    found.map(|(name, _)| name)
 }

@@ -77,11 +77,15 @@ pub(super) enum Problem {
     /// A user name, but no password from any source.
     NeedsPassword {
         username: String,
+        /// The setting that holds it.
+        password: &'static str,
     },
     /// Another setting has to be given with it: the end of a sentence that starts with "give".
     Needs(&'static str),
     /// The URL of the Redis says it as well.
     GivenByUrl,
+    /// Where the Redis is, this setting says as well.
+    GivenBeside(&'static str),
     UnknownFlag {
         nearest: Option<&'static str>,
     },
@@ -140,14 +144,15 @@ impl fmt::Display for Problem {
             } => {
                 write!(f, "the value is not allowed; give {allowed}")
             }
-            Problem::NeedsPassword { username } => {
-                write!(
-                    f,
-                    "{username:?} needs a password; give redis_password as well"
-                )
+            Problem::NeedsPassword { username, password } => {
+                write!(f, "{username:?} needs a password; give {password} as well")
             }
             Problem::Needs(needed) => write!(f, "give {needed}"),
             Problem::GivenByUrl => f.write_str("redis_url says it as well; give one of the two"),
+            Problem::GivenBeside(other) => write!(
+                f,
+                "{other} says where the Redis is as well; give one of the two"
+            ),
             Problem::UnknownFlag {
                 nearest: Some(name),
             } => {

@@ -179,6 +179,52 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_tls_insecure: Vec<String>,
 
+    /// host:port of each sentinel that says where the Redis is, with commas between them, in place of
+    /// redis_hostname (default none)
+    #[argh(option)]
+    pub(super) redis_sentinels: Vec<String>,
+
+    /// name by which these know the master (default none)
+    #[argh(option)]
+    pub(super) redis_sentinel_master: Vec<String>,
+
+    /// user of the sentinels, with a password (default none)
+    #[argh(option)]
+    pub(super) redis_sentinel_username: Vec<String>,
+
+    /// password of the sentinels; REDIS_SENTINEL_PASSWORD keeps it off the command line (default none)
+    #[argh(option)]
+    pub(super) redis_sentinel_password: Vec<String>,
+
+    /// file that holds this password instead (default none)
+    #[argh(option)]
+    pub(super) redis_sentinel_password_file: Vec<String>,
+
+    /// on or off: whether the sentinels are spoken to by TLS (default off)
+    #[argh(option)]
+    pub(super) redis_sentinel_tls: Vec<String>,
+
+    /// file with the certificates of who may sign the sentinels', in PEM, in place of those that the
+    /// system trusts (default none)
+    #[argh(option)]
+    pub(super) redis_sentinel_tls_ca: Vec<String>,
+
+    /// file with a certificate to show to the sentinels, in PEM (default none)
+    #[argh(option)]
+    pub(super) redis_sentinel_tls_cert: Vec<String>,
+
+    /// file with this certificate's key, in PEM (default none)
+    #[argh(option)]
+    pub(super) redis_sentinel_tls_key: Vec<String>,
+
+    /// name that the sentinels' certificates must be for, in place of each one's host (default none)
+    #[argh(option)]
+    pub(super) redis_sentinel_tls_server_name: Vec<String>,
+
+    /// on or off: whether any certificate of a sentinel is accepted, for tests (default off)
+    #[argh(option)]
+    pub(super) redis_sentinel_tls_insecure: Vec<String>,
+
     /// how long the Redis may take to accept a connection or to answer, in milliseconds (default
     /// 1000)
     #[argh(option)]

@@ -9,7 +9,8 @@ use super::sources::PREFIX;
 use super::url::RedisUrl;
 use super::value::{
     LOG_LEVELS, auth_clients, host_names, ip_address, log_format, log_level, memory, milliseconds,
-    number, on_or_off, permissions, port_or_none, redis_address, seconds, with_tls, yes_or_no,
+    number, on_or_off, permissions, port_or_none, redis_address, seconds, sentinels, with_tls,
+    yes_or_no,
 };
 use super::{Config, Secret};
 
@@ -310,6 +311,92 @@ pub(super) static SETTINGS: &[Setting] = &[
         given: |flags| &flags.redis_tls_insecure,
         set: |config, text| on_or_off(text).map(|on| config.redis_tls_insecure = on),
         show: |config| on_off(config.redis_tls_insecure),
+    },
+    Setting {
+        name: "redis_sentinels",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinels,
+        set: |config, text| sentinels(text).map(|addresses| config.redis_sentinels = addresses),
+        show: |config| match &config.redis_sentinels {
+            addresses if addresses.0.is_empty() => NONE.into(),
+            addresses => Value::from_display(addresses),
+        },
+    },
+    Setting {
+        name: "redis_sentinel_master",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinel_master,
+        set: |config, text| optional(text, &mut config.redis_sentinel_master),
+        show: |config| text_or_none(config.redis_sentinel_master.as_ref()),
+    },
+    Setting {
+        name: "redis_sentinel_username",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinel_username,
+        set: |config, text| optional(text, &mut config.redis_sentinel_username),
+        show: |config| text_or_none(config.redis_sentinel_username.as_ref()),
+    },
+    Setting {
+        name: "redis_sentinel_password",
+        shown: Shown::Hidden,
+        given: |flags| &flags.redis_sentinel_password,
+        set: |config, text| {
+            config.redis_sentinel_password = (!text.is_empty()).then(|| Secret::new(text));
+            Ok(())
+        },
+        show: |config| secret(config.redis_sentinel_password.as_ref()),
+    },
+    Setting {
+        name: "redis_sentinel_password_file",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinel_password_file,
+        set: |config, text| optional(text, &mut config.redis_sentinel_password_file),
+        show: |config| text_or_none(config.redis_sentinel_password_file.as_ref()),
+    },
+    Setting {
+        name: "redis_sentinel_tls",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinel_tls,
+        set: |config, text| {
+            config.redis_sentinel_tls = with_tls(on_or_off(text)?, |on| *on, "off")?;
+            Ok(())
+        },
+        show: |config| on_off(config.redis_sentinel_tls),
+    },
+    Setting {
+        name: "redis_sentinel_tls_ca",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinel_tls_ca,
+        set: |config, text| optional(text, &mut config.redis_sentinel_tls_ca),
+        show: |config| text_or_none(config.redis_sentinel_tls_ca.as_ref()),
+    },
+    Setting {
+        name: "redis_sentinel_tls_cert",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinel_tls_cert,
+        set: |config, text| optional(text, &mut config.redis_sentinel_tls_cert),
+        show: |config| text_or_none(config.redis_sentinel_tls_cert.as_ref()),
+    },
+    Setting {
+        name: "redis_sentinel_tls_key",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinel_tls_key,
+        set: |config, text| optional(text, &mut config.redis_sentinel_tls_key),
+        show: |config| text_or_none(config.redis_sentinel_tls_key.as_ref()),
+    },
+    Setting {
+        name: "redis_sentinel_tls_server_name",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinel_tls_server_name,
+        set: |config, text| optional(text, &mut config.redis_sentinel_tls_server_name),
+        show: |config| text_or_none(config.redis_sentinel_tls_server_name.as_ref()),
+    },
+    Setting {
+        name: "redis_sentinel_tls_insecure",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_sentinel_tls_insecure,
+        set: |config, text| on_or_off(text).map(|on| config.redis_sentinel_tls_insecure = on),
+        show: |config| on_off(config.redis_sentinel_tls_insecure),
     },
     Setting {
         name: "redis_timeout",

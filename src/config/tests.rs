@@ -57,6 +57,17 @@ const SAMPLES: &[(&str, &str)] = &[
     ("redis_tls_key", "/etc/key.pem"),
     ("redis_tls_server_name", "redis.example"),
     ("redis_tls_insecure", "on"),
+    ("redis_sentinels", "s1.example,[::1]:7000"),
+    ("redis_sentinel_master", "mymaster"),
+    ("redis_sentinel_username", "bob"),
+    ("redis_sentinel_password", "g h"),
+    ("redis_sentinel_password_file", SECRET_FILE),
+    ("redis_sentinel_tls", "on"),
+    ("redis_sentinel_tls_ca", "/etc/ca.pem"),
+    ("redis_sentinel_tls_cert", "/etc/cert.pem"),
+    ("redis_sentinel_tls_key", "/etc/key.pem"),
+    ("redis_sentinel_tls_server_name", "s.example"),
+    ("redis_sentinel_tls_insecure", "on"),
     ("redis_timeout", "250"),
     ("tracking", "off"),
     ("causal", "off"),
@@ -119,6 +130,26 @@ fn beside(name: &str) -> Vec<(&'static str, &'static str)> {
         "redis_tls_cert" => vec![("REDIS_TLS", "on"), ("REDIS_TLS_KEY", "k")],
         "redis_tls_key" => vec![("REDIS_TLS", "on"), ("REDIS_TLS_CERT", "c")],
         name if name.starts_with("redis_tls_") => vec![("REDIS_TLS", "on")],
+        "redis_sentinels" => vec![("REDIS_SENTINEL_MASTER", "m")],
+        name if name.starts_with("redis_sentinel_") => {
+            let all = [
+                ("REDIS_SENTINELS", "s"),
+                ("REDIS_SENTINEL_MASTER", "m"),
+                ("REDIS_SENTINEL_TLS", "on"),
+                ("REDIS_SENTINEL_TLS_CERT", "c"),
+                ("REDIS_SENTINEL_TLS_KEY", "k"),
+                ("REDIS_SENTINEL_PASSWORD", "p"),
+            ];
+            // What is tried is not given beside itself, nor what can't be given with it.
+            let fits = |variable: &str| {
+                variable != name.to_ascii_uppercase()
+                    && (name, variable)
+                        != ("redis_sentinel_password_file", "REDIS_SENTINEL_PASSWORD")
+            };
+            all.into_iter()
+                .filter(|(variable, _)| fits(variable))
+                .collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -227,6 +258,10 @@ fn the_summary_has_every_setting_with_its_unit() {
          redis_url=<none> redis_hostname=localhost:6379 redis_database=0 redis_username=<none> \
          redis_password=<none> redis_password_file=<none> redis_tls=off redis_tls_ca=<none> \
          redis_tls_cert=<none> redis_tls_key=<none> redis_tls_server_name=<none> redis_tls_insecure=off \
+         redis_sentinels=<none> redis_sentinel_master=<none> redis_sentinel_username=<none> \
+         redis_sentinel_password=<none> redis_sentinel_password_file=<none> redis_sentinel_tls=off \
+         redis_sentinel_tls_ca=<none> redis_sentinel_tls_cert=<none> redis_sentinel_tls_key=<none> \
+         redis_sentinel_tls_server_name=<none> redis_sentinel_tls_insecure=off \
          redis_timeout_ms=1000 tracking=on causal=on refetch=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
          metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );

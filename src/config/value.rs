@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{AuthClients, HostNames, Permissions, RedisAddress};
+use super::{AuthClients, HostNames, Permissions, RedisAddress, Sentinels};
 use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
@@ -170,7 +170,25 @@ pub(super) fn log_format(text: &str) -> Result<Format, String> {
         .ok_or_else(|| "text or json".to_owned())
 }
 
+/// Addresses of sentinels, with commas between them; none in an empty text.
+pub(super) fn sentinels(text: &str) -> Result<Sentinels, String> {
+    let address = |text: &str| host_and_port_or(text.trim_ascii(), RedisAddress::SENTINEL_PORT);
+    let addresses: Option<Vec<RedisAddress>> = match text {
+        "" => Some(Vec::new()),
+        _ => text.split(',').map(address).collect(),
+    };
+    addresses.map(Sentinels).ok_or_else(|| {
+        "HOST or HOST:PORT of each sentinel with commas between them, such as s1.example:26379,s2.example:26379"
+            .to_owned()
+    })
+}
+
 pub(super) fn host_and_port(text: &str) -> Option<RedisAddress> {
+    host_and_port_or(text, RedisAddress::DEFAULT_PORT)
+}
+
+/// The same with that port where none is named.
+fn host_and_port_or(text: &str, default: u16) -> Option<RedisAddress> {
     let (host, rest) = match text.strip_prefix('[') {
         Some(bracketed) => {
             let (host, rest) = bracketed.split_once(']')?;
@@ -187,7 +205,7 @@ pub(super) fn host_and_port(text: &str) -> Option<RedisAddress> {
     };
     let port = match rest.strip_prefix(':') {
         Some(port) => number(port, "", 1..=65_535).ok()?,
-        None if rest.is_empty() => RedisAddress::DEFAULT_PORT,
+        None if rest.is_empty() => default,
         None => return None,
     };
     let host = host.to_owned();

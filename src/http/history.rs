@@ -162,6 +162,8 @@ mod tests {
                 table: &table,
                 facts: &facts,
                 redis: RedisState::Up,
+                endpoint: None,
+                sentinel: "",
                 tracking: Tracking::On,
                 hello: b"",
                 redis_info: &RedisInfo::default(),

@@ -326,6 +326,20 @@ pub static FAMILIES: &[Family] = &[
     ),
     family(
         Kind::Info,
+        "redis_proxy_upstream",
+        "The Redis behind: as it is configured, where it was last reached, and the sentinel that named it",
+        |status| {
+            let endpoint = status.endpoint.map(ToString::to_string);
+            let labels: Labels = vec![
+                ("address", status.facts.redis.clone().into()),
+                ("endpoint", endpoint.unwrap_or_default().into()),
+                ("sentinel", status.sentinel.to_owned().into()),
+            ];
+            Values::Labelled(vec![(labels, Number::Whole(1))])
+        },
+    ),
+    family(
+        Kind::Info,
         "redis_proxy_build",
         "The version of the proxy",
         |_| labelled("version", &[(env!("CARGO_PKG_VERSION"), 1)]),

@@ -44,7 +44,7 @@ impl std::error::Error for FrameError {}
 
 /// A whole reply or push.
 #[derive(Debug)]
-pub(super) enum Frame<'a> {
+pub(crate) enum Frame<'a> {
     /// It lies whole in what was read.
     Read(&'a [u8]),
     /// It came in parts.
@@ -75,7 +75,7 @@ impl Frame<'_> {
 
 /// The place in the stream.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     scanner: Scanner,
     /// What came of the next frame.
     start: Vec<u8>,

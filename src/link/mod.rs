@@ -17,7 +17,8 @@ use std::fmt;
 use std::io::{self, IoSlice, Write};
 
 pub use batch::{Batch, Pending};
-use frames::{Frame, Frames};
+use frames::Frame;
+pub(crate) use frames::Frames;
 pub use frames::{FrameError, MAX_ANSWER, MAX_REPLY};
 pub use invalidated::Invalidated;
 pub use replies::Replies;

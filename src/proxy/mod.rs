@@ -387,6 +387,7 @@ impl Proxy {
     /// Dedicated connections lead to a server that is no longer the one: ends them, and their clients', as a failover
     /// that Redis is told of does.
     fn leave_old_server(&mut self) {
+        self.store.leave_old_server();
         for slot in 0..self.sessions.len() {
             if self.sessions[slot].dedicated.is_some() {
                 self.dedicated_lost(ClientId(slot), None);

@@ -508,6 +508,15 @@ impl Store {
                 Redis::Up => RedisState::Up,
                 Redis::Down(outage) => RedisState::Down(outage.error.bytes()),
             },
+            endpoint: self
+                .backend
+                .as_ref()
+                .and_then(|backend| backend.endpoint.as_ref()),
+            sentinel: self
+                .backend
+                .as_ref()
+                .and_then(|backend| backend.sentinel.as_deref())
+                .unwrap_or_default(),
             tracking: match &self.coherence {
                 Coherence::Unknown => Tracking::Unknown,
                 Coherence::Tracking => Tracking::On,

@@ -230,6 +230,8 @@ mod tests {
                 table: &self.table,
                 facts: &Facts::default(),
                 redis: RedisState::Up,
+                endpoint: None,
+                sentinel: "",
                 tracking: Tracking::On,
                 hello: b"",
                 redis_info: &RedisInfo::default(),

@@ -248,6 +248,9 @@ fn upstream(shown: &Shown<'_>, fields: &mut Fields) {
     let status = shown.status;
     let metrics = status.metrics;
     fields.line("upstream_address", &status.facts.redis);
+    let endpoint = status.endpoint.map(ToString::to_string);
+    fields.line("upstream_endpoint", endpoint.unwrap_or_default());
+    fields.line("upstream_sentinel", status.sentinel);
     fields.line("upstream_status", status.redis.name());
     fields.line("upstream_error", status.redis.reason());
     fields.line("upstream_outages", metrics.redis.outages);

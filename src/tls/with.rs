@@ -45,17 +45,20 @@ impl<T> Shared<T> {
     }
 }
 
-/// Opens connections to Redis.
+/// Opens connections to Redis, or to a sentinel.
 #[derive(Clone, Debug)]
 pub struct Connector {
     shared: Shared<ClientConfig>,
-    name: ServerName<'static>,
+    /// Whose certificate is to be shown, if not that of the host that is connected to.
+    name: Option<ServerName<'static>>,
     files: Arc<OfRedis>,
 }
 
 /// What the configuration says of them.
 #[derive(Debug)]
 struct OfRedis {
+    /// How the names of the settings start.
+    settings: &'static str,
     ca: Option<String>,
     cert: Option<(String, String)>,
     insecure: bool,
@@ -63,30 +66,61 @@ struct OfRedis {
 
 impl Connector {
     pub(super) fn load(config: &Config) -> io::Result<Self> {
+        let host = match &config.redis {
+            RedisAddress::Tcp { host, .. } => Some(without_zone(host)),
+            RedisAddress::Unix(_) => Some("localhost"),
+            RedisAddress::Master(_) => None,
+        };
+        let name = config.redis_tls_server_name.as_deref().or(host);
         let files = OfRedis {
+            settings: "redis_tls",
             ca: config.redis_tls_ca.clone(),
             cert: pair(&config.redis_tls_cert, &config.redis_tls_key),
             insecure: config.redis_tls_insecure,
         };
-        if files.insecure {
-            log::warn!(
-                reason = "whoever is on the way can read and change what goes to redis and comes from there; \
-                          redis_tls_ca trusts a certificate of your own";
-                "any certificate of redis is accepted"
-            );
-        }
-        let host = match &config.redis {
-            RedisAddress::Tcp { host, .. } => host.split('%').next().unwrap_or_default(),
-            RedisAddress::Unix(_) => "localhost",
+        Self::new(files, name)
+    }
+
+    pub(super) fn load_for_sentinels(config: &Config) -> io::Result<Self> {
+        let files = OfRedis {
+            settings: "redis_sentinel_tls",
+            ca: config.redis_sentinel_tls_ca.clone(),
+            cert: pair(
+                &config.redis_sentinel_tls_cert,
+                &config.redis_sentinel_tls_key,
+            ),
+            insecure: config.redis_sentinel_tls_insecure,
         };
-        let name = config.redis_tls_server_name.as_deref().unwrap_or(host);
+        Self::new(files, config.redis_sentinel_tls_server_name.as_deref())
+    }
+
+    fn new(files: OfRedis, name: Option<&str>) -> io::Result<Self> {
+        let settings = files.settings;
+        if files.insecure {
+            let (whose, reason) = match settings {
+                "redis_tls" => (
+                    "any certificate of redis is accepted",
+                    "whoever is on the way can read and change what goes to redis and comes from there; \
+                     redis_tls_ca trusts a certificate of your own",
+                ),
+                _ => (
+                    "any certificate of a sentinel is accepted",
+                    "whoever is on the way can say where redis is; redis_sentinel_tls_ca trusts a certificate of \
+                     your own",
+                ),
+            };
+            log::warn!(reason; "{whose}");
+        }
+        let name = name.map(|name| {
+            ServerName::try_from(name.to_owned()).map_err(|_| {
+                of(format!(
+                    "{settings}_server_name: {name:?} is no name of a host"
+                ))
+            })
+        });
         Ok(Self {
             shared: Shared::new(files.read()?),
-            name: ServerName::try_from(name.to_owned()).map_err(|_| {
-                of(format!(
-                    "redis_tls_server_name: {name:?} is no name of a host"
-                ))
-            })?,
+            name: name.transpose()?,
             files: Arc::new(files),
         })
     }
@@ -96,14 +130,26 @@ impl Connector {
         Ok(())
     }
 
-    pub(crate) fn open(&self) -> io::Result<Stream> {
-        let client = ClientConnection::new(self.shared.get(), self.name.clone());
+    /// Opens one to that host.
+    pub(crate) fn open(&self, host: &str) -> io::Result<Stream> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(without_zone(host).to_owned())
+                .map_err(|_| of(format!("{host:?} is no name of a host")))?,
+        };
+        let client = ClientConnection::new(self.shared.get(), name);
         Ok(Stream::new(client.map_err(io::Error::other)?.into()))
     }
 }
 
+/// An IPv6 address without its zone, or the host as it is.
+fn without_zone(host: &str) -> &str {
+    host.split('%').next().unwrap_or_default()
+}
+
 impl OfRedis {
     fn read(&self) -> io::Result<ClientConfig> {
+        let setting = |end: &str| format!("{}_{end}", self.settings);
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?;
@@ -113,18 +159,24 @@ impl OfRedis {
                 .with_custom_certificate_verifier(Arc::new(verifier::Any(provider())))
         } else {
             let roots = match &self.ca {
-                Some(path) => files::roots("redis_tls_ca", path)?,
-                None => files::roots_of_the_system()?,
+                Some(path) => files::roots(&setting("ca"), path)?,
+                None => files::roots_of_the_system(self.settings)?,
             };
             builder.with_root_certificates(roots)
         };
         let mut config = match &self.cert {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => {
-                let chain = files::certificates("redis_tls_cert", cert)?;
-                let key = files::key("redis_tls_key", key)?;
+                let chain = files::certificates(&setting("cert"), cert)?;
+                let key = files::key(&setting("key"), key)?;
                 let result = builder.with_client_auth_cert(chain, key);
-                result.map_err(|error| of(format!("redis_tls_cert and redis_tls_key: {error}")))?
+                result.map_err(|error| {
+                    of(format!(
+                        "{} and {}: {error}",
+                        setting("cert"),
+                        setting("key")
+                    ))
+                })?
             }
         };
         config.resumption = Resumption::in_memory_sessions(SESSIONS);

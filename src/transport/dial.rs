@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::tls;
 pub enum Endpoint {
     /// Over TCP.
     Tcp(SocketAddr),
+    /// The same, where a host of that name is.
+    Named(SocketAddr, Arc<str>),
     /// The path of a Unix socket.
     Unix(Arc<str>),
 }
@@ -27,7 +30,19 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Named(address, host) => write!(f, "{host}:{}", address.port()),
             Self::Unix(path) => f.write_str(path),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Its address, over TCP.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) | Self::Named(address, _) => Some(*address),
+            Self::Unix(_) => None,
         }
     }
 }
@@ -50,13 +65,8 @@ impl Dialer {
     /// If it can't even be started.
     pub fn dial(&self, endpoint: &Endpoint, now: Time) -> io::Result<Transport> {
         let (socket, tls) = match endpoint {
-            Endpoint::Tcp(address) => {
-                let stream = TcpStream::connect(*address)?;
-                stream.set_nodelay(true)?;
-                keep_alive_or_end(&stream, self.keepalive)?;
-                let tls = self.tls.as_ref().map(tls::Connector::open).transpose()?;
-                (stream.into(), tls)
-            }
+            Endpoint::Tcp(address) => self.over_tcp(*address, &address.ip().to_string())?,
+            Endpoint::Named(address, host) => self.over_tcp(*address, host)?,
             Endpoint::Unix(path) => (UnixStream::connect(&**path)?.into(), None),
         };
         Ok(Transport {
@@ -68,5 +78,17 @@ impl Dialer {
             connecting: Some(now.after(self.timeout)),
             ended: false,
         })
+    }
+
+    fn over_tcp(
+        &self,
+        address: SocketAddr,
+        host: &str,
+    ) -> io::Result<(OwnedFd, Option<tls::Stream>)> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        keep_alive_or_end(&stream, self.keepalive)?;
+        let tls = self.tls.as_ref().map(|tls| tls.open(host)).transpose()?;
+        Ok((stream.into(), tls))
     }
 }

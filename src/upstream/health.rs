@@ -138,7 +138,10 @@ impl Node {
         let timeout = self.settings.dialer.timeout;
         match self.connection(role).phase {
             Phase::LookingUp(deadline) if deadline <= now => {
-                let reason = format!("looking its name up took over {} ms", timeout.as_millis());
+                let reason = format!(
+                    "looking its name up took over {} ms",
+                    self.look_up_time().as_millis()
+                );
                 let error = io::Error::new(io::ErrorKind::TimedOut, reason);
                 self.lost(role, Loss::Broken(error), now);
             }

@@ -1,6 +1,8 @@
 //! The helper thread: it owns the connections to Redis that all clients share. One poll over their sockets and what
 //! the loop hands over, so it never waits for one thing only.
 
+mod look_up;
+
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +12,7 @@ use mio::{Events, Poll, Token, Waker};
 use super::mailbox::Mailbox;
 use super::node::{Loss, Node, Phase, Role};
 use super::race::Race;
-use super::resolve::{self, Endpoints};
+use super::sentinel::{Master, Sentinels};
 use super::{Check, Event, Replies, Requests, Settings};
 use crate::clock::{Clock, Time};
 use crate::transport::dial::Endpoint;
@@ -30,7 +32,11 @@ impl Upstream {
     pub fn start(settings: Settings, waker: Waker) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Mailbox::new(Waker::new(poll.registry(), WAKER)?, waker);
+        let sentinels = settings.sentinels.clone();
         let helper = Helper {
+            sentinels: sentinels.map(|settings| Sentinels::new(settings, Arc::clone(&mailbox))),
+            followed: None,
+            targets: Vec::new(),
             node: Node::new(settings),
             mailbox: Arc::clone(&mailbox),
             poll,
@@ -115,6 +121,12 @@ struct Helper {
     race: Race,
     /// Where Redis is, is being looked up.
     looking_up: bool,
+    /// Who says where it is, if sentinels do.
+    sentinels: Option<Sentinels>,
+    /// The master that is, or was last, looked up.
+    followed: Option<Master>,
+    /// The addresses that were last tried.
+    targets: Vec<Endpoint>,
     /// Empty: the memory for what the loop hands over.
     requests: Requests,
     landing: Box<[u8]>,
@@ -130,7 +142,12 @@ impl Helper {
             for event in &events {
                 match self.transports.get_mut(event.token().0) {
                     Some(Some(transport)) => drop(transport.note(event)),
-                    _ => self.race.note(event),
+                    _ => {
+                        self.race.note(event);
+                        if let Some(sentinels) = &mut self.sentinels {
+                            sentinels.note(event);
+                        }
+                    }
                 }
             }
             let now = self.clock.now();
@@ -143,6 +160,7 @@ impl Helper {
             if self.node.due().is_some_and(|due| due <= now) {
                 self.node.tick(now);
             }
+            self.hear_sentinels();
             if self.node.wants_look_up() {
                 self.look_up();
             }
@@ -151,6 +169,9 @@ impl Helper {
             self.connect_wanted();
             for role in Role::ALL {
                 self.write(role);
+            }
+            if let Some(sentinels) = &mut self.sentinels {
+                sentinels.write();
             }
             self.mailbox.report(&mut self.node.events);
         }
@@ -176,6 +197,7 @@ impl Helper {
     fn wait(&mut self, events: &mut Events) {
         let now = self.clock.now();
         let mut endpoints = None;
+        let mut of_sentinels = Vec::new();
         let mut doubts = false;
         let mut checks = Vec::new();
         let mut barrier = None;
@@ -188,10 +210,12 @@ impl Helper {
             node.spare.append(&mut work.spare);
             watched = work.watched;
             endpoints = work.endpoints.take();
+            of_sentinels.append(&mut work.sentinels);
             doubts = std::mem::take(&mut work.doubts);
             checks.append(&mut work.checks);
             barrier = work.barrier.take();
             endpoints.is_some()
+                || !of_sentinels.is_empty()
                 || doubts
                 || barrier.is_some()
                 || !checks.is_empty()
@@ -208,17 +232,30 @@ impl Helper {
         if doubts {
             self.node.doubt(true, now);
         }
+        if let Some(sentinels) = &mut self.sentinels {
+            for (at, endpoints) in of_sentinels {
+                sentinels.found(at, endpoints, now);
+            }
+        }
         if let Some(endpoints) = endpoints {
             self.found(endpoints);
         }
+        let sentinels = self.sentinels.as_ref();
         let is_readable = |role: &Role| {
             let transport = self.transports[*role as usize].as_ref();
             transport.is_some_and(|open| open.readable) && self.may_read(*role)
         };
-        let timeout = if some || Role::ALL.iter().any(is_readable) {
+        let readable =
+            Role::ALL.iter().any(is_readable) || sentinels.is_some_and(Sentinels::is_readable);
+        let timeout = if some || readable {
             Some(std::time::Duration::ZERO)
         } else {
-            let due = self.node.due().into_iter().chain(self.race.due()).min();
+            let due = [
+                self.node.due(),
+                self.race.due(),
+                sentinels.and_then(Sentinels::due),
+            ];
+            let due = due.into_iter().flatten().min();
             due.map(|due| now.until(due))
         };
         // Interrupted or not, what is there is looked at.
@@ -242,38 +279,6 @@ impl Helper {
                 }
             }
             self.drop_closed();
-        }
-    }
-
-    /// Looks up where Redis is, unless that is being done: the system may take longer for it than anybody waits.
-    fn look_up(&mut self) {
-        if std::mem::replace(&mut self.looking_up, true) {
-            return;
-        }
-        let mailbox = Arc::clone(&self.mailbox);
-        let started = resolve::resolve(&self.node.settings.address, move |endpoints| {
-            mailbox.add(|work| work.endpoints = Some(endpoints));
-        });
-        if let Err(error) = started {
-            self.found(Err(error));
-        }
-    }
-
-    /// It was looked up where Redis is.
-    fn found(&mut self, endpoints: Endpoints) {
-        self.looking_up = false;
-        let now = self.clock.now();
-        let is_waited_for = matches!(self.node.connection(Role::Resp2).phase, Phase::LookingUp(_));
-        match endpoints {
-            Ok(endpoints) if is_waited_for => {
-                self.race = Race::between(endpoints);
-                let time = self.race.time(&self.node.settings.dialer);
-                self.node.connecting(Role::Resp2, now.after(time));
-                self.run_race();
-            }
-            Ok(endpoints) => self.node.found(&endpoints, now),
-            Err(error) if is_waited_for => self.lose(Role::Resp2, error),
-            Err(_) => {}
         }
     }
 

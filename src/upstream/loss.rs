@@ -38,6 +38,15 @@ pub(super) enum Loss {
     Demoted,
     /// The server's name leads to another address.
     Moved,
+    /// This sentinel names another master, which is there.
+    Switched {
+        /// The sentinel.
+        sentinel: String,
+        /// Where the master is.
+        master: String,
+    },
+    /// Sentinels name it the master, and it says that its role is this.
+    NotMaster(String),
 }
 
 impl Loss {
@@ -87,6 +96,16 @@ impl fmt::Display for Loss {
             Self::Elsewhere => f.write_str("it leads to another server than before"),
             Self::Demoted => f.write_str("it has become a replica"),
             Self::Moved => f.write_str("its name leads to another address"),
+            Self::Switched { sentinel, master } => {
+                write!(
+                    f,
+                    "the master is {master} by now, says the sentinel {sentinel}"
+                )
+            }
+            Self::NotMaster(role) => write!(
+                f,
+                "sentinels name it the master, but its role is {role}: they are asked again until they agree"
+            ),
         }
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Work {
     pub watched: bool,
     /// Where Redis may be, when that was looked up.
     pub endpoints: Option<Endpoints>,
+    /// Where sentinels may be, by their numbers, when that was looked up.
+    pub sentinels: Vec<(usize, Endpoints)>,
     /// A client's dedicated connection leads to a Redis that was demoted, it seems.
     pub doubts: bool,
     /// Memory of replies that were delivered.

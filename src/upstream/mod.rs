@@ -19,6 +19,7 @@
 //! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
 //! - [`resolve`] finds out where Redis is: it looks names up, on a thread of its own, so that nothing else waits for that.
 //! - [`race`] connects to the first of its addresses that answers.
+//! - [`sentinel`] is how it learns from sentinels where Redis is.
 //! - [`moved`] is how it learns that Redis is elsewhere by now.
 
 mod checks;
@@ -32,6 +33,7 @@ mod outage;
 mod race;
 mod resolve;
 mod rights;
+mod sentinel;
 mod setup;
 mod state;
 mod tracking;
@@ -40,6 +42,7 @@ mod unreported;
 use std::time::Duration;
 
 pub use helper::Upstream;
+pub use sentinel::Settings as SentinelSettings;
 
 use crate::command::Spec;
 use crate::config::{RedisAddress, Secret};
@@ -54,6 +57,8 @@ pub use setup::refusal;
 pub struct Settings {
     /// The host and port, or Unix socket. The host is looked up anew whenever Redis is connected to.
     pub address: RedisAddress,
+    /// The sentinels that say where it is, if the address is a master's name.
+    pub sentinels: Option<SentinelSettings>,
     /// How to connect, and how long that may take, as well as a request may wait for its reply.
     pub dialer: Dialer,
     /// The database that every connection selects.
@@ -138,6 +143,8 @@ pub struct Check {
 pub struct Backend {
     /// Where it was reached, for dedicated connections.
     pub endpoint: Option<Endpoint>,
+    /// The sentinel that named it, if one did.
+    pub sentinel: Option<String>,
     /// Which server it is, if it says so.
     pub run_id: Option<String>,
     /// Its commands, if it reported them.
@@ -176,6 +183,7 @@ pub enum Event {
     /// A connection was lost and made anew, while Redis was there.
     Reconnected,
     /// Redis is another server than before, while that may still be there: dedicated connections lead to the old one.
+    /// Another is made to the new one only after [`Event::Up`].
     Moved,
     /// Redis can't be reached: until [`Event::Up`] each request will get this encoded error reply.
     Down {

@@ -117,6 +117,16 @@ impl Node {
         std::mem::take(&mut self.moved.wants_look_up)
     }
 
+    /// Sentinels name another master than the one that is connected to, or being connected to: that one is left, all
+    /// dedicated connections to it too, whatever it still answers.
+    pub fn switched(&mut self, loss: &Loss, now: Time) {
+        self.events.push(Event::Moved);
+        match self.state {
+            State::Down(_) => self.retry_at_once(now),
+            State::Up(_) | State::Opening => self.start_anew(loss, now),
+        }
+    }
+
     /// Where Redis may be by now: if it is not where it was, all connections are made anew.
     pub fn found(&mut self, endpoints: &[Endpoint], now: Time) {
         let is_known = |endpoint| endpoints.contains(endpoint);
@@ -288,5 +298,94 @@ mod tests {
                 Event::Gone
             ]
         );
+    }
+
+    fn switched() -> Loss {
+        Loss::Switched {
+            sentinel: "s:26379".to_owned(),
+            master: "m:6379".to_owned(),
+        }
+    }
+
+    /// One whose master sentinels name.
+    fn node_by_sentinel() -> Node {
+        let mut settings = settings(None);
+        settings.sentinels = Some(crate::upstream::SentinelSettings {
+            addresses: Vec::new(),
+            master: "m".to_owned(),
+            username: None,
+            password: None,
+            password_file: None,
+            dialer: settings.dialer.clone(),
+        });
+        Node::new(settings)
+    }
+
+    #[test]
+    fn a_master_that_sentinels_no_longer_name_is_left_in_whatever_state_it_is() {
+        // It can be reached.
+        let mut node = node();
+        connect(&mut node, "master", at(0));
+        node.events.clear();
+        node.switched(&switched(), at(5));
+        assert_eq!(node.events.first(), Some(&Event::Moved));
+        assert_eq!(node.wants(), Some(Role::Resp2));
+        assert_eq!(node.connection(Role::Tracker).phase, Phase::Closed);
+        // It is being connected to.
+        node.looking_up(Role::Resp2, at(5));
+        node.connecting(Role::Resp2, at(1005));
+        node.switched(&switched(), at(6));
+        assert_eq!(node.wants(), Some(Role::Resp2));
+        // It can't be reached.
+        node.looking_up(Role::Resp2, at(6));
+        node.lost(Role::Resp2, Loss::Closed, at(7));
+        assert_eq!(node.wants(), None);
+        node.switched(&switched(), at(8));
+        node.tick(at(8));
+        assert_eq!(node.wants(), Some(Role::Resp2));
+    }
+
+    #[test]
+    fn what_sentinels_name_has_to_be_a_master_by_one_reply_or_the_other() {
+        for (replies, is_one) in [
+            ("+OK\r\n*1\r\n$6\r\nmaster\r\n", true),
+            ("+OK\r\n*1\r\n$5\r\nslave\r\n", false),
+            (
+                "+OK\r\n-NOPERM no\r\n%0\r\n*2\r\n$4\r\nrole\r\n$6\r\nmaster\r\n",
+                true,
+            ),
+            (
+                "+OK\r\n-NOPERM no\r\n%0\r\n*2\r\n$4\r\nrole\r\n$7\r\nreplica\r\n",
+                false,
+            ),
+            (
+                "+OK\r\n-NOPERM no\r\n-ERR unknown command 'HELLO'\r\n-ERR\r\n",
+                true,
+            ),
+        ] {
+            let mut node = node_by_sentinel();
+            node.looking_up(Role::Resp2, at(0));
+            node.connecting(Role::Resp2, at(0));
+            node.connected(Role::Resp2, Some(endpoint(1)), at(0));
+            take(&mut node, Role::Resp2);
+            node.received(Role::Resp2, replies.as_bytes(), at(0));
+            let phase = node.connection(Role::Resp2).phase;
+            assert_eq!(phase == Phase::SettingUp, is_one, "{replies:?}");
+        }
+    }
+
+    #[test]
+    fn sentinels_that_name_no_master_are_asked_again_soon() {
+        let mut node = node_by_sentinel();
+        let mut now = 0;
+        for _ in 0..20 {
+            node.looking_up(Role::Resp2, at(now));
+            let loss = Loss::NotMaster("slave".to_owned());
+            node.lost(Role::Resp2, loss, at(now));
+            // When requests are given up, a short pause is added.
+            now += 600;
+            node.tick(at(now));
+            assert_eq!(node.wants(), Some(Role::Resp2), "{now}");
+        }
     }
 }

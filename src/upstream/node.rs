@@ -25,6 +25,7 @@ use crate::command::read_specs;
 use crate::link::{Link, LinkError, Oldest, Received};
 use crate::logging::Limit;
 use crate::resp::Protocol;
+use crate::status::greeting_field;
 use crate::transport::dial::Endpoint;
 
 /// What a connection is for.
@@ -240,6 +241,11 @@ impl Node {
         self.connections().find_map(wanted)
     }
 
+    /// Whether Redis can be reached.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
     /// Where it was reached, if it was.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         self.backend.endpoint.as_ref()
@@ -282,8 +288,17 @@ impl Node {
 
     /// Where a connection is to lead is being looked up.
     pub fn looking_up(&mut self, role: Role, now: Time) {
-        let deadline = now.after(self.settings.dialer.timeout);
+        let deadline = now.after(self.look_up_time());
         self.connection(role).phase = Phase::LookingUp(deadline);
+    }
+
+    /// How long a look-up may take. Sentinels have to be looked up, connected to and asked, for which each has its time.
+    pub(super) fn look_up_time(&self) -> Duration {
+        let timeout = self.settings.dialer.timeout;
+        match self.settings.sentinels {
+            Some(_) => 4 * timeout,
+            None => timeout,
+        }
     }
 
     /// A connection is being made, which may take until then.
@@ -443,12 +458,19 @@ impl Node {
                 self.rights_answered(role, answer, refusal.as_deref())?;
             }
             (Question::Login, refusal) => self.login_answered(role, refusal.as_deref())?,
+            (Question::Role, None) => require_master(setup::role(answer))?,
             (Question::Track, refusal) => self.redirected(role, refusal, now),
             (Question::Server, None) => self.identified(role, setup::run_id(answer))?,
             (Question::Hello3, refusal) if role == Role::Resp2 => {
                 self.backend.hello[1] = greeting(answer, refusal);
             }
-            (Question::Hello2, refusal) => self.backend.hello[0] = greeting(answer, refusal),
+            (Question::Hello2, refusal) => {
+                self.backend.hello[0] = greeting(answer, refusal);
+                if self.settings.sentinels.is_some() {
+                    // It may have refused to answer ROLE.
+                    require_master(greeting_field(&self.backend.hello[0], "role"))?;
+                }
+            }
             (Question::Commands, refusal) => {
                 self.backend.commands = read_specs(answer);
                 self.backend.commands_refused = refusal.is_some();
@@ -630,6 +652,17 @@ impl Node {
     /// Whether Redis knows HELLO, as it does since version 6.
     pub(super) fn knows_hello(&self) -> bool {
         !self.backend.hello[1].is_empty()
+    }
+}
+
+/// What sentinels name the master has to be one.
+///
+/// # Errors
+/// If it says that its role is another.
+fn require_master(role: Option<String>) -> Result<(), Loss> {
+    match role {
+        Some(role) if role != "master" => Err(Loss::NotMaster(role)),
+        _ => Ok(()),
     }
 }
 

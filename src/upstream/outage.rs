@@ -59,6 +59,8 @@ impl Outage {
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause while Redis says that it will soon be there.
 const SOON: Duration = Duration::from_millis(400);
+/// The longest pause while sentinels name a master that isn't one, which is so for a moment in a failover.
+const NOT_MASTER_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause, and the one after Redis refused the proxy.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -97,6 +99,9 @@ impl Node {
     /// far as they may be sent again.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
+        if matches!(loss, Loss::NotMaster(_)) {
+            self.pause = self.pause.min(NOT_MASTER_PAUSE);
+        }
         if matches!(loss, Loss::Refused(words) if setup::refuses_login(words)) {
             self.login_refused();
         }
@@ -288,7 +293,7 @@ impl Node {
 /// Whether Redis may be back in a moment: it went, or it says so.
 fn may_be_brief(loss: &Loss) -> bool {
     match loss {
-        Loss::Closed | Loss::ClosedIdle(_) | Loss::Unanswered { .. } => true,
+        Loss::Closed | Loss::ClosedIdle(_) | Loss::Unanswered { .. } | Loss::NotMaster(_) => true,
         Loss::Broken(_) => !loss.is_refusal(),
         Loss::Refused(words) => setup::is_temporary(words),
         Loss::TimedOut(_)
@@ -297,7 +302,8 @@ fn may_be_brief(loss: &Loss) -> bool {
         | Loss::Elsewhere
         | Loss::Altered(_)
         | Loss::Demoted
-        | Loss::Moved => false,
+        | Loss::Moved
+        | Loss::Switched { .. } => false,
     }
 }
 

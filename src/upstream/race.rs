@@ -28,9 +28,11 @@ pub(super) struct Race {
     error: Option<io::Error>,
     /// How many were made.
     count: usize,
+    /// The first token, if it is not [`FIRST`].
+    first: Option<usize>,
 }
 
-/// The first token; no others are as high.
+/// The first token of the race to Redis; those of its connections are lower.
 const FIRST: usize = 16;
 
 impl Race {
@@ -40,6 +42,14 @@ impl Race {
             waiting: endpoints.into(),
             next: Some(Time::default()),
             ..Self::default()
+        }
+    }
+
+    /// The same with tokens from that one on.
+    pub fn with_tokens(self, first: usize) -> Self {
+        Self {
+            first: Some(first),
+            ..self
         }
     }
 
@@ -121,7 +131,7 @@ impl Race {
         registry: &Registry,
         now: Time,
     ) -> io::Result<()> {
-        let token = Token(FIRST + self.count);
+        let token = Token(self.first.unwrap_or(FIRST) + self.count);
         self.count += 1;
         let attempt = dialer.dial(&endpoint, now)?;
         attempt.register(registry, token)?;

@@ -28,6 +28,11 @@ pub(super) fn resolve(
             return Ok(());
         }
         RedisAddress::Tcp { host, port } => (host.clone(), *port),
+        // Who says where that is, was not asked.
+        RedisAddress::Master(_) => {
+            found(Err(none()));
+            return Ok(());
+        }
     };
     if let Ok(ip) = host.parse::<IpAddr>() {
         found(Ok(vec![Endpoint::Tcp(SocketAddr::new(ip, port))]));

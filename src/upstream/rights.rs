@@ -222,6 +222,7 @@ pub(super) mod tests {
     pub(in crate::upstream) fn settings(password: Option<&str>) -> Settings {
         Settings {
             address: RedisAddress::default(),
+            sentinels: None,
             dialer: Dialer {
                 tls: None,
                 timeout: Duration::from_secs(1),

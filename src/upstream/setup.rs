@@ -24,6 +24,8 @@ pub(super) enum Question {
     Hello2,
     /// The commands.
     Commands,
+    /// Whether it is a master.
+    Role,
     /// Which server it is.
     Server,
     /// What it says of itself.
@@ -150,6 +152,9 @@ pub(super) fn cluster() -> Cmd {
 /// What is asked on the connection for RESP2.
 pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings);
+    if settings.sentinels.is_some() {
+        questions.push((Question::Role, redis::cmd("ROLE")));
+    }
     questions.extend([
         (Question::Hello3, hello(3)),
         (Question::Hello2, hello(2)),
@@ -300,6 +305,13 @@ pub(super) fn is_gone(words: &str) -> bool {
 /// The number in an integer reply.
 pub(super) fn number(answer: &[u8]) -> Option<i64> {
     integer(answer.strip_prefix(b":")?.strip_suffix(b"\r\n")?)
+}
+
+/// The role in a reply to `ROLE`, in either version of the protocol.
+pub(super) fn role(answer: &[u8]) -> Option<String> {
+    let mut reader = Reader::new(answer);
+    reader.array()?;
+    Some(String::from_utf8_lossy(reader.text()?).into_owned())
 }
 
 /// The `run_id` in a reply to `INFO`, in either version of the protocol.

@@ -33,10 +33,16 @@ impl Http {
     /// Starts the proxy in front of an address where a Redis may or may not be.
     #[track_caller]
     pub fn start_at(redis: &str, flags: &[&str]) -> Self {
+        Self::start_with(&[&["--redis_hostname", redis], flags].concat())
+    }
+
+    /// Starts the proxy in front of the Redis that the flags say.
+    #[track_caller]
+    pub fn start_with(flags: &[&str]) -> Self {
         let port = Port::reserve();
         let number = port.number();
         let flag = ["--metrics_port", &number.to_string()];
-        let proxy = Proxy::start_at(redis, &[flags, &flag].concat());
+        let proxy = Proxy::start_with(&[flags, &flag].concat());
         proxy.wait_for_log("serving metrics");
         Self {
             proxy,

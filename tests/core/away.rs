@@ -318,3 +318,35 @@ fn a_transaction_that_redis_refuses_is_not_executed_in_part() {
         assert_eq!(world.is_done(client), !goes_on, "{error}");
     }
 }
+
+#[test]
+fn no_dedicated_connection_is_made_to_a_master_that_was_left() {
+    let mut world = World::roomy();
+    world.up_as("old");
+    let [blocked, client] = [(); 2].map(|()| world.connect());
+    world.send(blocked, "blpop list 0\r\n");
+    assert!(world.proxy.dedicated(blocked).is_some());
+    world.moved();
+    assert!(world.is_done(blocked));
+    world.send(client, "multi\r\n");
+    assert!(world.proxy.dedicated(client).is_none());
+    world.up_as("new");
+    assert!(world.proxy.dedicated(client).is_some());
+}
+
+#[test]
+fn at_another_server_the_cache_starts_empty_also_if_changes_are_not_reported() {
+    let mut world = World::roomy();
+    world.up_without_tracking();
+    world.up_as_and_no_more("old");
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.answer_together(&[&bulk("value")[..], b":-1\r\n"]);
+    world.assert_received(client, bulk("value"));
+    world.up_as_and_no_more("old");
+    world.send(client, get("key"));
+    world.assert_received(client, bulk("value"));
+    world.up_as_and_no_more("new");
+    world.send(client, get("key"));
+    world.assert_received(client, "");
+}

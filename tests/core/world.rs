@@ -306,11 +306,21 @@ impl World {
 
     /// Redis can be reached again, and is the one with this `run_id`.
     pub fn up_as(&mut self, run_id: &str) {
+        self.up_as_and_no_more(run_id);
+        self.tell(&Event::Tracking(Tracking::On));
+    }
+
+    /// The same; whether it reports what changes is as before.
+    pub fn up_as_and_no_more(&mut self, run_id: &str) {
         self.tell(&Event::Up(Backend {
             run_id: Some(run_id.to_owned()),
             ..Backend::default()
         }));
-        self.tell(&Event::Tracking(Tracking::On));
+    }
+
+    /// Redis is another server by now, which is not reached yet.
+    pub fn moved(&mut self) {
+        self.tell(&Event::Moved);
     }
 
     /// Redis can't say for now what changes.

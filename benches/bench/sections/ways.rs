@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::options::Plan;
 use crate::port::Port;
@@ -86,8 +87,8 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
     ];
     for (name, [to_redis, to_proxy]) in &ways {
         let row = [
-            cost(plan, &redis, "get", to_redis)?,
-            cost(plan, &proxy, "get", to_proxy)?,
+            cost(plan, &[&redis], "get", to_redis)?,
+            cost(plan, &[&proxy], "get", to_proxy)?,
         ];
         table.row([(*name).into()].into_iter().chain(row.map(figure)));
     }
@@ -97,12 +98,33 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
     let by_tls = format!("127.0.0.1:{redis_port}");
     let by_tls = [&["--redis_hostname", &by_tls][..], &insecure].concat();
     let by_tls = Server::proxy_as(plan, &redis, &by_tls)?;
-    let mut table = Table::new(&["SET, on to Redis by", "redis-proxy µs"]);
-    by_tls.client()?.ask(&[b"GET", b"a"])?;
+    by_tls.client()?.ask(&[b"EXISTS", b"a"])?;
     let resident = by_tls.resident()? as f64;
-    for (name, proxy) in [("TCP", &proxy), ("TLS", &by_tls)] {
-        let cost = cost(plan, proxy, "set", &[])?;
-        table.row([name.into(), figure(cost)]);
+    let stunnel = Server::stunnel(plan, &redis_port)?;
+    let twemproxy = Server::twemproxy(plan, &redis)?;
+    let to_stunnel = Server::twemproxy(plan, &stunnel)?;
+    // redis-benchmark takes errors for replies.
+    for server in [&by_tls, &twemproxy, &to_stunnel] {
+        server.client()?.ask(&[b"SET", b"a", b"1"])?;
+    }
+    let mut table = Table::new(&[
+        "on to Redis",
+        "redis-proxy µs",
+        "twemproxy µs (by TLS: with stunnel's)",
+    ]);
+    // Of so many keys, none is asked for twice.
+    let misses = ["-r", "1000000000"];
+    for (name, test, options) in [("SET", "set", &[][..]), ("GET, a miss", "get", &misses)] {
+        for (way, servers) in [
+            ("TCP", [&[&proxy][..], &[&twemproxy]]),
+            ("TLS", [&[&by_tls], &[&to_stunnel, &stunnel]]),
+        ] {
+            let mut row = vec![format!("{name}, by {way}")];
+            for servers in servers {
+                row.push(figure(cost(plan, servers, test, options)?));
+            }
+            table.row(row);
+        }
     }
     report.table(table);
     report.at_most(
@@ -114,21 +136,23 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
     Ok(())
 }
 
-/// The CPU time that a request takes from a server, in microseconds.
-fn cost(plan: &Plan, server: &Server, test: &str, way: &[&str]) -> io::Result<f64> {
+/// The CPU time that a request to the first of these servers takes from all of them, in microseconds.
+fn cost(plan: &Plan, servers: &[&Server], test: &str, way: &[&str]) -> io::Result<f64> {
+    let address = servers[0].address;
+    let cpu_time = || -> io::Result<Duration> { servers.iter().map(|one| one.cpu_time()).sum() };
     let requests = if plan.rounds > 2 { 100_000 } else { 10_000 };
     let mut costs = Vec::new();
     for _ in 0..plan.rounds.min(3) {
-        let before = server.cpu_time()?;
+        let before = cpu_time()?;
         let mut load = process::pinned("redis-benchmark", plan.cores.map(|cores| cores.load));
-        load.args(["-p", &server.address.port().to_string(), "-t", test, "-q"])
+        load.args(["-p", &address.port().to_string(), "-t", test, "-q"])
             .args(["-n", &requests.to_string()])
             .args(way);
         let status = load.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         if !status.success() {
             return Err(io::Error::other(format!("redis-benchmark: {status}")));
         }
-        let time = server.cpu_time()?.saturating_sub(before);
+        let time = cpu_time()?.saturating_sub(before);
         costs.push(time.as_secs_f64() * 1e6 / f64::from(requests));
     }
     Ok(stats::median(costs.into_iter()))

@@ -175,8 +175,12 @@ fn a_password_may_be_in_a_file() {
             (|config| config.password) as fn(Config) -> Option<Secret>,
         ),
         ("--redis_password_file", |config| config.redis_password),
+        ("--redis_sentinel_password_file", |config| {
+            config.redis_sentinel_password
+        }),
     ] {
-        let config = from_flags(&[flag, SECRET_FILE]);
+        let sentinels = ["--redis_sentinels=s", "--redis_sentinel_master=m"];
+        let config = from_flags(&[&sentinels[..], &[flag, SECRET_FILE]].concat());
         assert_eq!(of(config), Some(Secret::new("from a file")), "{flag}");
     }
     for (content, password) in [

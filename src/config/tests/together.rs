@@ -134,3 +134,76 @@ fn a_build_without_tls_says_so() {
         "{error}"
     );
 }
+
+#[test]
+fn sentinels_stand_for_the_place_of_the_redis() {
+    let sentinels = "--redis_sentinels=s1.example, s2.example:7000,[::1]:7001,::2";
+    let config = from_flags(&[sentinels, "--redis_sentinel_master", "my-master"]);
+    assert_eq!(config.redis, RedisAddress::Master("my-master".to_owned()));
+    assert_eq!(config.redis.to_string(), "sentinel:my-master");
+    assert_eq!(
+        config.redis_sentinels.to_string(),
+        "s1.example:26379,s2.example:7000,[::1]:7001,[::2]:26379"
+    );
+    for text in ["a,", ",", "a:0", "a b", "redis://a", "a,[::1"] {
+        let error = flags_error(&["--redis_sentinels", text]);
+        assert!(
+            error.contains("give HOST or HOST:PORT of each sentinel"),
+            "{error}"
+        );
+    }
+    let none = from_flags(&["--redis_sentinels="]);
+    assert_eq!(none, Config::default());
+}
+
+#[test]
+fn what_sentinels_say_is_not_said_twice() {
+    let sentinels = ["--redis_sentinels=s", "--redis_sentinel_master=m"];
+    for (flag, name) in [
+        ("--redis_url=redis://redis.example", "redis_url"),
+        ("--redis_hostname=redis.example", "redis_hostname"),
+    ] {
+        let error = flags_error(&[sentinels[0], sentinels[1], flag]);
+        let expected = format!(
+            "--redis_sentinels: {name} says where the Redis is as well; give one of the two"
+        );
+        assert_eq!(error, expected);
+    }
+    // The rest is as ever.
+    let config = from_flags(
+        &[
+            &sentinels[..],
+            &["--redis_database=3", "--redis_password=p"],
+        ]
+        .concat(),
+    );
+    assert_eq!(config.redis_database, 3);
+}
+
+#[test]
+fn settings_of_sentinels_need_one_another() {
+    for (flags, error) in [
+        (
+            &["--redis_sentinels=s"][..],
+            "--redis_sentinels: give redis_sentinel_master as well",
+        ),
+        (
+            &["--redis_sentinel_master=m"],
+            "--redis_sentinel_master: give redis_sentinels as well",
+        ),
+        (
+            &["--redis_sentinel_password=hunter2"],
+            "--redis_sentinel_password: give redis_sentinels as well",
+        ),
+        (
+            &["--redis_sentinel_username=bob"],
+            "--redis_sentinel_username: \"bob\" needs a password; give redis_sentinel_password as well",
+        ),
+        (
+            &["--redis_sentinel_tls_ca=/ca"],
+            "--redis_sentinel_tls_ca: give redis_sentinel_tls on as well",
+        ),
+    ] {
+        assert_eq!(flags_error(flags), error);
+    }
+}

@@ -380,7 +380,7 @@ impl Store {
             self.learn(specs);
         }
         // It may be another Redis, and misses are answered before it is known whether that one reports changes.
-        if self.coherence == Coherence::Lost {
+        if self.coherence == Coherence::Lost || is_another {
             self.invalidate_all(Cause::Reconnected);
         }
         self.missing_rights
@@ -391,6 +391,13 @@ impl Store {
         self.redis = Redis::Up;
         self.update_serving();
         is_another
+    }
+
+    /// Redis is another server than before: who needs a dedicated connection waits until it is reached.
+    pub fn leave_old_server(&mut self) {
+        if matches!(self.redis, Redis::Up) {
+            self.redis = Redis::Unknown;
+        }
     }
 
     /// A connection was lost and made anew, while Redis was there.

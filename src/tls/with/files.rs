@@ -34,15 +34,15 @@ pub(super) fn roots(setting: &str, path: &str) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Those whom this system trusts.
-pub(super) fn roots_of_the_system() -> io::Result<RootCertStore> {
+/// Those whom this system trusts, for the settings whose names start so.
+pub(super) fn roots_of_the_system(settings: &str) -> io::Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        return Err(super::of(
-            "redis_tls: this system has no certificates of who is to be trusted; redis_tls_ca names some",
-        ));
+        return Err(super::of(format!(
+            "{settings}: this system has no certificates of who is to be trusted; {settings}_ca names some"
+        )));
     }
     Ok(roots)
 }

@@ -1,0 +1,350 @@
+//! One sentinel, as a state machine without a socket: what it is sent, and what its answers say.
+//!
+//! It is asked where the master is and of which configuration that is, and subscribed to. What it reports has it asked
+//! anew: so its answer is always one of its own state, never put together from messages. As a connection in RESP2 may
+//! ask nothing while it is subscribed, the subscription is taken back, with the question and a new one behind it in the
+//! same write. A sentinel that allows no subscription is asked more often instead.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use redis::Cmd;
+
+use super::answer::{self, Answer};
+use crate::clock::Time;
+use crate::config::{RedisAddress, Secret};
+use crate::link::Frames;
+use crate::resp::read::Reader;
+use crate::transport::Source;
+use crate::upstream::setup::refusal;
+
+/// What a sentinel reports when the master is another now: by the one that has the failover done, as soon as the new
+/// master takes writes, or by any, when it has heard of that.
+const CHANNELS: [&str; 2] = ["+promoted-slave", "+switch-master"];
+
+/// How often it is asked, should a report be lost.
+const POLL: Duration = Duration::from_secs(5);
+
+/// How often it is asked if it may not be subscribed to.
+const POLL_WITHOUT_REPORTS: Duration = Duration::from_secs(1);
+
+/// The pause before it is connected to again; it doubles until the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LAST_PAUSE: Duration = Duration::from_secs(8);
+
+/// The longest reply, in bytes; those there are have a hundredth of it.
+const MAX_REPLY: usize = 64 * 1024;
+
+/// The first byte of what a server for TLS says to whoever doesn't speak it.
+const TLS_ALERT: u8 = 0x15;
+
+/// How far a sentinel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is connected to then.
+    Resting(Time),
+    /// Its name is being looked up, which may take until then.
+    LookingUp(Time),
+    /// It is being connected to, which may take until then.
+    Connecting(Time),
+    /// Its answers are due until then.
+    Asking(Time),
+    /// It has answered, and is asked again then.
+    Listening(Time),
+}
+
+/// What is due next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Login,
+    Name,
+    Address,
+    Configuration,
+    /// So many channels.
+    Subscriptions(usize),
+}
+
+/// Who the proxy is there, and what it asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Login {
+    pub master: String,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+}
+
+/// One sentinel.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub address: RedisAddress,
+    pub phase: Phase,
+    /// What it last said, as long as it is there.
+    pub answer: Option<Answer>,
+    /// Why it does not say where the master is.
+    pub trouble: Option<String>,
+    timeout: Duration,
+    pause: Duration,
+    due: VecDeque<Due>,
+    output: Vec<u8>,
+    frames: Frames,
+    /// Something was answered on the connection.
+    has_answered: bool,
+    /// The connection is subscribed.
+    is_subscribed: bool,
+    /// It reported something since it was last asked.
+    has_news: bool,
+    /// Where the master is, by the answer that is coming in.
+    coming: Option<RedisAddress>,
+}
+
+impl Peer {
+    /// One that is to be connected to, and may take so long for each step.
+    pub fn new(address: RedisAddress, timeout: Duration) -> Self {
+        Self {
+            address,
+            phase: Phase::Resting(Time::default()),
+            answer: None,
+            trouble: None,
+            timeout,
+            pause: FIRST_PAUSE,
+            due: VecDeque::new(),
+            output: Vec::new(),
+            frames: Frames::default(),
+            has_answered: false,
+            is_subscribed: false,
+            has_news: false,
+            coming: None,
+        }
+    }
+
+    /// When something is due, if nothing happens before.
+    pub fn due(&self) -> Time {
+        match self.phase {
+            Phase::Resting(at)
+            | Phase::LookingUp(at)
+            | Phase::Connecting(at)
+            | Phase::Asking(at)
+            | Phase::Listening(at) => at,
+        }
+    }
+
+    /// It is to be asked at once, or connected to: its answer may be old.
+    pub fn hurry(&mut self, login: &Login, now: Time) {
+        match self.phase {
+            Phase::Listening(_) => self.ask(login, now),
+            Phase::Resting(_) => self.phase = Phase::Resting(now),
+            Phase::LookingUp(_) | Phase::Connecting(_) | Phase::Asking(_) => {}
+        }
+    }
+
+    /// A connection is there: introduces the proxy, and asks.
+    pub fn connected(&mut self, login: &Login, now: Time) {
+        if let Some(password) = &login.password {
+            let mut auth = redis::cmd("AUTH");
+            auth.arg(login.username.as_deref()).arg(password.expose());
+            self.send(&auth, Some(Due::Login));
+        }
+        let mut name = redis::cmd("CLIENT");
+        name.arg("SETNAME").arg("redis-proxy");
+        self.send(&name, Some(Due::Name));
+        self.ask(login, now);
+    }
+
+    fn ask(&mut self, login: &Login, now: Time) {
+        self.has_news = false;
+        if std::mem::take(&mut self.is_subscribed) {
+            // Each channel is answered by itself: those are no answers to count.
+            self.send(&redis::cmd("UNSUBSCRIBE"), None);
+        }
+        let question = |what: &str| {
+            let mut question = redis::cmd("SENTINEL");
+            question.arg(what).arg(&login.master);
+            question
+        };
+        self.send(&question("GET-MASTER-ADDR-BY-NAME"), Some(Due::Address));
+        self.send(&question("MASTER"), Some(Due::Configuration));
+        let mut subscribe = redis::cmd("SUBSCRIBE");
+        subscribe.arg(&CHANNELS);
+        self.send(&subscribe, Some(Due::Subscriptions(CHANNELS.len())));
+        self.phase = Phase::Asking(now.after(self.timeout));
+    }
+
+    fn send(&mut self, command: &Cmd, due: Option<Due>) {
+        self.output.extend(command.get_packed_command());
+        self.due.extend(due);
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// Why the sentinel is to be given up for now.
+    pub fn tick(&mut self, login: &Login, now: Time) -> Result<(), String> {
+        if now < self.due() {
+            return Ok(());
+        }
+        let timeout = self.timeout.as_millis();
+        match self.phase {
+            Phase::Resting(_) => Ok(()),
+            Phase::Listening(_) => {
+                self.ask(login, now);
+                Ok(())
+            }
+            Phase::LookingUp(_) => Err(format!("looking its name up took over {timeout} ms")),
+            Phase::Connecting(_) | Phase::Asking(_) => Err(format!("timed out after {timeout} ms")),
+        }
+    }
+
+    /// Bytes came.
+    ///
+    /// # Errors
+    /// Why the sentinel is to be given up for now.
+    pub fn receive(&mut self, mut bytes: &[u8], login: &Login, now: Time) -> Result<(), String> {
+        if !self.has_answered && bytes.first() == Some(&TLS_ALERT) {
+            return Err("its port is one for TLS: turn redis_sentinel_tls on".to_owned());
+        }
+        while !bytes.is_empty() {
+            let mut frames = std::mem::take(&mut self.frames);
+            let frame = match frames.next(&mut bytes, MAX_REPLY) {
+                Ok(frame) => frame.map(|frame| frame.into_bytes()),
+                Err(error) => return Err(error.to_string()),
+            };
+            self.frames = frames;
+            if let Some(frame) = frame {
+                self.has_answered = true;
+                self.take(&frame, login)?;
+            }
+        }
+        if self.has_news && self.due.is_empty() {
+            self.ask(login, now);
+        } else if self.due.is_empty() && matches!(self.phase, Phase::Asking(_)) {
+            let pause = match self.is_subscribed {
+                true => POLL,
+                false => POLL_WITHOUT_REPORTS,
+            };
+            self.phase = Phase::Listening(now.after(pause));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, reply: &[u8], login: &Login) -> Result<(), String> {
+        match push_kind(reply) {
+            Some(b"message") => {
+                self.has_news = true;
+                return Ok(());
+            }
+            Some(b"unsubscribe") => return Ok(()),
+            Some(b"subscribe") => {
+                return match self.due.front_mut() {
+                    Some(Due::Subscriptions(1)) => {
+                        self.due.pop_front();
+                        self.is_subscribed = true;
+                        Ok(())
+                    }
+                    Some(Due::Subscriptions(left)) => {
+                        *left -= 1;
+                        Ok(())
+                    }
+                    _ => Err("it answered what it was not asked".to_owned()),
+                };
+            }
+            _ => {}
+        }
+        let refused = refusal(reply);
+        match (self.due.pop_front(), refused) {
+            (Some(Due::Login), Some(words)) => Err(format!(
+                "it answers {words}: give the redis_sentinel_password that it has (and redis_sentinel_username, if \
+                 it has users)"
+            )),
+            (Some(Due::Address), Some(words)) if is_login(&words) => {
+                Err(format!("it answers {words}: give redis_sentinel_password"))
+            }
+            (Some(Due::Address), Some(words)) if words.starts_with("NOPERM") => Err(format!(
+                "it answers {words}: its user needs +sentinel|get-master-addr-by-name"
+            )),
+            (Some(Due::Address), Some(words)) => Err(format!(
+                "it answers {words}: it may be no sentinel, whose port is 26379 as a rule"
+            )),
+            (Some(Due::Address), None) => {
+                self.coming = answer::address(reply)?;
+                match self.coming {
+                    Some(_) => Ok(()),
+                    None => Err(format!(
+                        "No such master with that name: redis_sentinel_master is {:?}, and is to be what follows \
+                         \"sentinel monitor\" in its configuration",
+                        login.master
+                    )),
+                }
+            }
+            (Some(Due::Configuration), _) => {
+                self.answer = self.coming.take().map(|address| Answer {
+                    address,
+                    epoch: answer::epoch(reply),
+                });
+                self.trouble = None;
+                self.pause = FIRST_PAUSE;
+                Ok(())
+            }
+            (Some(Due::Login | Due::Name), _) => Ok(()),
+            (Some(Due::Subscriptions(_)), Some(_)) => Ok(()),
+            (Some(Due::Subscriptions(_)) | None, _) => {
+                Err("it answered what it was not asked".to_owned())
+            }
+        }
+    }
+
+    /// Why the connection ended, by this if not in order.
+    pub fn reason_of_end(&self, error: Option<String>) -> String {
+        let reason = error.unwrap_or_else(|| "it closed the connection".to_owned());
+        match self.has_answered {
+            true => reason,
+            false => format!(
+                "{reason}, before its first answer; or its port may be one for TLS: turn redis_sentinel_tls on"
+            ),
+        }
+    }
+
+    /// It is given up for now, for that reason. Returns whether it is another than before.
+    pub fn lost(&mut self, reason: String, now: Time) -> bool {
+        self.phase = Phase::Resting(now.after(self.pause));
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
+        self.answer = None;
+        self.due.clear();
+        self.output.clear();
+        self.frames = Frames::default();
+        self.has_answered = false;
+        self.is_subscribed = false;
+        let is_new = self.trouble.as_ref() != Some(&reason);
+        self.trouble = Some(reason);
+        is_new
+    }
+}
+
+/// Whether these words refuse whoever has not logged in.
+fn is_login(words: &str) -> bool {
+    words.starts_with("NOAUTH") || words.starts_with("WRONGPASS")
+}
+
+/// Of which kind a reply is that is about a subscription.
+fn push_kind(reply: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(reply);
+    let is_push = reader.array() == Some(3);
+    let kind = reader.text().filter(|_| is_push)?;
+    [&b"message"[..], b"subscribe", b"unsubscribe"]
+        .contains(&kind)
+        .then_some(kind)
+}
+
+impl Source for Peer {
+    fn is_empty(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    fn send(&mut self, writer: &mut impl Write) -> io::Result<usize> {
+        let length = writer.write(&self.output)?;
+        self.output.drain(..length);
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests;
