@@ -382,8 +382,10 @@ mod tests {
             node.looking_up(Role::Resp2, at(now));
             let loss = Loss::NotMaster("slave".to_owned());
             node.lost(Role::Resp2, loss, at(now));
+            now += 500;
+            node.tick(at(now));
             // When requests are given up, a short pause is added.
-            now += 600;
+            now += 100;
             node.tick(at(now));
             assert_eq!(node.wants(), Some(Role::Resp2), "{now}");
         }
