@@ -162,6 +162,15 @@ fn sentinels_may_speak_tls() {
 
 /// A sentinel that says what a test has it say: a port, and the number of the configuration.
 fn false_sentinel(port: &Arc<AtomicU16>, epoch: &Arc<Mutex<String>>) -> FakeRedis {
+    false_sentinel_of("127.0.0.1", port, epoch)
+}
+
+/// The same for a host of that name.
+fn false_sentinel_of(
+    host: &'static str,
+    port: &Arc<AtomicU16>,
+    epoch: &Arc<Mutex<String>>,
+) -> FakeRedis {
     let (port, epoch) = (Arc::clone(port), Arc::clone(epoch));
     FakeRedis::start_for_all(move |request| {
         let word = |at: usize| request.get(at).map(|word| word.to_ascii_uppercase());
@@ -174,7 +183,7 @@ fn false_sentinel(port: &Arc<AtomicU16>, epoch: &Arc<Mutex<String>>) -> FakeRedi
             }
             b"SENTINEL" => {
                 let port = port.load(Ordering::SeqCst).to_string();
-                let reply = [&b"*2\r\n$9\r\n127.0.0.1\r\n"[..], &bulk(port)].concat();
+                let reply = [&b"*2\r\n"[..], &bulk(host), &bulk(port)].concat();
                 Some(Answer::Reply(reply))
             }
             // Then it is asked each second.
@@ -290,4 +299,54 @@ fn what_http_and_info_say_is_the_same() {
         redis.address()
     );
     assert!(text.contains(&sample), "{sample}: {text}");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn the_master_may_speak_tls_and_be_named_by_its_host() {
+    let certificates = Certificates::new();
+    let [cert, key] = certificates.pair("server");
+    let ca = certificates.path("ca.pem");
+    let port = Port::reserve();
+    let number = port.number().to_string();
+    let redis = RedisServer::start_with(&[
+        "--tls-port",
+        &number,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+        "--bind",
+        "127.0.0.1",
+        "127.0.0.2",
+    ]);
+    let port = Arc::new(AtomicU16::new(port.number()));
+    let epoch = Arc::new(Mutex::new("1".to_owned()));
+    let tls = ["--redis_tls", "on", "--redis_tls_ca", &ca];
+    for host in ["localhost", "127.0.0.1"] {
+        let sentinel = false_sentinel_of(host, &port, &epoch);
+        let address = sentinel.address();
+        let proxy = Proxy::start_with(&[&flags_of(&address)[..], &tls].concat());
+        proxy.wait_for_redis();
+        redis.set("a", host);
+        let mut client = proxy.client();
+        assert_same(&client.get("a"), &bulk(host), &host);
+        assert_same(&client.command(&["MULTI"]), b"+OK\r\n", &host);
+        assert_same(&client.command(&["EXEC"]), b"*0\r\n", &host);
+        let endpoint = format!("{host}:{number}");
+        assert_eq!(field(&proxy, "upstream_endpoint"), endpoint);
+    }
+    // Its certificate is not for that address.
+    let sentinel = false_sentinel_of("127.0.0.2", &port, &epoch);
+    let address = sentinel.address();
+    let refused = Proxy::start_with(&[&flags_of(&address)[..], &tls].concat());
+    let line = refused.wait_for_log("redis down");
+    assert!(
+        line.contains("127.0.0.2") || line.contains("refused"),
+        "{line}"
+    );
 }
