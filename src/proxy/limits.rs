@@ -118,8 +118,9 @@ impl Proxy {
         relieved
     }
 
-    /// Counts anew what a client holds, and closes the largest clients if that is too much.
-    #[inline]
+    /// Counts anew what a client holds, and closes the largest clients if that is too much. It is no part of the way of a
+    /// hit that is sent at once.
+    #[inline(never)]
     pub(super) fn count_held(&mut self, client: ClientId) {
         if self.sessions[client.0].count_held(client, &mut self.store.buffers) {
             self.evict_largest();

@@ -168,7 +168,8 @@ impl Proxy {
     /// A client sent bytes, the last of them just now. What it asks for is answered, or on its way, when this
     /// returns; then [`Self::end_run`] is to be told.
     pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Time) {
-        if self.sessions[client.0].input.is_empty() && !self.sessions[client.0].held_back {
+        let session = &self.sessions[client.0];
+        if session.input.is_empty() && !session.held_back {
             let used = self.run(client, bytes, now);
             if used == bytes.len() {
                 // What it is owed is counted when it was sent what its socket takes.
@@ -189,6 +190,7 @@ impl Proxy {
     }
 
     /// Goes on with requests that were held back, as far as they may be executed by now.
+    #[inline(never)]
     pub fn resume(&mut self, client: ClientId, now: Time) {
         let mut input = std::mem::take(&mut self.sessions[client.0].input);
         let used = self.run(client, input.rest(), now);
@@ -520,7 +522,8 @@ impl Proxy {
         session.waits_for = WaitsFor::Nothing;
         let mut used = 0;
         let mut aborted = false;
-        if session.replies.long_mget.is_some() {
+        let mut answering = session.replies.long_mget.is_some();
+        if answering {
             let caller = Caller {
                 client,
                 protocol: session.identity.protocol,
@@ -528,8 +531,8 @@ impl Proxy {
                 since: now,
             };
             self.store.continue_mget(caller, &mut session.replies);
+            answering = session.replies.long_mget.is_some();
         }
-        let mut answering = session.replies.long_mget.is_some();
         // The next request is one that needs the dedicated connection.
         let mut leaves = false;
         let mut closed = false;
@@ -725,9 +728,6 @@ impl Proxy {
         }
         session.parser.rest();
         session.held_back |= answering;
-        if session.held_back {
-            session.replies.most = self.store.buffers.most_owed();
-        }
         let broken = session.replies.broken;
         if closed {
             self.dedicated_closed(client);
@@ -746,6 +746,7 @@ impl Proxy {
     }
 
     /// Closes a client whose reply can't be sent to its end.
+    #[inline(never)]
     fn end_broken(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         if session.replies.broken {

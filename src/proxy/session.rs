@@ -139,14 +139,11 @@ impl Session {
         self.input.held() < MAX_OWED && dedicated.is_some_and(|dedicated| dedicated.is_blocked())
     }
 
-    /// Whether a client that was sent all that is ready holds nothing, as when that was last counted.
+    /// Whether a client that was sent all that is ready holds nothing, as when that was last counted: what it sent is
+    /// counted when it is kept.
     #[inline]
     pub fn still_holds_nothing(&self) -> bool {
-        self.held == 0
-            && self.input.is_empty()
-            && self.replies.none_wait()
-            && self.dedicated.is_none()
-            && self.replies.long_mget.is_none()
+        self.held == 0 && self.replies.none_wait() && self.dedicated.is_none()
     }
 
     /// Finds out how many bytes the client holds, and keeps the sum of all up to date. Returns whether it changed.

@@ -352,6 +352,7 @@ impl Store {
     }
 
     /// The same for a request of a client that has such a connection for a large reply.
+    #[inline(never)]
     pub fn is_large_too(&mut self, request: &Request<'_>, caller: Caller) -> bool {
         let Ok(row) = self.table.find(request) else {
             return false;

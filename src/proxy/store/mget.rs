@@ -157,6 +157,7 @@ impl Store {
     }
 
     /// Goes on with a long MGET, as far as there is room for replies. `caller` says what time it is.
+    #[inline(never)]
     pub fn continue_mget(&mut self, caller: Caller, replies: &mut Replies) {
         let Some(mut mget) = replies.long_mget.take() else {
             return;
