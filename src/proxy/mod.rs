@@ -532,12 +532,14 @@ impl Proxy {
             };
             self.store.continue_mget(caller, &mut session.replies);
             answering = session.replies.long_mget.is_some();
+            session.held_back = answering;
         }
+        let end = if answering { 0 } else { buffer.len().min(RUN) };
         // The next request is one that needs the dedicated connection.
         let mut leaves = false;
         let mut closed = false;
-        while used < buffer.len() && !answering {
-            if used >= RUN || !session.may_run() {
+        while used < end {
+            if !session.may_run() {
                 session.held_back = true;
                 break;
             }
@@ -567,7 +569,6 @@ impl Proxy {
                     command: Table::GET,
                     since: now,
                 };
-                let end = buffer.len().min(used + RUN);
                 let length = self.store.execute_gets(&buffer[used..end], caller, replies);
                 if replies.ends() {
                     session.end(Ending::NoRedis);
@@ -690,13 +691,16 @@ impl Proxy {
                         }
                     }
                     used += length;
-                    answering = session.replies.long_mget.is_some();
                     if session.replies.ends() {
                         session.end(Ending::NoRedis);
                         used = buffer.len();
                         break;
                     }
                     session.parser.restrict(!session.identity.authenticated);
+                    if session.replies.long_mget.is_some() {
+                        session.held_back = true;
+                        break;
+                    }
                 }
                 Ok(Parsed::Nothing { used: length }) => {
                     if let Some(dedicated) = dedicated
@@ -727,7 +731,9 @@ impl Proxy {
             }
         }
         session.parser.rest();
-        session.held_back |= answering;
+        if used >= RUN && used < buffer.len() {
+            session.held_back = true;
+        }
         let broken = session.replies.broken;
         if closed {
             self.dedicated_closed(client);
