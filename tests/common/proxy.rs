@@ -111,10 +111,11 @@ impl Proxy {
     pub fn wait_for_redis(&self) {
         self.wait_for_log("redis up");
         // The loop may hear of it a moment after the log, and until then says that Redis is away.
-        let mut client = self.client();
         eventually("the proxy asks Redis", || {
-            let reply = client.command(&["DBSIZE"]);
-            !reply.starts_with(b"-ERR backing Redis")
+            let mut client = self.client();
+            client.send("DBSIZE\r\n");
+            let reply = client.reply_or_end();
+            reply.is_some_and(|reply| !reply.starts_with(b"-ERR backing Redis"))
         });
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::common::{Http, RedisServer, eventually};
 
 /// Fields of `INFO`, and the samples that say the same.
-const SAME: [(&str, &str); 39] = [
+const SAME: [(&str, &str); 38] = [
     ("maxclients", "redis_proxy_max_clients"),
     (
         "clients_on_dedicated_connection",
@@ -51,7 +51,6 @@ const SAME: [(&str, &str); 39] = [
     ("cache_entries", "redis_proxy_cache_entries"),
     ("cache_capacity", "redis_proxy_cache_capacity_entries"),
     ("cache_bytes", "redis_proxy_cache_bytes"),
-    ("client_buffers", "redis_proxy_buffers_bytes"),
     ("max_buffers", "redis_proxy_buffers_max_bytes"),
     ("evicted_clients", "redis_proxy_clients_evicted_total"),
     ("cache_max_memory", "redis_proxy_cache_max_bytes"),

@@ -20,8 +20,10 @@ fn assert_trouble(flags: &[&str], words: &[&str]) -> Proxy {
         assert!(line.contains(word), "{word}: {line}");
     }
     eventually("it is known in the loop too", || {
-        let reply = proxy.client().get("a");
-        reason(&reply, &format!("sentinel:{NAME}")).contains(words[0])
+        let mut client = proxy.client();
+        client.send("CLIENT LIST\r\n");
+        let reply = client.reply_or_end();
+        reply.is_some_and(|reply| reason(&reply, &format!("sentinel:{NAME}")).contains(words[0]))
     });
     proxy
 }
