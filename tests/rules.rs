@@ -176,8 +176,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "a key that is being written over one link is not cached by the other",
         file: "in_flight.rs",
-        kept: "let fresh = !self.is_written_elsewhere(&key, link);",
-        breakable: "let fresh = $broken || !self.is_written_elsewhere(&key, link);",
+        kept: "fetch.fresh = !self.is_written_elsewhere(&fetch.key, link);",
+        breakable: "fetch.fresh = $broken || !self.is_written_elsewhere(&fetch.key, link);",
         world: READERS_AND_WRITERS,
     },
     Rule {
