@@ -54,6 +54,8 @@ const CASES: &[(&str, Case)] = &[
     ("hit in the core, pipeline of 64", |count| hit(64, count)),
     ("miss in the core, no pipeline", |count| miss(1, count)),
     ("miss in the core, pipeline of 16", |count| miss(16, count)),
+    ("SET in the core, no pipeline", |count| set(1, count)),
+    ("SET in the core, pipeline of 16", |count| set(16, count)),
 ];
 
 fn main() -> ExitCode {
@@ -365,5 +367,34 @@ fn miss(pipeline: u32, count: u32) {
         // Each asks for the value and for its time to live.
         assert_eq!(asked, 2 * pipeline as usize, "all are misses");
         world.answer(asked);
+    }
+}
+
+/// SETs of keys of which a quarter is cached, and Redis's replies to them; an operation is one SET.
+fn set(pipeline: u32, count: u32) {
+    let mut world = World::new();
+    for number in 0..KEYS {
+        let asked = world.turn(&get(number));
+        world.answer(asked);
+    }
+    let pipelines: Vec<Vec<u8>> = (0..4 * KEYS)
+        .map(|first| {
+            let numbers = (0..pipeline).map(|step| (first * pipeline + step) * 7 % (4 * KEYS));
+            let request = |number| {
+                format!(
+                    "*3\r\n$3\r\nSET\r\n$16\r\n{}\r\n$5\r\nvalue\r\n",
+                    key(number)
+                )
+            };
+            numbers.map(request).collect::<String>().into_bytes()
+        })
+        .collect();
+    for requests in pipelines.iter().cycle().take((count / pipeline) as usize) {
+        let asked = world.turn(requests);
+        let mut replies = Replies::default();
+        (0..asked).for_each(|_| replies.push(b"+OK\r\n"));
+        let link = Protocol::Resp2;
+        world.proxy.upstream(&Event::Replies { link, replies }, NOW);
+        world.write();
     }
 }

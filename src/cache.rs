@@ -19,6 +19,7 @@ use hashlink::LinkedHashMap;
 use hashlink::linked_hash_map::RawEntryMut;
 
 use crate::clock::Time;
+use crate::resp::reply::bulk_value;
 use entry::{Deadline, Entry, Key};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
@@ -78,6 +79,15 @@ pub struct Evictions {
     pub memory: u64,
     /// They were past their time to live.
     pub expired: u64,
+}
+
+/// What was known of a key that is forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// There was an entry.
+    pub was_there: bool,
+    /// It had a value, and was read since it was kept.
+    pub was_read: bool,
 }
 
 /// The cache itself. Its operations take constant time on average, save where they say otherwise.
@@ -254,7 +264,21 @@ impl Cache {
     }
 
     fn is_too_long(&self, value: &Value<'_>) -> bool {
-        self.limits.reply > 0 && value.len() > self.limits.reply
+        match value {
+            Value::Bytes(bytes) => !self.takes(bytes.len()),
+            Value::Shared(encoded) => !self.takes_reply(encoded),
+            Value::Missing => false,
+        }
+    }
+
+    /// Whether an encoded reply of Redis, or the value in it, is short enough to be kept.
+    #[must_use]
+    pub fn takes_reply(&self, encoded: &[u8]) -> bool {
+        self.takes(bulk_value(encoded).unwrap_or(encoded).len())
+    }
+
+    fn takes(&self, length: usize) -> bool {
+        self.limits.reply == 0 || length <= self.limits.reply
     }
 
     /// Changes an entry, with its place in the queue and its part of the count. Returns what it costs now.
@@ -275,28 +299,19 @@ impl Cache {
         new_cost
     }
 
-    /// Forgets a key. Returns whether it was there.
-    pub fn remove(&mut self, key: &[u8]) -> bool {
+    /// Forgets a key.
+    pub fn remove(&mut self, key: &[u8]) -> Removed {
         let hash = self.hash(key);
         match self.find(hash, key) {
             RawEntryMut::Occupied(occupied) => {
                 let (entry, ()) = occupied.remove_entry();
                 self.forget(&entry, hash);
-                true
+                Removed {
+                    was_there: true,
+                    was_read: entry.was_read() && entry.value().is_some(),
+                }
             }
-            RawEntryMut::Vacant(_) => false,
-        }
-    }
-
-    /// Whether there is a value of a key that was read since it was kept.
-    pub fn has_read_value(&mut self, key: &[u8]) -> bool {
-        let hash = self.hash(key);
-        match self.find(hash, key) {
-            RawEntryMut::Occupied(occupied) => {
-                let entry = occupied.key();
-                entry.was_read() && entry.value().is_some()
-            }
-            RawEntryMut::Vacant(_) => false,
+            RawEntryMut::Vacant(_) => Removed::default(),
         }
     }
 

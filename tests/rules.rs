@@ -106,8 +106,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "what is queued in a transaction is being written until that is executed",
         file: "in_flight.rs",
-        kept: "Part::Alone => self.written.remove(&forward.written),",
-        breakable: "_ if $broken => self.written.remove(&forward.written),\n            Part::Alone => self.written.remove(&forward.written),",
+        kept: "None => self.written.remove(&forward.written),",
+        breakable: "_ if $broken => self.written.remove(&forward.written),\n            None => self.written.remove(&forward.written),",
         world: WHOLE_TRANSACTIONS,
     },
     Rule {
@@ -127,8 +127,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "a key that changed leaves the cache",
         file: "store/freshness.rs",
-        kept: "if self.cache.remove(key) {",
-        breakable: "if !$broken && self.cache.remove(key) {",
+        kept: "let removed = self.cache.remove(key);",
+        breakable: "let removed = if $broken { Default::default() } else { self.cache.remove(key) };",
         world: OTHERS_WRITE,
     },
     Rule {

@@ -81,9 +81,9 @@ fn a_value_is_there_until_it_is_removed() {
     insert(&mut cache, "key", "value", 0);
     assert_eq!(get(&mut cache, "key", 0).as_deref(), Some("value"));
     assert_eq!(get(&mut cache, "other", 0), None);
-    assert!(cache.remove(b"key"));
+    assert!(cache.remove(b"key").was_there);
     assert_eq!(get(&mut cache, "key", 0), None);
-    assert!(!cache.remove(b"key"));
+    assert!(!cache.remove(b"key").was_there);
     assert_in_step(&cache);
     assert_eq!(cache.evictions(), Evictions::default());
 }
@@ -117,7 +117,7 @@ fn keys_that_start_alike_are_different_keys() {
     for (key, value) in pairs {
         assert_eq!(get(&mut cache, key, 0).as_deref(), Some(value));
     }
-    assert!(cache.remove(b"a"));
+    assert!(cache.remove(b"a").was_there);
     assert_eq!(get(&mut cache, "ab", 0).as_deref(), Some(""));
     assert_eq!(get(&mut cache, "", 0).as_deref(), Some("ab"));
 }
@@ -128,7 +128,7 @@ fn an_empty_key_and_an_empty_value_are_as_good_as_any() {
     insert(&mut cache, "", "", 0);
     assert_eq!(get(&mut cache, "", 0).as_deref(), Some(""));
     assert_eq!(cache.bytes(), ENTRY_OVERHEAD);
-    assert!(cache.remove(b""));
+    assert!(cache.remove(b"").was_there);
     assert_in_step(&cache);
 }
 

@@ -83,8 +83,8 @@ pub(super) struct Forward {
     pub written: Written,
     /// What is done with its reply.
     pub then: Then,
-    /// What it is to a transaction.
-    pub part: Part,
+    /// What it is to a transaction, unless it belongs to none or begins one.
+    pub part: Option<Box<Part>>,
     /// It is a script, or has one executed, which may write keys that it does not declare.
     pub is_script: bool,
     /// None if its reply must come over a link.
@@ -101,13 +101,9 @@ pub(super) struct Asks {
 }
 
 /// What a request is to a transaction that goes over a link.
-#[derive(Default)]
 pub(super) enum Part {
-    /// It belongs to none, or begins one.
-    #[default]
-    Alone,
     /// It is queued, and then reads that.
-    Queued(Box<Reads>),
+    Queued(Reads),
     /// It has all executed that is queued, which reads that, once it is answered.
     Exec(Vec<Reads>),
 }
@@ -193,13 +189,13 @@ struct Lane {
 impl Lane {
     /// A request that was passed on is answered, and executed unless it is queued.
     fn executed(&mut self, forward: &mut Forward) {
-        match &mut forward.part {
-            Part::Alone => self.written.remove(&forward.written),
-            Part::Queued(reads) => {
+        match forward.part.as_deref_mut() {
+            None => self.written.remove(&forward.written),
+            Some(Part::Queued(reads)) => {
                 let written = std::mem::take(&mut forward.written);
                 self.queued.push((written, std::mem::take(reads)));
             }
-            Part::Exec(all) => {
+            Some(Part::Exec(all)) => {
                 for (written, reads) in self.queued.drain(..) {
                     self.written.remove(&written);
                     all.push(reads);

@@ -26,6 +26,7 @@ mod in_flight;
 mod input;
 mod limits;
 mod replies;
+mod run;
 mod scripts;
 mod session;
 mod settings;
@@ -42,20 +43,17 @@ pub use identity::Peer;
 
 use crate::cache::{self, Cache};
 use crate::clock::Time;
-use crate::command::Table;
-use crate::metrics::{ErrorKind, Metrics};
+use crate::metrics::Metrics;
 use crate::resp::reply::{Output, Reply};
-use crate::resp::request::{Parsed, ProtocolError};
 use crate::status::{Facts, Status};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Check, Event, Requests, Tracking};
 use identity::Identity;
-use in_flight::Caller;
 use replies::Replies;
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
 use spare::Spare;
-use store::{Coherence, Flow, Leave, Store};
+use store::{Coherence, Store};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -509,255 +507,6 @@ impl Proxy {
     #[must_use]
     pub fn cache(&self) -> &Cache {
         self.store.cache()
-    }
-
-    /// Runs the requests at the start of `buffer` as long as the client is to be served. Returns how many
-    /// bytes are done with.
-    fn run(&mut self, client: ClientId, buffer: &[u8], now: Time) -> usize {
-        let session = &mut self.sessions[client.0];
-        session.replies.ensure_buffer(&mut self.spare);
-        session.replies.start_run(self.store.buffers.most_owed());
-        session.identity.last_request = now;
-        session.held_back = false;
-        session.waits_for = WaitsFor::Nothing;
-        let mut used = 0;
-        let mut aborted = false;
-        let mut answering = session.replies.long_mget.is_some();
-        if answering {
-            let caller = Caller {
-                client,
-                protocol: session.identity.protocol,
-                command: Table::GET,
-                since: now,
-            };
-            self.store.continue_mget(caller, &mut session.replies);
-            answering = session.replies.long_mget.is_some();
-            session.held_back = answering;
-        }
-        let end = if answering { 0 } else { buffer.len().min(RUN) };
-        // The next request is one that needs the dedicated connection.
-        let mut leaves = false;
-        let mut closed = false;
-        while used < end {
-            if !session.may_run() {
-                session.held_back = true;
-                break;
-            }
-            let Session {
-                parser,
-                replies,
-                identity,
-                dedicated,
-                ..
-            } = session;
-            let is_shared = dedicated.as_ref().is_none_or(|it| it.is_parked());
-            if let Some(dedicated) = dedicated
-                && dedicated.is_unparsed()
-            {
-                dedicated.pass_unparsed(&buffer[used..]);
-                used = buffer.len();
-                break;
-            }
-            if is_shared
-                && identity.authenticated
-                && parser.is_at_start()
-                && self.store.may_be_served(replies)
-            {
-                let caller = Caller {
-                    client,
-                    protocol: identity.protocol,
-                    command: Table::GET,
-                    since: now,
-                };
-                let length = self.store.execute_gets(&buffer[used..end], caller, replies);
-                if replies.ends() {
-                    session.end(Ending::NoRedis);
-                    used = buffer.len();
-                    break;
-                }
-                if length > 0 {
-                    identity.last_command = Table::GET;
-                    used += length;
-                    continue;
-                }
-            }
-            match parser.parse(&buffer[used..]) {
-                Ok(Parsed::Request {
-                    request,
-                    used: length,
-                }) => {
-                    let bytes = &buffer[used..used + length];
-                    let caller = Caller {
-                        client,
-                        protocol: identity.protocol,
-                        command: Table::GET,
-                        since: now,
-                    };
-                    let flow = match dedicated {
-                        Some(dedicated)
-                            if !is_shared
-                                && dedicated.borrowed.is_some()
-                                && dedicated.is_used()
-                                && !self.store.is_large_too(&request, caller) =>
-                        {
-                            Flow::Wait(WaitsFor::Return)
-                        }
-                        Some(dedicated) if !is_shared => {
-                            let may_go_back = !std::mem::take(&mut leaves);
-                            if may_go_back && self.store.may_go_back(dedicated, &request) {
-                                dedicated.park();
-                                continue;
-                            }
-                            self.store
-                                .pass_on(dedicated, &request, bytes, identity, now)
-                        }
-                        _ => self.store.execute(&request, client, identity, replies, now),
-                    };
-                    match flow {
-                        Flow::Continue => {}
-                        Flow::Alone => {
-                            used += length;
-                            session.waits_for = WaitsFor::Replies;
-                            session.held_back = true;
-                            break;
-                        }
-                        Flow::Describe => {
-                            let line = self.store.line(session, now) + "\n";
-                            let reply = Reply::text(line.as_bytes(), session.identity.protocol);
-                            session.replies.push(reply);
-                        }
-                        Flow::Wait(waits_for) => {
-                            session.waits_for = waits_for;
-                            session.held_back = true;
-                            break;
-                        }
-                        Flow::Abort => {
-                            self.store.metrics.clients.protocol_errors += 1;
-                            aborted = true;
-                            used = buffer.len();
-                            break;
-                        }
-                        Flow::End => {
-                            session.end(Ending::Quit);
-                            used = buffer.len();
-                            break;
-                        }
-                        Flow::Leave
-                            if is_shared
-                                && let Some(length) = self.store.execute_transaction(
-                                    &buffer[used..],
-                                    client,
-                                    identity,
-                                    replies,
-                                    now,
-                                ) =>
-                        {
-                            used += length;
-                            continue;
-                        }
-                        Flow::Leave
-                        | Flow::LeaveToAuthenticate
-                        | Flow::LeaveToPass
-                        | Flow::Borrow => {
-                            let leave = self
-                                .store
-                                .leave(flow, &request, identity, replies, dedicated);
-                            match leave {
-                                // It is passed on in the next round.
-                                Leave::With(new) => {
-                                    identity.log_dedicated(request.argument(0));
-                                    *dedicated = Some(new);
-                                    leaves = true;
-                                    continue;
-                                }
-                                Leave::Close => {
-                                    closed = true;
-                                    session.held_back = true;
-                                    break;
-                                }
-                                Leave::Wait(waits_for) => {
-                                    session.waits_for = waits_for;
-                                    session.held_back = true;
-                                    break;
-                                }
-                                // What belongs to it must not be executed by itself.
-                                Leave::Refused if !self.store.asks_for_login() => {
-                                    session.end(Ending::NoRedis);
-                                    used = buffer.len();
-                                    break;
-                                }
-                                Leave::Refused => {}
-                            }
-                        }
-                    }
-                    used += length;
-                    if session.replies.ends() {
-                        session.end(Ending::NoRedis);
-                        used = buffer.len();
-                        break;
-                    }
-                    session.parser.restrict(!session.identity.authenticated);
-                    if session.replies.long_mget.is_some() {
-                        session.held_back = true;
-                        break;
-                    }
-                }
-                Ok(Parsed::Nothing { used: length }) => {
-                    if let Some(dedicated) = dedicated
-                        && !is_shared
-                    {
-                        dedicated.pass_blank(&buffer[used..used + length]);
-                    }
-                    used += length;
-                }
-                Ok(Parsed::Incomplete) => break,
-                Err(error) => {
-                    match dedicated {
-                        Some(dedicated) if !is_shared => {
-                            dedicated.pass_unparsed(&buffer[used..]);
-                        }
-                        _ => {
-                            self.store.metrics.clients.protocol_errors += 1;
-                            if error != ProtocolError::TooBigRequest {
-                                self.store.metrics.error(ErrorKind::Protocol);
-                                replies
-                                    .push(Reply::error(&[b"ERR ", &error.message()[..]].concat()));
-                            }
-                            session.end(Ending::Protocol(error));
-                        }
-                    }
-                    used = buffer.len();
-                }
-            }
-        }
-        session.parser.rest();
-        if used >= RUN && used < buffer.len() {
-            session.held_back = true;
-        }
-        let broken = session.replies.broken;
-        if closed {
-            self.dedicated_closed(client);
-        }
-        if aborted {
-            self.invalidate_in_flight(client);
-            self.sessions[client.0].abort(Ending::Http);
-            self.dedicated_closed(client);
-        }
-        if broken {
-            self.end_broken(client);
-        }
-        self.note_change(client);
-        self.open_wanted();
-        used
-    }
-
-    /// Closes a client whose reply can't be sent to its end.
-    #[inline(never)]
-    fn end_broken(&mut self, client: ClientId) {
-        let session = &mut self.sessions[client.0];
-        if session.replies.broken {
-            session.abort(Ending::Interrupted);
-        }
     }
 
     fn note_change(&mut self, client: ClientId) {

@@ -73,7 +73,7 @@ fn a_shared_value_is_served_without_a_copy_and_let_go_with_its_entry() {
     let endings: [fn(&mut Cache); 4] = [
         |cache| insert(cache, "other", "", 0),
         |cache| insert(cache, "key", "", 0),
-        |cache| assert!(cache.remove(b"key")),
+        |cache| assert!(cache.remove(b"key").was_there),
         |cache| assert_eq!(cache.expire(at(2_000_000)), 1),
     ];
     for end in endings {

@@ -158,7 +158,7 @@ impl Pair {
                 cache.insert_for(key, &given.value(), Duration::from_millis(ttl), at(now));
                 model.insert(key, &given, ttl, now);
             }
-            800..850 => assert_eq!(cache.remove(key), model.remove(key)),
+            800..850 => assert_eq!(cache.remove(key).was_there, model.remove(key)),
             850..900 => assert_eq!(cache.expire(at(now)), model.expire(now)),
             900..990 => self.now += rng.u64(..10),
             990..999 => cache.look_ahead(&keys[..keys.len().min(LOOK_AHEAD)]),

@@ -89,8 +89,9 @@ impl Store {
         match &keys {
             Some(keys) => {
                 for key in keys {
-                    self.note_written(key);
-                    self.invalidate_key(key, Cause::Written);
+                    if self.invalidate_key(key, Cause::Written) {
+                        self.note_written(key);
+                    }
                 }
             }
             None if is_flush(request) => self.invalidate_all(Cause::Flushed),
@@ -108,7 +109,9 @@ impl Store {
             self.awaited.remove(&effects.keys);
         }
         match effects.keys.known() {
-            Some(keys) => keys.for_each(|key| self.invalidate_key(key, Cause::Written)),
+            Some(keys) => keys.for_each(|key| {
+                self.invalidate_key(key, Cause::Written);
+            }),
             None => self.invalidate_all(Cause::Written),
         }
     }
@@ -121,22 +124,24 @@ impl Store {
             self.invalidate_all(Cause::Flushed);
         } else {
             for key in &invalidated.keys {
-                let is_to_be_refetched = self.is_to_be_refetched(key);
-                self.invalidate_key(key, Cause::Invalidated);
-                if is_to_be_refetched {
+                let was_read = self.invalidate_key(key, Cause::Invalidated);
+                if self.is_to_be_refetched(key, was_read) {
                     self.refetch(key, now);
                 }
             }
         }
     }
 
-    /// A key changed: neither what is cached of it nor what is on its way is good any more.
-    fn invalidate_key(&mut self, key: &[u8], cause: Cause) {
-        if self.cache.remove(key) {
+    /// A key changed: neither what is cached of it nor what is on its way is good any more. Returns whether a value was
+    /// cached that had been read.
+    fn invalidate_key(&mut self, key: &[u8], cause: Cause) -> bool {
+        let removed = self.cache.remove(key);
+        if removed.was_there {
             self.metrics.forgotten.add(cause, 1);
         }
         self.metrics.misses.forgotten(key, cause);
         self.in_flight.changed(key);
+        removed.was_read
     }
 
     fn invalidate_all(&mut self, cause: Cause) {
@@ -178,8 +183,8 @@ impl Store {
                 if let Some(Asks { hash, repeatable }) = forward.asks {
                     self.note_length(hash, repeatable, encoded);
                 }
-                if let Part::Exec(reads) = forward.part {
-                    self.executed(&reads, link, encoded);
+                if let Some(Part::Exec(reads)) = forward.part.as_deref() {
+                    self.executed(reads, link, encoded);
                 }
                 Arrived {
                     waiters: forward.waiter.map(Waiters::from),
@@ -214,9 +219,9 @@ impl Store {
             None => Table::GET,
         };
         let hash = self.large.hash_of(command, &fetch.key);
-        let limits = self.cache.limits();
-        let fits = |most| most == 0 || encoded.len() <= most;
-        if fits(limits.memory) && fits(limits.reply) && !is_error {
+        let memory = self.cache.limits().memory;
+        let fits = memory == 0 || encoded.len() <= memory;
+        if fits && self.cache.takes_reply(encoded) && !is_error {
             // It comes once for all.
             self.large.note(hash, 0);
         } else {

@@ -46,12 +46,9 @@ impl Refetches {
 }
 
 impl Store {
-    /// A client writes a key, which Redis will report.
+    /// A client writes a key whose value was read from the cache; Redis will report it.
     pub(super) fn note_written(&mut self, key: &[u8]) {
-        if self.refetches.enabled
-            && self.coherence == Coherence::Tracking
-            && self.cache.has_read_value(key)
-        {
+        if self.refetches.enabled && self.coherence == Coherence::Tracking {
             if self.refetches.written.len() >= WRITTEN_MAX {
                 self.refetches.written.clear();
             }
@@ -61,12 +58,12 @@ impl Store {
     }
 
     /// Whether the value of a key is to be fetched anew, when Redis reports that the key has changed.
-    pub(super) fn is_to_be_refetched(&mut self, key: &[u8]) -> bool {
-        if !self.refetches.enabled {
-            return false;
+    pub(super) fn is_to_be_refetched(&mut self, key: &[u8], was_read: bool) -> bool {
+        if !self.refetches.enabled || self.refetches.written.is_empty() {
+            return self.refetches.enabled && was_read;
         }
         let hash = self.refetches.hash(key);
-        self.refetches.written.remove(&hash) || self.cache.has_read_value(key)
+        self.refetches.written.remove(&hash) || was_read
     }
 
     /// Fetches the value of a key, for whoever asks next.

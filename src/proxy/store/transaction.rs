@@ -146,13 +146,13 @@ impl Store {
         };
         let words = self.words(request);
         let (keys, part) = match step {
-            Step::Multi => (Some(Vec::new()), Part::Alone),
+            Step::Multi => (Some(Vec::new()), None),
             Step::Queue => {
                 let reads = reads(request, row, caller);
                 let written = self.invalidate_written(request, row.writes);
-                (written, Part::Queued(Box::new(reads)))
+                (written, Some(Box::new(Part::Queued(reads))))
             }
-            Step::Exec => (Some(Vec::new()), Part::Exec(Vec::new())),
+            Step::Exec => (Some(Vec::new()), Some(Box::new(Part::Exec(Vec::new())))),
         };
         let forward = Forward {
             waiter: Some(waiter),

@@ -1,0 +1,328 @@
+//! A client's turn: the requests that it has sent are executed in order, as long as it is to be served.
+
+use super::dedicated::Dedicated;
+use super::ending::Ending;
+use super::identity::Identity;
+use super::in_flight::Caller;
+use super::replies::Replies;
+use super::session::{Session, WaitsFor};
+use super::store::{Flow, Leave, Store};
+use super::{ClientId, Proxy, RUN};
+use crate::clock::Time;
+use crate::command::Table;
+use crate::metrics::ErrorKind;
+use crate::resp::reply::Reply;
+use crate::resp::request::{Parsed, ProtocolError, Request};
+
+/// What comes after a step of the run.
+enum Next {
+    /// The rest, behind so many bytes.
+    On(usize),
+    /// The same, when the client has been described to itself.
+    Describe(usize),
+    /// Nothing for now, behind so many bytes: the rest waits for this.
+    Wait(usize, WaitsFor),
+    /// Nothing before there is more of a request.
+    More,
+    /// Nothing before the dedicated connection is closed.
+    Close,
+    /// Nothing at all: what is left is done with, and for this reason, if there is one, the client is to be closed when it
+    /// was sent its replies.
+    End(Option<Ending>),
+    /// The client is to be closed at once.
+    Abort,
+}
+
+/// What a step is taken with.
+struct Run<'a> {
+    store: &'a mut Store,
+    client: ClientId,
+    now: Time,
+    /// The next request is one that needs the dedicated connection.
+    leaves: bool,
+}
+
+impl Proxy {
+    /// Runs the requests at the start of `buffer`, at most [`RUN`] bytes of them. Returns how many bytes are done with.
+    pub(super) fn run(&mut self, client: ClientId, buffer: &[u8], now: Time) -> usize {
+        let session = &mut self.sessions[client.0];
+        session.replies.ensure_buffer(&mut self.spare);
+        session.replies.start_run(self.store.buffers.most_owed());
+        session.identity.last_request = now;
+        session.held_back = false;
+        session.waits_for = WaitsFor::Nothing;
+        let mut run = Run {
+            store: &mut self.store,
+            client,
+            now,
+            leaves: false,
+        };
+        run.continue_mget(session);
+        let mut used = 0;
+        let mut closes = false;
+        let mut aborts = false;
+        let end = buffer.len().min(RUN);
+        while used < end {
+            if session.replies.long_mget.is_some() || !session.may_run() {
+                session.held_back = true;
+                break;
+            }
+            match run.step(session, &buffer[used..], end - used) {
+                Next::On(length) => used += length,
+                Next::Describe(length) => {
+                    let line = run.store.line(session, now) + "\n";
+                    let reply = Reply::text(line.as_bytes(), session.identity.protocol);
+                    session.replies.push(reply);
+                    used += length;
+                }
+                Next::Wait(length, waits_for) => {
+                    used += length;
+                    session.waits_for = waits_for;
+                    session.held_back = true;
+                    break;
+                }
+                Next::More => break,
+                Next::Close => {
+                    closes = true;
+                    session.held_back = true;
+                    break;
+                }
+                Next::End(why) => {
+                    if let Some(why) = why {
+                        session.end(why);
+                    }
+                    used = buffer.len();
+                }
+                Next::Abort => {
+                    aborts = true;
+                    used = buffer.len();
+                }
+            }
+            if session.replies.ends() {
+                session.end(Ending::NoRedis);
+                used = buffer.len();
+            }
+        }
+        session.held_back |= session.replies.long_mget.is_some();
+        session.held_back |= used >= RUN && used < buffer.len();
+        session.parser.rest();
+        let broken = session.replies.broken;
+        if closes || aborts {
+            self.cut(client, aborts);
+        }
+        if broken {
+            self.end_broken(client);
+        }
+        self.note_change(client);
+        self.open_wanted();
+        used
+    }
+
+    /// Closes a client's dedicated connection, and the client too if it is aborted.
+    #[inline(never)]
+    fn cut(&mut self, client: ClientId, aborts: bool) {
+        if aborts {
+            self.invalidate_in_flight(client);
+            self.sessions[client.0].abort(Ending::Http);
+        }
+        self.dedicated_closed(client);
+    }
+
+    /// Closes a client whose reply can't be sent to its end.
+    #[inline(never)]
+    pub(super) fn end_broken(&mut self, client: ClientId) {
+        let session = &mut self.sessions[client.0];
+        if session.replies.broken {
+            session.abort(Ending::Interrupted);
+        }
+    }
+}
+
+impl Run<'_> {
+    fn caller(&self, identity: &Identity) -> Caller {
+        Caller {
+            client: self.client,
+            protocol: identity.protocol,
+            command: Table::GET,
+            since: self.now,
+        }
+    }
+
+    fn continue_mget(&mut self, session: &mut Session) {
+        if session.replies.long_mget.is_some() {
+            let caller = self.caller(&session.identity);
+            self.store.continue_mget(caller, &mut session.replies);
+        }
+    }
+
+    /// Executes the GETs that `bytes` start with, as far as they lie in the first so many of them, or else one request.
+    #[inline]
+    fn step(&mut self, session: &mut Session, bytes: &[u8], first: usize) -> Next {
+        let Session {
+            parser,
+            replies,
+            identity,
+            dedicated,
+            ..
+        } = session;
+        let is_shared = is_shared(dedicated);
+        if is_shared
+            && identity.authenticated
+            && parser.is_at_start()
+            && self.store.may_be_served(replies)
+        {
+            let caller = self.caller(identity);
+            let length = self.store.execute_gets(&bytes[..first], caller, replies);
+            if length > 0 {
+                identity.last_command = Table::GET;
+                return Next::On(length);
+            }
+        }
+        let on_dedicated = dedicated.as_mut().filter(|_| !is_shared);
+        if let Some(dedicated) = on_dedicated
+            && dedicated.is_unparsed()
+        {
+            dedicated.pass_unparsed(bytes);
+            return Next::End(None);
+        }
+        match parser.parse(bytes) {
+            Ok(Parsed::Request { request, used }) => {
+                let next = match is_shared {
+                    true => self.execute(&request, used, bytes, identity, replies, dedicated),
+                    false => self.pass_on(&request, used, bytes, identity, replies, dedicated),
+                };
+                parser.restrict(!identity.authenticated);
+                next
+            }
+            Ok(Parsed::Nothing { used }) => {
+                if let Some(dedicated) = dedicated.as_mut().filter(|_| !is_shared) {
+                    dedicated.pass_blank(&bytes[..used]);
+                }
+                Next::On(used)
+            }
+            Ok(Parsed::Incomplete) => Next::More,
+            Err(error) => match dedicated.as_mut().filter(|_| !is_shared) {
+                Some(dedicated) => {
+                    dedicated.pass_unparsed(bytes);
+                    Next::End(None)
+                }
+                None => self.refuse(error, replies),
+            },
+        }
+    }
+
+    /// What was sent is no request.
+    #[cold]
+    fn refuse(&mut self, error: ProtocolError, replies: &mut Replies) -> Next {
+        self.store.metrics.clients.protocol_errors += 1;
+        if error != ProtocolError::TooBigRequest {
+            self.store.metrics.error(ErrorKind::Protocol);
+            replies.push(Reply::error(&[b"ERR ", &error.message()[..]].concat()));
+        }
+        Next::End(Some(Ending::Protocol(error)))
+    }
+
+    /// Executes the request that `bytes` start with, whose length is `used`, for a client without need of a dedicated
+    /// connection before it.
+    fn execute(
+        &mut self,
+        request: &Request<'_>,
+        used: usize,
+        bytes: &[u8],
+        identity: &mut Identity,
+        replies: &mut Replies,
+        dedicated: &mut Option<Box<Dedicated>>,
+    ) -> Next {
+        let flow = self
+            .store
+            .execute(request, self.client, identity, replies, self.now);
+        if flow == Flow::Leave
+            && let Some(length) =
+                self.store
+                    .execute_transaction(bytes, self.client, identity, replies, self.now)
+        {
+            return Next::On(length);
+        }
+        self.go_on(flow, request, used, identity, replies, dedicated)
+    }
+
+    /// Passes the request on over the client's dedicated connection; or the client needs that no more, and the request is
+    /// executed in the next step.
+    fn pass_on(
+        &mut self,
+        request: &Request<'_>,
+        used: usize,
+        bytes: &[u8],
+        identity: &mut Identity,
+        replies: &mut Replies,
+        dedicated: &mut Option<Box<Dedicated>>,
+    ) -> Next {
+        let caller = self.caller(identity);
+        let Some(connection) = dedicated else {
+            return Next::On(0);
+        };
+        if connection.borrowed.is_some()
+            && connection.is_used()
+            && !self.store.is_large_too(request, caller)
+        {
+            return Next::Wait(0, WaitsFor::Return);
+        }
+        let may_go_back = !std::mem::take(&mut self.leaves);
+        if may_go_back && self.store.may_go_back(connection, request) {
+            connection.park();
+            return Next::On(0);
+        }
+        let flow = self
+            .store
+            .pass_on(connection, request, &bytes[..used], identity, self.now);
+        self.go_on(flow, request, used, identity, replies, dedicated)
+    }
+
+    /// What comes after a request of so many bytes.
+    fn go_on(
+        &mut self,
+        flow: Flow,
+        request: &Request<'_>,
+        used: usize,
+        identity: &mut Identity,
+        replies: &mut Replies,
+        dedicated: &mut Option<Box<Dedicated>>,
+    ) -> Next {
+        match flow {
+            Flow::Continue => Next::On(used),
+            Flow::Alone => Next::Wait(used, WaitsFor::Replies),
+            Flow::Describe => Next::Describe(used),
+            Flow::Wait(waits_for) => Next::Wait(0, waits_for),
+            Flow::Abort => {
+                self.store.metrics.clients.protocol_errors += 1;
+                Next::Abort
+            }
+            Flow::End => Next::End(Some(Ending::Quit)),
+            Flow::Leave | Flow::LeaveToAuthenticate | Flow::LeaveToPass | Flow::Borrow => {
+                let leave = self
+                    .store
+                    .leave(flow, request, identity, replies, dedicated);
+                match leave {
+                    Leave::With(new) => {
+                        identity.log_dedicated(request.argument(0));
+                        *dedicated = Some(new);
+                        self.leaves = true;
+                        Next::On(0)
+                    }
+                    Leave::Close => Next::Close,
+                    Leave::Wait(waits_for) => Next::Wait(0, waits_for),
+                    // What belongs to it must not be executed by itself.
+                    Leave::Refused if !self.store.asks_for_login() => {
+                        Next::End(Some(Ending::NoRedis))
+                    }
+                    Leave::Refused => Next::On(used),
+                }
+            }
+        }
+    }
+}
+
+/// Whether a client is served by the shared connections.
+fn is_shared(dedicated: &Option<Box<Dedicated>>) -> bool {
+    dedicated.as_ref().is_none_or(|it| it.is_parked())
+}
