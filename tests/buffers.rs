@@ -402,7 +402,7 @@ fn a_long_mget_is_answered_as_it_is_read_beside_others() {
         });
         assert_eq!(served, 4);
         assert!(longest < DEADLINE, "{longest:?}");
-        // They are in the cache now.
-        assert!(growth < 2 * expected.len(), "{growth}");
+        // They are in the cache now, and each client may have had some on their way besides.
+        assert!(growth < 3 * expected.len(), "{growth}");
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Replies {
     /// The most bytes that may be owed before further requests have to wait: [`MAX_OWED`], or less while all clients
     /// together hold too much.
     pub most: usize,
+    /// The same for what the rest of a long MGET asks Redis for.
+    ahead: usize,
     /// How long replies of Redis to this client are expected to be, in bytes.
     expected: usize,
     /// The rest of an MGET that is being answered. Nothing is executed before it is.
@@ -101,6 +103,10 @@ pub(super) enum Elements {
 /// for at once.
 const EXPECTED_AT_FIRST: usize = 16 * 1024;
 
+/// The most bytes that a long MGET has Redis asked for before replies came, as expected: many keys that are missing are to
+/// take one round trip.
+const AHEAD: usize = 16 * MAX_OWED;
+
 /// What a place in the queue costs, in bytes, as [`MAX_OWED`] counts it.
 const SLOT_COST: usize = 64;
 
@@ -134,6 +140,7 @@ impl Default for Replies {
             queued: 0,
             coming: 0,
             most: MAX_OWED,
+            ahead: AHEAD,
             expected: EXPECTED_AT_FIRST,
             long_mget: None,
             broken: false,
@@ -145,9 +152,23 @@ impl Default for Replies {
 }
 
 impl Replies {
-    /// Whether so much is owed that further requests have to wait.
+    /// Whether so much is owed that further requests have to wait, or the rest of a long MGET.
     pub fn full(&self) -> bool {
-        self.output.len() + self.queued >= self.most
+        match self.long_mget {
+            None => self.output.len() + self.queued >= self.most,
+            Some(_) => self.full_ahead(),
+        }
+    }
+
+    /// Whether so much is owed that the rest of a long MGET has to wait.
+    pub fn full_ahead(&self) -> bool {
+        self.output.len() >= self.most || self.queued >= self.ahead
+    }
+
+    /// Sets how much may be owed: all clients together hold so much.
+    pub fn bound(&mut self, most: usize) {
+        self.most = most;
+        self.ahead = if most < MAX_OWED { most } else { AHEAD };
     }
 
     /// How many bytes are held for what is owed.
@@ -156,9 +177,9 @@ impl Replies {
         self.output.held() + self.queued - self.coming + rest
     }
 
-    /// How many bytes more may be owed before further requests have to wait.
-    pub fn room(&self) -> usize {
-        self.most.saturating_sub(self.output.len() + self.queued)
+    /// How many bytes more the rest of a long MGET may ask Redis for.
+    pub fn room_ahead(&self) -> usize {
+        self.ahead.saturating_sub(self.queued)
     }
 
     /// How long replies of Redis to this client are expected to be, by those that came before, in bytes.
@@ -216,6 +237,7 @@ impl Replies {
 
     /// Has requests wait once `most` bytes are owed, or so many more that it is somebody else's turn.
     pub fn start_run(&mut self, most: usize) {
+        self.bound(most);
         self.most = most.min(self.output.len() + self.queued + RUN_REPLIES);
     }
 
@@ -365,7 +387,7 @@ impl Replies {
         &mut self,
         elements: Vec<Option<Reply>>,
         which: Elements,
-        held: usize,
+        cost: Cost,
         words: Words,
     ) -> Place {
         let waiting = elements.iter().filter(|element| element.is_none()).count();
@@ -374,14 +396,14 @@ impl Replies {
             .flatten()
             .map(|element| element.bytes().len())
             .sum();
-        let held = held + there + elements.len() * size_of::<Option<Reply>>();
+        let held = cost.held + there + elements.len() * size_of::<Option<Reply>>();
         let place = self.push_slot(Slot::Gathering(Box::new(Gathering {
             elements,
             which,
             waiting,
             error: None,
             held,
-            expected: self.expected,
+            expected: cost.expected,
             words,
         })));
         self.advance();

@@ -163,7 +163,7 @@ impl Session {
             .as_ref()
             .map_or(0, |dedicated| dedicated.held());
         let held = self.input.held() + owed + to_redis;
-        self.replies.most = buffers.most_owed();
+        self.replies.bound(buffers.most_owed());
         let has_changed = held != self.held;
         if has_changed {
             buffers.change(client, self.held, held);

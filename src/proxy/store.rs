@@ -52,6 +52,8 @@ pub(super) struct Store {
     /// What requests that block may write.
     awaited: Awaited,
     pub refetches: Refetches,
+    /// How long fetched replies are, by the latest, in bytes.
+    value_length: usize,
     /// What keeps messages behind the reports of changes before them.
     pub barriers: Barriers,
     requests: Requests,
@@ -164,6 +166,9 @@ pub(super) enum Flow {
     Abort,
 }
 
+/// How long a fetched reply is taken to be before there was one, in bytes.
+const LENGTH_AT_FIRST: usize = 256;
+
 /// The memory that a request in flight takes beside its own bytes and those of its reply, in bytes.
 const ASKED_COST: usize = 512;
 
@@ -179,6 +184,7 @@ impl Store {
             in_flight: InFlight::default(),
             awaited: Awaited::default(),
             refetches: Refetches::default(),
+            value_length: LENGTH_AT_FIRST,
             barriers: Barriers::default(),
             requests: Requests::default(),
             question: Vec::new(),

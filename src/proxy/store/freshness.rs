@@ -210,6 +210,7 @@ impl Store {
 
     /// The same for a fetch.
     fn note_fetched(&mut self, fetch: &Fetch, encoded: &[u8]) {
+        self.value_length = (7 * self.value_length + encoded.len()) / 8;
         let is_error = encoded.starts_with(b"-");
         if self.large.ignores(encoded.len()) && !is_error {
             return;

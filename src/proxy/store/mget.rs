@@ -2,7 +2,7 @@
 //! fetched once, whoever asks for it how.
 
 use super::super::in_flight::{Caller, Waiter};
-use super::super::replies::{Elements, Replies, to_reply};
+use super::super::replies::{Cost, Elements, Replies, to_reply};
 use super::super::slow_log::Words;
 use super::{ASKED_COST, Redis, Store};
 use crate::metrics::Outcome;
@@ -136,11 +136,18 @@ impl Store {
         }
         self.metrics.keys.hits += (elements.len() - missing.len()) as u64;
         if missing.is_empty() {
-            replies.gather(elements, which, 0, words);
+            let cost = Cost {
+                held: 0,
+                expected: 0,
+            };
+            replies.gather(elements, which, cost, words);
             return Outcome::Hit;
         }
-        let held = missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum();
-        let place = replies.gather(elements, which, held, words);
+        let cost = Cost {
+            held: missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum(),
+            expected: self.value_length,
+        };
+        let place = replies.gather(elements, which, cost, words);
         let may_join = self.may_be_served(replies);
         let mut outcome = Outcome::Coalesced;
         for (element, key) in missing {
@@ -209,7 +216,7 @@ impl Store {
             ..mget.caller
         };
         while mget.left > 0 && !replies.broken {
-            if replies.full() || look_ups == 0 {
+            if replies.full_ahead() || look_ups == 0 {
                 return false;
             }
             let Some((key, next)) = key_at(&mget.keys, mget.at) else {
@@ -233,7 +240,8 @@ impl Store {
 
     /// Answers the next keys of a long MGET, of which some are to be fetched.
     fn gather_part(&mut self, mget: &mut LongMget, caller: Caller, replies: &mut Replies) {
-        let most = replies.room() / (ASKED_COST + replies.expected()) + 1;
+        let each = ASKED_COST + self.value_length;
+        let most = replies.room_ahead() / each + 1;
         let mut part = Vec::new();
         while part.len() < PART.min(mget.left).min(most)
             && let Some((key, next)) = key_at(&mget.keys, mget.at)
