@@ -14,7 +14,8 @@ use crate::metrics::ErrorKind;
 use crate::resp::reply::Reply;
 use crate::resp::request::{Parsed, ProtocolError, Request};
 
-/// What comes after a step of the run.
+/// What comes after a request.
+#[derive(Clone, Copy)]
 enum Next {
     /// The rest, behind so many bytes.
     On(usize),
@@ -26,9 +27,14 @@ enum Next {
     More,
     /// Nothing before the dedicated connection is closed.
     Close,
-    /// Nothing at all: what is left is done with, and for this reason, if there is one, the client is to be closed when it
-    /// was sent its replies.
-    End(Option<Ending>),
+    /// Nothing at all: what is left is done with.
+    Done,
+    /// The same, and the client is to be closed when it was sent its replies: it said `QUIT`,
+    Quit,
+    /// or it needs Redis, which can't be reached,
+    NoRedis,
+    /// or what it sent is no request.
+    Malformed(ProtocolError),
     /// The client is to be closed at once.
     Abort,
 }
@@ -67,7 +73,13 @@ impl Proxy {
                 session.held_back = true;
                 break;
             }
-            match run.step(session, &buffer[used..], end - used) {
+            let length = run.gets(session, &buffer[used..end]);
+            used += length;
+            let next = match length {
+                0 => run.step(session, &buffer[used..]),
+                _ => Next::On(0),
+            };
+            match next {
                 Next::On(length) => used += length,
                 Next::Describe(length) => {
                     let line = run.store.line(session, now) + "\n";
@@ -87,10 +99,17 @@ impl Proxy {
                     session.held_back = true;
                     break;
                 }
-                Next::End(why) => {
-                    if let Some(why) = why {
-                        session.end(why);
-                    }
+                Next::Done => used = buffer.len(),
+                Next::Quit => {
+                    session.end(Ending::Quit);
+                    used = buffer.len();
+                }
+                Next::NoRedis => {
+                    session.end(Ending::NoRedis);
+                    used = buffer.len();
+                }
+                Next::Malformed(error) => {
+                    session.end(Ending::Protocol(error));
                     used = buffer.len();
                 }
                 Next::Abort => {
@@ -155,9 +174,28 @@ impl Run<'_> {
         }
     }
 
-    /// Executes the GETs that `bytes` start with, as far as they lie in the first so many of them, or else one request.
+    /// Executes the GETs that `bytes` start with, the shortest way, if the client may be served like that. Returns how many
+    /// bytes those are.
     #[inline]
-    fn step(&mut self, session: &mut Session, bytes: &[u8], first: usize) -> Next {
+    fn gets(&mut self, session: &mut Session, bytes: &[u8]) -> usize {
+        let may_be_served = is_shared(&session.dedicated)
+            && session.identity.authenticated
+            && session.parser.is_at_start()
+            && self.store.may_be_served(&session.replies);
+        if !may_be_served {
+            return 0;
+        }
+        let caller = self.caller(&session.identity);
+        let length = self.store.execute_gets(bytes, caller, &mut session.replies);
+        if length > 0 {
+            session.identity.last_command = Table::GET;
+        }
+        length
+    }
+
+    /// Executes the request that `bytes` start with.
+    #[inline(never)]
+    fn step(&mut self, session: &mut Session, bytes: &[u8]) -> Next {
         let Session {
             parser,
             replies,
@@ -166,24 +204,11 @@ impl Run<'_> {
             ..
         } = session;
         let is_shared = is_shared(dedicated);
-        if is_shared
-            && identity.authenticated
-            && parser.is_at_start()
-            && self.store.may_be_served(replies)
-        {
-            let caller = self.caller(identity);
-            let length = self.store.execute_gets(&bytes[..first], caller, replies);
-            if length > 0 {
-                identity.last_command = Table::GET;
-                return Next::On(length);
-            }
-        }
-        let on_dedicated = dedicated.as_mut().filter(|_| !is_shared);
-        if let Some(dedicated) = on_dedicated
+        if let Some(dedicated) = dedicated.as_mut().filter(|_| !is_shared)
             && dedicated.is_unparsed()
         {
             dedicated.pass_unparsed(bytes);
-            return Next::End(None);
+            return Next::Done;
         }
         match parser.parse(bytes) {
             Ok(Parsed::Request { request, used }) => {
@@ -204,7 +229,7 @@ impl Run<'_> {
             Err(error) => match dedicated.as_mut().filter(|_| !is_shared) {
                 Some(dedicated) => {
                     dedicated.pass_unparsed(bytes);
-                    Next::End(None)
+                    Next::Done
                 }
                 None => self.refuse(error, replies),
             },
@@ -219,7 +244,7 @@ impl Run<'_> {
             self.store.metrics.error(ErrorKind::Protocol);
             replies.push(Reply::error(&[b"ERR ", &error.message()[..]].concat()));
         }
-        Next::End(Some(Ending::Protocol(error)))
+        Next::Malformed(error)
     }
 
     /// Executes the request that `bytes` start with, whose length is `used`, for a client without need of a dedicated
@@ -297,7 +322,7 @@ impl Run<'_> {
                 self.store.metrics.clients.protocol_errors += 1;
                 Next::Abort
             }
-            Flow::End => Next::End(Some(Ending::Quit)),
+            Flow::End => Next::Quit,
             Flow::Leave | Flow::LeaveToAuthenticate | Flow::LeaveToPass | Flow::Borrow => {
                 let leave = self
                     .store
@@ -312,9 +337,7 @@ impl Run<'_> {
                     Leave::Close => Next::Close,
                     Leave::Wait(waits_for) => Next::Wait(0, waits_for),
                     // What belongs to it must not be executed by itself.
-                    Leave::Refused if !self.store.asks_for_login() => {
-                        Next::End(Some(Ending::NoRedis))
-                    }
+                    Leave::Refused if !self.store.asks_for_login() => Next::NoRedis,
                     Leave::Refused => Next::On(used),
                 }
             }
