@@ -28,8 +28,10 @@ help: ## list the targets
 build: ## build the proxy, optimised
 	$(CARGO) build --release --locked
 
+# Relocations take 2 KB instead of 40, where the C library knows that form: glibc 2.36 and later, and musl 1.2.4.
 build-small: ## build it without TLS, into target/small
-	$(CARGO) build --profile small --locked --no-default-features
+	RUSTFLAGS="$(RUSTFLAGS) -C link-arg=-Wl,-z,pack-relative-relocs" \
+		$(CARGO) build --profile small --locked --no-default-features
 
 run: build ## run the proxy, and a Redis for it if none is there; flags in ARGS="--cache_ttl 1000"
 	@exec deploy/run.sh $(BIN) $(ARGS)

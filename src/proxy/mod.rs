@@ -120,6 +120,10 @@ impl Proxy {
 
     /// A client came, in a slot that none is in.
     pub fn connect(&mut self, client: ClientId, peer: Option<Peer>, now: Time) {
+        if self.sessions.len() == self.sessions.capacity() {
+            // Twice as many would be much memory of clients that do not come.
+            self.sessions.reserve_exact(self.sessions.len() / 8 + 16);
+        }
         while self.sessions.len() <= client.0 {
             let identity = Identity::new(0, false, now);
             self.sessions

@@ -125,6 +125,11 @@ impl Server {
         if let Err(error) = stream.register(self.poll.registry(), tokens(client).0) {
             return self.log_refused(&peer, &error.to_string());
         }
+        if self.connections.len() == self.connections.capacity() {
+            // As the core does with its clients.
+            self.connections
+                .reserve_exact(self.connections.len() / 8 + 16);
+        }
         self.connections.insert(Connection::new(stream));
         self.idle.note_client(self.now);
         self.proxy.connect(client, Some(peer.clone()), self.now);
