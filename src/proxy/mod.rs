@@ -461,7 +461,7 @@ impl Proxy {
     }
 
     /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all that is left there:
-    /// it does not, of a library's name.
+    /// it does not, of a library's name, nor that others redirect invalidations there.
     #[must_use]
     pub fn leaves_dedicated_clean(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
@@ -469,6 +469,7 @@ impl Proxy {
         dedicated.is_some_and(|dedicated| dedicated.is_clean())
             && session.identity.library.is_empty()
             && session.identity.library_version.is_empty()
+            && !self.store.numbers.is_target(session.identity.id)
     }
 
     /// Redis is away, or is another: all dedicated connections end, though those that lead there may not know.
