@@ -196,6 +196,10 @@ impl Proxy {
         let used = self.run(client, input.rest(), now);
         input.consume(used);
         let session = &mut self.sessions[client.0];
+        // Also by the rest of an MGET.
+        if session.replies.ends() {
+            return self.end_without_redis(client);
+        }
         // One that is aborted keeps nothing.
         if !session.is_ending() || session.held_back {
             session.input = input;
