@@ -114,7 +114,7 @@ impl Proxy {
             }
             replies.ensure_buffer(&mut self.spare);
             if arrived.is_script {
-                replies.scripts.answered(self.store.barriers.next());
+                replies.scripts.answered(self.store.barrier_of_script());
             }
             if let Then::Edit(edit) = &arrived.then
                 && error.is_none()
