@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::empty;
 use super::frames::Frame;
 
-/// Replies to the oldest requests of a connection that have none yet, in order. Where Redis gave none, an
-/// error reply that says so stands in its place.
+/// Replies to the oldest requests of a connection that have none yet, in order. Where Redis gave none, what
+/// is to be made of that stands in its place.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Replies {
     /// The encoded replies behind one another.

@@ -12,7 +12,7 @@ mod select;
 mod upstream;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
@@ -30,6 +30,8 @@ pub(super) struct Numbers {
     clients: HashMap<u64, (ClientId, AtRedis), RandomState>,
     /// Clients by the numbers of their dedicated connections.
     at_redis: HashMap<i64, u64, RandomState>,
+    /// Clients that others have redirected to.
+    targets: HashSet<u64, RandomState>,
     /// Clients that need a dedicated connection since another one redirects to them.
     wanted: Vec<ClientId>,
     /// Somebody waits for the number of a dedicated connection.
@@ -59,6 +61,7 @@ impl Numbers {
     pub fn left(&mut self, id: u64) {
         self.closed(id);
         self.clients.remove(&id);
+        self.targets.remove(&id);
         self.clients.shrink_to(self.clients.len().max(KEPT) * 2);
         self.at_redis.shrink_to(self.at_redis.len().max(KEPT) * 2);
     }
@@ -105,13 +108,22 @@ impl Numbers {
     /// The same for a client that is to be redirected to, which gets a dedicated connection if it has none. `None`: its
     /// number is not known yet.
     pub fn redirect_target(&mut self, id: i64) -> Option<i64> {
-        match self.look_up(id) {
+        let found = self.look_up(id);
+        if found.is_some() {
+            self.targets.extend(u64::try_from(id));
+        }
+        match found {
             Some((client, AtRedis::Nothing)) => self.wanted.push(client),
             Some((_, AtRedis::Opening)) => {}
             _ => return Some(self.at_redis(id)),
         }
         self.awaited = true;
         None
+    }
+
+    /// Whether another client has redirected to a client.
+    pub fn is_target(&self, id: u64) -> bool {
+        self.targets.contains(&id)
     }
 
     fn look_up(&self, id: i64) -> Option<(ClientId, AtRedis)> {

@@ -167,6 +167,8 @@ pub(super) struct Effects {
     pub blocks: bool,
     /// There may be other commands after it, or rights to them.
     pub changes_commands: bool,
+    /// It may write more keys than these, which Redis reports.
+    pub is_script: bool,
 }
 
 const WRITES_ANYTHING: Effects = Effects {
@@ -175,6 +177,7 @@ const WRITES_ANYTHING: Effects = Effects {
     keys: Keys::All,
     blocks: false,
     changes_commands: false,
+    is_script: false,
 };
 
 /// How many requests with large replies are in flight at the most: Redis executes all that it has read of a client before
@@ -493,6 +496,7 @@ impl Effects {
     fn add(&mut self, queued: &Self) {
         self.keys.add(&queued.keys, QUEUED_KEYS_MAX);
         self.changes_commands |= queued.changes_commands;
+        self.is_script |= queued.is_script;
     }
 }
 

@@ -114,7 +114,7 @@ impl Proxy {
             }
             replies.ensure_buffer(&mut self.spare);
             if arrived.is_script {
-                replies.scripts.answered(self.store.barriers.next());
+                replies.scripts.answered(self.store.barrier_of_script());
             }
             if let Then::Edit(edit) = &arrived.then
                 && error.is_none()
@@ -176,7 +176,7 @@ impl Proxy {
     }
 
     /// A client's request failed, as Redis can't be reached: it is closed behind the replies before that.
-    fn end_without_redis(&mut self, client: ClientId) {
+    pub(super) fn end_without_redis(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         session.end(Ending::NoRedis);
         session.held_back = false;

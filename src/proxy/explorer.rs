@@ -289,6 +289,15 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
             },
         ),
         (
+            "scripts, and connections that break",
+            Bounds {
+                gets: 2,
+                scripts: 1,
+                breaks: 1,
+                ..tracked
+            },
+        ),
+        (
             DEDICATED_CONNECTION,
             Bounds {
                 gets: 2,

@@ -32,13 +32,18 @@ impl Proxy {
         }
         session.replies.ensure_buffer(&mut self.spare);
         let store = &mut self.store;
+        let mut has_script = false;
         let received = dedicated.receive(bytes, &mut self.passed, &mut |effects| {
             store.invalidate_answered(effects);
+            has_script |= effects.is_script;
             if effects.failed {
                 store.metrics.failed(effects.command);
             }
         });
         self.readonly |= dedicated.takes_readonly();
+        if has_script {
+            session.replies.scripts.wait_for(store.barrier_of_script());
+        }
         let tells = dedicated.tells_of_others();
         if tells && !self.passed.is_empty() && store.holds_back() {
             let place = session.replies.hold(&self.passed);

@@ -198,6 +198,10 @@ impl Proxy {
         let used = self.run(client, input.rest(), now);
         input.consume(used);
         let session = &mut self.sessions[client.0];
+        // Also by the rest of an MGET.
+        if session.replies.ends() {
+            return self.end_without_redis(client);
+        }
         // One that is aborted keeps nothing.
         if !session.is_ending() || session.held_back {
             session.input = input;
@@ -463,7 +467,7 @@ impl Proxy {
     }
 
     /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all that is left there:
-    /// it does not, of a library's name.
+    /// it does not, of a library's name, nor that others redirect invalidations there.
     #[must_use]
     pub fn leaves_dedicated_clean(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
@@ -471,6 +475,7 @@ impl Proxy {
         dedicated.is_some_and(|dedicated| dedicated.is_clean())
             && session.identity.library.is_empty()
             && session.identity.library_version.is_empty()
+            && !self.store.numbers.is_target(session.identity.id)
     }
 
     /// Redis is away, or is another: all dedicated connections end, though those that lead there may not know.

@@ -495,6 +495,8 @@ impl Replies {
     }
 
     fn push_slot(&mut self, slot: Slot) -> Place {
+        // Nothing comes behind the end.
+        let slot = if self.ends() { Slot::End } else { slot };
         let place = Place(self.front + self.queue.len() as u64);
         let coming = slot.coming();
         self.queued += slot.held() + coming;

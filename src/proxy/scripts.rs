@@ -4,6 +4,7 @@
 use super::replies::Replies;
 use super::store::Store;
 use crate::command::{Writes, written};
+use crate::metrics::Cause;
 use crate::proxy::store::{Coherence, Redis};
 use crate::resp::request::Request;
 
@@ -25,6 +26,11 @@ impl Scripts {
     /// One was answered, and before that barrier all is reported that it changed.
     pub fn answered(&mut self, barrier: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.wait_for(barrier);
+    }
+
+    /// Before that barrier all is reported that those changed which are answered.
+    pub fn wait_for(&mut self, barrier: u64) {
         self.barrier = barrier;
     }
 
@@ -56,7 +62,26 @@ impl Store {
 
     /// Whether a request writes keys that it need not declare, and Redis reports them.
     pub(super) fn reports_scripts(&self, writes: Writes) -> bool {
-        matches!(writes, Writes::Declared(_)) && self.coherence == Coherence::Tracking
+        let is_script = matches!(writes, Writes::Declared(_));
+        is_script
+            && match self.coherence {
+                Coherence::Tracking => true,
+                // It waits for Redis to be back, and then the cache is emptied anyway.
+                Coherence::Lost => !matches!(self.redis, Redis::Up),
+                Coherence::Unknown | Coherence::Missing | Coherence::TimeToLive { .. } => false,
+            }
+    }
+
+    /// The barrier behind the reports of all that a script changed which was just answered.
+    pub(super) fn barrier_of_script(&mut self) -> u64 {
+        match self.coherence {
+            Coherence::Unknown | Coherence::Tracking | Coherence::Lost => self.barriers.next(),
+            // There are none: Redis reported changes when the script was sent, and does no more.
+            Coherence::Missing | Coherence::TimeToLive { .. } => {
+                self.invalidate_all(Cause::Written);
+                self.barriers.passed()
+            }
+        }
     }
 
     /// Whether a client with these replies may be served from the cache.

@@ -100,7 +100,8 @@ impl MissingRights {
         match encoded {
             // Renamed away, it is missing all the same.
             [b'-', words @ ..] if is_lack(words) => self.note(right, true),
-            [b'-', ..] => {}
+            // In its place, the client is closed.
+            [b'-', ..] | [] => {}
             _ => self.note(right, false),
         }
     }

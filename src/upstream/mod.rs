@@ -185,11 +185,11 @@ pub enum Event {
     /// Redis is another server than before, while that may still be there: dedicated connections lead to the old one.
     /// Another is made to the new one only after [`Event::Up`].
     Moved,
-    /// Redis can't be reached: until [`Event::Up`] each request will get this encoded error reply.
+    /// Redis can't be reached: until [`Event::Up`] it is no use to ask.
     Down {
-        /// The error reply.
+        /// The encoded error reply that says why.
         error: Vec<u8>,
-        /// It is there, but of no use to the proxy: who needs it gets the error. Otherwise they are closed.
+        /// It is there, but of no use to the proxy: who needs it gets the error. Otherwise they are [`CLOSED`].
         refused: bool,
     },
     /// And dedicated connections lead nowhere any more, whether or not they end by themselves.

@@ -591,6 +591,8 @@ impl Node {
                 self.reconnect(role, loss.to_string());
             }
             Role::Resp3 if at_once => self.reconnect(role, loss.to_string()),
+            // Its requests wait until it is known whether Redis is there.
+            Role::Resp3 if !self.is_up() => {}
             Role::Resp3 => {
                 self.connection(role).not_before = now.after(FIRST_PAUSE);
                 let error = setup::error_of(&self.settings, &loss);

@@ -339,15 +339,21 @@ mod tests {
     fn come_back(node: &mut Node, now: Time) {
         node.retry_at_once(now);
         node.tick(now);
-        let resp2 = "+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n";
         let tracker = format!("+OK\r\n*1\r\n+hello\r\n*0\r\n{RIGHTS}+PONG\r\n");
-        for (role, replies) in [(Role::Resp2, resp2), (Role::Tracker, &tracker)] {
-            assert_eq!(node.wants(), Some(role));
-            node.connecting(role, now.after(FIRST_PAUSE));
-            node.connected(role, None, now);
-            asked(node, role);
-            node.received(role, replies.as_bytes(), now);
-        }
+        connect(node, Role::Resp2, RESP2, now);
+        connect(node, Role::Tracker, &tracker, now);
+    }
+
+    /// What Redis answers to what sets up the connection for RESP2.
+    const RESP2: &str = "+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n";
+
+    /// A connection is made that is wanted, and set up by these replies.
+    fn connect(node: &mut Node, role: Role, replies: &str, now: Time) {
+        assert_eq!(node.wants(), Some(role));
+        node.connecting(role, now.after(FIRST_PAUSE));
+        node.connected(role, None, now);
+        asked(node, role);
+        node.received(role, replies.as_bytes(), now);
     }
 
     /// Lets time pass up to that moment, as the helper does.
@@ -385,6 +391,32 @@ mod tests {
         assert!(!events.iter().any(|event| is_late(event) || is_down(event)));
         node.tick(at(2990));
         assert!(node.events.iter().any(is_late));
+    }
+
+    #[test]
+    fn what_was_asked_in_resp3_waits_too_if_that_connection_is_the_first_to_be_refused() {
+        let mut node = node(None, RIGHTS);
+        node.run_id = Some("known".to_owned());
+        let mut requests = Requests::default();
+        let batch: &mut Batch = requests.of(Protocol::Resp3);
+        batch.push(true, |out| out.extend_from_slice(b"before"));
+        node.send(&mut requests, at(100));
+        let resp3 = "+OK\r\n%0\r\n$0\r\n\r\n+PONG\r\n";
+        connect(&mut node, Role::Resp3, resp3, at(100));
+        assert!(asked(&mut node, Role::Resp3).ends_with("before"));
+        node.events.clear();
+        for role in [Role::Resp2, Role::Resp3, Role::Tracker] {
+            node.lost(role, Loss::Closed, at(1000));
+        }
+        node.lost(Role::Resp3, refused(), at(1000));
+        node.lost(Role::Resp2, refused(), at(1000));
+        node.retry_at_once(at(1100));
+        node.tick(at(1100));
+        connect(&mut node, Role::Resp2, RESP2, at(1100));
+        connect(&mut node, Role::Resp3, resp3, at(1100));
+        assert!(asked(&mut node, Role::Resp3).ends_with("before"));
+        let is_reply = |event: &Event| matches!(event, Event::Replies { .. });
+        assert!(!node.events.iter().any(is_reply));
     }
 
     #[test]

@@ -230,6 +230,20 @@ fn a_request_that_gets_no_reply_closes_its_client_at_its_place_and_nobody_else()
 }
 
 #[test]
+fn a_right_that_was_missing_is_still_so_when_no_reply_comes() {
+    let mut world = World::roomy();
+    world.let_keys_die();
+    let missing = |world: &World| world.proxy.status(world.time()).missing_rights.line();
+    for replies in [["$1\r\n1\r\n", "-NOPERM no\r\n"], ["", ""]] {
+        let client = world.connect();
+        world.send(client, get("key"));
+        world.answer_together(&replies);
+        let line = missing(&world);
+        assert!(line.contains("+pttl"), "{line:?}");
+    }
+}
+
+#[test]
 fn requests_wait_for_a_redis_that_may_only_be_restarting() {
     let mut world = World::roomy();
     world.cache("hit", "1");

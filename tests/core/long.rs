@@ -157,6 +157,30 @@ fn while_redis_is_away_it_is_answered_if_all_is_cached_and_else_refused() {
 }
 
 #[test]
+fn while_redis_is_gone_its_client_is_closed_however_far_behind_the_missing_key_is() {
+    // More than are looked up in one go.
+    const FAR: usize = 6000;
+    for behind in [vec![], get("key1"), get("miss"), b"PING\r\n".to_vec()] {
+        let mut world = World::new(redis_proxy::cache::Limits {
+            entries: FAR,
+            ..crate::world::roomy()
+        });
+        let client = world.connect();
+        for first in (0..FAR - 100).step_by(100) {
+            world.send(client, mget(first..first + 100));
+            world.answer_together(&vec![bulk("x"); 100]);
+        }
+        world.leave(client);
+        world.gone();
+        let client = world.connect();
+        world.send(client, [get("key1"), mget(0..FAR), behind].concat());
+        world.assert_received(client, bulk("x"));
+        assert!(world.is_done(client));
+        assert!(world.held() < 1000, "what it sent is dropped");
+    }
+}
+
+#[test]
 fn one_that_left_is_not_gone_on_with() {
     let mut world = world(0..COUNT);
     let client = world.connect();

@@ -1,5 +1,8 @@
 //! Scripts write keys that they declare, and perhaps others, which Redis reports.
 
+use redis_proxy::resp::Protocol;
+use redis_proxy::upstream::CLOSED;
+
 use crate::world::{World, bulk, get, multibulk};
 
 const SCRIPT: &str = "return redis.call('SET', 'undeclared', 'new')";
@@ -128,6 +131,83 @@ fn a_script_in_a_transaction_counts_when_that_is_executed() {
     world.pass_barrier(barrier);
     world.send(client, get("other"));
     world.assert_received(client, bulk("old"));
+}
+
+#[test]
+fn so_does_one_on_a_dedicated_connection_whose_client_goes_back_before_its_reply_is_passed_on() {
+    let mut world = world();
+    let client = world.connect();
+    world.send(client, multibulk(&["MULTI"]));
+    world.send(client, [eval(SCRIPT), multibulk(&["EXEC"])].concat());
+    let output = world.proxy.dedicated(client).expect("a connection");
+    output.send(&mut Vec::new()).expect("memory");
+    world.receive_dedicated(client, ":9\r\n+OK\r\n+QUEUED\r\n");
+    world.assert_received(client, "+OK\r\n+QUEUED\r\n");
+    world.receive_dedicated(client, "*1\r\n+OK\r\n");
+    let barrier = world.proxy.take_barrier().expect("one is wanted");
+    world.assert_received(client, "");
+    world.send(client, get("undeclared"));
+    world.assert_asked(&["GET undeclared"]);
+    world.answer(bulk("new"));
+    world.pass_barrier(barrier);
+    world.assert_received(client, [b"*1\r\n+OK\r\n", &bulk("new")[..]].concat());
+    world.send(client, get("other"));
+    world.assert_received(client, bulk("old"));
+}
+
+#[test]
+fn one_that_is_answered_when_changes_are_no_longer_reported_empties_the_cache_then() {
+    let mut world = world();
+    let [client, reader] = [world.connect(), world.connect()];
+    world.send(reader, "HELLO 3\r\n");
+    world.send(client, eval(SCRIPT));
+    world.up_without_tracking();
+    // Redis may have executed this before the script.
+    world.send(reader, get("undeclared"));
+    world.answer_on(Protocol::Resp3, &["$3\r\nold\r\n", ":-1\r\n"]);
+    assert_eq!(world.proxy.cache().len(), 1);
+    world.answer("+OK\r\n");
+    assert!(world.proxy.cache().is_empty());
+    // Its client waits for no report.
+    world.received(client);
+    for _ in 0..2 {
+        world.send(client, get("other"));
+        if !world.asked().is_empty() {
+            world.answer_together(&[&bulk("new")[..], b":-1\r\n"]);
+        }
+        world.assert_received(client, bulk("new"));
+    }
+    assert_eq!(world.proxy.metrics().keys.hits, 1);
+}
+
+#[test]
+fn one_that_waits_for_a_redis_that_may_be_restarting_leaves_the_cache_to_others() {
+    let mut world = world();
+    world.lose_tracking();
+    world.lose();
+    let client = world.connect();
+    world.send(client, eval(SCRIPT));
+    assert!(is_cached(&mut world, "undeclared"));
+    // It is not back in time.
+    world.gone();
+    world.answer(CLOSED);
+    assert!(world.is_done(client));
+    assert!(is_cached(&mut world, "undeclared"));
+    // Once it is back, nothing is served from before the script.
+    world.up();
+    assert!(!is_cached(&mut world, "undeclared"));
+}
+
+#[test]
+fn what_its_client_reads_in_vain_others_are_still_served() {
+    let mut world = world();
+    let client = world.connect();
+    world.send(client, [eval(SCRIPT), get("other")].concat());
+    world.lose_tracking();
+    world.lose();
+    world.answer_together(&[CLOSED, CLOSED]);
+    assert!(world.is_done(client));
+    assert!(is_cached(&mut world, "other"));
 }
 
 #[test]

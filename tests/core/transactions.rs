@@ -111,6 +111,17 @@ fn who_reads_a_newer_value_in_a_transaction_reads_no_older_one_later() {
         let mut world = read(transaction, newer);
         assert!(!asks(&mut world, request), "{transaction} shows another");
     }
+    // What comes behind an error is not taken for what should be in its place.
+    let mut world = World::roomy();
+    world.cache("key", "old");
+    let client = world.connect();
+    let requests = ["MULTI", "MGET a", "GET key", "GET b", "EXEC"];
+    world.send(client, pipeline(&requests));
+    for reply in ["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n"] {
+        world.answer(reply);
+    }
+    world.answer("*3\r\n-ERR x\r\n$3\r\nnew\r\n$3\r\nold\r\n");
+    assert!(!asks(&mut world, &["GET", "key"]));
     // Nothing was read.
     let mut world = read("GET key", "-EXECABORT x\r\n");
     assert!(asks(&mut world, &["GET", "key"]));

@@ -144,7 +144,7 @@ impl Store {
         removed.was_read
     }
 
-    fn invalidate_all(&mut self, cause: Cause) {
+    pub(in crate::proxy) fn invalidate_all(&mut self, cause: Cause) {
         self.empty_cache(cause);
         self.in_flight.all_changed();
     }
@@ -280,7 +280,7 @@ impl Store {
             };
             self.in_flight.keep(link, fetched);
         }
-        if fetch.waiters.is_some() {
+        if fetch.waiters.is_some() && !upstream::closes(encoded) {
             // Who gets this reply may not get an older one later, be it cached or fetched over another link.
             match &fetch.question {
                 _ if kept => {}

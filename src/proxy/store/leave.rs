@@ -191,6 +191,7 @@ impl Store {
             keys: Keys::of(self.invalidate_written(request, writes)),
             blocks: waits_for_pause || row.blocks && row.way(request) == Way::Dedicated,
             changes_commands: row.changes_commands,
+            is_script: self.reports_scripts(writes),
         };
         if effects.blocks {
             self.awaited.add(&effects.keys);

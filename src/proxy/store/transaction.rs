@@ -183,8 +183,9 @@ impl Store {
                     self.was_read(key, question.as_deref(), link, elements.value());
                 }
                 Reads::Values(keys) => {
-                    elements.array();
-                    for key in keys {
+                    // It may be an error.
+                    let count = elements.array().unwrap_or_default();
+                    for key in keys.iter().take(count) {
                         self.was_read(key, None, link, elements.value());
                     }
                 }
