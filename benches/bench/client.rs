@@ -26,6 +26,7 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream: BufReader::with_capacity(64 * 1024, stream),
         })
@@ -53,6 +54,21 @@ impl Client {
     pub fn ask(&mut self, arguments: &[&[u8]]) -> io::Result<Vec<u8>> {
         self.send(&encode(arguments))?;
         self.reply()
+    }
+
+    /// Sends a request. Any reply but the expected one is an error here.
+    pub fn expect(&mut self, request: &[u8], expected: &[u8]) -> io::Result<()> {
+        self.send(request)?;
+        let mut reply = Vec::new();
+        while reply != expected {
+            if self.stream.read_until(b'\n', &mut reply)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            if !expected.starts_with(&reply) {
+                return Err(io::Error::other(reply.escape_ascii().to_string()));
+            }
+        }
+        Ok(())
     }
 
     /// Speaks RESP3 from now on.
@@ -185,7 +201,8 @@ impl Client {
     }
 }
 
-fn encode(arguments: &[&[u8]]) -> Vec<u8> {
+/// A request as it is sent.
+pub fn encode(arguments: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", arguments.len()).into_bytes();
     for argument in arguments {
         bytes.extend(format!("${}\r\n", argument.len()).into_bytes());

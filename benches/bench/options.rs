@@ -77,6 +77,10 @@ pub struct Plan {
     pub changes: usize,
     /// How often a start is timed.
     pub starts: usize,
+    /// How long an attack on innocent clients goes on at least.
+    pub attack: Duration,
+    /// By what the numbers of requests and clients of attacks are divided.
+    pub attack_divisor: u32,
     /// The proxy's program.
     pub proxy: PathBuf,
     /// Who runs where; `None` on a machine with one core.
@@ -97,6 +101,8 @@ impl Plan {
             idle: Duration::from_secs(if quick { 1 } else { 10 }),
             changes: if quick { 200 } else { 10_000 },
             starts: if quick { 3 } else { 20 },
+            attack: Duration::from_millis(if quick { 300 } else { 3000 }),
+            attack_divisor: if quick { 10 } else { 1 },
             proxy,
             cores: process::cores(),
         }

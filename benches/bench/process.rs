@@ -76,9 +76,37 @@ pub fn sleeps(pid: u32) -> io::Result<u64> {
 /// The resident memory of a process in bytes, counted page by page.
 pub fn resident(pid: u32) -> io::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let kilobytes = field(&text, "Rss")
+    memory_field(&text, "Rss")
+}
+
+/// The most resident memory that a process has had since its start or [`reset_peak`], in bytes.
+pub fn peak(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    memory_field(&text, "VmHWM")
+}
+
+/// Has [`peak`] start from what is resident now.
+pub fn reset_peak(pid: u32) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
+/// Stops a process from running (`SIGSTOP`).
+pub fn stop(pid: u32) -> io::Result<()> {
+    let status = Command::new("sh")
+        .args(["-c", &format!("kill -STOP {pid}")])
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("kill: {status}")))
+    }
+}
+
+/// A field that the kernel gives in kB, in bytes.
+fn memory_field(text: &str, name: &str) -> io::Result<u64> {
+    let kilobytes = field(text, name)
         .and_then(|value| value.trim_end_matches(" kB").parse::<u64>().ok())
-        .ok_or_else(|| io::Error::other("smaps_rollup has no Rss"))?;
+        .ok_or_else(|| io::Error::other(format!("the kernel does not tell {name}")))?;
     Ok(kilobytes * 1024)
 }
 

@@ -203,6 +203,21 @@ impl Server {
         process::resident(self.child.id())
     }
 
+    /// The most that this has been since it started or [`Self::reset_peak`].
+    pub fn peak(&self) -> io::Result<u64> {
+        process::peak(self.child.id())
+    }
+
+    /// Has [`Self::peak`] start from what is resident now.
+    pub fn reset_peak(&self) -> io::Result<()> {
+        process::reset_peak(self.child.id())
+    }
+
+    /// Stops it from running for the rest of its life. The kernel still accepts connections for it.
+    pub fn stop(&self) -> io::Result<()> {
+        process::stop(self.child.id())
+    }
+
     /// How often its threads went to sleep.
     pub fn sleeps(&self) -> io::Result<u64> {
         process::sleeps(self.child.id())

@@ -4,6 +4,7 @@ mod coherence;
 mod far;
 mod growth;
 mod hit;
+mod innocent;
 mod memory;
 mod miss;
 mod small_host;
@@ -99,6 +100,12 @@ pub const ALL: &[Section] = &[
         about: "How soon a change made straight at Redis is seen through the proxy, and what it costs that \
                 Redis tells of changes.",
         run: coherence::run,
+    },
+    Section {
+        name: "innocent",
+        title: "Innocent clients during attacks",
+        about: innocent::ABOUT,
+        run: innocent::run,
     },
 ];
 
