@@ -46,6 +46,8 @@ struct Step {
     transaction: bool,
     /// It may write any key, as far as the proxy can see.
     vague: bool,
+    /// It writes a key that it does not declare.
+    secretive: bool,
 }
 
 const SCRIPT: &str = "redis.call('SET', KEYS[1], ARGV[1] - 1) return redis.call('INCR', KEYS[1])";
@@ -94,7 +96,7 @@ impl<'a> Owner<'a> {
             _ if step.vague && self.gentle => Way::Straight,
             _ if step.transaction && self.random.bool() => Way::Dedicated,
             0..5 => Way::Straight,
-            5..9 if !step.transaction => Way::Proxied(self.random.usize(..2)),
+            5..9 => Way::Proxied(self.random.usize(..2)),
             _ => Way::Dedicated,
         };
         let what = String::from_utf8_lossy(&step.requests.concat()).replace("\r\n", " ");
@@ -121,8 +123,13 @@ impl<'a> Owner<'a> {
             return settle(self.ledger, &mut self.straight);
         }
         self.acknowledged += 1;
+        // What a script does not declare, others see when Redis has reported it.
+        let seen_as = match way {
+            Way::Proxied(_) if step.secretive => Way::Straight,
+            way => way,
+        };
         for &(key, _, version) in &step.changes {
-            self.book(way, key, version);
+            self.book(seen_as, key, version);
         }
         drop(at_work);
         if let Some((key, version)) = step.expires
@@ -234,6 +241,7 @@ impl<'a> Owner<'a> {
                 ])],
                 changes: vec![value(a, first)],
                 vague: true,
+                secretive: true,
                 ..Step::default()
             },
             16 | 17 => {

@@ -14,7 +14,8 @@ impl World {
     fn new() -> Self {
         let redis = RedisServer::start();
         redis.set("key", "value");
-        let proxy = Proxy::start(&redis, &[]);
+        // GETs at Redis are counted: there are to be none but the clients'.
+        let proxy = Proxy::start(&redis, &["--refetch", "off"]);
         proxy.wait_for_redis();
         assert_same(&proxy.client().get("key"), &bulk("value"), &"a miss");
         Self { redis, proxy }

@@ -1,7 +1,7 @@
 //! The number of a client: it is the same wherever it comes back, and never taken for one of Redis's.
 
 use super::twins::{assert_same_at_redis, field, id, lines, number, say};
-use super::{OK, assert_answers, await_blocked, await_clients, clients_of, proxy_with_x};
+use super::{OK, PONG, assert_answers, await_blocked, await_clients, clients_of, proxy_with_x};
 use crate::common::{assert_same, bulk};
 
 #[test]
@@ -154,8 +154,9 @@ fn redis_itself_is_asked_behind_upstream_on_every_connection() {
         assert_eq!(names.count(), 2, "{listed:#?}");
         let own = number(&say(client, "UPSTREAM CLIENT ID")).to_string();
         assert!(listed.iter().any(|line| field(line, "id") == own));
-        let killed = redis.client();
+        let mut killed = redis.client();
         let address = killed.local_address();
+        assert_answers(&mut killed, "PING", PONG);
         let kill = format!("UPSTREAM CLIENT KILL {address}");
         assert_answers(client, &kill, OK);
         // What would change the connection is not asked.
