@@ -46,10 +46,11 @@ impl Barriers {
         self.enabled
     }
 
-    /// What a client has at that place waits for a barrier that is yet to be asked for.
-    pub fn wait(&mut self, client: ClientId, place: Place) {
+    /// What a client has at that place waits for a barrier that is yet to be asked for, whose number this returns.
+    pub fn wait(&mut self, client: ClientId, place: Place) -> u64 {
         let number = self.next();
         self.waiting.push_back((number, client, place));
+        number
     }
 
     /// The barrier that is to be asked for next, because something waits for it.

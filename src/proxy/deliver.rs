@@ -101,7 +101,9 @@ impl Proxy {
                 continue;
             }
             if upstream::closes(encoded) {
-                replies.end_at(waiter.place);
+                if !replies.end_at(waiter.place) {
+                    continue;
+                }
                 self.end_without_redis(client);
                 let answer = Answer {
                     error,

@@ -47,7 +47,9 @@ impl Proxy {
         let tells = dedicated.tells_of_others();
         if tells && !self.passed.is_empty() && store.holds_back() {
             let place = session.replies.hold(&self.passed);
-            store.barriers.wait(client, place);
+            let barrier = store.barriers.wait(client, place);
+            // It may be served from the cache again before that is passed on.
+            session.replies.scripts.wait_for(barrier);
         } else {
             session.replies.pass(&self.passed);
         }

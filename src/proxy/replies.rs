@@ -212,11 +212,14 @@ impl Replies {
         matches!(self.queue.back(), Some(Slot::End))
     }
 
-    /// There is no reply for a place, nor any behind it: there the client is closed.
-    pub fn end_at(&mut self, place: Place) {
+    /// There is no reply for a place, nor any behind it: there the client is closed. Returns whether that is news.
+    pub fn end_at(&mut self, place: Place) -> bool {
         let Some(index) = place.0.checked_sub(self.front) else {
-            return;
+            return false;
         };
+        if matches!(self.queue.get(index as usize), None | Some(Slot::End)) {
+            return false;
+        }
         self.long_mget = None;
         for slot in self.queue.iter_mut().skip(index as usize) {
             let coming = slot.coming();
@@ -224,6 +227,7 @@ impl Replies {
             self.coming -= coming;
             *slot = Slot::End;
         }
+        true
     }
 
     /// Gives the output a buffer from `spare`, if it has none.

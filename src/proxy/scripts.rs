@@ -1,5 +1,6 @@
 //! Scripts of one client that may have written keys which they did not declare. Redis reports those, but on another
-//! connection than the reply: until it is sure that all reports have come, that client's reads are Redis's to answer.
+//! connection than the reply: until it is sure that all reports have come, that client's reads are Redis's to answer. So
+//! they are behind a reply that is held on the client's dedicated connection, and may show what others have written.
 
 use super::replies::Replies;
 use super::store::Store;
@@ -13,7 +14,7 @@ use crate::resp::request::Request;
 pub(super) struct Scripts {
     /// How many wait for their replies.
     in_flight: u32,
-    /// Behind the reports of the others is this barrier.
+    /// Behind the reports of what the others changed, and of what the client was shown, is this barrier.
     barrier: u64,
 }
 
@@ -29,7 +30,7 @@ impl Scripts {
         self.wait_for(barrier);
     }
 
-    /// Before that barrier all is reported that those changed which are answered.
+    /// Before that barrier all is reported that those changed which are answered, or that the client was shown.
     pub fn wait_for(&mut self, barrier: u64) {
         self.barrier = barrier;
     }

@@ -244,6 +244,16 @@ fn a_right_that_was_missing_is_still_so_when_no_reply_comes() {
 }
 
 #[test]
+fn a_client_that_is_closed_counts_once_however_much_it_asked_for() {
+    let mut world = World::roomy();
+    let client = world.connect();
+    world.send(client, [b"MGET a b c\r\n", &get("d")[..]].concat());
+    world.answer_together(&[CLOSED; 4]);
+    assert!(world.is_done(client));
+    assert_eq!(world.proxy.metrics().errors(ErrorKind::Unreachable), 1);
+}
+
+#[test]
 fn requests_wait_for_a_redis_that_may_only_be_restarting() {
     let mut world = World::roomy();
     world.cache("hit", "1");

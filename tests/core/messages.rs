@@ -136,9 +136,32 @@ fn order_is_kept_behind_a_message_that_waits_and_nobody_else_does() {
     let other = world.connect();
     world.send(other, get("key"));
     world.assert_received(other, bulk("value"));
+    // What is cached may be from before the message.
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("newer"));
     world.pass_barrier(barrier);
-    let expected = format!("{MESSAGE}{PONG}+RESET\r\n$5\r\nvalue\r\n");
+    let expected = format!("{MESSAGE}{PONG}+RESET\r\n$5\r\nnewer\r\n");
     world.assert_received(listener, expected);
+    world.send(listener, get("key"));
+    world.assert_received(listener, bulk("newer"));
+}
+
+#[test]
+fn who_was_shown_a_newer_value_reads_no_older_one_before_that_is_reported() {
+    let mut world = World::roomy();
+    world.cache("key", "old");
+    let client = world.connect();
+    world.send(client, "WATCH x\r\nMGET key\r\nUNWATCH\r\n");
+    let output = world.proxy.dedicated(client).expect("a connection");
+    output.send(&mut Vec::new()).expect("memory");
+    let shown = "+OK\r\n*1\r\n$3\r\nnew\r\n+OK\r\n";
+    world.receive_dedicated(client, format!("{NUMBER}{shown}"));
+    let barrier = world.proxy.take_barrier().expect("one is wanted");
+    world.send(client, get("key"));
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("new"));
+    world.pass_barrier(barrier);
+    world.assert_received(client, [shown.as_bytes(), &bulk("new")].concat());
 }
 
 #[test]

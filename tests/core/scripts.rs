@@ -156,6 +156,27 @@ fn so_does_one_on_a_dedicated_connection_whose_client_goes_back_before_its_reply
 }
 
 #[test]
+fn so_does_one_whose_client_wants_no_reply() {
+    let mut world = world();
+    let client = world.connect();
+    world.send(
+        client,
+        [&b"CLIENT REPLY SKIP\r\n"[..], &eval(SCRIPT)].concat(),
+    );
+    let output = world.proxy.dedicated(client).expect("a connection");
+    output.send(&mut Vec::new()).expect("memory");
+    world.receive_dedicated(client, ":9\r\n+OK\r\n+OK\r\n");
+    world.send(client, get("undeclared"));
+    world.assert_asked(&["GET undeclared"]);
+    world.answer(bulk("new"));
+    world.assert_received(client, bulk("new"));
+    let barrier = world.proxy.take_barrier().expect("one is wanted");
+    world.pass_barrier(barrier);
+    world.send(client, get("other"));
+    world.assert_received(client, bulk("old"));
+}
+
+#[test]
 fn one_that_is_answered_when_changes_are_no_longer_reported_empties_the_cache_then() {
     let mut world = world();
     let [client, reader] = [world.connect(), world.connect()];
