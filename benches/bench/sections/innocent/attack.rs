@@ -75,12 +75,12 @@ impl Attack {
         match self {
             Self::Nothing => "no attack".into(),
             Self::Pipeline => format!("a pipeline of {number} GETRANGE of 2 MB"),
-            Self::Limit => {
-                "GETRANGE of 5 MB in a loop, where Redis has `client-output-buffer-limit normal 1mb 0 0`".into()
-            }
+            Self::Limit => "GETRANGE of 5 MB in a loop, where Redis allows 1 MB".into(),
             Self::Mget => format!("an MGET of {number} cached values of 8 KB"),
             Self::SlowReaders => format!("{number} slow readers of a GETRANGE of 50 MB"),
-            Self::Stopped => format!("{number} clients that each send 100 KB of GETs to a stopped Redis"),
+            Self::Stopped => {
+                format!("{number} clients that each send 100 KB of GETs to a stopped Redis")
+            }
             Self::Unread => format!("{number} GETs of 1 KB, all sent before a reply is read"),
         }
     }
