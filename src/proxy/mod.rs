@@ -394,11 +394,7 @@ impl Proxy {
     /// that Redis is told of does.
     fn leave_old_server(&mut self) {
         self.store.leave_old_server();
-        for slot in 0..self.sessions.len() {
-            if self.sessions[slot].dedicated.is_some() {
-                self.dedicated_lost(ClientId(slot), None);
-            }
-        }
+        self.end_dedicated();
     }
 
     /// Whether all who are there were so when a Redis was lost that refuses the proxy by now.
