@@ -93,17 +93,18 @@ impl Server {
         let endpoint = self.proxy.redis_endpoint().ok_or(ErrorKind::NotConnected)?;
         let deadline = self.now.after(self.dialer.timeout);
         let (registry, token) = (self.poll.registry(), tokens(client).1);
-        let (dedicated, is_connected) = match self.spares.take(&endpoint) {
-            Some(spare) => {
-                spare.register_again(registry, token)?;
-                (spare, true)
-            }
-            None => {
-                let dedicated = self.dialer.dial(&endpoint, self.now)?;
-                dedicated.register(registry, token)?;
-                (dedicated, false)
-            }
-        };
+        let (dedicated, is_connected) =
+            match self.spares.take(&endpoint, &mut self.buffer, self.now) {
+                Some(spare) => {
+                    spare.register_again(registry, token)?;
+                    (spare, true)
+                }
+                None => {
+                    let dedicated = self.dialer.dial(&endpoint, self.now)?;
+                    dedicated.register(registry, token)?;
+                    (dedicated, false)
+                }
+            };
         let connection = &mut self.connections[client.0];
         connection.dedicated = Some(dedicated);
         connection.set_up_by = deadline;
