@@ -88,6 +88,19 @@ impl Server {
         }
     }
 
+    /// Closes the dedicated connections of clients that the core has ended: the next one of such a client, perhaps in this
+    /// turn, leads to another server.
+    pub(super) fn drop_ended_dedicated(&mut self) {
+        let slots = self.connections.iter();
+        let with_dedicated = slots.filter(|(_, connection)| connection.dedicated.is_some());
+        let clients: Vec<ClientId> = with_dedicated.map(|(slot, _)| ClientId(slot)).collect();
+        for client in clients {
+            if self.proxy.dedicated(client).is_none() {
+                self.drop_dedicated(client);
+            }
+        }
+    }
+
     /// Opens a dedicated connection, or takes one that another has left. Returns whether it is connected already.
     fn open_dedicated(&mut self, client: ClientId) -> io::Result<bool> {
         let endpoint = self.proxy.redis_endpoint().ok_or(ErrorKind::NotConnected)?;
