@@ -422,6 +422,13 @@ impl Proxy {
             .map(|dedicated| &mut dedicated.to_redis)
     }
 
+    /// Whether a client has one that it does not use at present.
+    #[must_use]
+    pub fn has_unused_dedicated(&self, client: ClientId) -> bool {
+        let dedicated = self.sessions[client.0].dedicated.as_ref();
+        dedicated.is_some_and(|dedicated| dedicated.is_parked())
+    }
+
     /// Where such connections go.
     #[must_use]
     pub fn redis_endpoint(&self) -> Option<Endpoint> {

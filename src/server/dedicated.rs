@@ -88,6 +88,17 @@ impl Server {
         }
     }
 
+    /// Reads from a dedicated connection that its client does not use at present: if Redis has closed it, it is not to be
+    /// used again.
+    pub(super) fn end_unused(&mut self, client: ClientId) {
+        if self.proxy.has_unused_dedicated(client) {
+            self.read_dedicated(client);
+            if self.proxy.dedicated(client).is_none() {
+                self.drop_dedicated(client);
+            }
+        }
+    }
+
     /// Closes the dedicated connections of clients that the core has ended: the next one of such a client, perhaps in this
     /// turn, leads to another server.
     pub(super) fn drop_ended_dedicated(&mut self) {
