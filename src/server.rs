@@ -323,16 +323,19 @@ impl Server {
 
     fn take_upstream_events(&mut self) {
         self.upstream.take_events(&mut self.events);
+        let mut ends_dedicated = false;
         for event in self.events.drain(..) {
             self.proxy.upstream(&event, self.now);
-            if event.ends_dedicated() {
-                self.spares.clear();
-            }
+            ends_dedicated |= event.ends_dedicated();
             if let upstream::Event::Replies { replies, .. } = event {
                 self.upstream.recycle(replies);
             }
         }
         self.events.shrink_to(EVENTS_KEPT);
+        if ends_dedicated {
+            self.spares.clear();
+            self.drop_ended_dedicated();
+        }
     }
 
     /// Removes entries past their time to live, at most once a `cache_period`.

@@ -396,11 +396,7 @@ impl Proxy {
     /// that Redis is told of does.
     fn leave_old_server(&mut self) {
         self.store.leave_old_server();
-        for slot in 0..self.sessions.len() {
-            if self.sessions[slot].dedicated.is_some() {
-                self.dedicated_lost(ClientId(slot), None);
-            }
-        }
+        self.end_dedicated();
     }
 
     /// Whether all who are there were so when a Redis was lost that refuses the proxy by now.
@@ -426,6 +422,13 @@ impl Proxy {
             .dedicated
             .as_mut()
             .map(|dedicated| &mut dedicated.to_redis)
+    }
+
+    /// Whether a client has one that it does not use at present.
+    #[must_use]
+    pub fn has_unused_dedicated(&self, client: ClientId) -> bool {
+        let dedicated = self.sessions[client.0].dedicated.as_ref();
+        dedicated.is_some_and(|dedicated| dedicated.is_parked())
     }
 
     /// Where such connections go.

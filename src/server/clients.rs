@@ -81,6 +81,7 @@ impl Server {
                 self.drop_input(client);
                 continue;
             }
+            self.end_unused(client);
             // What is here is executed before more is read.
             if self.proxy.can_resume(client) {
                 let start = self.clock.now();

@@ -88,22 +88,47 @@ impl Server {
         }
     }
 
+    /// Reads from a dedicated connection that its client does not use at present: if Redis has closed it, it is not to be
+    /// used again.
+    pub(super) fn end_unused(&mut self, client: ClientId) {
+        if self.proxy.has_unused_dedicated(client) {
+            self.read_dedicated(client);
+            if self.proxy.dedicated(client).is_none() {
+                self.drop_dedicated(client);
+            }
+        }
+    }
+
+    /// Closes the dedicated connections of clients that the core has ended: the next one of such a client, perhaps in this
+    /// turn, leads to another server.
+    pub(super) fn drop_ended_dedicated(&mut self) {
+        let slots = self.connections.iter();
+        let with_dedicated = slots.filter(|(_, connection)| connection.dedicated.is_some());
+        let clients: Vec<ClientId> = with_dedicated.map(|(slot, _)| ClientId(slot)).collect();
+        for client in clients {
+            if self.proxy.dedicated(client).is_none() {
+                self.drop_dedicated(client);
+            }
+        }
+    }
+
     /// Opens a dedicated connection, or takes one that another has left. Returns whether it is connected already.
     fn open_dedicated(&mut self, client: ClientId) -> io::Result<bool> {
         let endpoint = self.proxy.redis_endpoint().ok_or(ErrorKind::NotConnected)?;
         let deadline = self.now.after(self.dialer.timeout);
         let (registry, token) = (self.poll.registry(), tokens(client).1);
-        let (dedicated, is_connected) = match self.spares.take(&endpoint) {
-            Some(spare) => {
-                spare.register_again(registry, token)?;
-                (spare, true)
-            }
-            None => {
-                let dedicated = self.dialer.dial(&endpoint, self.now)?;
-                dedicated.register(registry, token)?;
-                (dedicated, false)
-            }
-        };
+        let (dedicated, is_connected) =
+            match self.spares.take(&endpoint, &mut self.buffer, self.now) {
+                Some(spare) => {
+                    spare.register_again(registry, token)?;
+                    (spare, true)
+                }
+                None => {
+                    let dedicated = self.dialer.dial(&endpoint, self.now)?;
+                    dedicated.register(registry, token)?;
+                    (dedicated, false)
+                }
+            };
         let connection = &mut self.connections[client.0];
         connection.dedicated = Some(dedicated);
         connection.set_up_by = deadline;

@@ -114,12 +114,19 @@ impl Spares {
         Ok(())
     }
 
-    /// Gives away one that leads there.
-    pub fn take(&mut self, endpoint: &Endpoint) -> Option<Transport> {
+    /// Gives away one that leads there, and that Redis has not closed.
+    pub fn take(&mut self, endpoint: &Endpoint, buffer: &mut [u8], now: Time) -> Option<Transport> {
         let fit = |spare: &Spare| spare.is_clean() && spare.endpoint == *endpoint;
-        let fitting = self.spares.iter().filter(|(_, spare)| fit(spare));
-        let (key, _) = fitting.max_by_key(|(_, spare)| spare.until)?;
-        Some(self.spares.remove(key).transport)
+        loop {
+            let fitting = self.spares.iter().filter(|(_, spare)| fit(spare));
+            let (key, _) = fitting.max_by_key(|(_, spare)| spare.until)?;
+            let mut spare = self.spares.remove(key);
+            // The poll may not have said so yet.
+            spare.transport.readable = true;
+            if spare.turn(buffer, now) {
+                return Some(spare.transport);
+            }
+        }
     }
 
     /// Closes all: they may lead to a Redis that is no longer the one.

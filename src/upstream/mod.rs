@@ -253,7 +253,10 @@ impl Event {
     /// Whether dedicated connections from before lead nowhere, or perhaps elsewhere.
     #[must_use]
     pub fn ends_dedicated(&self) -> bool {
-        matches!(self, Self::Up(_) | Self::Down { .. } | Self::Moved)
+        matches!(
+            self,
+            Self::Up(_) | Self::Down { .. } | Self::Gone | Self::Moved
+        )
     }
 }
 

@@ -223,3 +223,23 @@ fn a_transaction_that_comes_as_a_whole_takes_no_client_off_the_cache() {
         assert!(world.is_hit(&mut clients[1]), "in RESP{protocol}");
     }
 }
+
+#[test]
+fn one_that_redis_has_closed_just_before_its_client_needs_it_again_is_not_used() {
+    let world = World::new();
+    let mut client = world.proxy.client();
+    ask(
+        &mut client,
+        &[("CLIENT SETNAME c", 1), ("MULTI", 1), ("EXEC", 1)],
+    );
+    assert!(world.is_hit(&mut client));
+    let line = super::client_named(&world.redis, "c");
+    let number = line.split(' ').next().expect("a field").replace("id=", "");
+    // The proxy learns of both at once.
+    world.proxy.signal("STOP");
+    let mut straight = world.redis.client();
+    straight.command(&["CLIENT", "KILL", "ID", &number]);
+    client.send("MULTI\r\n");
+    world.proxy.signal("CONT");
+    assert_same(&client.read_reply(), super::OK, &"MULTI");
+}

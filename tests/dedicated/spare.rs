@@ -1,7 +1,7 @@
 //! A dedicated connection whose client has left it serves the next who needs one.
 
 use super::{OK, QUEUED, assert_answers, await_clients, client_named, clients_of, proxy_with_x};
-use crate::common::{Client, Proxy, RedisServer, eventually};
+use crate::common::{Client, Proxy, RedisServer, assert_same, eventually};
 
 /// A transaction in parts, which needs a dedicated connection.
 fn transact(client: &mut Client) {
@@ -80,6 +80,20 @@ fn one_that_redis_closes_is_not_used() {
     for _ in 0..3 {
         transact(&mut proxy.client());
     }
+}
+
+#[test]
+fn nor_is_one_that_redis_has_closed_just_before_a_client_needs_it() {
+    let (redis, proxy) = proxy_with_x(&[]);
+    let mut client = proxy.client();
+    transact(&mut proxy.client());
+    let number = await_spare(&redis).replace("id=", "");
+    // The proxy learns of both at once.
+    proxy.signal("STOP");
+    redis.client().command(&["CLIENT", "KILL", "ID", &number]);
+    client.send("MULTI\r\n");
+    proxy.signal("CONT");
+    assert_same(&client.read_reply(), OK, &"MULTI");
 }
 
 #[test]

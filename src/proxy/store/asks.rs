@@ -4,6 +4,8 @@
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::Replies;
 use super::{Redis, Serving, Store, cost};
+use crate::cache::Value;
+use crate::clock::Time;
 use crate::command::Row;
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
@@ -26,11 +28,9 @@ impl Store {
         let mut question = std::mem::take(&mut self.question);
         write_question(&mut question, request, position, caller);
         let key = request.argument(position);
-        let answer = match self.serving {
-            _ if !self.may_be_served(replies) => None,
-            Serving::Fresh => self.cache.answer(key, &question, caller.since),
-            Serving::Stale => self.cache.answer_stale(key, &question, caller.since),
-            Serving::Nothing => None,
+        let answer = match self.may_be_served(replies) {
+            true => self.cached_answer(key, &question, caller.since),
+            false => None,
         };
         let outcome = if let Some(answer) = answer {
             replies.push_answer(&answer);
@@ -58,16 +58,21 @@ impl Store {
         let mut question = std::mem::take(&mut self.question);
         write_question(&mut question, request, position, caller);
         let key = request.argument(position);
-        let answer = match self.serving {
-            Serving::Fresh => self.cache.answer(key, &question, caller.since),
-            Serving::Stale => self.cache.answer_stale(key, &question, caller.since),
-            Serving::Nothing => None,
-        };
+        let answer = self.cached_answer(key, &question, caller.since);
         let has_answer = answer.is_some();
         question.clear();
         question.shrink_to(KEPT);
         self.question = question;
         has_answer
+    }
+
+    /// What the cache has of a question about a key: while Redis can't be reached, that may be stale.
+    fn cached_answer(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
+        match self.serving {
+            Serving::Fresh => self.cache.answer(key, question, now),
+            Serving::Stale => self.cache.answer_stale(key, question, now),
+            Serving::Nothing => None,
+        }
     }
 
     fn fetch_answer(
