@@ -254,7 +254,19 @@ impl Cache {
     }
 
     fn is_too_long(&self, value: &Value<'_>) -> bool {
-        self.limits.reply > 0 && value.len() > self.limits.reply
+        match value {
+            Value::Shared(encoded) => !self.takes_reply(encoded.len()),
+            value => self.limits.reply > 0 && value.len() > self.limits.reply,
+        }
+    }
+
+    /// Whether a reply is not too long to be kept, by its length as it is sent: with what stands around a value.
+    #[must_use]
+    pub fn takes_reply(&self, encoded: usize) -> bool {
+        let most = self.limits.reply;
+        // A kind, the length, and two line ends.
+        let around = |digits: u32| 1 + digits as usize + 4;
+        most == 0 || encoded <= most + around(most.ilog10() + 1)
     }
 
     /// Changes an entry, with its place in the queue and its part of the count. Returns what it costs now.

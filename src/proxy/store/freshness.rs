@@ -214,9 +214,9 @@ impl Store {
             None => Table::GET,
         };
         let hash = self.large.hash_of(command, &fetch.key);
-        let limits = self.cache.limits();
-        let fits = |most| most == 0 || encoded.len() <= most;
-        if fits(limits.memory) && fits(limits.reply) && !is_error {
+        let memory = self.cache.limits().memory;
+        let fits = memory == 0 || encoded.len() <= memory;
+        if fits && self.cache.takes_reply(encoded.len()) && !is_error {
             // It comes once for all.
             self.large.note(hash, 0);
         } else {
