@@ -125,7 +125,7 @@ impl<'a> Owner<'a> {
         self.acknowledged += 1;
         // What a script does not declare, others see when Redis has reported it.
         let seen_as = match way {
-            Way::Proxied(_) if step.secretive => Way::Straight,
+            _ if step.secretive => Way::Straight,
             way => way,
         };
         for &(key, _, version) in &step.changes {

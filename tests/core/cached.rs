@@ -280,3 +280,17 @@ fn a_pipeline_to_many_entries_is_answered_in_order() {
     world.answer_together(&["+OK\r\n", "$3\r\nnew\r\n"]);
     world.assert_received(client, [bulk("1"), b"+OK\r\n".into(), bulk("new")].concat());
 }
+
+#[test]
+fn the_longest_value_that_is_kept_is_as_long_as_the_bound_says_however_it_is_kept() {
+    for bound in [100, 2 * SHARED_MIN] {
+        for (length, is_kept) in [(bound, true), (bound + 1, false)] {
+            let mut world = World::new(Limits {
+                reply: bound,
+                ..roomy()
+            });
+            world.cache("key", vec![b'x'; length]);
+            assert_eq!(world.proxy.cache().len() == 1, is_kept, "{length}");
+        }
+    }
+}
