@@ -79,6 +79,9 @@ impl Node {
         self.ask_for_rights(now);
         self.end_late_checks(now);
         self.check_states(now);
+        if self.vouching_ends().is_some_and(|end| end <= now) {
+            self.report_tracking(now);
+        }
         for role in Role::ALL {
             if self.is_to_be_asked(role, now) {
                 self.ping(role, now);
@@ -93,6 +96,7 @@ impl Node {
         let mut due: Vec<Time> = self.retry_due().collect();
         let others = [self.rights_due(), self.checks_due(), self.moved.due()];
         due.extend(others.into_iter().flatten());
+        due.extend(self.vouching_ends());
         for (role, connection) in self.connections() {
             due.extend(self.state_due(role));
             if self.outage.is_none() {

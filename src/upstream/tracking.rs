@@ -176,13 +176,17 @@ impl Node {
                     phase => phase == Phase::Closed,
                 };
                 let links = [Role::Resp2, Role::Resp3];
-                if !links
+                let all_report = links
                     .iter()
-                    .all(|role| reports(&self.connections[*role as usize]))
-                {
-                    return;
+                    .all(|role| reports(&self.connections[*role as usize]));
+                match all_report {
+                    true => Tracking::On,
+                    // A link does not answer, and until it does nobody vouches for what was read before.
+                    false if self.vouching_ends().is_some_and(|end| end <= now) => {
+                        return self.report(Tracking::Missing);
+                    }
+                    false => return,
                 }
-                Tracking::On
             }
         };
         let known = match &self.tracker.reported {
@@ -201,6 +205,14 @@ impl Node {
             self.log_reconnected(now);
         }
         self.report(news);
+    }
+
+    /// When what was cached before the tracker was lost is served no longer, as a link takes long to report to the next.
+    pub(super) fn vouching_ends(&self) -> Option<Time> {
+        let is_lost = self.tracker.reported == Some(Tracking::Lost)
+            && matches!(self.tracker.reports, Reports::Open(_))
+            && matches!(self.state, State::Up(_));
+        is_lost.then(|| self.tracker.since.after(self.settings.dialer.timeout))
     }
 
     pub(super) fn report(&mut self, tracking: Tracking) {
@@ -286,5 +298,32 @@ impl Node {
             }
         };
         self.connection(Role::Tracker).not_before = now.after(pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rights::tests::{RIGHTS, at, node};
+    use super::*;
+
+    #[test]
+    fn what_was_cached_is_dropped_if_a_link_takes_long_to_report_to_another_tracker() {
+        let mut node = node(None, RIGHTS);
+        node.tracker.reports = Reports::Open(7);
+        node.tracker.reported = Some(Tracking::On);
+        node.tracker.since = at(100);
+        node.tracking_lost();
+        let has = |node: &mut Node, news: &Tracking| {
+            let mut events = std::mem::take(&mut node.events).into_iter();
+            events.any(|event| matches!(event, Event::Tracking(tracking) if tracking == *news))
+        };
+        node.tick(at(1099));
+        assert!(!has(&mut node, &Tracking::Missing));
+        assert!(node.due().is_some_and(|due| due <= at(1100)));
+        node.tick(at(1100));
+        assert!(has(&mut node, &Tracking::Missing));
+        node.connection(Role::Resp2).reports_to = Some(7);
+        node.report_tracking(at(1200));
+        assert!(has(&mut node, &Tracking::On));
     }
 }
