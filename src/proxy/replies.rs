@@ -111,22 +111,17 @@ const AHEAD: usize = 16 * MAX_OWED;
 const SLOT_COST: usize = 64;
 
 impl Slot {
-    fn held(&self) -> usize {
-        SLOT_COST
-            + match self {
-                Self::End => 0,
-                Self::Ready(reply) => reply.bytes().len(),
-                Self::Held(bytes) => bytes.len(),
-                Self::Waiting(cost) => cost.held,
-                Self::Gathering(gathering) => gathering.held,
-            }
-    }
-
-    fn coming(&self) -> usize {
-        match self {
-            Self::Ready(_) | Self::End | Self::Held(_) => 0,
-            Self::Waiting(cost) => cost.expected,
-            Self::Gathering(gathering) => gathering.waiting * gathering.expected,
+    fn cost(&self) -> Cost {
+        let (held, expected) = match self {
+            Self::End => (0, 0),
+            Self::Ready(reply) => (reply.bytes().len(), 0),
+            Self::Held(bytes) => (bytes.len(), 0),
+            Self::Waiting(cost) => (cost.held, cost.expected),
+            Self::Gathering(gathering) => (gathering.held, gathering.waiting * gathering.expected),
+        };
+        Cost {
+            held: SLOT_COST + held,
+            expected,
         }
     }
 }
@@ -221,11 +216,9 @@ impl Replies {
             return false;
         }
         self.long_mget = None;
-        for slot in self.queue.iter_mut().skip(index as usize) {
-            let coming = slot.coming();
-            self.queued -= slot.held() + coming - SLOT_COST;
-            self.coming -= coming;
-            *slot = Slot::End;
+        for at in index as usize..self.queue.len() {
+            let slot = std::mem::replace(&mut self.queue[at], Slot::End);
+            self.recount(slot.cost(), Slot::End.cost());
         }
         true
     }
@@ -385,8 +378,8 @@ impl Replies {
         self.output.write(|out| reply::header(out, b'*', length));
     }
 
-    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give. `held` bytes are held for the
-    /// requests. `words` are how the slow log would show the request.
+    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give: what is held for all
+    /// of them, and expected of each, is `cost`. `words` are how the slow log would show the request.
     pub fn gather(
         &mut self,
         elements: Vec<Option<Reply>>,
@@ -422,11 +415,10 @@ impl Replies {
     /// The reply for a place came.
     pub fn fill(&mut self, place: Place, reply: Reply) {
         if let Some(slot @ Slot::Waiting(_)) = self.slot(place) {
-            let (held, coming) = (slot.held(), slot.coming());
+            let before = slot.cost();
             *slot = Slot::Ready(reply);
-            let now = slot.held();
-            self.queued = self.queued + now - held - coming;
-            self.coming -= coming;
+            let now = slot.cost();
+            self.recount(before, now);
             self.advance();
         }
     }
@@ -447,7 +439,7 @@ impl Replies {
     /// was the last one, returns how the slow log would show the request.
     pub fn fill_element(&mut self, place: Place, index: u32, reply: Reply) -> Option<Words> {
         let slot = self.slot(place)?;
-        let (held, coming) = (slot.held(), slot.coming());
+        let before = slot.cost();
         let Slot::Gathering(gathering) = slot else {
             return None;
         };
@@ -460,9 +452,8 @@ impl Replies {
         }
         let is_whole = gathering.waiting == 0 && gathering.which != Elements::Some;
         let words = is_whole.then(|| std::mem::take(&mut gathering.words));
-        let now = (slot.held(), slot.coming());
-        self.queued = self.queued + now.0 + now.1 - held - coming;
-        self.coming = self.coming + now.1 - coming;
+        let now = slot.cost();
+        self.recount(before, now);
         self.advance();
         words
     }
@@ -502,11 +493,15 @@ impl Replies {
         // Nothing comes behind the end.
         let slot = if self.ends() { Slot::End } else { slot };
         let place = Place(self.front + self.queue.len() as u64);
-        let coming = slot.coming();
-        self.queued += slot.held() + coming;
-        self.coming += coming;
+        self.recount(Cost::default(), slot.cost());
         self.queue.push_back(slot);
         place
+    }
+
+    /// A slot costs this in place of that.
+    fn recount(&mut self, before: Cost, now: Cost) {
+        self.queued = self.queued + now.held + now.expected - before.held - before.expected;
+        self.coming = self.coming + now.expected - before.expected;
     }
 
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {
@@ -550,9 +545,7 @@ impl Replies {
     fn pop_front(&mut self) -> Option<Slot> {
         let slot = self.queue.pop_front()?;
         self.front += 1;
-        let coming = slot.coming();
-        self.queued -= slot.held() + coming;
-        self.coming -= coming;
+        self.recount(slot.cost(), Cost::default());
         if self.queue.is_empty() {
             self.queue.shrink_to(QUEUE_KEPT);
         }

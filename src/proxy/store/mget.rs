@@ -136,11 +136,7 @@ impl Store {
         }
         self.metrics.keys.hits += (elements.len() - missing.len()) as u64;
         if missing.is_empty() {
-            let cost = Cost {
-                held: 0,
-                expected: 0,
-            };
-            replies.gather(elements, which, cost, words);
+            replies.gather(elements, which, Cost::default(), words);
             return Outcome::Hit;
         }
         let cost = Cost {
