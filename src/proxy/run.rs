@@ -39,6 +39,21 @@ enum Next {
     Abort,
 }
 
+/// A request, and the client's bytes from it on.
+struct Sent<'a> {
+    request: Request<'a>,
+    bytes: &'a [u8],
+    /// How many of them are its own.
+    length: usize,
+}
+
+/// What a request may change of its client's session.
+struct Served<'a> {
+    identity: &'a mut Identity,
+    replies: &'a mut Replies,
+    dedicated: &'a mut Option<Box<Dedicated>>,
+}
+
 /// What a step is taken with.
 struct Run<'a> {
     store: &'a mut Store,
@@ -211,10 +226,23 @@ impl Run<'_> {
             return Next::Done;
         }
         match parser.parse(bytes) {
-            Ok(Parsed::Request { request, used }) => {
+            Ok(Parsed::Request {
+                request,
+                used: length,
+            }) => {
+                let sent = Sent {
+                    request,
+                    bytes,
+                    length,
+                };
+                let served = Served {
+                    identity: &mut *identity,
+                    replies,
+                    dedicated,
+                };
                 let next = match is_shared {
-                    true => self.execute(&request, used, bytes, identity, replies, dedicated),
-                    false => self.pass_on(&request, used, bytes, identity, replies, dedicated),
+                    true => self.execute(&sent, served),
+                    false => self.pass_on(&sent, served),
                 };
                 parser.restrict(!identity.authenticated);
                 next
@@ -247,43 +275,35 @@ impl Run<'_> {
         Next::Malformed(error)
     }
 
-    /// Executes the request that `bytes` start with, whose length is `used`, for a client without need of a dedicated
-    /// connection before it.
-    fn execute(
-        &mut self,
-        request: &Request<'_>,
-        used: usize,
-        bytes: &[u8],
-        identity: &mut Identity,
-        replies: &mut Replies,
-        dedicated: &mut Option<Box<Dedicated>>,
-    ) -> Next {
+    /// Executes a request of a client without need of a dedicated connection before it.
+    fn execute(&mut self, sent: &Sent<'_>, mut served: Served<'_>) -> Next {
+        let (client, now) = (self.client, self.now);
+        let Served {
+            identity, replies, ..
+        } = &mut served;
         let flow = self
             .store
-            .execute(request, self.client, identity, replies, self.now);
+            .execute(&sent.request, client, identity, replies, now);
         if flow == Flow::Leave
-            && let Some(length) =
-                self.store
-                    .execute_transaction(bytes, self.client, identity, replies, self.now)
+            && let Some(length) = self
+                .store
+                .execute_transaction(sent.bytes, client, identity, replies, now)
         {
             return Next::On(length);
         }
-        self.go_on(flow, request, used, identity, replies, dedicated)
+        self.go_on(flow, sent, served)
     }
 
-    /// Passes the request on over the client's dedicated connection; or the client needs that no more, and the request is
+    /// Passes a request on over the client's dedicated connection; or the client needs that no more, and the request is
     /// executed in the next step.
-    fn pass_on(
-        &mut self,
-        request: &Request<'_>,
-        used: usize,
-        bytes: &[u8],
-        identity: &mut Identity,
-        replies: &mut Replies,
-        dedicated: &mut Option<Box<Dedicated>>,
-    ) -> Next {
-        let caller = self.caller(identity);
-        let Some(connection) = dedicated else {
+    fn pass_on(&mut self, sent: &Sent<'_>, served: Served<'_>) -> Next {
+        let Sent {
+            request,
+            bytes,
+            length,
+        } = sent;
+        let caller = self.caller(served.identity);
+        let Some(connection) = served.dedicated else {
             return Next::On(0);
         };
         if connection.borrowed.is_some()
@@ -297,26 +317,22 @@ impl Run<'_> {
             connection.park();
             return Next::On(0);
         }
-        let flow = self
-            .store
-            .pass_on(connection, request, &bytes[..used], identity, self.now);
-        self.go_on(flow, request, used, identity, replies, dedicated)
+        let flow = self.store.pass_on(
+            connection,
+            request,
+            &bytes[..*length],
+            served.identity,
+            self.now,
+        );
+        self.go_on(flow, sent, served)
     }
 
-    /// What comes after a request of so many bytes.
-    fn go_on(
-        &mut self,
-        flow: Flow,
-        request: &Request<'_>,
-        used: usize,
-        identity: &mut Identity,
-        replies: &mut Replies,
-        dedicated: &mut Option<Box<Dedicated>>,
-    ) -> Next {
+    /// What comes after a request.
+    fn go_on(&mut self, flow: Flow, sent: &Sent<'_>, served: Served<'_>) -> Next {
         match flow {
-            Flow::Continue => Next::On(used),
-            Flow::Alone => Next::Wait(used, WaitsFor::Replies),
-            Flow::Describe => Next::Describe(used),
+            Flow::Continue => Next::On(sent.length),
+            Flow::Alone => Next::Wait(sent.length, WaitsFor::Replies),
+            Flow::Describe => Next::Describe(sent.length),
             Flow::Wait(waits_for) => Next::Wait(0, waits_for),
             Flow::Abort => {
                 self.store.metrics.clients.protocol_errors += 1;
@@ -324,23 +340,33 @@ impl Run<'_> {
             }
             Flow::End => Next::Quit,
             Flow::Leave | Flow::LeaveToAuthenticate | Flow::LeaveToPass | Flow::Borrow => {
-                let leave = self
-                    .store
-                    .leave(flow, request, identity, replies, dedicated);
-                match leave {
-                    Leave::With(new) => {
-                        identity.log_dedicated(request.argument(0));
-                        *dedicated = Some(new);
-                        self.leaves = true;
-                        Next::On(0)
-                    }
-                    Leave::Close => Next::Close,
-                    Leave::Wait(waits_for) => Next::Wait(0, waits_for),
-                    // What belongs to it must not be executed by itself.
-                    Leave::Refused if !self.store.asks_for_login() => Next::NoRedis,
-                    Leave::Refused => Next::On(used),
-                }
+                self.leave(flow, sent, served)
             }
+        }
+    }
+
+    /// What comes after a request that needs a dedicated connection.
+    fn leave(&mut self, flow: Flow, sent: &Sent<'_>, served: Served<'_>) -> Next {
+        let Served {
+            identity,
+            replies,
+            dedicated,
+        } = served;
+        let leave = self
+            .store
+            .leave(flow, &sent.request, identity, replies, dedicated);
+        match leave {
+            Leave::With(new) => {
+                identity.log_dedicated(sent.request.argument(0));
+                *dedicated = Some(new);
+                self.leaves = true;
+                Next::On(0)
+            }
+            Leave::Close => Next::Close,
+            Leave::Wait(waits_for) => Next::Wait(0, waits_for),
+            // What belongs to it must not be executed by itself.
+            Leave::Refused if !self.store.asks_for_login() => Next::NoRedis,
+            Leave::Refused => Next::On(sent.length),
         }
     }
 }
