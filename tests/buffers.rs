@@ -185,14 +185,20 @@ fn read_slowly(proxy: &Proxy, length: usize) -> bool {
     left == 0
 }
 
-#[test]
-fn slow_readers_of_large_replies_stay_within_the_bound_and_each_is_served_or_closed() {
+/// A Redis with a value of 20 MB and a small one, and a proxy with little room for clients.
+fn with_large_value() -> (RedisServer, Proxy, usize) {
     let redis = RedisServer::start();
     let flags = ["--max_buffers", "64mb", "--redis_timeout", "60000"];
     let proxy = Proxy::start(&redis, &flags);
     let length = 20 * MB;
     redis.set("key", vec![b'v'; length]);
     redis.set("small", "value");
+    (redis, proxy, length)
+}
+
+#[test]
+fn slow_readers_of_large_replies_stay_within_the_bound_and_each_is_served_or_closed() {
+    let (_redis, proxy, length) = with_large_value();
     let (served, growth, longest) = crowd(&proxy, 20, || read_slowly(&proxy, length));
     // What Redis is sending is in the hands of the helper thread and the loop for a moment.
     assert!(growth < (64 + 3 * 20) * MB, "{growth}");
@@ -203,12 +209,7 @@ fn slow_readers_of_large_replies_stay_within_the_bound_and_each_is_served_or_clo
 
 #[test]
 fn slow_readers_of_replies_that_are_known_to_be_large_hold_little_and_are_all_served() {
-    let redis = RedisServer::start();
-    let flags = ["--max_buffers", "64mb", "--redis_timeout", "60000"];
-    let proxy = Proxy::start(&redis, &flags);
-    let length = 20 * MB;
-    redis.set("key", vec![b'v'; length]);
-    redis.set("small", "value");
+    let (_redis, proxy, length) = with_large_value();
     assert!(read_slowly(&proxy, length));
     let (served, growth, _) = crowd(&proxy, 20, || read_slowly(&proxy, length));
     assert_eq!(served, 20);

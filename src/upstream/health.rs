@@ -79,9 +79,7 @@ impl Node {
         self.ask_for_rights(now);
         self.end_late_checks(now);
         self.check_states(now);
-        if self.vouching_ends().is_some_and(|end| end <= now) {
-            self.report_tracking(now);
-        }
+        self.report_tracking(now);
         for role in Role::ALL {
             if self.is_to_be_asked(role, now) {
                 self.ping(role, now);

@@ -39,31 +39,30 @@ impl Refetches {
     pub fn answered(&mut self) {
         self.in_flight -= 1;
     }
-
-    fn hash(&self, key: &[u8]) -> u64 {
-        self.written.hasher().hash_one(key)
-    }
 }
 
 impl Store {
     /// A client writes a key whose value was read from the cache; Redis will report it.
     pub(super) fn note_written(&mut self, key: &[u8]) {
         if self.refetches.enabled && self.coherence == Coherence::Tracking {
-            if self.refetches.written.len() >= WRITTEN_MAX {
-                self.refetches.written.clear();
+            let written = &mut self.refetches.written;
+            if written.len() >= WRITTEN_MAX {
+                written.clear();
             }
-            let hash = self.refetches.hash(key);
-            self.refetches.written.insert(hash);
+            written.insert(written.hasher().hash_one(key));
         }
     }
 
     /// Whether the value of a key is to be fetched anew, when Redis reports that the key has changed.
     pub(super) fn is_to_be_refetched(&mut self, key: &[u8], was_read: bool) -> bool {
-        if !self.refetches.enabled || self.refetches.written.is_empty() {
-            return self.refetches.enabled && was_read;
-        }
-        let hash = self.refetches.hash(key);
-        self.refetches.written.remove(&hash) || was_read
+        let Refetches {
+            enabled, written, ..
+        } = &mut self.refetches;
+        let was_written = !written.is_empty() && {
+            let hash = written.hasher().hash_one(key);
+            written.remove(&hash)
+        };
+        *enabled && (was_written || was_read)
     }
 
     /// Fetches the value of a key, for whoever asks next.
