@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Client, Proxy, RedisServer, assert_same, eventually};
 
@@ -277,12 +277,18 @@ fn an_answer_ends_with_its_key() {
     let proxy = Proxy::start(&redis, &["--tracking", "off"]);
     let mut client = proxy.client();
     client.command(&["HSET", "key", "field", "value"]);
-    client.command(&["PEXPIRE", "key", "300"]);
     let reads = [&["HLEN", "key"][..], &["EXISTS", "key"]];
+    const LIFE: Duration = Duration::from_millis(300);
+    let start = Instant::now();
+    client.command(&["PEXPIRE", "key", "300"]);
     for read in reads {
-        assert_same(&client.command(read), b":1\r\n", &"it is there");
+        let reply = client.command(read);
+        // The machine may be busy.
+        if start.elapsed() < LIFE {
+            assert_same(&reply, b":1\r\n", &"it is there");
+        }
     }
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(LIFE);
     for read in reads {
         assert_same(&client.command(read), b":0\r\n", &"it is gone");
     }

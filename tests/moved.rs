@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use common::{Proxy, RedisServer, assert_same, bulk, eventually};
+use common::{Proxy, RedisServer, assert_same, bulk, eventually, eventually_set};
 
 /// Two Redis, and an address that leads to one of them.
 struct Pair {
@@ -77,9 +77,7 @@ fn a_write_that_a_demoted_master_refuses_has_the_proxy_find_the_new_one() {
         "{}",
         refused.escape_ascii()
     );
-    eventually("writes go on", || {
-        client.command(&["SET", "b", "1"]) == b"+OK\r\n"
-    });
+    eventually_set(&proxy, "b", "1");
     assert_same(&pair.second.client().get("b"), &bulk("1"), &"b");
     assert_same(&client.get("a"), &bulk("new"), &"a");
     let line = proxy.wait_for_log("reconnected");

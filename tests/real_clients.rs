@@ -6,7 +6,7 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -120,14 +120,42 @@ object encoding a\nconfig get maxmemory-policy\nreset\nget a\necho \"a b\\x00\\n
 #[test]
 fn redis_cli_at_a_terminal_shows_transactions_and_databases_in_its_prompt() {
     let both = Both::start(&[], &[]);
-    let session =
-        "set a 1\nget a\nmulti\nget a\nexec\nselect 3\nget a\nget a\nreset\nget a\nquit\n";
-    let command = "redis-cli -p PORT";
-    let printed = both.run("script", &["-qec", command, "/dev/null"], session);
-    printed.assert_success();
+    let session = "set a 1\nget a\nmulti\nget a\nexec\nselect 3\nget a\nget a\nreset\nget a\nquit";
+    let [printed, direct] = [both.proxy.port(), both.direct.port().to_string()]
+        .map(|port| at_a_terminal(&port, session));
+    assert_eq!(printed, direct, "left: through the proxy, right: at Redis");
     for prompt in ["127.0.0.1:PORT(TX)>", "127.0.0.1:PORT[3]>"] {
-        assert!(printed.stdout.contains(prompt), "{printed:?}");
+        assert!(printed.contains(prompt), "{printed:?}");
     }
+}
+
+/// What redis-cli prints at a terminal, to somebody who waits for the prompt before each line.
+fn at_a_terminal(port: &str, session: &str) -> String {
+    let mut process = Command::new("script")
+        .args(["-qec", &format!("redis-cli -p {port}"), "/dev/null"])
+        .env("TERM", "dumb")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script starts");
+    let mut input = process.stdin.take().expect("a pipe");
+    let mut output = process.stdout.take().expect("a pipe");
+    let mut printed = Vec::new();
+    for line in session.lines() {
+        loop {
+            let mut byte = [0];
+            output.read_exact(&mut byte).expect("a prompt");
+            printed.extend(byte);
+            if printed.ends_with(b"> ") {
+                break;
+            }
+        }
+        writeln!(input, "{line}").expect("it reads");
+    }
+    output.read_to_end(&mut printed).expect("an end");
+    assert!(process.wait().expect("a child").success());
+    let printed = String::from_utf8(printed).expect("a text");
+    printed.replace(port, "PORT")
 }
 
 #[test]

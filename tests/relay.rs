@@ -6,7 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use common::{
-    Client, ConnectionId, DIRECTIONS, Direction, MB, Proxy, RedisServer, Relay, eventually, noise,
+    Client, ConnectionId, DEADLINE, DIRECTIONS, Direction, MB, Proxy, RedisServer, Relay,
+    eventually, noise,
 };
 
 /// The two ends of a connection through a relay.
@@ -18,7 +19,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn with(delay: fn(Direction) -> Duration) -> Self {
+    fn with(delay: impl FnMut(Direction) -> Duration + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let relay = Relay::start(address_of(&listener), delay).expect("a relay");
         let client = Client::connect(relay.address());
@@ -61,17 +62,24 @@ fn other(direction: Direction) -> Direction {
 
 #[test]
 fn each_direction_has_a_delay_of_its_own() {
-    const LONG: Duration = Duration::from_millis(300);
-    let mut ends = Ends::with(|direction| match direction {
-        Direction::ToServer => LONG,
-        Direction::ToClient => Duration::from_millis(1),
-    });
-    let start = Instant::now();
-    ends.passes(Direction::ToServer);
-    assert!(start.elapsed() >= LONG);
-    let start = Instant::now();
-    ends.passes(Direction::ToClient);
-    assert!(start.elapsed() < LONG);
+    for slow in DIRECTIONS {
+        let mut ends = Ends::with(move |direction| match direction == slow {
+            true => DEADLINE,
+            false => Duration::from_millis(1),
+        });
+        let (sender, _) = ends.of(slow);
+        sender.send("+late\r\n");
+        ends.passes(other(slow));
+        let (_, receiver) = ends.of(slow);
+        assert!(receiver.has_received_nothing(), "{slow:?}");
+    }
+    const SHORT: Duration = Duration::from_millis(50);
+    let mut ends = Ends::with(|_| SHORT);
+    for direction in DIRECTIONS {
+        let start = Instant::now();
+        ends.passes(direction);
+        assert!(start.elapsed() >= SHORT, "{direction:?}");
+    }
 }
 
 #[test]

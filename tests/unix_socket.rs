@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use common::{
-    Proxy, RedisServer, assert_away, assert_same, bulk, eventually, eventually_read, node_path,
-    proxy_command_with, python_path, run_program, sources,
+    Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, bulk, eventually, eventually_read,
+    node_path, proxy_command_with, python_path, run_program, sources,
 };
 
 /// A path in a directory that goes with a Redis.
@@ -56,7 +56,8 @@ fn redis_is_reached_by_one() {
 #[test]
 fn a_redis_behind_one_comes_and_goes() {
     let (mut redis, path) = redis_with_socket();
-    let proxy = Proxy::start_with(&["--redis_url", &format!("unix://{path}")]);
+    let url = format!("unix://{path}");
+    let proxy = Proxy::start_with(&[SOON_AWAY, &["--redis_url", &url]].concat());
     proxy.wait_for_redis();
     redis.stop();
     assert_away(&proxy);

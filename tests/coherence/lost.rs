@@ -5,7 +5,8 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    Client, DEADLINE, DIRECTIONS, Proxy, RedisServer, Relay, assert_same, bulk, eventually, request,
+    Client, DEADLINE, DIRECTIONS, Proxy, RedisServer, Relay, SOON_AWAY, assert_same, bulk,
+    eventually, request,
 };
 use crate::connections::{self, address, field, kill, kill_all, of_the_proxy};
 use crate::told::{becomes, cache};
@@ -96,10 +97,12 @@ fn nothing_stale_is_served_after_a_connection_was_killed_while_the_other_is_busy
         redis.set("key", "new");
         let mut client = proxy.client();
         let killed = Instant::now();
-        while client.get("key") != bulk("new") && killed.elapsed() < DEADLINE {}
+        let mut value = client.get("key");
+        while value != bulk("new") && killed.elapsed() < DEADLINE {
+            value = client.get("key");
+        }
         seen.store(true, Ordering::SeqCst);
-        let elapsed = killed.elapsed();
-        assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+        assert_same(&value, &bulk("new"), &"key");
     });
 }
 
@@ -127,43 +130,56 @@ fn replies_keep_their_order_when_the_connection_that_listens_is_killed_between_t
 
 #[test]
 fn hits_go_on_while_redis_is_away_until_their_time_to_live_is_over() {
-    let (mut redis, proxy, mut client) = with_a_cached_key(&["--cache_ttl", "1500"]);
+    ends_with_its_time(Duration::from_millis(1500), &["--cache_ttl", "1500"]);
+}
+
+/// A cached value is served for that long when Redis goes away, and no longer.
+#[track_caller]
+fn ends_with_its_time(time: Duration, flags: &[&str]) {
+    let start = Instant::now();
+    let (mut redis, proxy, mut client) = with_a_cached_key(&[SOON_AWAY, flags].concat());
     redis.stop();
     proxy.wait_for_log("redis down");
-    assert_same(&client.get("key"), &bulk("old"), &"while Redis is away");
     eventually("its time is over", || {
         client.send(words("GET key"));
-        client.reply_or_end().is_none()
+        match client.reply_or_end() {
+            Some(reply) => {
+                assert_same(&reply, &bulk("old"), &"while Redis is away");
+                false
+            }
+            None => true,
+        }
     });
+    assert!(start.elapsed() >= time, "{:?}", start.elapsed());
 }
 
 #[test]
 fn with_a_stale_ttl_hits_go_on_for_longer_while_redis_is_away() {
+    const TIME: Duration = Duration::from_millis(300);
     let flags = ["--cache_ttl", "300", "--stale_ttl", "60000"];
-    let redis = RedisServer::start();
-    redis.set("key", "old");
+    let mut redis = RedisServer::start();
     let proxy = Proxy::start(&redis, &flags);
-    let mut client = proxy.client();
-    let mut redis = redis;
-    assert_same(&client.get("key"), &bulk("old"), &"the miss");
-    let cached = Instant::now();
-    redis.stop();
-    proxy.wait_for_log("redis down");
-    while cached.elapsed() < Duration::from_millis(600) {
-        assert_same(&client.get("key"), &bulk("old"), &"while Redis is away");
-    }
+    // On a busy machine it may take several tries to stop Redis in time.
+    eventually("Redis goes away while it is cached", || {
+        redis.set("key", "old");
+        let mut client = proxy.client();
+        let start = Instant::now();
+        assert_same(&client.get("key"), &bulk("old"), &"the miss");
+        redis.stop_noticed_by(&proxy);
+        let in_time = start.elapsed() < TIME;
+        while in_time && start.elapsed() < 2 * TIME {
+            assert_same(&client.get("key"), &bulk("old"), &"while Redis is away");
+        }
+        redis.start_again();
+        eventually("Redis is back", || client.get("key") == b"$-1\r\n");
+        in_time
+    });
 }
 
 #[test]
 fn with_a_stale_ttl_hits_end_with_it() {
     let flags = ["--cache_ttl", "500", "--stale_ttl", "500"];
-    let (mut redis, proxy, mut client) = with_a_cached_key(&flags);
-    redis.stop();
-    proxy.wait_for_log("redis down");
-    eventually("its time is over", || {
-        client.send(words("GET key"));
-        client.reply_or_end().is_none()
-    });
+    ends_with_its_time(Duration::from_millis(1000), &flags);
 }
 
 #[test]
@@ -204,8 +220,7 @@ fn the_cache_is_empty_after_all_connections_were_killed() {
 }
 
 #[test]
-fn a_silent_connection_is_noticed_within_twice_the_timeout_when_something_is_cached() {
-    const TIMEOUT: Duration = Duration::from_millis(1500);
+fn a_silent_connection_is_noticed_when_something_is_cached() {
     let redis = RedisServer::start();
     redis.set("key", "old");
     let relay = Relay::start(address(&redis), |_| Duration::ZERO).expect("a relay");
@@ -225,12 +240,8 @@ fn a_silent_connection_is_noticed_within_twice_the_timeout_when_something_is_cac
     for direction in DIRECTIONS {
         relay.silence(&[connection.expect("it is passed on")], direction);
     }
-    let silent = Instant::now();
     redis.set("key", "new");
     becomes(&mut client, "key", &bulk("new"));
-    let elapsed = silent.elapsed();
-    // A busy machine takes its time.
-    assert!(elapsed < 3 * TIMEOUT, "{elapsed:?}");
 }
 
 /// Long enough for several pings, if there were any.

@@ -27,22 +27,32 @@ const AS_NARROW_USER: &[&str] = &["--redis_username", "narrow", "--redis_passwor
 fn assert_time_to_live_holds(redis: &RedisServer, flags: &[&str], warnings: usize) {
     let proxy = Proxy::start(redis, flags);
     let mut client = proxy.client();
-    redis
-        .client()
-        .command(&["SET", "key", "value", "PX", "400"]);
-    let set = Instant::now();
-    let before = redis.calls("get");
-    while set.elapsed() < Duration::from_millis(200) {
-        assert_same(&client.get("key"), &bulk("value"), &"before its end");
-    }
-    assert_eq!(redis.calls("get"), before + 1, "it is cached meanwhile");
-    eventually("the key has expired", || {
-        redis.client().command(&["EXISTS", "key"]) == b":0\r\n"
-    });
-    for calls in 1..3 {
+    // On a busy machine it may take several tries to ask while the key is there.
+    eventually("it is cached meanwhile", || {
+        let set = Instant::now();
+        let command = ["SET", "key", "value", "PX", "400"];
+        assert_same(&redis.client().command(&command), b"+OK\r\n", &"SET");
+        let before = redis.calls("get");
+        let mut in_time = Vec::new();
+        while set.elapsed() < Duration::from_millis(200) {
+            let reply = client.get("key");
+            in_time.extend((set.elapsed() < Duration::from_millis(400)).then_some(reply));
+        }
+        for reply in &in_time {
+            assert_same(reply, &bulk("value"), &"before its end");
+        }
+        let calls = redis.calls("get") - before;
+        let cached = in_time.len() > 1 && set.elapsed() < Duration::from_millis(400);
+        assert!(!cached || calls == 1, "{calls} of {}", in_time.len());
+        eventually("the key has expired", || {
+            redis.client().command(&["EXISTS", "key"]) == b":0\r\n"
+        });
         assert_same(&client.get("key"), b"$-1\r\n", &"after its end");
-        assert_eq!(redis.calls("get"), before + 1 + calls, "nil is not cached");
-    }
+        cached
+    });
+    let before = redis.calls("get");
+    assert_same(&client.get("key"), b"$-1\r\n", &"after its end");
+    assert_eq!(redis.calls("get"), before + 1, "nil is not cached");
     let log = proxy.log();
     let count = log.iter().filter(|line| line.contains(WARNING)).count();
     assert_eq!(count, warnings, "{log:?}");

@@ -70,9 +70,12 @@ pub fn only_time_to_live() -> &'static [&'static str] {
     &["--tracking", "off"]
 }
 
-/// The flags under which Redis may take as long as anything may, where it is there all the time: on a busy machine,
-/// a long pipeline takes more than the second that it is given by default.
+/// The flags that every proxy has unless a test gives others: Redis may take as long as anything may. By default it has
+/// a second, which is not enough for a long pipeline on a busy machine.
 pub const PATIENT: &[&str] = &["--redis_timeout", "30000"];
+
+/// The flags of a proxy whose Redis goes away: clients wait for it no longer than this.
+pub const SOON_AWAY: &[&str] = &["--redis_timeout", "1000"];
 
 /// Polls until `condition` holds; panics with `what` when it doesn't before the deadline.
 #[track_caller]
@@ -146,7 +149,20 @@ pub fn eventually_read(proxy: &Proxy, key: &str, expected: &[u8]) {
     });
 }
 
-/// Asserts that who needs Redis is closed, as by a Redis that ends.
+/// Sets a key, each time as a new client, until it is done: whose write was in flight when Redis went away is closed, or
+/// told that it took too long.
+#[track_caller]
+pub fn eventually_set(proxy: &Proxy, key: &str, value: &str) {
+    eventually("writes go on", || {
+        let mut client = proxy.client();
+        client.send(request(&["SET", key, value]));
+        client
+            .reply_or_end()
+            .is_some_and(|reply| reply == b"+OK\r\n")
+    });
+}
+
+/// Asserts that who needs Redis is closed, as by a Redis that ends. With [`PATIENT`], that takes too long.
 #[track_caller]
 pub fn assert_away(proxy: &Proxy) {
     let mut client = proxy.client();

@@ -7,7 +7,9 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Client, DEADLINE, Ended, RedisServer, eventually, send_signal, wait_for_exit};
+use super::{
+    Client, DEADLINE, Ended, PATIENT, RedisServer, eventually, send_signal, wait_for_exit,
+};
 
 /// A running proxy on a free port of 127.0.0.1. Killed on drop.
 pub struct Proxy {
@@ -54,8 +56,12 @@ fn configure(command: &mut Command, address: &str, flags: &[&str]) {
     set_flags(command, &[&always, flags].concat());
 }
 
+/// Sets these flags, and [`PATIENT`] unless they say themselves how long Redis may take.
 fn set_flags(command: &mut Command, flags: &[&str]) {
-    command.args(flags);
+    let is_said = flags.iter().any(|flag| flag.starts_with(PATIENT[0]));
+    command
+        .args(if is_said { &[] } else { PATIENT })
+        .args(flags);
     command
         .env_clear()
         .stdin(Stdio::null())

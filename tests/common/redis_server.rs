@@ -75,12 +75,11 @@ impl RedisServer {
         self.process = None;
     }
 
-    /// Ends Redis, and has the proxy notice it, which it needn't before it is asked for something.
+    /// Ends Redis, and waits until the proxy has noticed it.
     #[track_caller]
     pub fn stop_noticed_by(&mut self, proxy: &Proxy) {
         let lines = proxy.count_in_log("redis down");
         self.stop();
-        super::assert_away(proxy);
         proxy.wait_for_logs("redis down", lines + 1);
     }
 

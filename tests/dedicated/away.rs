@@ -1,11 +1,11 @@
 //! Redis goes away, and comes back.
 
 use super::{OK, assert_answers, assert_x, await_blocked, proxy_with_x};
-use crate::common::{assert_same, bulk, eventually};
+use crate::common::{SOON_AWAY, assert_same, bulk, eventually};
 
 #[test]
 fn dedicated_connections_end_with_redis_and_hits_go_on() {
-    let (mut redis, proxy) = proxy_with_x(&[]);
+    let (mut redis, proxy) = proxy_with_x(SOON_AWAY);
     let mut shared = proxy.client();
     assert_x(&mut shared);
     let mut own: Vec<_> = ["MULTI", "WATCH x", "SUBSCRIBE a", "SELECT 3"]
@@ -43,7 +43,7 @@ fn dedicated_connections_end_with_redis_and_hits_go_on() {
 
 #[test]
 fn who_needs_a_dedicated_connection_is_closed_while_redis_is_away() {
-    let (mut redis, proxy) = proxy_with_x(&[]);
+    let (mut redis, proxy) = proxy_with_x(SOON_AWAY);
     redis.stop();
     proxy.wait_for_log("redis down");
     for command in [

@@ -82,7 +82,7 @@ fn a_subscriber_gets_ten_thousand_messages_a_second_and_hits_go_on() {
     let mut subscriber = proxy.client();
     subscribe(&mut subscriber);
     let going = AtomicBool::new(true);
-    let (hits, slowest) = thread::scope(|scope| {
+    let hits = thread::scope(|scope| {
         let go_on = GoOn(&going);
         // A hundred messages every hundredth of a second.
         scope.spawn(|| {
@@ -99,14 +99,12 @@ fn a_subscriber_gets_ten_thousand_messages_a_second_and_hits_go_on() {
         });
         let reader = scope.spawn(|| {
             let mut reader = proxy.client();
-            let (mut hits, mut slowest) = (0, Duration::ZERO);
+            let mut hits = 0;
             while going.load(Ordering::Relaxed) {
-                let start = Instant::now();
                 assert_x(&mut reader);
-                slowest = slowest.max(start.elapsed());
                 hits += 1;
             }
-            (hits, slowest)
+            hits
         });
         for number in 0..count {
             assert_same(
@@ -119,7 +117,6 @@ fn a_subscriber_gets_ten_thousand_messages_a_second_and_hits_go_on() {
         reader.join().expect("a reader")
     });
     assert!(hits > 100, "only {hits} hits");
-    assert!(slowest < Duration::from_secs(1), "a hit took {slowest:?}");
     assert!(subscriber.has_received_nothing());
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use redis_proxy::cache::ENTRY_OVERHEAD;
 
-use crate::common::{Http, MB, RedisServer, assert_away, bulk, eventually, request};
+use crate::common::{Http, MB, RedisServer, SOON_AWAY, assert_away, bulk, eventually, request};
 use crate::watched::{HIT, Watched, all_samples, and, forwarded, miss, samples};
 
 #[test]
@@ -216,7 +216,7 @@ fn each_histogram_holds_what_happened_in_its_unit() {
 #[test]
 fn requests_that_redis_can_t_answer_are_counted() {
     let redis = RedisServer::not_started();
-    let http = Http::start_at(&redis.address(), &[]);
+    let http = Http::start_at(&redis.address(), SOON_AWAY);
     http.proxy.wait_for_log("redis down");
     let mut watched = Watched::of(http);
     // The first waits for a Redis that may only be restarting.

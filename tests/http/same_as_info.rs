@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{Http, RedisServer, eventually};
+use crate::common::{Http, RedisServer, SOON_AWAY, eventually};
 
 /// Fields of `INFO`, and the samples that say the same.
 const SAME: [(&str, &str); 38] = [
@@ -118,7 +118,7 @@ const SAME: [(&str, &str); 38] = [
 #[test]
 fn info_says_the_same() {
     let mut redis = RedisServer::start();
-    let http = Http::start(&redis, &["--capacity", "2"]);
+    let http = Http::start(&redis, &[SOON_AWAY, &["--capacity", "2"]].concat());
     redis.client().command(&["RPUSH", "list", "1"]);
     let mut client = http.proxy.client();
     for key in ["a", "b", "c", "list", "list"] {

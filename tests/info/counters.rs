@@ -1,6 +1,6 @@
 //! Each counter of INFO moves when its event happens, and only then.
 
-use crate::common::{Client, bulk, eventually, request};
+use crate::common::{Client, SOON_AWAY, bulk, eventually, request};
 use crate::{Watched, info};
 
 #[test]
@@ -196,7 +196,7 @@ fn entries_that_expire_or_need_too_much_memory_are_counted() {
 
 #[test]
 fn errors_are_counted_by_their_kind() {
-    let mut watched = Watched::start(&[]);
+    let mut watched = Watched::start(SOON_AWAY);
     let mut client = watched.client();
     client.command(&["LPUSH", "list", "x"]);
     watched.moves(
@@ -353,7 +353,7 @@ fn a_client_that_does_not_read_is_counted_as_slowed() {
 
 #[test]
 fn outages_are_timed() {
-    let mut watched = Watched::start(&[]);
+    let mut watched = Watched::start(SOON_AWAY);
     watched.watcher.get("a");
     watched.redis.stop();
     eventually("it is down", || {

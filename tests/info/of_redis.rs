@@ -1,6 +1,6 @@
 //! What clients and tools decide by is Redis's, and as it is now.
 
-use crate::common::{Answer, Client, FakeRedis, Proxy, RedisServer, eventually};
+use crate::common::{Answer, Client, FakeRedis, Proxy, RedisServer, SOON_AWAY, eventually};
 use crate::{COUNTED_HERE, Fields, VARIOUS, Watched, info, text_of};
 
 /// Names of sections and fields, in order.
@@ -96,7 +96,7 @@ fn what_changes_at_redis_is_seen_at_once() {
 
 #[test]
 fn while_redis_is_away_what_it_said_last_is_shown_with_its_age() {
-    let mut watched = Watched::start(&[]);
+    let mut watched = Watched::start(SOON_AWAY);
     assert_eq!(info(&mut watched.watcher, &[])["upstream_info_age_ms"], "0");
     watched.redis.stop_noticed_by(&watched.proxy);
     let watcher = &mut watched.watcher;
@@ -118,7 +118,7 @@ fn a_redis_that_loads_its_data_is_said_to() {
         let is_ping = request[0].eq_ignore_ascii_case(b"PING");
         is_ping.then(|| Answer::Reply(LOADING.to_vec()))
     });
-    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let proxy = Proxy::start_at(&redis.address(), SOON_AWAY);
     proxy.wait_for_log("redis down");
     let fields = info(&mut proxy.client(), &["persistence"]);
     assert_eq!(fields["loading"], "1");
@@ -127,7 +127,7 @@ fn a_redis_that_loads_its_data_is_said_to() {
 #[test]
 fn a_redis_that_was_never_reached_leaves_the_fields_of_the_proxy() {
     let redis = RedisServer::not_started();
-    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let proxy = Proxy::start_at(&redis.address(), SOON_AWAY);
     proxy.wait_for_log("redis down");
     let fields: Fields = info(&mut proxy.client(), &[]);
     assert_eq!(fields["connected_clients"], "1");

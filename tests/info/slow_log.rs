@@ -1,29 +1,35 @@
 //! SLOWLOG.
 
-use crate::Watched;
+use std::thread;
+use std::time::Duration;
 
-/// Has Redis take long over whatever it is asked.
-fn slowed_down(watched: &Watched, milliseconds: u64) {
-    let reply = watched
-        .redis
-        .client()
-        .command(&["CLIENT", "PAUSE", &milliseconds.to_string()]);
-    assert_eq!(reply, b"+OK\r\n");
+use crate::Watched;
+use crate::common::{Client, request};
+
+/// Has Redis take long over a request.
+fn ask_slowly(watched: &Watched, client: &mut Client, command: &[&str]) {
+    watched.redis.pause();
+    client.send(request(command));
+    watched.proxy.let_it_read();
+    thread::sleep(Duration::from_millis(200));
+    watched.redis.resume();
+    client.read_reply();
 }
 
 #[test]
 fn slow_requests_are_logged_with_the_part_that_redis_took() {
-    let watched = Watched::start(&["--slowlog_slower_than", "50"]);
+    // What is quick is so on a busy machine too.
+    let watched = Watched::start(&["--slowlog_slower_than", "30000"]);
     let mut client = watched.proxy.client();
     client.command(&["CLIENT", "SETNAME", "worker"]);
     client.get("quick");
     assert_eq!(client.command(&["SLOWLOG", "LEN"]), b":0\r\n");
-    slowed_down(&watched, 200);
-    client.get("slow");
-    slowed_down(&watched, 200);
-    client.command(&["MGET", "quick", "slow too", "and this"]);
-    slowed_down(&watched, 200);
-    client.command(&["SET", "key", "value"]);
+    client.command(&["CONFIG", "SET", "slowlog-log-slower-than", "50000"]);
+    client.command(&["SLOWLOG", "RESET"]);
+    ask_slowly(&watched, &mut client, &["GET", "slow"]);
+    let mget = ["MGET", "quick", "slow too", "and this"];
+    ask_slowly(&watched, &mut client, &mget);
+    ask_slowly(&watched, &mut client, &["SET", "key", "value"]);
     assert_eq!(client.command(&["SLOWLOG", "LEN"]), b":3\r\n");
     let reply = client.command(&["SLOWLOG", "GET"]);
     let reply = String::from_utf8(reply).expect("a text");

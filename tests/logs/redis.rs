@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Answer, FakeRedis, Proxy, RedisServer, assert_away, assert_same};
+use crate::common::{
+    Answer, FakeRedis, Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, eventually,
+};
 use crate::{lines, number};
 
 #[test]
 fn redis_down_and_redis_up_are_logged_once_with_the_time_that_it_was_away() {
     let mut redis = RedisServer::start();
-    let proxy = Proxy::start(&redis, &[]);
+    let proxy = Proxy::start(&redis, SOON_AWAY);
     let up = format!("redis up address={}", redis.address());
     assert_eq!(lines(&proxy, "redis up"), [&*up]);
     let start = Instant::now();
@@ -86,20 +88,20 @@ fn whether_redis_tells_what_changes_is_logged_when_that_is_news() {
 fn a_redis_that_comes_and_goes_is_tried_less_and_less_often() {
     // It greets every connection, and breaks it off at the first GET.
     let redis = FakeRedis::start(|_| Answer::ReplyAndClose(Vec::new()));
-    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let proxy = Proxy::start_at(&redis.address(), SOON_AWAY);
     proxy.wait_for_redis();
     let start = Instant::now();
+    let downs = || lines(&proxy, "redis down").len();
     // Each GET is another: the same would not be sent a third time.
-    for number in 0.. {
-        if start.elapsed() >= Duration::from_secs(2) {
-            break;
-        }
+    let mut number = 0;
+    eventually("it goes four times", || {
+        number += 1;
         let mut client = proxy.client();
         client.send(format!("GET key{number}\r\n"));
         client.reply_or_end();
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let downs = lines(&proxy, "redis down").len();
-    // After 0.1 s, 0.3 s, 0.7 s, 1.5 s, less up to a quarter each.
-    assert!((2..=6).contains(&downs), "{downs} times down");
+        downs() >= 4
+    });
+    // It is tried again after 0.1 s, 0.2 s and 0.4 s, less up to a quarter each.
+    let took = start.elapsed();
+    assert!(took > Duration::from_millis(525), "{took:?}");
 }

@@ -5,13 +5,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::{Child, ExitStatus};
-use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use crate::common::{
-    Client, DEADLINE, Port, RedisServer, assert_same, eventually, proxy_command, send_signal,
+    Client, Port, RedisServer, assert_same, eventually, proxy_command, send_signal,
 };
 use crate::number;
 
@@ -152,15 +151,12 @@ fn the_last_lines_are_written_before_the_end() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_delays_the_end_by_a_second_at_most() {
+fn a_log_that_nobody_reads_does_not_prevent_the_end() {
     let redis = RedisServer::start();
     let mut proxy = Unread::start(&redis, &["--log_level", "debug"]);
     proxy.send_nonsense(100);
-    let start = Instant::now();
     send_signal(proxy.process.id(), "TERM");
     assert_eq!(proxy.wait_for_exit().code(), Some(0));
-    let took = start.elapsed();
-    assert!(took < Duration::from_secs(1) + DEADLINE / 10, "{took:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Proxy, assert_same, bulk, eventually, python_path, sources};
+use crate::common::{Proxy, assert_same, bulk, eventually, eventually_set, python_path, sources};
 use crate::setup::{NAME, World, field, has, master_of};
 
 /// How much later than a sentinel names the new master writes may go on.
@@ -40,9 +40,7 @@ fn without_a_sentinel(world: &World, proxy: &Proxy) {
         .client()
         .command(&["CLIENT", "KILL", "TYPE", "normal"]);
     assert!(killed.starts_with(b":"), "{killed:?}");
-    eventually("writes go on", || {
-        client.command(&["SET", "a", "1"]) == b"+OK\r\n"
-    });
+    eventually_set(proxy, "a", "1");
     for sentinel in &world.sentinels[..2] {
         sentinel.start_again();
     }
@@ -143,14 +141,12 @@ fn a_stopped_master_that_wakes_up_after_the_failover_is_never_used_again() {
     world.wait_for_failover();
     // Its connection led to the old master.
     client.read_to_end();
-    let mut client = proxy.client();
-    eventually("writes go on", || {
-        client.command(&["SET", "a", "new"]) == b"+OK\r\n"
-    });
+    eventually_set(&proxy, "a", "new");
     assert_same(&world.second.client().get("a"), &bulk("new"), &"a");
     // It wakes up, and takes itself for a master until it is told otherwise.
     world.first.resume();
     assert!(has(&mut world.first.client(), &["ROLE"], "master"));
+    let mut client = proxy.client();
     for number in 1..=100 {
         let text = number.to_string();
         assert_same(&client.command(&["SET", "n", &text]), b"+OK\r\n", &number);

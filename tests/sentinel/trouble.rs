@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 #[cfg(feature = "tls")]
 use crate::certificates::Certificates;
 use crate::common::{
-    Answer, FakeRedis, Http, Port, Proxy, RedisServer, assert_same, bulk, eventually, reason,
+    Answer, FakeRedis, Http, Port, Proxy, RedisServer, SOON_AWAY, assert_same, bulk, eventually,
+    reason,
 };
 use crate::setup::{NAME, Sentinel, field, flags_of, has};
 
 /// Asserts that the master isn't known, for a reason that has all these words, in the log and in replies.
 #[track_caller]
 fn assert_trouble(flags: &[&str], words: &[&str]) -> Proxy {
-    let proxy = Proxy::start_with(flags);
+    let proxy = Proxy::start_with(&[SOON_AWAY, flags].concat());
     let line = proxy.wait_for_log("redis down");
     for word in words {
         assert!(line.contains(word), "{word}: {line}");

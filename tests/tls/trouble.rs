@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use crate::TlsRedis;
 use crate::certificates::Certificates;
 use crate::common::{
-    Proxy, RedisServer, assert_away, assert_same, bulk, proxy_command_with, reason, run_program,
+    Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, bulk, proxy_command_with, reason,
+    run_program,
 };
 
 /// Asserts that Redis is of no use, for a reason that has all these words, in the log and in replies.
@@ -96,10 +97,11 @@ fn a_redis_that_asks_for_a_certificate_says_so() {
 #[test]
 fn a_redis_without_tls_is_no_redis_with_it() {
     let redis = RedisServer::start();
-    let flags = ["--redis_hostname", &redis.address(), "--redis_tls", "on"];
+    let address = redis.address();
+    let flags = ["--redis_hostname", &address, "--redis_tls", "on"];
     // It only closes the connection, as if it restarted.
     let words = ["turn redis_tls off", "redis:// for rediss://"];
-    assert_away(&assert_away_for(&flags, &words).0);
+    assert_away(&assert_away_for(&[SOON_AWAY, &flags].concat(), &words).0);
 }
 
 #[test]
@@ -108,7 +110,8 @@ fn a_redis_with_tls_is_no_redis_without_it() {
     let redis = TlsRedis::start(&certificates, "server", &[]);
     let url = redis.url().replace("rediss", "redis");
     let words = ["turn redis_tls on", "rediss://"];
-    assert_away(&assert_away_for(&["--redis_url", &url], &words).0);
+    let flags = [SOON_AWAY, &["--redis_url", &url]].concat();
+    assert_away(&assert_away_for(&flags, &words).0);
 }
 
 #[test]
