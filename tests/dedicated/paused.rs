@@ -2,7 +2,7 @@
 
 use super::twins::{assert_same_at_redis, say};
 use super::{OK, assert_answers, assert_x, await_clients, clients_of, proxy_with_x};
-use crate::common::{Proxy, RedisServer, assert_away, assert_same, bulk, eventually};
+use crate::common::{Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, bulk, eventually};
 
 #[test]
 fn who_reads_is_not_held_up_behind_a_write_that_waits() {
@@ -107,7 +107,7 @@ fn await_busy(redis: &RedisServer) {
 #[test]
 fn a_script_that_does_not_end_is_killed_and_redis_is_not_taken_to_be_away() {
     for flags in [&[][..], &["--redis_database", "2"]] {
-        let (redis, proxy) = busy_soon(flags);
+        let (redis, proxy) = busy_soon(&[SOON_AWAY, flags].concat());
         let (mut scripting, mut killer) = (proxy.client(), proxy.client());
         assert_answers(&mut killer, "SET x 1", OK);
         for version in ["2", "3"] {

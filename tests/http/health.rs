@@ -1,6 +1,6 @@
 //! `/healthz` and `/readyz`.
 
-use crate::common::{Http, RedisServer, eventually, only_time_to_live};
+use crate::common::{Http, RedisServer, SOON_AWAY, eventually, only_time_to_live};
 
 /// Waits until `/readyz` answers so, and returns its line.
 #[track_caller]
@@ -18,7 +18,7 @@ fn eventually_ready(http: &Http, code: u16) -> String {
 #[test]
 fn ready_is_whether_redis_can_be_reached_though_nobody_is_connected() {
     let mut redis = RedisServer::start();
-    let http = Http::start(&redis, &[]);
+    let http = Http::start(&redis, SOON_AWAY);
     let line = eventually_ready(&http, 200);
     for part in [
         "\"status\":\"ready\"",
@@ -67,7 +67,7 @@ fn a_redis_that_does_not_answer_any_more_is_noticed_though_nobody_asks_it() {
 #[test]
 fn a_redis_that_was_never_there_is_told_of() {
     let redis = RedisServer::not_started();
-    let http = Http::start_at(&redis.address(), &[]);
+    let http = Http::start_at(&redis.address(), SOON_AWAY);
     let line = eventually_ready(&http, 503);
     assert!(line.contains("\"status\":\"not ready\""), "{line}");
     assert_eq!(http.get("/healthz").code, 200);
@@ -76,7 +76,7 @@ fn a_redis_that_was_never_there_is_told_of() {
 #[test]
 fn a_proxy_that_may_serve_stale_entries_stays_ready() {
     let mut redis = RedisServer::start();
-    let http = Http::start(&redis, &["--stale_ttl", "60000"]);
+    let http = Http::start(&redis, &[SOON_AWAY, &["--stale_ttl", "60000"]].concat());
     redis.set("a", "1");
     http.proxy.client().get("a");
     redis.stop();
