@@ -85,6 +85,16 @@ impl SlowLog {
         }
     }
 
+    /// The same for a request that was encoded already.
+    pub fn words_of(&self, request: &Request<'_>, name: &[u8], encoded: &[u8]) -> Words {
+        let is_whole = encoded.len() <= BYTES_SHOWN && request.len() <= ARGUMENTS_SHOWN;
+        if is_whole && self.slower_than.is_some() && !is_secret(name) {
+            encoded.into()
+        } else {
+            self.words(request, name)
+        }
+    }
+
     /// Whether a request that took so long is slow.
     pub fn is_slow(&self, took: Duration) -> bool {
         self.slower_than.is_some_and(|limit| took >= limit)
