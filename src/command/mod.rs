@@ -11,6 +11,7 @@ mod learn;
 mod ours;
 mod table;
 mod unknown;
+mod written;
 
 use crate::resp::integer;
 use crate::resp::request::Request;
@@ -18,6 +19,7 @@ use crate::resp::request::Request;
 pub use learn::{Spec, read_specs};
 pub use table::{NotFound, Refusal, Table};
 pub use unknown::{is_word, surely_unknown};
+pub use written::Written;
 
 /// The way of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +148,8 @@ pub struct Row {
     pub clients: Option<Clients>,
     /// It ends what may hold up the shared connections: it has a dedicated one for itself, which it leaves again.
     pub passes: bool,
+    /// It has subcommands, with rows of their own.
+    pub is_container: bool,
 }
 
 /// A command that neither the table nor Redis describes: it may do anything.
@@ -163,6 +167,7 @@ pub const UNKNOWN: Row = Row {
     changes_commands: false,
     clients: None,
     passes: false,
+    is_container: false,
 };
 
 /// The longest name of a command and a subcommand that is looked for, in bytes.
@@ -232,9 +237,9 @@ fn container(name: &[u8]) -> Option<&[u8]> {
 
 /// The keys that a request writes, for a script those that it declares; `None` stands for perhaps any.
 #[must_use]
-pub fn written<'a>(request: &Request<'a>, writes: Writes) -> Option<Vec<&'a [u8]>> {
+pub fn written<'a>(request: &Request<'a>, writes: Writes) -> Option<Written<'a>> {
     match writes {
-        Writes::Nothing => Some(Vec::new()),
+        Writes::Nothing => Some(Written::default()),
         Writes::Anything => None,
         Writes::Range { first, last, step } => {
             let last = usize::try_from(last)

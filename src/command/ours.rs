@@ -20,6 +20,7 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         changes_commands: false,
         clients: None,
         passes: false,
+        is_container: false,
     }
 }
 

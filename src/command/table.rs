@@ -121,6 +121,7 @@ impl Table {
         self.containers = ours::STATEFUL.map(Box::from).to_vec();
         let names: Vec<Box<[u8]>> = self.rows.keys().cloned().collect();
         names.iter().for_each(|name| self.note_container(name));
+        self.mark_containers();
     }
 
     /// Takes over what Redis has to say of one command, with its subcommands, when it was asked for it by this
@@ -137,6 +138,7 @@ impl Table {
             self.note_container(&spec.name);
         }
         self.number_rows(HashMap::default());
+        self.mark_containers();
         if container(asked).is_none() && container(described).is_none() && asked != &**described {
             self.aliases.insert(asked.into(), described.clone());
         }
@@ -226,11 +228,17 @@ impl Table {
         let mut buffer = [0; NAME_MAX];
         // A `|` is in the table's names of subcommands, and in no command's.
         let mut full = lower_case(&mut buffer, 0, name).filter(|_| !name.contains(&b'|'))?;
-        if request.len() > 1 && self.is_container(&buffer[..full]) {
+        let mut row = self.rows.get(&buffer[..full]);
+        let is_container = match row {
+            Some(row) => row.is_container,
+            None => self.is_container(&buffer[..full]),
+        };
+        if request.len() > 1 && is_container {
             buffer[full] = b'|';
             full = lower_case(&mut buffer, full + 1, request.argument(1))?;
+            row = self.rows.get(&buffer[..full]);
         }
-        let row = self.rows.get(&buffer[..full])?;
+        let row = row?;
         let answered_here = matches!(
             row.way,
             Way::Here(_) | Way::Cached(Cached::Get | Cached::Mget)
@@ -347,6 +355,15 @@ impl Table {
             && !self.is_container(command)
         {
             self.containers.push(command.into());
+        }
+    }
+
+    /// Marks the rows of the commands that have subcommands.
+    fn mark_containers(&mut self) {
+        for name in &self.containers {
+            if let Some(row) = self.rows.get_mut(name) {
+                row.is_container = true;
+            }
         }
     }
 

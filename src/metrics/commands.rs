@@ -153,6 +153,11 @@ impl Commands {
         counts.failed += u64::from(failed);
     }
 
+    /// Whether the time that the present run took is to be told: all its requests may be Redis's to answer, or refused.
+    pub fn is_run_timed(&self) -> bool {
+        self.mixed || self.latest.1.is_at_once() && self.row > 0
+    }
+
     /// Ends a run that took so long. Returns how many hits it had.
     pub(super) fn end_run(&mut self, elapsed: Duration) -> u64 {
         if !self.mixed {

@@ -26,6 +26,10 @@ struct Answer<'a> {
     round_trip: Duration,
 }
 
+/// Replies of so many bytes are counted at once among what clients hold, and others when they are sent, at the end of the
+/// turn.
+const COUNTED: usize = 1024;
+
 impl Proxy {
     /// Redis answered requests, the oldest that are in flight on a link.
     pub(super) fn replies(&mut self, link: Protocol, replies: &upstream::Replies, now: Time) {
@@ -173,7 +177,9 @@ impl Proxy {
             }
             self.end_broken(client);
             self.note_change(client);
-            self.count_held(client);
+            if encoded.len() >= COUNTED {
+                self.count_held(client);
+            }
         }
     }
 
@@ -210,6 +216,8 @@ impl Proxy {
             self.store
                 .slow_log
                 .add(words, identity, took, answer.round_trip, at);
+        } else {
+            self.store.slow_log.recycle(answer.words);
         }
     }
 }

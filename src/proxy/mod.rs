@@ -45,6 +45,7 @@ use crate::cache::{self, Cache};
 use crate::clock::Time;
 use crate::metrics::Metrics;
 use crate::resp::reply::{Output, Reply};
+use crate::resp::request::Spans;
 use crate::status::{Facts, Status};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Check, Event, Requests, Tracking};
@@ -79,6 +80,8 @@ pub struct Proxy {
     changed: Vec<ClientId>,
     /// Empty buffers of outputs that were sent.
     spare: Spare,
+    /// Memory for the arguments of requests.
+    spans: Spans,
     /// Empty: the memory for what comes from a dedicated connection.
     passed: Vec<u8>,
     /// A dedicated connection delivered `READONLY`.
@@ -95,6 +98,7 @@ impl Proxy {
             store: Store::new(limits, access, database),
             changed: Vec::new(),
             spare: Spare::default(),
+            spans: Spans::default(),
             passed: Vec::new(),
             readonly: false,
         }
@@ -207,6 +211,12 @@ impl Proxy {
             session.input = input;
         }
         self.count_held(client);
+    }
+
+    /// Whether what was just received, or held back, and seen to is to be timed by [`Self::end_run`].
+    #[must_use]
+    pub fn is_run_timed(&self) -> bool {
+        self.store.metrics.commands.is_run_timed()
     }
 
     /// What was received, or held back, was seen to in that time.

@@ -12,7 +12,7 @@ use crate::clock::Time;
 use crate::command::Table;
 use crate::metrics::ErrorKind;
 use crate::resp::reply::Reply;
-use crate::resp::request::{Parsed, ProtocolError, Request};
+use crate::resp::request::{Parsed, ProtocolError, Request, Spans};
 
 /// What comes after a request.
 #[derive(Clone, Copy)]
@@ -57,6 +57,7 @@ struct Served<'a> {
 /// What a step is taken with.
 struct Run<'a> {
     store: &'a mut Store,
+    spans: &'a mut Spans,
     client: ClientId,
     now: Time,
     /// The next request is one that needs the dedicated connection.
@@ -74,6 +75,7 @@ impl Proxy {
         session.waits_for = WaitsFor::Nothing;
         let mut run = Run {
             store: &mut self.store,
+            spans: &mut self.spans,
             client,
             now,
             leaves: false,
@@ -139,7 +141,7 @@ impl Proxy {
         }
         session.held_back |= session.replies.long_mget.is_some();
         session.held_back |= used >= RUN && used < buffer.len();
-        session.parser.rest();
+        session.parser.rest(run.spans);
         let broken = session.replies.broken;
         if closes || aborts {
             self.cut(client, aborts);
@@ -225,6 +227,7 @@ impl Run<'_> {
             dedicated.pass_unparsed(bytes);
             return Next::Done;
         }
+        parser.wake(self.spans);
         match parser.parse(bytes) {
             Ok(Parsed::Request {
                 request,

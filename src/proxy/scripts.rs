@@ -4,7 +4,7 @@
 
 use super::replies::Replies;
 use super::store::Store;
-use crate::command::{Writes, written};
+use crate::command::{Writes, Written, written};
 use crate::metrics::Cause;
 use crate::proxy::store::{Coherence, Redis};
 use crate::resp::request::Request;
@@ -53,10 +53,10 @@ impl Store {
         &self,
         request: &Request<'a>,
         writes: Writes,
-    ) -> Option<Vec<&'a [u8]>> {
+    ) -> Option<Written<'a>> {
         match writes {
             Writes::Declared(_) if !self.reports_scripts(writes) => None,
-            Writes::Declared(_) if is_without_writes(request) => Some(Vec::new()),
+            Writes::Declared(_) if is_without_writes(request) => Some(Written::default()),
             writes => written(request, writes),
         }
     }

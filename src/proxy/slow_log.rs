@@ -28,7 +28,12 @@ pub(super) struct SlowLog {
     slower_than: Option<Duration>,
     /// How many it holds.
     length: usize,
+    /// Memory of words that were not shown.
+    spare: Vec<Words>,
 }
+
+/// How many words' memory is kept.
+const SPARE: usize = 64;
 
 impl Default for SlowLog {
     fn default() -> Self {
@@ -37,6 +42,7 @@ impl Default for SlowLog {
             count: 0,
             slower_than: None,
             length: LENGTH,
+            spare: Vec::new(),
         }
     }
 }
@@ -82,6 +88,27 @@ impl SlowLog {
             words(request, name)
         } else {
             Words::default()
+        }
+    }
+
+    /// The same for a request that was encoded already.
+    pub fn words_of(&mut self, request: &Request<'_>, name: &[u8], encoded: &[u8]) -> Words {
+        let is_whole = encoded.len() <= BYTES_SHOWN && request.len() <= ARGUMENTS_SHOWN;
+        if is_whole && self.slower_than.is_some() && !is_secret(name) {
+            let mut words = self.spare.pop().unwrap_or_default();
+            words.extend_from_slice(encoded);
+            words
+        } else {
+            self.words(request, name)
+        }
+    }
+
+    /// Takes back the memory of words that are not to be shown.
+    #[inline]
+    pub fn recycle(&mut self, mut words: Words) {
+        if (1..=BYTES_SHOWN).contains(&words.capacity()) && self.spare.len() < SPARE {
+            words.clear();
+            self.spare.push(words);
         }
     }
 

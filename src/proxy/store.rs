@@ -30,7 +30,7 @@ use super::session::WaitsFor;
 use super::slow_log::SlowLog;
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
-use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
+use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, Writes};
 use crate::metrics::{Counters, Metrics, Outcome};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
@@ -459,16 +459,22 @@ impl Store {
             Some(bytes) => out.extend_from_slice(bytes),
             None => reply::request(out, request.arguments()),
         });
-        let length = batch.bytes.len() - before;
-        let place = replies.wait(cost(length, replies));
+        let encoded = &batch.bytes[before..];
+        let place = replies.wait(cost(encoded.len(), replies));
+        let name = self.table.own_name(request.argument(0));
+        let words = match sent.bytes {
+            Some(_) => self.slow_log.words(request, name),
+            None => self.slow_log.words_of(request, name, encoded),
+        };
         let waiter = Waiter {
             caller,
             place,
             element: None,
         };
-        let words = self.words(request);
         let then = match sent.edit {
             Some(edit) => Then::Edit(Box::new(edit)),
+            // What writes keys sets nothing.
+            None if row.writes != Writes::Nothing => Then::Pass,
             None => self.configures(request).map_or(Then::Pass, Then::Configure),
         };
         let is_script = self.reports_scripts(row.writes);

@@ -2,6 +2,7 @@
 //! executes requests of two connections in any order.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
@@ -61,10 +62,10 @@ impl WrittenKeys {
     pub fn remove(&mut self, written: &Written) {
         self.anything -= u32::from(*written == Written::Anything);
         for hash in written.hashes() {
-            if let Some(count) = self.keys.get_mut(hash) {
-                *count -= 1;
-                if *count == 0 {
-                    self.keys.remove(hash);
+            if let Entry::Occupied(mut entry) = self.keys.entry(*hash) {
+                *entry.get_mut() -= 1;
+                if *entry.get() == 0 {
+                    entry.remove();
                 }
             }
         }

@@ -127,6 +127,10 @@ enum Expect {
     Bulk { left: usize, length: usize },
 }
 
+/// Memory for the arguments of a request, for one parser after another.
+#[derive(Debug, Default)]
+pub struct Spans(Vec<Span>);
+
 /// The state machine. It can stop and go on at any byte; between requests it holds a few dozen bytes.
 #[derive(Debug)]
 pub struct Parser {
@@ -177,12 +181,21 @@ impl Parser {
         self.expect == Expect::Start
     }
 
+    /// Takes memory for arguments from `spare`, if it holds none.
+    pub fn wake(&mut self, spare: &mut Spans) {
+        if self.spans.capacity() == 0 {
+            std::mem::swap(&mut self.spans, &mut spare.0);
+        }
+    }
+
     /// No more bytes are there for now: between two requests a parser gives all its memory back.
-    pub fn rest(&mut self) {
+    pub fn rest(&mut self, spare: &mut Spans) {
         let held = self.spans.capacity() + self.unquoted.capacity();
         if self.expect == Expect::Start && held > 0 {
-            self.spans = Vec::new();
             self.unquoted = Vec::new();
+            spare.0 = std::mem::take(&mut self.spans);
+            spare.0.clear();
+            spare.0.shrink_to(SPANS_KEPT);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mio::event::Event;
 
 use super::Server;
+use crate::clock::Time;
 use crate::proxy::{ClientId, Ending};
 use crate::resp::reply::Output;
 use crate::transport::ReadResult;
@@ -86,7 +87,7 @@ impl Server {
             if self.proxy.can_resume(client) {
                 let start = self.clock.now();
                 self.proxy.resume(client, start);
-                self.proxy.end_run(start.until(self.clock.now()));
+                self.end_run(start);
             } else if self.connections[client.0].client.readable && self.proxy.wants_input(client) {
                 self.read(client);
             }
@@ -94,6 +95,15 @@ impl Server {
             self.pass_on(client);
             self.write_large(client);
         }
+    }
+
+    /// Has the core count the requests that it has seen to since that moment.
+    fn end_run(&mut self, start: Time) {
+        let took = match self.proxy.is_run_timed() {
+            true => start.until(self.clock.now()),
+            false => Duration::ZERO,
+        };
+        self.proxy.end_run(took);
     }
 
     /// Goes on with a client's handshake of TLS. Returns whether it is over.
@@ -156,7 +166,7 @@ impl Server {
                 self.proxy.metrics().clients.received += length as u64;
                 let start = self.clock.now();
                 self.proxy.receive(client, &self.buffer[..length], start);
-                self.proxy.end_run(start.until(self.clock.now()));
+                self.end_run(start);
                 more && self.proxy.wants_input(client)
             }
             Ok(ReadResult::Nothing) => false,

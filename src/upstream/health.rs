@@ -36,6 +36,16 @@ const USES: u32 = 3;
 /// dedicated connections are kept while Redis is silent.
 pub(super) const STUCK: u32 = 10;
 
+/// The earliest of some moments, if there is any.
+#[derive(Default)]
+struct Earliest(Option<Time>);
+
+impl Extend<Time> for Earliest {
+    fn extend<T: IntoIterator<Item = Time>>(&mut self, moments: T) {
+        self.0 = self.0.into_iter().chain(moments).min();
+    }
+}
+
 impl Node {
     /// Whether anybody would miss Redis: while nobody does, it is not asked whether it is there.
     ///
@@ -91,7 +101,8 @@ impl Node {
     /// When [`Self::tick`] is due, if nothing else happens.
     pub fn due(&self) -> Option<Time> {
         let timeout = self.settings.dialer.timeout;
-        let mut due: Vec<Time> = self.retry_due().collect();
+        let mut due = Earliest::default();
+        due.extend(self.retry_due());
         let others = [self.rights_due(), self.checks_due(), self.moved.due()];
         due.extend(others.into_iter().flatten());
         due.extend(self.vouching_ends());
@@ -101,7 +112,7 @@ impl Node {
                 due.extend(connection.link.oldest_in_time().map(|at| at.after(timeout)));
             }
             if let Phase::LookingUp(deadline) | Phase::Connecting(deadline) = connection.phase {
-                due.push(deadline);
+                due.extend([deadline]);
             }
             if let Some(oldest) = connection.silence() {
                 // From the first on, what others say counts too: they are asked often enough to answer in time.
@@ -112,10 +123,10 @@ impl Node {
             } else if let Some(check_after) = self.check_after()
                 && connection.phase == Phase::Open
             {
-                due.push(connection.heard.after(check_after));
+                due.extend([connection.heard.after(check_after)]);
             }
         }
-        due.into_iter().min()
+        due.0
     }
 
     /// Reports clients' requests that have waited too long. While Redis is away they wait for that to end.

@@ -6,10 +6,11 @@ mod look_up;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Work};
 use super::node::{Loss, Node, Phase, Role};
 use super::race::Race;
 use super::sentinel::{Master, Sentinels};
@@ -43,7 +44,7 @@ impl Upstream {
             transports: Default::default(),
             race: Race::default(),
             looking_up: false,
-            requests: Requests::default(),
+            work: Work::default(),
             landing: vec![0; LANDING].into(),
             clock: Clock::start(),
         };
@@ -81,7 +82,7 @@ impl Upstream {
     /// Says whether anybody would miss Redis: as long as that is so, it is asked every second whether it is
     /// still there.
     pub fn set_watched(&self, watched: bool) {
-        self.mailbox.add(|work| work.watched = watched);
+        self.mailbox.add(|work| work.watched = Some(watched));
     }
 
     /// Says that a client's dedicated connection leads to a Redis that was demoted, it seems.
@@ -127,8 +128,8 @@ struct Helper {
     followed: Option<Master>,
     /// The addresses that were last tried.
     targets: Vec<Endpoint>,
-    /// Empty: the memory for what the loop hands over.
-    requests: Requests,
+    /// Done: the memory for what the loop hands over.
+    work: Work,
     landing: Box<[u8]>,
     clock: Clock,
 }
@@ -151,10 +152,10 @@ impl Helper {
                 }
             }
             let now = self.clock.now();
-            self.node.send(&mut self.requests, now);
+            self.take_work(now);
             self.run_race();
             for role in Role::ALL {
-                self.finish_connecting(role);
+                self.finish_connecting(role, now);
                 self.read(role);
             }
             if self.node.due().is_some_and(|due| due <= now) {
@@ -193,62 +194,17 @@ impl Helper {
         }
     }
 
-    /// Takes what the loop hands over, or waits for that, for a socket, or until something is due.
+    /// Waits for work, for a socket, or until something is due.
     fn wait(&mut self, events: &mut Events) {
-        let now = self.clock.now();
-        let mut endpoints = None;
-        let mut of_sentinels = Vec::new();
-        let mut doubts = false;
-        let mut checks = Vec::new();
-        let mut barrier = None;
-        let mut watched = self.node.watched;
-        let (node, requests) = (&mut self.node, &mut self.requests);
-        let some = self.mailbox.take(|work| {
-            for (link, batch) in requests.iter_mut() {
-                std::mem::swap(batch, work.requests.of(link));
-            }
-            node.spare.append(&mut work.spare);
-            watched = work.watched;
-            endpoints = work.endpoints.take();
-            of_sentinels.append(&mut work.sentinels);
-            doubts = std::mem::take(&mut work.doubts);
-            checks.append(&mut work.checks);
-            barrier = work.barrier.take();
-            endpoints.is_some()
-                || !of_sentinels.is_empty()
-                || doubts
-                || barrier.is_some()
-                || !checks.is_empty()
-                || watched != node.watched
-                || requests.iter().any(|batch| !batch.is_empty())
-        });
-        if watched != self.node.watched {
-            self.node.set_watched(watched, now);
-        }
-        self.node.check(&mut checks, now);
-        if let Some(number) = barrier {
-            self.node.ask_for_barrier(number, now);
-        }
-        if doubts {
-            self.node.doubt(true, now);
-        }
-        if let Some(sentinels) = &mut self.sentinels {
-            for (at, endpoints) in of_sentinels {
-                sentinels.found(at, endpoints, now);
-            }
-        }
-        if let Some(endpoints) = endpoints {
-            self.found(endpoints);
-        }
         let sentinels = self.sentinels.as_ref();
         let is_readable = |role: &Role| {
             let transport = self.transports[*role as usize].as_ref();
             transport.is_some_and(|open| open.readable) && self.may_read(*role)
         };
-        let readable =
+        let is_readable =
             Role::ALL.iter().any(is_readable) || sentinels.is_some_and(Sentinels::is_readable);
-        let timeout = if some || readable {
-            Some(std::time::Duration::ZERO)
+        let timeout = if is_readable || !self.mailbox.may_sleep() {
+            Some(Duration::ZERO)
         } else {
             let due = [
                 self.node.due(),
@@ -256,7 +212,7 @@ impl Helper {
                 sentinels.and_then(Sentinels::due),
             ];
             let due = due.into_iter().flatten().min();
-            due.map(|due| now.until(due))
+            due.map(|due| self.clock.now().until(due))
         };
         // Interrupted or not, what is there is looked at.
         if let Err(error) = self.poll.poll(events, timeout)
@@ -264,7 +220,34 @@ impl Helper {
         {
             log::error!(reason:% = error; "can't wait for Redis");
         }
-        self.mailbox.awake();
+    }
+
+    /// Takes what the loop hands over.
+    fn take_work(&mut self, now: Time) {
+        if !self.mailbox.take(&mut self.work) {
+            return;
+        }
+        let (node, work) = (&mut self.node, &mut self.work);
+        node.spare.append(&mut work.spare);
+        if let Some(watched) = work.watched.take() {
+            node.set_watched(watched, now);
+        }
+        node.check(&mut work.checks, now);
+        if let Some(number) = work.barrier.take() {
+            node.ask_for_barrier(number, now);
+        }
+        if std::mem::take(&mut work.doubts) {
+            node.doubt(true, now);
+        }
+        node.send(&mut work.requests, now);
+        for (at, endpoints) in work.sentinels.drain(..) {
+            if let Some(sentinels) = &mut self.sentinels {
+                sentinels.found(at, endpoints, now);
+            }
+        }
+        if let Some(endpoints) = work.endpoints.take() {
+            self.found(endpoints);
+        }
     }
 
     /// Makes the connections that the node wants.
@@ -318,8 +301,7 @@ impl Helper {
     }
 
     /// Looks whether an attempt to connect has succeeded.
-    fn finish_connecting(&mut self, role: Role) {
-        let now = self.clock.now();
+    fn finish_connecting(&mut self, role: Role, now: Time) {
         let Some(transport) = &mut self.transports[role as usize] else {
             return;
         };

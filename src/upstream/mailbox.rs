@@ -30,8 +30,8 @@ pub(super) struct Work {
     pub checks: Vec<Check>,
     /// The last barrier that is wanted.
     pub barrier: Option<u64>,
-    /// Whether anybody would miss Redis.
-    pub watched: bool,
+    /// Whether anybody would miss Redis, if that is news.
+    pub watched: Option<bool>,
     /// Where Redis may be, when that was looked up.
     pub endpoints: Option<Endpoints>,
     /// Where sentinels may be, by their numbers, when that was looked up.
@@ -40,6 +40,8 @@ pub(super) struct Work {
     pub doubts: bool,
     /// Memory of replies that were delivered.
     pub spare: Vec<Replies>,
+    /// There is something to do.
+    is_some: bool,
 }
 
 /// How many replies' memory is kept.
@@ -63,7 +65,10 @@ impl Mailbox {
 
     /// Adds work for the helper.
     pub fn add(&self, add: impl FnOnce(&mut Work)) {
-        add(&mut lock(&self.work));
+        let mut work = lock(&self.work);
+        add(&mut work);
+        work.is_some = true;
+        drop(work);
         if self.sleeping.swap(false, Ordering::SeqCst) {
             self.wake(&self.helper);
         }
@@ -83,19 +88,21 @@ impl Mailbox {
         }
     }
 
-    /// Has the helper take its work. If it says that there was none, it may sleep until it is woken.
-    pub fn take(&self, take: impl FnOnce(&mut Work) -> bool) -> bool {
+    /// Whether the helper may sleep: there is no work, and it is woken as soon as there is.
+    pub fn may_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
-        let some = take(&mut lock(&self.work));
-        if some {
-            self.sleeping.store(false, Ordering::SeqCst);
-        }
-        some
+        !lock(&self.work).is_some
     }
 
-    /// The helper is awake, whatever woke it.
-    pub fn awake(&self) {
+    /// The helper is awake, whatever woke it, and takes its work for what it has done. Returns whether there is some.
+    pub fn take(&self, done: &mut Work) -> bool {
         self.sleeping.store(false, Ordering::SeqCst);
+        done.is_some = false;
+        let mut work = lock(&self.work);
+        if work.is_some {
+            std::mem::swap(done, &mut work);
+        }
+        done.is_some
     }
 
     /// Adds events for the loop, and wakes it if there were none.

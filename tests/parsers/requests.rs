@@ -1,6 +1,6 @@
 //! The parser of requests.
 
-use redis_proxy::resp::request::{Parsed, Parser, ProtocolError, whole_get};
+use redis_proxy::resp::request::{Parsed, Parser, ProtocolError, Spans, whole_get};
 
 use crate::mutate::Corpus;
 use crate::{INPUTS, fuzz, pieces};
@@ -73,7 +73,7 @@ fn parse(pieces: &[&[u8]], restricted: bool) -> Vec<Result<Vec<Vec<u8>>, Protoco
             assert!(used > 0 && used <= buffer.len());
             buffer.drain(..used);
         }
-        parser.rest();
+        parser.rest(&mut Spans::default());
     }
     found
 }

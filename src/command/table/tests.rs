@@ -1,6 +1,6 @@
 //! Which row a request gets, by what Redis told.
 
-use super::super::{Here, Writes};
+use super::super::{Here, Writes, Written};
 use super::*;
 use crate::resp::request::{Parsed, Parser};
 
@@ -314,7 +314,7 @@ fn words_among_the_arguments_end_at_a_nul() {
     match Parser::new().parse(line) {
         Ok(Parsed::Request { request, .. }) => {
             let written = super::super::written(&request, Writes::Stored);
-            assert_eq!(written, Some(vec![&b"destination"[..]]));
+            assert_eq!(written, Some(Written::Key(b"destination")));
         }
         other => panic!("{other:?}"),
     }

@@ -1,5 +1,6 @@
 //! The keys that requests in flight may write.
 
+use crate::command::Written;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
@@ -23,12 +24,12 @@ const LENGTH: usize = size_of::<u32>();
 
 impl Keys {
     /// The keys that a request writes; `None` stands for perhaps any.
-    pub fn of(written: Option<Vec<&[u8]>>) -> Self {
+    pub fn of(written: Option<Written<'_>>) -> Self {
         let Some(keys) = written else {
             return Self::All;
         };
         let mut bytes = Vec::with_capacity(keys.iter().map(|key| LENGTH + key.len()).sum());
-        for key in keys {
+        for key in keys.iter() {
             // No request, so no key of one, has 4 GiB.
             bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
             bytes.extend_from_slice(key);
@@ -126,9 +127,9 @@ mod tests {
     #[test]
     fn keys_come_out_as_they_went_in() {
         let some: Vec<&[u8]> = vec![b"a", b"", b"a\0b", &[b'x'; 300]];
-        let mut keys = Keys::of(Some(some.clone()));
+        let mut keys = Keys::of(Some(some.iter().copied().collect()));
         assert_eq!(list(&keys), Some(some.clone()));
-        keys.add(&Keys::of(Some(vec![b"more"])), 1000);
+        keys.add(&Keys::of(Some(Written::Key(b"more"))), 1000);
         assert_eq!(list(&keys), Some([&some[..], &[b"more"]].concat()));
         assert_eq!(list(&Keys::default()), Some(Vec::new()));
     }
@@ -136,11 +137,11 @@ mod tests {
     #[test]
     fn too_many_keys_are_all_keys() {
         let mut keys = Keys::default();
-        keys.add(&Keys::of(Some(vec![b"1234"])), 8);
+        keys.add(&Keys::of(Some(Written::Key(b"1234"))), 8);
         assert_eq!(list(&keys), Some(vec![&b"1234"[..]]));
-        keys.add(&Keys::of(Some(vec![b""])), 8);
+        keys.add(&Keys::of(Some(Written::Key(b""))), 8);
         assert_eq!(list(&keys), None);
-        keys.add(&Keys::of(Some(vec![b"a"])), 1000);
+        keys.add(&Keys::of(Some(Written::Key(b"a"))), 1000);
         assert_eq!(list(&keys), None);
         let mut keys = Keys::default();
         keys.add(&Keys::of(None), 8);
@@ -150,7 +151,8 @@ mod tests {
     #[test]
     fn a_key_is_awaited_until_the_last_request_for_it_is_answered() {
         let mut awaited = Awaited::default();
-        let [one, two] = [vec![&b"a"[..], b"b"], vec![b"b", b"b"]].map(|keys| Keys::of(Some(keys)));
+        let [one, two] = [[&b"a"[..], b"b"], [b"b", b"b"]]
+            .map(|keys| Keys::of(Some(keys.into_iter().collect())));
         awaited.add(&one);
         awaited.add(&two);
         awaited.add(&Keys::All);

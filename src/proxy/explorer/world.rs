@@ -102,6 +102,7 @@ impl World {
             store: Store::with_table(table, limits, Access::default(), 0),
             changed: Vec::new(),
             spare: Default::default(),
+            spans: Default::default(),
             passed: Vec::new(),
             readonly: false,
         };

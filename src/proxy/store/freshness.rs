@@ -11,7 +11,7 @@ use super::slots::{self, Slots};
 use super::{Outage, Redis, Serving, Store, is_null};
 use crate::cache::Value;
 use crate::clock::Time;
-use crate::command::{Table, Writes};
+use crate::command::{Table, Writes, Written};
 use crate::metrics::Cause;
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
@@ -84,11 +84,11 @@ impl Store {
         &mut self,
         request: &Request<'a>,
         writes: Writes,
-    ) -> Option<Vec<&'a [u8]>> {
+    ) -> Option<Written<'a>> {
         let keys = self.written_here(request, writes);
         match &keys {
             Some(keys) => {
-                for key in keys {
+                for key in keys.iter() {
                     if self.invalidate_key(key, Cause::Written) {
                         self.note_written(key);
                     }

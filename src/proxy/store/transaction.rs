@@ -9,7 +9,7 @@ use super::asks::write_question;
 use super::{Redis, Store, cost};
 use crate::cache::Value;
 use crate::clock::Time;
-use crate::command::{Cached, Row, Way};
+use crate::command::{Cached, Row, Way, Written};
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
@@ -146,13 +146,16 @@ impl Store {
         };
         let words = self.words(request);
         let (keys, part) = match step {
-            Step::Multi => (Some(Vec::new()), None),
+            Step::Multi => (Some(Written::default()), None),
             Step::Queue => {
                 let reads = reads(request, row, caller);
                 let written = self.invalidate_written(request, row.writes);
                 (written, Some(Box::new(Part::Queued(reads))))
             }
-            Step::Exec => (Some(Vec::new()), Some(Box::new(Part::Exec(Vec::new())))),
+            Step::Exec => (
+                Some(Written::default()),
+                Some(Box::new(Part::Exec(Vec::new()))),
+            ),
         };
         let forward = Forward {
             waiter: Some(waiter),

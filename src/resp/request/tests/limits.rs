@@ -213,7 +213,7 @@ fn a_parser_that_rests_between_two_requests_holds_no_memory() {
     for request in [&wide[..], &get, b"GET x\r\n", b"  \r\n", b"*0\r\n"] {
         let mut parser = Parser::new();
         assert!(!matches!(parser.parse(request), Ok(Parsed::Incomplete)));
-        parser.rest();
+        parser.rest(&mut Spans::default());
         assert_eq!(
             (parser.spans.capacity(), parser.unquoted.capacity()),
             (0, 0)
@@ -221,7 +221,7 @@ fn a_parser_that_rests_between_two_requests_holds_no_memory() {
     }
     let mut parser = Parser::new();
     parser.parse(&wide[..wide.len() - 1]).unwrap();
-    parser.rest();
+    parser.rest(&mut Spans::default());
     match parser.parse(&wide) {
         Ok(Parsed::Request { request, .. }) => assert_eq!(request.len(), 2 * SPANS_KEPT),
         other => panic!("{other:?}"),
