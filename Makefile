@@ -40,6 +40,8 @@ cli: ## talk to the running proxy with redis-cli; another port as PORT=8002
 	@deploy/need.sh redis-cli=redis-tools
 	@exec redis-cli -p $(PORT)
 
+# Most tests wait for most of their time: three at once for each core take half as long.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 test: ## run all tests, unit and end to end; installs what they need
 	@deploy/need.sh $(TEST_NEEDS)
 	$(CARGO) test --locked

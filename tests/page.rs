@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{Http, Port, Proxy, RedisServer, bulk, node_path, sources};
+use common::{Http, Port, Proxy, RedisServer, SOON_AWAY, bulk, node_path, sources};
 
 /// A browser that is told what to do by `tests/clients/javascript/page.js`; killed on drop.
 struct Browser(Child);
@@ -62,7 +62,7 @@ fn the_page_shows_what_a_client_just_did_and_what_becomes_of_redis_and_the_proxy
     // Its own also while no proxy has it.
     let port = Port::reserve();
     let port_flag = ["--port", &port.number().to_string()];
-    let http = Http::start(&redis, &port_flag);
+    let http = Http::start(&redis, &[SOON_AWAY, &port_flag].concat());
     let screenshots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     fs::create_dir_all(&screenshots).expect("a directory");
     let mut browser = Browser::open(&http, &screenshots);

@@ -14,7 +14,7 @@ OPTIONS = {
     "port": PORT,
     "protocol": PROTOCOL,
     "decode_responses": True,
-    "socket_timeout": 10,
+    "socket_timeout": 30,
 }
 
 

@@ -65,13 +65,13 @@ healthy.connection.next_health_check = 1
 check("get after a health check", healthy.get("a"), "1")
 subscriber = healthy.pubsub()
 subscriber.subscribe("channel")
-check("subscribed", subscriber.get_message(timeout=5)["type"], "subscribe")
+check("subscribed", subscriber.get_message(timeout=30)["type"], "subscribe")
 subscriber.connection.next_health_check = 1
 subscriber.check_health()
 check("publish", healthy.publish("channel", "x"), 1)
 found = None
 while found is None:  # The answer to the health check is no message.
-    found = subscriber.get_message(timeout=5)
+    found = subscriber.get_message(timeout=30)
 check("a message after a health check", found["data"], "x")
 subscriber.close()
 

@@ -10,7 +10,7 @@ client.set("a", "1")
 
 def message(subscriber):
     """The next message, without what never differs."""
-    found = subscriber.get_message(timeout=5)
+    found = subscriber.get_message(timeout=30)
     return found and (found["type"], found["pattern"], found["channel"], found["data"])
 
 
@@ -43,9 +43,9 @@ subscriber.close()
 # Shard channels.
 subscriber = client.pubsub()
 subscriber.ssubscribe("shard")
-check("ssubscribed", subscriber.get_sharded_message(timeout=5)["type"], "ssubscribe")
+check("ssubscribed", subscriber.get_sharded_message(timeout=30)["type"], "ssubscribe")
 check("spublish", client.spublish("shard", "x"), 1)
-check("a shard's message", subscriber.get_sharded_message(timeout=5)["data"], "x")
+check("a shard's message", subscriber.get_sharded_message(timeout=30)["data"], "x")
 subscriber.close()
 
 # In a thread, many messages, while others read.
@@ -60,7 +60,7 @@ with client.pipeline(transaction=False) as pipeline:
     replies = pipeline.execute()
 check("published", set(replies[::2]), {1})
 check("read meanwhile", set(replies[1::2]), {"1"})
-got = [received.get(timeout=5) for _ in range(5000)]
+got = [received.get(timeout=30) for _ in range(5000)]
 check("received in order", got == [str(number) for number in range(5000)], True)
 thread.stop()
 thread.join()
@@ -79,7 +79,7 @@ if PROTOCOL == 3:
 client.config_set("notify-keyspace-events", "KEA")
 subscriber = client.pubsub(ignore_subscribe_messages=True)
 subscriber.psubscribe("__keyspace@*__:watched")
-subscriber.get_message(timeout=5)
+subscriber.get_message(timeout=30)
 client.set("watched", "1")
 check("an event", message(subscriber), ("pmessage", "__keyspace@*__:watched", "__keyspace@0__:watched", "set"))
 client.config_set("notify-keyspace-events", "")

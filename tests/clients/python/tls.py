@@ -29,9 +29,9 @@ for protocol in (2, 3):
 
     with client.pubsub() as listener:
         listener.subscribe("news")
-        assert listener.get_message(timeout=10)["type"] == "subscribe"
+        assert listener.get_message(timeout=30)["type"] == "subscribe"
         client.publish("news", "hello")
-        assert listener.get_message(timeout=10)["data"] == b"hello"
+        assert listener.get_message(timeout=30)["data"] == b"hello"
 
 # Who says QUIT at once and reads late gets all replies before the end, wherever in them sockets are full.
 context = ssl.create_default_context(cafile=ca)
