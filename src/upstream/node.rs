@@ -374,6 +374,7 @@ impl Node {
         }
         self.judge(&received.replies, now);
         self.report_replies(role, received.replies);
+        let has_answers = !received.answers.is_empty();
         for (question, answer) in received.answers {
             if let Err(loss) = self.answered(role, question, &answer, now) {
                 return match &loss {
@@ -398,7 +399,11 @@ impl Node {
                 None if is_tls => Loss::Tls,
                 None => Loss::Garbled(error),
             };
-            self.lost(role, loss, now);
+            return self.lost(role, loss, now);
+        }
+        // Not before the last of them: the connection owes no answer from the first on.
+        if has_answers {
+            self.advance(now);
         }
     }
 
@@ -484,7 +489,6 @@ impl Node {
             (Question::Id, None) => self.tracker.numbered(setup::number(answer)),
             _ => {}
         }
-        self.advance(now);
         Ok(())
     }
 

@@ -432,6 +432,22 @@ mod tests {
     }
 
     #[test]
+    fn a_redis_that_loads_its_data_was_not_up_whenever_its_answers_come() {
+        let answers = RESP2.replace("+PONG", "-LOADING Redis is loading the dataset in memory");
+        for cut in 0..answers.len() {
+            let mut node = node(None, RIGHTS);
+            lose(&mut node, at(1000));
+            node.retry_at_once(at(1100));
+            node.tick(at(1100));
+            node.events.clear();
+            connect(&mut node, Role::Resp2, &answers[..cut], at(1100));
+            node.received(Role::Resp2, &answers.as_bytes()[cut..], at(1100));
+            let is_up = |event: &Event| matches!(event, Event::Up(_));
+            assert!(!node.events.iter().any(is_up), "{cut}");
+        }
+    }
+
+    #[test]
     fn a_redis_that_comes_and_goes_is_waited_for_once() {
         let mut node = node(None, RIGHTS);
         lose(&mut node, at(1000));
