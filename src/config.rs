@@ -166,6 +166,8 @@ pub struct Config {
     pub redis_sentinel_tls_insecure: bool,
     /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
     pub redis_timeout: Duration,
+    /// How long requests wait for a Redis that went away before their clients are closed: 0 to an hour. Default: 10 s.
+    pub redis_wait: Duration,
     /// Whether Redis is asked to say which entries changed. Default: yes.
     pub tracking: bool,
     /// Whether messages and the like wait until what changed before them is out of the cache. Default: yes.
@@ -244,6 +246,7 @@ impl Default for Config {
             redis_sentinel_tls_server_name: None,
             redis_sentinel_tls_insecure: false,
             redis_timeout: Duration::from_secs(1),
+            redis_wait: Duration::from_secs(10),
             tracking: true,
             causal: true,
             refetch: true,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{
-    Proxy, RedisServer, assert_away, assert_same, bulk, eventually, eventually_get, proxy_command,
+    Proxy, RedisServer, assert_never_there, assert_same, bulk, eventually, eventually_get, proxy_command,
     reason,
 };
 
@@ -154,7 +154,7 @@ fn a_name_that_doesnt_resolve_keeps_nobody_waiting() {
     assert_same(&proxy.client().command(&["PING"]), b"+PONG\r\n", &"PING");
     assert!(start.elapsed() < AT_ONCE);
     proxy.wait_for_log("redis down");
-    assert_away(&proxy);
+    assert_never_there(&proxy);
 }
 
 #[test]

@@ -406,6 +406,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| milliseconds_of(config.redis_timeout),
     },
     Setting {
+        name: "redis_wait",
+        shown: Shown::As("redis_wait_ms"),
+        given: |flags| &flags.redis_wait,
+        set: |config, text| milliseconds(text, 0..=HOUR_MS).map(|time| config.redis_wait = time),
+        show: |config| milliseconds_of(config.redis_wait),
+    },
+    Setting {
         name: "tracking",
         shown: Shown::Plain,
         given: |flags| &flags.tracking,

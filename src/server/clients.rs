@@ -87,6 +87,7 @@ impl Server {
                 let start = self.clock.now();
                 self.proxy.resume(client, start);
                 self.proxy.end_run(start.until(self.clock.now()));
+                self.widen(length);
             } else if self.connections[client.0].client.readable && self.proxy.wants_input(client) {
                 self.read(client);
             }

@@ -146,6 +146,19 @@ pub fn eventually_read(proxy: &Proxy, key: &str, expected: &[u8]) {
     });
 }
 
+/// Asserts that who needs a Redis that was never there is told why, by the error of one that is starting, and stays.
+/// Returns the reason.
+#[track_caller]
+pub fn assert_never_there(proxy: &Proxy) -> String {
+    let mut client = proxy.client();
+    let reply = client.get("a key that is not cached");
+    let reply = String::from_utf8(reply).expect("a text");
+    assert!(reply.starts_with("-LOADING backing Redis at "), "{reply}");
+    assert_same(&client.command(&["PING"]), b"+PONG\r\n", &"it stays");
+    let (_, reason) = reply.split_once(" can't be reached: ").expect("a reason");
+    reason.trim_end().to_owned()
+}
+
 /// Asserts that who needs Redis is closed, as by a Redis that ends.
 #[track_caller]
 pub fn assert_away(proxy: &Proxy) {
