@@ -87,7 +87,6 @@ impl Server {
                 let start = self.clock.now();
                 self.proxy.resume(client, start);
                 self.proxy.end_run(start.until(self.clock.now()));
-                self.widen(length);
             } else if self.connections[client.0].client.readable && self.proxy.wants_input(client) {
                 self.read(client);
             }
@@ -158,6 +157,7 @@ impl Server {
                 let start = self.clock.now();
                 self.proxy.receive(client, &self.buffer[..length], start);
                 self.proxy.end_run(start.until(self.clock.now()));
+                self.widen(length);
                 more && self.proxy.wants_input(client)
             }
             Ok(ReadResult::Nothing) => false,

@@ -472,9 +472,9 @@ mod tests {
         let mut requests = Requests::default();
         let batch: &mut Batch = requests.of(Protocol::Resp3);
         batch.push(true, |out| out.extend_from_slice(b"before"));
-        node.send(&mut requests, at(100));
+        node.send(&mut requests, at(900));
         let resp3 = "+OK\r\n%0\r\n$0\r\n\r\n+PONG\r\n";
-        connect(&mut node, Role::Resp3, resp3, at(100));
+        connect(&mut node, Role::Resp3, resp3, at(900));
         assert!(asked(&mut node, Role::Resp3).ends_with("before"));
         node.events.clear();
         node.lost(Role::Resp3, Loss::Closed, at(1000));
@@ -488,7 +488,8 @@ mod tests {
         // It was that connection alone.
         node.tick(at(1100));
         connect(&mut node, Role::Resp3, resp3, at(1100));
-        assert!(asked(&mut node, Role::Resp3).ends_with("beforeduring"));
+        let asked = asked(&mut node, Role::Resp3);
+        assert!(asked.ends_with("beforeduring"), "{asked}");
     }
 
     #[test]
@@ -538,7 +539,7 @@ mod tests {
         send(&mut node, "request", at(100));
         // No longer than for a reply: whoever set it up may be waiting.
         pass(&mut node, at(1000));
-        let [.., Event::Down { error, refused }, Event::Replies { replies, .. }] =
+        let [_, Event::Down { error, refused }, Event::Replies { replies, .. }, _] =
             &node.events[..]
         else {
             panic!("{:?}", node.events);
