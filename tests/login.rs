@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{
-    Proxy, RedisServer, assert_never_there, assert_same, bulk, eventually, eventually_get, proxy_command,
-    reason,
+    Proxy, RedisServer, assert_never_there, assert_same, bulk, eventually, eventually_get,
+    proxy_command, reason,
 };
 
 /// Far more than an answer from memory takes, also on a busy machine.

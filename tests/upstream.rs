@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{
-    Answer, Client, FakeRedis, Proxy, RedisServer, assert_away, assert_never_there,
-    assert_same, bulk, eventually,
-    eventually_get, eventually_read, reason, request,
+    Answer, Client, FakeRedis, Proxy, RedisServer, assert_away, assert_never_there, assert_same,
+    bulk, eventually, eventually_get, eventually_read, reason, request,
 };
 
 /// Far more than an answer from memory takes, also on a busy machine.
@@ -90,7 +89,10 @@ fn who_needs_a_redis_that_was_never_there_is_told_why_and_so_is_the_log() {
         redis.address()
     );
     assert!(line.ends_with(&expected), "{line}");
-    assert_eq!(assert_never_there(&proxy), "Connection refused (os error 111)");
+    assert_eq!(
+        assert_never_there(&proxy),
+        "Connection refused (os error 111)"
+    );
     let info = proxy.client().command(&["INFO", "persistence"]);
     assert!(String::from_utf8_lossy(&info).contains("loading:1\r\n"));
 }

@@ -216,7 +216,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.unix_socket_perm.to_string(), "770");
     assert_eq!(config.tls_auth_clients, AuthClients::Yes);
     assert!(config.protected_mode);
-    assert!(!config.redis_tls && !config.redis_tls_insecure);
+    assert!(!config.redis_tls.on && !config.redis_tls.insecure);
     assert_eq!(config.cache_period, Duration::from_millis(100));
     assert_eq!(config.cache_ttl, Duration::from_millis(300_000));
     assert_eq!(config.capacity, 1024);

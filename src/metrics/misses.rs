@@ -229,7 +229,7 @@ impl Misses {
 /// The number of a place, of so many: among the fewest it is the first number, and beyond it is told by the tag, but for
 /// the bit that all tags have.
 fn number(of_fewest: usize, tag: u16, places: usize) -> usize {
-    (of_fewest | usize::from(tag >> 1) * LEAST_REMEMBERED) & (places - 1)
+    (of_fewest + usize::from(tag >> 1) * LEAST_REMEMBERED) & (places - 1)
 }
 
 /// A moment in units of 67 ms, of which nine years fit.

@@ -539,8 +539,12 @@ mod tests {
         send(&mut node, "request", at(100));
         // No longer than for a reply: whoever set it up may be waiting.
         pass(&mut node, at(1000));
-        let [_, Event::Down { error, refused }, Event::Replies { replies, .. }, _] =
-            &node.events[..]
+        let [
+            _,
+            Event::Down { error, refused },
+            Event::Replies { replies, .. },
+            _,
+        ] = &node.events[..]
         else {
             panic!("{:?}", node.events);
         };

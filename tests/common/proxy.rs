@@ -51,7 +51,10 @@ pub fn proxy_command_with(flags: &[&str]) -> Command {
 
 fn configure(command: &mut Command, address: &str, flags: &[&str]) {
     let always = ["--port", "0", "--redis_hostname", address];
-    set_flags(command, &[&always, &wait_for_a_restart(flags)[..], flags].concat());
+    set_flags(
+        command,
+        &[&always, &wait_for_a_restart(flags)[..], flags].concat(),
+    );
 }
 
 /// The flags by which requests wait for a Redis that went away as long as for a reply, unless others say how long: by
@@ -90,7 +93,9 @@ impl Proxy {
     #[track_caller]
     pub fn start_with(flags: &[&str]) -> Self {
         let wait = wait_for_a_restart(flags);
-        Self::start_command(proxy_command_with(&[&["--port", "0"], &wait[..], flags].concat()))
+        Self::start_command(proxy_command_with(
+            &[&["--port", "0"], &wait[..], flags].concat(),
+        ))
     }
 
     /// Starts a command of [`proxy_command`] and waits until it listens.

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use crate::TlsRedis;
 use crate::certificates::Certificates;
 use crate::common::{
-    Proxy, RedisServer, assert_never_there, assert_same, bulk, proxy_command_with, reason, run_program,
+    Proxy, RedisServer, assert_never_there, assert_same, bulk, proxy_command_with, reason,
+    run_program,
 };
 
 /// Asserts that Redis is of no use, for a reason that has all these words, in the log and in replies.
