@@ -116,14 +116,17 @@ pub fn assert_same(actual: &[u8], expected: &[u8], about: &dyn Debug) {
     );
 }
 
-/// Asserts that this is the error of a miss while the Redis at `address` can't be reached, and
-/// returns the reason that it gives.
+/// Asserts that this is the error of a miss while the Redis at `address` can't be reached, or never could be, and returns
+/// the reason that it gives.
 #[track_caller]
 pub fn reason(reply: &[u8], address: &str) -> String {
     let reply = String::from_utf8(reply.to_vec()).expect("a text");
-    let start = format!("-ERR backing Redis at {address} can't be reached: ");
-    let reason = reply
-        .strip_prefix(&start)
+    let start = format!(" backing Redis at {address} can't be reached: ");
+    let coded = ["-ERR", "-LOADING"].map(|code| reply.strip_prefix(code));
+    let reason = coded
+        .into_iter()
+        .flatten()
+        .find_map(|rest| rest.strip_prefix(&start))
         .and_then(|rest| rest.strip_suffix("\r\n"));
     let reason = reason.unwrap_or_else(|| panic!("{reply:?}"));
     assert!(!reason.trim().is_empty());
