@@ -41,6 +41,7 @@ mod check;
 mod error;
 mod file;
 mod flags;
+mod peer_tls;
 mod secret;
 mod settings;
 mod sources;
@@ -52,6 +53,7 @@ mod tests;
 
 pub use address::RedisAddress;
 pub use error::ConfigError;
+pub use peer_tls::PeerTls;
 pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
 
 use check::Places;
@@ -130,18 +132,8 @@ pub struct Config {
     pub redis_password: Option<Secret>,
     /// The file that it was read from. Default: none.
     pub redis_password_file: Option<String>,
-    /// Whether Redis is spoken to by TLS. Default: no.
-    pub redis_tls: bool,
-    /// The file with the certificates of who may sign Redis's. Default: none, for those of the system.
-    pub redis_tls_ca: Option<String>,
-    /// The file with a certificate to show to Redis. Default: none.
-    pub redis_tls_cert: Option<String>,
-    /// The file with its key. Default: none.
-    pub redis_tls_key: Option<String>,
-    /// The name that Redis's certificate must be for. Default: none, for the host.
-    pub redis_tls_server_name: Option<String>,
-    /// Whether any certificate of Redis is accepted. Default: no.
-    pub redis_tls_insecure: bool,
+    /// Whether and how Redis is spoken to by TLS. Default: not.
+    pub redis_tls: PeerTls,
     /// The sentinels that say where it is. Default: none.
     pub redis_sentinels: Sentinels,
     /// The name of the master that they are asked for. Default: none.
@@ -152,20 +144,12 @@ pub struct Config {
     pub redis_sentinel_password: Option<Secret>,
     /// The file that it was read from. Default: none.
     pub redis_sentinel_password_file: Option<String>,
-    /// Whether sentinels are spoken to by TLS. Default: no.
-    pub redis_sentinel_tls: bool,
-    /// The file with the certificates of who may sign theirs. Default: none, for those of the system.
-    pub redis_sentinel_tls_ca: Option<String>,
-    /// The file with a certificate to show to sentinels. Default: none.
-    pub redis_sentinel_tls_cert: Option<String>,
-    /// The file with its key. Default: none.
-    pub redis_sentinel_tls_key: Option<String>,
-    /// The name that their certificates must be for. Default: none, for the host of each.
-    pub redis_sentinel_tls_server_name: Option<String>,
-    /// Whether any certificate of a sentinel is accepted. Default: no.
-    pub redis_sentinel_tls_insecure: bool,
+    /// Whether and how sentinels are spoken to by TLS. Default: not.
+    pub redis_sentinel_tls: PeerTls,
     /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
     pub redis_timeout: Duration,
+    /// How long requests wait for a Redis that went away before their clients are closed: 0 to an hour. Default: 10 s.
+    pub redis_wait: Duration,
     /// Whether Redis is asked to say which entries changed. Default: yes.
     pub tracking: bool,
     /// Whether messages and the like wait until what changed before them is out of the cache. Default: yes.
@@ -226,24 +210,15 @@ impl Default for Config {
             redis_username: None,
             redis_password: None,
             redis_password_file: None,
-            redis_tls: false,
-            redis_tls_ca: None,
-            redis_tls_cert: None,
-            redis_tls_key: None,
-            redis_tls_server_name: None,
-            redis_tls_insecure: false,
+            redis_tls: PeerTls::default(),
             redis_sentinels: Sentinels::default(),
             redis_sentinel_master: None,
             redis_sentinel_username: None,
             redis_sentinel_password: None,
             redis_sentinel_password_file: None,
-            redis_sentinel_tls: false,
-            redis_sentinel_tls_ca: None,
-            redis_sentinel_tls_cert: None,
-            redis_sentinel_tls_key: None,
-            redis_sentinel_tls_server_name: None,
-            redis_sentinel_tls_insecure: false,
+            redis_sentinel_tls: PeerTls::default(),
             redis_timeout: Duration::from_secs(1),
+            redis_wait: Duration::from_secs(10),
             tracking: true,
             causal: true,
             refetch: true,

@@ -53,6 +53,9 @@ use crate::upstream::{self, Upstream};
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 
+/// How much one read takes at first, in bytes: [`READ`] is seldom needed.
+const FIRST_READ: usize = 16 * 1024;
+
 /// For how many events of the upstream memory is kept.
 const EVENTS_KEPT: usize = 16;
 
@@ -88,6 +91,7 @@ pub struct Server {
     closing: VecDeque<(Time, ClientId)>,
     /// Clients whose dedicated connections to Redis are being made, and until when that may take.
     connecting: VecDeque<(Time, ClientId)>,
+    /// Where reads go. See [`Server::widen`].
     buffer: Box<[u8]>,
     max_clients: usize,
     cache_period: Duration,
@@ -139,6 +143,7 @@ impl Server {
             address: config.redis.clone(),
             sentinels: sentinels(config, &tls),
             dialer: dialer.clone(),
+            wait: config.redis_wait,
             database: config.redis_database,
             username: config.redis_username.clone(),
             password: config.redis_password.clone(),
@@ -200,7 +205,7 @@ impl Server {
             handshakes: VecDeque::new(),
             closing: VecDeque::new(),
             connecting: VecDeque::new(),
-            buffer: vec![0; READ].into(),
+            buffer: vec![0; FIRST_READ].into(),
             max_clients,
             cache_period: config.cache_period,
             now: Time::default(),
@@ -318,6 +323,13 @@ impl Server {
                 now: self.now,
                 shutting_down: self.shutdown.has_begun(),
             });
+        }
+    }
+
+    /// A read took so many bytes: if it filled the buffer, the next may take as many as a read ever does.
+    fn widen(&mut self, length: usize) {
+        if length == self.buffer.len() && length < READ {
+            self.buffer = vec![0; READ].into();
         }
     }
 

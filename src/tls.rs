@@ -34,9 +34,10 @@ impl Tls {
     /// If one can't be read, or is not what it should be; the error says which.
     pub fn load(config: &Config) -> io::Result<Self> {
         let acceptor = config.tls_port.map(|_| Acceptor::load(config));
-        let connector = config.redis_tls.then(|| Connector::load(config));
+        let connector = config.redis_tls.on.then(|| Connector::load(config));
         let to_sentinels = config
             .redis_sentinel_tls
+            .on
             .then(|| Connector::load_for_sentinels(config));
         Ok(Self {
             connector: connector.transpose()?,

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{
-    Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, bulk, eventually, eventually_get,
-    proxy_command, reason,
+    Proxy, RedisServer, SOON_AWAY, assert_never_there, assert_same, bulk, eventually,
+    eventually_get, proxy_command, reason,
 };
 
 #[test]
@@ -147,7 +147,7 @@ fn a_name_that_doesnt_resolve_keeps_nobody_waiting() {
     let proxy = Proxy::start_command(proxy_command("nowhere.invalid:6379", SOON_AWAY));
     assert_same(&proxy.client().command(&["PING"]), b"+PONG\r\n", &"PING");
     proxy.wait_for_log("redis down");
-    assert_away(&proxy);
+    assert_never_there(&proxy);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{
-    Answer, Client, FakeRedis, Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, bulk,
-    eventually, eventually_get, eventually_read, reason, request,
+    Answer, Client, FakeRedis, Proxy, RedisServer, SOON_AWAY, assert_away, assert_never_there,
+    assert_same, bulk, eventually, eventually_get, eventually_read, reason, request,
 };
 
 fn redis_with_a_and_b() -> RedisServer {
@@ -77,7 +77,7 @@ fn killing_redis_while_a_client_reads_cached_keys_loses_not_one_reply() {
 }
 
 #[test]
-fn who_needs_a_redis_that_is_stopped_is_closed_and_the_log_says_which_and_why() {
+fn who_needs_a_redis_that_was_never_there_is_told_why_and_so_is_the_log() {
     let redis = RedisServer::not_started();
     let proxy = Proxy::start_at(&redis.address(), SOON_AWAY);
     let line = proxy.wait_for_log("redis down");
@@ -86,7 +86,12 @@ fn who_needs_a_redis_that_is_stopped_is_closed_and_the_log_says_which_and_why() 
         redis.address()
     );
     assert!(line.ends_with(&expected), "{line}");
-    assert_away(&proxy);
+    assert_eq!(
+        assert_never_there(&proxy),
+        "Connection refused (os error 111)"
+    );
+    let info = proxy.client().command(&["INFO", "persistence"]);
+    assert!(String::from_utf8_lossy(&info).contains("loading:1\r\n"));
 }
 
 #[test]
@@ -111,7 +116,7 @@ fn the_proxy_serves_before_redis_is_there_and_finds_it_later() {
     let proxy = Proxy::start_at(&redis.address(), SOON_AWAY);
     let mut client = proxy.client();
     assert_same(&client.command(&["PING"]), b"+PONG\r\n", &"PING");
-    assert_away(&proxy);
+    assert_never_there(&proxy);
     redis.start_again();
     redis.set("a", "1");
     proxy.wait_for_log(&format!("redis up address={}", redis.address()));
@@ -254,7 +259,7 @@ fn no_miss_waits_for_a_connection_that_is_known_to_fail() {
     proxy.wait_for_log("redis down");
     // Another attempt to connect is under way for most of the time.
     for _ in 0..MISSES {
-        assert_away(&proxy);
+        assert_never_there(&proxy);
     }
     listener.set_nonblocking(true).expect("a socket option");
     let attempts = std::iter::from_fn(|| listener.accept().ok()).count();

@@ -1,7 +1,7 @@
 //! What settings ask of one another.
 
 use super::error::{ConfigError, Place, Problem};
-use super::{AuthClients, Config, RedisAddress};
+use super::{AuthClients, Config, RedisAddress, peer_tls};
 
 /// Where each setting was given that was.
 #[derive(Default)]
@@ -32,8 +32,8 @@ pub(super) fn given_by_url(config: &Config, name: &str) -> Option<Problem> {
         "redis_database" => config.redis_database != 0,
         "redis_username" => config.redis_username.is_some(),
         "redis_password" => config.redis_password.is_some(),
-        "redis_tls" => config.redis_tls,
-        "redis_tls_insecure" => config.redis_tls_insecure,
+        "redis_tls" => config.redis_tls.on,
+        "redis_tls_insecure" => config.redis_tls.insecure,
         _ => false,
     };
     given.then_some(Problem::GivenByUrl)
@@ -97,92 +97,23 @@ fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
     if let Some(needs) = sentinel_needs(config) {
         return Some(needs);
     }
-    let of_redis = [
-        ("redis_tls_ca", config.redis_tls_ca.is_some()),
-        ("redis_tls_cert", config.redis_tls_cert.is_some()),
-        ("redis_tls_key", config.redis_tls_key.is_some()),
-        (
-            "redis_tls_server_name",
-            config.redis_tls_server_name.is_some(),
-        ),
-        ("redis_tls_insecure", config.redis_tls_insecure),
-    ];
-    if let Some(name) = given(of_redis).filter(|_| !config.redis_tls) {
-        return Some((name, "redis_tls on as well, or a redis_url with rediss://"));
+    if let Some(needs) = config.redis_tls.needs(&peer_tls::OF_REDIS) {
+        return Some(needs);
     }
-    if config.redis_tls && matches!(config.redis, RedisAddress::Unix(_)) {
+    if config.redis_tls.on && matches!(config.redis, RedisAddress::Unix(_)) {
         return Some(("redis_tls", "off with a Unix socket"));
     }
-    let pairs = [
-        (
-            &config.tls_cert,
-            "tls_cert",
-            &config.tls_key,
-            "tls_key as well",
-        ),
-        (
-            &config.tls_key,
-            "tls_key",
-            &config.tls_cert,
-            "tls_cert as well",
-        ),
-        (
-            &config.redis_tls_cert,
-            "redis_tls_cert",
-            &config.redis_tls_key,
-            "redis_tls_key as well",
-        ),
-        (
-            &config.redis_tls_key,
-            "redis_tls_key",
-            &config.redis_tls_cert,
-            "redis_tls_cert as well",
-        ),
-        (
-            &config.redis_sentinel_tls_cert,
-            "redis_sentinel_tls_cert",
-            &config.redis_sentinel_tls_key,
-            "redis_sentinel_tls_key as well",
-        ),
-        (
-            &config.redis_sentinel_tls_key,
-            "redis_sentinel_tls_key",
-            &config.redis_sentinel_tls_cert,
-            "redis_sentinel_tls_cert as well",
-        ),
-    ];
-    let alone = pairs
-        .into_iter()
-        .find(|(one, _, other, _)| one.is_some() && other.is_none());
-    alone.map(|(_, name, _, needed)| (name, needed))
+    match (&config.tls_cert, &config.tls_key) {
+        (Some(_), None) => Some(("tls_cert", "tls_key as well")),
+        (None, Some(_)) => Some(("tls_key", "tls_cert as well")),
+        _ => None,
+    }
 }
 
 /// The same of the settings of sentinels.
 fn sentinel_needs(config: &Config) -> Option<(&'static str, &'static str)> {
-    let of_tls = [
-        (
-            "redis_sentinel_tls_ca",
-            config.redis_sentinel_tls_ca.is_some(),
-        ),
-        (
-            "redis_sentinel_tls_cert",
-            config.redis_sentinel_tls_cert.is_some(),
-        ),
-        (
-            "redis_sentinel_tls_key",
-            config.redis_sentinel_tls_key.is_some(),
-        ),
-        (
-            "redis_sentinel_tls_server_name",
-            config.redis_sentinel_tls_server_name.is_some(),
-        ),
-        (
-            "redis_sentinel_tls_insecure",
-            config.redis_sentinel_tls_insecure,
-        ),
-    ];
-    if let Some(name) = given(of_tls).filter(|_| !config.redis_sentinel_tls) {
-        return Some((name, "redis_sentinel_tls on as well"));
+    if let Some(needs) = config.redis_sentinel_tls.needs(&peer_tls::OF_SENTINELS) {
+        return Some(needs);
     }
     let without_sentinels = [
         (
@@ -193,7 +124,7 @@ fn sentinel_needs(config: &Config) -> Option<(&'static str, &'static str)> {
             "redis_sentinel_password",
             config.redis_sentinel_password.is_some(),
         ),
-        ("redis_sentinel_tls", config.redis_sentinel_tls),
+        ("redis_sentinel_tls", config.redis_sentinel_tls.on),
     ];
     if config.redis_sentinels.0.is_empty() {
         return given(without_sentinels).map(|name| (name, "redis_sentinels as well"));

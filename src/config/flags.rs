@@ -230,6 +230,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_timeout: Vec<String>,
 
+    /// how long requests wait for a Redis that went away, in milliseconds, before their clients are
+    /// closed (default 10000)
+    #[argh(option)]
+    pub(super) redis_wait: Vec<String>,
+
     /// on or off: whether the Redis is to say which entries changed (default on)
     #[argh(option)]
     pub(super) tracking: Vec<String>,

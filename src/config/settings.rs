@@ -220,7 +220,7 @@ pub(super) static SETTINGS: &[Setting] = &[
                 return Ok(());
             }
             let url = RedisUrl::parse(text)?;
-            config.redis_tls = with_tls(url.tls, |tls| *tls, "redis:// or unix://")?;
+            config.redis_tls.on = with_tls(url.tls, |tls| *tls, "redis:// or unix://")?;
             url.apply(config);
             config.redis_url = Some(Secret::new(text));
             Ok(())
@@ -272,45 +272,45 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.redis_tls,
         set: |config, text| {
-            config.redis_tls = with_tls(on_or_off(text)?, |on| *on, "off")?;
+            config.redis_tls.on = with_tls(on_or_off(text)?, |on| *on, "off")?;
             Ok(())
         },
-        show: |config| on_off(config.redis_tls),
+        show: |config| on_off(config.redis_tls.on),
     },
     Setting {
         name: "redis_tls_ca",
         shown: Shown::Plain,
         given: |flags| &flags.redis_tls_ca,
-        set: |config, text| optional(text, &mut config.redis_tls_ca),
-        show: |config| text_or_none(config.redis_tls_ca.as_ref()),
+        set: |config, text| optional(text, &mut config.redis_tls.ca),
+        show: |config| text_or_none(config.redis_tls.ca.as_ref()),
     },
     Setting {
         name: "redis_tls_cert",
         shown: Shown::Plain,
         given: |flags| &flags.redis_tls_cert,
-        set: |config, text| optional(text, &mut config.redis_tls_cert),
-        show: |config| text_or_none(config.redis_tls_cert.as_ref()),
+        set: |config, text| optional(text, &mut config.redis_tls.cert),
+        show: |config| text_or_none(config.redis_tls.cert.as_ref()),
     },
     Setting {
         name: "redis_tls_key",
         shown: Shown::Plain,
         given: |flags| &flags.redis_tls_key,
-        set: |config, text| optional(text, &mut config.redis_tls_key),
-        show: |config| text_or_none(config.redis_tls_key.as_ref()),
+        set: |config, text| optional(text, &mut config.redis_tls.key),
+        show: |config| text_or_none(config.redis_tls.key.as_ref()),
     },
     Setting {
         name: "redis_tls_server_name",
         shown: Shown::Plain,
         given: |flags| &flags.redis_tls_server_name,
-        set: |config, text| optional(text, &mut config.redis_tls_server_name),
-        show: |config| text_or_none(config.redis_tls_server_name.as_ref()),
+        set: |config, text| optional(text, &mut config.redis_tls.server_name),
+        show: |config| text_or_none(config.redis_tls.server_name.as_ref()),
     },
     Setting {
         name: "redis_tls_insecure",
         shown: Shown::Plain,
         given: |flags| &flags.redis_tls_insecure,
-        set: |config, text| on_or_off(text).map(|on| config.redis_tls_insecure = on),
-        show: |config| on_off(config.redis_tls_insecure),
+        set: |config, text| on_or_off(text).map(|on| config.redis_tls.insecure = on),
+        show: |config| on_off(config.redis_tls.insecure),
     },
     Setting {
         name: "redis_sentinels",
@@ -358,45 +358,45 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.redis_sentinel_tls,
         set: |config, text| {
-            config.redis_sentinel_tls = with_tls(on_or_off(text)?, |on| *on, "off")?;
+            config.redis_sentinel_tls.on = with_tls(on_or_off(text)?, |on| *on, "off")?;
             Ok(())
         },
-        show: |config| on_off(config.redis_sentinel_tls),
+        show: |config| on_off(config.redis_sentinel_tls.on),
     },
     Setting {
         name: "redis_sentinel_tls_ca",
         shown: Shown::Plain,
         given: |flags| &flags.redis_sentinel_tls_ca,
-        set: |config, text| optional(text, &mut config.redis_sentinel_tls_ca),
-        show: |config| text_or_none(config.redis_sentinel_tls_ca.as_ref()),
+        set: |config, text| optional(text, &mut config.redis_sentinel_tls.ca),
+        show: |config| text_or_none(config.redis_sentinel_tls.ca.as_ref()),
     },
     Setting {
         name: "redis_sentinel_tls_cert",
         shown: Shown::Plain,
         given: |flags| &flags.redis_sentinel_tls_cert,
-        set: |config, text| optional(text, &mut config.redis_sentinel_tls_cert),
-        show: |config| text_or_none(config.redis_sentinel_tls_cert.as_ref()),
+        set: |config, text| optional(text, &mut config.redis_sentinel_tls.cert),
+        show: |config| text_or_none(config.redis_sentinel_tls.cert.as_ref()),
     },
     Setting {
         name: "redis_sentinel_tls_key",
         shown: Shown::Plain,
         given: |flags| &flags.redis_sentinel_tls_key,
-        set: |config, text| optional(text, &mut config.redis_sentinel_tls_key),
-        show: |config| text_or_none(config.redis_sentinel_tls_key.as_ref()),
+        set: |config, text| optional(text, &mut config.redis_sentinel_tls.key),
+        show: |config| text_or_none(config.redis_sentinel_tls.key.as_ref()),
     },
     Setting {
         name: "redis_sentinel_tls_server_name",
         shown: Shown::Plain,
         given: |flags| &flags.redis_sentinel_tls_server_name,
-        set: |config, text| optional(text, &mut config.redis_sentinel_tls_server_name),
-        show: |config| text_or_none(config.redis_sentinel_tls_server_name.as_ref()),
+        set: |config, text| optional(text, &mut config.redis_sentinel_tls.server_name),
+        show: |config| text_or_none(config.redis_sentinel_tls.server_name.as_ref()),
     },
     Setting {
         name: "redis_sentinel_tls_insecure",
         shown: Shown::Plain,
         given: |flags| &flags.redis_sentinel_tls_insecure,
-        set: |config, text| on_or_off(text).map(|on| config.redis_sentinel_tls_insecure = on),
-        show: |config| on_off(config.redis_sentinel_tls_insecure),
+        set: |config, text| on_or_off(text).map(|on| config.redis_sentinel_tls.insecure = on),
+        show: |config| on_off(config.redis_sentinel_tls.insecure),
     },
     Setting {
         name: "redis_timeout",
@@ -404,6 +404,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         given: |flags| &flags.redis_timeout,
         set: |config, text| milliseconds(text, 1..=HOUR_MS).map(|time| config.redis_timeout = time),
         show: |config| milliseconds_of(config.redis_timeout),
+    },
+    Setting {
+        name: "redis_wait",
+        shown: Shown::As("redis_wait_ms"),
+        given: |flags| &flags.redis_wait,
+        set: |config, text| milliseconds(text, 0..=HOUR_MS).map(|time| config.redis_wait = time),
+        show: |config| milliseconds_of(config.redis_wait),
     },
     Setting {
         name: "tracking",

@@ -69,6 +69,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("redis_sentinel_tls_server_name", "s.example"),
     ("redis_sentinel_tls_insecure", "on"),
     ("redis_timeout", "250"),
+    ("redis_wait", "250"),
     ("tracking", "off"),
     ("causal", "off"),
     ("refetch", "off"),
@@ -215,7 +216,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.unix_socket_perm.to_string(), "770");
     assert_eq!(config.tls_auth_clients, AuthClients::Yes);
     assert!(config.protected_mode);
-    assert!(!config.redis_tls && !config.redis_tls_insecure);
+    assert!(!config.redis_tls.on && !config.redis_tls.insecure);
     assert_eq!(config.cache_period, Duration::from_millis(100));
     assert_eq!(config.cache_ttl, Duration::from_millis(300_000));
     assert_eq!(config.capacity, 1024);
@@ -234,6 +235,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.redis_password, None);
     assert_eq!(config.redis_password_file, None);
     assert_eq!(config.redis_timeout, Duration::from_millis(1000));
+    assert_eq!(config.redis_wait, Duration::from_secs(10));
     assert!(config.tracking);
     assert!(config.causal);
     assert!(config.refetch);
@@ -262,7 +264,7 @@ fn the_summary_has_every_setting_with_its_unit() {
          redis_sentinel_password=<none> redis_sentinel_password_file=<none> redis_sentinel_tls=off \
          redis_sentinel_tls_ca=<none> redis_sentinel_tls_cert=<none> redis_sentinel_tls_key=<none> \
          redis_sentinel_tls_server_name=<none> redis_sentinel_tls_insecure=off \
-         redis_timeout_ms=1000 tracking=on causal=on refetch=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
+         redis_timeout_ms=1000 redis_wait_ms=10000 tracking=on causal=on refetch=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
          metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );
 }

@@ -31,7 +31,7 @@ impl RedisUrl {
     /// Puts what it says in the fields of the settings that it stands for.
     pub fn apply(self, config: &mut Config) {
         config.redis = self.address;
-        config.redis_tls_insecure |= self.insecure;
+        config.redis_tls.insecure |= self.insecure;
         config.redis_database = self.database.unwrap_or(config.redis_database);
         config.redis_username = self.username;
         config.redis_password = self.password;

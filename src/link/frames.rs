@@ -14,9 +14,9 @@ pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// How much room is made at once for what is announced, in bytes: the length is only a promise.
 const STEP: usize = 1024 * 1024;
 
-/// From how long a part on a long reply is taken to come, in bytes, and how much room is made for that: enough for
+/// From how long a start on a long reply is taken to come, in bytes, and how much room is made for that: enough for
 /// memory of its own, which goes back to the system.
-const LONG_PART: usize = 16 * 1024;
+const LONG_START: usize = 16 * 1024;
 const ROOM: usize = 256 * 1024;
 
 /// Why a stream can't be read on.
@@ -126,7 +126,7 @@ impl Frames {
             return Err(FrameError::TooLong(most));
         }
         if self.start.capacity() - self.start.len() < part.len() {
-            let room = if part.len() < LONG_PART { 0 } else { ROOM };
+            let room = if length < LONG_START { 0 } else { ROOM };
             self.start.reserve_exact(part.len().max(ahead).max(room));
         }
         self.start.extend_from_slice(part);

@@ -82,9 +82,9 @@ const MOST_REMEMBERED: usize = 16 * 1024;
 pub struct Misses {
     counts: [u64; Reason::ALL.len()],
     /// What is remembered of a key is at the place that its hash names, until another takes it. Without places
-    /// before the first miss.
+    /// before the first miss; then they double as keys come, as most are never needed where few do.
     places: Vec<Place>,
-    /// How many places there are to be, a power of two.
+    /// How many places there may be, a power of two.
     room: usize,
     hasher: FixedState,
     /// How often the whole cache was emptied, as far as it fits, and why it was the last time.
@@ -147,9 +147,7 @@ impl Misses {
 
     /// A key was not in the cache, and Redis is asked for it.
     pub fn missed(&mut self, key: &[u8], now: Time) {
-        if self.places.is_empty() {
-            self.places = vec![Place::default(); self.room];
-        }
+        self.make_room();
         let (emptied, emptied_for) = (self.emptied, self.emptied_for);
         let (place, tag) = self.place(key);
         let reason = match place.fate {
@@ -204,10 +202,34 @@ impl Misses {
     /// The place for a key, and its tag, which is never that of an empty place. There must be places.
     fn place(&mut self, key: &[u8]) -> (&mut Place, u16) {
         let hash = self.hasher.hash_one(key);
-        // Truncated: of the two ends of the hash, one is the place and one the tag.
-        let place = hash as usize & (self.room - 1);
-        (&mut self.places[place], (hash >> 48) as u16 | 1)
+        // Truncated: of the two ends of the hash, one is the place, as long as there are few, and one the tag.
+        let tag = (hash >> 48) as u16 | 1;
+        let place = number(hash as usize % LEAST_REMEMBERED, tag, self.places.len());
+        (&mut self.places[place], tag)
     }
+
+    /// Doubles the places when a quarter of them may be taken.
+    fn make_room(&mut self) {
+        let length = self.places.len();
+        let new = usize::try_from(self.of(Reason::New)).unwrap_or(usize::MAX);
+        if length == self.room || 4 * new.min(self.room) < length {
+            return;
+        }
+        let more = (2 * length).max(LEAST_REMEMBERED);
+        let fewer = std::mem::replace(&mut self.places, vec![Place::default(); more]);
+        for (place, remembered) in fewer.into_iter().enumerate() {
+            if remembered.tag != 0 {
+                let place = number(place % LEAST_REMEMBERED, remembered.tag, more);
+                self.places[place] = remembered;
+            }
+        }
+    }
+}
+
+/// The number of a place, of so many: among the fewest it is the first number, and beyond it is told by the tag, but for
+/// the bit that all tags have.
+fn number(of_fewest: usize, tag: u16, places: usize) -> usize {
+    (of_fewest + usize::from(tag >> 1) * LEAST_REMEMBERED) & (places - 1)
 }
 
 /// A moment in units of 67 ms, of which nine years fit.
@@ -314,6 +336,27 @@ mod tests {
             miss(&mut misses, &key.to_string(), 2);
         }
         assert_eq!(miss(&mut misses, "0", 3), Reason::New);
+    }
+
+    #[test]
+    fn what_was_remembered_is_when_there_are_more_places() {
+        let mut misses = Misses::beside(MOST_REMEMBERED);
+        assert_eq!(miss(&mut misses, "a", 0), Reason::New);
+        assert_eq!(misses.places.len(), LEAST_REMEMBERED);
+        let mut doubled = 0;
+        for key in 0..4000 {
+            misses.kept(b"a", at(TTL));
+            let places = misses.places.len();
+            miss(&mut misses, &key.to_string(), 0);
+            let reason = miss(&mut misses, "a", 0);
+            // Otherwise another may have taken its place, by chance.
+            if misses.places.len() > places {
+                doubled += 1;
+                assert_eq!(reason, Reason::Evicted);
+            }
+        }
+        assert_eq!(doubled, 4);
+        assert_eq!(misses.places.len(), MOST_REMEMBERED);
     }
 
     #[test]

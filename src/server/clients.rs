@@ -167,6 +167,7 @@ impl Server {
                 let start = self.clock.now();
                 self.proxy.receive(client, &self.buffer[..length], start);
                 self.end_run(start);
+                self.widen(length);
                 more && self.proxy.wants_input(client)
             }
             Ok(ReadResult::Nothing) => false,

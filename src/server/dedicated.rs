@@ -26,7 +26,8 @@ impl Server {
         match dedicated.read(&mut self.buffer) {
             Ok(ReadResult::Bytes(length)) => {
                 self.proxy
-                    .receive_dedicated(client, &self.buffer[..length], self.now)
+                    .receive_dedicated(client, &self.buffer[..length], self.now);
+                self.widen(length);
             }
             Ok(ReadResult::Nothing) => {}
             // Redis ended it: so ends the client's, as it would with Redis itself.

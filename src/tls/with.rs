@@ -16,7 +16,7 @@ use rustls::{ClientConfig, ServerConfig};
 
 pub use stream::Stream;
 
-use crate::config::{AuthClients, Config, RedisAddress};
+use crate::config::{AuthClients, Config, PeerTls, RedisAddress};
 
 /// How many of Redis's sessions are kept, by which the next handshake is cheaper.
 const SESSIONS: usize = 8;
@@ -59,9 +59,7 @@ pub struct Connector {
 struct OfRedis {
     /// How the names of the settings start.
     settings: &'static str,
-    ca: Option<String>,
-    cert: Option<(String, String)>,
-    insecure: bool,
+    tls: PeerTls,
 }
 
 impl Connector {
@@ -71,32 +69,16 @@ impl Connector {
             RedisAddress::Unix(_) => Some("localhost"),
             RedisAddress::Master(_) => None,
         };
-        let name = config.redis_tls_server_name.as_deref().or(host);
-        let files = OfRedis {
-            settings: "redis_tls",
-            ca: config.redis_tls_ca.clone(),
-            cert: pair(&config.redis_tls_cert, &config.redis_tls_key),
-            insecure: config.redis_tls_insecure,
-        };
-        Self::new(files, name)
+        Self::new("redis_tls", &config.redis_tls, host)
     }
 
     pub(super) fn load_for_sentinels(config: &Config) -> io::Result<Self> {
-        let files = OfRedis {
-            settings: "redis_sentinel_tls",
-            ca: config.redis_sentinel_tls_ca.clone(),
-            cert: pair(
-                &config.redis_sentinel_tls_cert,
-                &config.redis_sentinel_tls_key,
-            ),
-            insecure: config.redis_sentinel_tls_insecure,
-        };
-        Self::new(files, config.redis_sentinel_tls_server_name.as_deref())
+        Self::new("redis_sentinel_tls", &config.redis_sentinel_tls, None)
     }
 
-    fn new(files: OfRedis, name: Option<&str>) -> io::Result<Self> {
-        let settings = files.settings;
-        if files.insecure {
+    /// Those of the settings whose names start so. The certificate is to be for that host, unless they name another.
+    fn new(settings: &'static str, tls: &PeerTls, host: Option<&str>) -> io::Result<Self> {
+        if tls.insecure {
             let (whose, reason) = match settings {
                 "redis_tls" => (
                     "any certificate of redis is accepted",
@@ -111,6 +93,7 @@ impl Connector {
             };
             log::warn!(reason; "{whose}");
         }
+        let name = tls.server_name.as_deref().or(host);
         let name = name.map(|name| {
             ServerName::try_from(name.to_owned()).map_err(|_| {
                 of(format!(
@@ -118,6 +101,10 @@ impl Connector {
                 ))
             })
         });
+        let files = OfRedis {
+            settings,
+            tls: tls.clone(),
+        };
         Ok(Self {
             shared: Shared::new(files.read()?),
             name: name.transpose()?,
@@ -153,22 +140,22 @@ impl OfRedis {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?;
-        let builder = if self.insecure {
+        let builder = if self.tls.insecure {
             builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(verifier::Any(provider())))
         } else {
-            let roots = match &self.ca {
+            let roots = match &self.tls.ca {
                 Some(path) => files::roots(&setting("ca"), path)?,
                 None => files::roots_of_the_system(self.settings)?,
             };
             builder.with_root_certificates(roots)
         };
-        let mut config = match &self.cert {
+        let mut config = match pair(&self.tls.cert, &self.tls.key) {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => {
-                let chain = files::certificates(&setting("cert"), cert)?;
-                let key = files::key(&setting("key"), key)?;
+                let chain = files::certificates(&setting("cert"), &cert)?;
+                let key = files::key(&setting("key"), &key)?;
                 let result = builder.with_client_auth_cert(chain, key);
                 result.map_err(|error| {
                     of(format!(

@@ -53,6 +53,9 @@ impl Node {
     pub fn set_watched(&mut self, watched: bool, now: Time) {
         let again = watched && !self.watched;
         self.watched = watched;
+        if again {
+            self.missed(now);
+        }
         let tracker = self.connection(Role::Tracker);
         let is_old = tracker.phase == Phase::Open && tracker.heard.after(CHECK_AFTER) <= now;
         if again && is_old && self.reports_changes() {

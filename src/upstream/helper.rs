@@ -45,7 +45,7 @@ impl Upstream {
             race: Race::default(),
             looking_up: false,
             work: Work::default(),
-            landing: vec![0; LANDING].into(),
+            landing: vec![0; FIRST_LANDING].into(),
             clock: Clock::start(),
         };
         thread::Builder::new()
@@ -106,6 +106,10 @@ const STACK: usize = 256 * 1024;
 
 /// How much one read takes at once, in bytes.
 const LANDING: usize = 64 * 1024;
+
+/// The same at first, and of what sets a connection up, though that is long (the reply to COMMAND): where few values are
+/// read, that much memory is all it takes.
+const FIRST_LANDING: usize = 16 * 1024;
 
 /// How often a connection is read from before the others have their turn.
 const READS: usize = 16;
@@ -334,8 +338,12 @@ impl Helper {
             match transport.read(&mut self.landing) {
                 Ok(ReadResult::Bytes(length)) => {
                     let now = self.clock.now();
+                    let is_open = self.node.connection(role).phase == Phase::Open;
                     self.node.received(role, &self.landing[..length], now);
                     self.drop_closed();
+                    if is_open && length == self.landing.len() && length < LANDING {
+                        self.landing = vec![0; LANDING].into();
+                    }
                 }
                 Ok(ReadResult::Nothing) => return,
                 Ok(ReadResult::End) => {

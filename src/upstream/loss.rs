@@ -50,6 +50,15 @@ pub(super) enum Loss {
 }
 
 impl Loss {
+    /// Whether this may be the end of Redis, which the other connections have not noticed yet.
+    pub fn may_be_end(&self) -> bool {
+        match self {
+            Self::Closed | Self::ClosedIdle(_) | Self::Unanswered { .. } => true,
+            Self::Broken(_) => !self.is_refusal(),
+            _ => false,
+        }
+    }
+
     /// Whether Redis is there, and of no use until somebody changes something: it refuses the proxy, or TLS fails.
     pub fn is_refusal(&self) -> bool {
         match self {

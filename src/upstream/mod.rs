@@ -61,6 +61,8 @@ pub struct Settings {
     pub sentinels: Option<SentinelSettings>,
     /// How to connect, and how long that may take, as well as a request may wait for its reply.
     pub dialer: Dialer,
+    /// How long requests wait for it when it went away.
+    pub wait: Duration,
     /// The database that every connection selects.
     pub database: u32,
     /// The user to authenticate as; without one, Redis's default user.
@@ -73,8 +75,8 @@ pub struct Settings {
     pub tracking: bool,
 }
 
-/// How the error replies start that stand for none of Redis's.
-const UNREACHABLE: &str = "ERR backing Redis at ";
+/// How the error replies go on, behind their code, that stand for none of Redis's.
+const UNREACHABLE: &str = "backing Redis at ";
 
 /// In the place of a reply: Redis can't be reached, and whoever waits is closed, as by Redis itself. Libraries of clients
 /// connect again after that, and repeat what may be repeated; an error they hand on to the application.
@@ -93,9 +95,10 @@ pub fn closes(encoded: &[u8]) -> bool {
 #[must_use]
 pub fn is_unreachable(encoded: &[u8]) -> bool {
     closes(encoded)
-        || encoded
-            .strip_prefix(b"-")
-            .is_some_and(|text| text.starts_with(UNREACHABLE.as_bytes()))
+        || [&b"-ERR "[..], b"-LOADING "]
+            .into_iter()
+            .filter_map(|code| encoded.strip_prefix(code))
+            .any(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
 /// A list with a place for each link: there is one for each version of the protocol, as a reply in one can't be made
@@ -189,7 +192,8 @@ pub enum Event {
     Down {
         /// The encoded error reply that says why.
         error: Vec<u8>,
-        /// It is there, but of no use to the proxy: who needs it gets the error. Otherwise they are [`CLOSED`].
+        /// It is there, but of no use to the proxy, or it was never there: who needs it gets the error. Otherwise they
+        /// are [`CLOSED`].
         refused: bool,
     },
     /// And dedicated connections lead nowhere any more, whether or not they end by themselves.

@@ -96,6 +96,8 @@ pub(super) struct Connection {
     pub redirecting: Option<i64>,
     /// Until then no other is made.
     pub not_before: Time,
+    /// The last one was of no use by itself: that is no sign that Redis has gone.
+    pub refused: bool,
     /// Whether it is as it was set up.
     pub state: ConnectionState,
 }
@@ -163,6 +165,7 @@ impl Default for Connection {
             reports_to: None,
             redirecting: None,
             not_before: Time::default(),
+            refused: false,
             state: ConnectionState::default(),
         }
     }
@@ -259,14 +262,13 @@ impl Node {
             }
             let role = Role::of(link);
             self.connection(role).link.send(batch, now);
-            let (is_closed, not_before) = {
-                let connection = self.connection(role);
-                (connection.phase == Phase::Closed, connection.not_before)
-            };
+            let connection = self.connection(role);
+            let is_closed = connection.phase == Phase::Closed;
+            let (not_before, refused) = (connection.not_before, connection.refused);
             match self.state {
                 State::Down(_) => self.refuse_during_outage(role),
                 State::Up(_) if is_closed && not_before <= now => self.want(role),
-                State::Up(_) if is_closed => {
+                State::Up(_) if is_closed && refused => {
                     self.refuse(role, "no connection for RESP3 can be made")
                 }
                 State::Up(_) | State::Opening => {}
@@ -598,9 +600,13 @@ impl Node {
             // Its requests wait until it is known whether Redis is there.
             Role::Resp3 if !self.is_up() => {}
             Role::Resp3 => {
-                self.connection(role).not_before = now.after(FIRST_PAUSE);
-                let error = setup::error_of(&self.settings, &loss);
-                self.fail(role, &error);
+                let connection = self.connection(role);
+                connection.not_before = now.after(FIRST_PAUSE);
+                connection.refused = !loss.may_be_end();
+                if connection.refused {
+                    let error = setup::error_of(&self.settings, &loss);
+                    self.fail(role, &error);
+                }
             }
         }
         self.advance(now);

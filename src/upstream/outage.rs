@@ -1,8 +1,10 @@
-//! What is made of a Redis that can't be reached. It is tried again after a pause, ever longer.
+//! What is made of a Redis that can't be reached. It is tried again after a pause, ever longer, up to a limit that is
+//! lower the more it is missed.
 //!
-//! At first it may only be restarting: for the time that a request may wait for its reply, all wait. After that whoever
-//! needs it is closed, as by Redis itself, or gets the error by which it refuses the proxy. Dedicated connections are
-//! given up later if it is only silent, as it may be busy.
+//! At first it may only be restarting: for a while all requests wait, as libraries of clients would without the proxy.
+//! After that whoever needs it is closed, as by Redis itself, or gets the error by which it refuses the proxy. If it was
+//! never there, the error says why: whoever set the proxy up may be asking. Dedicated connections are given up later if
+//! it is only silent, as it may be busy.
 
 use std::time::Duration;
 
@@ -27,8 +29,10 @@ pub(super) struct Outage {
     reason: String,
     /// The encoded error reply that says so.
     error: Vec<u8>,
-    /// It is there, and of no use to the proxy: who needs it gets the error.
+    /// It is there, and of no use to the proxy.
     refused: bool,
+    /// It was never there.
+    is_first: bool,
     since: Time,
     /// Until then it may only be restarting, so requests wait. None when they no longer do.
     patience: Option<Time>,
@@ -41,27 +45,36 @@ pub(super) struct Outage {
 impl Outage {
     /// What requests get while it lasts.
     fn reply(&self) -> &[u8] {
-        match self.refused {
+        match self.says_why() {
             true => &self.error,
             false => CLOSED,
         }
     }
 
+    /// Whether who needs Redis gets the error, and is not closed.
+    fn says_why(&self) -> bool {
+        self.refused || self.is_first
+    }
+
     fn event(&self) -> Event {
         Event::Down {
             error: self.error.clone(),
-            refused: self.refused,
+            refused: self.says_why(),
         }
     }
 }
 
-/// The pause before the first new attempt to connect; it doubles until [`LAST_PAUSE`].
+/// The pause before the first new attempt to connect; it doubles until one of those below.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause while requests wait for Redis.
+const AWAITED_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause while anybody would miss it.
+const MISSED_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause while Redis says that it will soon be there.
 const SOON: Duration = Duration::from_millis(400);
 /// The longest pause while sentinels name a master that isn't one, which is so for a moment in a failover.
 const NOT_MASTER_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause, and the one after Redis refused the proxy.
+/// The longest pause while nobody would, and the one after Redis refused the proxy.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Node {
@@ -99,9 +112,6 @@ impl Node {
     /// far as they may be sent again.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
-        if matches!(loss, Loss::NotMaster(_)) {
-            self.pause = self.pause.min(NOT_MASTER_PAUSE);
-        }
         if matches!(loss, Loss::Refused(words) if setup::refuses_login(words)) {
             self.login_refused();
         }
@@ -117,10 +127,11 @@ impl Node {
             log::warn!(address:% = self.settings.address, reason; "{message}");
         }
         let patience = match &before {
-            None => (may_be_brief(loss) && self.is_steady(now))
-                .then(|| now.after(self.settings.dialer.timeout)),
+            None => (may_be_brief(loss) && self.is_steady(now)).then(|| now.after(self.wait())),
             Some(outage) => outage.patience,
         };
+        // Where Redis ended there may be nobody who refuses a connection before it is back.
+        let may_be_brief = may_be_brief(loss) || matches!(loss, Loss::TimedOut(_));
         let was_patient = patience.is_some();
         let gone = before.as_ref().is_some_and(|outage| outage.gone);
         let end = match loss {
@@ -135,10 +146,14 @@ impl Node {
         };
         let outage = Outage {
             reason,
-            error: setup::error_of(&self.settings, loss),
+            error: match self.known || loss.is_refusal() {
+                true => setup::error_of(&self.settings, loss),
+                false => setup::loading_reply(&self.settings, &loss.to_string()),
+            },
             refused: loss.is_refusal(),
+            is_first: !self.known,
             since: before.map_or(now, |outage| outage.since),
-            patience: patience.filter(|until| *until > now && may_be_brief(loss)),
+            patience: patience.filter(|until| *until > now && may_be_brief),
             end,
             gone,
         };
@@ -163,19 +178,42 @@ impl Node {
         self.outage = Some(outage);
         self.end_dedicated(now);
         // One that comes and goes gets the longer pauses of one that is away.
-        if is_patient || matches!(self.state, State::Up(since) if since.until(now) >= STEADY) {
+        let is_up = matches!(self.state, State::Up(since) if since.until(now) >= STEADY);
+        if is_new && is_patient || is_up {
             self.pause = FIRST_PAUSE;
         }
-        if let Loss::Refused(words) = loss {
-            self.pause = match setup::is_temporary(words) {
-                true => self.pause.min(SOON),
-                false => LAST_PAUSE,
-            };
-        }
+        self.pause = match loss {
+            Loss::Refused(words) if setup::is_temporary(words) => self.pause.min(SOON),
+            Loss::Refused(_) => LAST_PAUSE,
+            _ if is_patient => self.pause.min(AWAITED_PAUSE),
+            Loss::NotMaster(_) => self.pause.min(NOT_MASTER_PAUSE),
+            _ if self.watched => self.pause.min(MISSED_PAUSE),
+            _ => self.pause,
+        };
         // Up to a quarter less, so that the proxies of many hosts don't come back in step.
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         self.state = State::Down(now.after(pause));
+    }
+
+    /// How long requests wait for a Redis that may only be restarting. One that was never there may be looked for where
+    /// none will be, and whoever tries that out is to hear of it.
+    fn wait(&self) -> Duration {
+        let wait = self.settings.wait;
+        match self.known {
+            true => wait,
+            false => wait.min(self.settings.dialer.timeout),
+        }
+    }
+
+    /// Has Redis be connected to soon, if it is away, as somebody misses it now.
+    pub(super) fn missed(&mut self, now: Time) {
+        let is_refused = self.outage.as_ref().is_some_and(|outage| outage.refused);
+        if let State::Down(until) = self.state
+            && !is_refused
+        {
+            self.state = State::Down(until.min(now.after(FIRST_PAUSE)));
+        }
     }
 
     /// Whether Redis has not just come back from an outage.
@@ -270,9 +308,19 @@ impl Node {
             self.open(now);
         }
         self.want_tracker(now);
+        if self.awaits_resp3().is_some_and(|due| due <= now) {
+            self.want(Role::Resp3);
+        }
         if let Some(left_out) = self.reconnects.end(now) {
             log::info!(of = "reconnected", left_out; "lines left out");
         }
+    }
+
+    /// When the connection for RESP3 is to be made again for requests that wait for it, while Redis is there.
+    fn awaits_resp3(&self) -> Option<Time> {
+        let resp3 = &self.connections[Role::Resp3 as usize];
+        let waits = self.is_up() && resp3.phase == Phase::Closed && !resp3.link.is_idle();
+        waits.then_some(resp3.not_before)
     }
 
     /// When [`Self::retry`] is due.
@@ -285,7 +333,13 @@ impl Node {
             State::Up(_) | State::Opening => None,
         };
         let patience = self.patience();
-        let all = [retry, patience, self.end_due(), self.reconnects.due()];
+        let all = [
+            retry,
+            self.awaits_resp3(),
+            patience,
+            self.end_due(),
+            self.reconnects.due(),
+        ];
         all.into_iter().flatten()
     }
 }
@@ -293,17 +347,9 @@ impl Node {
 /// Whether Redis may be back in a moment: it went, or it says so.
 fn may_be_brief(loss: &Loss) -> bool {
     match loss {
-        Loss::Closed | Loss::ClosedIdle(_) | Loss::Unanswered { .. } | Loss::NotMaster(_) => true,
-        Loss::Broken(_) => !loss.is_refusal(),
+        Loss::NotMaster(_) => true,
         Loss::Refused(words) => setup::is_temporary(words),
-        Loss::TimedOut(_)
-        | Loss::Garbled(_)
-        | Loss::Tls
-        | Loss::Elsewhere
-        | Loss::Altered(_)
-        | Loss::Demoted
-        | Loss::Moved
-        | Loss::Switched { .. } => false,
+        loss => loss.may_be_end(),
     }
 }
 
@@ -311,7 +357,7 @@ fn may_be_brief(loss: &Loss) -> bool {
 mod tests {
     use std::io;
 
-    use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node};
+    use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node, settings};
     use super::super::{Batch, Requests};
     use super::*;
     use crate::resp::Protocol;
@@ -417,6 +463,94 @@ mod tests {
         assert!(asked(&mut node, Role::Resp3).ends_with("before"));
         let is_reply = |event: &Event| matches!(event, Event::Replies { .. });
         assert!(!node.events.iter().any(is_reply));
+    }
+
+    #[test]
+    fn what_was_asked_in_resp3_waits_when_only_that_connection_has_ended_so_far() {
+        let mut node = node(None, RIGHTS);
+        node.run_id = Some("known".to_owned());
+        let mut requests = Requests::default();
+        let batch: &mut Batch = requests.of(Protocol::Resp3);
+        batch.push(true, |out| out.extend_from_slice(b"before"));
+        node.send(&mut requests, at(900));
+        let resp3 = "+OK\r\n%0\r\n$0\r\n\r\n+PONG\r\n";
+        connect(&mut node, Role::Resp3, resp3, at(900));
+        assert!(asked(&mut node, Role::Resp3).ends_with("before"));
+        node.events.clear();
+        node.lost(Role::Resp3, Loss::Closed, at(1000));
+        node.lost(Role::Resp3, refused(), at(1000));
+        requests.of(Protocol::Resp3).push(true, |out| {
+            out.extend_from_slice(b"during");
+        });
+        node.send(&mut requests, at(1050));
+        assert!(node.is_up() && node.wants().is_none());
+        assert_eq!(node.events, []);
+        // It was that connection alone.
+        node.tick(at(1100));
+        connect(&mut node, Role::Resp3, resp3, at(1100));
+        let asked = asked(&mut node, Role::Resp3);
+        assert!(asked.ends_with("beforeduring"), "{asked}");
+    }
+
+    #[test]
+    fn a_redis_that_is_missed_is_looked_for_more_often() {
+        for (watched, most) in [(true, 500), (false, 5000)] {
+            let mut node = node(None, RIGHTS);
+            node.set_watched(watched, at(0));
+            lose(&mut node, at(1000));
+            pass(&mut node, at(60_000));
+            let State::Down(due) = node.state else {
+                panic!("it is down");
+            };
+            let pause = node.ticked.until(due).as_millis();
+            assert!((most * 3 / 4..=most).contains(&pause), "{pause}");
+        }
+        // Somebody comes.
+        let mut node = node(None, RIGHTS);
+        node.set_watched(false, at(0));
+        lose(&mut node, at(1000));
+        pass(&mut node, at(60_000));
+        node.set_watched(true, node.ticked);
+        let soon = node.ticked.after(FIRST_PAUSE);
+        assert!(node.due().is_some_and(|due| due <= soon));
+    }
+
+    #[test]
+    fn requests_wait_as_long_as_is_set_though_an_attempt_to_connect_is_not_answered() {
+        let mut node = node(None, RIGHTS);
+        node.settings.wait = Duration::from_secs(5);
+        lose(&mut node, at(1000));
+        send(&mut node, "during", at(1100));
+        pass(&mut node, at(2000));
+        node.tick(at(2500));
+        assert_eq!(node.wants(), Some(Role::Resp2));
+        node.lost(Role::Resp2, Loss::TimedOut(FIRST_PAUSE), at(2500));
+        pass(&mut node, at(5900));
+        assert!(!node.events.iter().any(is_down));
+        pass(&mut node, at(6000));
+        assert!(node.events.iter().any(is_down));
+    }
+
+    #[test]
+    fn who_asks_a_redis_that_was_never_there_is_told_why() {
+        let mut node = Node::new(settings(None));
+        node.settings.wait = Duration::from_secs(5);
+        node.lost(Role::Resp2, refused(), at(0));
+        send(&mut node, "request", at(100));
+        // No longer than for a reply: whoever set it up may be waiting.
+        pass(&mut node, at(1000));
+        let [
+            _,
+            Event::Down { error, refused },
+            Event::Replies { replies, .. },
+            _,
+        ] = &node.events[..]
+        else {
+            panic!("{:?}", node.events);
+        };
+        assert!(error.starts_with(b"-LOADING backing Redis at ") && *refused);
+        assert!(crate::upstream::is_unreachable(error));
+        assert!(replies.iter().eq([&error[..]]));
     }
 
     #[test]

@@ -228,6 +228,7 @@ pub(super) mod tests {
                 timeout: Duration::from_secs(1),
                 keepalive: Duration::ZERO,
             },
+            wait: Duration::from_secs(1),
             database: 0,
             username: None,
             password: password.map(Secret::new),

@@ -324,11 +324,18 @@ pub(super) fn run_id(answer: &[u8]) -> Option<String> {
 
 /// The error reply to a request that Redis did not answer.
 pub(super) fn error_reply(settings: &Settings, reason: &str) -> Vec<u8> {
+    unreachable(settings, "ERR", reason)
+}
+
+/// The same, for a Redis that was never there. By its code, libraries that wait for a Redis that starts wait for this one.
+pub(super) fn loading_reply(settings: &Settings, reason: &str) -> Vec<u8> {
+    unreachable(settings, "LOADING", reason)
+}
+
+fn unreachable(settings: &Settings, code: &str, reason: &str) -> Vec<u8> {
     let mut encoded = Vec::new();
-    let message = format!(
-        "{UNREACHABLE}{} can't be reached: {reason}",
-        settings.address
-    );
+    let address = &settings.address;
+    let message = format!("{code} {UNREACHABLE}{address} can't be reached: {reason}");
     reply::error(&mut encoded, message.as_bytes());
     encoded
 }

@@ -119,14 +119,17 @@ pub fn assert_same(actual: &[u8], expected: &[u8], about: &dyn Debug) {
     );
 }
 
-/// Asserts that this is the error of a miss while the Redis at `address` can't be reached, and
-/// returns the reason that it gives.
+/// Asserts that this is the error of a miss while the Redis at `address` can't be reached, or never could be, and returns
+/// the reason that it gives.
 #[track_caller]
 pub fn reason(reply: &[u8], address: &str) -> String {
     let reply = String::from_utf8(reply.to_vec()).expect("a text");
-    let start = format!("-ERR backing Redis at {address} can't be reached: ");
-    let reason = reply
-        .strip_prefix(&start)
+    let start = format!(" backing Redis at {address} can't be reached: ");
+    let coded = ["-ERR", "-LOADING"].map(|code| reply.strip_prefix(code));
+    let reason = coded
+        .into_iter()
+        .flatten()
+        .find_map(|rest| rest.strip_prefix(&start))
         .and_then(|rest| rest.strip_suffix("\r\n"));
     let reason = reason.unwrap_or_else(|| panic!("{reply:?}"));
     assert!(!reason.trim().is_empty());
@@ -162,7 +165,20 @@ pub fn eventually_set(proxy: &Proxy, key: &str, value: &str) {
     });
 }
 
-/// Asserts that who needs Redis is closed, as by a Redis that ends. With [`PATIENT`], that takes too long.
+/// Asserts that who needs a Redis that was never there is told why, by the error of one that is starting, and stays.
+/// Returns the reason.
+#[track_caller]
+pub fn assert_never_there(proxy: &Proxy) -> String {
+    let mut client = proxy.client();
+    let reply = client.get("a key that is not cached");
+    let reply = String::from_utf8(reply).expect("a text");
+    assert!(reply.starts_with("-LOADING backing Redis at "), "{reply}");
+    assert_same(&client.command(&["PING"]), b"+PONG\r\n", &"it stays");
+    let (_, reason) = reply.split_once(" can't be reached: ").expect("a reason");
+    reason.trim_end().to_owned()
+}
+
+/// Asserts that who needs Redis is closed, as by a Redis that ends.
 #[track_caller]
 pub fn assert_away(proxy: &Proxy) {
     let mut client = proxy.client();

@@ -53,7 +53,18 @@ pub fn proxy_command_with(flags: &[&str]) -> Command {
 
 fn configure(command: &mut Command, address: &str, flags: &[&str]) {
     let always = ["--port", "0", "--redis_hostname", address];
-    set_flags(command, &[&always, flags].concat());
+    set_flags(
+        command,
+        &[&always, &wait_for_a_restart(flags)[..], flags].concat(),
+    );
+}
+
+/// The flags by which requests wait for a Redis that went away as long as for a reply, unless others say how long: by
+/// default, that is longer than a test should wait.
+fn wait_for_a_restart<'a>(flags: &[&'a str]) -> [&'a str; 2] {
+    let mut pairs = flags.windows(2);
+    let timeout = pairs.find_map(|pair| (pair[0] == "--redis_timeout").then_some(pair[1]));
+    ["--redis_wait", timeout.unwrap_or("1000")]
 }
 
 /// Sets these flags, and [`PATIENT`] unless they say themselves how long Redis may take.
@@ -87,7 +98,10 @@ impl Proxy {
     /// Starts the proxy on a free port, in front of the Redis that the flags say.
     #[track_caller]
     pub fn start_with(flags: &[&str]) -> Self {
-        Self::start_command(proxy_command_with(&[&["--port", "0"], flags].concat()))
+        let wait = wait_for_a_restart(flags);
+        Self::start_command(proxy_command_with(
+            &[&["--port", "0"], &wait[..], flags].concat(),
+        ))
     }
 
     /// Starts a command of [`proxy_command`] and waits until it listens.
@@ -121,7 +135,7 @@ impl Proxy {
             let mut client = self.client();
             client.send("DBSIZE\r\n");
             let reply = client.reply_or_end();
-            reply.is_some_and(|reply| !reply.starts_with(b"-ERR backing Redis"))
+            reply.is_some_and(|reply| !String::from_utf8_lossy(&reply).contains("backing Redis"))
         });
     }
 

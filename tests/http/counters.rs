@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use redis_proxy::cache::ENTRY_OVERHEAD;
 
-use crate::common::{Http, MB, RedisServer, SOON_AWAY, assert_away, bulk, eventually, request};
+use crate::common::{
+    Http, MB, RedisServer, SOON_AWAY, assert_never_there, bulk, eventually, request,
+};
 use crate::watched::{HIT, Watched, all_samples, and, forwarded, miss, samples};
 
 #[test]
@@ -221,11 +223,11 @@ fn requests_that_redis_can_t_answer_are_counted() {
     let mut watched = Watched::of(http);
     // The first waits for a Redis that may only be restarting.
     for _ in 0..2 {
-        assert_away(&watched.http.proxy);
+        assert_never_there(&watched.http.proxy);
     }
     watched.seen = samples(&watched.http);
     watched.seen.remove("redis_away_seconds_total");
-    assert_away(&watched.http.proxy);
+    assert_never_there(&watched.http.proxy);
     let now = samples(&watched.http);
     for name in [
         "errors_total{kind=unreachable}",

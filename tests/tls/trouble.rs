@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use crate::TlsRedis;
 use crate::certificates::Certificates;
 use crate::common::{
-    Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, bulk, proxy_command_with, reason,
-    run_program,
+    Proxy, RedisServer, SOON_AWAY, assert_never_there, assert_same, bulk, proxy_command_with,
+    reason, run_program,
 };
 
 /// Asserts that Redis is of no use, for a reason that has all these words, in the log and in replies.
@@ -101,7 +101,8 @@ fn a_redis_without_tls_is_no_redis_with_it() {
     let flags = ["--redis_hostname", &address, "--redis_tls", "on"];
     // It only closes the connection, as if it restarted.
     let words = ["turn redis_tls off", "redis:// for rediss://"];
-    assert_away(&assert_away_for(&[SOON_AWAY, &flags].concat(), &words).0);
+    let reason = assert_never_there(&assert_away_for(&[SOON_AWAY, &flags].concat(), &words).0);
+    assert!(reason.contains(words[0]), "{reason}");
 }
 
 #[test]
@@ -111,7 +112,8 @@ fn a_redis_with_tls_is_no_redis_without_it() {
     let url = redis.url().replace("rediss", "redis");
     let words = ["turn redis_tls on", "rediss://"];
     let flags = [SOON_AWAY, &["--redis_url", &url]].concat();
-    assert_away(&assert_away_for(&flags, &words).0);
+    let reason = assert_never_there(&assert_away_for(&flags, &words).0);
+    assert!(reason.contains(words[0]), "{reason}");
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn a_handshake_that_nobody_answers_is_given_up() {
     let flags = [&always[..], &["--redis_hostname", &address]].concat();
     let (proxy, _) = assert_away_for(&flags, &["did not end in time", "redis_tls off"]);
     // It may only be restarting.
-    assert_away(&proxy);
+    assert_never_there(&proxy);
 }
 
 #[test]

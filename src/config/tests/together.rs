@@ -115,7 +115,7 @@ fn settings_of_tls_are_of_no_use_without_it() {
         );
     }
     let flags = ["--redis_url=rediss://redis.example", "--redis_tls_ca=x"];
-    assert!(from_flags(&flags).redis_tls);
+    assert!(from_flags(&flags).redis_tls.on);
     let error = flags_error(&["--redis_url=unix:///a", "--redis_tls=on"]);
     assert_eq!(error, "--redis_tls: give off with a Unix socket");
 }

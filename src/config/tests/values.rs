@@ -123,6 +123,12 @@ fn redis_timeout_is_a_millisecond_to_an_hour() {
 }
 
 #[test]
+fn redis_wait_is_nothing_to_an_hour() {
+    let allowed = "a whole number of milliseconds from 0 to 3600000";
+    check_number("redis_wait", &["0", "3600000"], &["3600001"], allowed);
+}
+
+#[test]
 fn max_memory_has_the_units_of_redis() {
     let bytes = |text: &str| from_flags(&["--max_memory", text]).max_memory;
     assert_eq!(bytes("0"), 0);

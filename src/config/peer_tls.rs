@@ -1,0 +1,71 @@
+//! How Redis, or a sentinel, is spoken to by TLS.
+
+/// The same settings for either.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerTls {
+    /// Whether it is.
+    pub on: bool,
+    /// The file with the certificates of who may sign the peer's. Default: none, for those of the system.
+    pub ca: Option<String>,
+    /// The file with a certificate to show to the peer. Default: none.
+    pub cert: Option<String>,
+    /// The file with its key. Default: none.
+    pub key: Option<String>,
+    /// The name that the peer's certificate must be for. Default: none, for the host that is connected to.
+    pub server_name: Option<String>,
+    /// Whether any certificate is accepted. Default: no.
+    pub insecure: bool,
+}
+
+/// The names of the settings, and what is to be given with some.
+pub(super) struct Names {
+    ca: &'static str,
+    cert: &'static str,
+    key: &'static str,
+    server_name: &'static str,
+    insecure: &'static str,
+    /// With all of them.
+    on: &'static str,
+    with_cert: &'static str,
+    with_key: &'static str,
+}
+
+macro_rules! names {
+    ($tls:literal, $on:literal) => {
+        Names {
+            ca: concat!($tls, "_ca"),
+            cert: concat!($tls, "_cert"),
+            key: concat!($tls, "_key"),
+            server_name: concat!($tls, "_server_name"),
+            insecure: concat!($tls, "_insecure"),
+            on: concat!($tls, " on as well", $on),
+            with_cert: concat!($tls, "_key as well"),
+            with_key: concat!($tls, "_cert as well"),
+        }
+    };
+}
+
+pub(super) const OF_REDIS: Names = names!("redis_tls", ", or a redis_url with rediss://");
+pub(super) const OF_SENTINELS: Names = names!("redis_sentinel_tls", "");
+
+impl PeerTls {
+    /// The first of them that is given without what it needs, and what that is.
+    pub(super) fn needs(&self, names: &Names) -> Option<(&'static str, &'static str)> {
+        let [cert, key] = [self.cert.is_some(), self.key.is_some()];
+        let needs = [
+            (names.ca, self.ca.is_some() && !self.on, names.on),
+            (names.cert, cert && !self.on, names.on),
+            (names.key, key && !self.on, names.on),
+            (
+                names.server_name,
+                self.server_name.is_some() && !self.on,
+                names.on,
+            ),
+            (names.insecure, self.insecure && !self.on, names.on),
+            (names.cert, cert && !key, names.with_cert),
+            (names.key, key && !cert, names.with_key),
+        ];
+        let first = needs.into_iter().find(|(_, lacks, _)| *lacks);
+        first.map(|(name, _, needed)| (name, needed))
+    }
+}
