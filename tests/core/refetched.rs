@@ -1,4 +1,4 @@
-//! Values that were read are fetched anew when Redis reports that they changed.
+//! Values that were read, or may well be, are fetched anew when Redis reports that they changed.
 
 use crate::world::{World, bulk, get, multibulk};
 
@@ -120,4 +120,64 @@ fn one_whose_reply_is_an_error_or_late_leaves_room_for_others() {
     let client = world.connect();
     world.send(client, get("key"));
     world.assert_asked(&["GET key"]);
+}
+
+#[test]
+fn one_that_is_read_and_written_in_turns_is_read_from_the_cache() {
+    let mut world = world(false);
+    let client = world.connect();
+    for round in 0..100 {
+        world.send(
+            client,
+            multibulk(&["SETEX", "key", "100", &round.to_string()]),
+        );
+        world.answer("+OK\r\n");
+        world.invalidate("key");
+        world.assert_asked(&["GET key"]);
+        world.answer(bulk(round.to_string()));
+        world.send(client, get("key"));
+        world.assert_asked(&[]);
+    }
+}
+
+#[test]
+fn one_that_is_written_again_and_was_not_read_is_left_alone() {
+    let mut world = world(false);
+    let client = world.connect();
+    let write = |world: &mut World| {
+        world.send(client, multibulk(&["EXPIRE", "key", "100"]));
+        world.answer(":1\r\n");
+        world.invalidate("key");
+    };
+    write(&mut world);
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("same"));
+    for _ in 0..3 {
+        write(&mut world);
+        world.assert_asked(&[]);
+    }
+}
+
+#[test]
+fn where_what_is_written_is_not_read_again_only_a_miss_in_sixteen_costs_a_further_request() {
+    let mut world = World::roomy();
+    world.proxy.set_refetch(true);
+    let mut refetched = 0;
+    for number in 0..900 {
+        let key = format!("key:{number}");
+        world.cache(&key, "old");
+        let client = world.connect();
+        world.send(client, multibulk(&["SET", &key, "new"]));
+        world.answer("+OK\r\n");
+        world.invalidate(&key);
+        if !world.asked().is_empty() {
+            refetched += 1;
+            world.answer(bulk("new"));
+        }
+        world.leave(client);
+    }
+    assert!(
+        (900 / 16..=900 / 16 + 70).contains(&refetched),
+        "{refetched}"
+    );
 }

@@ -27,7 +27,10 @@ pub struct Gain {
     pub from_cache: usize,
     /// The others of them.
     missed: Counts,
-    /// Reads that are the first, or the first since a write.
+    /// Reads that are the first since a write, and those of them for which Redis was not asked.
+    changed: usize,
+    changed_from_cache: usize,
+    /// Reads of what was not read before.
     first: usize,
     /// Reads in transactions, and of clients that watch keys.
     in_transactions: usize,
@@ -93,29 +96,27 @@ impl Gain {
                     reply,
                 };
                 let earlier = answers.entry(question.clone()).or_default();
+                let within = answer.asked..=answer.answered;
+                let is_within = |(at, _): &&(Duration, &str)| within.contains(at);
+                let asked = asked
+                    .get(&question)
+                    .and_then(|all| all.iter().find(is_within));
                 if answer.repeats(earlier, writes.get(&key)) {
                     gain.repeated += 1;
-                    let is_within =
-                        |(at, _): &&(Duration, &str)| (answer.asked..=answer.answered).contains(at);
-                    match asked
-                        .get(&question)
-                        .and_then(|all| all.iter().find(is_within))
-                    {
-                        None => gain.from_cache += 1,
-                        Some((_, client)) => {
-                            let way = if shared.contains(client) {
-                                ""
-                            } else {
-                                " on a dedicated connection"
-                            };
-                            count(
-                                &mut gain.missed,
-                                format!("{}{way}", shown(&question.1)).as_bytes(),
-                            );
-                        }
+                    gain.from_cache += usize::from(asked.is_none());
+                    if let Some((_, client)) = asked {
+                        let way = match shared.contains(client) {
+                            true => "",
+                            false => " on a dedicated connection",
+                        };
+                        let what = format!("{}{way}", shown(&question.1));
+                        count(&mut gain.missed, what.as_bytes());
                     }
-                } else {
+                } else if earlier.is_empty() {
                     gain.first += 1;
+                } else {
+                    gain.changed += 1;
+                    gain.changed_from_cache += usize::from(asked.is_none());
                 }
                 earlier.push(answer);
             }
@@ -184,10 +185,12 @@ impl fmt::Display for Gain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} of {} repeated reads from the cache ({}); {} first ones; {} in transactions",
+            "{} of {} repeated reads from the cache ({}), {} of {} after a write; {} first ones; {} in transactions",
             self.from_cache,
             self.repeated,
             self.percent(),
+            self.changed_from_cache,
+            self.changed,
             self.first,
             self.in_transactions,
         )?;

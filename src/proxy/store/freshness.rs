@@ -89,9 +89,8 @@ impl Store {
         match &keys {
             Some(keys) => {
                 for key in keys {
-                    if self.invalidate_key(key, Cause::Written) {
-                        self.note_written(key);
-                    }
+                    let was_read = self.invalidate_key(key, Cause::Written);
+                    self.note_written(key, was_read);
                 }
             }
             None if is_flush(request) => self.invalidate_all(Cause::Flushed),
@@ -252,6 +251,8 @@ impl Store {
     ) -> Arrived {
         if fetch.is_refetch {
             self.refetches.answered();
+        } else if fetch.question.is_none() {
+            self.refetches.missed(&fetch.key);
         }
         self.note_fetched(&fetch, encoded);
         let mut kept = false;

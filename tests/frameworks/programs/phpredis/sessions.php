@@ -1,5 +1,5 @@
 <?php
-// An application with its sessions in phpredis: each round is a request, with the session of one of its users.
+// An application with its sessions in phpredis: pages that users look at, in turns.
 
 ini_set('session.save_handler', 'redis');
 ini_set('session.save_path', "tcp://127.0.0.1:$argv[1]");
@@ -16,13 +16,17 @@ foreach (['ann', 'bob', 'cid'] as $user) {
 for ($number = 0; $number < 40; $number += 1) {
     foreach (['ann', 'bob', 'cid'] as $user) {
         session_id("session$user");
-        // A page that only looks, and from time to time one that writes.
-        $writes = $number % 10 == 0;
-        session_start(['read_and_close' => !$writes]);
+        session_start();
         echo "$user: {$_SESSION['user']} {$_SESSION['visits']}\n";
-        if ($writes) {
+        if ($number % 10 == 0) {
             $_SESSION['visits'] += 1;
-            session_write_close();
+        }
+        session_write_close();
+        // What a page asks for meanwhile, such as its pictures, only looks.
+        foreach (['style', 'picture'] as $part) {
+            session_id("session$user");
+            session_start(['read_and_close' => true]);
+            echo "$part: {$_SESSION['user']} {$_SESSION['visits']}\n";
         }
     }
 }
