@@ -78,6 +78,17 @@ fn one_that_changes_again_meanwhile_is_not_cached() {
 }
 
 #[test]
+fn one_that_is_reported_for_each_connection_that_read_it_is_cached() {
+    let mut world = world(true);
+    world.invalidate_together(&["key", "another", "key"]);
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("new"));
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_received(client, bulk("new"));
+}
+
+#[test]
 fn only_so_many_are_in_flight() {
     let mut world = World::roomy();
     world.proxy.set_refetch(true);

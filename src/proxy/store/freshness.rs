@@ -122,11 +122,16 @@ impl Store {
         if invalidated.all {
             self.invalidate_all(Cause::Flushed);
         } else {
+            let mut refetched = Vec::new();
             for key in &invalidated.keys {
                 let was_read = self.invalidate_key(key, Cause::Invalidated);
                 if self.is_to_be_refetched(key, was_read) {
-                    self.refetch(key, now);
+                    refetched.push(key);
                 }
+            }
+            // Behind all reports: Redis reports a key once for each connection that has read it.
+            for key in refetched {
+                self.refetch(key, now);
             }
         }
     }
