@@ -169,13 +169,16 @@ impl Gain {
         format!("{:.1}%", 100.0 * self.share())
     }
 
-    /// A row of the table.
+    /// A row of the table of all frameworks.
     pub fn row(&self, name: &str) -> String {
+        let of = |part: usize, whole: usize| match whole {
+            0 => "none".to_string(),
+            _ => format!("{part} of {whole}"),
+        };
         format!(
-            "| {name} | {} of {} | {} | {} |",
-            self.from_cache,
-            self.repeated,
-            self.percent(),
+            "| {name} | {} | {} | {} |",
+            of(self.from_cache, self.repeated),
+            of(self.changed_from_cache, self.changed),
             self.in_transactions,
         )
     }

@@ -56,7 +56,7 @@ fn gains(name: &str, command: &[String], program: &str, arguments: &[&str]) {
         "left: through the proxy, right: at Redis: {name}"
     );
     let gain = Gain::of(&recorder.exchanges(), &monitor.executed(), &redis);
-    tell(&format!("{name}: {gain}"));
+    tell(&format!("{name}: {gain}\n{}", gain.row(name)));
     assert!(gain.repeated > 0, "{name} reads nothing twice");
     assert!(gain.share() >= LEAST, "{name}: {gain}");
     assert!(gain.strays.is_empty(), "{name}: {gain}");

@@ -14,17 +14,20 @@ async function main() {
     return job.data.a + job.data.b;
   };
 
-  // A page that shows the jobs, as often as somebody looks at it.
-  async function look(jobs, times = 10) {
+  // A page that shows the jobs, as often as somebody looks at it, and from time to time what its scripts count.
+  async function look(jobs, times = 5) {
     for (let number = 0; number < times; number += 1) {
-      const seen = [];
-      for (const { id } of jobs) {
-        const job = await queue.getJob(id);
-        seen.push([job.id, job.name, job.progress, job.returnvalue, job.failedReason, await job.getState()]);
+      console.log(JSON.stringify(await queue.getJobCounts()));
+      for (let again = 0; again < 3; again += 1) {
+        const seen = [await queue.isPaused()];
+        for (const { id } of jobs) {
+          const job = await queue.getJob(id);
+          seen.push([job.id, job.name, job.progress, job.returnvalue, job.failedReason]);
+        }
+        console.log(JSON.stringify(seen));
       }
-      console.log(JSON.stringify(seen));
-      console.log(JSON.stringify(await queue.getJobCounts()), await queue.isPaused());
     }
+    for (const job of jobs) console.log(job.id, await job.getState());
   }
 
   const jobs = [];
