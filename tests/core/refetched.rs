@@ -89,6 +89,24 @@ fn one_that_is_reported_for_each_connection_that_read_it_is_cached() {
 }
 
 #[test]
+fn one_whose_write_is_reported_before_it_is_answered_is_cached_whatever_protocol_it_came_in() {
+    for hello in ["", "HELLO 3\r\n"] {
+        let mut world = world(true);
+        let client = world.connect();
+        world.send(
+            client,
+            [hello.as_bytes(), &multibulk(&["SET", "key", "new"])].concat(),
+        );
+        world.invalidate("key");
+        world.assert_asked(&["SET key new", "GET key"]);
+        world.answer_together(&[&b"+OK\r\n"[..], &bulk("new")]);
+        world.received(client);
+        world.send(client, get("key"));
+        world.assert_received(client, bulk("new"));
+    }
+}
+
+#[test]
 fn only_so_many_are_in_flight() {
     let mut world = World::roomy();
     world.proxy.set_refetch(true);

@@ -12,10 +12,6 @@ use foldhash::fast::RandomState;
 
 use super::{Coherence, Redis, Serving, Store, ask_for_value};
 use crate::clock::Time;
-use crate::resp::Protocol;
-
-/// The link that they go over.
-const LINK: Protocol = Protocol::Resp2;
 
 /// The most that are in flight: requests of clients wait behind them.
 const IN_FLIGHT_MAX: usize = 64;
@@ -172,12 +168,16 @@ impl Store {
             && !self.awaited.contains(key)
             && !self.in_flight.is_fetched(key)
             && !self.is_large_value(key);
-        if is_possible {
+        if !is_possible {
+            return;
+        }
+        // The report may have come before the reply to the write: behind that one, Redis answers with the new value.
+        if let Some(link) = self.in_flight.link_for(key) {
             self.refetches.in_flight += 1;
             self.metrics.refetches += 1;
-            self.in_flight.refetch(key, LINK, now);
+            self.in_flight.refetch(key, link, now);
             self.asked += 1;
-            ask_for_value(self.requests.of(LINK), key);
+            ask_for_value(self.requests.of(link), key);
         }
     }
 }

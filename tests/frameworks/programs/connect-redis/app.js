@@ -42,9 +42,9 @@ async function main() {
     return response.text();
   }
 
-  const users = ["ann", "bob", "cid"];
+  const users = ["ann", "bob", "cid", "dan", "eve", "fay", "gus", "hal"];
   for (const user of users) console.log(await get(user, "/me"), await get(user, "/login"));
-  for (let number = 0; number < 40; number += 1) {
+  for (let number = 0; number < 20; number += 1) {
     const seen = [];
     for (const user of users) {
       seen.push(await get(user, "/me"));

@@ -6,24 +6,28 @@ ini_set('session.save_path', "tcp://127.0.0.1:$argv[1]");
 ini_set('session.use_cookies', '0');
 ini_set('session.cache_limiter', '');
 
+$users = ['ann', 'bob', 'cid', 'dan', 'eve', 'fay', 'gus', 'hal'];
+
 ob_start();
-foreach (['ann', 'bob', 'cid'] as $user) {
+foreach ($users as $user) {
     session_id("session$user");
     session_start();
     $_SESSION = ['user' => $user, 'visits' => 0];
     session_write_close();
 }
-for ($number = 0; $number < 40; $number += 1) {
-    foreach (['ann', 'bob', 'cid'] as $user) {
+for ($number = 0; $number < 20; $number += 1) {
+    foreach ($users as $user) {
         session_id("session$user");
         session_start();
         echo "$user: {$_SESSION['user']} {$_SESSION['visits']}\n";
-        if ($number % 10 == 0) {
+        if ($number % 5 == 0) {
             $_SESSION['visits'] += 1;
         }
         session_write_close();
-        // What a page asks for meanwhile, such as its pictures, only looks.
-        foreach (['style', 'picture'] as $part) {
+    }
+    // What pages ask for then, such as their pictures, only looks.
+    foreach (['style', 'picture'] as $part) {
+        foreach ($users as $user) {
             session_id("session$user");
             session_start(['read_and_close' => true]);
             echo "$part: {$_SESSION['user']} {$_SESSION['visits']}\n";
