@@ -13,7 +13,7 @@ use crate::options::Plan;
 use crate::report::{Report, Table, figure, grouped, percent, ratio};
 use crate::requests::Keys;
 use crate::servers::Server;
-use crate::stats::{self, Sample, Series};
+use crate::stats::{self, Sample};
 
 /// What is measured, and how.
 pub(super) const ABOUT: &str = "\
