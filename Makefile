@@ -24,14 +24,18 @@ LINKED  = CARGO_ENCODED_RUSTFLAGS="$$(printf '\037%s' $(RUSTFLAGS) $(LINK) | cut
 TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=nodejs npm \
 	chromium promtool=prometheus
 
+# What the tests of all frameworks start beside that.
+FRAMEWORK_NEEDS = redis-server python3 pip3=python3-pip node=nodejs npm php=php-cli 'php --ri redis=php-redis' \
+	ruby 'ruby -rredis -e 0=ruby-redis'
+
 # What the benchmarks start.
 BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker stunnel=stunnel4 setpriv=util-linux taskset=util-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-small run cli test redis-suite lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
+.PHONY: help build build-small run cli test test-frameworks redis-suite lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## build the proxy, optimised
 	$(LINKED) $(CARGO) build --release --locked
@@ -51,6 +55,10 @@ test: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_O
 test: ## run all tests, unit and end to end; installs what they need
 	@deploy/need.sh $(TEST_NEEDS)
 	$(CARGO) test --locked
+
+test-frameworks: ## run what frameworks do by default through the proxy, and show what they gain
+	@deploy/need.sh $(FRAMEWORK_NEEDS)
+	$(CARGO) test --locked --test frameworks -- --include-ignored --test-threads 1
 
 redis-suite: build ## run Redis's own tests straight and through the proxy; REDIS_SOURCES=path, for docs/redis-suite.md
 	@deploy/need.sh redis-server python3 tclsh=tcl

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the programs that are missing: need.sh PROGRAM[=PACKAGE]...
 #
-# PACKAGE is Debian's name for the package that holds PROGRAM, where the two differ.
+# PACKAGE is Debian's name for the package that holds PROGRAM, where the two differ. What is to be there but is no
+# program is asked for by a command that succeeds with it, such as `php --ri redis=php-redis`.
 # Nothing is asked. Where a package can't be installed without a question (no apt-get,
 # not root, a sudo that wants a password), this says what to install, and fails.
 set -eu
@@ -9,7 +10,10 @@ set -eu
 programs=
 packages=
 for need; do
-    command -v "${need%%=*}" >/dev/null && continue
+    case ${need%%=*} in
+    *' '*) sh -c "${need%%=*}" >/dev/null 2>&1 && continue ;;
+    *) command -v "${need%%=*}" >/dev/null && continue ;;
+    esac
     programs="$programs ${need%%=*}"
     packages="$packages ${need#*=}"
 done

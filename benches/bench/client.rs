@@ -191,13 +191,19 @@ impl Client {
 
     /// How many GETs a Redis has executed since it started.
     pub fn reads(&mut self) -> io::Result<u64> {
+        self.calls(&["get"])
+    }
+
+    /// How many of these commands a Redis has executed since it started.
+    pub fn calls(&mut self, commands: &[&str]) -> io::Result<u64> {
         let info = self.ask(&[b"INFO", b"commandstats"])?;
         let info = String::from_utf8_lossy(&info).into_owned();
-        let calls = crate::process::field(&info, "cmdstat_get").and_then(|stats| {
+        let calls = commands.iter().filter_map(|command| {
+            let stats = crate::process::field(&info, &format!("cmdstat_{command}"))?;
             let (_, rest) = stats.split_once("calls=")?;
-            rest.split(',').next()?.parse().ok()
+            rest.split(',').next()?.parse::<u64>().ok()
         });
-        Ok(calls.unwrap_or(0))
+        Ok(calls.sum())
     }
 }
 

@@ -79,7 +79,7 @@ impl Requests {
 }
 
 /// How keys are drawn.
-enum Keys {
+pub enum Keys {
     /// Each of so many as often as any other.
     Evenly(u32),
     /// The key of rank n with a weight of 1 / n^[`ZIPF`]; these are the sums of the weights up to each.
@@ -87,7 +87,8 @@ enum Keys {
 }
 
 impl Keys {
-    fn zipf(count: u32) -> Self {
+    /// So many keys, by rank.
+    pub fn zipf(count: u32) -> Self {
         let weights = (1..=count).map(|rank| f64::from(rank).powf(-ZIPF));
         let sums = weights.scan(0.0, |sum, weight| {
             *sum += weight;
@@ -97,7 +98,7 @@ impl Keys {
     }
 
     /// The number of a key.
-    fn draw(&self, random: &mut Rng) -> u32 {
+    pub fn draw(&self, random: &mut Rng) -> u32 {
         match self {
             Self::Evenly(count) => random.u32(..*count),
             Self::Zipf(sums) => {

@@ -271,6 +271,13 @@ impl InFlight {
         self.add_fetch(fetch, first.caller.protocol);
     }
 
+    /// The link over which a key can be fetched so that nothing in flight on the other may write it meanwhile.
+    pub fn link_for(&mut self, key: &[u8]) -> Option<Protocol> {
+        [Protocol::Resp2, Protocol::Resp3]
+            .into_iter()
+            .find(|link| !self.is_written_elsewhere(key, *link))
+    }
+
     /// A fetch of a key's value was sent over a link, for whoever asks for it next.
     pub fn refetch(&mut self, key: &[u8], link: Protocol, since: Time) {
         let fetch = Fetch {

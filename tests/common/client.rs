@@ -145,16 +145,19 @@ impl Client {
                 return None;
             }
         };
-        let array = &self.received[self.start..self.start + length];
+        let (arguments, _) = parse_request(&self.received[self.start..])?;
         self.start += length;
-        let (_, mut rest) = split_line(array);
-        let mut arguments = Vec::new();
-        while let Some(length) = reply_length(rest) {
-            let (_, argument) = split_line(&rest[..length - 2]);
-            arguments.push(argument.to_vec());
-            rest = &rest[length..];
-        }
         Some(arguments)
+    }
+
+    /// The next reply, however long it takes; none when the other side has gone.
+    pub fn reply_whenever_it_comes(&mut self) -> Option<Vec<u8>> {
+        self.stream.set_read_timeout(None).expect("a socket option");
+        let reply = self.reply_or_end();
+        self.stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket option");
+        reply
     }
 
     /// Everything up to these bytes, be it replies or not.
@@ -242,8 +245,21 @@ fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     (&bytes[..end], &bytes[end + 2..])
 }
 
+/// The arguments of the first request in `bytes`, and how many bytes it takes, when it is complete.
+pub fn parse_request(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
+    let length = reply_length(bytes)?;
+    let (_, mut rest) = split_line(&bytes[..length]);
+    let mut arguments = Vec::new();
+    while let Some(length) = reply_length(rest) {
+        let (_, argument) = split_line(&rest[..length - 2]);
+        arguments.push(argument.to_vec());
+        rest = &rest[length..];
+    }
+    Some((arguments, length))
+}
+
 /// How many bytes the first reply (or request) in `bytes` takes, when it is complete.
-fn reply_length(bytes: &[u8]) -> Option<usize> {
+pub fn reply_length(bytes: &[u8]) -> Option<usize> {
     let line = bytes.windows(2).position(|pair| pair == b"\r\n")? + 2;
     let count = || -> i64 {
         let digits = std::str::from_utf8(&bytes[1..line - 2]).ok();

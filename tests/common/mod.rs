@@ -15,10 +15,10 @@ mod redis_server;
 mod relay;
 pub mod wire;
 
-pub use client::{Client, request};
+pub use client::{Client, parse_request, reply_length, request};
 pub use fake_redis::{Answer, FakeRedis};
 pub use http::{Http, Response, read_response};
-pub use packages::{node_path, python_path, sources};
+pub use packages::{NPM, PIP, installed, node_path, python_path, sources};
 pub use port::Port;
 pub use proxy::{Proxy, proxy_command, proxy_command_under, proxy_command_with};
 pub use redis_server::RedisServer;

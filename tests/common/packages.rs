@@ -6,6 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+/// What installs Python's packages, from `requirements.txt`.
+pub const PIP: &str = "python3 -m pip install --quiet --disable-pip-version-check --target . \
+                       --requirement requirements.txt";
+
+/// What installs JavaScript's, from `package.json`.
+pub const NPM: &str = "npm install --no-package-lock --no-audit --no-fund --ignore-scripts";
+
 /// Where the programs of a kind are.
 pub fn sources(kind: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -14,28 +21,24 @@ pub fn sources(kind: &str) -> PathBuf {
 
 /// The variable, with its value, that has a Python program find its libraries.
 pub fn python_path() -> String {
-    static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| {
-        let install = "python3 -m pip install --quiet --disable-pip-version-check --target . \
-                       --requirement requirements.txt";
-        installed("python", "requirements.txt", install)
-    });
+    static PACKAGES: LazyLock<PathBuf> =
+        LazyLock::new(|| installed(&sources("python"), "python", "requirements.txt", PIP));
     format!("PYTHONPATH={}", PACKAGES.display())
 }
 
 /// The variable, with its value, that has a JavaScript program find its libraries.
 pub fn node_path() -> String {
-    static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| {
-        let install = "npm install --no-package-lock --no-audit --no-fund --ignore-scripts";
-        installed("javascript", "package.json", install)
-    });
+    static PACKAGES: LazyLock<PathBuf> =
+        LazyLock::new(|| installed(&sources("javascript"), "javascript", "package.json", NPM));
     format!("NODE_PATH={}", PACKAGES.join("node_modules").display())
 }
 
-/// The directory with the packages that a list names, into which a command has installed them, now or
-/// for an earlier run.
-fn installed(kind: &str, list: &str, command: &str) -> PathBuf {
-    let wanted = fs::read_to_string(sources(kind).join(list)).expect("a list of packages");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(kind);
+/// The directory of this name with the packages that a list among the sources names, into which a command has installed
+/// them, now or for an earlier run.
+pub fn installed(sources: &Path, name: impl AsRef<Path>, list: &str, command: &str) -> PathBuf {
+    let list_path = sources.join(list);
+    let wanted = fs::read_to_string(&list_path).expect("a list of packages");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let is_there = || fs::read_to_string(directory.join(list)).is_ok_and(|there| there == wanted);
     if is_there() {
         return directory;
@@ -55,8 +58,9 @@ fn installed(kind: &str, list: &str, command: &str) -> PathBuf {
     }
     assert!(
         output.status.success(),
-        "the end-to-end tests need the packages of tests/clients/{kind}/{list}, which could not be \
-         installed: `{command}`: {}\n{}",
+        "the end-to-end tests need the packages of {}, which could not be installed: `{command}`: \
+         {}\n{}",
+        list_path.display(),
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );

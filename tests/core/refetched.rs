@@ -1,4 +1,4 @@
-//! Values that were read are fetched anew when Redis reports that they changed.
+//! Values that were read, or may well be, are fetched anew when Redis reports that they changed.
 
 use crate::world::{World, bulk, get, multibulk};
 
@@ -78,6 +78,35 @@ fn one_that_changes_again_meanwhile_is_not_cached() {
 }
 
 #[test]
+fn one_that_is_reported_for_each_connection_that_read_it_is_cached() {
+    let mut world = world(true);
+    world.invalidate_together(&["key", "another", "key"]);
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("new"));
+    let client = world.connect();
+    world.send(client, get("key"));
+    world.assert_received(client, bulk("new"));
+}
+
+#[test]
+fn one_whose_write_is_reported_before_it_is_answered_is_cached_whatever_protocol_it_came_in() {
+    for hello in ["", "HELLO 3\r\n"] {
+        let mut world = world(true);
+        let client = world.connect();
+        world.send(
+            client,
+            [hello.as_bytes(), &multibulk(&["SET", "key", "new"])].concat(),
+        );
+        world.invalidate("key");
+        world.assert_asked(&["SET key new", "GET key"]);
+        world.answer_together(&[&b"+OK\r\n"[..], &bulk("new")]);
+        world.received(client);
+        world.send(client, get("key"));
+        world.assert_received(client, bulk("new"));
+    }
+}
+
+#[test]
 fn only_so_many_are_in_flight() {
     let mut world = World::roomy();
     world.proxy.set_refetch(true);
@@ -120,4 +149,64 @@ fn one_whose_reply_is_an_error_or_late_leaves_room_for_others() {
     let client = world.connect();
     world.send(client, get("key"));
     world.assert_asked(&["GET key"]);
+}
+
+#[test]
+fn one_that_is_read_and_written_in_turns_is_read_from_the_cache() {
+    let mut world = world(false);
+    let client = world.connect();
+    for round in 0..100 {
+        world.send(
+            client,
+            multibulk(&["SETEX", "key", "100", &round.to_string()]),
+        );
+        world.answer("+OK\r\n");
+        world.invalidate("key");
+        world.assert_asked(&["GET key"]);
+        world.answer(bulk(round.to_string()));
+        world.send(client, get("key"));
+        world.assert_asked(&[]);
+    }
+}
+
+#[test]
+fn one_that_is_written_again_and_was_not_read_is_left_alone() {
+    let mut world = world(false);
+    let client = world.connect();
+    let write = |world: &mut World| {
+        world.send(client, multibulk(&["EXPIRE", "key", "100"]));
+        world.answer(":1\r\n");
+        world.invalidate("key");
+    };
+    write(&mut world);
+    world.assert_asked(&["GET key"]);
+    world.answer(bulk("same"));
+    for _ in 0..3 {
+        write(&mut world);
+        world.assert_asked(&[]);
+    }
+}
+
+#[test]
+fn where_what_is_written_is_not_read_again_only_a_miss_in_sixteen_costs_a_further_request() {
+    let mut world = World::roomy();
+    world.proxy.set_refetch(true);
+    let mut refetched = 0;
+    for number in 0..900 {
+        let key = format!("key:{number}");
+        world.cache(&key, "old");
+        let client = world.connect();
+        world.send(client, multibulk(&["SET", &key, "new"]));
+        world.answer("+OK\r\n");
+        world.invalidate(&key);
+        if !world.asked().is_empty() {
+            refetched += 1;
+            world.answer(bulk("new"));
+        }
+        world.leave(client);
+    }
+    assert!(
+        (900 / 16..=900 / 16 + 70).contains(&refetched),
+        "{refetched}"
+    );
 }

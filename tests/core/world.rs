@@ -375,8 +375,13 @@ impl World {
 
     /// Redis says that a key changed.
     pub fn invalidate(&mut self, key: &str) {
+        self.invalidate_together(&[key]);
+    }
+
+    /// Redis says that these keys changed, in one go.
+    pub fn invalidate_together(&mut self, keys: &[&str]) {
         self.tell(&Event::Invalidated(Invalidated {
-            keys: vec![key.as_bytes().into()],
+            keys: keys.iter().map(|key| key.as_bytes().into()).collect(),
             all: false,
         }));
     }

@@ -1,5 +1,6 @@
 //! What is measured, a module for each part of the page.
 
+mod application;
 mod coherence;
 mod far;
 mod growth;
@@ -61,6 +62,12 @@ pub const ALL: &[Section] = &[
         title: "A Redis far away",
         about: far::ABOUT,
         run: far::run,
+    },
+    Section {
+        name: "application",
+        title: "An application",
+        about: application::ABOUT,
+        run: application::run,
     },
     Section {
         name: "value-size",

@@ -89,9 +89,8 @@ impl Store {
         match &keys {
             Some(keys) => {
                 for key in keys.iter() {
-                    if self.invalidate_key(key, Cause::Written) {
-                        self.note_written(key);
-                    }
+                    let was_read = self.invalidate_key(key, Cause::Written);
+                    self.note_written(key, was_read);
                 }
             }
             None if is_flush(request) => self.invalidate_all(Cause::Flushed),
@@ -123,11 +122,16 @@ impl Store {
         if invalidated.all {
             self.invalidate_all(Cause::Flushed);
         } else {
+            let mut refetched = Vec::new();
             for key in &invalidated.keys {
                 let was_read = self.invalidate_key(key, Cause::Invalidated);
                 if self.is_to_be_refetched(key, was_read) {
-                    self.refetch(key, now);
+                    refetched.push(key);
                 }
+            }
+            // Behind all reports: Redis reports a key once for each connection that has read it.
+            for key in refetched {
+                self.refetch(key, now);
             }
         }
     }
@@ -252,6 +256,8 @@ impl Store {
     ) -> Arrived {
         if fetch.is_refetch {
             self.refetches.answered();
+        } else if fetch.question.is_none() {
+            self.refetches.missed(&fetch.key);
         }
         self.note_fetched(&fetch, encoded);
         let mut kept = false;
