@@ -20,6 +20,7 @@ use hashlink::linked_hash_map::RawEntryMut;
 
 use crate::clock::Time;
 use crate::resp::reply::bulk_value;
+pub use answers::Question;
 use entry::{Deadline, Entry, Key};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
@@ -135,18 +136,25 @@ impl Cache {
 
     /// The reply to a question about a key, likewise.
     #[inline]
-    pub fn answer(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
-        let hash = self.hash(question);
+    pub fn answer(&mut self, key: &[u8], question: Question<'_>, now: Time) -> Option<Value<'_>> {
+        let hashes = self.entries.hasher().clone();
         let entry = self.get_alive(key, |deadline| deadline.is_after(now))?;
-        entry.answers()?.get(hash, question)
+        let hash = || hashes.hash_one(question) as u32;
+        entry.answers()?.get(question, hash)
     }
 
     /// The same, but it may be past its time to live by as much as [`Limits::stale_ttl`].
-    pub fn answer_stale(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
-        let hash = self.hash(question);
+    pub fn answer_stale(
+        &mut self,
+        key: &[u8],
+        question: Question<'_>,
+        now: Time,
+    ) -> Option<Value<'_>> {
+        let hashes = self.entries.hasher().clone();
         let stale_ttl = self.limits.stale_ttl;
         let entry = self.get_alive(key, |deadline| deadline.time().after(stale_ttl) > now)?;
-        entry.answers()?.get(hash, question)
+        let hash = || hashes.hash_one(question) as u32;
+        entry.answers()?.get(question, hash)
     }
 
     #[inline]
@@ -207,7 +215,7 @@ impl Cache {
     pub fn insert_answer(
         &mut self,
         key: &[u8],
-        question: &[u8],
+        question: Question<'_>,
         reply: &Value<'_>,
         ttl: Duration,
         now: Time,
@@ -216,7 +224,7 @@ impl Cache {
             self.remove_answer(key, question);
             return;
         }
-        let question_hash = self.hash(question);
+        let question_hash = self.entries.hasher().hash_one(question) as u32;
         let deadline = Deadline::new(now.after(ttl.min(self.limits.ttl)));
         let hash = self.hash(key);
         let is_known = match self.find(hash, key) {
@@ -246,8 +254,8 @@ impl Cache {
     }
 
     /// Forgets the reply to a question about a key.
-    pub fn remove_answer(&mut self, key: &[u8], question: &[u8]) {
-        let hash = self.hash(question);
+    pub fn remove_answer(&mut self, key: &[u8], question: Question<'_>) {
+        let hash = self.entries.hasher().hash_one(question) as u32;
         self.change(key, |entry| {
             if entry.has_answers() {
                 entry.change_answers(|answers| answers.remove(hash, question));

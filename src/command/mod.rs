@@ -9,6 +9,7 @@
 mod fallback;
 mod learn;
 mod ours;
+mod shortcuts;
 mod table;
 mod unknown;
 
@@ -194,6 +195,15 @@ impl Row {
                     | Here::Hello
             ),
             Way::Cached(_) | Way::Forward | Way::Upstream | Way::Abort => false,
+        }
+    }
+
+    /// Whether this request is why a client has a dedicated connection, if it is sent there.
+    #[must_use]
+    pub fn needs_dedicated(&self, request: &Request<'_>) -> bool {
+        match self.way(request) {
+            Way::Dedicated | Way::Here(Here::Select | Here::ClientReply) => true,
+            _ => self.lasts(request),
         }
     }
 

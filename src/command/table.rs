@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use super::shortcuts::Shortcuts;
 use super::unknown::{Wording, is_name, unknown_command, unknown_subcommand};
 use super::{Cached, Here, NAME_MAX, Row, Spec, UNKNOWN, Way, container, fallback, is_word, ours};
 use crate::resp::request::Request;
@@ -57,6 +58,8 @@ pub struct Table {
     /// in `rows`.
     aliases: HashMap<Box<[u8]>, Box<[u8]>, RandomState>,
     told: Told,
+    /// The commands of `rows` that ask about one key.
+    shortcuts: Shortcuts,
 }
 
 impl Default for Table {
@@ -79,6 +82,7 @@ impl Table {
             containers: Vec::new(),
             aliases: HashMap::default(),
             told: Told::Nothing,
+            shortcuts: Shortcuts::default(),
         };
         table.learn(specs);
         table
@@ -200,6 +204,15 @@ impl Table {
         // The last number is shared by all for which there is no other.
         known.retain(|_, number| (ours::GET.number + 1..u16::MAX).contains(number));
         self.gone = known.into_iter().collect();
+        self.shortcuts = Shortcuts::to(self.rows());
+    }
+
+    /// The number of the command that a client calls by this name of its own, with so many arguments in all, if a cached
+    /// answer may be its reply as it stands.
+    #[must_use]
+    #[inline]
+    pub fn asks(&self, name: &[u8], count: usize) -> Option<u16> {
+        self.shortcuts.find(name, count)
     }
 
     /// The name of the command with a number, in lower case; a subcommand's is `name|subcommand`.

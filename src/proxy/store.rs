@@ -31,7 +31,7 @@ use super::slow_log::SlowLog;
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
-use crate::metrics::{Counters, Metrics, Outcome};
+use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
@@ -301,6 +301,9 @@ impl Store {
                 if let Some(Edit::Kill(_)) = sent.edit {
                     flow = Flow::Alone;
                 }
+                if let Way::Cached(_) = row.way {
+                    self.metrics.uncached.add(row.number, Why::Keys);
+                }
                 self.forward(request, sent, &row, caller, replies)
             }
             Way::Dedicated if row.passes => return Flow::LeaveToPass,
@@ -432,7 +435,8 @@ impl Store {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
-        self.metrics.missed(key, waiter.caller.since);
+        let Caller { command, since, .. } = waiter.caller;
+        self.metrics.missed(key, command, since);
         self.in_flight.fetch(key, None, waiter);
         self.asked += 1;
         ask_for_value(self.requests.of(waiter.caller.protocol), key);

@@ -287,7 +287,7 @@ impl Store {
                 None => {
                     self.cache.remove(&fetch.key);
                 }
-                Some(question) => self.cache.remove_answer(&fetch.key, question),
+                Some(question) => self.cache.remove_answer(&fetch.key, (&**question).into()),
             }
             self.in_flight.overtaken(&fetch.key, link);
         }
@@ -345,7 +345,7 @@ impl Store {
                 return false;
             }
             self.cache
-                .insert_answer(key, question, &shared_or(reply), ttl, now);
+                .insert_answer(key, question.into(), &shared_or(reply), ttl, now);
         } else {
             let value = match reply::bulk_value(reply) {
                 Some(bytes) => shared_or(bytes),
