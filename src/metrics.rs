@@ -271,6 +271,13 @@ impl Metrics {
         self.uncached.add(command, Why::Missed(reason));
     }
 
+    /// The same, where something else of the key was.
+    pub fn missed_part(&mut self, command: u16) {
+        self.keys.misses += 1;
+        let reason = self.misses.missed_part();
+        self.uncached.add(command, Why::Missed(reason));
+    }
+
     /// The value of a key was put into the cache, to stay until then.
     pub fn kept(&mut self, key: &[u8], deadline: Time) {
         self.cached += 1;

@@ -10,6 +10,10 @@ const ANSWER_OVERHEAD: usize = 80;
 /// Of so few answers, the right one is found by comparing questions; of more, by their hashes.
 const FEW: usize = 8;
 
+/// The most questions of a key that [`Answers::read`] names, and the longest, in bytes.
+const READ_MAX: usize = 4;
+const READ_WORDS_MAX: usize = 256;
+
 /// What is asked about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Question<'a> {
@@ -58,10 +62,14 @@ pub(super) struct Answers {
 
 struct Answer {
     hash: u32,
+    /// The kind of its question, and [`READ`].
     kind: u32,
     words: Box<[u8]>,
     reply: Kept,
 }
+
+/// The answer was read from the cache. No kind has that bit.
+const READ: u32 = 1 << 31;
 
 enum Kept {
     Own(Box<[u8]>),
@@ -71,7 +79,7 @@ enum Kept {
 impl Answer {
     fn question(&self) -> Question<'_> {
         Question {
-            kind: self.kind,
+            kind: self.kind & !READ,
             words: &self.words,
         }
     }
@@ -101,14 +109,30 @@ impl Answers {
 
     /// The reply to a question, whose hash is found out if it is needed.
     #[inline]
-    pub fn get(&self, question: Question<'_>, hash: impl FnOnce() -> u32) -> Option<Value<'_>> {
+    pub fn get(&mut self, question: Question<'_>, hash: impl FnOnce() -> u32) -> Option<Value<'_>> {
         let answer = if self.list.len() <= FEW {
-            let mut answers = self.list.iter();
-            answers.find(|answer| answer.question() == question)
+            let mut answers = self.list.iter_mut();
+            answers.find(|answer| answer.question() == question)?
         } else {
-            self.find(hash(), question).ok().map(|at| &self.list[at])
+            let at = self.find(hash(), question).ok()?;
+            &mut self.list[at]
         };
-        answer.map(Answer::reply)
+        answer.kind |= READ;
+        Some(answer.reply())
+    }
+
+    /// Some of the questions whose answers were read from the cache, each with its kind before its words.
+    pub fn read(&self) -> Vec<Box<[u8]>> {
+        let read = self.list.iter().filter(|answer| {
+            let was_read = answer.kind & READ != 0;
+            was_read && answer.question().kind != 0 && answer.words.len() <= READ_WORDS_MAX
+        });
+        read.take(READ_MAX)
+            .map(|answer| {
+                let [first, second, third, _] = answer.kind.to_le_bytes();
+                [&[first, second, third][..], &answer.words].concat().into()
+            })
+            .collect()
     }
 
     /// Keeps a reply, in place of an earlier one.
@@ -172,7 +196,7 @@ impl Answers {
 mod tests {
     use super::*;
 
-    fn get(answers: &Answers, hash: u32, question: &'static [u8]) -> Option<Vec<u8>> {
+    fn get(answers: &mut Answers, hash: u32, question: &'static [u8]) -> Option<Vec<u8>> {
         match answers.get(question.into(), || hash)? {
             Value::Bytes(reply) => Some(reply.to_vec()),
             other => panic!("{other:?}"),
@@ -196,10 +220,10 @@ mod tests {
         }
         for _ in 0..2 {
             for (hash, question, reply) in all {
-                assert_eq!(get(&answers, hash, question).as_deref(), Some(reply));
+                assert_eq!(get(&mut answers, hash, question).as_deref(), Some(reply));
             }
-            assert_eq!(get(&answers, 2, b"kinds"), None);
-            assert_eq!(get(&answers, 3, b"e"), None);
+            assert_eq!(get(&mut answers, 2, b"kinds"), None);
+            assert_eq!(get(&mut answers, 3, b"e"), None);
             // Among many they are found by their hashes.
             for number in 0..FEW as u32 {
                 let question: &[u8] = &[b'0' + number as u8];
@@ -215,7 +239,7 @@ mod tests {
         answers.insert(7, question.into(), &Value::Bytes(b"long ago"));
         answers.insert(7, question.into(), &Value::Bytes(b"now"));
         assert_eq!(
-            get(&answers, 7, b"a question").as_deref(),
+            get(&mut answers, 7, b"a question").as_deref(),
             Some(&b"now"[..])
         );
         let cost = cost(question.into(), &Value::Bytes(b"now"));

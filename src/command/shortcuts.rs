@@ -83,7 +83,7 @@ fn fold(name: &[u8]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::UNKNOWN;
+    use crate::command::{UNKNOWN, Writes};
 
     #[test]
     fn a_command_is_found_by_its_whole_name_in_any_case() {
@@ -91,6 +91,7 @@ mod tests {
             number,
             way,
             reads_only: true,
+            writes: Writes::Nothing,
             ..UNKNOWN
         };
         let answer = |alone| Way::Cached(Cached::Answer { key: 1, alone });

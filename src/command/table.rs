@@ -6,7 +6,11 @@ use foldhash::fast::RandomState;
 
 use super::shortcuts::Shortcuts;
 use super::unknown::{Wording, is_name, unknown_command, unknown_subcommand};
-use super::{Cached, Here, NAME_MAX, Row, Spec, UNKNOWN, Way, container, fallback, is_word, ours};
+use super::{
+    Cached, Here, NAME_MAX, Row, Spec, UNKNOWN, Way, Writes, container, fallback, is_word, ours,
+};
+use crate::resp::read::Reader;
+use crate::resp::reply;
 use crate::resp::request::Request;
 
 /// Why there is no row for a request.
@@ -365,6 +369,26 @@ impl Table {
 
     fn is_container(&self, name: &[u8]) -> bool {
         self.containers.iter().any(|container| **container == *name)
+    }
+
+    /// The request of a command by its number that asks about a key, with these further arguments, which are bulk strings;
+    /// nothing if it is none that does.
+    #[must_use]
+    pub fn ask(&self, number: u16, key: &[u8], rest: &[u8]) -> Option<Vec<u8>> {
+        let mut rows = self.rows.iter();
+        let (name, row) = rows.find(|(_, row)| row.number == number)?;
+        let asks = matches!(row.way, Way::Cached(Cached::Answer { key: 1, .. }));
+        if !asks || row.writes != Writes::Nothing {
+            return None;
+        }
+        let mut arguments = Reader::new(rest);
+        let count = std::iter::from_fn(|| arguments.value()).count();
+        let mut request = Vec::new();
+        reply::header(&mut request, b'*', 2 + count);
+        reply::bulk(&mut request, &name.to_ascii_uppercase());
+        reply::bulk(&mut request, key);
+        request.extend_from_slice(rest);
+        Some(request)
     }
 
     /// The rows with their names, in no order.

@@ -170,6 +170,12 @@ impl Misses {
         reason
     }
 
+    /// Something else of the key was in the cache, and that was not asked for before, or not for long.
+    pub fn missed_part(&mut self) -> Reason {
+        self.counts[Reason::New as usize] += 1;
+        Reason::New
+    }
+
     /// The value of a key that was asked for is kept until then.
     pub fn kept(&mut self, key: &[u8], deadline: Time) {
         if let Some(place) = self.remembered(key) {

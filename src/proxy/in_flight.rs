@@ -14,7 +14,6 @@ use super::settings::Setting;
 use super::slow_log::Words;
 use super::written::{Written, WrittenKeys};
 use crate::clock::Time;
-use crate::command::Table;
 use crate::resp::Protocol;
 use crate::resp::reply::Reply;
 use crate::status::Wanted;
@@ -247,9 +246,9 @@ impl InFlight {
         }
     }
 
-    /// Whether the value of a key is being fetched, for whoever asks for it.
-    pub fn is_fetched(&self, key: &[u8]) -> bool {
-        self.fetches.get(key, None).is_some()
+    /// Whether the value of a key, or the answer to a question about it, is being fetched, for whoever asks for it.
+    pub fn is_fetched(&self, key: &[u8], question: Option<&[u8]>) -> bool {
+        self.fetches.get(key, question).is_some()
     }
 
     /// A fetch of a key was sent over the link of that waiter; with a question, how the slow log would show it.
@@ -271,16 +270,28 @@ impl InFlight {
         self.add_fetch(fetch, first.caller.protocol);
     }
 
-    /// A fetch of a key's value was sent over a link, for whoever asks for it next.
-    pub fn refetch(&mut self, key: &[u8], link: Protocol, since: Time) {
+    /// A fetch of a key's value, or of the answer to that command's question about it, was sent over a link, for whoever
+    /// asks for it next.
+    pub fn refetch(
+        &mut self,
+        key: &[u8],
+        question: Option<(&[u8], Words)>,
+        command: u16,
+        link: Protocol,
+        since: Time,
+    ) {
+        let (question, words) = match question {
+            Some((question, words)) => (Some(Rc::from(question)), words),
+            None => (None, Words::default()),
+        };
         let fetch = Fetch {
             key: key.into(),
-            question: None,
+            question,
             fresh: false,
             waiters: None,
-            command: Table::GET,
+            command,
             since,
-            words: Words::default(),
+            words,
             is_refetch: true,
         };
         self.add_fetch(fetch, link);

@@ -26,6 +26,7 @@ use super::dedicated::Awaited;
 use super::identity::Identity;
 use super::in_flight::{Asks, Caller, Forward, InFlight, Then, Waiter};
 use super::replies::{Cost, Replies};
+use super::scripts::Harmless;
 use super::session::WaitsFor;
 use super::slow_log::SlowLog;
 use crate::cache::{Cache, Limits, Value};
@@ -52,6 +53,8 @@ pub(super) struct Store {
     /// What requests that block may write.
     awaited: Awaited,
     pub refetches: Refetches,
+    /// Scripts that do not write.
+    pub(super) harmless: Harmless,
     /// How long fetched replies are, by the latest, in bytes.
     value_length: usize,
     /// What keeps messages behind the reports of changes before them.
@@ -184,6 +187,7 @@ impl Store {
             in_flight: InFlight::default(),
             awaited: Awaited::default(),
             refetches: Refetches::default(),
+            harmless: Harmless::default(),
             value_length: LENGTH_AT_FIRST,
             barriers: Barriers::default(),
             requests: Requests::default(),
@@ -435,12 +439,19 @@ impl Store {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
-        let Caller { command, since, .. } = waiter.caller;
-        self.metrics.missed(key, command, since);
+        self.count_miss(key, waiter.caller);
         self.in_flight.fetch(key, None, waiter);
         self.asked += 1;
         ask_for_value(self.requests.of(waiter.caller.protocol), key);
         Outcome::Miss
+    }
+
+    /// A request asks Redis about a key.
+    fn count_miss(&mut self, key: &[u8], caller: Caller) {
+        match self.cache.knows(key, caller.since) {
+            true => self.metrics.missed_part(caller.command),
+            false => self.metrics.missed(key, caller.command, caller.since),
+        }
     }
 
     /// Sends a request to Redis.

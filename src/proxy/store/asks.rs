@@ -11,6 +11,7 @@ use crate::metrics::Outcome;
 use crate::resp::Protocol;
 use crate::resp::reply;
 use crate::resp::request::{Ask, Request, Start};
+use crate::upstream::Batch;
 
 /// How much memory is kept for the next question, in bytes.
 const KEPT: usize = 1024;
@@ -147,21 +148,31 @@ impl Store {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
-        self.metrics.missed(key, caller.command, caller.since);
+        self.count_miss(key, caller);
         self.invalidate_written(request, row.writes);
         let words = self.words(request);
         self.in_flight.fetch(key, Some((question, words)), waiter);
         self.asked += 1;
         let batch = self.requests.of(caller.protocol);
-        batch.push(row.reads_only, |out| {
+        push_ask(batch, key, row.reads_only, |out| {
             reply::request(out, request.arguments());
-        });
-        batch.push(true, |out| {
-            out.extend_from_slice(b"*2\r\n$4\r\nPTTL\r\n");
-            reply::bulk(out, key);
         });
         Outcome::Miss
     }
+}
+
+/// Asks for an answer about a key. The time to live comes behind, as for a value.
+pub(super) fn push_ask(
+    batch: &mut Batch,
+    key: &[u8],
+    repeatable: bool,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    batch.push(repeatable, write);
+    batch.push(true, |out| {
+        out.extend_from_slice(b"*2\r\n$4\r\nPTTL\r\n");
+        reply::bulk(out, key);
+    });
 }
 
 /// Writes what tells a question from others about the same key: the version of the protocol, the command, and the other
@@ -189,4 +200,15 @@ fn kind(protocol: Protocol, command: u16) -> [u8; 3] {
     };
     let [low, high] = command.to_le_bytes();
     [protocol, low, high]
+}
+
+/// The link that a question goes over, the command's number, and the arguments but the key, as bulk strings.
+pub(super) fn read_question(question: &[u8]) -> Option<(Protocol, u16, &[u8])> {
+    let (&[protocol, low, high], rest) = question.split_first_chunk()?;
+    let link = match protocol {
+        2 => Protocol::Resp2,
+        3 => Protocol::Resp3,
+        _ => return None,
+    };
+    Some((link, u16::from_le_bytes([low, high]), rest))
 }

@@ -9,7 +9,7 @@ use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Part, Then, Waiters};
 use super::super::slow_log::Words;
 use super::slots::{self, Slots};
 use super::{Outage, Redis, Serving, Store, is_null};
-use crate::cache::Value;
+use crate::cache::{Read, Value};
 use crate::clock::Time;
 use crate::command::{Table, Writes};
 use crate::metrics::Cause;
@@ -85,12 +85,14 @@ impl Store {
         request: &Request<'a>,
         writes: Writes,
     ) -> Option<Vec<&'a [u8]>> {
+        self.note_script(request, writes);
         let keys = self.written_here(request, writes);
         match &keys {
             Some(keys) => {
                 for key in keys {
-                    if self.invalidate_key(key, Cause::Written) {
-                        self.note_written(key);
+                    let read = self.invalidate_key(key, Cause::Written);
+                    if !read.is_nothing() {
+                        self.note_written(key, read);
                     }
                 }
             }
@@ -124,24 +126,22 @@ impl Store {
             self.invalidate_all(Cause::Flushed);
         } else {
             for key in &invalidated.keys {
-                let was_read = self.invalidate_key(key, Cause::Invalidated);
-                if self.is_to_be_refetched(key, was_read) {
-                    self.refetch(key, now);
-                }
+                let read = self.invalidate_key(key, Cause::Invalidated);
+                self.refetch(key, read, now);
             }
         }
     }
 
-    /// A key changed: neither what is cached of it nor what is on its way is good any more. Returns whether a value was
-    /// cached that had been read.
-    fn invalidate_key(&mut self, key: &[u8], cause: Cause) -> bool {
+    /// A key changed: neither what is cached of it nor what is on its way is good any more. Returns what had been read of
+    /// it from the cache.
+    fn invalidate_key(&mut self, key: &[u8], cause: Cause) -> Read {
         let removed = self.cache.remove(key);
         if removed.was_there {
             self.metrics.forgotten.add(cause, 1);
         }
         self.metrics.misses.forgotten(key, cause);
         self.in_flight.changed(key);
-        removed.was_read
+        removed.read
     }
 
     pub(in crate::proxy) fn invalidate_all(&mut self, cause: Cause) {
