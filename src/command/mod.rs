@@ -77,6 +77,15 @@ pub enum Cached {
     },
 }
 
+/// What a command reads of a hash, where fields may expire by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fields {
+    /// Those that it names, behind the key.
+    Named,
+    /// All.
+    All,
+}
+
 /// What a command has to do with clients. Redis numbers the connections to it, and the proxy its clients: what concerns
 /// them is translated, in the request, in the reply, or in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +154,8 @@ pub struct Row {
     pub changes_commands: bool,
     /// What it has to do with clients.
     pub clients: Option<Clients>,
+    /// What it reads that may expire without its key, which Redis does not report in time.
+    pub fields: Option<Fields>,
     /// It ends what may hold up the shared connections: it has a dedicated one for itself, which it leaves again.
     pub passes: bool,
 }
@@ -163,6 +174,7 @@ pub const UNKNOWN: Row = Row {
     if_redis_knows: false,
     changes_commands: false,
     clients: None,
+    fields: None,
     passes: false,
 };
 

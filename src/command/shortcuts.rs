@@ -12,7 +12,11 @@ const NAME_MAX: usize = 16;
 
 /// The commands by their names.
 #[derive(Debug, Default)]
-pub(super) struct Shortcuts(HashMap<u128, Shortcut, RandomState>);
+pub(super) struct Shortcuts {
+    commands: HashMap<u128, Shortcut, RandomState>,
+    /// Which letters names of each length start with, a bit for each: most other commands are told from these by that.
+    first: [u32; NAME_MAX + 1],
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Shortcut {
@@ -41,19 +45,35 @@ impl Shortcuts {
             }
             _ => None,
         };
-        Self(rows.filter_map(shortcut).collect())
+        let mut first = [0; NAME_MAX + 1];
+        let mut note = |name: &[u8]| first[name.len()] |= bit_of_first(name);
+        let commands = rows.filter_map(|(name, row)| {
+            let shortcut = shortcut((name, row))?;
+            note(name);
+            Some(shortcut)
+        });
+        Self {
+            commands: commands.collect(),
+            first,
+        }
     }
 
     /// The number of the command with that name, in any case, if a request of so many arguments asks about one key.
     #[inline]
     pub fn find(&self, name: &[u8], count: usize) -> Option<u16> {
-        if name.len() > NAME_MAX {
+        if self.first.get(name.len())? & bit_of_first(name) == 0 {
             return None;
         }
-        let shortcut = self.0.get(&fold(name))?;
+        let shortcut = self.commands.get(&fold(name))?;
         let asks = usize::from(shortcut.length) == name.len() && (count == 2 || !shortcut.alone);
         asks.then_some(shortcut.number)
     }
+}
+
+/// The bit of the letter that a name starts with.
+#[inline]
+fn bit_of_first(name: &[u8]) -> u32 {
+    name.first().map_or(0, |first| 1 << (first & 31))
 }
 
 /// A name of at most [`NAME_MAX`] bytes, the same in any case. Among names of one length, no other than one of letters

@@ -123,7 +123,7 @@ impl Table {
         }
         specs.iter().for_each(|spec| self.add(spec));
         if self.rows.contains_key(ours::HEXPIRE) {
-            self.forward_reads_of_hashes();
+            self.note_reads_of_hashes();
         }
         self.number_rows(before);
         self.containers = ours::STATEFUL.map(Box::from).to_vec();
@@ -181,10 +181,10 @@ impl Table {
     }
 
     /// Where fields of a hash may expire, Redis does not say in time that they did.
-    fn forward_reads_of_hashes(&mut self) {
-        for name in ours::READS_OF_HASHES.split(' ') {
-            if let Some(row) = self.rows.get_mut(name.as_bytes()) {
-                row.way = Way::Forward;
+    fn note_reads_of_hashes(&mut self) {
+        for (name, fields) in ours::READS_OF_HASHES {
+            if let Some(row) = self.rows.get_mut(name) {
+                row.fields = Some(fields);
             }
         }
     }
@@ -371,24 +371,22 @@ impl Table {
         self.containers.iter().any(|container| **container == *name)
     }
 
-    /// The request of a command by its number that asks about a key, with these further arguments, which are bulk strings;
-    /// nothing if it is none that does.
+    /// The request of a command by its number that asks about a key, with these further arguments, which are bulk strings,
+    /// and its row; nothing if it is none that does.
     #[must_use]
-    pub fn ask(&self, number: u16, key: &[u8], rest: &[u8]) -> Option<Vec<u8>> {
+    pub fn ask(&self, number: u16, key: &[u8], rest: &[u8]) -> Option<(Row, Vec<u8>)> {
         let mut rows = self.rows.iter();
         let (name, row) = rows.find(|(_, row)| row.number == number)?;
         let asks = matches!(row.way, Way::Cached(Cached::Answer { key: 1, .. }));
         if !asks || row.writes != Writes::Nothing {
             return None;
         }
-        let mut arguments = Reader::new(rest);
-        let count = std::iter::from_fn(|| arguments.value()).count();
         let mut request = Vec::new();
-        reply::header(&mut request, b'*', 2 + count);
+        reply::header(&mut request, b'*', 2 + Reader::new(rest).values());
         reply::bulk(&mut request, &name.to_ascii_uppercase());
         reply::bulk(&mut request, key);
         request.extend_from_slice(rest);
-        Some(request)
+        Some((*row, request))
     }
 
     /// The rows with their names, in no order.

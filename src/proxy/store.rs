@@ -3,6 +3,7 @@
 
 mod asks;
 mod commands;
+mod fields;
 mod freshness;
 mod gets;
 mod greeting;

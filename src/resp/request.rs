@@ -485,6 +485,7 @@ fn short_bulk<'a>(buffer: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
 
 /// The number of a header line of that kind if it has one digit or two, as nearly all have, and the bytes
 /// of the line.
+#[inline(always)]
 fn short_header(kind: u8, line: &[u8]) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
     match *line {

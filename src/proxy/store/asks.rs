@@ -1,8 +1,9 @@
 //! Questions about a key: commands that only read it, save GET. Their replies are cached beside its value, as Redis
 //! encodes them, by all of the request but the key, and by the version of the protocol.
 
-use super::super::in_flight::{Caller, Waiter};
+use super::super::in_flight::{About, Caller, Waiter};
 use super::super::replies::Replies;
+use super::fields::ask_for_life;
 use super::{Redis, Serving, Store, cost};
 use crate::cache::{Question, Value};
 use crate::clock::Time;
@@ -151,24 +152,35 @@ impl Store {
         self.count_miss(key, caller);
         self.invalidate_written(request, row.writes);
         let words = self.words(request);
-        self.in_flight.fetch(key, Some((question, words)), waiter);
+        let about = About {
+            question,
+            words,
+            reads_fields: row.fields.is_some(),
+        };
+        self.in_flight.fetch(key, Some(about), waiter);
         self.asked += 1;
         let batch = self.requests.of(caller.protocol);
-        push_ask(batch, key, row.reads_only, |out| {
+        push_ask(batch, row, key, question, |out| {
             reply::request(out, request.arguments());
         });
         Outcome::Miss
     }
 }
 
-/// Asks for an answer about a key. The time to live comes behind, as for a value.
+/// Asks for an answer about a key, to that question. What it takes to know how long it is good comes behind, as for a
+/// value.
 pub(super) fn push_ask(
     batch: &mut Batch,
+    row: &Row,
     key: &[u8],
-    repeatable: bool,
+    question: &[u8],
     write: impl FnOnce(&mut Vec<u8>),
 ) {
-    batch.push(repeatable, write);
+    batch.push(row.reads_only, write);
+    if let Some(fields) = row.fields {
+        let rest = read_question(question).map_or(&[][..], |(_, _, rest)| rest);
+        ask_for_life(batch, fields, key, rest);
+    }
     batch.push(true, |out| {
         out.extend_from_slice(b"*2\r\n$4\r\nPTTL\r\n");
         reply::bulk(out, key);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::dedicated::Effects;
 use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Part, Then, Waiters};
 use super::super::slow_log::Words;
+use super::fields::fields_to_live;
 use super::slots::{self, Slots};
 use super::{Outage, Redis, Serving, Store, is_null};
 use crate::cache::{Read, Value};
@@ -64,6 +65,7 @@ struct Found<'a> {
     reply: &'a [u8],
     shared: Option<&'a Rc<[u8]>>,
     since: Time,
+    longest: Duration,
 }
 
 impl<'a> Found<'a> {
@@ -74,6 +76,7 @@ impl<'a> Found<'a> {
             reply: fetched.reply.bytes(),
             shared: fetched.reply.shared(),
             since: fetched.since,
+            longest: fetched.longest,
         }
     }
 }
@@ -169,6 +172,15 @@ impl Store {
         let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
         Some(match self.in_flight.answered(link)? {
             Asked::Fetch(fetch) => self.fetched(link, fetch, encoded, shared, next, now),
+            Asked::FieldsToLive => {
+                if let Some(fetched) = self.in_flight.take_fetched(link)
+                    && let Some(longest) = fields_to_live(encoded)
+                {
+                    let fetched = Fetched { longest, ..fetched };
+                    self.in_flight.keep(link, fetched);
+                }
+                Arrived::default()
+            }
             Asked::TimeToLive => {
                 if let Some(fetched) = self.in_flight.take_fetched(link) {
                     self.keep_for(&Found::of(&fetched), encoded, now);
@@ -255,6 +267,7 @@ impl Store {
         }
         self.note_fetched(&fetch, encoded);
         let mut kept = false;
+        let next = next.filter(|_| !fetch.reads_fields);
         if let Some(time_to_live) = next {
             self.in_flight.answered(link);
             if fetch.fresh {
@@ -264,6 +277,7 @@ impl Store {
                     reply: encoded,
                     shared: shared.as_ref(),
                     since: fetch.since,
+                    longest: Duration::MAX,
                 };
                 kept = self.keep_for(&found, time_to_live, now);
             }
@@ -277,6 +291,7 @@ impl Store {
                 question: fetch.question.clone(),
                 reply,
                 since: fetch.since,
+                longest: Duration::MAX,
             };
             self.in_flight.keep(link, fetched);
         }
@@ -314,7 +329,7 @@ impl Store {
             // It is gone already, or Redis does not say.
             _ => return false,
         };
-        let ttl = ttl.min(self.longest);
+        let ttl = ttl.min(self.longest).min(found.longest);
         let left = ttl.saturating_sub(found.since.until(now));
         let is_kept_coherent = matches!(
             self.coherence,

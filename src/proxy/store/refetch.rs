@@ -7,6 +7,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
+use super::super::in_flight::About;
 use super::asks::{push_ask, read_question};
 use super::{Coherence, Redis, Serving, Store, ask_for_value};
 use crate::cache::Read;
@@ -101,7 +102,7 @@ impl Store {
         };
         let is_large =
             !self.large.is_empty() && self.large.contains(self.large.hash_of(command, key));
-        let Some(request) = self.table.ask(command, key, rest).filter(|_| !is_large) else {
+        let Some((row, request)) = self.table.ask(command, key, rest).filter(|_| !is_large) else {
             return;
         };
         if self.in_flight.is_fetched(key, Some(question)) || !self.count_refetch() {
@@ -111,9 +112,13 @@ impl Store {
             Ok(Parsed::Request { request, .. }) => self.words(&request),
             _ => return,
         };
-        self.in_flight
-            .refetch(key, Some((question, words)), command, link, now);
-        push_ask(self.requests.of(link), key, true, |out| {
+        let about = About {
+            question,
+            words,
+            reads_fields: row.fields.is_some(),
+        };
+        self.in_flight.refetch(key, Some(about), command, link, now);
+        push_ask(self.requests.of(link), &row, key, question, |out| {
             out.extend_from_slice(&request);
         });
     }
