@@ -52,6 +52,22 @@ const CASES: &[(&str, Case)] = &[
     ("hit in the core, no pipeline", |count| hit(1, count)),
     ("hit in the core, pipeline of 16", |count| hit(16, count)),
     ("hit in the core, pipeline of 64", |count| hit(64, count)),
+    ("HGET hit, no pipeline", |count| answer_hit(HGET, 1, count)),
+    ("HGET hit, pipeline of 16", |count| {
+        answer_hit(HGET, 16, count)
+    }),
+    ("HGETALL hit, no pipeline", |count| {
+        answer_hit(HGETALL, 1, count)
+    }),
+    ("HGETALL hit, pipeline of 16", |count| {
+        answer_hit(HGETALL, 16, count)
+    }),
+    ("EXISTS hit, no pipeline", |count| {
+        answer_hit(EXISTS, 1, count)
+    }),
+    ("EXISTS hit, pipeline of 16", |count| {
+        answer_hit(EXISTS, 16, count)
+    }),
     ("miss in the core, no pipeline", |count| miss(1, count)),
     ("miss in the core, pipeline of 16", |count| miss(16, count)),
     ("SET in the core, no pipeline", |count| set(1, count)),
@@ -353,6 +369,63 @@ fn hit(pipeline: u32, count: u32) {
         world.answer(asked);
     }
     let pipelines = pipelines(pipeline, KEYS);
+    for requests in pipelines.iter().cycle().take((count / pipeline) as usize) {
+        assert_eq!(world.turn(requests), 0, "all are hits");
+    }
+}
+
+/// A command that asks about a key, what it says behind that, and Redis's reply: as long as that of GET, if it can be.
+struct Question {
+    name: &'static str,
+    rest: &'static [u8],
+    reply: &'static [u8],
+}
+
+const HGET: Question = Question {
+    name: "HGET",
+    rest: b"$5\r\nfield\r\n",
+    reply: b"$35\r\na value of thirty-five bytes, so so\r\n",
+};
+const HGETALL: Question = Question {
+    name: "HGETALL",
+    rest: b"",
+    reply: b"*2\r\n$5\r\nfield\r\n$20\r\na value of twenty by\r\n",
+};
+const EXISTS: Question = Question {
+    name: "EXISTS",
+    rest: b"",
+    reply: b":1\r\n",
+};
+
+impl Question {
+    fn about(&self, number: u32) -> Vec<u8> {
+        let count = if self.rest.is_empty() { 2 } else { 3 };
+        let Self { name, rest, .. } = self;
+        let start = format!("*{count}\r\n${}\r\n{name}\r\n", name.len());
+        let key = format!("$16\r\n{}\r\n", key(number));
+        [start.as_bytes(), key.as_bytes(), rest].concat()
+    }
+}
+
+/// Questions whose answers are cached; an operation is one of them.
+fn answer_hit(question: Question, pipeline: u32, count: u32) {
+    let mut world = World::new();
+    for number in 0..KEYS {
+        assert_eq!(world.turn(&question.about(number)), 2, "it is asked for");
+        let mut replies = Replies::default();
+        replies.push(question.reply);
+        replies.push(b":-1\r\n");
+        let link = Protocol::Resp2;
+        world.proxy.upstream(&Event::Replies { link, replies }, NOW);
+        world.write();
+    }
+    let pipelines: Vec<Vec<u8>> = (0..KEYS)
+        .map(|first| {
+            (0..pipeline)
+                .flat_map(|step| question.about((first * pipeline + step) * 7 % KEYS))
+                .collect()
+        })
+        .collect();
     for requests in pipelines.iter().cycle().take((count / pipeline) as usize) {
         assert_eq!(world.turn(requests), 0, "all are hits");
     }

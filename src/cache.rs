@@ -20,7 +20,9 @@ use hashlink::linked_hash_map::RawEntryMut;
 
 use crate::clock::Time;
 use crate::resp::reply::bulk_value;
-use entry::{Deadline, Entry, Key};
+use answers::Answers;
+pub use answers::Question;
+use entry::{Deadline, Entry, Key, Part};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
 use queue::{Place, Queue};
@@ -82,12 +84,37 @@ pub struct Evictions {
 }
 
 /// What was known of a key that is forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// There was an entry.
     pub was_there: bool,
-    /// It had a value, and was read since it was kept.
-    pub was_read: bool,
+    /// What of it was read from the cache.
+    pub read: Read,
+}
+
+/// What was read of a key from the cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// The entry had a value, and was read.
+    pub value: bool,
+    /// Some questions whose answers were read.
+    pub questions: Vec<Box<[u8]>>,
+}
+
+impl Read {
+    /// Whether nothing was.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        !self.value && self.questions.is_empty()
+    }
+
+    /// Adds what was read of the same key earlier.
+    pub fn add(&mut self, earlier: Self) {
+        self.value |= earlier.value;
+        if self.questions.is_empty() {
+            self.questions = earlier.questions;
+        }
+    }
 }
 
 /// The cache itself. Its operations take constant time on average, save where they say otherwise.
@@ -122,35 +149,59 @@ impl Cache {
     /// The value of a key, which becomes the most recently used. An entry past its time to live is none.
     #[inline]
     pub fn get(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
-        let entry = self.get_alive(key, |deadline| deadline.is_after(now))?;
+        let entry = self.get_alive(key, Part::Value, |deadline| deadline.is_after(now))?;
         entry.value()
     }
 
     /// The same, but an entry may be past its time to live by as much as [`Limits::stale_ttl`].
     pub fn get_stale(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
         let stale_ttl = self.limits.stale_ttl;
-        let entry = self.get_alive(key, |deadline| deadline.time().after(stale_ttl) > now)?;
+        let is_alive = |deadline: Deadline| deadline.time().after(stale_ttl) > now;
+        let entry = self.get_alive(key, Part::Value, is_alive)?;
         entry.value()
     }
 
     /// The reply to a question about a key, likewise.
     #[inline]
-    pub fn answer(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
-        let hash = self.hash(question);
-        let entry = self.get_alive(key, |deadline| deadline.is_after(now))?;
-        entry.answers()?.get(hash, question)
+    pub fn answer(&mut self, key: &[u8], question: Question<'_>, now: Time) -> Option<Value<'_>> {
+        let hashes = self.entries.hasher().clone();
+        let entry = self.get_alive(key, Part::Answer, |deadline| deadline.is_after(now))?;
+        let hash = || hashes.hash_one(question) as u32;
+        entry.answers_mut()?.get(question, hash)
     }
 
     /// The same, but it may be past its time to live by as much as [`Limits::stale_ttl`].
-    pub fn answer_stale(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
-        let hash = self.hash(question);
+    pub fn answer_stale(
+        &mut self,
+        key: &[u8],
+        question: Question<'_>,
+        now: Time,
+    ) -> Option<Value<'_>> {
+        let hashes = self.entries.hasher().clone();
         let stale_ttl = self.limits.stale_ttl;
-        let entry = self.get_alive(key, |deadline| deadline.time().after(stale_ttl) > now)?;
-        entry.answers()?.get(hash, question)
+        let is_alive = |deadline: Deadline| deadline.time().after(stale_ttl) > now;
+        let entry = self.get_alive(key, Part::Answer, is_alive)?;
+        let hash = || hashes.hash_one(question) as u32;
+        entry.answers_mut()?.get(question, hash)
+    }
+
+    /// Whether anything is cached of a key. It does not count as read.
+    #[must_use]
+    pub fn knows(&self, key: &[u8], now: Time) -> bool {
+        let hash = widen(self.hash(key));
+        let entries = self.entries.raw_entry();
+        entries
+            .from_hash(hash, |entry| entry.key() == key)
+            .is_some_and(|(entry, ())| entry.deadline.is_after(now))
     }
 
     #[inline]
-    fn get_alive(&mut self, key: &[u8], is_alive: impl Fn(Deadline) -> bool) -> Option<&Entry> {
+    fn get_alive(
+        &mut self,
+        key: &[u8],
+        what: Part,
+        is_alive: impl Fn(Deadline) -> bool,
+    ) -> Option<&mut Entry> {
         let hash = self.hash(key);
         let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
             return None;
@@ -160,7 +211,7 @@ impl Cache {
         }
         occupied.to_back();
         let entry = occupied.into_key();
-        entry.note_read();
+        entry.note_read(what);
         Some(entry)
     }
 
@@ -207,7 +258,7 @@ impl Cache {
     pub fn insert_answer(
         &mut self,
         key: &[u8],
-        question: &[u8],
+        question: Question<'_>,
         reply: &Value<'_>,
         ttl: Duration,
         now: Time,
@@ -216,7 +267,7 @@ impl Cache {
             self.remove_answer(key, question);
             return;
         }
-        let question_hash = self.hash(question);
+        let question_hash = self.entries.hasher().hash_one(question) as u32;
         let deadline = Deadline::new(now.after(ttl.min(self.limits.ttl)));
         let hash = self.hash(key);
         let is_known = match self.find(hash, key) {
@@ -246,8 +297,8 @@ impl Cache {
     }
 
     /// Forgets the reply to a question about a key.
-    pub fn remove_answer(&mut self, key: &[u8], question: &[u8]) {
-        let hash = self.hash(question);
+    pub fn remove_answer(&mut self, key: &[u8], question: Question<'_>) {
+        let hash = self.entries.hasher().hash_one(question) as u32;
         self.change(key, |entry| {
             if entry.has_answers() {
                 entry.change_answers(|answers| answers.remove(hash, question));
@@ -258,9 +309,9 @@ impl Cache {
     /// The replies to all questions about a key.
     #[cfg(test)]
     pub fn answers(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
-        let entry = self.get_alive(key, |_| true);
-        let answers = entry.and_then(Entry::answers);
-        answers.map_or(Vec::new(), answers::Answers::replies)
+        let entry = self.get_alive(key, Part::Answer, |_| true);
+        let answers = entry.and_then(|entry| entry.answers());
+        answers.map_or(Vec::new(), Answers::replies)
     }
 
     fn is_too_long(&self, value: &Value<'_>) -> bool {
@@ -308,7 +359,10 @@ impl Cache {
                 self.forget(&entry, hash);
                 Removed {
                     was_there: true,
-                    was_read: entry.was_read() && entry.value().is_some(),
+                    read: Read {
+                        value: entry.value_was_read(),
+                        questions: entry.answers().map(Answers::read).unwrap_or_default(),
+                    },
                 }
             }
             RawEntryMut::Vacant(_) => Removed::default(),

@@ -6,6 +6,7 @@ mod counters;
 mod histogram;
 mod misses;
 mod rate;
+mod uncached;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ pub use commands::{Commands, Counts, Outcome};
 pub use counters::Counters;
 pub use histogram::Histogram;
 pub use misses::{Misses, Reason};
+pub use uncached::{Uncached, Why};
 
 use crate::clock::Time;
 use rate::Rate;
@@ -26,6 +28,8 @@ pub struct Metrics {
     pub keys: Keys,
     /// Why those were not there that Redis was asked for.
     pub misses: Misses,
+    /// Why reads were not answered from the cache, by command.
+    pub uncached: Uncached,
     /// Error replies, by their kind.
     pub errors: [u64; ErrorKind::ALL.len()],
     /// Clients.
@@ -241,6 +245,7 @@ impl Metrics {
             commands: Commands::default(),
             keys: Keys::default(),
             misses: Misses::beside(entries),
+            uncached: Uncached::default(),
             errors: Default::default(),
             clients: Clients::default(),
             forgotten: Forgotten::default(),
@@ -259,10 +264,18 @@ impl Metrics {
         }
     }
 
-    /// A key was not in the cache, and Redis is asked for it.
-    pub fn missed(&mut self, key: &[u8], now: Time) {
+    /// A key that a command reads was not in the cache, and Redis is asked for it.
+    pub fn missed(&mut self, key: &[u8], command: u16, now: Time) {
         self.keys.misses += 1;
-        self.misses.missed(key, now);
+        let reason = self.misses.missed(key, now);
+        self.uncached.add(command, Why::Missed(reason));
+    }
+
+    /// The same, where something else of the key was.
+    pub fn missed_part(&mut self, command: u16) {
+        self.keys.misses += 1;
+        let reason = self.misses.missed_part();
+        self.uncached.add(command, Why::Missed(reason));
     }
 
     /// The value of a key was put into the cache, to stay until then.

@@ -2,6 +2,7 @@
 
 mod advice;
 mod info;
+mod reads;
 mod redis_info;
 mod rights;
 
@@ -13,6 +14,7 @@ use crate::command::Table;
 use crate::metrics::{Counters, Counts, Metrics};
 use crate::resp::read::Reader;
 use crate::transport::dial::Endpoint;
+pub use reads::Reads;
 pub use redis_info::{RedisInfo, Wanted};
 pub use rights::{MissingRights, Right};
 

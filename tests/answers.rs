@@ -344,3 +344,37 @@ fn the_same_question_of_many_clients_at_once_is_asked_once() {
     }
     assert_eq!((redis.calls("hgetall"), redis.calls("hget")), (1, 1));
 }
+
+#[test]
+fn a_pipeline_of_hits_gets_each_command_s_own_reply() {
+    let redis = redis_with_data();
+    let proxy = Proxy::start(&redis, &[]);
+    for protocol in ["2", "3"] {
+        let [mut client, mut straight] = clients(&proxy, &redis, protocol);
+        let mut requests = Vec::new();
+        for read in READS {
+            let words = words(read);
+            // In either case, and twice in a row.
+            requests.push(common::request(&words));
+            requests.push(common::request(&words));
+            let mut lower = words.clone();
+            let name = words[0].to_ascii_lowercase();
+            lower[0] = &name;
+            requests.push(common::request(&lower));
+        }
+        for _ in 0..2 {
+            client.send(requests.concat());
+            straight.send(requests.concat());
+            for request in &requests {
+                let expected = straight.read_reply();
+                let reply = client.read_reply();
+                assert_eq!(
+                    reply.escape_ascii().to_string(),
+                    expected.escape_ascii().to_string(),
+                    "{}",
+                    request.escape_ascii()
+                );
+            }
+        }
+    }
+}

@@ -7,6 +7,52 @@ use super::Value;
 /// What an answer costs beyond its question and reply, in bytes: its place in the list, and two allocations.
 const ANSWER_OVERHEAD: usize = 80;
 
+/// Of so few answers, the right one is found by comparing questions; of more, by their hashes.
+const FEW: usize = 8;
+
+/// The most questions of a key that [`Answers::read`] names, and the longest, in bytes.
+const READ_MAX: usize = 4;
+const READ_WORDS_MAX: usize = 256;
+
+/// What is asked about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Question<'a> {
+    /// Which kind of question it is.
+    pub kind: u32,
+    /// What it says beyond that.
+    pub words: &'a [u8],
+}
+
+impl Question<'static> {
+    /// A question whose kind is these bytes, without words.
+    #[must_use]
+    #[inline]
+    pub fn of_kind(kind: [u8; 3]) -> Self {
+        let [first, second, third] = kind;
+        Self {
+            // With it, no kind is that of a question without one.
+            kind: u32::from_le_bytes([first, second, third, 1]),
+            words: b"",
+        }
+    }
+}
+
+/// The kind stands before the words.
+impl<'a> From<&'a [u8]> for Question<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        match bytes.split_first_chunk() {
+            Some((kind, words)) => Self {
+                words,
+                ..Question::of_kind(*kind)
+            },
+            None => Self {
+                kind: 0,
+                words: bytes,
+            },
+        }
+    }
+}
+
 /// The answers about one key, in the order of their questions' hashes.
 #[derive(Default)]
 pub(super) struct Answers {
@@ -16,9 +62,14 @@ pub(super) struct Answers {
 
 struct Answer {
     hash: u32,
-    question: Box<[u8]>,
+    /// The kind of its question, and [`READ`].
+    kind: u32,
+    words: Box<[u8]>,
     reply: Kept,
 }
+
+/// The answer was read from the cache. No kind has that bit.
+const READ: u32 = 1 << 31;
 
 enum Kept {
     Own(Box<[u8]>),
@@ -26,6 +77,13 @@ enum Kept {
 }
 
 impl Answer {
+    fn question(&self) -> Question<'_> {
+        Question {
+            kind: self.kind & !READ,
+            words: &self.words,
+        }
+    }
+
     fn reply(&self) -> Value<'_> {
         match &self.reply {
             Kept::Own(bytes) => Value::Bytes(bytes),
@@ -34,13 +92,13 @@ impl Answer {
     }
 
     fn cost(&self) -> usize {
-        cost(&self.question, &self.reply())
+        cost(self.question(), &self.reply())
     }
 }
 
 /// What an answer counts for in [`super::Limits::memory`].
-pub(super) fn cost(question: &[u8], reply: &Value<'_>) -> usize {
-    question.len() + reply.len() + ANSWER_OVERHEAD
+pub(super) fn cost(question: Question<'_>, reply: &Value<'_>) -> usize {
+    question.words.len() + reply.len() + ANSWER_OVERHEAD
 }
 
 impl Answers {
@@ -49,17 +107,40 @@ impl Answers {
         self.cost
     }
 
-    /// The reply to a question with that hash.
-    pub fn get(&self, hash: u32, question: &[u8]) -> Option<Value<'_>> {
-        let at = self.find(hash, question).ok()?;
-        self.list.get(at).map(Answer::reply)
+    /// The reply to a question, whose hash is found out if it is needed.
+    #[inline]
+    pub fn get(&mut self, question: Question<'_>, hash: impl FnOnce() -> u32) -> Option<Value<'_>> {
+        let answer = if self.list.len() <= FEW {
+            let mut answers = self.list.iter_mut();
+            answers.find(|answer| answer.question() == question)?
+        } else {
+            let at = self.find(hash(), question).ok()?;
+            &mut self.list[at]
+        };
+        answer.kind |= READ;
+        Some(answer.reply())
+    }
+
+    /// Some of the questions whose answers were read from the cache, each with its kind before its words.
+    pub fn read(&self) -> Vec<Box<[u8]>> {
+        let read = self.list.iter().filter(|answer| {
+            let was_read = answer.kind & READ != 0;
+            was_read && answer.question().kind != 0 && answer.words.len() <= READ_WORDS_MAX
+        });
+        read.take(READ_MAX)
+            .map(|answer| {
+                let [first, second, third, _] = answer.kind.to_le_bytes();
+                [&[first, second, third][..], &answer.words].concat().into()
+            })
+            .collect()
     }
 
     /// Keeps a reply, in place of an earlier one.
-    pub fn insert(&mut self, hash: u32, question: &[u8], reply: &Value<'_>) {
+    pub fn insert(&mut self, hash: u32, question: Question<'_>, reply: &Value<'_>) {
         let answer = Answer {
             hash,
-            question: question.into(),
+            kind: question.kind,
+            words: question.words.into(),
             reply: match reply {
                 Value::Shared(bytes) => Kept::Shared(Rc::clone(bytes)),
                 Value::Bytes(bytes) => Kept::Own((*bytes).into()),
@@ -77,7 +158,7 @@ impl Answers {
     }
 
     /// Forgets the reply to a question.
-    pub fn remove(&mut self, hash: u32, question: &[u8]) {
+    pub fn remove(&mut self, hash: u32, question: Question<'_>) {
         if let Ok(at) = self.find(hash, question) {
             self.cost -= self.list.remove(at).cost();
         }
@@ -96,14 +177,14 @@ impl Answers {
     }
 
     /// Where the answer to a question is, or belongs.
-    fn find(&self, hash: u32, question: &[u8]) -> Result<usize, usize> {
+    fn find(&self, hash: u32, question: Question<'_>) -> Result<usize, usize> {
         let first = self.list.partition_point(|answer| answer.hash < hash);
         let same = self.list[first..]
             .iter()
             .take_while(|answer| answer.hash == hash);
         let mut places = first..;
         for (answer, at) in same.zip(&mut places) {
-            if *answer.question == *question {
+            if answer.question() == question {
                 return Ok(at);
             }
         }
@@ -115,31 +196,53 @@ impl Answers {
 mod tests {
     use super::*;
 
+    fn get(answers: &mut Answers, hash: u32, question: &'static [u8]) -> Option<Vec<u8>> {
+        match answers.get(question.into(), || hash)? {
+            Value::Bytes(reply) => Some(reply.to_vec()),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn questions_of_the_same_hash_are_told_apart() {
         let mut answers = Answers::default();
-        for (hash, question, reply) in [
+        let all = [
             (2, &b"a"[..], &b"1"[..]),
             (2, b"b", b"22"),
             (1, b"c", b"333"),
             (2, b"d", b"4444"),
-        ] {
-            answers.insert(hash, question, &Value::Bytes(reply));
+            (1, b"kin", b"5"),
+            (2, b"kind", b"6"),
+            (1, b"kindness", b"7"),
+        ];
+        for (hash, question, reply) in all {
+            answers.insert(hash, question.into(), &Value::Bytes(reply));
         }
-        assert_eq!(answers.get(2, b"a"), Some(Value::Bytes(b"1")));
-        assert_eq!(answers.get(2, b"b"), Some(Value::Bytes(b"22")));
-        assert_eq!(answers.get(1, b"c"), Some(Value::Bytes(b"333")));
-        assert_eq!(answers.get(2, b"d"), Some(Value::Bytes(b"4444")));
-        assert_eq!(answers.get(1, b"a"), None);
-        assert_eq!(answers.get(3, b"a"), None);
+        for _ in 0..2 {
+            for (hash, question, reply) in all {
+                assert_eq!(get(&mut answers, hash, question).as_deref(), Some(reply));
+            }
+            assert_eq!(get(&mut answers, 2, b"kinds"), None);
+            assert_eq!(get(&mut answers, 3, b"e"), None);
+            // Among many they are found by their hashes.
+            for number in 0..FEW as u32 {
+                let question: &[u8] = &[b'0' + number as u8];
+                answers.insert(3, question.into(), &Value::Bytes(b""));
+            }
+        }
     }
 
     #[test]
     fn an_answer_takes_the_place_of_an_earlier_one() {
         let mut answers = Answers::default();
-        answers.insert(7, b"question", &Value::Bytes(b"long ago"));
-        answers.insert(7, b"question", &Value::Bytes(b"now"));
-        assert_eq!(answers.get(7, b"question"), Some(Value::Bytes(b"now")));
-        assert_eq!(answers.cost(), cost(b"question", &Value::Bytes(b"now")));
+        let question: &[u8] = b"a question";
+        answers.insert(7, question.into(), &Value::Bytes(b"long ago"));
+        answers.insert(7, question.into(), &Value::Bytes(b"now"));
+        assert_eq!(
+            get(&mut answers, 7, b"a question").as_deref(),
+            Some(&b"now"[..])
+        );
+        let cost = cost(question.into(), &Value::Bytes(b"now"));
+        assert_eq!(answers.cost(), cost);
     }
 }

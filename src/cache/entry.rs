@@ -26,6 +26,15 @@ const MISSING: u8 = 1;
 const READ: u8 = 2;
 /// There are answers to further questions about the key.
 const ANSWERS: u8 = 4;
+/// Its value was read from the cache.
+const VALUE_READ: u8 = 8;
+
+/// What is read of an entry.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    Value,
+    Answer,
+}
 
 enum Content {
     /// Key and value behind one another in one allocation.
@@ -114,6 +123,15 @@ impl Entry {
         self.flags & ANSWERS != 0
     }
 
+    /// The answers, if there may be any, to mark those that are read.
+    #[inline]
+    pub fn answers_mut(&mut self) -> Option<&mut Answers> {
+        match &mut self.content {
+            Content::Apart(parts) => Some(&mut parts.answers),
+            Content::Together(_) => None,
+        }
+    }
+
     pub fn answers(&self) -> Option<&Answers> {
         match &self.content {
             Content::Apart(parts) => Some(&parts.answers),
@@ -158,14 +176,23 @@ impl Entry {
         }
     }
 
-    /// Notes that it was read from the cache.
-    pub fn note_read(&mut self) {
-        self.flags |= READ;
+    /// Notes that it was read from the cache: its value, or an answer.
+    #[inline]
+    pub fn note_read(&mut self, what: Part) {
+        self.flags |= match what {
+            Part::Value => READ | VALUE_READ,
+            Part::Answer => READ,
+        };
     }
 
     /// Whether it was.
     pub fn was_read(&self) -> bool {
         self.flags & READ != 0
+    }
+
+    /// Whether its value was.
+    pub fn value_was_read(&self) -> bool {
+        self.flags & VALUE_READ != 0 && self.value().is_some()
     }
 
     /// What it counts for in [`super::Limits::memory`].

@@ -9,6 +9,7 @@
 mod fallback;
 mod learn;
 mod ours;
+mod shortcuts;
 mod table;
 mod unknown;
 mod written;
@@ -76,6 +77,15 @@ pub enum Cached {
         /// There may be more keys behind it; then Redis is asked each time.
         alone: bool,
     },
+}
+
+/// What a command reads of a hash, where fields may expire by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fields {
+    /// Those that it names, behind the key.
+    Named,
+    /// All.
+    All,
 }
 
 /// What a command has to do with clients. Redis numbers the connections to it, and the proxy its clients: what concerns
@@ -146,6 +156,8 @@ pub struct Row {
     pub changes_commands: bool,
     /// What it has to do with clients.
     pub clients: Option<Clients>,
+    /// What it reads that may expire without its key, which Redis does not report in time.
+    pub fields: Option<Fields>,
     /// It ends what may hold up the shared connections: it has a dedicated one for itself, which it leaves again.
     pub passes: bool,
     /// It has subcommands, with rows of their own.
@@ -166,6 +178,7 @@ pub const UNKNOWN: Row = Row {
     if_redis_knows: false,
     changes_commands: false,
     clients: None,
+    fields: None,
     passes: false,
     is_container: false,
 };
@@ -199,6 +212,15 @@ impl Row {
                     | Here::Hello
             ),
             Way::Cached(_) | Way::Forward | Way::Upstream | Way::Abort => false,
+        }
+    }
+
+    /// Whether this request is why a client has a dedicated connection, if it is sent there.
+    #[must_use]
+    pub fn needs_dedicated(&self, request: &Request<'_>) -> bool {
+        match self.way(request) {
+            Way::Dedicated | Way::Here(Here::Select | Here::ClientReply) => true,
+            _ => self.lasts(request),
         }
     }
 

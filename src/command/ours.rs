@@ -1,7 +1,7 @@
 //! What Redis does not tell of its commands: which the proxy answers, which leave state on a connection,
 //! and which keys are written where `COMMAND` is vague about it.
 
-use super::{Cached, Clients, Here, Row, Way, Writes};
+use super::{Cached, Clients, Fields, Here, Row, Way, Writes};
 
 const ANY: usize = usize::MAX;
 
@@ -19,6 +19,7 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         if_redis_knows: false,
         changes_commands: false,
         clients: None,
+        fields: None,
         passes: false,
         is_container: false,
     }
@@ -162,8 +163,17 @@ const DEPEND_ON_MORE: &str = "dump expiretime hexpiretime hpexpiretime hpttl hra
 /// With it fields of hashes expire, since Redis 7.4.
 pub(super) const HEXPIRE: &[u8] = b"hexpire";
 
-/// What then depends on time too.
-pub(super) const READS_OF_HASHES: &str = "hexists hget hgetall hkeys hlen hmget hstrlen hvals";
+/// What then depends on time too, and what it reads.
+pub(super) const READS_OF_HASHES: [(&[u8], Fields); 8] = [
+    (b"hexists", Fields::Named),
+    (b"hget", Fields::Named),
+    (b"hgetall", Fields::All),
+    (b"hkeys", Fields::All),
+    (b"hlen", Fields::All),
+    (b"hmget", Fields::Named),
+    (b"hstrlen", Fields::Named),
+    (b"hvals", Fields::All),
+];
 
 /// The row of GET, which is looked for most.
 pub(super) const GET: Row = Row {

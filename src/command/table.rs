@@ -4,8 +4,13 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use super::shortcuts::Shortcuts;
 use super::unknown::{Wording, is_name, unknown_command, unknown_subcommand};
-use super::{Cached, Here, NAME_MAX, Row, Spec, UNKNOWN, Way, container, fallback, is_word, ours};
+use super::{
+    Cached, Here, NAME_MAX, Row, Spec, UNKNOWN, Way, Writes, container, fallback, is_word, ours,
+};
+use crate::resp::read::Reader;
+use crate::resp::reply;
 use crate::resp::request::Request;
 
 /// Why there is no row for a request.
@@ -57,6 +62,8 @@ pub struct Table {
     /// in `rows`.
     aliases: HashMap<Box<[u8]>, Box<[u8]>, RandomState>,
     told: Told,
+    /// The commands of `rows` that ask about one key.
+    shortcuts: Shortcuts,
 }
 
 impl Default for Table {
@@ -79,6 +86,7 @@ impl Table {
             containers: Vec::new(),
             aliases: HashMap::default(),
             told: Told::Nothing,
+            shortcuts: Shortcuts::default(),
         };
         table.learn(specs);
         table
@@ -115,7 +123,7 @@ impl Table {
         }
         specs.iter().for_each(|spec| self.add(spec));
         if self.rows.contains_key(ours::HEXPIRE) {
-            self.forward_reads_of_hashes();
+            self.note_reads_of_hashes();
         }
         self.number_rows(before);
         self.containers = ours::STATEFUL.map(Box::from).to_vec();
@@ -175,10 +183,10 @@ impl Table {
     }
 
     /// Where fields of a hash may expire, Redis does not say in time that they did.
-    fn forward_reads_of_hashes(&mut self) {
-        for name in ours::READS_OF_HASHES.split(' ') {
-            if let Some(row) = self.rows.get_mut(name.as_bytes()) {
-                row.way = Way::Forward;
+    fn note_reads_of_hashes(&mut self) {
+        for (name, fields) in ours::READS_OF_HASHES {
+            if let Some(row) = self.rows.get_mut(name) {
+                row.fields = Some(fields);
             }
         }
     }
@@ -202,6 +210,15 @@ impl Table {
         // The last number is shared by all for which there is no other.
         known.retain(|_, number| (ours::GET.number + 1..u16::MAX).contains(number));
         self.gone = known.into_iter().collect();
+        self.shortcuts = Shortcuts::to(self.rows());
+    }
+
+    /// The number of the command that a client calls by this name of its own, with so many arguments in all, if a cached
+    /// answer may be its reply as it stands.
+    #[must_use]
+    #[inline]
+    pub fn asks(&self, name: &[u8], count: usize) -> Option<u16> {
+        self.shortcuts.find(name, count)
     }
 
     /// The name of the command with a number, in lower case; a subcommand's is `name|subcommand`.
@@ -369,6 +386,24 @@ impl Table {
 
     fn is_container(&self, name: &[u8]) -> bool {
         self.containers.iter().any(|container| **container == *name)
+    }
+
+    /// The request of a command by its number that asks about a key, with these further arguments, which are bulk strings,
+    /// and its row; nothing if it is none that does.
+    #[must_use]
+    pub fn ask(&self, number: u16, key: &[u8], rest: &[u8]) -> Option<(Row, Vec<u8>)> {
+        let mut rows = self.rows.iter();
+        let (name, row) = rows.find(|(_, row)| row.number == number)?;
+        let asks = matches!(row.way, Way::Cached(Cached::Answer { key: 1, .. }));
+        if !asks || row.writes != Writes::Nothing {
+            return None;
+        }
+        let mut request = Vec::new();
+        reply::header(&mut request, b'*', 2 + Reader::new(rest).values());
+        reply::bulk(&mut request, &name.to_ascii_uppercase());
+        reply::bulk(&mut request, key);
+        request.extend_from_slice(rest);
+        Some((*row, request))
     }
 
     /// The rows with their names, in no order.

@@ -245,7 +245,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) causal: Vec<String>,
 
-    /// on or off: whether a value that was read from the cache is fetched anew as soon as the Redis
+    /// on or off: whether a value or an answer that was read from the cache is fetched anew as soon as the Redis
     /// says that it changed, so that the next read finds it (default on)
     #[argh(option)]
     pub(super) refetch: Vec<String>,

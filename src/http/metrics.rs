@@ -232,6 +232,13 @@ pub static FAMILIES: &[Family] = &[
         },
     ),
     counter(
+        "redis_proxy_uncached_reads",
+        "Reads of commands that are cached, by command and by why they were not answered from the cache: one of the \
+         reasons above, several_keys, transaction, large_reply, or dedicated (the client had a dedicated connection, \
+         for the command that `by` names); of MGET, keys",
+        uncached_reads,
+    ),
+    counter(
         "redis_proxy_cache_inserted",
         "Values put into the cache",
         |status| whole(status.metrics.cached),
@@ -385,6 +392,21 @@ fn requests(status: &Status<'_>) -> Values {
                 labels.push(("outcome", outcome.name().into()));
                 samples.push((labels, Number::Whole(count)));
             }
+        }
+    }
+    Values::Labelled(samples)
+}
+
+/// Those that came at least once.
+fn uncached_reads(status: &Status<'_>) -> Values {
+    let mut samples = Vec::new();
+    for counts in status.metrics.commands.iter() {
+        for (why, count) in status.metrics.uncached.of(counts.command) {
+            let (reason, by) = status.why_by(why);
+            let mut labels = command(status, counts);
+            labels.push(("reason", reason.into()));
+            labels.push(("by", by.unwrap_or_default().into()));
+            samples.push((labels, Number::Whole(count)));
         }
     }
     Values::Labelled(samples)

@@ -5,7 +5,7 @@ use super::history::{PERIOD, Sample, microseconds};
 use super::response::Response;
 use crate::clock::Time;
 use crate::json::Object;
-use crate::metrics::{Histogram, Outcome, Reason};
+use crate::metrics::{Counters, Histogram, Outcome, Reason};
 use crate::status::Status;
 
 /// The file at a path, if there is one.
@@ -37,6 +37,7 @@ pub fn status(site: &Site<'_>, after: &str) -> Response {
         .raw("requests", requests(status))
         .raw("cache", cache(status))
         .raw("misses", misses(status))
+        .raw("reads", reads(status))
         .raw("removed", counts(&status.removed()))
         .raw("hit_time_us", percentiles(&status.metrics.hit_time))
         .raw("miss_time_us", percentiles(&status.metrics.miss_time))
@@ -98,6 +99,30 @@ fn cache(status: &Status<'_>) -> String {
 fn misses(status: &Status<'_>) -> String {
     let misses = &status.metrics.misses;
     counts(&Reason::ALL.map(|reason| (reason.name(), misses.of(reason))))
+}
+
+/// The most commands whose reads are shown.
+const READS_MAX: usize = 10;
+
+/// The reads of the commands of which there were most, and why the cache did not answer them.
+fn reads(status: &Status<'_>) -> String {
+    let mut reads = status.reads(&Counters::of(status.metrics, status.cache));
+    reads.sort_by_key(|reads| std::cmp::Reverse(reads.all));
+    let reads = reads.iter().take(READS_MAX).map(|reads| {
+        let others = reads.others.iter().map(|(why, count)| {
+            let mut other = Object::default();
+            other.text("why", why).integer("count", *count);
+            other.finish()
+        });
+        let mut object = Object::default();
+        object
+            .text("command", &reads.command)
+            .integer("all", reads.all)
+            .integer("hits", reads.hits)
+            .raw("others", array(&others.collect::<Vec<_>>()));
+        object.finish()
+    });
+    array(&reads.collect::<Vec<_>>())
 }
 
 /// An object of numbers.

@@ -1,7 +1,7 @@
 //! The counters that `INFO` shows at one moment, so that they can be shown from another one on: `CONFIG RESETSTAT`
 //! resets what `INFO` shows, as in Redis, while the metrics go on growing.
 
-use super::{Clients, Counts, ErrorKind, Forgotten, Histogram, Keys, Metrics, Reason};
+use super::{Clients, Counts, ErrorKind, Forgotten, Histogram, Keys, Metrics, Reason, Uncached};
 use crate::cache::{Cache, Evictions};
 
 /// The counters at one moment, or what was added to them since another.
@@ -13,6 +13,8 @@ pub struct Counters {
     pub keys: Keys,
     /// Why Redis was asked for keys, each at the place of its reason's number.
     pub misses: [u64; Reason::ALL.len()],
+    /// Why reads were not answered from the cache, by command.
+    pub uncached: Uncached,
     /// Error replies, each at the place of its kind's number.
     pub errors: [u64; ErrorKind::ALL.len()],
     /// Clients. How many are connected now is always of now.
@@ -43,6 +45,7 @@ impl Counters {
             commands: metrics.commands.iter().cloned().collect(),
             keys: metrics.keys,
             misses: metrics.misses.counts(),
+            uncached: metrics.uncached.clone(),
             errors: metrics.errors,
             clients: metrics.clients,
             forgotten: metrics.forgotten,
@@ -87,6 +90,7 @@ impl Counters {
         evictions.expired -= before.expired;
         Self {
             keys: self.keys.since(&earlier.keys),
+            uncached: self.uncached.since(&earlier.uncached),
             unread: self.unread - earlier.unread,
             cached: self.cached - earlier.cached,
             hit_time: self.hit_time.since(&earlier.hit_time),

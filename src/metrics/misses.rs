@@ -8,7 +8,7 @@ use super::Cause;
 use crate::clock::Time;
 
 /// Why a key was not in the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// It was not asked for before, or not for long.
     New,
@@ -145,8 +145,8 @@ impl Misses {
         self.counts
     }
 
-    /// A key was not in the cache, and Redis is asked for it.
-    pub fn missed(&mut self, key: &[u8], now: Time) {
+    /// A key was not in the cache, and Redis is asked for it. Returns why it was not.
+    pub fn missed(&mut self, key: &[u8], now: Time) -> Reason {
         self.make_room();
         let (emptied, emptied_for) = (self.emptied, self.emptied_for);
         let (place, tag) = self.place(key);
@@ -165,6 +165,13 @@ impl Misses {
             fate: Fate::Asked,
         };
         self.counts[reason as usize] += 1;
+        reason
+    }
+
+    /// Something else of the key was in the cache, and that was not asked for before, or not for long.
+    pub fn missed_part(&mut self) -> Reason {
+        self.counts[Reason::New as usize] += 1;
+        Reason::New
     }
 
     /// The value of a key that was asked for is kept until then.

@@ -10,6 +10,7 @@ mod expectation;
 mod frames;
 mod keys;
 mod mirror;
+mod need;
 mod receive;
 mod silence;
 mod subscriptions;
@@ -29,6 +30,7 @@ use expectation::{Expectation, Expectations, Kind};
 use frames::Frames;
 pub(super) use keys::{Awaited, Keys};
 use mirror::Mirror;
+use need::Need;
 
 /// The state of such a connection.
 pub(super) struct Dedicated {
@@ -45,6 +47,8 @@ pub(super) struct Dedicated {
     mirror: Mirror,
     /// Something was asked for that may last, and is not mirrored.
     lasting: bool,
+    /// Why the client has it.
+    need: Need,
     /// The client is served by the shared connections and the cache, until it needs this one again.
     parked: bool,
     /// What set it up, if it was that alone.
@@ -205,6 +209,7 @@ impl Dedicated {
             expectations: Expectations::default(),
             mirror: Mirror::new(protocol),
             lasting: false,
+            need: Need::default(),
             parked: false,
             made_by: Some(requests.into()),
             home,

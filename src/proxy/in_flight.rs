@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
@@ -14,11 +15,10 @@ use super::settings::Setting;
 use super::slow_log::Words;
 use super::written::{Written, WrittenKeys};
 use crate::clock::Time;
-use crate::command::Table;
 use crate::resp::Protocol;
 use crate::resp::reply::Reply;
 use crate::status::Wanted;
-use crate::upstream::PerLink;
+use crate::upstream::{LINKS, PerLink};
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,9 @@ pub(super) struct Waiter {
 pub(super) enum Asked {
     /// A key's value or an answer about it, and how long the key has to live.
     Fetch(Fetch),
-    /// The second part of the fetch before it: how long its key has to live.
+    /// The second part of the fetch before it, if that reads fields that may expire: how long they have to live.
+    FieldsToLive,
+    /// The last part: how long its key has to live.
     TimeToLive,
     /// What a client sent.
     Forward(Forward),
@@ -70,6 +72,17 @@ pub(super) struct Fetch {
     pub words: Words,
     /// No client had asked for it when it was sent.
     pub is_refetch: bool,
+    /// It reads fields that may expire.
+    pub reads_fields: bool,
+}
+
+/// What is asked about a key.
+pub(super) struct About<'a> {
+    pub question: &'a [u8],
+    /// How the slow log would show the request.
+    pub words: Words,
+    /// It reads fields that may expire.
+    pub reads_fields: bool,
 }
 
 /// A request that was passed on as it came.
@@ -143,12 +156,36 @@ pub(super) struct Fetched {
     pub reply: Reply,
     /// When it was asked for: Redis counts the time to live from then or later.
     pub since: Time,
+    /// How long it is good at the most, if its key lives longer.
+    pub longest: Duration,
 }
 
 /// One or more; one needs no allocation.
 pub(super) struct Waiters {
     pub first: Waiter,
     pub others: Vec<Waiter>,
+}
+
+impl Fetch {
+    /// One that nobody waits for yet.
+    fn new(key: &[u8], about: Option<About<'_>>, command: u16, since: Time) -> Self {
+        let reads_fields = about.as_ref().is_some_and(|about| about.reads_fields);
+        let (question, words) = match about {
+            Some(about) => (Some(Rc::from(about.question)), about.words),
+            None => (None, Words::default()),
+        };
+        Self {
+            key: key.into(),
+            question,
+            fresh: false,
+            waiters: None,
+            command,
+            since,
+            words,
+            is_refetch: false,
+            reads_fields,
+        }
+    }
 }
 
 impl From<Waiter> for Waiters {
@@ -247,48 +284,45 @@ impl InFlight {
         }
     }
 
-    /// Whether the value of a key is being fetched, for whoever asks for it.
-    pub fn is_fetched(&self, key: &[u8]) -> bool {
-        self.fetches.get(key, None).is_some()
-    }
-
-    /// A fetch of a key was sent over the link of that waiter; with a question, how the slow log would show it.
-    pub fn fetch(&mut self, key: &[u8], question: Option<(&[u8], Words)>, first: Waiter) {
-        let (question, words) = match question {
-            Some((question, words)) => (Some(Rc::from(question)), words),
-            None => (None, Words::default()),
-        };
-        let fetch = Fetch {
-            key: key.into(),
-            question,
-            fresh: false,
-            waiters: Some(first.into()),
-            command: first.caller.command,
-            since: first.caller.since,
-            words,
-            is_refetch: false,
-        };
-        self.add_fetch(fetch, first.caller.protocol);
+    /// Whether the value of a key, or the answer to a question about it, is being fetched, for whoever asks for it.
+    pub fn is_fetched(&self, key: &[u8], question: Option<&[u8]>) -> bool {
+        self.fetches.get(key, question).is_some()
     }
 
     /// The link over which a key can be fetched so that nothing in flight on the other may write it meanwhile.
     pub fn link_for(&mut self, key: &[u8]) -> Option<Protocol> {
-        [Protocol::Resp2, Protocol::Resp3]
+        LINKS
             .into_iter()
             .find(|link| !self.is_written_elsewhere(key, *link))
     }
 
-    /// A fetch of a key's value was sent over a link, for whoever asks for it next.
-    pub fn refetch(&mut self, key: &[u8], link: Protocol, since: Time) {
-        let fetch = Fetch {
-            key: key.into(),
-            question: None,
-            fresh: false,
-            waiters: None,
-            command: Table::GET,
+    /// A fetch of a key's value, or of what is asked about it, was sent over the link of that waiter.
+    pub fn fetch(&mut self, key: &[u8], about: Option<About<'_>>, first: Waiter) {
+        let Caller {
+            protocol,
+            command,
             since,
-            words: Words::default(),
+            ..
+        } = first.caller;
+        let fetch = Fetch {
+            waiters: Some(first.into()),
+            ..Fetch::new(key, about, command, since)
+        };
+        self.add_fetch(fetch, protocol);
+    }
+
+    /// The same was sent over a link for whoever asks for it next.
+    pub fn refetch(
+        &mut self,
+        key: &[u8],
+        about: Option<About<'_>>,
+        command: u16,
+        link: Protocol,
+        since: Time,
+    ) {
+        let fetch = Fetch {
             is_refetch: true,
+            ..Fetch::new(key, about, command, since)
         };
         self.add_fetch(fetch, link);
     }
@@ -306,12 +340,16 @@ impl InFlight {
             }
         }
         let lane = self.lanes.of(link);
+        let reads_fields = fetch.reads_fields;
         lane.asked.push_back(Asked::Fetch(fetch));
+        if reads_fields {
+            lane.asked.push_back(Asked::FieldsToLive);
+        }
         lane.asked.push_back(Asked::TimeToLive);
     }
 
     /// Whether a request in flight on another link may write a key.
-    fn is_written_elsewhere(&mut self, key: &[u8], link: Protocol) -> bool {
+    pub fn is_written_elsewhere(&mut self, key: &[u8], link: Protocol) -> bool {
         let hasher = &self.hasher;
         let mut others = self.lanes.iter_mut().filter(|(other, _)| *other != link);
         others.any(|(_, lane)| lane.written.contains(key, hasher))
@@ -413,7 +451,7 @@ impl InFlight {
         let mut late = Vec::new();
         for index in first..lane.late {
             match &mut lane.asked[index] {
-                Asked::TimeToLive => {}
+                Asked::FieldsToLive | Asked::TimeToLive => {}
                 Asked::Describe(name) => late.extend(name.clone().map(Late::Description)),
                 Asked::Fetch(fetch) => {
                     fetch.fresh = false;

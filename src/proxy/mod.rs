@@ -27,6 +27,7 @@ mod input;
 mod limits;
 mod replies;
 mod run;
+mod script_digest;
 mod scripts;
 mod session;
 mod settings;

@@ -90,7 +90,7 @@ impl Proxy {
                 session.held_back = true;
                 break;
             }
-            let length = run.gets(session, &buffer[used..end]);
+            let length = run.hits(session, &buffer[used..end]);
             used += length;
             let next = match length {
                 0 => run.step(session, &buffer[used..]),
@@ -191,10 +191,10 @@ impl Run<'_> {
         }
     }
 
-    /// Executes the GETs that `bytes` start with, the shortest way, if the client may be served like that. Returns how many
-    /// bytes those are.
+    /// Executes the requests that `bytes` start with, the shortest way: GETs, and what else is in the cache, if the client
+    /// may be served like that. Returns how many bytes those are.
     #[inline]
-    fn gets(&mut self, session: &mut Session, bytes: &[u8]) -> usize {
+    fn hits(&mut self, session: &mut Session, bytes: &[u8]) -> usize {
         let may_be_served = is_shared(&session.dedicated)
             && session.identity.authenticated
             && session.parser.is_at_start()
@@ -206,6 +206,12 @@ impl Run<'_> {
         let length = self.store.execute_gets(bytes, caller, &mut session.replies);
         if length > 0 {
             session.identity.last_command = Table::GET;
+            return length;
+        }
+        let replies = &mut session.replies;
+        let (length, command) = self.store.execute_asks(bytes, caller, replies);
+        if length > 0 {
+            session.identity.last_command = command;
         }
         length
     }

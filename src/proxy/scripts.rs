@@ -2,7 +2,12 @@
 //! connection than the reply: until it is sure that all reports have come, that client's reads are Redis's to answer. So
 //! they are behind a reply that is held on the client's dedicated connection, and may show what others have written.
 
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
+
 use super::replies::Replies;
+use super::script_digest::{self, Digest, digest};
 use super::store::Store;
 use crate::command::{Writes, Written, written};
 use crate::metrics::Cause;
@@ -47,7 +52,50 @@ impl Scripts {
     }
 }
 
+/// The most scripts that are known by their digests.
+const HARMLESS_MAX: usize = 1024;
+
+/// Scripts that say of themselves that they do not write, by the digests of their texts, so that each is what it was.
+#[derive(Debug, Default)]
+pub(super) struct Harmless(HashSet<Digest, RandomState>);
+
 impl Store {
+    /// A request is sent that may show Redis a script.
+    pub(super) fn note_script(&mut self, request: &Request<'_>, writes: Writes) {
+        let is = |index: usize, word: &str| {
+            request
+                .argument(index)
+                .eq_ignore_ascii_case(word.as_bytes())
+        };
+        let text = match writes {
+            Writes::Declared(_) if request.len() > 1 => request.argument(1),
+            Writes::Nothing if request.len() == 3 && is(0, "script") && is(1, "load") => {
+                request.argument(2)
+            }
+            _ => return,
+        };
+        if is_without_writes(text) {
+            let known = &mut self.harmless.0;
+            if known.len() >= HARMLESS_MAX {
+                known.clear();
+            }
+            known.insert(digest(text));
+        }
+    }
+
+    /// Whether a script says of itself that it does not write, as it can since Redis 7.0. Whoever calls it by its digest says
+    /// nothing else; what it did not say to the proxy is not known.
+    fn is_harmless(&self, request: &Request<'_>) -> bool {
+        let script = request.argument(request.len().min(2) - 1);
+        if is_without_writes(script) {
+            return true;
+        }
+        let name = self.table.own_name(request.argument(0));
+        let is_called = !self.harmless.0.is_empty() && name.eq_ignore_ascii_case(b"evalsha");
+        is_called
+            && script_digest::read(script).is_some_and(|digest| self.harmless.0.contains(&digest))
+    }
+
     /// The keys that a request writes as far as the proxy has to know; `None` stands for perhaps any.
     pub(super) fn written_here<'a>(
         &self,
@@ -56,7 +104,7 @@ impl Store {
     ) -> Option<Written<'a>> {
         match writes {
             Writes::Declared(_) if !self.reports_scripts(writes) => None,
-            Writes::Declared(_) if is_without_writes(request) => Some(Written::default()),
+            Writes::Declared(_) if self.is_harmless(request) => Some(Written::default()),
             writes => written(request, writes),
         }
     }
@@ -92,19 +140,19 @@ impl Store {
     }
 }
 
-/// Whether a script says of itself that it does not write, as it can since Redis 7.0.
-fn is_without_writes(request: &Request<'_>) -> bool {
-    let mut lines = request
-        .argument(request.len().min(2) - 1)
-        .split(|byte| *byte == b'\n');
-    let first = lines.next().unwrap_or_default();
+/// Whether the text of a script says that it does not write.
+fn is_without_writes(text: &[u8]) -> bool {
+    if !text.starts_with(b"#!") {
+        return false;
+    }
+    let first = text.split(|byte| *byte == b'\n').next();
     let mut words = first
+        .unwrap_or_default()
         .split(|byte| *byte == b' ')
         .filter_map(|word| word.strip_prefix(b"flags="));
-    first.starts_with(b"#!")
-        && words.any(|flags| {
-            flags
-                .split(|byte| *byte == b',')
-                .any(|flag| flag == b"no-writes")
-        })
+    words.any(|flags| {
+        flags
+            .split(|byte| *byte == b',')
+            .any(|flag| flag == b"no-writes")
+    })
 }

@@ -3,6 +3,7 @@
 
 mod asks;
 mod commands;
+mod fields;
 mod freshness;
 mod gets;
 mod greeting;
@@ -26,12 +27,13 @@ use super::dedicated::Awaited;
 use super::identity::Identity;
 use super::in_flight::{Asks, Caller, Forward, InFlight, Then, Waiter};
 use super::replies::{Cost, Replies};
+use super::scripts::Harmless;
 use super::session::WaitsFor;
 use super::slow_log::SlowLog;
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, Writes};
-use crate::metrics::{Counters, Metrics, Outcome};
+use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
@@ -52,6 +54,8 @@ pub(super) struct Store {
     /// What requests that block may write.
     awaited: Awaited,
     pub refetches: Refetches,
+    /// Scripts that do not write.
+    pub(super) harmless: Harmless,
     /// How long fetched replies are, by the latest, in bytes.
     value_length: usize,
     /// What keeps messages behind the reports of changes before them.
@@ -184,6 +188,7 @@ impl Store {
             in_flight: InFlight::default(),
             awaited: Awaited::default(),
             refetches: Refetches::default(),
+            harmless: Harmless::default(),
             value_length: LENGTH_AT_FIRST,
             barriers: Barriers::default(),
             requests: Requests::default(),
@@ -300,6 +305,9 @@ impl Store {
                 // It may be the client's last.
                 if let Some(Edit::Kill(_)) = sent.edit {
                     flow = Flow::Alone;
+                }
+                if let Way::Cached(_) = row.way {
+                    self.metrics.uncached.add(row.number, Why::Keys);
                 }
                 self.forward(request, sent, &row, caller, replies)
             }
@@ -432,11 +440,19 @@ impl Store {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
-        self.metrics.missed(key, waiter.caller.since);
+        self.count_miss(key, waiter.caller);
         self.in_flight.fetch(key, None, waiter);
         self.asked += 1;
         ask_for_value(self.requests.of(waiter.caller.protocol), key);
         Outcome::Miss
+    }
+
+    /// A request asks Redis about a key.
+    fn count_miss(&mut self, key: &[u8], caller: Caller) {
+        match self.cache.knows(key, caller.since) {
+            true => self.metrics.missed_part(caller.command),
+            false => self.metrics.missed(key, caller.command, caller.since),
+        }
     }
 
     /// Sends a request to Redis.

@@ -73,6 +73,11 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
+    /// How many values follow.
+    pub fn values(mut self) -> usize {
+        std::iter::from_fn(|| self.value()).count()
+    }
+
     /// Steps over so many values of any kind.
     pub fn skip(&mut self, values: usize) -> Option<()> {
         for _ in 0..values {

@@ -426,8 +426,79 @@ pub fn whole_get(buffer: &[u8]) -> Option<(&[u8], usize)> {
     Some((&key[..length], start + key.len()))
 }
 
+/// The start of a request: how many arguments it has, and the first of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// The command's name, as it was sent.
+    pub name: &'a [u8],
+    /// How many arguments there are, the name included: two to nine.
+    pub count: usize,
+}
+
+/// The further arguments of a request, of which the first is a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The first argument.
+    pub key: &'a [u8],
+    /// Those behind it, as bulk strings.
+    pub rest: &'a [u8],
+    /// How many bytes the request has.
+    pub length: usize,
+}
+
+impl<'a> Start<'a> {
+    /// That of the request which `buffer` starts with, if it is one of few arguments.
+    #[must_use]
+    #[inline]
+    pub fn of(buffer: &'a [u8]) -> Option<Self> {
+        let (count, mut at) = short_header(b'*', buffer)?;
+        if !(2..10).contains(&count) {
+            return None;
+        }
+        let name = short_bulk(buffer, &mut at)?;
+        Some(Self {
+            bytes: &buffer[..at],
+            name,
+            count,
+        })
+    }
+}
+
+impl<'a> Ask<'a> {
+    /// What stands behind such a start in `buffer`, if the request is whole, and each argument has less than 100 bytes.
+    #[must_use]
+    #[inline]
+    pub fn behind(start: &[u8], buffer: &'a [u8]) -> Option<Self> {
+        let count = start.get(1)?.wrapping_sub(b'0');
+        let mut at = start.len();
+        let key = short_bulk(buffer, &mut at)?;
+        let rest = at;
+        for _ in 2..count {
+            short_bulk(buffer, &mut at)?;
+        }
+        Some(Self {
+            key,
+            rest: &buffer[rest..at],
+            length: at,
+        })
+    }
+}
+
+/// The bulk string at `at`, if it is whole and of less than 100 bytes; steps over it.
+#[inline]
+fn short_bulk<'a>(buffer: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
+    let rest = buffer.get(*at..)?;
+    let (length, header) = short_header(b'$', rest)?;
+    let bulk = rest.get(header..header + length + 2)?;
+    *at += header + length + 2;
+    Some(&bulk[..length])
+}
+
 /// The number of a header line of that kind if it has one digit or two, as nearly all have, and the bytes
 /// of the line.
+#[inline(always)]
 fn short_header(kind: u8, line: &[u8]) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
     match *line {

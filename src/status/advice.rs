@@ -1,7 +1,8 @@
 //! Why the hit ratio is what it is, in a sentence, and what could be done.
 
 use super::Status;
-use crate::metrics::{Counters, Counts, Outcome, Reason};
+use super::reads::KeptOut;
+use crate::metrics::{Counters, Counts, Outcome, Reason, Why};
 
 /// From this share on, hits need no advice.
 const GOOD: f64 = 0.9;
@@ -13,10 +14,12 @@ impl Status<'_> {
     pub fn advice(&self) -> String {
         let counters = &self.counters();
         let keys = &counters.keys;
+        let others = [self.missed_out(counters), self.uncached(counters)];
+        let others = others.into_iter().flatten().collect::<Vec<_>>();
         let Some(ratio) = keys.hit_ratio() else {
-            return match self.uncached(counters) {
-                Some(uncached) => format!("No read came that can be cached. {uncached}"),
-                None => "Nothing was asked for yet.".to_owned(),
+            return match others.is_empty() {
+                true => "Nothing was asked for yet.".to_owned(),
+                false => format!("No read was looked for in the cache. {}", others.join(" ")),
             };
         };
         let answered = format!(
@@ -27,15 +30,34 @@ impl Status<'_> {
             format!("{answered}: that is good.")
         } else {
             let (count, reason) = self.main_reason(counters);
-            let others = keys.misses + keys.coalesced;
-            let share = percent(count as f64 / others as f64);
+            let missed = keys.misses + keys.coalesced;
+            let share = percent(count as f64 / missed as f64);
             format!("{answered}. {share} of the others {reason}.")
         };
-        if let Some(uncached) = self.uncached(counters) {
+        for other in others {
             advice.push(' ');
-            advice.push_str(&uncached);
+            advice.push_str(&other);
         }
         advice
+    }
+
+    /// What kept reads of commands that are cached from being looked for there, if those are many.
+    fn missed_out(&self, counters: &Counters) -> Option<String> {
+        let KeptOut { share, why } = self.kept_out(counters)?;
+        if share < 1.0 - GOOD {
+            return None;
+        }
+        let (_, command) = self.why_by(why);
+        let how = match (why, command) {
+            (Why::Dedicated(_), Some(command)) => format!(
+                "came on dedicated connections, where nothing is cached, most of them for {}",
+                command.to_ascii_uppercase().replace('_', " ")
+            ),
+            (Why::Transaction, _) => "came in transactions, which Redis executes".to_owned(),
+            (Why::Large, _) => "had replies too large to be cached: look at --max_reply".to_owned(),
+            _ => "asked about several keys at once, which Redis answers".to_owned(),
+        };
+        Some(format!("{} of all reads {how}.", percent(share)))
     }
 
     /// What most of the keys were missing for that were not in the cache, and what helps.
@@ -122,11 +144,11 @@ impl Status<'_> {
         let all = counters.calls();
         let passed =
             |counts: &Counts| counts.of(Outcome::Forwarded) + counts.of(Outcome::Dedicated);
-        let most = counters
-            .commands
-            .iter()
-            .max_by_key(|counts| passed(counts))?;
-        let passed: u64 = counters.commands.iter().map(passed).sum();
+        let cached = self.cached_commands();
+        let others = counters.commands.iter();
+        let others = others.filter(|counts| !cached.contains(&counts.command));
+        let most = others.clone().max_by_key(|counts| passed(counts))?;
+        let passed: u64 = others.map(passed).sum();
         (passed * 2 > all).then(|| {
             format!(
                 "{} of all requests can't be answered from a cache, most of them {}.",
@@ -196,7 +218,7 @@ mod tests {
                 self.metrics.keys.hits += 1;
                 return;
             }
-            self.metrics.missed(key.as_bytes(), self.now);
+            self.metrics.missed(key.as_bytes(), Table::GET, self.now);
             self.cache
                 .insert(key.as_bytes(), &Value::Bytes(b"value"), self.now);
             let deadline = self.now.after(Duration::from_secs(1));
@@ -355,7 +377,7 @@ mod tests {
     #[test]
     fn what_is_never_kept_and_what_is_shared_are_named() {
         let mut world = World::new(0);
-        (0..5).for_each(|_| world.metrics.missed(b"a", Time::default()));
+        (0..5).for_each(|_| world.metrics.missed(b"a", Table::GET, Time::default()));
         world.assert_advice(&["can't be kept"]);
         world.metrics.keys.coalesced = 10;
         world.assert_advice(&["shared the fetch"]);
@@ -366,7 +388,7 @@ mod tests {
         let mut world = World::new(0);
         world.requests("quit", Outcome::Forwarded, 10);
         world.assert_advice(&[
-            "No read came that can be cached. 100% of all requests",
+            "No read was looked for in the cache. 100% of all requests",
             "QUIT",
         ]);
         (0..100).for_each(|_| world.get("a"));
@@ -374,6 +396,40 @@ mod tests {
         world.assert_advice(&["good. 67% of all requests can't be answered from a cache"]);
         world.requests("get", Outcome::Hit, 10);
         world.assert_advice(&["that is good."]);
+    }
+
+    #[test]
+    fn what_keeps_reads_from_the_cache_is_named_if_they_are_many() {
+        let mut world = World::new(0);
+        let number = |world: &World, name: &str| {
+            let mut rows = world.table.rows();
+            rows.find(|(known, _)| *known == name.as_bytes())
+                .map(|(_, row)| row.number)
+                .expect("a command")
+        };
+        let (watch, tracking) = (number(&world, "watch"), number(&world, "client|tracking"));
+        (0..90).for_each(|_| world.get("a"));
+        world.requests("get", Outcome::Hit, 89);
+        world.requests("get", Outcome::Miss, 1);
+        for (holder, count) in [(watch, 5), (tracking, 7)] {
+            for _ in 0..count {
+                let why = Why::Dedicated(holder);
+                world.metrics.uncached.add(Table::GET, why);
+            }
+        }
+        world.requests("get", Outcome::Dedicated, 12);
+        world.assert_advice(&[
+            "good. 12% of all reads came on dedicated connections",
+            "most of them for CLIENT TRACKING.",
+        ]);
+        let exists = number(&world, "exists");
+        (0..20).for_each(|_| world.metrics.uncached.add(exists, Why::Keys));
+        world.requests("exists", Outcome::Forwarded, 20);
+        world.assert_advice(&["good. 16% of all reads asked about several keys at once"]);
+        (0..3000).for_each(|_| world.get("a"));
+        world.requests("get", Outcome::Hit, 3000);
+        let advice_ends = ["that is good."];
+        world.assert_advice(&advice_ends);
     }
 
     #[test]

@@ -13,13 +13,14 @@ use crate::metrics::{Counters, ErrorKind, Histogram, Outcome, Reason};
 type WriteFields = fn(&Shown<'_>, &mut Fields);
 
 /// The sections that have fields of the proxy's own, by their titles.
-const SECTIONS: [(&str, WriteFields); 9] = [
+const SECTIONS: [(&str, WriteFields); 10] = [
     ("Server", server),
     ("Clients", clients),
     ("Persistence", persistence),
     ("Stats", stats),
     ("Replication", replication),
     ("Commandstats", command_stats),
+    ("Commandcache", command_cache),
     ("Cache", cache),
     ("Upstream", upstream),
     ("Proxy", proxy),
@@ -207,6 +208,23 @@ fn command_stats(shown: &Shown<'_>, fields: &mut Fields) {
                  failed_calls={failed}"
             ),
         );
+    }
+}
+
+/// What became of the reads of each command that is cached.
+fn command_cache(shown: &Shown<'_>, fields: &mut Fields) {
+    for reads in shown.status.reads(&shown.counters) {
+        let mut line = format!(
+            "reads={},hits={},hit_ratio={:.4}",
+            reads.all,
+            reads.hits,
+            reads.hits as f64 / reads.all as f64
+        );
+        for (why, count) in &reads.others {
+            // Writing to a string can't fail.
+            let _ = write!(line, ",{why}={count}");
+        }
+        fields.line(format_args!("cmdcache_{}", reads.command), line);
     }
 }
 

@@ -3,10 +3,10 @@
 use crate::clock::Time;
 
 /// Sections that are the proxy's alone: Redis is not asked for them.
-const OURS: [&str; 4] = ["cache", "upstream", "proxy", "commandstats"];
+const OURS: [&str; 5] = ["cache", "upstream", "proxy", "commandstats", "commandcache"];
 
 /// Those that are long, and shown only to whoever asks for them.
-const LONG: [&str; 2] = ["commandstats", "latencystats"];
+const LONG: [&str; 3] = ["commandstats", "commandcache", "latencystats"];
 
 /// The longest name of a section that is looked at, in bytes: Redis passes over names that it does not know.
 const NAME_MAX: usize = 64;

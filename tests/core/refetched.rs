@@ -1,5 +1,7 @@
 //! Values that were read, or may well be, are fetched anew when Redis reports that they changed.
 
+use redis_proxy::resp::Protocol;
+
 use crate::world::{World, bulk, get, multibulk};
 
 /// A world in which a value is cached, and was read from the cache or not.
@@ -144,7 +146,7 @@ fn nothing_is_fetched_while_redis_is_away_nor_if_it_is_not_wanted() {
 fn one_whose_reply_is_an_error_or_late_leaves_room_for_others() {
     let mut world = world(true);
     world.invalidate("key");
-    world.be_late(redis_proxy::resp::Protocol::Resp2, 1, "-ERR late\r\n");
+    world.be_late(Protocol::Resp2, 1, "-ERR late\r\n");
     world.answer("-ERR x\r\n");
     let client = world.connect();
     world.send(client, get("key"));
@@ -209,4 +211,73 @@ fn where_what_is_written_is_not_read_again_only_a_miss_in_sixteen_costs_a_furthe
         (900 / 16..=900 / 16 + 70).contains(&refetched),
         "{refetched}"
     );
+}
+
+/// A world in which answers to these questions are cached, and were read from the cache.
+fn world_of_answers(questions: &[&[&str]]) -> World {
+    let mut world = World::roomy();
+    world.proxy.set_refetch(true);
+    let client = world.connect();
+    for question in questions {
+        world.send(client, multibulk(question));
+        world.answer("*0\r\n");
+        world.send(client, multibulk(question));
+    }
+    world.assert_received(client, "*0\r\n".repeat(2 * questions.len()));
+    world.leave(client);
+    world
+}
+
+#[test]
+fn answers_that_were_read_are_fetched_anew_with_the_value() {
+    let mut world = world(true);
+    let client = world.connect();
+    let length = multibulk(&["strlen", "key"]);
+    world.send(client, &length);
+    world.answer(":3\r\n");
+    world.send(client, &length);
+    world.leave(client);
+    world.invalidate("key");
+    world.assert_asked(&["GET key", "STRLEN key"]);
+    // Who asks meanwhile waits for it.
+    let early = world.connect();
+    world.send(early, &length);
+    world.assert_asked(&["GET key", "STRLEN key"]);
+    world.answer(bulk("new!"));
+    world.answer(":4\r\n");
+    world.assert_received(early, ":4\r\n");
+    let late = world.connect();
+    world.send(late, &length);
+    world.assert_received(late, ":4\r\n");
+    // Of the two, only that was read again.
+    world.invalidate("key");
+    world.assert_asked(&["STRLEN key"]);
+}
+
+#[test]
+fn answers_are_fetched_anew_when_redis_reports_what_a_client_wrote() {
+    let mut world = world_of_answers(&[&["HGETALL", "key"]]);
+    let client = world.connect();
+    world.send(client, multibulk(&["HSET", "key", "a", "1"]));
+    world.assert_asked(&["HSET key a 1"]);
+    world.answer(":1\r\n");
+    world.invalidate("key");
+    world.assert_asked(&["HGETALL key"]);
+}
+
+#[test]
+fn only_a_few_answers_of_a_key_are_fetched_anew_and_no_long_ones() {
+    let long = "f".repeat(1000);
+    let questions: [&[&str]; 6] = [
+        &["HGET", "key", &long],
+        &["HGET", "key", "1"],
+        &["HGET", "key", "2"],
+        &["HGET", "key", "3"],
+        &["HGET", "key", "4"],
+        &["HGET", "key", "5"],
+    ];
+    let mut world = world_of_answers(&questions);
+    world.invalidate("key");
+    let asked = world.asked();
+    assert_eq!(asked.len(), 4, "{asked:?}");
 }

@@ -248,6 +248,34 @@ fn one_that_says_that_it_does_not_write_removes_nothing() {
 }
 
 #[test]
+fn one_that_said_so_is_known_by_its_digest() {
+    // sha1sum has it so.
+    const SHA: &str = "77f21361171213377cb083e2ffc2ae24ffdff8fb";
+    let script = "#!lua flags=no-writes\nreturn 1";
+    let call = |sha: &str| multibulk(&["EVALSHA", sha, "1", "declared"]);
+    for shown in [eval(script), multibulk(&["SCRIPT", "LOAD", script])] {
+        let mut world = world();
+        let client = world.connect();
+        world.send(client, shown);
+        world.answer(":1\r\n");
+        for sha in [SHA.to_owned(), SHA.to_ascii_uppercase()] {
+            world.send(client, call(&sha));
+            world.answer(":1\r\n");
+            assert!(is_cached(&mut world, "declared"));
+        }
+        world.send(client, call(&SHA.replace('a', "b")));
+        world.answer(":1\r\n");
+        assert!(!is_cached(&mut world, "declared"));
+    }
+    // It was not shown to this proxy.
+    let mut world = world();
+    let client = world.connect();
+    world.send(client, call(SHA));
+    world.answer(":1\r\n");
+    assert!(!is_cached(&mut world, "declared"));
+}
+
+#[test]
 fn while_redis_is_away_its_client_is_served_like_others() {
     let mut world = world();
     let client = world.connect();

@@ -339,8 +339,14 @@ impl World {
 
     /// Redis can be reached, and has told of these commands.
     pub fn up_with_commands(&mut self, names: &[&str]) {
-        let described: Vec<u8> = names.iter().flat_map(|name| described(name)).collect();
-        let reply = [format!("*{}\r\n", names.len()).into_bytes(), described].concat();
+        let described: Vec<Vec<u8>> = names.iter().map(|name| described(name)).collect();
+        self.up_with(&described);
+    }
+
+    /// The same, in its own words.
+    pub fn up_with(&mut self, described: &[Vec<u8>]) {
+        let header = format!("*{}\r\n", described.len()).into_bytes();
+        let reply = [header, described.concat()].concat();
         self.tell(&Event::Up(Backend {
             commands: read_specs(&reply),
             ..Backend::default()
@@ -503,6 +509,12 @@ fn header(bytes: &mut &[u8], kind: u8) -> usize {
 /// How Redis describes a command that takes no key.
 pub fn described(name: &str) -> Vec<u8> {
     let fields = b":-1\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n*0\r\n";
+    [b"*10\r\n", &bulk(name)[..], fields].concat()
+}
+
+/// How Redis describes a command that only reads the key which is its first argument.
+pub fn described_read(name: &str) -> Vec<u8> {
+    let fields = b":-2\r\n*1\r\n+readonly\r\n:1\r\n:1\r\n:1\r\n*0\r\n*0\r\n*0\r\n*0\r\n";
     [b"*10\r\n", &bulk(name)[..], fields].concat()
 }
 

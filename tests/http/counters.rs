@@ -240,3 +240,29 @@ fn requests_that_redis_can_t_answer_are_counted() {
         watched.seen["cache_keys_total{result=miss}"]
     );
 }
+
+#[test]
+fn reads_are_counted_by_why_the_cache_did_not_answer_them() {
+    let redis = RedisServer::start();
+    redis.set("a", "1");
+    let http = Http::start(&redis, &[]);
+    let mut client = http.proxy.client();
+    client.get("a");
+    client.command(&["WATCH", "b"]);
+    client.get("a");
+    client.get("a");
+    let samples = all_samples(&http);
+    let uncached: Vec<(&str, f64)> = samples
+        .iter()
+        .filter(|(name, _)| name.starts_with("uncached_reads_total"))
+        .map(|(name, count)| (&**name, *count))
+        .collect();
+    let expected = [
+        (
+            "uncached_reads_total{command=get,reason=dedicated,by=watch}",
+            2.0,
+        ),
+        ("uncached_reads_total{command=get,reason=new,by=}", 1.0),
+    ];
+    assert_eq!(uncached, expected);
+}

@@ -374,3 +374,56 @@ fn outages_are_timed() {
         watched.info()["upstream_away_seconds"]
     );
 }
+
+#[test]
+fn reads_are_told_apart_by_why_the_cache_did_not_answer_them() {
+    let watched = Watched::start(&[]);
+    watched.redis.set("a", "1");
+    let mut client = watched.client();
+    let line = |command: &str| {
+        let info = crate::text_of(&watched.client().command(&["INFO", "commandcache"]));
+        let start = format!("cmdcache_{command}:");
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix(&start).map(str::to_owned));
+        line.unwrap_or_default()
+    };
+    assert_eq!(line("get"), "");
+    client.get("a");
+    client.get("a");
+    assert_eq!(line("get"), "reads=2,hits=1,hit_ratio=0.5000,new=1");
+    // A transaction that comes as a whole, and one that does not.
+    client.send(
+        [
+            request(&["MULTI"]),
+            request(&["GET", "a"]),
+            request(&["EXEC"]),
+        ]
+        .concat(),
+    );
+    (0..3).for_each(|_| drop(client.read_reply()));
+    for command in [
+        &["WATCH", "b"][..],
+        &["GET", "a"],
+        &["MULTI"],
+        &["GET", "a"],
+        &["GET", "a"],
+        &["EXEC"],
+    ] {
+        client.command(command);
+    }
+    client.command(&["EXISTS", "a", "b"]);
+    client.command(&["EXISTS", "a"]);
+    assert_eq!(
+        line("get"),
+        "reads=6,hits=1,hit_ratio=0.1667,dedicated_multi=2,new=1,transaction=1,dedicated_watch=1"
+    );
+    assert_eq!(
+        line("exists"),
+        "reads=2,hits=0,hit_ratio=0.0000,new=1,several_keys=1"
+    );
+    assert_eq!(line("multi"), "", "it reads nothing");
+    client.command(&["CONFIG", "RESETSTAT"]);
+    client.get("a");
+    assert_eq!(line("get"), "reads=1,hits=1,hit_ratio=1.0000");
+}

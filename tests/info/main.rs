@@ -159,8 +159,10 @@ impl Watched {
         fields.retain(|name, _| {
             let is_redis = self.of_redis.contains_key(name)
                 || VARIOUS.iter().any(|start| name.starts_with(start));
-            // The request for them counts in what is held, if Redis is asked.
-            name != "client_buffers" && (!is_redis || COUNTED_HERE.contains(&&name[..]))
+            // What has a test of its own; and the request for them counts in what is held, if Redis is asked.
+            !name.starts_with("cmdcache_")
+                && name != "client_buffers"
+                && (!is_redis || COUNTED_HERE.contains(&&name[..]))
         });
         fields
     }

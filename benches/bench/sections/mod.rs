@@ -1,5 +1,6 @@
 //! What is measured, a module for each part of the page.
 
+mod answers;
 mod application;
 mod coherence;
 mod far;
@@ -42,6 +43,12 @@ pub const ALL: &[Section] = &[
         about: "50 clients GET values of 35 bytes under keys drawn at random, all of which the proxy has \
                 cached. Latency is the time from sending a pipeline to its last reply.",
         run: hit::run,
+    },
+    Section {
+        name: "answers",
+        title: "Hits of other commands",
+        about: answers::ABOUT,
+        run: answers::run,
     },
     Section {
         name: "miss",

@@ -1,6 +1,6 @@
 //! Which row a request gets, by what Redis told.
 
-use super::super::{Here, Writes, Written};
+use super::super::{Fields, Here, Writes, Written};
 use super::*;
 use crate::resp::request::{Parsed, Parser};
 
@@ -342,20 +342,17 @@ fn keys_are_counted_where_an_argument_says_how_many_there_are() {
 }
 
 #[test]
-fn reads_of_hashes_are_cached_where_their_fields_do_not_expire() {
+fn where_fields_of_hashes_expire_it_is_known_what_is_read_of_them() {
     let read = |name| Spec {
         reads_only: true,
         keys: (1, 1, 1),
         ..spec(name)
     };
-    let way = |specs: &[Spec], inline| find(&Table::new(specs), inline).map(|row| row.way);
-    let cached = Way::Cached(Cached::Answer {
-        key: 1,
-        alone: false,
-    });
-    let before = [read("hget"), read("llen")];
-    assert_eq!(way(&before, "hget key field"), Ok(cached));
-    let since = [read("hget"), read("llen"), spec("hexpire")];
-    assert_eq!(way(&since, "hget key field"), Ok(Way::Forward));
-    assert_eq!(way(&since, "llen key"), Ok(cached));
+    let fields = |specs: &[Spec], inline| find(&Table::new(specs), inline).map(|row| row.fields);
+    let before = [read("hget"), read("hgetall"), read("llen")];
+    assert_eq!(fields(&before, "hget key field"), Ok(None));
+    let since = [&before[..], &[spec("hexpire")]].concat();
+    assert_eq!(fields(&since, "hget key field"), Ok(Some(Fields::Named)));
+    assert_eq!(fields(&since, "hgetall key"), Ok(Some(Fields::All)));
+    assert_eq!(fields(&since, "llen key"), Ok(None));
 }

@@ -90,7 +90,28 @@ function show(status) {
       if (share) setText(cell, `${text(values[at], "count")} (${Math.round(share * 100)} %)`);
     });
   }
+  showReads(document.getElementById("reads"), status.reads);
   for (const [id, plot] of Object.entries(PLOTS)) draw(document.getElementById(id), plot);
+}
+
+// A row for each command, with why its reads were not hits.
+function showReads(body, reads) {
+  while (body.rows.length > reads.length) body.deleteRow(-1);
+  reads.forEach(({ command, all, hits, others }, at) => {
+    let row = body.rows[at];
+    if (!row) {
+      row = body.insertRow();
+      const head = row.appendChild(document.createElement("th"));
+      head.scope = "row";
+      head.append(document.createElement("span"), " ", document.createElement("small"));
+      row.insertCell();
+    }
+    const [name, why] = row.cells[0].children;
+    setText(name, command.toUpperCase());
+    setText(why, others.map((other) => `${other.why} ${text(other.count, "count")}`).join(", "));
+    setText(row.cells[1], `${text(hits / all, "share")} of ${text(all, "count")}`);
+    row.style.setProperty("--share", hits / all);
+  });
 }
 
 function setText(element, text) {

@@ -1,21 +1,70 @@
 //! Questions about a key: commands that only read it, save GET. Their replies are cached beside its value, as Redis
 //! encodes them, by all of the request but the key, and by the version of the protocol.
 
-use super::super::in_flight::{Caller, Waiter};
+use super::super::in_flight::{About, Caller, Waiter};
 use super::super::replies::Replies;
+use super::fields::ask_for_life;
 use super::{Redis, Serving, Store, cost};
-use crate::cache::Value;
+use crate::cache::{Question, Value};
 use crate::clock::Time;
 use crate::command::Row;
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
 use crate::resp::reply;
-use crate::resp::request::Request;
+use crate::resp::request::{Ask, Request, Start};
+use crate::upstream::Batch;
 
 /// How much memory is kept for the next question, in bytes.
 const KEPT: usize = 1024;
 
 impl Store {
+    /// Answers the requests that `bytes` start with from the cache by the shortest way, as long as all are whole, ask
+    /// about one key, are hits, and there is room for replies. Returns how many bytes those are, and the command of
+    /// the last.
+    ///
+    /// They would come to the same by way of [`Self::execute`], as the others do.
+    #[inline(never)]
+    pub fn execute_asks(
+        &mut self,
+        bytes: &[u8],
+        caller: Caller,
+        replies: &mut Replies,
+    ) -> (usize, u16) {
+        let mut command = caller.command;
+        let mut start = &[][..];
+        let mut used = 0;
+        let mut hits = 0;
+        while !replies.full() {
+            let rest = &bytes[used..];
+            // Most start as the one before.
+            if start.is_empty() || !rest.starts_with(start) {
+                let Some(first) = Start::of(rest) else {
+                    break;
+                };
+                let Some(number) = self.table.asks(first.name, first.count) else {
+                    break;
+                };
+                self.metrics.hits(command, std::mem::take(&mut hits));
+                (start, command) = (first.bytes, number);
+            }
+            let Some(ask) = Ask::behind(start, rest) else {
+                break;
+            };
+            let question = Question {
+                words: ask.rest,
+                ..Question::of_kind(kind(caller.protocol, command))
+            };
+            let Some(answer) = self.cached_answer(ask.key, question, caller.since) else {
+                break;
+            };
+            replies.push_answer(&answer);
+            hits += 1;
+            used += ask.length;
+        }
+        self.metrics.hits(command, hits);
+        (used, command)
+    }
+
     /// Answers a request that asks about the key at that position: from the cache, or as Redis does.
     pub(super) fn ask(
         &mut self,
@@ -29,7 +78,7 @@ impl Store {
         write_question(&mut question, request, position, caller);
         let key = request.argument(position);
         let answer = match self.may_be_served(replies) {
-            true => self.cached_answer(key, &question, caller.since),
+            true => self.cached_answer(key, (&*question).into(), caller.since),
             false => None,
         };
         let outcome = if let Some(answer) = answer {
@@ -58,7 +107,7 @@ impl Store {
         let mut question = std::mem::take(&mut self.question);
         write_question(&mut question, request, position, caller);
         let key = request.argument(position);
-        let answer = self.cached_answer(key, &question, caller.since);
+        let answer = self.cached_answer(key, (&*question).into(), caller.since);
         let has_answer = answer.is_some();
         question.clear();
         question.shrink_to(KEPT);
@@ -67,7 +116,13 @@ impl Store {
     }
 
     /// What the cache has of a question about a key: while Redis can't be reached, that may be stale.
-    fn cached_answer(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
+    #[inline]
+    fn cached_answer(
+        &mut self,
+        key: &[u8],
+        question: Question<'_>,
+        now: Time,
+    ) -> Option<Value<'_>> {
         match self.serving {
             Serving::Fresh => self.cache.answer(key, question, now),
             Serving::Stale => self.cache.answer_stale(key, question, now),
@@ -94,39 +149,78 @@ impl Store {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
-        self.metrics.missed(key, caller.since);
+        self.count_miss(key, caller);
         self.invalidate_written(request, row.writes);
         let words = self.words(request);
-        self.in_flight.fetch(key, Some((question, words)), waiter);
+        let about = About {
+            question,
+            words,
+            reads_fields: row.fields.is_some(),
+        };
+        self.in_flight.fetch(key, Some(about), waiter);
         self.asked += 1;
         let batch = self.requests.of(caller.protocol);
-        batch.push(row.reads_only, |out| {
+        push_ask(batch, row, key, question, |out| {
             reply::request(out, request.arguments());
-        });
-        batch.push(true, |out| {
-            out.extend_from_slice(b"*2\r\n$4\r\nPTTL\r\n");
-            reply::bulk(out, key);
         });
         Outcome::Miss
     }
 }
 
-/// Writes what tells a question from others about the same key.
+/// Asks for an answer about a key, to that question. What it takes to know how long it is good comes behind, as for a
+/// value.
+pub(super) fn push_ask(
+    batch: &mut Batch,
+    row: &Row,
+    key: &[u8],
+    question: &[u8],
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    batch.push(row.reads_only, write);
+    if let Some(fields) = row.fields {
+        let rest = read_question(question).map_or(&[][..], |(_, _, rest)| rest);
+        ask_for_life(batch, fields, key, rest);
+    }
+    batch.push(true, |out| {
+        out.extend_from_slice(b"*2\r\n$4\r\nPTTL\r\n");
+        reply::bulk(out, key);
+    });
+}
+
+/// Writes what tells a question from others about the same key: the version of the protocol, the command, and the other
+/// arguments as bulk strings.
 pub(super) fn write_question(
     out: &mut Vec<u8>,
     request: &Request<'_>,
     position: usize,
     caller: Caller,
 ) {
-    out.push(match caller.protocol {
-        Protocol::Resp2 => 2,
-        Protocol::Resp3 => 3,
-    });
-    out.extend_from_slice(&caller.command.to_le_bytes());
+    out.extend_from_slice(&kind(caller.protocol, caller.command));
     for (at, argument) in request.arguments().enumerate().skip(1) {
         if at != position {
-            out.extend_from_slice(&(argument.len() as u64).to_le_bytes());
-            out.extend_from_slice(argument);
+            reply::bulk(out, argument);
         }
     }
+}
+
+/// What a question starts with.
+#[inline]
+fn kind(protocol: Protocol, command: u16) -> [u8; 3] {
+    let protocol = match protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    };
+    let [low, high] = command.to_le_bytes();
+    [protocol, low, high]
+}
+
+/// The link that a question goes over, the command's number, and the arguments but the key, as bulk strings.
+pub(super) fn read_question(question: &[u8]) -> Option<(Protocol, u16, &[u8])> {
+    let (&[protocol, low, high], rest) = question.split_first_chunk()?;
+    let link = match protocol {
+        2 => Protocol::Resp2,
+        3 => Protocol::Resp3,
+        _ => return None,
+    };
+    Some((link, u16::from_le_bytes([low, high]), rest))
 }

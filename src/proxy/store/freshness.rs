@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::super::dedicated::Effects;
 use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Part, Then, Waiters};
 use super::super::slow_log::Words;
+use super::fields::fields_to_live;
 use super::slots::{self, Slots};
 use super::{Outage, Redis, Serving, Store, is_null};
-use crate::cache::Value;
+use crate::cache::{Read, Value};
 use crate::clock::Time;
 use crate::command::{Table, Writes, Written};
 use crate::metrics::Cause;
@@ -64,6 +65,7 @@ struct Found<'a> {
     reply: &'a [u8],
     shared: Option<&'a Rc<[u8]>>,
     since: Time,
+    longest: Duration,
 }
 
 impl<'a> Found<'a> {
@@ -74,6 +76,7 @@ impl<'a> Found<'a> {
             reply: fetched.reply.bytes(),
             shared: fetched.reply.shared(),
             since: fetched.since,
+            longest: fetched.longest,
         }
     }
 }
@@ -85,12 +88,13 @@ impl Store {
         request: &Request<'a>,
         writes: Writes,
     ) -> Option<Written<'a>> {
+        self.note_script(request, writes);
         let keys = self.written_here(request, writes);
         match &keys {
             Some(keys) => {
                 for key in keys.iter() {
-                    let was_read = self.invalidate_key(key, Cause::Written);
-                    self.note_written(key, was_read);
+                    let read = self.invalidate_key(key, Cause::Written);
+                    self.note_written(key, read);
                 }
             }
             None if is_flush(request) => self.invalidate_all(Cause::Flushed),
@@ -124,28 +128,29 @@ impl Store {
         } else {
             let mut refetched = Vec::new();
             for key in &invalidated.keys {
-                let was_read = self.invalidate_key(key, Cause::Invalidated);
-                if self.is_to_be_refetched(key, was_read) {
-                    refetched.push(key);
+                let read = self.invalidate_key(key, Cause::Invalidated);
+                let read = self.refetches.read_of(key, read);
+                if !read.is_nothing() {
+                    refetched.push((key, read));
                 }
             }
             // Behind all reports: Redis reports a key once for each connection that has read it.
-            for key in refetched {
-                self.refetch(key, now);
+            for (key, read) in refetched {
+                self.refetch(key, &read, now);
             }
         }
     }
 
-    /// A key changed: neither what is cached of it nor what is on its way is good any more. Returns whether a value was
-    /// cached that had been read.
-    fn invalidate_key(&mut self, key: &[u8], cause: Cause) -> bool {
+    /// A key changed: neither what is cached of it nor what is on its way is good any more. Returns what had been read of
+    /// it from the cache.
+    fn invalidate_key(&mut self, key: &[u8], cause: Cause) -> Read {
         let removed = self.cache.remove(key);
         if removed.was_there {
             self.metrics.forgotten.add(cause, 1);
         }
         self.metrics.misses.forgotten(key, cause);
         self.in_flight.changed(key);
-        removed.was_read
+        removed.read
     }
 
     pub(in crate::proxy) fn invalidate_all(&mut self, cause: Cause) {
@@ -173,6 +178,15 @@ impl Store {
         let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
         Some(match self.in_flight.answered(link)? {
             Asked::Fetch(fetch) => self.fetched(link, fetch, encoded, shared, next, now),
+            Asked::FieldsToLive => {
+                if let Some(fetched) = self.in_flight.take_fetched(link)
+                    && let Some(longest) = fields_to_live(encoded)
+                {
+                    let fetched = Fetched { longest, ..fetched };
+                    self.in_flight.keep(link, fetched);
+                }
+                Arrived::default()
+            }
             Asked::TimeToLive => {
                 if let Some(fetched) = self.in_flight.take_fetched(link) {
                     self.keep_for(&Found::of(&fetched), encoded, now);
@@ -261,6 +275,7 @@ impl Store {
         }
         self.note_fetched(&fetch, encoded);
         let mut kept = false;
+        let next = next.filter(|_| !fetch.reads_fields);
         if let Some(time_to_live) = next {
             self.in_flight.answered(link);
             if fetch.fresh {
@@ -270,6 +285,7 @@ impl Store {
                     reply: encoded,
                     shared: shared.as_ref(),
                     since: fetch.since,
+                    longest: Duration::MAX,
                 };
                 kept = self.keep_for(&found, time_to_live, now);
             }
@@ -283,6 +299,7 @@ impl Store {
                 question: fetch.question.clone(),
                 reply,
                 since: fetch.since,
+                longest: Duration::MAX,
             };
             self.in_flight.keep(link, fetched);
         }
@@ -293,7 +310,7 @@ impl Store {
                 None => {
                     self.cache.remove(&fetch.key);
                 }
-                Some(question) => self.cache.remove_answer(&fetch.key, question),
+                Some(question) => self.cache.remove_answer(&fetch.key, (&**question).into()),
             }
             self.in_flight.overtaken(&fetch.key, link);
         }
@@ -320,7 +337,7 @@ impl Store {
             // It is gone already, or Redis does not say.
             _ => return false,
         };
-        let ttl = ttl.min(self.longest);
+        let ttl = ttl.min(self.longest).min(found.longest);
         let left = ttl.saturating_sub(found.since.until(now));
         let is_kept_coherent = matches!(
             self.coherence,
@@ -351,7 +368,7 @@ impl Store {
                 return false;
             }
             self.cache
-                .insert_answer(key, question, &shared_or(reply), ttl, now);
+                .insert_answer(key, question.into(), &shared_or(reply), ttl, now);
         } else {
             let value = match reply::bulk_value(reply) {
                 Some(bytes) => shared_or(bytes),

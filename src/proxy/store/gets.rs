@@ -20,10 +20,11 @@ impl Store {
         let mut used = 0;
         let mut ahead = 0;
         let mut hits = 0;
+        let looks_ahead = self.cache.is_large();
         while !replies.full()
             && let Some((key, length)) = whole_get(&bytes[used..])
         {
-            if used >= ahead {
+            if looks_ahead && used >= ahead {
                 ahead = used + self.look_ahead(&bytes[used..]);
             }
             if let Some(value) = self.cached(key, caller.since) {
@@ -45,10 +46,10 @@ impl Store {
         used
     }
 
-    /// Has the cache look ahead for the GETs that `bytes` start with, if that is worth its time. Returns how
-    /// many bytes those are.
+    /// Has the cache look ahead for the GETs that `bytes` start with, if they are several. Returns how many bytes those
+    /// are.
     fn look_ahead(&self, bytes: &[u8]) -> usize {
-        if bytes.len() < SHORT || !self.cache.is_large() {
+        if bytes.len() < SHORT {
             return 0;
         }
         let mut keys = [&[][..]; LOOK_AHEAD];

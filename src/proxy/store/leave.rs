@@ -8,7 +8,7 @@ use super::super::session::WaitsFor;
 use super::{Flow, Redis, Store};
 use crate::clock::Time;
 use crate::command::{Cached, UNKNOWN, Way, Writes};
-use crate::metrics::Outcome;
+use crate::metrics::{Outcome, Why};
 use crate::resp::reply;
 use crate::resp::request::Request;
 
@@ -90,12 +90,14 @@ impl Store {
             let (requests, _) = self.write_set_up(identity, &set_up);
             if set_up.authenticates && dedicated.is_set_up_by(&requests) {
                 dedicated.unpark();
+                dedicated.note_need(row.number, false);
                 dedicated.borrowed = (flow == Flow::Borrow).then(Borrowed::default);
                 return Leave::With(dedicated);
             }
             return Leave::Close;
         }
         let mut dedicated = self.open_dedicated(identity, &set_up);
+        dedicated.note_need(row.number, authenticating);
         dedicated.borrowed = (flow == Flow::Borrow).then(Borrowed::default);
         Leave::With(Box::new(match flow {
             Flow::LeaveToPass => dedicated.for_one_request(),
@@ -179,6 +181,16 @@ impl Store {
         };
         identity.last_command = row.number;
         self.metrics.commands.add(row.number, Outcome::Dedicated, 1);
+        if row.needs_dedicated(request) {
+            dedicated.note_need(row.number, row.lasts(request));
+        }
+        if let Way::Cached(_) = row.way {
+            let why = match dedicated.borrowed {
+                Some(_) => Why::Large,
+                None => Why::Dedicated(dedicated.needed_by()),
+            };
+            self.metrics.uncached.add(row.number, why);
+        }
         // What a script on it does not declare is reported before its reply is passed on, unless none is held.
         let writes = match row.writes {
             Writes::Declared(_) if !self.barriers.is_enabled() => Writes::Anything,

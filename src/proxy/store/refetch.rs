@@ -1,17 +1,22 @@
-//! A value that was read from the cache is likely to be read again: when Redis reports that its key has changed, it is
-//! fetched anew at once, so that the next read finds it. One that nobody has read since it was fetched is left alone, so
-//! Redis is asked no oftener than its clients would ask it without a cache.
+//! A value or an answer that was read from the cache is likely to be read again: when Redis reports that its key has
+//! changed, it is fetched anew at once, so that the next read finds it. One that nobody has read since it was fetched is
+//! left alone, so Redis is asked no oftener than its clients would ask it without a cache.
 //!
 //! A session that is read and then written with every request is never read from the cache so. Hence a value that a
 //! client's miss fetched, and that a client then writes, is fetched anew once, in the hope that it will be read: a [`Hopes`].
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
+use super::super::in_flight::About;
+use super::asks::{push_ask, read_question};
 use super::{Coherence, Redis, Serving, Store, ask_for_value};
+use crate::cache::Read;
 use crate::clock::Time;
+use crate::command::Table;
+use crate::resp::request::{Parsed, Parser};
 
 /// The most that are in flight: requests of clients wait behind them.
 const IN_FLIGHT_MAX: usize = 64;
@@ -34,9 +39,9 @@ pub(in crate::proxy) struct Refetches {
     enabled: bool,
     hopes: Hopes,
     in_flight: usize,
-    /// Keys whose values were read, and which a client has written since, by their hashes: one that is there by
-    /// mistake costs a fetch.
-    written: HashSet<u64, RandomState>,
+    /// What was read of keys which a client has written since, by the hashes of the keys: one that is there by mistake
+    /// costs a fetch.
+    written: HashMap<u64, Read, RandomState>,
 }
 
 /// The keys whose values are hoped to be read again, though they have not been read from the cache yet.
@@ -119,6 +124,16 @@ impl Refetches {
         }
     }
 
+    /// What was read of a key that Redis reports as changed: that was, and what was when a client wrote it.
+    pub fn read_of(&mut self, key: &[u8], read: Read) -> Read {
+        let mut read = read;
+        if !self.written.is_empty() {
+            let hash = self.written.hasher().hash_one(key);
+            read.add(self.written.remove(&hash).unwrap_or_default());
+        }
+        read
+    }
+
     /// One is answered.
     pub fn answered(&mut self) {
         self.in_flight -= 1;
@@ -126,58 +141,100 @@ impl Refetches {
 }
 
 impl Store {
-    /// A client writes a key, whose value was read from the cache or not; Redis will report it.
-    pub(super) fn note_written(&mut self, key: &[u8], was_read: bool) {
+    /// A client writes a key of which that was read from the cache; Redis will report it.
+    pub(super) fn note_written(&mut self, key: &[u8], read: Read) {
         let Refetches {
             enabled,
             hopes,
             written,
             ..
         } = &mut self.refetches;
-        let is_known = was_read || !hopes.keys.is_empty();
+        let is_known = !read.is_nothing() || !hopes.keys.is_empty();
         if !*enabled || !is_known || self.coherence != Coherence::Tracking {
             return;
         }
+        let mut read = read;
         let hash = written.hasher().hash_one(key);
-        if hopes.written(hash, was_read) {
+        read.value = hopes.written(hash, read.value);
+        if !read.is_nothing() {
             if written.len() >= WRITTEN_MAX {
                 written.clear();
             }
-            written.insert(hash);
+            written.entry(hash).or_default().add(read);
         }
     }
 
-    /// Whether the value of a key is to be fetched anew, when Redis reports that the key has changed.
-    pub(super) fn is_to_be_refetched(&mut self, key: &[u8], was_read: bool) -> bool {
-        let Refetches {
-            enabled, written, ..
-        } = &mut self.refetches;
-        let was_written = !written.is_empty() && {
-            let hash = written.hasher().hash_one(key);
-            written.remove(&hash)
-        };
-        *enabled && (was_written || was_read)
+    /// Fetches what was read of a key from the cache anew, for whoever asks next.
+    pub(super) fn refetch(&mut self, key: &[u8], read: &Read, now: Time) {
+        if !self.may_refetch(key) {
+            return;
+        }
+        if read.value {
+            self.refetch_value(key, now);
+        }
+        for question in &read.questions {
+            self.refetch_answer(key, question, now);
+        }
     }
 
-    /// Fetches the value of a key, for whoever asks next.
-    pub(super) fn refetch(&mut self, key: &[u8], now: Time) {
-        let is_possible = matches!(self.redis, Redis::Up)
+    fn may_refetch(&self, key: &[u8]) -> bool {
+        self.refetches.enabled
+            && matches!(self.redis, Redis::Up)
             && self.coherence == Coherence::Tracking
             && self.serving == Serving::Fresh
-            && self.refetches.in_flight < IN_FLIGHT_MAX
             && !self.awaited.contains(key)
-            && !self.in_flight.is_fetched(key)
-            && !self.is_large_value(key);
-        if !is_possible {
+    }
+
+    fn refetch_value(&mut self, key: &[u8], now: Time) {
+        if self.in_flight.is_fetched(key, None) || self.is_large_value(key) {
             return;
         }
         // The report may have come before the reply to the write: behind that one, Redis answers with the new value.
-        if let Some(link) = self.in_flight.link_for(key) {
-            self.refetches.in_flight += 1;
-            self.metrics.refetches += 1;
-            self.in_flight.refetch(key, link, now);
-            self.asked += 1;
+        if let Some(link) = self.in_flight.link_for(key)
+            && self.count_refetch()
+        {
+            self.in_flight.refetch(key, None, Table::GET, link, now);
             ask_for_value(self.requests.of(link), key);
         }
+    }
+
+    fn refetch_answer(&mut self, key: &[u8], question: &[u8], now: Time) {
+        let Some((link, command, rest)) = read_question(question) else {
+            return;
+        };
+        let is_large =
+            !self.large.is_empty() && self.large.contains(self.large.hash_of(command, key));
+        let Some((row, request)) = self.table.ask(command, key, rest).filter(|_| !is_large) else {
+            return;
+        };
+        let is_overtaken = self.in_flight.is_written_elsewhere(key, link);
+        let is_fetched = self.in_flight.is_fetched(key, Some(question));
+        if is_overtaken || is_fetched || !self.count_refetch() {
+            return;
+        }
+        let words = match Parser::new().parse(&request) {
+            Ok(Parsed::Request { request, .. }) => self.words(&request),
+            _ => return,
+        };
+        let about = About {
+            question,
+            words,
+            reads_fields: row.fields.is_some(),
+        };
+        self.in_flight.refetch(key, Some(about), command, link, now);
+        push_ask(self.requests.of(link), &row, key, question, |out| {
+            out.extend_from_slice(&request);
+        });
+    }
+
+    /// Counts another one, if there may be.
+    fn count_refetch(&mut self) -> bool {
+        let is_room = self.refetches.in_flight < IN_FLIGHT_MAX;
+        if is_room {
+            self.refetches.in_flight += 1;
+            self.metrics.refetches += 1;
+            self.asked += 1;
+        }
+        is_room
     }
 }

@@ -10,7 +10,7 @@ use super::{Redis, Store, cost};
 use crate::cache::Value;
 use crate::clock::Time;
 use crate::command::{Cached, Row, Way, Written};
-use crate::metrics::Outcome;
+use crate::metrics::{Outcome, Why};
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply;
@@ -148,6 +148,9 @@ impl Store {
         let (keys, part) = match step {
             Step::Multi => (Some(Written::default()), None),
             Step::Queue => {
+                if let Way::Cached(_) = row.way {
+                    self.metrics.uncached.add(row.number, Why::Transaction);
+                }
                 let reads = reads(request, row, caller);
                 let written = self.invalidate_written(request, row.writes);
                 (written, Some(Box::new(Part::Queued(reads))))
@@ -210,7 +213,7 @@ impl Store {
                 let cached = value.map(|value| to_reply(&value, link));
                 cached.is_none_or(|cached| Some(cached.bytes()) == read)
             }
-            Some(question) => match self.cache.answer(key, question, now) {
+            Some(question) => match self.cache.answer(key, question.into(), now) {
                 None => true,
                 Some(Value::Bytes(answer)) => Some(answer) == read,
                 Some(Value::Shared(answer)) => Some(&**answer) == read,
@@ -222,7 +225,7 @@ impl Store {
             None => {
                 self.cache.remove(key);
             }
-            Some(question) => self.cache.remove_answer(key, question),
+            Some(question) => self.cache.remove_answer(key, question.into()),
         }
         self.in_flight.overtaken(key, link);
     }

@@ -97,6 +97,7 @@ async function main() {
     for (const line of plot.lines) assert.match(line, /^M[\d.]+ [\d.]+h1/, plot.id);
   }
   assert.match(after[0].label, /Hit ratio: 75\.0 %/);
+  await shows(page, "#reads tr:first-child span", "GET");
   await shoot(page, "wide-light");
   const wide = await contrast(page);
 
@@ -119,7 +120,7 @@ async function main() {
 
   // Whoever can't see it has the names of all that is there, and reaches all links by the keyboard.
   assert.strictEqual(await page.locator("html").getAttribute("lang"), "en");
-  for (const [role, count] of [["heading", 7], ["table", 4], ["img", 6], ["link", 4], ["main", 1]]) {
+  for (const [role, count] of [["heading", 7], ["table", 5], ["img", 6], ["link", 4], ["main", 1]]) {
     assert.strictEqual(await page.getByRole(role).count(), count, role);
   }
   for (const table of ["Why keys were not in the cache", "Why entries left the cache"]) {

@@ -35,8 +35,9 @@ impl World {
                 question,
                 reply,
                 since,
+                longest,
             } = fetched;
-            (key, question, reply.bytes(), since).hash(out);
+            (key, question, reply.bytes(), since, longest).hash(out);
         }
         for asked in in_flight.iter() {
             if let Asked::Fetch(fetch) = asked {

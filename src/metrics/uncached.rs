@@ -1,0 +1,129 @@
+//! Why reads of commands that are cached were not answered from the cache, by command. A hit costs nothing here.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::Reason;
+
+/// Why a read was not answered from the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// The cache did not have it.
+    Missed(Reason),
+    /// It asked about several keys at once.
+    Keys,
+    /// It was part of a transaction, which Redis executes as a whole.
+    Transaction,
+    /// It came on a dedicated connection, as its reply was too large for one that all share.
+    Large,
+    /// It came on a dedicated connection, which its client has since it sent the command of that number.
+    Dedicated(u16),
+}
+
+/// The most pairs of a command and a reason that are told apart: more are counted as [`Why::Dedicated`] by an unknown command.
+const PAIRS_MAX: usize = 2048;
+
+/// How many reads there were of each command for each reason; of MGET how many keys, as far as it was looked for those.
+#[derive(Clone, Debug, Default)]
+pub struct Uncached(HashMap<(u16, Why), u64, RandomState>);
+
+impl Uncached {
+    /// A read of that command was not answered from the cache.
+    pub fn add(&mut self, command: u16, why: Why) {
+        let mut pair = (command, why);
+        if self.0.len() >= PAIRS_MAX && !self.0.contains_key(&pair) {
+            pair = (0, Why::Dedicated(0));
+        }
+        *self.0.entry(pair).or_default() += 1;
+    }
+
+    /// The reasons of one command with their counts, the most frequent first.
+    #[must_use]
+    pub fn of(&self, command: u16) -> Vec<(Why, u64)> {
+        let all = self.0.iter().filter(|((of, _), _)| *of == command);
+        let mut reasons: Vec<(Why, u64)> = all.map(|(&(_, why), &count)| (why, count)).collect();
+        reasons.sort_by_key(|&(why, count)| (std::cmp::Reverse(count), why.order()));
+        reasons
+    }
+
+    /// How many reads there were of all commands for each reason but misses, the most frequent first.
+    #[must_use]
+    pub fn kept_out(&self) -> Vec<(Why, u64)> {
+        let mut sums: HashMap<Why, u64> = HashMap::new();
+        for (&(_, why), count) in &self.0 {
+            if !matches!(why, Why::Missed(_)) {
+                *sums.entry(why).or_default() += count;
+            }
+        }
+        let mut sums: Vec<(Why, u64)> = sums.into_iter().collect();
+        sums.sort_by_key(|&(why, count)| (std::cmp::Reverse(count), why.order()));
+        sums
+    }
+
+    /// Those that came since they were as `earlier` says.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        for (pair, before) in &earlier.0 {
+            if let Some(count) = self.0.get_mut(pair) {
+                *count -= before;
+            }
+        }
+        self.0.retain(|_, count| *count > 0);
+        self
+    }
+}
+
+impl Why {
+    /// A number that tells it from the others.
+    fn order(self) -> u32 {
+        match self {
+            Self::Missed(reason) => reason as u32,
+            Self::Keys => 100,
+            Self::Transaction => 101,
+            Self::Large => 102,
+            Self::Dedicated(command) => 1000 + u32::from(command),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_by_command() {
+        let mut uncached = Uncached::default();
+        let missed = Why::Missed(Reason::New);
+        for (command, why) in [
+            (1, missed),
+            (1, Why::Dedicated(9)),
+            (1, Why::Dedicated(9)),
+            (2, Why::Dedicated(9)),
+            (2, Why::Keys),
+        ] {
+            uncached.add(command, why);
+        }
+        assert_eq!(uncached.of(1), [(Why::Dedicated(9), 2), (missed, 1)]);
+        assert_eq!(uncached.of(3), []);
+        assert_eq!(
+            uncached.kept_out(),
+            [(Why::Dedicated(9), 3), (Why::Keys, 1)]
+        );
+        let earlier = uncached.clone();
+        uncached.add(2, Why::Keys);
+        let added = uncached.since(&earlier);
+        assert_eq!((added.of(1), added.of(2)), (vec![], vec![(Why::Keys, 1)]));
+    }
+
+    #[test]
+    fn only_so_many_pairs_are_told_apart() {
+        let mut uncached = Uncached::default();
+        for command in 0..u16::MAX {
+            uncached.add(1, Why::Dedicated(command));
+        }
+        assert!(uncached.0.len() <= PAIRS_MAX + 1);
+        let all: u64 = uncached.kept_out().iter().map(|(_, count)| count).sum();
+        assert_eq!(all, u64::from(u16::MAX));
+    }
+}
