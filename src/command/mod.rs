@@ -9,6 +9,7 @@
 mod fallback;
 mod learn;
 mod ours;
+pub mod own;
 mod table;
 mod unknown;
 
@@ -53,12 +54,10 @@ pub enum Here {
     Hello,
     Info,
     Ping,
+    ProxySlowlog,
     Quit,
     Reset,
     Select,
-    SlowlogGet,
-    SlowlogLen,
-    SlowlogReset,
 }
 
 /// The commands that read through the cache.
@@ -76,10 +75,10 @@ pub enum Cached {
     },
 }
 
-/// What a command has to do with clients. Redis numbers the connections to it, and the proxy its clients: what concerns
-/// them is translated, in the request, in the reply, or in both.
+/// What a command has to do with clients. Redis numbers the connections to it, and the proxy its clients, and shows
+/// what the proxy asks for itself: what concerns them is translated, in the request, in the reply, or in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // they are subcommands of Redis's CLIENT
+#[allow(missing_docs)] // they are subcommands of Redis's CLIENT and SLOWLOG
 pub enum Clients {
     Getredir,
     Id,
@@ -87,6 +86,8 @@ pub enum Clients {
     Kill,
     List,
     Pause,
+    SlowlogGet,
+    SlowlogLen,
     Tracking,
     Trackinginfo,
     Unblock,

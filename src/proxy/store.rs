@@ -565,7 +565,7 @@ impl Store {
 /// Asks for a key's value. The time to live comes behind: should the key change between the two, the value is not kept
 /// too long.
 fn ask_for_value(batch: &mut Batch, key: &[u8]) {
-    for start in [&b"*2\r\n$3\r\nGET\r\n"[..], b"*2\r\n$4\r\nPTTL\r\n"] {
+    for start in [&b"*2\r\n$3\r\nGET\r\n"[..], b"*2\r\n$4\r\nPtTL\r\n"] {
         batch.push(true, |out| {
             out.extend_from_slice(start);
             reply::bulk(out, key);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::lines::{self, Around};
+use super::slowlog;
 use super::select::{Facts, Kill, Listed, Type};
 use crate::clock::Time;
 use crate::command::Here;
@@ -45,6 +46,10 @@ pub(in crate::proxy) enum Edit {
     Paused(Duration),
     /// It does so no longer.
     Unpaused,
+    /// The slow log: at most so many entries, without those of the proxy's own requests.
+    SlowlogGet(usize),
+    /// How many these are, by the slow log itself.
+    SlowlogLen,
     /// More than the proxy keeps of requests without a reply.
     TooMuch,
 }
@@ -143,6 +148,14 @@ impl Proxy {
                 self.store.paused_until = Time::default();
                 Reply::copy(encoded)
             }
+            Edit::SlowlogGet(count) => match slowlog::entries(encoded, *count) {
+                Some(entries) => Reply::copy(&entries),
+                None => Reply::copy(encoded),
+            },
+            Edit::SlowlogLen => match slowlog::length(encoded) {
+                Some(length) => Reply::integer(length),
+                None => Reply::copy(encoded),
+            },
             Edit::TooMuch => Reply::error(b"ERR too much is asked about clients at once"),
         }
     }

@@ -60,13 +60,10 @@ impl Store {
         let sent = match row.way {
             // Redis does not know it.
             Way::Upstream if !is_stateless(request) => Sent::default(),
-            Way::Here(here @ (Here::SlowlogGet | Here::SlowlogLen)) => Sent {
-                bytes: None,
-                edit: Edit::here(here, request),
-            },
-            Way::Here(Here::SlowlogReset) => Sent {
-                bytes: Some(encode(&[request.argument(0), b"LEN"])),
-                edit: Edit::here(Here::SlowlogReset, request),
+            // Redis does not know it, but says when it would answer, and whether the user may ask for its own.
+            Way::Here(Here::ProxySlowlog) => Sent {
+                bytes: Some(encode(&[b"SLOWLOG", b"LEN"])),
+                edit: Edit::here(Here::ProxySlowlog, request),
             },
             _ if name.eq_ignore_ascii_case(b"hello") => {
                 let hello = Hello::parse(request).ok();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::select::{Kill, Listed};
-use super::{Edit, NOBODY, Numbers, Sent};
+use super::{Edit, NOBODY, Numbers, Sent, slowlog};
 use crate::command::{Clients, Here, is_word};
 use crate::resp::integer;
 use crate::resp::reply;
@@ -32,6 +32,9 @@ pub(super) fn translate(
             (Some(words), Some(edit))
         }
         Clients::Unblock => (unblock(request, numbers), None),
+        Clients::SlowlogGet | Clients::SlowlogLen => {
+            return Some(slowlog::translate(clients, request));
+        }
     };
     Some(Sent {
         bytes: words.map(|words| encode(&words)),

@@ -104,7 +104,7 @@ impl Store {
             reply::request(out, request.arguments());
         });
         batch.push(true, |out| {
-            out.extend_from_slice(b"*2\r\n$4\r\nPTTL\r\n");
+            out.extend_from_slice(b"*2\r\n$4\r\nPtTL\r\n");
             reply::bulk(out, key);
         });
         Outcome::Miss
