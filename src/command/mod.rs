@@ -76,9 +76,10 @@ pub enum Cached {
 }
 
 /// What a command has to do with clients. Redis numbers the connections to it, and the proxy its clients, and shows
-/// what the proxy asks for itself: what concerns them is translated, in the request, in the reply, or in both.
+/// what the proxy asks for itself: what concerns them is translated, in the request, in the reply, or in both. So is what
+/// starts the counters of both anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // they are subcommands of Redis's CLIENT and SLOWLOG
+#[allow(missing_docs)] // they are subcommands of Redis's CLIENT, CONFIG and SLOWLOG
 pub enum Clients {
     Getredir,
     Id,
@@ -86,6 +87,7 @@ pub enum Clients {
     Kill,
     List,
     Pause,
+    Resetstat,
     SlowlogGet,
     SlowlogLen,
     Tracking,

@@ -256,6 +256,9 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("client|pause", clients(Clients::Pause, forward())),
     ("client|unblock", clients(Clients::Unblock, forward())),
 
+    // Counters start anew here too.
+    ("config|resetstat", clients(Clients::Resetstat, forward())),
+
     // They show what the proxy asks for itself.
     ("slowlog|get", clients(Clients::SlowlogGet, forward())),
     ("slowlog|len", clients(Clients::SlowlogLen, forward())),
@@ -263,6 +266,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     // They end what holds up others, perhaps the shared connections.
     ("client|unpause", clients(Clients::Unpause, passes())),
     ("function|kill", passes()),
+    ("function|stats", passes()),
     ("script|kill", passes()),
 
     // They keep their connection busy, or close it.

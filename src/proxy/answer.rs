@@ -34,8 +34,8 @@ impl Store {
         now: Time,
     ) -> Flow {
         match command {
-            Here::Ping if request.len() == 1 => replies.push_static(b"+PONG\r\n"),
-            Here::Ping | Here::Echo => replies.push_bulk(request.argument(1)),
+            Here::Ping => self.ping(request, replies),
+            Here::Echo => replies.push_bulk(request.argument(1)),
             Here::Quit => {
                 replies.push_static(OK);
                 return Flow::End;
@@ -79,6 +79,15 @@ impl Store {
             Here::ProxySlowlog => self.proxy_slowlog(request, replies),
         }
         Flow::Continue
+    }
+
+    /// `PING [message]`. While Redis is busy with a script, it is answered as there.
+    fn ping(&self, request: &Request<'_>, replies: &mut Replies) {
+        match &self.busy {
+            Some(busy) => replies.push_refusal(busy),
+            None if request.len() == 1 => replies.push_static(b"+PONG\r\n"),
+            None => replies.push_bulk(request.argument(1)),
+        }
     }
 
     /// `PROXY SLOWLOG GET [count] | LEN | RESET`

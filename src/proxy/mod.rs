@@ -29,7 +29,6 @@ mod replies;
 mod run;
 mod scripts;
 mod session;
-mod settings;
 mod slow_log;
 mod spare;
 mod store;
@@ -377,6 +376,14 @@ impl Proxy {
                 return self.wake(WaitsFor::Check);
             }
             Event::Rights { known } => return self.store.rights(*known),
+            Event::Busy(reply) => {
+                self.store.busy = reply.as_deref().map(Reply::copy);
+                return;
+            }
+            Event::TrackedLinks(count) => {
+                self.store.tracked_links = *count;
+                return;
+            }
             Event::TrackingTable(table) => {
                 self.store.full_table = *table;
                 return;

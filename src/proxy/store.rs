@@ -93,6 +93,10 @@ pub(super) struct Store {
     redis_info: RedisInfo,
     /// Its table of tracked keys, if that is full.
     pub(super) full_table: Option<TrackingTable>,
+    /// How it refuses what it is asked, while it is busy with a script.
+    pub(super) busy: Option<Reply>,
+    /// How many of the proxy's own connections it tracks keys for.
+    pub(super) tracked_links: usize,
     /// The rights that the proxy's user there lacks.
     pub(super) missing_rights: MissingRights,
     pub metrics: Metrics,
@@ -208,6 +212,8 @@ impl Store {
             backend: None,
             redis_info: RedisInfo::default(),
             full_table: None,
+            busy: None,
+            tracked_links: 0,
             missing_rights: MissingRights::default(),
             metrics: Metrics::beside(limits.entries),
             reset: None,
@@ -469,13 +475,13 @@ impl Store {
         let words = self.words(request);
         let then = match sent.edit {
             Some(edit) => Then::Edit(Box::new(edit)),
-            None => self.configures(request).map_or(Then::Pass, Then::Configure),
+            None => Then::Pass,
         };
         let is_script = self.reports_scripts(row.writes);
         if is_script {
             replies.scripts.sent();
         }
-        let asks = (!matches!(then, Then::Configure(_))).then(|| Asks {
+        let asks = Some(Asks {
             hash: self.large.hash(row.number, request, 1),
             repeatable: row.reads_only,
         });
@@ -500,6 +506,11 @@ impl Store {
     /// Whether Redis refuses the proxy for want of a login, which clients may have.
     pub fn asks_for_login(&self) -> bool {
         matches!(&self.redis, Redis::Down(outage) if outage.refuses_login())
+    }
+
+    /// The counters that `INFO` shows start anew.
+    pub fn reset_counters(&mut self) {
+        self.reset = Some(Box::new(Counters::of(&self.metrics, &self.cache)));
     }
 
     /// How things are.
@@ -539,6 +550,7 @@ impl Store {
                 .map_or(&[], |backend| &backend.hello[0]),
             redis_info: &self.redis_info,
             full_table: self.full_table,
+            tracked_links: self.tracked_links,
             missing_rights: self.missing_rights,
             reset: self.reset.as_deref(),
             now,

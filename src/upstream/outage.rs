@@ -99,6 +99,7 @@ impl Node {
     /// far as they may be sent again.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
+        self.note_busy(b"");
         if matches!(loss, Loss::NotMaster(_)) {
             self.pause = self.pause.min(NOT_MASTER_PAUSE);
         }

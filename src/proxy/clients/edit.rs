@@ -12,6 +12,7 @@ use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Parsed, Parser, Request};
+use crate::status::Wanted;
 
 use super::super::ending::Ending;
 use super::super::replies::Replies;
@@ -50,6 +51,10 @@ pub(in crate::proxy) enum Edit {
     SlowlogGet(usize),
     /// How many these are, by the slow log itself.
     SlowlogLen,
+    /// `INFO` with these sections, to which the proxy's fields are added.
+    Info(Wanted),
+    /// The proxy's counters start anew too.
+    CountersReset,
     /// More than the proxy keeps of requests without a reply.
     TooMuch,
 }
@@ -82,6 +87,7 @@ impl Edit {
             Self::Greeting { user: Some(user) } | Self::User(user) => user.len(),
             Self::List(Some(Listed::Ids(ids))) => size_of_val(&ids[..]),
             Self::Kill(_) => KILL,
+            Self::Info(wanted) => wanted.bytes(),
             _ => 0,
         }
     }
@@ -156,6 +162,11 @@ impl Proxy {
                 Some(length) => Reply::integer(length),
                 None => Reply::copy(encoded),
             },
+            Edit::Info(wanted) => self.store.merge_info(wanted, encoded, protocol, now),
+            Edit::CountersReset => {
+                self.store.reset_counters();
+                Reply::copy(encoded)
+            }
             Edit::TooMuch => Reply::error(b"ERR too much is asked about clients at once"),
         }
     }

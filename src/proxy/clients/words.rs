@@ -26,6 +26,7 @@ pub(super) fn translate(
         Clients::Kill => kill(request),
         Clients::List => list(request, numbers, lists_ids),
         Clients::Pause => (None, pause(request)),
+        Clients::Resetstat => (None, Some(Edit::CountersReset)),
         Clients::Unpause => (None, Some(Edit::Unpaused)),
         Clients::Tracking => {
             let (words, edit) = tracking(request, numbers)?;
