@@ -132,7 +132,10 @@ impl Identity {
             counts.0 += 1;
         }
         if with_name && !self.name.is_empty() {
-            reply::request(out, [own::CLIENT.as_bytes(), b"SETNAME", &self.name].into_iter());
+            reply::request(
+                out,
+                [own::CLIENT.as_bytes(), b"SETNAME", &self.name].into_iter(),
+            );
             counts.1 += 1;
         }
         let library = [

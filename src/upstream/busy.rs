@@ -53,7 +53,7 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rights::tests::{RIGHTS, at, node};
+    use super::super::rights::tests::{RIGHTS, asked, at, node};
     use super::super::{Requests, setup};
     use super::*;
     use crate::resp::Protocol;
@@ -67,6 +67,12 @@ mod tests {
             _ => None,
         });
         busy.collect()
+    }
+
+    /// Redis answers what it was asked last.
+    fn answer(node: &mut Node, role: Role, reply: &[u8], now: Time) {
+        assert!(!asked(node, role).is_empty());
+        node.received(role, reply, now);
     }
 
     fn send(node: &mut Node, now: Time) {
@@ -86,13 +92,13 @@ mod tests {
         assert_eq!(node.busy_due(), Some(at(110)));
         node.tick(at(110));
         assert_eq!(node.busy_due(), None, "an answer is due");
-        node.received(Role::Tracker, BUSY, at(120));
+        answer(&mut node, Role::Tracker, BUSY, at(120));
         assert_eq!(reported(&mut node), [true]);
         assert_eq!(node.busy_due(), Some(at(170)));
         node.tick(at(170));
-        node.received(Role::Tracker, BUSY, at(171));
+        answer(&mut node, Role::Tracker, BUSY, at(171));
         node.tick(at(221));
-        node.received(Role::Tracker, b"+PONG\r\n", at(222));
+        answer(&mut node, Role::Tracker, b"+PONG\r\n", at(222));
         assert_eq!(reported(&mut node), [false]);
         assert!(setup::ping().ends_with(b"PiNG\r\n"));
     }
@@ -103,14 +109,17 @@ mod tests {
         node.set_watched(false, at(0));
         for (reply, news) in [
             (&BUSY.repeat(2)[..], vec![true]),
-            (b"-BUSYGROUP Consumer Group name already exists\r\n", vec![false]),
+            (
+                b"-BUSYGROUP Consumer Group name already exists\r\n",
+                vec![false],
+            ),
             (b"+OK\r\n", vec![]),
         ] {
             send(&mut node, at(10));
             if reply.len() > BUSY.len() {
                 send(&mut node, at(10));
             }
-            node.received(Role::Resp2, reply, at(20));
+            answer(&mut node, Role::Resp2, reply, at(20));
             assert_eq!(reported(&mut node), news);
         }
     }

@@ -131,6 +131,31 @@ fn a_script_that_does_not_end_is_killed_and_redis_is_not_taken_to_be_away() {
 }
 
 #[test]
+fn a_ping_is_refused_while_redis_is_busy() {
+    let (redis, proxy) = busy_soon(&["--redis_timeout", "30000"]);
+    // Over a link of the proxy's, and by somebody else, of which only a reply to another tells.
+    for mut scripting in [proxy.client(), redis.client()] {
+        let mut client = proxy.client();
+        assert_answers(&mut client, "PING", PONG);
+        scripting.send("EVAL \"while true do end\" 0\r\n");
+        await_busy(&redis);
+        eventually("the proxy knows it", || say(&mut client, "PING") != PONG);
+        for ping in ["PING", "PING x"] {
+            let refused = say(&mut redis.client(), "PING");
+            assert!(refused.starts_with(b"-BUSY "));
+            assert_answers(&mut client, ping, &refused);
+        }
+        // Redis answers this while it is busy.
+        let running = say(&mut client, "FUNCTION STATS");
+        let running = String::from_utf8_lossy(&running).into_owned();
+        assert!(running.contains("running_script"), "{running}");
+        assert_answers(&mut client, "SCRIPT KILL", OK);
+        assert!(scripting.read_reply().starts_with(b"-"));
+        eventually("it is over", || say(&mut client, "PING") == PONG);
+    }
+}
+
+#[test]
 fn a_function_that_does_not_end_is_killed_by_its_own_command() {
     let (redis, proxy) = busy_soon(&["--redis_timeout", "30000"]);
     let (mut calling, mut killer) = (proxy.client(), proxy.client());

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::lines::{self, Around};
-use super::slowlog;
 use super::select::{Facts, Kill, Listed, Type};
+use super::slowlog;
 use crate::clock::Time;
 use crate::command::Here;
 use crate::resp::Protocol;

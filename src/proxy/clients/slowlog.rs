@@ -25,10 +25,7 @@ pub(super) fn translate(clients: Clients, request: &Request<'_>) -> Sent {
     };
     let bytes = edit.is_some().then(|| {
         let mut bytes = Vec::new();
-        reply::request(
-            &mut bytes,
-            [request.argument(0), b"GET", b"-1"].into_iter(),
-        );
+        reply::request(&mut bytes, [request.argument(0), b"GET", b"-1"].into_iter());
         bytes
     });
     Sent { bytes, edit }
@@ -96,7 +93,13 @@ mod tests {
 
     #[test]
     fn what_the_proxy_asked_is_left_out() {
-        let all = log(&["SET k 1", "PiNG", "AcL GETUSER app", "AcL SETUSER app", "PING"]);
+        let all = log(&[
+            "SET k 1",
+            "PiNG",
+            "AcL GETUSER app",
+            "AcL SETUSER app",
+            "PING",
+        ]);
         assert_eq!(length(&all), Some(3));
         let shown = entries(&all, 2).expect("entries");
         let shown = String::from_utf8(shown).expect("a text");

@@ -3,7 +3,7 @@
 
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::Replies;
-use super::{Redis, Serving, Store, cost};
+use super::{Redis, Serving, Store, ask_for_time_to_live, cost};
 use crate::cache::Value;
 use crate::clock::Time;
 use crate::command::Row;
@@ -103,10 +103,7 @@ impl Store {
         batch.push(row.reads_only, |out| {
             reply::request(out, request.arguments());
         });
-        batch.push(true, |out| {
-            out.extend_from_slice(b"*2\r\n$4\r\nPtTL\r\n");
-            reply::bulk(out, key);
-        });
+        ask_for_time_to_live(batch, key);
         Outcome::Miss
     }
 }

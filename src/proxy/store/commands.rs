@@ -12,9 +12,7 @@ use super::super::session::WaitsFor;
 use super::super::slow_log::Words;
 use super::{Flow, Redis, Store, refuse};
 use crate::clock::Time;
-use crate::command::{
-    NotFound, Row, Spec, UNKNOWN, Way, Writes, own, read_specs, surely_unknown,
-};
+use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, own, read_specs, surely_unknown};
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
 use crate::resp::reply;

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-use super::{Coherence, Redis, Serving, Store, ask_for_value};
+use super::{Coherence, GET, Redis, Serving, Store, ask_for_value};
 use crate::clock::Time;
 use crate::resp::Protocol;
 
@@ -79,7 +79,7 @@ impl Store {
             self.metrics.refetches += 1;
             self.in_flight.refetch(key, LINK, now);
             self.asked += 1;
-            ask_for_value(self.requests.of(LINK), key);
+            ask_for_value(self.requests.of(LINK), GET, key);
         }
     }
 }
