@@ -14,6 +14,8 @@ pub const CLUSTER: &str = "ClUSTER";
 pub const COMMAND: &str = "CoMMAND";
 /// `CONFIG`
 pub const CONFIG: &str = "CoNFIG";
+/// `GET`
+pub const GET: &str = "GeT";
 /// `HELLO`
 pub const HELLO: &str = "HeLLO";
 /// `INFO`
@@ -44,6 +46,7 @@ const REQUESTS: &[(&str, Option<&str>)] = &[
     (CLUSTER, Some("INFO")),
     (COMMAND, None),
     (CONFIG, Some("GET")),
+    (GET, None),
     (HELLO, None),
     (INFO, None),
     (LATENCY, Some("HISTOGRAM")),

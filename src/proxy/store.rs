@@ -603,7 +603,7 @@ fn ask_for_time_to_live(batch: &mut Batch, key: &[u8]) {
     });
 }
 
-/// How GET is spelled where no client has spelled it.
+/// How GET is spelled for a client that has not spelled it.
 const GET: &[u8] = b"GET";
 
 /// What it takes to wait for the reply to a request of so many bytes.

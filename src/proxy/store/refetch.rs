@@ -7,8 +7,9 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-use super::{Coherence, GET, Redis, Serving, Store, ask_for_value};
+use super::{Coherence, Redis, Serving, Store, ask_for_value};
 use crate::clock::Time;
+use crate::command::own;
 use crate::resp::Protocol;
 
 /// The link that they go over.
@@ -79,7 +80,7 @@ impl Store {
             self.metrics.refetches += 1;
             self.in_flight.refetch(key, LINK, now);
             self.asked += 1;
-            ask_for_value(self.requests.of(LINK), GET, key);
+            ask_for_value(self.requests.of(LINK), own::GET.as_bytes(), key);
         }
     }
 }
