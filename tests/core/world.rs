@@ -461,10 +461,11 @@ impl World {
     }
 }
 
-/// A request with its name in capitals, if it is one of the proxy's own, which are spelled as no other.
+/// A request with its name in capitals, if it is one of the proxy's own, which are spelled as no other, or a GET, which
+/// is spelled as the client does.
 fn in_capitals(mut request: Request) -> Request {
     let subcommand = request.get(1).map(|word| &word[..]);
-    if own::is_own(&request[0], subcommand) {
+    if own::is_own(&request[0], subcommand) || request[0] == b"get" {
         request[0].make_ascii_uppercase();
     }
     request
