@@ -29,7 +29,7 @@ DATABASES = ["the database that is cached", "another database"]
 # Where each run of the tests looks for ports for itself.
 BASE_PORTS = itertools.count(11000, 64)
 
-SECONDS_A_FILE = 240
+SECONDS_A_FILE = 600
 FILES_AT_ONCE = 2
 
 
