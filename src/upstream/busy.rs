@@ -25,7 +25,7 @@ pub(super) fn says_so(encoded: &[u8]) -> bool {
 }
 
 impl Node {
-    /// Redis answered this to whom it answers nothing else as long as it is busy.
+    /// Notes whether Redis is busy, as its latest answer says.
     pub(super) fn note_busy(&mut self, encoded: &[u8]) {
         let busy = says_so(encoded) && encoded.len() <= REPLY_MAX;
         if self.is_busy != busy {
