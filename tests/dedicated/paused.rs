@@ -2,7 +2,7 @@
 
 use super::twins::{assert_same_at_redis, say};
 use super::{OK, PONG, assert_answers, assert_x, await_clients, clients_of, proxy_with_x};
-use crate::common::{Proxy, RedisServer, assert_away, assert_same, bulk, eventually};
+use crate::common::{Client, Proxy, RedisServer, assert_away, assert_same, bulk, eventually};
 
 #[test]
 fn who_reads_is_not_held_up_behind_a_write_that_waits() {
@@ -88,6 +88,26 @@ fn a_pause_is_ended_by_whoever_says_so() {
     assert_same(&writer.read_reply(), OK, &"SET");
     assert_answers(&mut writer, "SET x later", OK);
     assert_same(&proxy.client().get("x"), &bulk("later"), &"another client");
+}
+
+#[test]
+fn who_asks_how_many_are_blocked_is_not_one_of_them() {
+    let (_redis, proxy) = proxy_with_x(&[]);
+    let (mut client, mut writer) = (proxy.client(), proxy.client());
+    assert_answers(&mut client, "WATCH x", OK);
+    assert_answers(&mut client, "CLIENT PAUSE 60000 WRITE", OK);
+    let blocked = |client: &mut Client| {
+        let info = String::from_utf8_lossy(&say(client, "INFO clients")).into_owned();
+        let mut lines = info.lines();
+        lines.find_map(|line| line.strip_prefix("blocked_clients:").map(str::to_owned))
+    };
+    assert_eq!(blocked(&mut client).as_deref(), Some("0"));
+    writer.send("SET x late\r\n");
+    eventually("the writer is", || {
+        blocked(&mut client).as_deref() == Some("1")
+    });
+    assert_answers(&mut client, "CLIENT UNPAUSE", OK);
+    assert_same(&writer.read_reply(), OK, &"SET");
 }
 
 /// A Redis that says soon that it is busy, and a proxy.
