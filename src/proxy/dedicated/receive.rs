@@ -161,12 +161,15 @@ impl Dedicated {
             }
             Some(false) => {}
         }
-        if self.mirror.class(start, due) == Some(Class::MonitorLine) {
-            match own::is_own_line(so_far) {
-                None => return Fate::Unknown,
-                Some(true) => return Fate::LeftOut,
-                Some(false) => {}
-            }
+        let is_own = match self.mirror.class(start, due) {
+            Some(Class::MonitorLine) => own::is_own_line(so_far),
+            None if self.mirror.monitors() => None,
+            _ => Some(false),
+        };
+        match is_own {
+            None => return Fate::Unknown,
+            Some(true) => return Fate::LeftOut,
+            Some(false) => {}
         }
         match self.mirror.is_wanted(start, due) {
             None => Fate::Unknown,
