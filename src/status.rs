@@ -5,6 +5,7 @@ mod info;
 mod reads;
 mod redis_info;
 mod rights;
+mod statistics;
 
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Status<'a> {
     pub redis_info: &'a RedisInfo,
     /// Redis's table of tracked keys, if it is full.
     pub full_table: Option<TrackingTable>,
+    /// How many of the proxy's own connections Redis tracks keys for.
+    pub tracked_links: usize,
     /// The rights that the proxy's user there lacks.
     pub missing_rights: MissingRights,
     /// The counters when they were last reset, if they were.

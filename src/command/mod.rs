@@ -9,6 +9,7 @@
 mod fallback;
 mod learn;
 mod ours;
+pub mod own;
 mod shortcuts;
 mod table;
 mod unknown;
@@ -56,12 +57,10 @@ pub enum Here {
     Hello,
     Info,
     Ping,
+    ProxySlowlog,
     Quit,
     Reset,
     Select,
-    SlowlogGet,
-    SlowlogLen,
-    SlowlogReset,
 }
 
 /// The commands that read through the cache.
@@ -88,10 +87,11 @@ pub enum Fields {
     All,
 }
 
-/// What a command has to do with clients. Redis numbers the connections to it, and the proxy its clients: what concerns
-/// them is translated, in the request, in the reply, or in both.
+/// What a command has to do with clients. Redis numbers the connections to it, and the proxy its clients, and shows
+/// what the proxy asks for itself: what concerns them is translated, in the request, in the reply, or in both. So is what
+/// starts the counters of both anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // they are subcommands of Redis's CLIENT
+#[allow(missing_docs)] // they are subcommands of Redis's CLIENT, CONFIG and SLOWLOG
 pub enum Clients {
     Getredir,
     Id,
@@ -99,6 +99,9 @@ pub enum Clients {
     Kill,
     List,
     Pause,
+    Resetstat,
+    SlowlogGet,
+    SlowlogLen,
     Tracking,
     Trackinginfo,
     Unblock,

@@ -114,6 +114,9 @@ pub(super) const ATTACK: Row = row(0, ANY, Way::Abort);
 /// What stands before a command to have Redis answer it in the place of the proxy.
 pub(super) const UPSTREAM: &[u8] = b"upstream";
 
+/// What stands before a command that the proxy has beside Redis's of that name.
+pub(super) const PROXY: &[u8] = b"proxy";
+
 /// Whether a subcommand may leave state on its connection for all that we know: it belongs to a command of which
 /// others do, and is not one that doesn't.
 pub(super) fn may_leave_state(name: &[u8]) -> bool {
@@ -228,9 +231,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("quit", here(1, ANY, Here::Quit)),
     ("reset", newer(1, 1, Here::Reset)),
     ("select", here(2, 2, Here::Select)),
-    ("slowlog|get", here(2, 3, Here::SlowlogGet)),
-    ("slowlog|len", here(2, 2, Here::SlowlogLen)),
-    ("slowlog|reset", here(2, 2, Here::SlowlogReset)),
+    ("proxy|slowlog", here(3, 4, Here::ProxySlowlog)),
 
     // What the proxy answers for itself, asked of Redis.
     ("upstream|client", row(2, ANY, Way::Upstream)),
@@ -266,9 +267,17 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("client|pause", clients(Clients::Pause, forward())),
     ("client|unblock", clients(Clients::Unblock, forward())),
 
+    // Counters start anew here too.
+    ("config|resetstat", clients(Clients::Resetstat, forward())),
+
+    // They show what the proxy asks for itself.
+    ("slowlog|get", clients(Clients::SlowlogGet, forward())),
+    ("slowlog|len", clients(Clients::SlowlogLen, forward())),
+
     // They end what holds up others, perhaps the shared connections.
     ("client|unpause", clients(Clients::Unpause, passes())),
     ("function|kill", passes()),
+    ("function|stats", passes()),
     ("script|kill", passes()),
 
     // They keep their connection busy, or close it.

@@ -293,7 +293,9 @@ impl Table {
         let own = self.aliases.get(&*asked);
         let name = own.map_or(&*asked, |own| own);
         let is_container = request.len() > 1 && self.is_container(name);
-        if is_container && (!is_name(request.argument(1)) || name == ours::UPSTREAM) {
+        if is_container
+            && (!is_name(request.argument(1)) || [ours::UPSTREAM, ours::PROXY].contains(&name))
+        {
             return no_name();
         }
         if own.is_some()

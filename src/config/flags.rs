@@ -255,7 +255,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) stale_ttl: Vec<String>,
 
-    /// from how long on a request that waited for the Redis is in the slow log, in milliseconds
+    /// from how long on a request that waited for the Redis is in the slow log of the proxy, in milliseconds
     /// (default 10)
     #[argh(option)]
     pub(super) slowlog_slower_than: Vec<String>,

@@ -168,6 +168,7 @@ mod tests {
                 hello: b"",
                 redis_info: &RedisInfo::default(),
                 full_table: None,
+                tracked_links: 0,
                 missing_rights: MissingRights::default(),
                 reset: None,
                 now: Time::from_millis(second * 1000),

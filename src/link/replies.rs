@@ -47,6 +47,14 @@ impl Replies {
         self.ends.is_empty()
     }
 
+    /// The latest.
+    #[must_use]
+    pub fn latest(&self) -> Option<&[u8]> {
+        let (end, before) = self.ends.split_last()?;
+        let start = before.last().copied().unwrap_or_default();
+        self.bytes.get(start..*end)
+    }
+
     /// Removes them, and keeps the memory for others, if it isn't too much.
     pub fn clear(&mut self) {
         empty(&mut self.bytes);

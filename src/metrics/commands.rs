@@ -63,6 +63,8 @@ pub struct Counts {
     pub failed: u64,
     /// The time that they took, those on dedicated connections not included.
     pub time: Duration,
+    /// The part of it that those took which the proxy answered at once.
+    pub time_here: Duration,
     /// Those of the present run.
     in_run: u64,
 }
@@ -83,7 +85,14 @@ impl Counts {
         }
         counts.failed -= earlier.failed;
         counts.time = counts.time.saturating_sub(earlier.time);
+        counts.time_here = counts.time_here.saturating_sub(earlier.time_here);
         counts
+    }
+
+    /// The proxy took so long over those that it answered at once.
+    fn add_here(&mut self, time: Duration) {
+        self.time += time;
+        self.time_here += time;
     }
 
     /// Whether there were any.
@@ -169,7 +178,7 @@ impl Commands {
             let counts = self.of(command);
             counts.outcomes[outcome as usize] += row;
             if outcome.is_at_once() {
-                counts.time += elapsed;
+                counts.add_here(elapsed);
             }
             return if outcome == Outcome::Hit { row } else { 0 };
         }
@@ -177,7 +186,7 @@ impl Commands {
         self.mixed = false;
         let requests: u64 = self.counts.iter().map(|counts| counts.in_run).sum();
         for counts in self.counts.iter_mut().filter(|counts| counts.in_run > 0) {
-            counts.time += elapsed.mul_f64(counts.in_run as f64 / requests as f64);
+            counts.add_here(elapsed.mul_f64(counts.in_run as f64 / requests as f64));
             counts.in_run = 0;
         }
         std::mem::take(&mut self.hits)

@@ -34,8 +34,8 @@ impl Store {
         now: Time,
     ) -> Flow {
         match command {
-            Here::Ping if request.len() == 1 => replies.push_static(b"+PONG\r\n"),
-            Here::Ping | Here::Echo => replies.push_bulk(request.argument(1)),
+            Here::Ping => self.ping(request, replies),
+            Here::Echo => replies.push_bulk(request.argument(1)),
             Here::Quit => {
                 replies.push_static(OK);
                 return Flow::End;
@@ -76,21 +76,41 @@ impl Store {
             Here::ClientSetinfo => set_info(request, identity, replies),
             // Redis is asked first.
             Here::Info => {}
-            Here::SlowlogGet => self.slow_log_get(request, replies),
-            Here::SlowlogLen => replies.push(Reply::integer(self.slow_log.len())),
-            Here::SlowlogReset => {
-                self.slow_log.reset();
-                replies.push_static(OK);
-            }
+            Here::ProxySlowlog => self.proxy_slowlog(request, replies),
         }
         Flow::Continue
     }
 
-    /// `SLOWLOG GET [count]`, where -1 stands for all.
+    /// `PING [message]`. While Redis is busy with a script, it is answered as there.
+    fn ping(&self, request: &Request<'_>, replies: &mut Replies) {
+        match &self.busy {
+            Some(busy) => replies.push_refusal(busy),
+            None if request.len() == 1 => replies.push_static(b"+PONG\r\n"),
+            None => replies.push_bulk(request.argument(1)),
+        }
+    }
+
+    /// `PROXY SLOWLOG GET [count] | LEN | RESET`
+    fn proxy_slowlog(&mut self, request: &Request<'_>, replies: &mut Replies) {
+        let subcommand = request.argument(2);
+        let is = |name: &[u8], most| is_word(subcommand, name) && request.len() <= most;
+        if is(b"get", 4) {
+            self.slow_log_get(request, replies);
+        } else if is(b"len", 3) {
+            replies.push(Reply::integer(self.slow_log.len()));
+        } else if is(b"reset", 3) {
+            self.slow_log.reset();
+            replies.push_static(OK);
+        } else {
+            replies.push_error(b"ERR try PROXY SLOWLOG GET [count], LEN or RESET");
+        }
+    }
+
+    /// `PROXY SLOWLOG GET [count]`, where -1 stands for all.
     fn slow_log_get(&self, request: &Request<'_>, replies: &mut Replies) {
         let count = match request.len() {
-            2 => Some(SLOW_LOG_SHOWN),
-            _ => integer(request.argument(2)),
+            3 => Some(SLOW_LOG_SHOWN),
+            _ => integer(request.argument(3)),
         };
         match count {
             Some(-1) => replies.push(self.slow_log.newest(usize::MAX)),

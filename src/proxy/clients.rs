@@ -9,6 +9,7 @@ mod edit;
 mod lines;
 mod requests;
 mod select;
+mod slowlog;
 mod upstream;
 mod words;
 

@@ -42,6 +42,8 @@ pub(super) struct Dedicated {
     frames: Frames,
     /// What becomes of the current frame's bytes.
     fate: Fate,
+    /// Its bytes, as long as that is not known.
+    undecided: Vec<u8>,
     /// The requests that have no reply yet.
     expectations: Expectations,
     mirror: Mirror,
@@ -206,6 +208,7 @@ impl Dedicated {
             set_up: set_up.into(),
             frames: Frames::default(),
             fate: Fate::Unknown,
+            undecided: Vec::new(),
             expectations: Expectations::default(),
             mirror: Mirror::new(protocol),
             lasting: false,

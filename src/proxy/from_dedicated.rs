@@ -112,6 +112,8 @@ impl Proxy {
 
     /// Gives a client the reply that came on its dedicated connection, edited.
     fn edit_dedicated(&mut self, client: ClientId, is_wanted: bool, now: Time) {
+        // It is blocked no longer, which the reply may say.
+        self.note_change(client);
         let Some(dedicated) = &mut self.sessions[client.0].dedicated else {
             return;
         };

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::clock::Time;
+use crate::command::own;
 use crate::resp::Protocol;
 use crate::resp::reply;
 
@@ -127,11 +128,14 @@ impl Identity {
     ) -> (usize, usize) {
         let mut counts = (0, 0);
         if with_protocol && self.protocol == Protocol::Resp3 {
-            reply::request(out, [&b"HELLO"[..], b"3"].into_iter());
+            reply::request(out, [own::HELLO.as_bytes(), b"3"].into_iter());
             counts.0 += 1;
         }
         if with_name && !self.name.is_empty() {
-            reply::request(out, [&b"CLIENT"[..], b"SETNAME", &self.name].into_iter());
+            reply::request(
+                out,
+                [own::CLIENT.as_bytes(), b"SETNAME", &self.name].into_iter(),
+            );
             counts.1 += 1;
         }
         let library = [
@@ -141,7 +145,7 @@ impl Identity {
         for (attribute, value) in library.into_iter().filter(|(_, value)| !value.is_empty()) {
             reply::request(
                 out,
-                [&b"CLIENT"[..], b"SETINFO", attribute, value].into_iter(),
+                [own::CLIENT.as_bytes(), b"SETINFO", attribute, value].into_iter(),
             );
             counts.1 += 1;
         }

@@ -11,7 +11,6 @@ use super::ClientId;
 use super::clients::Edit;
 use super::fetches::{Fetches, Ticket};
 use super::replies::Place;
-use super::settings::Setting;
 use super::slow_log::Words;
 use super::written::{Written, WrittenKeys};
 use crate::clock::Time;
@@ -145,8 +144,6 @@ pub(super) enum Then {
     Edit(Box<Edit>),
     /// It is `INFO`: the proxy's fields are added, for those sections.
     Merge(Box<Wanted>),
-    /// If it is OK, what is set there is set here too.
-    Configure(Setting),
 }
 
 /// A fetched reply that is cached when the time to live of its key is known.

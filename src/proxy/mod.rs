@@ -30,7 +30,6 @@ mod run;
 mod script_digest;
 mod scripts;
 mod session;
-mod settings;
 mod slow_log;
 mod spare;
 mod store;
@@ -388,6 +387,14 @@ impl Proxy {
                 return self.wake(WaitsFor::Check);
             }
             Event::Rights { known } => return self.store.rights(*known),
+            Event::Busy(reply) => {
+                self.store.busy = reply.as_deref().map(Reply::copy);
+                return;
+            }
+            Event::TrackedLinks(count) => {
+                self.store.tracked_links = *count;
+                return;
+            }
             Event::TrackingTable(table) => {
                 self.store.full_table = *table;
                 return;

@@ -1,5 +1,5 @@
-//! The slow log: the latest requests that took long, as `SLOWLOG` shows them. Those that the cache or the proxy
-//! itself answers are never slow; those on a client's dedicated connection are in Redis's slow log.
+//! The proxy's slow log: the latest requests that waited long for Redis over the connections that all clients share, as
+//! `PROXY SLOWLOG` shows them. How long Redis took to execute a request is in its own.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,14 +11,12 @@ use crate::resp::request::Request;
 /// How many requests it holds (Redis's `slowlog-max-len` has the same default).
 const LENGTH: usize = 128;
 
-/// How many it holds at the most, whatever `slowlog-max-len` is set to.
-const LENGTH_MAX: usize = 1024;
-
 /// The most arguments that are shown of a request, and the most bytes of one, as in Redis.
 const ARGUMENTS_SHOWN: usize = 32;
 const BYTES_SHOWN: usize = 128;
 
 /// The slow log.
+#[derive(Default)]
 pub(super) struct SlowLog {
     /// The newest first.
     entries: VecDeque<Entry>,
@@ -26,26 +24,12 @@ pub(super) struct SlowLog {
     count: u64,
     /// From how long on a request is slow; without it, none is.
     slower_than: Option<Duration>,
-    /// How many it holds.
-    length: usize,
     /// Memory of words that were not shown.
     spare: Vec<Words>,
 }
 
 /// How many words' memory is kept.
 const SPARE: usize = 64;
-
-impl Default for SlowLog {
-    fn default() -> Self {
-        Self {
-            entries: VecDeque::new(),
-            count: 0,
-            slower_than: None,
-            length: LENGTH,
-            spare: Vec::new(),
-        }
-    }
-}
 
 /// A request as the slow log shows it: an encoded array of its arguments, shortened. Empty for none.
 pub(super) type Words = Vec<u8>;
@@ -68,17 +52,6 @@ impl SlowLog {
             slower_than,
             ..Self::default()
         }
-    }
-
-    /// Sets from how long on a request is slow; without it, none is.
-    pub fn set_slower_than(&mut self, slower_than: Option<Duration>) {
-        self.slower_than = slower_than;
-    }
-
-    /// Sets how many requests it holds.
-    pub fn set_length(&mut self, length: usize) {
-        self.length = length.min(LENGTH_MAX);
-        self.entries.truncate(self.length);
     }
 
     /// How the log would show a request, should it turn out to be slow. `name` is the one that its command has
@@ -126,10 +99,7 @@ impl SlowLog {
         redis: Duration,
         at: Duration,
     ) {
-        if self.length == 0 {
-            return;
-        }
-        self.entries.truncate(self.length - 1);
+        self.entries.truncate(LENGTH - 1);
         self.entries.push_front(Entry {
             number: self.count,
             at: at.as_secs(),

@@ -32,7 +32,7 @@ use super::session::WaitsFor;
 use super::slow_log::SlowLog;
 use crate::cache::{Cache, Limits, Value};
 use crate::clock::Time;
-use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, Writes};
+use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, own};
 use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
@@ -97,6 +97,10 @@ pub(super) struct Store {
     redis_info: RedisInfo,
     /// Its table of tracked keys, if that is full.
     pub(super) full_table: Option<TrackingTable>,
+    /// How it refuses what it is asked, while it is busy with a script.
+    pub(super) busy: Option<Reply>,
+    /// How many of the proxy's own connections it tracks keys for.
+    pub(super) tracked_links: usize,
     /// The rights that the proxy's user there lacks.
     pub(super) missing_rights: MissingRights,
     pub metrics: Metrics,
@@ -213,6 +217,8 @@ impl Store {
             backend: None,
             redis_info: RedisInfo::default(),
             full_table: None,
+            busy: None,
+            tracked_links: 0,
             missing_rights: MissingRights::default(),
             metrics: Metrics::beside(limits.entries),
             reset: None,
@@ -276,7 +282,7 @@ impl Store {
             {
                 return Flow::LeaveToPass;
             }
-            Way::Cached(Cached::Get) => self.get(request.argument(1), caller, replies),
+            Way::Cached(Cached::Get) => self.get(request, caller, replies),
             Way::Cached(Cached::Mget) => match self.mget(request, caller, replies) {
                 Some(outcome) => outcome,
                 None => return Flow::Continue,
@@ -390,17 +396,24 @@ impl Store {
         self.metrics.commands.add(command, outcome, 1);
     }
 
-    fn get(&mut self, key: &[u8], caller: Caller, replies: &mut Replies) -> Outcome {
+    fn get(&mut self, request: &Request<'_>, caller: Caller, replies: &mut Replies) -> Outcome {
+        let key = request.argument(1);
         if let Some(value) = self.cached_for(replies, key, caller.since) {
             replies.push_value(&value, caller.protocol);
             self.metrics.keys.hits += 1;
             return Outcome::Hit;
         }
-        self.get_missing(key, caller, replies)
+        self.get_missing(request.argument(0), key, caller, replies)
     }
 
-    /// The same, for a key that is not in the cache.
-    fn get_missing(&mut self, key: &[u8], caller: Caller, replies: &mut Replies) -> Outcome {
+    /// The same, for a key that is not in the cache. `name` is how the client spells GET.
+    fn get_missing(
+        &mut self,
+        name: &[u8],
+        key: &[u8],
+        caller: Caller,
+        replies: &mut Replies,
+    ) -> Outcome {
         if let Redis::Down(outage) = &self.redis {
             replies.push_outage(outage);
             return Outcome::Refused;
@@ -412,7 +425,7 @@ impl Store {
             element: None,
         };
         let may_join = self.may_be_served(replies);
-        self.fetch(key, may_join, waiter)
+        self.fetch(name, key, may_join, waiter)
     }
 
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
@@ -435,7 +448,7 @@ impl Store {
     }
 
     /// Lets a waiter wait for a key's value: for a fetch that is in flight, if it may, or a new one.
-    fn fetch(&mut self, key: &[u8], may_join: bool, waiter: Waiter) -> Outcome {
+    fn fetch(&mut self, name: &[u8], key: &[u8], may_join: bool, waiter: Waiter) -> Outcome {
         if may_join && !self.awaited.contains(key) && self.in_flight.join(key, None, waiter) {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
@@ -443,7 +456,7 @@ impl Store {
         self.count_miss(key, waiter.caller);
         self.in_flight.fetch(key, None, waiter);
         self.asked += 1;
-        ask_for_value(self.requests.of(waiter.caller.protocol), key);
+        ask_for_value(self.requests.of(waiter.caller.protocol), name, key);
         Outcome::Miss
     }
 
@@ -489,15 +502,13 @@ impl Store {
         };
         let then = match sent.edit {
             Some(edit) => Then::Edit(Box::new(edit)),
-            // What writes keys sets nothing.
-            None if row.writes != Writes::Nothing => Then::Pass,
-            None => self.configures(request).map_or(Then::Pass, Then::Configure),
+            None => Then::Pass,
         };
         let is_script = self.reports_scripts(row.writes);
         if is_script {
             replies.scripts.sent();
         }
-        let asks = (!matches!(then, Then::Configure(_))).then(|| Asks {
+        let asks = Some(Asks {
             hash: self.large.hash(row.number, request, 1),
             repeatable: row.reads_only,
         });
@@ -522,6 +533,11 @@ impl Store {
     /// Whether Redis refuses the proxy for want of a login, which clients may have.
     pub fn asks_for_login(&self) -> bool {
         matches!(&self.redis, Redis::Down(outage) if outage.refuses_login())
+    }
+
+    /// The counters that `INFO` shows start anew.
+    pub fn reset_counters(&mut self) {
+        self.reset = Some(Box::new(Counters::of(&self.metrics, &self.cache)));
     }
 
     /// How things are.
@@ -561,6 +577,7 @@ impl Store {
                 .map_or(&[], |backend| &backend.hello[0]),
             redis_info: &self.redis_info,
             full_table: self.full_table,
+            tracked_links: self.tracked_links,
             missing_rights: self.missing_rights,
             reset: self.reset.as_deref(),
             now,
@@ -586,14 +603,28 @@ impl Store {
 
 /// Asks for a key's value. The time to live comes behind: should the key change between the two, the value is not kept
 /// too long.
-fn ask_for_value(batch: &mut Batch, key: &[u8]) {
-    for start in [&b"*2\r\n$3\r\nGET\r\n"[..], b"*2\r\n$4\r\nPTTL\r\n"] {
-        batch.push(true, |out| {
-            out.extend_from_slice(start);
-            reply::bulk(out, key);
-        });
-    }
+fn ask_for_value(batch: &mut Batch, name: &[u8], key: &[u8]) {
+    batch.push(true, |out| {
+        out.extend_from_slice(b"*2\r\n$3\r\n");
+        out.extend_from_slice(name);
+        out.extend_from_slice(b"\r\n");
+        reply::bulk(out, key);
+    });
+    ask_for_time_to_live(batch, key);
 }
+
+/// Asks how long a key has to live.
+fn ask_for_time_to_live(batch: &mut Batch, key: &[u8]) {
+    batch.push(true, |out| {
+        out.extend_from_slice(b"*2\r\n$4\r\n");
+        out.extend_from_slice(own::PTTL.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        reply::bulk(out, key);
+    });
+}
+
+/// How GET is spelled for a client that has not spelled it.
+const GET: &[u8] = b"GET";
 
 /// What it takes to wait for the reply to a request of so many bytes.
 fn cost(length: usize, replies: &Replies) -> Cost {

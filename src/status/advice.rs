@@ -258,6 +258,7 @@ mod tests {
                 hello: b"",
                 redis_info: &RedisInfo::default(),
                 full_table: self.full_table,
+                tracked_links: 0,
                 missing_rights: MissingRights::default(),
                 reset: None,
                 now: self.now,

@@ -7,6 +7,7 @@ use std::fmt::{Display, Write};
 
 use super::Status;
 use super::redis_info::{Section, Wanted, is_ours};
+use super::statistics::Statistics;
 use crate::metrics::{Counters, ErrorKind, Histogram, Outcome, Reason};
 
 /// Writes the proxy's own fields of a section.
@@ -36,17 +37,63 @@ struct Shown<'a> {
 
 /// The fields of a section, in order.
 #[derive(Default)]
-struct Fields(Vec<(String, String)>);
+struct Fields(Vec<Field>);
+
+struct Field {
+    name: String,
+    value: Value,
+}
+
+/// What the proxy has to say of a field.
+enum Value {
+    /// This, whatever Redis says.
+    Own(String),
+    /// So many more than Redis says.
+    More(u64),
+    /// So many less. Nothing, if Redis does not have it.
+    Less(u64),
+    /// The statistics of a command: these are added to Redis's.
+    Statistics(Statistics),
+}
+
+impl Value {
+    /// What is shown in place of what Redis says.
+    fn beside(&self, of_redis: &str) -> String {
+        let number = of_redis.parse::<u64>();
+        match (self, number) {
+            (Self::More(more), Ok(number)) => number.saturating_add(*more).to_string(),
+            (Self::Less(less), Ok(number)) => number.saturating_sub(*less).to_string(),
+            (Self::Statistics(own), _) => own.beside(of_redis),
+            (Self::Less(_), Err(_)) => of_redis.to_owned(),
+            _ => self.alone().unwrap_or_default(),
+        }
+    }
+
+    /// What is shown if Redis says nothing.
+    fn alone(&self) -> Option<String> {
+        match self {
+            Self::Own(value) => Some(value.clone()),
+            Self::More(more) => Some(more.to_string()),
+            Self::Less(_) => None,
+            Self::Statistics(own) => Some(own.to_string()),
+        }
+    }
+}
 
 impl Fields {
     fn line(&mut self, name: impl Display, value: impl Display) {
-        self.0.push((name.to_string(), value.to_string()));
+        self.add(name, Value::Own(value.to_string()));
+    }
+
+    fn add(&mut self, name: impl Display, value: Value) {
+        let name = name.to_string();
+        self.0.push(Field { name, value });
     }
 
     /// Takes a field out.
-    fn take(&mut self, name: &str) -> Option<String> {
-        let at = self.0.iter().position(|(known, _)| known == name)?;
-        Some(self.0.remove(at).1)
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.0.iter().position(|field| field.name == name)?;
+        Some(self.0.remove(at).value)
     }
 }
 
@@ -67,8 +114,10 @@ impl Lines {
     }
 
     fn fields(&mut self, fields: Fields) {
-        for (name, value) in fields.0 {
-            self.line(&name, &value);
+        for Field { name, value } in fields.0 {
+            if let Some(value) = value.alone() {
+                self.line(&name, &value);
+            }
         }
     }
 }
@@ -95,8 +144,8 @@ impl Status<'_> {
             lines.title(section.title);
             if !is_ours(&section.title.to_ascii_lowercase()) {
                 for (name, value) in section.fields() {
-                    let own = fields.take(name);
-                    lines.line(name, own.as_deref().unwrap_or(value));
+                    let shown = fields.take(name).map(|own| own.beside(value));
+                    lines.line(name, shown.as_deref().unwrap_or(value));
                 }
             }
             lines.fields(fields);
@@ -145,6 +194,10 @@ fn clients(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("maxclients", shown.status.facts.max_clients);
     fields.line("blocked_clients", clients.blocked);
     fields.line("clients_on_dedicated_connection", clients.dedicated);
+    fields.add(
+        "tracking_clients",
+        Value::Less(shown.status.tracked_links as u64),
+    );
     let (held, limit) = shown.status.buffers;
     fields.line("client_buffers", held);
     fields.line("max_buffers", limit);
@@ -177,7 +230,9 @@ fn stats(shown: &Shown<'_>, fields: &mut Fields) {
         "keyspace_misses",
         counters.keys.misses + counters.keys.coalesced,
     );
-    fields.line("total_error_replies", counters.errors.iter().sum::<u64>());
+    let total: u64 = counters.errors.iter().sum();
+    let own = total - counters.errors[ErrorKind::Redis as usize];
+    fields.add("total_error_replies", Value::More(own));
     for kind in ErrorKind::ALL {
         let name = format!("{}_error_replies", kind.name());
         fields.line(name, counters.errors[kind as usize]);
@@ -194,20 +249,14 @@ fn replication(shown: &Shown<'_>, fields: &mut Fields) {
     }
 }
 
+/// What Redis did not see: it was answered here.
 fn command_stats(shown: &Shown<'_>, fields: &mut Fields) {
     for counts in &shown.counters.commands {
-        let calls = counts.calls();
-        let micros = counts.time.as_micros();
-        let each = micros as f64 / calls.max(1) as f64;
-        let refused = counts.of(Outcome::Refused);
-        let failed = counts.failed;
-        fields.line(
-            format_args!("cmdstat_{}", shown.status.command_name(counts)),
-            format_args!(
-                "calls={calls},usec={micros},usec_per_call={each:.2},rejected_calls={refused},\
-                 failed_calls={failed}"
-            ),
-        );
+        let name = shown.status.command_name(counts);
+        let own = Statistics::of(counts, &name);
+        if own != Statistics::default() {
+            fields.add(format_args!("cmdstat_{name}"), Value::Statistics(own));
+        }
     }
 }
 

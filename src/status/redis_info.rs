@@ -3,7 +3,7 @@
 use crate::clock::Time;
 
 /// Sections that are the proxy's alone: Redis is not asked for them.
-const OURS: [&str; 5] = ["cache", "upstream", "proxy", "commandstats", "commandcache"];
+const OURS: [&str; 4] = ["cache", "upstream", "proxy", "commandcache"];
 
 /// Those that are long, and shown only to whoever asks for them.
 const LONG: [&str; 3] = ["commandstats", "commandcache", "latencystats"];
@@ -35,6 +35,13 @@ impl Wanted {
             }
         }
         wanted
+    }
+
+    /// The bytes that it takes beside itself, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let each = size_of::<Box<[u8]>>();
+        self.names.iter().map(|name| each + name.len()).sum()
     }
 
     /// Whether a section is among them. As in Redis, `all` and `everything` stand for all, `default` for the usual.

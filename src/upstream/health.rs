@@ -98,6 +98,9 @@ impl Node {
                 self.ping(role, now);
             }
         }
+        if self.busy_due().is_some_and(|due| due <= now) {
+            self.ping(Role::Tracker, now);
+        }
         self.retry(now);
     }
 
@@ -109,6 +112,7 @@ impl Node {
         let others = [self.rights_due(), self.checks_due(), self.moved.due()];
         due.extend(others.into_iter().flatten());
         due.extend(self.vouching_ends());
+        due.extend(self.busy_due());
         for (role, connection) in self.connections() {
             due.extend(self.state_due(role));
             if self.outage.is_none() {

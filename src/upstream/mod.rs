@@ -22,6 +22,7 @@
 //! - [`sentinel`] is how it learns from sentinels where Redis is.
 //! - [`moved`] is how it learns that Redis is elsewhere by now.
 
+mod busy;
 mod checks;
 mod health;
 mod helper;
@@ -230,6 +231,10 @@ pub enum Event {
         /// The encoded reply.
         reply: Vec<u8>,
     },
+    /// Redis is busy with a script, and refuses nearly everything with this error, or is so no more.
+    Busy(Option<Vec<u8>>),
+    /// Of so many of the links it tracks the keys.
+    TrackedLinks(usize),
     /// Redis's table of tracked keys is full, or is so no more.
     TrackingTable(Option<TrackingTable>),
     /// Databases were swapped.

@@ -10,6 +10,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::busy;
 use super::checks::Checks;
 pub(super) use super::loss::Loss;
 use super::moved::Moved;
@@ -141,6 +142,10 @@ pub(super) struct Node {
     pub(super) rights: Rights,
     /// What it doesn't report.
     pub(super) unreported: Unreported,
+    /// It is busy with a script.
+    pub(super) is_busy: bool,
+    /// How many of the links' keys it tracks, as far as the loop knows.
+    pub(super) tracked_links: usize,
     /// Passwords of clients that it is asked about.
     pub(super) checks: Checks,
     /// What speaks for its being elsewhere by now.
@@ -218,6 +223,8 @@ impl Node {
             distrusted: (Time::default(), 0),
             rights: Rights::default(),
             unreported: Unreported::default(),
+            is_busy: false,
+            tracked_links: 0,
             checks: Checks::default(),
             moved: Moved::default(),
             events: Vec::new(),
@@ -368,6 +375,11 @@ impl Node {
                 Doubt::State => self.doubt_state(role),
             }
         }
+        if let Some(latest) = received.replies.latest()
+            && (self.is_busy || busy::says_so(latest))
+        {
+            self.note_busy(latest);
+        }
         if received.may_be_queuing {
             self.doubt_state(role);
         }
@@ -432,6 +444,7 @@ impl Node {
             }
             // An error is an answer too, and none before it is to come.
             Question::Barrier(number) => {
+                self.note_busy(answer);
                 self.events.push(Event::Barrier(number));
                 return Ok(());
             }
@@ -449,6 +462,7 @@ impl Node {
                 return Err(Loss::Refused(words));
             }
             (Question::Ping, refusal) => {
+                self.note_busy(answer);
                 self.pinged(role, answer, refusal.as_deref())?;
                 self.ping_answered(answer);
             }
@@ -622,6 +636,7 @@ impl Node {
     pub(super) fn start_anew(&mut self, loss: &Loss, now: Time) {
         self.leave();
         self.tracking_lost();
+        self.note_busy(b"");
         self.checks.lost();
         self.keep_alive = None;
         for role in Role::ALL {

@@ -112,6 +112,7 @@ impl Node {
     /// far as they may be sent again.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
+        self.note_busy(b"");
         if matches!(loss, Loss::Refused(words) if setup::refuses_login(words)) {
             self.login_refused();
         }

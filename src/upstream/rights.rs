@@ -275,7 +275,7 @@ pub(super) mod tests {
     /// Answers what the tracker asks.
     pub(in crate::upstream) fn answer_tracker(node: &mut Node, now: Time) {
         for word in asked(node, Role::Tracker).lines() {
-            match word {
+            match word.to_ascii_uppercase().as_str() {
                 "GETUSER" => node.received(Role::Tracker, RIGHTS.as_bytes(), now),
                 "HISTOGRAM" => node.received(Role::Tracker, b"*0\r\n", now),
                 "PING" => node.received(Role::Tracker, b"+PONG\r\n", now),
@@ -306,9 +306,9 @@ pub(super) mod tests {
 
     pub(in crate::upstream) const RIGHTS: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";
     const FEWER: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~a\r\n";
-    const GETUSER: &str = "*3\r\n$3\r\nACL\r\n$7\r\nGETUSER\r\n$7\r\ndefault\r\n";
+    const GETUSER: &str = "*3\r\n$3\r\nAcL\r\n$7\r\nGETUSER\r\n$7\r\ndefault\r\n";
     /// What is asked behind it each time.
-    const UNREPORTED: &str = "*3\r\n$7\r\nLATENCY\r\n";
+    const UNREPORTED: &str = "*3\r\n$7\r\nLaTENCY\r\n";
     const WRONGPASS: &str = "-WRONGPASS no\r\n";
 
     #[test]
@@ -325,7 +325,7 @@ pub(super) mod tests {
         assert!(node.takes_password() && !node.takes_password());
         node.log_in_again(Some(Secret::new("new")), at(4000));
         let (asked, reported) = answer(&mut node, at(4000), "+OK\r\n");
-        assert_eq!(asked, "*2\r\n$4\r\nAUTH\r\n$3\r\nnew\r\n");
+        assert_eq!(asked, "*2\r\n$4\r\nAuTH\r\n$3\r\nnew\r\n");
         assert_eq!(reported, []);
     }
 
@@ -394,7 +394,7 @@ pub(super) mod tests {
         let mut node = node(None, "-NOPERM no\r\n");
         assert!(node.events.contains(&Event::Rights { known: false }));
         let (asked, reported) = answer(&mut node, at(1000), "+OK\r\n");
-        assert_eq!(asked, "*3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$0\r\n\r\n");
+        assert_eq!(asked, "*3\r\n$4\r\nAuTH\r\n$7\r\ndefault\r\n$0\r\n\r\n");
         assert_eq!(reported, []);
     }
 

@@ -5,6 +5,7 @@ use redis::Cmd;
 use super::node::Loss;
 use super::unreported::Seen;
 use super::{Settings, UNREACHABLE};
+use crate::command::own;
 use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::resp::reply;
@@ -62,17 +63,17 @@ pub(super) enum Question {
 fn introduction(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = Vec::new();
     if let Some(password) = &settings.password {
-        let mut auth = redis::cmd("AUTH");
+        let mut auth = redis::cmd(own::AUTH);
         auth.arg(settings.username.as_deref());
         auth.arg(password.expose());
         questions.push((Question::Auth, auth));
     }
     if settings.database != 0 {
-        let mut select = redis::cmd("SELECT");
+        let mut select = redis::cmd(own::SELECT);
         select.arg(settings.database);
         questions.push((Question::Select, select));
     }
-    let mut name = redis::cmd("CLIENT");
+    let mut name = redis::cmd(own::CLIENT);
     name.arg("SETNAME").arg("redis-proxy");
     questions.push((Question::Name, name));
     questions
@@ -85,14 +86,14 @@ fn user(settings: &Settings) -> &str {
 
 /// Which rights the proxy's user has.
 pub(super) fn rights(settings: &Settings) -> Cmd {
-    let mut rights = redis::cmd("ACL");
+    let mut rights = redis::cmd(own::ACL);
     rights.arg("GETUSER").arg(user(settings));
     rights
 }
 
 /// The login once more. A user without a password may log in with any, but has to be named.
 pub(super) fn login(settings: &Settings) -> Cmd {
-    let mut auth = redis::cmd("AUTH");
+    let mut auth = redis::cmd(own::AUTH);
     match &settings.password {
         Some(password) => auth
             .arg(settings.username.as_deref())
@@ -103,48 +104,48 @@ pub(super) fn login(settings: &Settings) -> Cmd {
 }
 
 fn hello(version: u8) -> Cmd {
-    let mut hello = redis::cmd("HELLO");
+    let mut hello = redis::cmd(own::HELLO);
     hello.arg(version);
     hello
 }
 
 fn server() -> Cmd {
-    let mut info = redis::cmd("INFO");
+    let mut info = redis::cmd(own::INFO);
     info.arg("server");
     info
 }
 
 /// How often a command was executed, and how long it took.
 pub(super) fn histogram(command: &str) -> Cmd {
-    let mut histogram = redis::cmd("LATENCY");
+    let mut histogram = redis::cmd(own::LATENCY);
     histogram.arg("HISTOGRAM").arg(command);
     histogram
 }
 
 /// How often each command was executed.
 pub(super) fn statistics() -> Cmd {
-    let mut info = redis::cmd("INFO");
+    let mut info = redis::cmd(own::INFO);
     info.arg("commandstats");
     info
 }
 
 /// Redis's counters.
 pub(super) fn stats() -> Cmd {
-    let mut info = redis::cmd("INFO");
+    let mut info = redis::cmd(own::INFO);
     info.arg("stats");
     info
 }
 
 /// How many keys Redis tracks at the most.
 pub(super) fn table_max() -> Cmd {
-    let mut config = redis::cmd("CONFIG");
+    let mut config = redis::cmd(own::CONFIG);
     config.arg("GET").arg("tracking-table-max-keys");
     config
 }
 
 /// What a node says of its cluster.
 pub(super) fn cluster() -> Cmd {
-    let mut cluster = redis::cmd("CLUSTER");
+    let mut cluster = redis::cmd(own::CLUSTER);
     cluster.arg("INFO");
     cluster
 }
@@ -153,15 +154,15 @@ pub(super) fn cluster() -> Cmd {
 pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings);
     if settings.sentinels.is_some() {
-        questions.push((Question::Role, redis::cmd("ROLE")));
+        questions.push((Question::Role, redis::cmd(own::ROLE)));
     }
     questions.extend([
         (Question::Hello3, hello(3)),
         (Question::Hello2, hello(2)),
-        (Question::Commands, redis::cmd("COMMAND")),
+        (Question::Commands, redis::cmd(own::COMMAND)),
         (Question::Server, server()),
-        (Question::Info, redis::cmd("INFO")),
-        (Question::Ping, redis::cmd("PING")),
+        (Question::Info, redis::cmd(own::INFO)),
+        (Question::Ping, redis::cmd(own::PING)),
     ]);
     questions
 }
@@ -172,7 +173,7 @@ pub(super) fn of_resp3(settings: &Settings) -> Vec<(Question, Cmd)> {
     questions.extend([
         (Question::Hello3, hello(3)),
         (Question::Server, server()),
-        (Question::Ping, redis::cmd("PING")),
+        (Question::Ping, redis::cmd(own::PING)),
     ]);
     questions
 }
@@ -181,7 +182,7 @@ pub(super) fn of_resp3(settings: &Settings) -> Vec<(Question, Cmd)> {
 pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings);
     if settings.tracking {
-        let mut id = redis::cmd("CLIENT");
+        let mut id = redis::cmd(own::CLIENT);
         id.arg("ID");
         questions.extend([
             (Question::Hello3, hello(3)),
@@ -194,25 +195,25 @@ pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
         (Question::Swaps(Seen::InHistogram), histogram("swapdb")),
         (Question::Rights, rights(settings)),
     ]);
-    questions.push((Question::Ping, redis::cmd("PING")));
+    questions.push((Question::Ping, redis::cmd(own::PING)));
     questions
 }
 
 /// That changes of keys which are read on a connection are to be reported to the one with that number.
 pub(super) fn track(id: i64) -> Vec<u8> {
-    let mut tracking = redis::cmd("CLIENT");
+    let mut tracking = redis::cmd(own::CLIENT);
     tracking.arg("TRACKING").arg("ON").arg("REDIRECT").arg(id);
     tracking.get_packed_command()
 }
 
 /// Whether Redis answers.
 pub(super) fn ping() -> Vec<u8> {
-    redis::cmd("PING").get_packed_command()
+    redis::cmd(own::PING).get_packed_command()
 }
 
 /// What the connection is like, since Redis 6.2.
 pub(super) fn state() -> Vec<u8> {
-    let mut info = redis::cmd("CLIENT");
+    let mut info = redis::cmd(own::CLIENT);
     info.arg("INFO").get_packed_command()
 }
 

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::resp::Protocol;
 
-    const CHECK: &str = "*1\r\n$4\r\nPING\r\n*2\r\n$6\r\nCLIENT\r\n$4\r\nINFO\r\n";
+    const CHECK: &str = "*1\r\n$4\r\nPiNG\r\n*2\r\n$6\r\nClIENT\r\n$4\r\nINFO\r\n";
 
     fn info(text: &str) -> Vec<u8> {
         format!("${}\r\n{text}\r\n", text.len()).into_bytes()

@@ -161,6 +161,7 @@ impl Node {
 
     /// Reports whether Redis reports changes, when that is news.
     pub(super) fn report_tracking(&mut self, now: Time) {
+        self.report_tracked_links();
         if !matches!(self.state, State::Up(_)) {
             return;
         }
@@ -205,6 +206,17 @@ impl Node {
             self.log_reconnected(now);
         }
         self.report(news);
+    }
+
+    /// Reports of how many links Redis tracks the keys, when that is news.
+    fn report_tracked_links(&mut self) {
+        let connections = self.connections.iter();
+        let tracked = connections.filter(|connection| connection.reports_to.is_some());
+        let count = tracked.count();
+        if self.tracked_links != count {
+            self.tracked_links = count;
+            self.events.push(Event::TrackedLinks(count));
+        }
     }
 
     /// When what was cached before the tracker was lost is served no longer, as a link takes long to report to the next.

@@ -14,6 +14,7 @@ use super::Event;
 use super::node::{Node, Role};
 use super::setup::{self, Question};
 use crate::clock::Time;
+use crate::command::own;
 use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::status::{MissingRights, Right, TrackingTable};
@@ -88,7 +89,7 @@ impl Node {
         self.ask_table(role, now);
         // A replica without its master refuses this too.
         if !self.unreported.refused.ping {
-            self.ask(role, Question::Ping, &redis::cmd("PING"), now);
+            self.ask(role, Question::Ping, &redis::cmd(own::PING), now);
         }
     }
 

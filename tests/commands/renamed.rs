@@ -218,7 +218,7 @@ fn secrets_are_left_out_of_the_slow_log_by_any_name() {
     let proxy = Proxy::start(&redis, &["--slowlog_slower_than", "0"]);
     let mut client = proxy.client();
     assert_answers(&mut client, "settings SET masterauth secret", OK);
-    let log = String::from_utf8(client.command(&["SLOWLOG", "GET"])).expect("a text");
+    let log = String::from_utf8(client.command(&["PROXY", "SLOWLOG", "GET"])).expect("a text");
     assert!(log.contains("settings") && !log.contains("secret"), "{log}");
 }
 

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{Client, RedisServer, request};
+use redis_proxy::command::own;
 
 /// What a [`FakeRedis`] does about a request.
 pub enum Answer {
@@ -119,7 +120,15 @@ fn serve(
     answer: &dyn Fn(&[Vec<u8>]) -> Option<Answer>,
     losing: &AtomicBool,
 ) {
-    while let Some(arguments) = client.read_request() {
+    while let Some(mut arguments) = client.read_request() {
+        // The proxy spells its own requests as nobody else does.
+        let subcommand = arguments.get(1).map(|word| &word[..]);
+        if arguments
+            .first()
+            .is_some_and(|name| own::is_own(name, subcommand))
+        {
+            arguments[0].make_ascii_uppercase();
+        }
         if let [_, tracking, .., id] = &arguments[..]
             && tracking.eq_ignore_ascii_case(b"TRACKING")
             && losing.swap(false, Ordering::SeqCst)

@@ -161,7 +161,7 @@ fn a_fetch_may_be_sent_a_second_time() {
     let batch = requests.of(Protocol::Resp2);
     assert_eq!(
         batch.bytes,
-        b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n*2\r\n$4\r\nPTTL\r\n$3\r\nkey\r\n"
+        b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n*2\r\n$4\r\nPtTL\r\n$3\r\nkey\r\n"
     );
     assert!(batch.requests.iter().all(|request| request.repeatable));
 }

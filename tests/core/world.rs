@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use redis_proxy::cache::Limits;
 use redis_proxy::clock::Time;
+use redis_proxy::command::own;
 use redis_proxy::command::read_specs;
 use redis_proxy::proxy::{Access, ClientId, Ending, Proxy};
 use redis_proxy::resp::Protocol;
@@ -465,9 +466,20 @@ impl World {
         for (link, batch) in self.proxy.requests().iter_mut() {
             let batch = std::mem::take(batch);
             let asked = decode(&batch).into_iter();
-            self.asked.extend(asked.map(|request| (link, request)));
+            self.asked
+                .extend(asked.map(|request| (link, in_capitals(request))));
         }
     }
+}
+
+/// A request with its name in capitals, if it is one of the proxy's own, which are spelled as no other, or a GET, which
+/// is spelled as the client does.
+fn in_capitals(mut request: Request) -> Request {
+    let subcommand = request.get(1).map(|word| &word[..]);
+    if own::is_own(&request[0], subcommand) || request[0] == b"get" {
+        request[0].make_ascii_uppercase();
+    }
+    request
 }
 
 /// The requests of a batch.

@@ -232,17 +232,21 @@ fn statistics_are_the_proxys_on_every_connection() {
     say(&mut shared, "SET slow 1");
     assert_answers(&mut dedicated, "WATCH x", OK);
     let text = |reply: Vec<u8>| String::from_utf8_lossy(&reply).into_owned();
-    assert!(text(say(&mut shared, "INFO server")).contains("redis_proxy_version"));
-    // There it is Redis's own.
-    assert!(text(say(&mut dedicated, "INFO server")).contains("redis_version"));
     for client in [&mut shared, &mut dedicated] {
-        assert!(text(say(client, "SLOWLOG GET 100")).contains("slow"));
-        assert!(say(client, "SLOWLOG GET x").starts_with(b"-ERR "));
+        let info = text(say(client, "INFO"));
+        assert!(info.contains("redis_proxy_version"), "{info}");
+        assert!(info.contains("connected_clients:2\r\n"), "{info}");
+        assert!(info.contains("# Cache\r\n"), "{info}");
+        assert!(text(say(client, "PROXY SLOWLOG GET 100")).contains("slow"));
+        assert!(say(client, "PROXY SLOWLOG GET x").starts_with(b"-ERR "));
+        assert!(say(client, "PROXY SLOWLOG NOPE").starts_with(b"-ERR "));
         assert!(say(client, "UPSTREAM INFO server").starts_with(b"$"));
+        assert_answers(client, "SLOWLOG LEN", b":0\r\n");
         assert_answers(client, "UPSTREAM SLOWLOG LEN", b":0\r\n");
     }
-    assert_answers(&mut dedicated, "SLOWLOG RESET", OK);
-    assert!(!text(say(&mut dedicated, "SLOWLOG GET 100")).contains("slow\r\n$1\r\n1"));
+    assert_answers(&mut dedicated, "PROXY SLOWLOG RESET", OK);
+    let log = text(say(&mut dedicated, "PROXY SLOWLOG GET 100"));
+    assert!(!log.contains("slow\r\n$1\r\n1"));
     // As in the protocol that is spoken.
     say(&mut dedicated, "HELLO 3");
     assert!(say(&mut dedicated, "INFO server").starts_with(b"="));

@@ -13,6 +13,7 @@ mod killed;
 mod listed;
 mod messages;
 mod numbers;
+mod own;
 mod paused;
 mod random;
 mod redirected;

@@ -1,8 +1,10 @@
 //! Redis lets clients wait, or is busy with a script: whoever ends that gets through, and others are not held up.
 
 use super::twins::{assert_same_at_redis, say};
-use super::{OK, assert_answers, assert_x, await_clients, clients_of, proxy_with_x};
-use crate::common::{Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, bulk, eventually};
+use super::{OK, PONG, assert_answers, assert_x, await_clients, clients_of, proxy_with_x};
+use crate::common::{
+    Client, Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, bulk, eventually,
+};
 
 #[test]
 fn who_reads_is_not_held_up_behind_a_write_that_waits() {
@@ -90,6 +92,26 @@ fn a_pause_is_ended_by_whoever_says_so() {
     assert_same(&proxy.client().get("x"), &bulk("later"), &"another client");
 }
 
+#[test]
+fn who_asks_how_many_are_blocked_is_not_one_of_them() {
+    let (_redis, proxy) = proxy_with_x(&[]);
+    let (mut client, mut writer) = (proxy.client(), proxy.client());
+    assert_answers(&mut client, "WATCH x", OK);
+    assert_answers(&mut client, "CLIENT PAUSE 60000 WRITE", OK);
+    let blocked = |client: &mut Client| {
+        let info = String::from_utf8_lossy(&say(client, "INFO clients")).into_owned();
+        let mut lines = info.lines();
+        lines.find_map(|line| line.strip_prefix("blocked_clients:").map(str::to_owned))
+    };
+    assert_eq!(blocked(&mut client).as_deref(), Some("0"));
+    writer.send("SET x late\r\n");
+    eventually("the writer is", || {
+        blocked(&mut client).as_deref() == Some("1")
+    });
+    assert_answers(&mut client, "CLIENT UNPAUSE", OK);
+    assert_same(&writer.read_reply(), OK, &"SET");
+}
+
 /// A Redis that says soon that it is busy, and a proxy.
 fn busy_soon(flags: &[&str]) -> (RedisServer, Proxy) {
     let redis = RedisServer::start_with(&["--busy-reply-threshold", "100"]);
@@ -131,6 +153,27 @@ fn a_script_that_does_not_end_is_killed_and_redis_is_not_taken_to_be_away() {
 }
 
 #[test]
+fn a_ping_is_refused_while_redis_is_busy() {
+    let (redis, proxy) = busy_soon(&["--redis_timeout", "30000"]);
+    // Over a link of the proxy's, and by somebody else, of which only a reply to another tells.
+    for mut scripting in [proxy.client(), redis.client()] {
+        let mut client = proxy.client();
+        assert_answers(&mut client, "PING", PONG);
+        scripting.send("EVAL \"while true do end\" 0\r\n");
+        await_busy(&redis);
+        eventually("the proxy knows it", || say(&mut client, "PING") != PONG);
+        for ping in ["PING", "PING x"] {
+            let refused = say(&mut redis.client(), "PING");
+            assert!(refused.starts_with(b"-BUSY "));
+            assert_answers(&mut client, ping, &refused);
+        }
+        assert_answers(&mut client, "SCRIPT KILL", OK);
+        assert!(scripting.read_reply().starts_with(b"-"));
+        eventually("it is over", || say(&mut client, "PING") == PONG);
+    }
+}
+
+#[test]
 fn a_function_that_does_not_end_is_killed_by_its_own_command() {
     let (redis, proxy) = busy_soon(&["--redis_timeout", "30000"]);
     let (mut calling, mut killer) = (proxy.client(), proxy.client());
@@ -143,6 +186,8 @@ fn a_function_that_does_not_end_is_killed_by_its_own_command() {
     );
     calling.send("FCALL endless 0\r\n");
     await_busy(&redis);
+    let running = String::from_utf8_lossy(&say(&mut killer, "FUNCTION STATS")).into_owned();
+    assert!(running.contains("running_script"), "{running}");
     let refused = say(&mut killer, "SCRIPT KILL");
     assert!(
         refused.starts_with(b"-BUSY ")

@@ -6,6 +6,7 @@ mod common;
 
 mod configured;
 mod counters;
+mod executed;
 mod health;
 mod of_redis;
 mod slow_log;
@@ -64,6 +65,8 @@ fn is_steady(name: &str) -> bool {
         "server_time",
         "_human",
         "_rss",
+        // Redis counts what the proxy asks for itself.
+        "cmdstat_",
     ];
     !moving.iter().any(|part| name.contains(part))
 }

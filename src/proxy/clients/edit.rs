@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::lines::{self, Around};
 use super::select::{Facts, Kill, Listed, Type};
+use super::slowlog;
 use crate::clock::Time;
 use crate::command::Here;
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Parsed, Parser, Request};
+use crate::status::Wanted;
 
 use super::super::ending::Ending;
 use super::super::replies::Replies;
@@ -45,6 +47,14 @@ pub(in crate::proxy) enum Edit {
     Paused(Duration),
     /// It does so no longer.
     Unpaused,
+    /// The slow log: at most so many entries, without those of the proxy's own requests.
+    SlowlogGet(usize),
+    /// How many these are, by the slow log itself.
+    SlowlogLen,
+    /// `INFO` with these sections, to which the proxy's fields are added.
+    Info(Wanted),
+    /// The proxy's counters start anew too.
+    CountersReset,
     /// More than the proxy keeps of requests without a reply.
     TooMuch,
 }
@@ -77,6 +87,7 @@ impl Edit {
             Self::Greeting { user: Some(user) } | Self::User(user) => user.len(),
             Self::List(Some(Listed::Ids(ids))) => size_of_val(&ids[..]),
             Self::Kill(_) => KILL,
+            Self::Info(wanted) => wanted.bytes(),
             _ => 0,
         }
     }
@@ -141,6 +152,19 @@ impl Proxy {
             }
             Edit::Unpaused => {
                 self.store.paused_until = Time::default();
+                Reply::copy(encoded)
+            }
+            Edit::SlowlogGet(count) => match slowlog::entries(encoded, *count) {
+                Some(entries) => Reply::copy(&entries),
+                None => Reply::copy(encoded),
+            },
+            Edit::SlowlogLen => match slowlog::length(encoded) {
+                Some(length) => Reply::integer(length),
+                None => Reply::copy(encoded),
+            },
+            Edit::Info(wanted) => self.store.merge_info(wanted, encoded, protocol, now),
+            Edit::CountersReset => {
+                self.store.reset_counters();
                 Reply::copy(encoded)
             }
             Edit::TooMuch => Reply::error(b"ERR too much is asked about clients at once"),

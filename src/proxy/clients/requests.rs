@@ -6,7 +6,7 @@ use super::words::translate;
 use crate::command::{Here, Row, Way};
 use crate::resp::reply;
 use crate::resp::request::Request;
-use crate::status::greeting_field;
+use crate::status::{Wanted, greeting_field};
 
 use super::super::access::{DEFAULT_USER, Verdict};
 use super::super::answer::Hello;
@@ -60,13 +60,17 @@ impl Store {
         let sent = match row.way {
             // Redis does not know it.
             Way::Upstream if !is_stateless(request) => Sent::default(),
-            Way::Here(here @ (Here::SlowlogGet | Here::SlowlogLen)) => Sent {
-                bytes: None,
-                edit: Edit::here(here, request),
-            },
-            Way::Here(Here::SlowlogReset) => Sent {
-                bytes: Some(encode(&[request.argument(0), b"LEN"])),
-                edit: Edit::here(Here::SlowlogReset, request),
+            Way::Here(Here::Info) => {
+                let wanted = Wanted::of(request.arguments().skip(1));
+                Sent {
+                    bytes: None,
+                    edit: Some(Edit::Info(wanted)),
+                }
+            }
+            // Redis does not know it, but says when it would answer, and whether the user may ask for its own.
+            Way::Here(Here::ProxySlowlog) => Sent {
+                bytes: Some(encode(&[b"SLOWLOG", b"LEN"])),
+                edit: Edit::here(Here::ProxySlowlog, request),
             },
             _ if name.eq_ignore_ascii_case(b"hello") => {
                 let hello = Hello::parse(request).ok();

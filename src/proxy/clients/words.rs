@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::select::{Kill, Listed};
-use super::{Edit, NOBODY, Numbers, Sent};
+use super::{Edit, NOBODY, Numbers, Sent, slowlog};
 use crate::command::{Clients, Here, is_word};
 use crate::resp::integer;
 use crate::resp::reply;
@@ -26,12 +26,16 @@ pub(super) fn translate(
         Clients::Kill => kill(request),
         Clients::List => list(request, numbers, lists_ids),
         Clients::Pause => (None, pause(request)),
+        Clients::Resetstat => (None, Some(Edit::CountersReset)),
         Clients::Unpause => (None, Some(Edit::Unpaused)),
         Clients::Tracking => {
             let (words, edit) = tracking(request, numbers)?;
             (Some(words), Some(edit))
         }
         Clients::Unblock => (unblock(request, numbers), None),
+        Clients::SlowlogGet | Clients::SlowlogLen => {
+            return Some(slowlog::translate(clients, request));
+        }
     };
     Some(Sent {
         bytes: words.map(|words| encode(&words)),

@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Script,
     /// The same, and the proxy edits the reply; the number says how.
     Edited(u32),
-    /// The same; and the reply says nothing of what other clients did.
+    /// The same; and the reply says nothing of what other clients did with keys.
     Local,
     /// An empty line or an empty array: no reply. It uses up a `CLIENT REPLY SKIP` like any request.
     Blank,
@@ -125,7 +125,10 @@ impl Kind {
             {
                 Self::ScriptDebug
             }
-            b"auth" | b"echo" | b"ping" => Self::Local,
+            b"acl" | b"auth" | b"config" | b"echo" | b"latency" | b"ping" | b"slowlog" => {
+                Self::Local
+            }
+            b"debug" if word(1, "sleep") => Self::Local,
             b"replconf" if named.is_multiple_of(2) && unanswered_option(request).is_some() => {
                 Self::Unanswered
             }

@@ -222,7 +222,7 @@ impl Mirror {
     /// came, where the reply to `asked` is due.
     pub fn tells_of_others(&self, start: &[u8], end: &[u8], asked: Option<Kind>) -> bool {
         match self.class(start, asked) {
-            // The proxy's own would bring about the next.
+            // It changes nothing, and may be another proxy's, which ours would bring about.
             Some(Class::MonitorLine) => !end.ends_with(MONITORED_PING),
             None | Some(Class::Message) => true,
             Some(Class::Confirmation(..)) => false,

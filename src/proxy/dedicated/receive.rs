@@ -3,6 +3,7 @@
 use super::expectation::Kind;
 use super::mirror::{Answer, Class};
 use super::{Dedicated, Effects, Fate, Phase, Received, WRITES_ANYTHING};
+use crate::command::own;
 use crate::proxy::clients::Edit;
 use crate::upstream;
 
@@ -50,17 +51,25 @@ impl Dedicated {
             };
             self.begin_reply(due, answered);
             if self.fate == Fate::Unknown {
-                self.fate = self.decide(due);
-                let start = self.frames.current().start();
-                let held = &start[..held];
+                let part = &bytes[at..at + used];
+                let mut so_far = std::mem::take(&mut self.undecided);
+                self.fate = if so_far.is_empty() {
+                    self.decide(part, due)
+                } else {
+                    so_far.extend_from_slice(part);
+                    self.decide(&so_far, due)
+                };
+                let held = so_far.get(..held).unwrap_or_default();
                 match self.fate {
                     Fate::Passed => {
-                        let end = &bytes[at..at + used];
-                        self.tells_of_others |= self.mirror.tells_of_others(start, end, due);
+                        let start = self.frames.current().start();
+                        self.tells_of_others |= self.mirror.tells_of_others(start, part, due);
                         client.extend_from_slice(held);
                     }
                     Fate::Kept { .. } => self.kept.extend_from_slice(held),
-                    Fate::Unknown | Fate::LeftOut => {}
+                    Fate::Unknown if held.is_empty() => self.undecided.extend_from_slice(part),
+                    Fate::Unknown => self.undecided = so_far,
+                    Fate::LeftOut => {}
                 }
             }
             if self.fate != Fate::Passed {
@@ -136,8 +145,8 @@ impl Dedicated {
         self.frames.is_between() && self.set_up.is_done() && self.mirror.starts_stream(first, due)
     }
 
-    /// What becomes of the current frame, judged by its first bytes.
-    fn decide(&self, due: Option<Kind>) -> Fate {
+    /// What becomes of the current frame, judged by what has come of it.
+    fn decide(&self, so_far: &[u8], due: Option<Kind>) -> Fate {
         if !self.set_up.is_done() {
             return Fate::LeftOut;
         }
@@ -150,6 +159,16 @@ impl Dedicated {
                     is_wanted: start.starts_with(b">") || !self.mirror.is_silent(),
                 };
             }
+            Some(false) => {}
+        }
+        let is_own = match self.mirror.class(start, due) {
+            Some(Class::MonitorLine) => own::is_own_line(so_far),
+            None if self.mirror.monitors() => None,
+            _ => Some(false),
+        };
+        match is_own {
+            None => return Fate::Unknown,
+            Some(true) => return Fate::LeftOut,
             Some(false) => {}
         }
         match self.mirror.is_wanted(start, due) {

@@ -11,7 +11,7 @@ use super::action::{Action, Bounds};
 use super::redis::{Key, Message, News, Question, Redis, Report, Version};
 use crate::cache::Limits;
 use crate::clock::Time;
-use crate::command::{Spec, Table};
+use crate::command::{Spec, Table, own};
 use crate::proxy::dedicated::Dedicated;
 use crate::proxy::store::Store;
 use crate::proxy::{Access, ClientId, Proxy};
@@ -606,7 +606,7 @@ impl World {
         let question = match (arguments.next(), pending.joined) {
             (Some("GET"), false) => Question::Get,
             (Some("GETRANGE"), false) => Question::GetRange,
-            (Some("PTTL"), false) => Question::TimeToLive,
+            (Some(own::PTTL), false) => Question::TimeToLive,
             (Some("INCR" | "EVAL"), false) => Question::Write,
             (Some("MULTI"), false) => Question::Multi,
             (Some("INCR"), true) => Question::Queue,

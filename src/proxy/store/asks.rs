@@ -4,7 +4,7 @@
 use super::super::in_flight::{About, Caller, Waiter};
 use super::super::replies::Replies;
 use super::fields::ask_for_life;
-use super::{Redis, Serving, Store, cost};
+use super::{Redis, Serving, Store, ask_for_time_to_live, cost};
 use crate::cache::{Question, Value};
 use crate::clock::Time;
 use crate::command::Row;
@@ -181,10 +181,7 @@ pub(super) fn push_ask(
         let rest = read_question(question).map_or(&[][..], |(_, _, rest)| rest);
         ask_for_life(batch, fields, key, rest);
     }
-    batch.push(true, |out| {
-        out.extend_from_slice(b"*2\r\n$4\r\nPTTL\r\n");
-        reply::bulk(out, key);
-    });
+    ask_for_time_to_live(batch, key);
 }
 
 /// Writes what tells a question from others about the same key: the version of the protocol, the command, and the other

@@ -12,7 +12,7 @@ use super::super::session::WaitsFor;
 use super::super::slow_log::Words;
 use super::{Flow, Redis, Store, refuse};
 use crate::clock::Time;
-use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, read_specs, surely_unknown};
+use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, own, read_specs, surely_unknown};
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
 use crate::resp::reply;
@@ -163,7 +163,7 @@ impl Store {
             return Known::Nothing;
         }
         self.requests.of(link).push(true, |out| {
-            reply::request(out, [&b"COMMAND"[..], b"INFO", name].into_iter());
+            reply::request(out, [own::COMMAND.as_bytes(), b"INFO", name].into_iter());
         });
         self.in_flight.describe(Some(name.into()), link);
         Known::Asked
@@ -178,7 +178,7 @@ impl Store {
         }
         self.renewal = Renewal::Asked;
         self.requests.of(link).push(true, |out| {
-            reply::request(out, [&b"COMMAND"[..]].into_iter());
+            reply::request(out, [own::COMMAND.as_bytes()].into_iter());
         });
         self.in_flight.describe(None, link);
     }

@@ -7,6 +7,9 @@ use crate::cache::LOOK_AHEAD;
 use crate::metrics::Outcome;
 use crate::resp::request::whole_get;
 
+/// Where the name is in such a GET.
+const NAME: std::ops::Range<usize> = 8..11;
+
 /// So few bytes are seldom two requests.
 const SHORT: usize = 64;
 
@@ -33,7 +36,7 @@ impl Store {
             } else if self.is_large_value(key) {
                 break;
             } else {
-                let outcome = self.get_missing(key, caller, replies);
+                let outcome = self.get_missing(&bytes[used..][NAME], key, caller, replies);
                 self.count(caller.command, outcome, replies);
                 if outcome == Outcome::Refused {
                     used += length;

@@ -72,24 +72,26 @@ impl Store {
                 arrived.then = edit;
                 None
             }
-            Then::Configure(setting) => {
-                if encoded == b"+OK\r\n" {
-                    self.configure(setting);
-                }
-                None
-            }
             Then::Merge(_) if encoded.starts_with(SYNTAX) => None,
             Then::Merge(wanted) => {
-                self.missing_rights.note_reply(Right::Info, encoded);
-                let text = text_of(encoded);
-                if let Some(text) = &text {
-                    self.redis_info.learn(text, now);
-                }
-                let info = self.status(now).info(&wanted, text.as_deref());
                 arrived.shared = None;
-                Some(Reply::text(info.as_bytes(), link))
+                Some(self.merge_info(&wanted, encoded, link, now))
             }
         }
+    }
+
+    /// `INFO` with these sections, to which Redis answered this.
+    pub fn merge_info(
+        &mut self,
+        wanted: &Wanted,
+        encoded: &[u8],
+        protocol: Protocol,
+        now: Time,
+    ) -> Reply {
+        self.learn_info(encoded, now);
+        let text = text_of(encoded);
+        let info = self.status(now).info(wanted, text.as_deref());
+        Reply::text(info.as_bytes(), protocol)
     }
 
     /// Redis answered this to an `INFO` of the proxy's own.

@@ -7,7 +7,7 @@ use super::super::replies::Replies;
 use super::super::session::WaitsFor;
 use super::{Flow, Redis, Store};
 use crate::clock::Time;
-use crate::command::{Cached, UNKNOWN, Way, Writes};
+use crate::command::{Cached, UNKNOWN, Way, Writes, own};
 use crate::metrics::{Outcome, Why};
 use crate::resp::reply;
 use crate::resp::request::Request;
@@ -128,10 +128,10 @@ impl Store {
                 Some(user) => {
                     reply::request(
                         &mut requests,
-                        [&b"AUTH"[..], user.as_bytes(), password].into_iter(),
+                        [own::AUTH.as_bytes(), user.as_bytes(), password].into_iter(),
                     );
                 }
-                None => reply::request(&mut requests, [&b"AUTH"[..], password].into_iter()),
+                None => reply::request(&mut requests, [own::AUTH.as_bytes(), password].into_iter()),
             }
             replies.0 += 1;
         }
@@ -139,13 +139,13 @@ impl Store {
             let database = self.database.to_string();
             reply::request(
                 &mut requests,
-                [&b"SELECT"[..], database.as_bytes()].into_iter(),
+                [own::SELECT.as_bytes(), database.as_bytes()].into_iter(),
             );
             replies.0 += 1;
         }
         let (required, optional) =
             identity.write_set_up(&mut requests, set_up.greets, set_up.gives_name);
-        reply::request(&mut requests, [&b"CLIENT"[..], b"ID"].into_iter());
+        reply::request(&mut requests, [own::CLIENT.as_bytes(), b"ID"].into_iter());
         (requests, (replies.0 + required, optional + 1))
     }
 

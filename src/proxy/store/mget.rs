@@ -4,7 +4,7 @@
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::{Cost, Elements, Replies, to_reply};
 use super::super::slow_log::Words;
-use super::{ASKED_COST, Redis, Store};
+use super::{ASKED_COST, GET, Redis, Store};
 use crate::metrics::Outcome;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
@@ -152,7 +152,7 @@ impl Store {
                 place,
                 element: Some(element),
             };
-            if self.fetch(key, may_join, waiter) == Outcome::Miss {
+            if self.fetch(GET, key, may_join, waiter) == Outcome::Miss {
                 outcome = Outcome::Miss;
             }
         }

@@ -15,7 +15,7 @@ use super::asks::{push_ask, read_question};
 use super::{Coherence, Redis, Serving, Store, ask_for_value};
 use crate::cache::Read;
 use crate::clock::Time;
-use crate::command::Table;
+use crate::command::{Table, own};
 use crate::resp::request::{Parsed, Parser};
 
 /// The most that are in flight: requests of clients wait behind them.
@@ -194,7 +194,7 @@ impl Store {
             && self.count_refetch()
         {
             self.in_flight.refetch(key, None, Table::GET, link, now);
-            ask_for_value(self.requests.of(link), key);
+            ask_for_value(self.requests.of(link), own::GET.as_bytes(), key);
         }
     }
 

@@ -114,7 +114,6 @@ impl Store {
         let is_plain = row.clients.is_none()
             && !row.changes_commands
             && !name.eq_ignore_ascii_case(b"exec")
-            && self.configures(request).is_none()
             && !self.has_large_reply(row.way(request), row.number, request);
         match row.way(request) {
             Way::Forward | Way::Cached(_) if is_plain => Some((row, Step::Queue)),

@@ -106,6 +106,13 @@ fn the_client_gets_no_reply_that_it_does_not_want() {
             "+OK\r\n+OK\r\n+17.5 [0 x] \"A\"\r\n+PONG\r\n+OK\r\n+17.6 [0 x] \"B\"\r\n",
             "+OK\r\n+OK\r\n+17.6 [0 x] \"B\"\r\n",
         ),
+        // Those of the proxy's own requests are left out, however long the others are.
+        (
+            &["MONITOR", "PING", "PING", "PING"],
+            "+OK\r\n+17.3 [0 [::1]:5] \"PiNG\"\r\n+PONG\r\n+17.4 [0 x] \"GET\" \"abcdefghijklmnopqrstuvwxyz\"\r\n\
+             +PONG\r\n+17.5 [0 unix:/a b] \"ClIENT\" \"INFO\"\r\n+17.5 [0 x] \"PtTL\" \"k\"\r\n+PONG\r\n",
+            "+OK\r\n+PONG\r\n+17.4 [0 x] \"GET\" \"abcdefghijklmnopqrstuvwxyz\"\r\n+PONG\r\n+PONG\r\n",
+        ),
         (
             &[
                 "REPLCONF capa eof",
