@@ -123,13 +123,13 @@ fn a_command_with_a_byte_more_does_nothing_to_others() {
     let mut innocents = Innocents::start(&redis, &proxy);
     for command in [STATEFUL, STATEFUL_SUBCOMMANDS].concat() {
         let at = usize::from(STATEFUL_SUBCOMMANDS.contains(&command));
+        let mut clients = [proxy.client(), redis.client()];
         for byte in (0x21..0x7f)
             .chain([0x80, 0xff])
             .filter(|byte| *byte != b'|')
         {
             let mut arguments = owned(command);
             arguments[at].push(byte);
-            let mut clients = [proxy.client(), redis.client()];
             let [reply, expected] = clients.each_mut().map(|client| client.command(&arguments));
             assert_same(&reply, &expected, &arguments[at].escape_ascii().to_string());
             assert!(

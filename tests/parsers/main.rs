@@ -19,8 +19,8 @@ use fastrand::Rng;
 use mutate::Corpus;
 
 /// How many inputs a normal run has for each parser. The core takes longer for each.
-const INPUTS: u64 = 20_000;
-const INPUTS_OF_CORE: u64 = 2000;
+const INPUTS: u64 = 10_000;
+const INPUTS_OF_CORE: u64 = 1000;
 
 /// How many inputs there are between two looks at the clock.
 const BETWEEN: u64 = 256;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{Proxy, assert_same, bulk, eventually, eventually_set, python_path, sources};
-use crate::setup::{NAME, World, field, has, master_of};
+use crate::setup::{NAME, World, field, has};
 
 /// How much later than a sentinel names the new master writes may go on: at once, so before sentinels would be asked again,
 /// which is done each five seconds. A busy machine takes its time.
@@ -110,13 +110,8 @@ fn a_master_that_is_killed_under_traffic_is_replaced_without_a_stale_read() {
     let mut line = || lines.next().expect("a line").expect("text");
     assert_eq!(line(), "writing");
     let second = world.second.address();
-    let mut sentinels = [0, 1, 2].map(|at| world.sentinels[at].client());
     world.first.stop();
-    eventually("the failover", || {
-        sentinels
-            .iter_mut()
-            .any(|client| master_of(client) == second)
-    });
+    world.fail_over();
     let named = Instant::now();
     let mut input = traffic.stdin.take().expect("a piped stdin");
     input.write_all(b"\n").expect("it reads");
@@ -142,7 +137,7 @@ fn a_stopped_master_that_wakes_up_after_the_failover_is_never_used_again() {
     assert_same(&client.command(&["MULTI"]), b"+OK\r\n", &"MULTI");
     assert_same(&client.command(&["GET", "a"]), b"+QUEUED\r\n", &"GET");
     world.first.pause();
-    world.wait_for_failover();
+    world.fail_over();
     // Its connection led to the old master.
     client.read_to_end();
     eventually_set(&proxy, "a", "new");

@@ -10,8 +10,9 @@ use crate::common::{Client, Port, Proxy, RedisServer, eventually};
 /// The name by which the sentinels know the master.
 pub const NAME: &str = "mymaster";
 
-/// After how long the master is down, in milliseconds. On a busy machine it must not be too short.
-const DOWN_AFTER: &str = "1000";
+/// After how long without an answer the master is down, in milliseconds: never, so that a machine that is only busy is not
+/// taken for a master that has died.
+const DOWN_AFTER: &str = "600000";
 
 /// A real sentinel, in a directory of its own. Killed and removed on drop.
 pub struct Sentinel {
@@ -88,7 +89,7 @@ impl Drop for Sentinel {
 }
 
 /// The address in a sentinel's answer, as text.
-pub fn master_of(client: &mut Client) -> String {
+fn master_of(client: &mut Client) -> String {
     let answer = client.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]);
     let answer = String::from_utf8(answer).expect("text");
     let words: Vec<&str> = answer.split("\r\n").collect();
@@ -164,9 +165,25 @@ impl World {
 
     /// Waits until a sentinel says that the second Redis is the master.
     pub fn wait_for_failover(&self) {
-        let mut client = self.sentinels[0].client();
+        let mut clients = self.sentinels.each_ref().map(Sentinel::client);
         let second = self.second.address();
-        eventually("the failover", || master_of(&mut client) == second);
+        let is_named = |client: &mut Client| master_of(client) == second;
+        eventually("the failover", || clients.iter_mut().any(is_named));
+    }
+
+    /// Has the sentinels notice soon that the master, which has just died, does not answer, and waits for the failover.
+    pub fn fail_over(&self) {
+        self.set_down_after("1000");
+        self.wait_for_failover();
+        self.set_down_after(DOWN_AFTER);
+    }
+
+    fn set_down_after(&self, milliseconds: &str) {
+        let option = "down-after-milliseconds";
+        for sentinel in &self.sentinels {
+            let set = ["SENTINEL", "SET", NAME, option, milliseconds];
+            assert_eq!(sentinel.client().command(&set), b"+OK\r\n");
+        }
     }
 }
 
