@@ -48,6 +48,7 @@ use crate::resp::reply::{Output, Reply};
 use crate::status::{Facts, Status};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Check, Event, Requests, Tracking};
+use deliver::{Room, Undelivered};
 use identity::Identity;
 use replies::Replies;
 use session::{Session, WaitsFor};
@@ -83,6 +84,7 @@ pub struct Proxy {
     passed: Vec<u8>,
     /// A dedicated connection delivered `READONLY`.
     readonly: bool,
+    undelivered: Option<Undelivered>,
 }
 
 impl Proxy {
@@ -97,6 +99,7 @@ impl Proxy {
             spare: Spare::default(),
             passed: Vec::new(),
             readonly: false,
+            undelivered: None,
         }
     }
 
@@ -328,6 +331,45 @@ impl Proxy {
 
     /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
+        self.upstream_part(event, &mut 0, usize::MAX, now);
+    }
+
+    /// The same; but of replies, and of errors in their place, about `most` are delivered. `done` counts those of the event
+    /// that are seen to. Returns whether that is all of it; if not, the rest has to come before the next event.
+    pub fn upstream_part(
+        &mut self,
+        event: &Event,
+        done: &mut usize,
+        most: usize,
+        now: Time,
+    ) -> bool {
+        // What has changed may be known early, and not late.
+        if let Event::Invalidated(invalidated) = event {
+            self.store.invalidate(invalidated, now);
+            return true;
+        }
+        let mut room = Room(most);
+        self.deliver_rest(&mut room, now);
+        let all = match event {
+            _ if self.undelivered.is_some() => return false,
+            Event::Replies { link, replies } => {
+                self.replies(*link, replies, done, &mut room, now);
+                replies.len()
+            }
+            Event::Late { link, count, error } => {
+                self.late(*link, *count, error, done, &mut room, now);
+                *count
+            }
+            event => {
+                self.take_event(event, now);
+                return true;
+            }
+        };
+        *done == all && self.undelivered.is_none()
+    }
+
+    /// The helper thread reports something other than replies.
+    fn take_event(&mut self, event: &Event, now: Time) {
         match event {
             Event::Reached(endpoint) => {
                 self.store.endpoint = Some(endpoint.clone());
@@ -348,9 +390,7 @@ impl Proxy {
                 self.release(u64::MAX);
             }
             Event::Gone => return self.end_dedicated(),
-            Event::Replies { link, replies } => return self.replies(*link, replies, now),
-            Event::Late { link, count, error } => return self.late(*link, *count, error, now),
-            Event::Invalidated(invalidated) => return self.store.invalidate(invalidated, now),
+            Event::Replies { .. } | Event::Late { .. } | Event::Invalidated(_) => return,
             Event::Tracking(tracking) => {
                 self.store.tracking(tracking);
                 if matches!(

@@ -104,6 +104,7 @@ impl World {
             spare: Default::default(),
             passed: Vec::new(),
             readonly: false,
+            undelivered: None,
         };
         proxy.set_refetch(bounds.refetch);
         let now = TTL;
