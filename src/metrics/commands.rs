@@ -61,7 +61,7 @@ pub struct Counts {
     outcomes: [u64; Outcome::ALL.len()],
     /// Error replies of Redis's.
     pub failed: u64,
-    /// The time that they took, those on dedicated connections not included.
+    /// The time that they took; those that blocked on dedicated connections are not included.
     pub time: Duration,
     /// Those of the present run.
     in_run: u64,

@@ -67,7 +67,9 @@ impl Store {
 
     /// Fetches the value of a key, for whoever asks next.
     pub(super) fn refetch(&mut self, key: &[u8], now: Time) {
+        // Longer than before, it might break the connection for all.
         let is_possible = matches!(self.redis, Redis::Up)
+            && !self.large.is_limited()
             && self.coherence == Coherence::Tracking
             && self.serving == Serving::Fresh
             && self.refetches.in_flight < IN_FLIGHT_MAX
