@@ -54,7 +54,7 @@ use replies::Replies;
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
 use spare::Spare;
-use store::{Coherence, Redis, Store};
+use store::{Coherence, Store};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -510,13 +510,12 @@ impl Proxy {
         dedicated.is_none_or(|dedicated| dedicated.is_set_up() || dedicated.is_for_one_request())
     }
 
-    /// Whether a client waits for its dedicated connection to be set up for as long as Redis can be reached: it has asked
-    /// for none, and would wait for a busy Redis as long on its own.
+    /// Whether a client waits for its dedicated connection to be set up as it would for a reply there, until those end: it
+    /// has asked for none, and would wait for a busy Redis on its own.
     #[must_use]
     pub fn waits_for_borrowed(&self, client: ClientId) -> bool {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
         dedicated.is_some_and(|dedicated| dedicated.borrowed.is_some())
-            && matches!(self.store.redis, Redis::Up)
     }
 
     /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all that is left there:
