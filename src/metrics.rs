@@ -289,10 +289,15 @@ impl Metrics {
         self.errors[kind as usize] += 1;
     }
 
-    /// Counts an error reply of Redis's on a dedicated connection, to a request of that command.
-    pub fn failed(&mut self, command: u16) {
-        self.error(ErrorKind::Redis);
-        self.commands.answered(command, Duration::ZERO, true);
+    /// A request of that command was answered on a dedicated connection, in that time if it was timed.
+    pub fn answered_apart(&mut self, command: u16, took: Option<Duration>, failed: bool) {
+        if failed {
+            self.error(ErrorKind::Redis);
+        }
+        if failed || took.is_some() {
+            let took = took.unwrap_or_default();
+            self.commands.answered(command, took, failed);
+        }
     }
 
     /// How many error replies of a kind there were.

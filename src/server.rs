@@ -14,6 +14,7 @@ mod http;
 mod idle;
 mod listeners;
 mod protection;
+mod reports;
 mod shutdown;
 mod spares;
 mod unix_socket;
@@ -37,6 +38,7 @@ use http::Http;
 use idle::Idle;
 use listeners::Listeners;
 use protection::Protection;
+use reports::Reports;
 use shutdown::Shutdown;
 use spares::Spares;
 
@@ -56,9 +58,6 @@ const SIGNALS: Token = Token(usize::MAX - 2);
 /// How much one read takes at first, in bytes: [`READ`] is seldom needed.
 const FIRST_READ: usize = 16 * 1024;
 
-/// For how many events of the upstream memory is kept.
-const EVENTS_KEPT: usize = 16;
-
 /// How often a client is read from when the proxy shuts down.
 const LAST_READS: usize = 16;
 
@@ -74,8 +73,7 @@ pub struct Server {
     protection: Protection,
     signals: Signals,
     upstream: Upstream,
-    /// Empty: the memory for what the upstream tells.
-    events: Vec<upstream::Event>,
+    reports: Reports,
     proxy: Proxy,
     connections: Slab<Connection>,
     spares: Spares,
@@ -195,7 +193,7 @@ impl Server {
             protection,
             signals,
             upstream,
-            events: Vec::new(),
+            reports: Reports::default(),
             proxy,
             connections: Slab::new(),
             spares: Spares::new(config.dedicated_idle),
@@ -240,7 +238,7 @@ impl Server {
             self.now = self.clock.now();
             for event in &events {
                 match event.token() {
-                    WAKER => self.take_upstream_events(),
+                    WAKER => self.take_reports(),
                     SIGNALS => {
                         if self.take_signals() {
                             return Ok(());
@@ -252,6 +250,7 @@ impl Server {
                     Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }
             }
+            self.deliver_reports();
             self.end_drain();
             self.serve_ready();
             self.tick();
@@ -285,7 +284,7 @@ impl Server {
 
     /// How long the poll may sleep: for ever, if nothing is due.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.proxy.has_room_again() {
+        if !self.ready.is_empty() || !self.reports.is_empty() || self.proxy.has_room_again() {
             return Some(Duration::ZERO);
         }
         let first = |list: &VecDeque<(Time, ClientId)>| list.front().map(|&(until, _)| until);
@@ -330,23 +329,6 @@ impl Server {
     fn widen(&mut self, length: usize) {
         if length == self.buffer.len() && length < READ {
             self.buffer = vec![0; READ].into();
-        }
-    }
-
-    fn take_upstream_events(&mut self) {
-        self.upstream.take_events(&mut self.events);
-        let mut ends_dedicated = false;
-        for event in self.events.drain(..) {
-            self.proxy.upstream(&event, self.now);
-            ends_dedicated |= event.ends_dedicated();
-            if let upstream::Event::Replies { replies, .. } = event {
-                self.upstream.recycle(replies);
-            }
-        }
-        self.events.shrink_to(EVENTS_KEPT);
-        if ends_dedicated {
-            self.spares.clear();
-            self.drop_ended_dedicated();
         }
     }
 

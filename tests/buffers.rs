@@ -47,6 +47,15 @@ fn is_closed(error: &io::Error) -> bool {
     )
 }
 
+/// Until this goes, also by a panic, others go on.
+struct GoOn<'a>(&'a AtomicBool);
+
+impl Drop for GoOn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 fn number_in_info(client: &mut Client, field: &str) -> usize {
     let info = client.command(&["INFO"]);
     let info = String::from_utf8_lossy(&info).into_owned();
@@ -296,6 +305,89 @@ fn who_asks_for_more_than_redis_sends_at_once_is_closed_and_nobody_else_notices(
         number_in_info(&mut writer, "upstream_reconnects"),
         reconnects
     );
+}
+
+#[test]
+fn nobody_notices_the_first_reply_that_is_more_than_redis_sends_at_once() {
+    let redis = RedisServer::start_with(&["--client-output-buffer-limit", "normal 1mb 0 0"]);
+    let proxy = Proxy::start(&redis, &[]);
+    let last_bit = (8 * 5 * MB - 1).to_string();
+    let is_refused = |key: &str| {
+        let mut stream = connect(&proxy);
+        let getrange = request(&["GETRANGE", key, "0", "-1"]);
+        stream.write_all(&getrange).expect("it is there");
+        stream.read(&mut [0; 1]).unwrap_or(0) == 0
+    };
+    let mut info = proxy.client();
+    let reconnects = number_in_info(&mut info, "upstream_reconnects");
+    let going = AtomicBool::new(true);
+    thread::scope(|scope| {
+        let going = GoOn(&going);
+        for key in ["a", "b"] {
+            let mut writer = proxy.client();
+            let going = going.0;
+            scope.spawn(move || {
+                for written in 1.. {
+                    let reply = writer.command(&["INCR", key]);
+                    assert_eq!(reply, format!(":{written}\r\n").into_bytes());
+                    if !going.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+        for way in ["GET", "STRLEN"] {
+            let mut reader = proxy.client();
+            let going = going.0;
+            scope.spawn(move || {
+                for number in 0.. {
+                    let reply = reader.command(&[way, &format!("none{number}")]);
+                    assert!([&b"$-1\r\n"[..], b":0\r\n"].contains(&&reply[..]));
+                    if !going.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+        let mut client = redis.client();
+        for number in 0..10 {
+            let key = format!("large{number}");
+            client.command(&["SETBIT", &key, &last_bit, "1"]);
+            assert!(is_refused(&key), "{key} is too much");
+        }
+        // What was short may have become long.
+        let mut client = proxy.client();
+        for number in 0..10 {
+            let key = format!("growing{number}");
+            client.command(&["SET", &key, "x"]);
+            for _ in 0..2 {
+                let reply = client.command(&["GETRANGE", &key, "0", "-1"]);
+                assert_eq!(reply, bulk("x"));
+            }
+            client.command(&["SETBIT", &key, &last_bit, "1"]);
+            assert!(is_refused(&key), "{key} is too much");
+        }
+    });
+    assert_eq!(number_in_info(&mut info, "upstream_reconnects"), reconnects);
+}
+
+#[test]
+fn a_reader_of_a_large_reply_waits_for_a_busy_redis_as_it_would_there() {
+    let redis = RedisServer::start_with(&["--enable-debug-command", "yes"]);
+    let proxy = Proxy::start(&redis, &[]);
+    let large = vec![b'v'; 2 * MB];
+    redis.set("key", &large);
+    let getrange = request(&["GETRANGE", "key", "0", "-1"]);
+    for busy in [false, true] {
+        let mut admin = redis.client();
+        let mut client = proxy.client();
+        if busy {
+            // Longer than a connection may otherwise take to be set up, and too short for Redis to be away.
+            admin.send(request(&["DEBUG", "SLEEP", "1.5"]));
+        }
+        client.send(&getrange);
+        assert!(client.read_reply() == bulk(&large), "busy: {busy}");
+    }
 }
 
 #[test]

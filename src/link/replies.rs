@@ -64,9 +64,19 @@ impl Replies {
 
     /// The encoded replies in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        self.iter_from(0)
+    }
+
+    /// The same, without so many of the first.
+    pub fn iter_from(&self, first: usize) -> impl Iterator<Item = &[u8]> {
+        let ends = self.ends.get(first..).unwrap_or_default();
+        let start = match first.checked_sub(1) {
+            Some(before) => self.ends.get(before).copied().unwrap_or_default(),
+            None => 0,
+        };
+        let starts = std::iter::once(start).chain(ends.iter().copied());
         starts
-            .zip(&self.ends)
+            .zip(ends)
             .map(|(start, &end)| &self.bytes[start..end])
     }
 }

@@ -61,7 +61,7 @@ pub struct Counts {
     outcomes: [u64; Outcome::ALL.len()],
     /// Error replies of Redis's.
     pub failed: u64,
-    /// The time that they took, those on dedicated connections not included.
+    /// The time that they took; those that blocked on dedicated connections are not included.
     pub time: Duration,
     /// The part of it that those took which the proxy answered at once.
     pub time_here: Duration,

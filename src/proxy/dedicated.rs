@@ -5,6 +5,7 @@
 //! is passed on leaves one expectation ([`expectation`]), and each frame that Redis sends ([`frames`]) is matched
 //! with the oldest. So a request that fails changes nothing ([`mirror`]).
 
+mod borrowed;
 mod edits;
 mod expectation;
 mod frames;
@@ -21,10 +22,12 @@ mod transaction;
 
 use super::MAX_OWED;
 use super::clients::Edit;
+use crate::clock::Time;
 use crate::command::UNKNOWN;
 use crate::resp::Protocol;
 use crate::resp::reply::Output;
 use crate::resp::request::Request;
+pub(super) use borrowed::{Borrowed, Loan};
 use edits::Edits;
 use expectation::{Expectation, Expectations, Kind};
 use frames::Frames;
@@ -79,25 +82,8 @@ pub(super) struct Dedicated {
     tells_of_others: bool,
     /// Redis answered that it is a replica, which takes no writes.
     readonly: bool,
-    /// The client has it only for large replies.
+    /// The client has it only until all is answered.
     pub borrowed: Option<Borrowed>,
-}
-
-/// What came over a connection that is there for large replies.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Borrowed {
-    /// The latest request, as [`super::store::LargeReplies`] hashes it.
-    pub hash: u64,
-    /// How many requests went over it, and how many bytes came back.
-    pub requests: usize,
-    bytes: usize,
-}
-
-impl Borrowed {
-    /// How long the replies were on average.
-    pub fn length(&self) -> usize {
-        self.bytes / self.requests.max(1)
-    }
 }
 
 /// The replies to come to requests that set up the connection.
@@ -175,6 +161,8 @@ pub(super) struct Effects {
     pub changes_commands: bool,
     /// It may write more keys than these, which Redis reports.
     pub is_script: bool,
+    /// When it was sent, if it is timed: what blocks is not.
+    pub since: Option<Time>,
 }
 
 const WRITES_ANYTHING: Effects = Effects {
@@ -184,11 +172,8 @@ const WRITES_ANYTHING: Effects = Effects {
     blocks: false,
     changes_commands: false,
     is_script: false,
+    since: None,
 };
-
-/// How many requests with large replies are in flight at the most: Redis executes all that it has read of a client before
-/// others have their turn.
-const LARGE_IN_FLIGHT: usize = 2;
 
 /// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
@@ -282,8 +267,8 @@ impl Dedicated {
 
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
     pub fn takes_requests(&self, most_owed: usize) -> bool {
-        let is_free = match self.borrowed {
-            Some(_) => self.expectations.len() < LARGE_IN_FLIGHT,
+        let is_free = match &self.borrowed {
+            Some(borrowed) => borrowed.takes(self.expectations.len()),
             None => !self.passes || self.expectations.is_empty(),
         };
         is_free
@@ -325,14 +310,14 @@ impl Dedicated {
 
     /// Whether a request of the client's went over it.
     pub fn is_used(&self) -> bool {
-        self.borrowed.is_none_or(|borrowed| borrowed.requests > 0)
+        let borrowed = self.borrowed.as_ref();
+        borrowed.is_none_or(Borrowed::is_used)
     }
 
-    /// What came over it, if it was there only for large replies, and all have come.
-    pub fn returned(&self) -> Option<Borrowed> {
+    /// Takes what came over it, if it was borrowed and all is answered.
+    pub fn take_returned(&mut self) -> Option<Borrowed> {
         let all = self.is_quiet() && self.to_redis.is_empty();
-        self.borrowed
-            .filter(|borrowed| all && borrowed.requests > 0)
+        self.borrowed.take_if(|borrowed| all && borrowed.is_used())
     }
 
     /// Whether the client is blocked at Redis.

@@ -1,9 +1,11 @@
 //! What Redis answered, on its way to those who wait for it.
 
+use std::iter::Flatten;
+use std::option;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::in_flight::{Caller, Late, Then};
+use super::in_flight::{Caller, Late, Then, Waiter, Waiters};
 use super::input::Input;
 use super::session::WaitsFor;
 use super::slow_log::{Words, words_of_get};
@@ -29,25 +31,57 @@ struct Answer<'a> {
 /// Replies of so many bytes are counted at once among what clients hold, and others when they are sent, at the end of the
 /// turn.
 const COUNTED: usize = 1024;
+/// A reply that not all who wait for it have been given.
+pub(super) struct Undelivered {
+    waiters: Flatten<option::IntoIter<Waiters>>,
+    arrived: Arrived,
+    reply: Reply,
+    round_trip: Duration,
+}
+
+/// How much is delivered in one go: so many replies, or one reply to so many clients.
+pub(super) struct Room(pub usize);
+
+impl Room {
+    /// Takes some, if there is any.
+    fn take(&mut self) -> bool {
+        let some = self.0 > 0;
+        self.0 = self.0.saturating_sub(1);
+        some
+    }
+}
 
 impl Proxy {
-    /// Redis answered requests, the oldest that are in flight on a link.
-    pub(super) fn replies(&mut self, link: Protocol, replies: &upstream::Replies, now: Time) {
-        let metrics = &mut self.store.metrics;
-        metrics.round_trip.add_duration(replies.round_trip);
-        let mut rest = replies.iter().peekable();
-        while let Some(reply) = rest.next() {
+    /// Redis answered requests, the oldest that are in flight on a link. `done` counts the replies that are seen to.
+    pub(super) fn replies(
+        &mut self,
+        link: Protocol,
+        replies: &upstream::Replies,
+        done: &mut usize,
+        room: &mut Room,
+        now: Time,
+    ) {
+        if *done == 0 {
+            let metrics = &mut self.store.metrics;
+            metrics.round_trip.add_duration(replies.round_trip);
+        }
+        let mut rest = replies.iter_from(*done).peekable();
+        while rest.peek().is_some() && room.take() {
+            let Some(reply) = rest.next() else { break };
             let next = rest.peek().copied();
             let Some(mut arrived) = self.store.arrived(link, reply, next, now) else {
                 debug_assert!(false, "a reply that nothing was asked for");
+                *done = replies.len();
                 return;
             };
+            *done += 1;
             if arrived.with_next {
                 rest.next();
+                *done += 1;
             }
             let used = self.store.use_reply(&mut arrived, reply, link, now);
             let reply = used.as_ref().map_or(reply, Reply::bytes);
-            self.deliver(arrived, reply, replies.round_trip, now);
+            self.deliver(arrived, reply, replies.round_trip, room, now);
         }
         self.wake_if_described();
     }
@@ -58,128 +92,202 @@ impl Proxy {
         }
     }
 
-    /// So many requests of a link waited too long: those who wait for them get the error.
-    pub(super) fn late(&mut self, link: Protocol, count: usize, error: &[u8], now: Time) {
-        for late in self.store.in_flight.late(link, count) {
-            match late {
-                Late::Reply {
-                    waiters,
-                    key,
-                    words,
-                    then,
-                    is_script,
-                } => {
-                    let mut arrived = Arrived {
-                        waiters: Some(waiters),
-                        key,
-                        words,
-                        then,
-                        is_script,
-                        ..Arrived::default()
-                    };
-                    let used = self.store.use_reply(&mut arrived, error, link, now);
-                    let reply = used.as_ref().map_or(error, Reply::bytes);
-                    self.deliver(arrived, reply, Duration::MAX, now);
-                }
-                Late::Description(name) => self.store.described(Some(&name), error, now),
+    /// So many requests of a link waited too long: those who wait for them get the error. `done` counts those that are
+    /// seen to.
+    pub(super) fn late(
+        &mut self,
+        link: Protocol,
+        count: usize,
+        error: &[u8],
+        done: &mut usize,
+        room: &mut Room,
+        now: Time,
+    ) {
+        while *done < count && room.take() {
+            *done += 1;
+            for late in self.store.in_flight.late(link, 1) {
+                self.deliver_late(late, link, error, room, now);
             }
         }
         self.wake_if_described();
     }
 
-    /// Gives a reply to all who wait for it.
-    fn deliver(&mut self, arrived: Arrived, encoded: &[u8], round_trip: Duration, now: Time) {
+    fn deliver_late(
+        &mut self,
+        late: Late,
+        link: Protocol,
+        error: &[u8],
+        room: &mut Room,
+        now: Time,
+    ) {
+        match late {
+            Late::Reply {
+                waiters,
+                key,
+                words,
+                then,
+                is_script,
+            } => {
+                let mut arrived = Arrived {
+                    waiters: Some(waiters),
+                    key,
+                    words,
+                    then,
+                    is_script,
+                    ..Arrived::default()
+                };
+                let used = self.store.use_reply(&mut arrived, error, link, now);
+                let reply = used.as_ref().map_or(error, Reply::bytes);
+                self.deliver(arrived, reply, Duration::MAX, room, now);
+            }
+            Late::Description(name) => self.store.described(Some(&name), error, now),
+        }
+    }
+
+    /// Gives a reply to all who wait for it, as far as there is room.
+    fn deliver(
+        &mut self,
+        mut arrived: Arrived,
+        encoded: &[u8],
+        round_trip: Duration,
+        room: &mut Room,
+        now: Time,
+    ) {
+        let mut waiters = arrived.waiters.take().into_iter().flatten();
+        // There was room for the first.
+        if let Some(first) = waiters.next() {
+            self.deliver_to(first, &mut arrived, encoded, round_trip, now);
+        }
+        while waiters.size_hint().0 > 0 {
+            if !room.take() {
+                self.undelivered = Some(Undelivered {
+                    waiters,
+                    arrived,
+                    reply: Reply::copy(encoded),
+                    round_trip,
+                });
+                return;
+            }
+            if let Some(waiter) = waiters.next() {
+                self.deliver_to(waiter, &mut arrived, encoded, round_trip, now);
+            }
+        }
+    }
+
+    /// Goes on with a reply that not all who wait for it have been given.
+    pub(super) fn deliver_rest(&mut self, room: &mut Room, now: Time) {
+        let Some(mut rest) = self.undelivered.take() else {
+            return;
+        };
+        while room.take() {
+            let Some(waiter) = rest.waiters.next() else {
+                return;
+            };
+            let encoded = rest.reply.bytes();
+            self.deliver_to(waiter, &mut rest.arrived, encoded, rest.round_trip, now);
+        }
+        self.undelivered = Some(rest);
+    }
+
+    /// Gives a reply to one who waits for it.
+    fn deliver_to(
+        &mut self,
+        waiter: Waiter,
+        arrived: &mut Arrived,
+        encoded: &[u8],
+        round_trip: Duration,
+        now: Time,
+    ) {
         let is_value = arrived.key.is_some();
         let error = match encoded {
             _ if upstream::is_unreachable(encoded) => Some(ErrorKind::Unreachable),
             [b'-', ..] => Some(ErrorKind::Redis),
             _ => None,
         };
-        let mut words = arrived.words;
-        for waiter in arrived.waiters.into_iter().flatten() {
-            let Caller {
-                client, protocol, ..
-            } = waiter.caller;
-            let replies = &mut self.sessions[client.0].replies;
-            if !replies.owes(waiter.place) {
-                continue;
+        let words = &mut arrived.words;
+        let Caller {
+            client, protocol, ..
+        } = waiter.caller;
+        let replies = &mut self.sessions[client.0].replies;
+        if !replies.owes(waiter.place) {
+            return;
+        }
+        if upstream::closes(encoded) {
+            if !replies.end_at(waiter.place) {
+                return;
             }
-            if upstream::closes(encoded) {
-                if !replies.end_at(waiter.place) {
-                    continue;
-                }
-                self.end_without_redis(client);
-                let answer = Answer {
-                    error,
-                    key: arrived.key.as_deref(),
-                    words: std::mem::take(&mut words),
-                    round_trip,
-                };
-                self.count_answer(waiter.caller, answer, now);
-                continue;
-            }
-            replies.ensure_buffer(&mut self.spare);
-            if arrived.is_script {
-                replies.scripts.answered(self.store.barrier_of_script());
-            }
-            if let Then::Edit(edit) = &arrived.then
-                && error.is_none()
-            {
-                let edited = self.edit(client, edit, encoded, protocol, now);
-                let error = edited.bytes().starts_with(b"-").then_some(ErrorKind::Usage);
-                let replies = &mut self.sessions[client.0].replies;
-                replies.note_length(edited.bytes().len());
-                replies.fill(waiter.place, edited);
-                let answer = Answer {
-                    error,
-                    key: None,
-                    words: std::mem::take(&mut words),
-                    round_trip,
-                };
-                self.count_answer(waiter.caller, answer, now);
-                self.end_if_killed(client);
-                self.note_change(client);
-                self.count_held(client);
-                continue;
-            }
-            replies.note_length(encoded.len());
-            let null = is_value && is_null(encoded);
-            // MGET takes a key that holds no string for one that is not there.
-            let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
-            let answered = match (waiter.element, &arrived.shared) {
-                (None, shared) => {
-                    match shared {
-                        _ if null => replies.fill_copy(waiter.place, protocol.null()),
-                        None => replies.fill_copy(waiter.place, encoded),
-                        Some(shared) => {
-                            replies.fill(waiter.place, Reply::Shared(Rc::clone(shared)));
-                        }
-                    }
-                    Some(std::mem::take(&mut words))
-                }
-                (Some(element), shared) => {
-                    let reply = match shared {
-                        _ if null => Reply::Static(protocol.null()),
-                        Some(shared) => Reply::Shared(Rc::clone(shared)),
-                        None => Reply::copy(encoded),
-                    };
-                    replies.fill_element(waiter.place, element, reply)
-                }
+            self.end_without_redis(client);
+            let answer = Answer {
+                error,
+                key: arrived.key.as_deref(),
+                words: std::mem::take(words),
+                round_trip,
             };
-            if let Some(words) = answered {
-                let answer = Answer {
-                    error: error.filter(|_| !null),
-                    key: arrived.key.as_deref(),
-                    words,
-                    round_trip,
-                };
-                self.count_answer(waiter.caller, answer, now);
-            }
-            self.end_broken(client);
+            return self.count_answer(waiter.caller, answer, now);
+        }
+        replies.ensure_buffer(&mut self.spare);
+        if arrived.is_script {
+            replies.scripts.answered(self.store.barrier_of_script());
+        }
+        if let Then::Edit(edit) = &arrived.then
+            && error.is_none()
+        {
+            let edited = self.edit(client, edit, encoded, protocol, now);
+            let error = edited.bytes().starts_with(b"-").then_some(ErrorKind::Usage);
+            let replies = &mut self.sessions[client.0].replies;
+            replies.note_length(edited.bytes().len());
+            replies.fill(waiter.place, edited);
+            let answer = Answer {
+                error,
+                key: None,
+                words: std::mem::take(words),
+                round_trip,
+            };
+            self.count_answer(waiter.caller, answer, now);
+            self.end_if_killed(client);
             self.note_change(client);
             if encoded.len() >= COUNTED {
                 self.count_held(client);
             }
+            return;
+        }
+        replies.note_length(encoded.len());
+        let null = is_value && is_null(encoded);
+        // MGET takes a key that holds no string for one that is not there.
+        let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
+        let answered = match (waiter.element, &arrived.shared) {
+            (None, shared) => {
+                match shared {
+                    _ if null => replies.fill_copy(waiter.place, protocol.null()),
+                    None => replies.fill_copy(waiter.place, encoded),
+                    Some(shared) => {
+                        replies.fill(waiter.place, Reply::Shared(Rc::clone(shared)));
+                    }
+                }
+                Some(std::mem::take(words))
+            }
+            (Some(element), shared) => {
+                let reply = match shared {
+                    _ if null => Reply::Static(protocol.null()),
+                    Some(shared) => Reply::Shared(Rc::clone(shared)),
+                    None => Reply::copy(encoded),
+                };
+                replies.fill_element(waiter.place, element, reply)
+            }
+        };
+        if let Some(words) = answered {
+            let answer = Answer {
+                error: error.filter(|_| !null),
+                key: arrived.key.as_deref(),
+                words,
+                round_trip,
+            };
+            self.count_answer(waiter.caller, answer, now);
+        }
+        self.end_broken(client);
+        self.note_change(client);
+        if encoded.len() >= COUNTED {
+            self.count_held(client);
         }
     }
 

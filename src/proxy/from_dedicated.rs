@@ -36,9 +36,10 @@ impl Proxy {
         let received = dedicated.receive(bytes, &mut self.passed, &mut |effects| {
             store.invalidate_answered(effects);
             has_script |= effects.is_script;
-            if effects.failed {
-                store.metrics.failed(effects.command);
-            }
+            let took = effects.since.map(|since| since.until(now));
+            store
+                .metrics
+                .answered_apart(effects.command, took, effects.failed);
         });
         self.readonly |= dedicated.takes_readonly();
         if has_script {
@@ -92,14 +93,19 @@ impl Proxy {
         edited
     }
 
-    /// If a client has its dedicated connection only for large replies, and these have come, it needs it no more.
+    /// If a client has only borrowed its dedicated connection, and all is answered, it needs it no more.
     fn give_back(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         if let Some(dedicated) = &mut session.dedicated
-            && let Some(returned) = dedicated.returned()
+            && let Some(returned) = dedicated.take_returned()
         {
-            self.store.large.note(returned.hash, returned.length());
-            dedicated.borrowed = None;
+            let large = &mut self.store.large;
+            for (hashes, length) in returned.replies() {
+                // Of a long one, it is not known which part is.
+                if hashes.len() == 1 || !large.is_long(length) {
+                    hashes.iter().for_each(|hash| large.note(*hash, length));
+                }
+            }
             // Else the client stays on it, as if it had come to it for something else.
             if dedicated.is_clean() {
                 dedicated.park();
@@ -248,6 +254,19 @@ impl Proxy {
         self.store.metrics.error(ErrorKind::Redis);
         self.invalidate_in_flight(client);
         let session = &mut self.sessions[client.0];
+        let dedicated = session.dedicated.as_ref();
+        if let Some(count) = dedicated.and_then(|dedicated| dedicated.borrowed_requests()) {
+            // It did not ask for a connection, and is well without. What it sent there has not been executed.
+            for _ in 0..count {
+                session.replies.push(Reply::error(words.as_bytes()));
+            }
+            if matches!(session.waits_for, WaitsFor::Return | WaitsFor::SetUp) {
+                session.waits_for = WaitsFor::Nothing;
+            }
+            self.dedicated_over(client, false);
+            self.note_change(client);
+            return self.count_held(client);
+        }
         session.replies.push(Reply::error(words.as_bytes()));
         let reason = format!("it refused the dedicated connection: {words}");
         session.ending = Some(Ending::DedicatedFailed(reason.into()));

@@ -49,6 +49,7 @@ use crate::resp::request::Spans;
 use crate::status::{Facts, Status};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Check, Event, Requests, Tracking};
+use deliver::{Room, Undelivered};
 use identity::Identity;
 use replies::Replies;
 use session::{Session, WaitsFor};
@@ -86,6 +87,7 @@ pub struct Proxy {
     passed: Vec<u8>,
     /// A dedicated connection delivered `READONLY`.
     readonly: bool,
+    undelivered: Option<Undelivered>,
 }
 
 impl Proxy {
@@ -101,6 +103,7 @@ impl Proxy {
             spans: Spans::default(),
             passed: Vec::new(),
             readonly: false,
+            undelivered: None,
         }
     }
 
@@ -338,6 +341,45 @@ impl Proxy {
 
     /// The helper thread reports something.
     pub fn upstream(&mut self, event: &Event, now: Time) {
+        self.upstream_part(event, &mut 0, usize::MAX, now);
+    }
+
+    /// The same; but of replies, and of errors in their place, about `most` are delivered. `done` counts those of the event
+    /// that are seen to. Returns whether that is all of it; if not, the rest has to come before the next event.
+    pub fn upstream_part(
+        &mut self,
+        event: &Event,
+        done: &mut usize,
+        most: usize,
+        now: Time,
+    ) -> bool {
+        // What has changed may be known early, and not late.
+        if let Event::Invalidated(invalidated) = event {
+            self.store.invalidate(invalidated, now);
+            return true;
+        }
+        let mut room = Room(most);
+        self.deliver_rest(&mut room, now);
+        let all = match event {
+            _ if self.undelivered.is_some() => return false,
+            Event::Replies { link, replies } => {
+                self.replies(*link, replies, done, &mut room, now);
+                replies.len()
+            }
+            Event::Late { link, count, error } => {
+                self.late(*link, *count, error, done, &mut room, now);
+                *count
+            }
+            event => {
+                self.take_event(event, now);
+                return true;
+            }
+        };
+        *done == all && self.undelivered.is_none()
+    }
+
+    /// The helper thread reports something other than replies.
+    fn take_event(&mut self, event: &Event, now: Time) {
         match event {
             Event::Reached(endpoint) => {
                 self.store.endpoint = Some(endpoint.clone());
@@ -358,9 +400,7 @@ impl Proxy {
                 self.release(u64::MAX);
             }
             Event::Gone => return self.end_dedicated(),
-            Event::Replies { link, replies } => return self.replies(*link, replies, now),
-            Event::Late { link, count, error } => return self.late(*link, *count, error, now),
-            Event::Invalidated(invalidated) => return self.store.invalidate(invalidated, now),
+            Event::Replies { .. } | Event::Late { .. } | Event::Invalidated(_) => return,
             Event::Tracking(tracking) => {
                 self.store.tracking(tracking);
                 if matches!(
@@ -399,6 +439,7 @@ impl Proxy {
                 self.store.full_table = *table;
                 return;
             }
+            Event::OutputLimit(limit) => return self.store.large.set_limit(*limit),
             Event::Swapped | Event::SlotsMoved => return self.store.replaced(),
             Event::MasterLost(is_lost) => return self.store.master_lost(*is_lost),
             Event::Right { right, is_missing } => {
@@ -485,6 +526,14 @@ impl Proxy {
     pub fn dedicated_is_set_up(&self, client: ClientId) -> bool {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
         dedicated.is_none_or(|dedicated| dedicated.is_set_up() || dedicated.is_for_one_request())
+    }
+
+    /// Whether a client waits for its dedicated connection to be set up as it would for a reply there, until those end: it
+    /// has asked for none, and would wait for a busy Redis on its own.
+    #[must_use]
+    pub fn waits_for_borrowed(&self, client: ClientId) -> bool {
+        let dedicated = self.sessions[client.0].dedicated.as_ref();
+        dedicated.is_some_and(|dedicated| dedicated.borrowed.is_some())
     }
 
     /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all that is left there:

@@ -1,6 +1,6 @@
 //! A client's turn: the requests that it has sent are executed in order, as long as it is to be served.
 
-use super::dedicated::Dedicated;
+use super::dedicated::{Dedicated, Loan};
 use super::ending::Ending;
 use super::identity::Identity;
 use super::in_flight::Caller;
@@ -315,7 +315,10 @@ impl Run<'_> {
         let Some(connection) = served.dedicated else {
             return Next::On(0);
         };
-        if connection.borrowed.is_some()
+        if connection
+            .borrowed
+            .as_ref()
+            .is_some_and(|borrowed| borrowed.loan == Loan::LargeReply)
             && connection.is_used()
             && !self.store.is_large_too(request, caller)
         {
@@ -348,7 +351,7 @@ impl Run<'_> {
                 Next::Abort
             }
             Flow::End => Next::Quit,
-            Flow::Leave | Flow::LeaveToAuthenticate | Flow::LeaveToPass | Flow::Borrow => {
+            Flow::Leave | Flow::LeaveToAuthenticate | Flow::LeaveToPass | Flow::Borrow(_) => {
                 self.leave(flow, sent, served)
             }
         }

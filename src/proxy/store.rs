@@ -23,7 +23,7 @@ use super::barriers::Barriers;
 use super::buffers::Buffers;
 use super::checks::Checks;
 use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
-use super::dedicated::Awaited;
+use super::dedicated::{Awaited, Loan};
 use super::identity::Identity;
 use super::in_flight::{Asks, Caller, Forward, InFlight, Then, Waiter};
 use super::replies::{Cost, Replies};
@@ -166,8 +166,8 @@ pub(super) enum Flow {
     Alone,
     /// The client is to be described to itself.
     Describe,
-    /// It needs one until it is answered: its reply is large.
-    Borrow,
+    /// It needs one until it is answered.
+    Borrow(Loan),
     /// It has to wait, and is to be executed then.
     Wait(WaitsFor),
     /// The client is to be closed at once, without a reply.
@@ -271,7 +271,10 @@ impl Store {
             since: now,
         };
         if self.is_large(way, caller, request) {
-            return Flow::Borrow;
+            return Flow::Borrow(Loan::LargeReply);
+        }
+        if self.goes_apart(way) {
+            return Flow::Borrow(Loan::Any);
         }
         identity.last_command = row.number;
         let mut flow = Flow::Continue;
@@ -346,6 +349,12 @@ impl Store {
             }
             _ => self.has_large_reply(way, caller.command, request),
         }
+    }
+
+    /// Whether a request is to go over a dedicated connection because the shared one may break for a reply: nothing is
+    /// known of its own, or it can't be repeated.
+    fn goes_apart(&self, way: Way) -> bool {
+        way == Way::Forward && self.large.is_limited() && !matches!(self.redis, Redis::Down(_))
     }
 
     /// Whether Redis's reply to a request was large before, if it goes over a shared connection.

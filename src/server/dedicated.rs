@@ -145,14 +145,22 @@ impl Server {
         {
             self.connecting.pop_front();
             // Its slot may have another client by now, or the client another connection.
-            let connection = self.connections.get(client.0);
-            let late = connection
-                .filter(|connection| connection.set_up_by <= self.now)
-                .and_then(|connection| connection.dedicated.as_ref());
-            let Some(late) = late else { continue };
+            let connection = self.connections.get_mut(client.0);
+            let Some(connection) = connection.filter(|it| it.set_up_by <= self.now) else {
+                continue;
+            };
+            let Some(late) = &connection.dedicated else {
+                continue;
+            };
             // Whether it can be connected to is found where it is written to.
             if late.is_connecting() || self.proxy.dedicated_is_set_up(client) {
                 self.proxy.look_again(client);
+                continue;
+            }
+            if self.proxy.waits_for_borrowed(client) {
+                let later = self.now.after(self.dialer.timeout);
+                connection.set_up_by = later;
+                self.connecting.push_back((later, client));
                 continue;
             }
             // Redis has the client's request, and may carry it out yet: it is not to be repeated.

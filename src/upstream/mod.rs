@@ -51,7 +51,7 @@ pub use crate::link::{Batch, Invalidated, Pending, Replies};
 use crate::resp::Protocol;
 use crate::status::{Right, TrackingTable};
 use crate::transport::dial::{Dialer, Endpoint};
-pub use setup::refusal;
+pub use setup::{refusal, starts_as_refusal};
 
 /// Where Redis is, how to get there, and as whom the proxy comes.
 #[derive(Clone, Debug)]
@@ -237,6 +237,8 @@ pub enum Event {
     TrackedLinks(usize),
     /// Redis's table of tracked keys is full, or is so no more.
     TrackingTable(Option<TrackingTable>),
+    /// Redis closes clients to which it owes so many bytes; 0 if it has no such limit, or doesn't say.
+    OutputLimit(usize),
     /// Databases were swapped.
     Swapped,
     /// The node of a cluster has other slots than before.

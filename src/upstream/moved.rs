@@ -177,6 +177,9 @@ mod tests {
             take(node, role);
             node.received(role, replies.as_bytes(), now);
         }
+        // Nor is its limit of what it holds for a client.
+        take(node, Role::Tracker);
+        node.received(Role::Tracker, b"-NOPERM no\r\n", now);
         // How the connection is, is not shown.
         take(node, Role::Resp2);
         node.received(Role::Resp2, b"-NOPERM no\r\n", now);

@@ -501,6 +501,7 @@ impl Node {
             (Question::Swaps(seen), _) => self.swaps_answered(role, seen, answer, now),
             (Question::TableMax, _) => self.table_max_answered(answer),
             (Question::TableKeys, _) => self.table_keys_answered(answer),
+            (Question::OutputLimit, _) => self.output_limit_answered(answer),
             (Question::Slots, _) => self.slots_answered(answer),
             (Question::Id, None) => self.tracker.numbered(setup::number(answer)),
             _ => {}
@@ -513,6 +514,7 @@ impl Node {
         let tracker = self.connection(Role::Tracker);
         if tracker.phase == Phase::SettingUp && tracker.link.is_idle() {
             self.set_open(Role::Tracker, now);
+            self.ask_output_limit(Role::Tracker, now);
             self.send_checks(now);
         }
         for role in LINKS.map(Role::of) {

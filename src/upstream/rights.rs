@@ -250,6 +250,8 @@ pub(super) mod tests {
             asked(&mut node, role);
             node.received(role, replies.as_bytes(), at(0));
         }
+        assert!(asked(&mut node, Role::Tracker).contains(LIMIT));
+        node.received(Role::Tracker, NO_LIMIT, at(0));
         // How the connection is, is not shown.
         asked(&mut node, Role::Resp2);
         node.received(Role::Resp2, b"-NOPERM no\r\n", at(0));
@@ -279,6 +281,7 @@ pub(super) mod tests {
                 "GETUSER" => node.received(Role::Tracker, RIGHTS.as_bytes(), now),
                 "HISTOGRAM" => node.received(Role::Tracker, b"*0\r\n", now),
                 "PING" => node.received(Role::Tracker, b"+PONG\r\n", now),
+                LIMIT => node.received(Role::Tracker, NO_LIMIT, now),
                 _ => {}
             }
         }
@@ -298,13 +301,17 @@ pub(super) mod tests {
             node.received(Role::Tracker, reply.as_bytes(), now);
         }
         if let Some(at) = asked.find(UNREPORTED) {
+            let limit = if asked.contains(LIMIT) { NO_LIMIT } else { b"" };
             asked.truncate(at);
-            node.received(Role::Tracker, b"*0\r\n+PONG\r\n", now);
+            let answers = [b"*0\r\n", limit, b"+PONG\r\n"].concat();
+            node.received(Role::Tracker, &answers, now);
         }
         (asked, std::mem::take(&mut node.events))
     }
 
     pub(in crate::upstream) const RIGHTS: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~*\r\n";
+    const LIMIT: &str = "client-output-buffer-limit";
+    const NO_LIMIT: &[u8] = b"*2\r\n$26\r\nclient-output-buffer-limit\r\n$12\r\nnormal 0 0 0\r\n";
     const FEWER: &str = "*2\r\n$4\r\nkeys\r\n$2\r\n~a\r\n";
     const GETUSER: &str = "*3\r\n$3\r\nAcL\r\n$7\r\nGETUSER\r\n$7\r\ndefault\r\n";
     /// What is asked behind it each time.

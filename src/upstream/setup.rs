@@ -41,6 +41,8 @@ pub(super) enum Question {
     TableMax,
     /// How many it tracks.
     TableKeys,
+    /// Whether it limits what it holds for a client.
+    OutputLimit,
     /// The number of the connection.
     Id,
     /// That changes are to be reported to another connection.
@@ -143,6 +145,13 @@ pub(super) fn table_max() -> Cmd {
     config
 }
 
+/// How much Redis holds for a client at the most.
+pub(super) fn output_limit() -> Cmd {
+    let mut config = redis::cmd("CONFIG");
+    config.arg("GET").arg("client-output-buffer-limit");
+    config
+}
+
 /// What a node says of its cluster.
 pub(super) fn cluster() -> Cmd {
     let mut cluster = redis::cmd(own::CLUSTER);
@@ -236,6 +245,14 @@ pub fn refusal(answer: &[u8]) -> Option<String> {
 /// Whether these words refuse the connection itself, whatever was asked on it.
 pub(super) fn refuses_connections(words: &str) -> bool {
     words.starts_with("DENIED ") || words.contains("max number of clients reached")
+}
+
+/// The same, by the first bytes of an encoded reply. They are enough: no command is answered so.
+#[must_use]
+pub fn starts_as_refusal(encoded: &[u8]) -> bool {
+    [&b"-DENIED "[..], b"-ERR max number of "]
+        .iter()
+        .any(|start| encoded.starts_with(start))
 }
 
 /// Whether these words, in answer to a PING, say that nothing else would be answered either. Any other error shows that

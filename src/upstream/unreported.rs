@@ -1,7 +1,8 @@
 //! What Redis does not report, though it may change what clients read: that databases were swapped (`SWAPDB`), that a
 //! node of a cluster has other slots, and that a replica has lost its master and refuses reads
 //! (`replica-serve-stale-data no`). Redis is asked for it as often as for the user's rights; and now and then whether its
-//! table of tracked keys is full, so that it reports keys which did not change.
+//! table of tracked keys is full, so that it reports keys which did not change; and whether it closes clients to which it
+//! owes too much (`client-output-buffer-limit`).
 //!
 //! That `SWAPDB` was executed, by whomever, in a script or by replication, is seen by how often it was: in its latency
 //! histogram, which is short, or else among the statistics of all commands.
@@ -18,6 +19,9 @@ use crate::command::own;
 use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::status::{MissingRights, Right, TrackingTable};
+
+/// How often Redis is asked whether it closes clients to which it owes too much.
+const LIMIT_AFTER: Duration = Duration::from_secs(5);
 
 /// How often Redis is asked for its table of tracked keys.
 const TABLE_AFTER: Duration = Duration::from_secs(5);
@@ -41,6 +45,7 @@ struct Refused {
     slots: bool,
     table_max: bool,
     table_keys: bool,
+    output_limit: bool,
 }
 
 /// What is known.
@@ -61,6 +66,10 @@ pub(super) struct Unreported {
     table: TrackingTable,
     /// What the loop knows of it, if it is full.
     full_table: Option<TrackingTable>,
+    /// When it was asked whether it closes clients to which it owes too much.
+    limit_asked: Option<Time>,
+    /// What the loop knows of that.
+    output_limit: usize,
     /// The rights that are needed for this, as far as the loop knows.
     missing_rights: MissingRights,
 }
@@ -87,6 +96,10 @@ impl Node {
         self.ask_swaps(role, now);
         self.ask_slots(role, now);
         self.ask_table(role, now);
+        let asked = self.unreported.limit_asked;
+        if asked.is_none_or(|asked| asked.after(LIMIT_AFTER) <= now) {
+            self.ask_output_limit(role, now);
+        }
         // A replica without its master refuses this too.
         if !self.unreported.refused.ping {
             self.ask(role, Question::Ping, &redis::cmd(own::PING), now);
@@ -202,6 +215,32 @@ impl Node {
         }
     }
 
+    /// Asks whether Redis closes clients to which it owes too much.
+    pub(super) fn ask_output_limit(&mut self, role: Role, now: Time) {
+        self.unreported.limit_asked = Some(now);
+        if !self.unreported.refused.output_limit {
+            let command = setup::output_limit();
+            self.ask(role, Question::OutputLimit, &command, now);
+        }
+    }
+
+    /// How much it may owe a client, if it says so.
+    pub(super) fn output_limit_answered(&mut self, answer: &[u8]) {
+        self.unreported.refused.output_limit = is_refused(answer);
+        let limit = output_limit(answer).unwrap_or_default();
+        let before = std::mem::replace(&mut self.unreported.output_limit, limit);
+        if before != limit {
+            self.events.push(Event::OutputLimit(limit));
+            match limit {
+                0 => log::info!("redis holds any amount for a client again"),
+                _ => log::info!(
+                    limit;
+                    "redis closes clients to which it owes too much, so what may be is asked over dedicated connections"
+                ),
+            }
+        }
+    }
+
     /// Which slots the node of a cluster has, as far as that is short.
     pub(super) fn slots_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.slots = is_refused(answer);
@@ -254,6 +293,18 @@ pub(super) fn lacks_master(encoded: &[u8]) -> bool {
     encoded.starts_with(b"-MASTERDOWN ")
 }
 
+/// How many bytes `client-output-buffer-limit` allows for a normal client, if a reply to `CONFIG GET` says so; 0 for no
+/// limit. Of its words, the first are `normal`, the hard limit and the soft one.
+fn output_limit(answer: &[u8]) -> Option<usize> {
+    let mut lines = answer.split(|byte| *byte == b'\n').rev().skip(1);
+    let mut words = lines.next()?.split(|byte| matches!(byte, b' ' | b'\r'));
+    words.find(|word| *word == b"normal")?;
+    let mut limit = || usize::try_from(integer(words.next()?)?).ok();
+    let limits = [limit()?, limit()?];
+    let lowest = limits.into_iter().filter(|limit| *limit > 0).min();
+    Some(lowest.unwrap_or_default())
+}
+
 /// Whether a reply refuses what is asked for lack of rights, so that it need not be asked again.
 fn is_refused(answer: &[u8]) -> bool {
     [&b"-NOPERM "[..], b"-ERR unknown command"]
@@ -268,4 +319,32 @@ fn field(answer: &[u8], start: &str) -> Option<Vec<u8>> {
     let rest = lines.find_map(|line| line.strip_prefix(start.as_bytes()))?;
     let is_end = |byte: &u8| matches!(byte, b',' | b'\r');
     Some(rest.split(is_end).next().unwrap_or_default().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_what_clients_are_owed_is_read_from_its_words() {
+        let answer =
+            |words: &str| format!("*2\r\n$26\r\nclient-output-buffer-limit\r\n$1\r\n{words}\r\n");
+        let limit = |words: &str| output_limit(answer(words).as_bytes());
+        let rest = "slave 268435456 67108864 60 pubsub 33554432 8388608 60";
+        for (words, expected) in [
+            (format!("normal 0 0 0 {rest}"), Some(0)),
+            (format!("normal 1048576 0 0 {rest}"), Some(1048576)),
+            (format!("normal 0 1048576 60 {rest}"), Some(1048576)),
+            (format!("normal 1048576 1024 60 {rest}"), Some(1024)),
+            (format!("{rest} normal 0 0 0"), Some(0)),
+            (rest.to_owned(), None),
+            ("normal 0".to_owned(), None),
+            ("normal -1 x 0".to_owned(), None),
+        ] {
+            assert_eq!(limit(&words), expected, "{words}");
+        }
+        for answer in ["-NOPERM no\r\n", "*0\r\n", "%0\r\n", ""] {
+            assert_eq!(output_limit(answer.as_bytes()), None, "{answer}");
+        }
+    }
 }

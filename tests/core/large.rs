@@ -1,7 +1,10 @@
 //! Requests with large replies go over a dedicated connection of their client, for as long as these take.
 
+use std::time::Duration;
+
 use redis_proxy::cache::Limits;
 use redis_proxy::proxy::ClientId;
+use redis_proxy::resp::Protocol;
 use redis_proxy::upstream::BROKEN;
 
 use super::world::{World, bulk, get, multibulk, roomy};
@@ -180,4 +183,213 @@ fn info_is_asked_for_over_the_link_however_long_it_is() {
         assert!(!world.received(client).is_empty());
         assert!(world.proxy.dedicated(client).is_none());
     }
+}
+
+#[test]
+fn a_transaction_whose_reply_was_large_goes_over_a_dedicated_connection_the_next_time() {
+    let mut world = world();
+    let client = world.connect();
+    let transaction = |end: &str| {
+        let parts = [multibulk(&["MULTI"]), getrange(end), multibulk(&["EXEC"])];
+        parts.concat()
+    };
+    world.send(client, transaction("-1"));
+    let reply = [b"*1\r\n", &large()[..]].concat();
+    world.answer_together(&[b"+OK\r\n", &b"+QUEUED\r\n"[..], &reply]);
+    assert!(world.received(client).ends_with(&reply));
+    world.send(client, transaction("0"));
+    world.assert_asked(&[]);
+    assert_sent(&mut world, client, transaction("0"));
+    // Others are not meant.
+    let client = world.connect();
+    world.send(client, "MULTI\r\nGETRANGE other 0 -1\r\nEXEC\r\n");
+    world.assert_asked(&["MULTI", "GETRANGE other 0 -1", "EXEC"]);
+}
+
+#[test]
+fn what_was_late_has_broken_the_connection_once() {
+    let mut world = world();
+    for request in [getrange("-1"), get("key"), multibulk(&["TTL", "key"])] {
+        let client = world.connect();
+        world.send(client, &request);
+        world.be_late(Protocol::Resp2, 2, "-ERR late\r\n");
+        world.assert_received(client, "-ERR late\r\n");
+        while !world.asked().is_empty() {
+            world.answer(BROKEN);
+        }
+        world.send(client, &request);
+        assert_eq!(world.asked().len(), 1);
+        world.answer(bulk("value"));
+    }
+}
+
+/// What Redis holds for a client at the most in these tests.
+const LIMIT: usize = 1024 * 1024;
+
+/// Redis answers the latest requests on a client's dedicated connection, which are these and are new there, so.
+#[track_caller]
+fn answer_apart(
+    world: &mut World,
+    client: ClientId,
+    requests: impl AsRef<[u8]>,
+    replies: impl AsRef<[u8]>,
+) {
+    world.assert_asked(&[]);
+    assert_sent(world, client, requests);
+    receive(world, client, &replies);
+    world.assert_received(client, replies);
+}
+
+/// A client with a dedicated connection to a Redis that has a limit.
+fn limited(world: &mut World) -> ClientId {
+    world.limit_output(LIMIT);
+    let client = world.connect();
+    world.send(client, "PFADD x\r\n");
+    assert_sent(world, client, "PFADD x\r\n");
+    receive(world, client, NUMBER);
+    receive(world, client, ":1\r\n");
+    world.assert_received(client, ":1\r\n");
+    client
+}
+
+#[test]
+fn where_redis_has_a_limit_only_what_is_known_to_be_short_goes_over_the_link() {
+    let requests = [
+        get("key"),
+        getrange("-1"),
+        multibulk(&["MGET", "key", "other"]),
+    ];
+    for request in requests {
+        let mut world = world();
+        let client = limited(&mut world);
+        let is_mget = request.starts_with(b"*3\r\n$4");
+        let (reply, count) = match is_mget {
+            true => ("*2\r\n$1\r\nx\r\n$1\r\nx\r\n", 2),
+            false => ("$1\r\nx\r\n", 1),
+        };
+        for _ in 0..2 {
+            world.send(client, &request);
+            answer_apart(&mut world, client, &request, reply);
+            world.send(client, &request);
+            assert_eq!(world.asked().len(), count);
+            (0..count).for_each(|_| world.answer(bulk("x")));
+            world.assert_received(client, reply);
+            world.send(client, &request);
+            world.assert_asked(&[]);
+            world.assert_received(client, reply);
+            // It may be longer now.
+            world.invalidate("key");
+            world.invalidate("other");
+        }
+        world.limit_output(0);
+        world.send(client, &request);
+        assert_eq!(world.asked().len(), count);
+    }
+}
+
+#[test]
+fn a_reply_that_takes_a_part_of_the_limit_is_large() {
+    let mut world = world();
+    let client = limited(&mut world);
+    let reply = bulk(vec![b'x'; LIMIT / 4]);
+    for _ in 0..3 {
+        world.send(client, get("key"));
+        answer_apart(&mut world, client, get("key"), &reply);
+    }
+}
+
+#[test]
+fn requests_whose_replies_are_not_known_are_in_flight_together() {
+    let mut world = world();
+    let client = limited(&mut world);
+    let requests: Vec<u8> = (0..10).flat_map(|key| get(&key.to_string())).collect();
+    world.send(client, &requests);
+    answer_apart(&mut world, client, &requests, bulk("x").repeat(10));
+    world.send(client, &requests);
+    assert_eq!(world.asked().len(), 10);
+}
+
+#[test]
+fn where_redis_has_a_limit_what_is_not_cached_anyway_goes_over_dedicated_connections() {
+    let mut world = world();
+    let client = limited(&mut world);
+    for (request, reply) in [
+        ("SET key value\r\n", "+OK\r\n"),
+        ("TTL key\r\n", ":-1\r\n"),
+        ("EVAL return 0\r\n", "$1\r\n1\r\n"),
+        ("SET key value\r\nGET key\r\n", "+OK\r\n$5\r\nvalue\r\n"),
+        (
+            "MULTI\r\nINCR n\r\nEXEC\r\n",
+            "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n",
+        ),
+    ] {
+        world.send(client, request);
+        answer_apart(&mut world, client, request, reply);
+    }
+    world.limit_output(0);
+    world.send(client, "SET key value\r\n");
+    world.assert_asked(&["SET key value"]);
+}
+
+#[test]
+fn what_goes_over_one_connection_waits_for_what_went_over_another() {
+    let mut world = world();
+    let client = limited(&mut world);
+    let set = multibulk(&["SET", "key", "new"]);
+    world.send(client, get("key"));
+    answer_apart(&mut world, client, get("key"), bulk("old"));
+    world.send(client, [get("key"), set.clone()].concat());
+    world.assert_asked(&["GET key"]);
+    assert!(world.proxy.dedicated(client).expect("one").is_empty());
+    world.answer(bulk("old"));
+    world.assert_received(client, bulk("old"));
+    world.send(client, get("key"));
+    answer_apart(
+        &mut world,
+        client,
+        [set, get("key")].concat(),
+        [b"+OK\r\n", &bulk("new")[..]].concat(),
+    );
+}
+
+#[test]
+fn a_client_whose_borrowed_connection_is_refused_hears_why_and_goes_on() {
+    const WORDS: &str = "-ERR max number of clients reached\r\n";
+    let mut world = world();
+    world.cache("cached", "value");
+    let client = reader(&mut world, &getrange("-1"));
+    world.send(client, [getrange("-1").repeat(2), get("cached")].concat());
+    receive(&mut world, client, WORDS);
+    world.assert_received(
+        client,
+        [WORDS.repeat(2).as_bytes(), &bulk("value")].concat(),
+    );
+    assert!(!world.is_done(client) && world.proxy.dedicated(client).is_none());
+    // The next one may be let in.
+    world.send(client, getrange("-1"));
+    receive(&mut world, client, NUMBER);
+    receive(&mut world, client, bulk("x"));
+    world.assert_received(client, bulk("x"));
+    // Who asked for the connection has lost it.
+    let client = world.connect();
+    world.send(client, "MULTI\r\n");
+    receive(&mut world, client, WORDS);
+    world.assert_received(client, WORDS);
+    assert!(world.is_done(client));
+}
+
+#[test]
+fn requests_on_dedicated_connections_are_timed_unless_they_block() {
+    let mut world = world();
+    let client = world.connect();
+    world.send(client, "WATCH key\r\nBLPOP list 0\r\n");
+    receive(&mut world, client, NUMBER);
+    world.wait(30);
+    receive(&mut world, client, "+OK\r\n*-1\r\n");
+    world.assert_received(client, "+OK\r\n*-1\r\n");
+    let commands = world.proxy.metrics().commands.iter();
+    let times: Vec<Duration> = commands.map(|counts| counts.time).collect();
+    assert!(times.contains(&Duration::from_millis(30)), "{times:?}");
+    let sum: Duration = times.iter().sum();
+    assert_eq!(sum, Duration::from_millis(30));
 }

@@ -1,7 +1,9 @@
 //! Replies that are late, a tracker that is silent, keys that die before their entries, and links that overtake one
 //! another.
 
+use redis_proxy::proxy::ClientId;
 use redis_proxy::resp::Protocol;
+use redis_proxy::upstream::{CLOSED, Event, Invalidated, Replies};
 
 use crate::world::{World, bulk, get};
 
@@ -143,4 +145,132 @@ fn a_client_that_changes_its_protocol_keeps_its_order() {
         world.answer("+OK\r\n");
         world.assert_asked(&["SET a 3"]);
     }
+}
+
+/// Hands the core an event in parts of `most` replies. After each, a client has its hit, and `look` sees to the rest.
+fn deliver_in_parts(
+    world: &mut World,
+    event: &Event,
+    most: usize,
+    mut look: impl FnMut(&mut World, usize),
+) {
+    let other = world.connect();
+    let mut done = 0;
+    for part in 1.. {
+        let now = world.time();
+        let all = world.proxy.upstream_part(event, &mut done, most, now);
+        world.send(other, get("cached"));
+        world.assert_received(other, bulk("value"));
+        look(world, part);
+        if all {
+            return;
+        }
+    }
+}
+
+/// Clients that each wait for the reply to a request of their own.
+fn waiting(world: &mut World, count: usize) -> Vec<ClientId> {
+    let clients: Vec<ClientId> = (0..count).map(|_| world.connect()).collect();
+    for (number, client) in clients.iter().enumerate() {
+        world.send(*client, format!("TTL {number}\r\n"));
+    }
+    clients
+}
+
+#[test]
+fn many_replies_are_delivered_in_parts_in_order() {
+    let mut world = World::roomy();
+    world.cache("cached", "value");
+    let clients = waiting(&mut world, 7);
+    let mut replies = Replies::default();
+    for number in 0..7 {
+        replies.push(format!(":{number}\r\n").as_bytes());
+    }
+    let link = Protocol::Resp2;
+    deliver_in_parts(
+        &mut world,
+        &Event::Replies { link, replies },
+        3,
+        |world, part| {
+            for (number, client) in clients.iter().enumerate() {
+                let reply = format!(":{number}\r\n").into_bytes();
+                let is_due = number / 3 + 1 == part;
+                world.assert_received(*client, if is_due { reply } else { Vec::new() });
+            }
+        },
+    );
+}
+
+#[test]
+fn those_who_wait_for_one_reply_are_given_it_in_parts_and_those_who_left_are_passed_over() {
+    let mut world = World::roomy();
+    world.cache("cached", "value");
+    let clients: Vec<ClientId> = (0..7).map(|_| world.connect()).collect();
+    for client in &clients {
+        world.send(*client, get("key"));
+    }
+    world.leave(clients[4]);
+    let mut replies = Replies::default();
+    replies.push(&bulk("old"));
+    replies.push(b":-1\r\n");
+    let link = Protocol::Resp2;
+    let mut parts = 0;
+    deliver_in_parts(
+        &mut world,
+        &Event::Replies { link, replies },
+        3,
+        |world, part| {
+            parts = part;
+            for (number, client) in clients
+                .iter()
+                .enumerate()
+                .filter(|(number, _)| *number != 4)
+            {
+                let is_due = number / 3 + 1 == part;
+                world.assert_received(*client, if is_due { bulk("old") } else { Vec::new() });
+            }
+            // It changes meanwhile: whoever asks now is not served what the others get.
+            let invalidated = Invalidated {
+                keys: vec![b"key"[..].into()],
+                all: false,
+            };
+            let now = world.time();
+            world.proxy.upstream(&Event::Invalidated(invalidated), now);
+            assert_eq!(world.proxy.cache().len(), 1);
+        },
+    );
+    assert_eq!(parts, 3);
+}
+
+#[test]
+fn a_redis_that_fails_owes_nobody_anything_part_by_part() {
+    let mut world = World::roomy();
+    world.cache("cached", "value");
+    let clients = waiting(&mut world, 7);
+    let mut replies = Replies::default();
+    (0..7).for_each(|_| replies.push(CLOSED));
+    let link = Protocol::Resp2;
+    deliver_in_parts(
+        &mut world,
+        &Event::Replies { link, replies },
+        3,
+        |world, part| {
+            for (number, client) in clients.iter().enumerate() {
+                assert_eq!(world.is_done(*client), number / 3 < part);
+            }
+        },
+    );
+
+    let clients = waiting(&mut world, 7);
+    let event = Event::Late {
+        link: Protocol::Resp2,
+        count: 7,
+        error: LATE.as_bytes().to_vec(),
+    };
+    deliver_in_parts(&mut world, &event, 3, |world, part| {
+        for (number, client) in clients.iter().enumerate() {
+            let is_due = number / 3 + 1 == part;
+            world.assert_received(*client, if is_due { LATE } else { "" });
+        }
+    });
 }

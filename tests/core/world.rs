@@ -293,6 +293,11 @@ impl World {
         self.tell(&Event::Late { link, count, error });
     }
 
+    /// Redis closes clients to which it owes so many bytes; 0 for no limit.
+    pub fn limit_output(&mut self, limit: usize) {
+        self.tell(&Event::OutputLimit(limit));
+    }
+
     /// Redis sends this on a client's dedicated connection.
     pub fn receive_dedicated(&mut self, client: ClientId, bytes: impl AsRef<[u8]>) {
         let now = self.time();

@@ -91,9 +91,13 @@ impl Corpus {
             2 if start < input.len() => input[start] ^= 1 << random.u8(..8),
             3 => input.insert(start, random.u8(..)),
             4 => drop(input.drain(start..end)),
-            // Something again, often enough to be deep or long.
+            // Something again; now and then, as it takes long, often enough to be deep or long.
             5 => {
-                let times = [1, 2, 10, 1000][random.usize(..4)];
+                let times = match random.u8(..32) {
+                    0 => 1000,
+                    1..8 => 10,
+                    _ => random.usize(1..3),
+                };
                 let again = input[start..end].repeat(times);
                 input.splice(end..end, again);
             }

@@ -54,11 +54,14 @@ pub fn corpus() -> Corpus {
 fn parse(pieces: &[&[u8]], restricted: bool) -> Vec<Result<Vec<Vec<u8>>, ProtocolError>> {
     let mut parser = Parser::new();
     parser.restrict(restricted);
-    let (mut buffer, mut found) = (Vec::new(), Vec::new());
+    let stream = pieces.concat();
+    let (mut start, mut end) = (0, 0);
+    let mut found = Vec::new();
     for piece in pieces {
-        buffer.extend_from_slice(piece);
+        end += piece.len();
         loop {
-            let used = match parser.parse(&buffer) {
+            let buffer = &stream[start..end];
+            let used = match parser.parse(buffer) {
                 Ok(Parsed::Request { request, used }) => {
                     found.push(Ok(request.arguments().map(<[u8]>::to_vec).collect()));
                     used
@@ -71,7 +74,7 @@ fn parse(pieces: &[&[u8]], restricted: bool) -> Vec<Result<Vec<Vec<u8>>, Protoco
                 }
             };
             assert!(used > 0 && used <= buffer.len());
-            buffer.drain(..used);
+            start += used;
         }
         parser.rest(&mut Spans::default());
     }

@@ -77,6 +77,14 @@ pub(super) enum Wanted {
 const NAME_MAX: usize = 12;
 
 impl Kind {
+    /// Whether a request has one reply and leaves nothing behind.
+    pub fn is_answered_once(self) -> bool {
+        matches!(
+            self,
+            Self::Plain | Self::Script | Self::Edited(_) | Self::Local
+        )
+    }
+
     /// The kind of a request, of the command that Redis itself calls by this name. The database that is cached is
     /// `home`.
     pub fn of(request: &Request<'_>, name: &[u8], home: u32) -> Self {

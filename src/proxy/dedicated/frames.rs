@@ -39,6 +39,11 @@ impl Frame {
         frame
     }
 
+    /// How many bytes of it came.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
     /// Its first bytes, as many as came, up to 24.
     pub fn start(&self) -> &[u8] {
         &self.start[..self.length.min(KEPT)]

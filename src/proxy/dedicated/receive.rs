@@ -1,6 +1,6 @@
 //! What Redis sends on a connection, frame by frame: passed on, left out, or kept to be edited.
 
-use super::expectation::Kind;
+use super::expectation::{Expectation, Kind};
 use super::mirror::{Answer, Class};
 use super::{Dedicated, Effects, Fate, Phase, Received, WRITES_ANYTHING};
 use crate::command::own;
@@ -20,9 +20,6 @@ impl Dedicated {
         answered: &mut impl FnMut(&Effects),
     ) -> Received {
         self.tells_of_others = false;
-        if let Some(borrowed) = &mut self.borrowed {
-            borrowed.bytes += bytes.len();
-        }
         let mut received = Received::Passed;
         // The first byte that is for the client and not copied yet.
         let mut start = 0;
@@ -120,6 +117,13 @@ impl Dedicated {
         self.tells_of_others
     }
 
+    /// How many requests Redis has refused with the connection, if the client needs no more of it than their replies.
+    pub fn borrowed_requests(&self) -> Option<usize> {
+        let is_plain = |sent: &Expectation| sent.kind.is_answered_once();
+        let is_borrowed = self.borrowed.is_some() && self.expectations.iter().all(is_plain);
+        is_borrowed.then(|| self.expectations.len())
+    }
+
     /// The reply that is to be edited, and how.
     pub fn take_edited(&mut self) -> (Option<Edit>, Vec<u8>) {
         let edit = match self.kept.first() {
@@ -197,14 +201,23 @@ impl Dedicated {
                 return Received::Passed;
             }
             self.number = frame.integer().or(self.number);
-            let received = self.set_up.take(is_error);
+            let received = match upstream::starts_as_refusal(frame.start()) {
+                true => Received::Refused,
+                false => self.set_up.take(is_error),
+            };
             self.is_news = self.set_up.is_done();
             return received;
         }
+        let length = frame.len();
         match self.mirror.take(frame, due) {
             Answer::Unasked => return Received::Passed,
             Answer::More(kind) => self.set_due(kind),
-            Answer::Done => self.end_due(),
+            Answer::Done => {
+                if let Some(borrowed) = &mut self.borrowed {
+                    borrowed.note_reply(length);
+                }
+                self.end_due();
+            }
             Answer::Queued => {
                 if let Some(oldest) = self.end_oldest() {
                     self.queued.add(&oldest.effects);

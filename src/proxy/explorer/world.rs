@@ -105,6 +105,7 @@ impl World {
             spans: Default::default(),
             passed: Vec::new(),
             readonly: false,
+            undelivered: None,
         };
         proxy.set_refetch(bounds.refetch);
         let now = TTL;

@@ -149,12 +149,14 @@ impl Store {
             self.metrics.forgotten.add(cause, 1);
         }
         self.metrics.misses.forgotten(key, cause);
+        self.large.changed(key);
         self.in_flight.changed(key);
         removed.read
     }
 
     pub(in crate::proxy) fn invalidate_all(&mut self, cause: Cause) {
         self.empty_cache(cause);
+        self.large.all_changed();
         self.in_flight.all_changed();
     }
 
@@ -199,7 +201,9 @@ impl Store {
             }
             Asked::Forward(forward) => {
                 if let Some(Asks { hash, repeatable }) = forward.asks {
-                    self.note_length(hash, repeatable, encoded);
+                    // One that is late is not sent again: it has broken the connection once.
+                    let is_repeated = repeatable && forward.waiter.is_some();
+                    self.note_length(hash, is_repeated, encoded);
                 }
                 if let Some(Part::Exec(reads)) = forward.part.as_deref() {
                     self.executed(reads, link, encoded);
@@ -217,9 +221,9 @@ impl Store {
         })
     }
 
-    /// Remembers whether the reply to a request is large, or breaks the connection.
-    fn note_length(&mut self, hash: u64, repeatable: bool, encoded: &[u8]) {
-        if repeatable && encoded == BROKEN {
+    /// Remembers whether the reply to a request is large, or breaks the connection each time that it is sent.
+    fn note_length(&mut self, hash: u64, is_repeated: bool, encoded: &[u8]) {
+        if is_repeated && encoded == BROKEN {
             self.large.suspect(hash);
         } else if !upstream::closes(encoded) {
             self.large.note(hash, encoded.len());
@@ -242,9 +246,14 @@ impl Store {
         let fits = memory == 0 || encoded.len() <= memory;
         if fits && self.cache.takes_reply(encoded) && !is_error {
             // It comes once for all.
-            self.large.note(hash, 0);
+            let is_limited = self.large.is_limited();
+            let length = if is_limited { encoded.len() } else { 0 };
+            if fetch.fresh || !is_limited {
+                self.large.note(hash, length);
+            }
         } else {
-            self.note_length(hash, true, encoded);
+            let is_late = fetch.waiters.is_none() && !fetch.is_refetch;
+            self.note_length(hash, !is_late, encoded);
         }
     }
 

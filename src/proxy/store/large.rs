@@ -1,5 +1,9 @@
 //! Requests whose replies were large. They go over a dedicated connection of their client: there a reply passes as the
 //! client takes it, and if Redis closes the connection for it, nobody else is harmed.
+//!
+//! Where Redis limits what it holds for a client (`client-output-buffer-limit`), a large reply would break the shared
+//! connection for all. There every reply counts as large until it was seen to be short; and again when its key has changed
+//! since.
 
 use std::hash::BuildHasher;
 
@@ -11,8 +15,15 @@ use crate::resp::request::Request;
 /// A reply of so many bytes is large.
 const LARGE: usize = MAX_OWED;
 
-/// How many requests are remembered.
+/// A reply is also large that takes so great a part of what Redis holds for a client: there are others beside it.
+const PART_OF_LIMIT: usize = 4;
+
+/// How many requests are remembered, of large replies and, where Redis has a limit, of short ones.
 const PLACES: usize = 256;
+const SHORT_PLACES: usize = 16 * 1024;
+
+/// How many keys' changes are told apart.
+const CHANGES: usize = 1024;
 
 /// Which requests, by the hashes of command and key, or first argument. Two of the same hash are taken for one, and one takes
 /// another's place: then a request goes the other way once.
@@ -20,6 +31,12 @@ const PLACES: usize = 256;
 pub(in crate::proxy) struct LargeReplies {
     /// No memory is taken before the first.
     places: Vec<u64>,
+    /// How many bytes Redis holds for a client at the most; 0 for no limit, or if it doesn't say.
+    limit: usize,
+    /// Those of short replies. No memory is taken without a limit, nor for the next list.
+    short: Vec<u32>,
+    /// How often keys have changed, by their hashes.
+    changes: Vec<u8>,
     hasher: RandomState,
 }
 
@@ -32,30 +49,55 @@ impl LargeReplies {
 
     /// The hash of a request with that argument.
     pub fn hash_of(&self, command: u16, argument: &[u8]) -> u64 {
-        self.hasher.hash_one((command, argument))
+        match self.changes.is_empty() {
+            true => self.hasher.hash_one((command, argument)),
+            false => {
+                let changes = self.changes[self.place_of_changes(argument)];
+                self.hasher.hash_one((command, argument, changes))
+            }
+        }
     }
 
-    /// Whether any is remembered.
+    /// The hash of a request of a transaction, with those before it, which have this one.
+    pub fn hash_behind(&self, before: u64, command: u16, request: &Request<'_>) -> u64 {
+        let this = self.hash(command, request, 1);
+        self.hasher.hash_one((before, this))
+    }
+
+    /// Whether no reply is expected to be large.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.places.is_empty() && self.limit == 0
     }
 
     /// Whether the reply to a request is expected to be large.
     pub fn contains(&self, hash: u64) -> bool {
+        self.is_large(hash) || self.limit > 0 && self.short[short_place(hash)] != tag(hash)
+    }
+
+    fn is_large(&self, hash: u64) -> bool {
         self.places.get(place(hash)) == Some(&hash)
     }
 
     /// Whether it makes no difference that a reply of so many bytes came.
     pub fn ignores(&self, length: usize) -> bool {
-        length < LARGE && self.places.is_empty()
+        length < LARGE && self.is_empty()
+    }
+
+    /// Whether a reply of so many bytes is large.
+    pub fn is_long(&self, length: usize) -> bool {
+        length >= LARGE || self.limit > 0 && length >= self.limit / PART_OF_LIMIT
     }
 
     /// A request was answered with so many bytes.
     pub fn note(&mut self, hash: u64, length: usize) {
-        if length >= LARGE {
-            self.suspect(hash);
-        } else if self.contains(hash) {
+        if self.is_long(length) {
+            return self.suspect(hash);
+        }
+        if self.is_large(hash) {
             self.places[place(hash)] = !hash;
+        }
+        if self.limit > 0 {
+            self.short[short_place(hash)] = tag(hash);
         }
     }
 
@@ -64,6 +106,49 @@ impl LargeReplies {
         self.places.resize(PLACES, 0);
         self.places[place(hash)] = hash;
     }
+
+    /// Redis holds no more than so many bytes for a client; 0 for no limit, or if it doesn't say.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+        let (short, changes) = match limit {
+            0 => (0, 0),
+            _ => (SHORT_PLACES, CHANGES),
+        };
+        self.short = vec![0; short];
+        self.changes = vec![0; changes];
+    }
+
+    /// Whether the shared connection may break for a reply.
+    pub fn is_limited(&self) -> bool {
+        self.limit > 0
+    }
+
+    /// A key has changed: what was seen of it holds no longer.
+    #[inline]
+    pub fn changed(&mut self, key: &[u8]) {
+        if !self.changes.is_empty() {
+            let place = self.place_of_changes(key);
+            self.changes[place] = self.changes[place].wrapping_add(1);
+        }
+    }
+
+    /// Any key may have.
+    pub fn all_changed(&mut self) {
+        self.short.fill(0);
+    }
+
+    fn place_of_changes(&self, key: &[u8]) -> usize {
+        self.hasher.hash_one(key) as usize % CHANGES
+    }
+}
+
+fn short_place(hash: u64) -> usize {
+    hash as usize % SHORT_PLACES
+}
+
+/// What is left of a hash in the list of short replies; 0 is none.
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32 | 1
 }
 
 fn place(hash: u64) -> usize {
@@ -88,5 +173,29 @@ mod tests {
         assert!(!large.contains(one));
         large.suspect(one);
         assert!(large.contains(one));
+    }
+
+    #[test]
+    fn where_redis_has_a_limit_only_what_was_short_and_has_not_changed_is_not_large() {
+        let mut large = LargeReplies::default();
+        large.set_limit(1024 * 1024);
+        let hash = |large: &LargeReplies| large.hash_of(1, b"key");
+        let before = hash(&large);
+        assert!(large.contains(before) && !large.is_empty());
+        large.note(before, 100);
+        assert!(!large.contains(before));
+        large.changed(b"key");
+        assert!(large.contains(hash(&large)));
+        // A reply from before says nothing.
+        large.note(before, 100);
+        assert!(large.contains(hash(&large)));
+        let now = hash(&large);
+        large.note(now, 1024 * 1024 / PART_OF_LIMIT);
+        assert!(large.contains(now));
+        large.note(now, 100);
+        large.all_changed();
+        assert!(large.contains(now));
+        large.set_limit(0);
+        assert!(!large.contains(hash(&large)));
     }
 }

@@ -7,7 +7,7 @@ use super::super::replies::Replies;
 use super::super::session::WaitsFor;
 use super::{Flow, Redis, Store};
 use crate::clock::Time;
-use crate::command::{Cached, UNKNOWN, Way, Writes, own};
+use crate::command::{Cached, Table, UNKNOWN, Way, Writes, own};
 use crate::metrics::{Outcome, Why};
 use crate::resp::reply;
 use crate::resp::request::Request;
@@ -86,19 +86,23 @@ impl Store {
             greets: hello.is_none(),
             gives_name: hello.is_none_or(|hello| !hello.gives_name()),
         };
+        let borrowed = match flow {
+            Flow::Borrow(loan) => Some(Borrowed::new(loan, self.large.is_limited())),
+            _ => None,
+        };
         if let Some(mut dedicated) = parked.take() {
             let (requests, _) = self.write_set_up(identity, &set_up);
             if set_up.authenticates && dedicated.is_set_up_by(&requests) {
                 dedicated.unpark();
                 dedicated.note_need(row.number, false);
-                dedicated.borrowed = (flow == Flow::Borrow).then(Borrowed::default);
+                dedicated.borrowed = borrowed;
                 return Leave::With(dedicated);
             }
             return Leave::Close;
         }
         let mut dedicated = self.open_dedicated(identity, &set_up);
         dedicated.note_need(row.number, authenticating);
-        dedicated.borrowed = (flow == Flow::Borrow).then(Borrowed::default);
+        dedicated.borrowed = borrowed;
         Leave::With(Box::new(match flow {
             Flow::LeaveToPass => dedicated.for_one_request(),
             _ => dedicated,
@@ -197,24 +201,31 @@ impl Store {
             writes => writes,
         };
         let waits_for_pause = now < self.paused_until && row.waits_for_pause();
+        let blocks = waits_for_pause || row.blocks && row.way(request) == Way::Dedicated;
         let effects = Effects {
             command: row.number,
             failed: false,
             keys: Keys::of(self.invalidate_written(request, writes)),
-            blocks: waits_for_pause || row.blocks && row.way(request) == Way::Dedicated,
+            blocks,
             changes_commands: row.changes_commands,
             is_script: self.reports_scripts(writes),
+            since: (!blocks).then_some(now),
         };
         if effects.blocks {
             self.awaited.add(&effects.keys);
         }
         if let Some(borrowed) = &mut dedicated.borrowed {
-            let position = match row.way(request) {
-                Way::Cached(Cached::Answer { key, .. }) => key.into(),
-                _ => 1,
-            };
-            borrowed.requests += 1;
-            borrowed.hash = self.large.hash(row.number, request, position);
+            let large = &self.large;
+            let of_value = |key| large.hash_of(Table::GET, key);
+            let keys = || request.arguments().skip(1);
+            match row.way(request) {
+                Way::Cached(Cached::Get | Cached::Mget) => borrowed.add(keys().map(of_value)),
+                Way::Cached(Cached::Answer { key, .. }) => {
+                    borrowed.add([large.hash(row.number, request, key.into())].into_iter());
+                }
+                _ if large.is_limited() => borrowed.add(std::iter::empty()),
+                _ => borrowed.add([large.hash(row.number, request, 1)].into_iter()),
+            }
         }
         let name = self.table.own_name(request.argument(0));
         let bytes = sent.bytes.as_deref().unwrap_or(&bytes);

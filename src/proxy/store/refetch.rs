@@ -177,9 +177,11 @@ impl Store {
         }
     }
 
+    /// Where Redis has a limit, no refetch: longer than before, the reply might break the connection for all.
     fn may_refetch(&self, key: &[u8]) -> bool {
         self.refetches.enabled
             && matches!(self.redis, Redis::Up)
+            && !self.large.is_limited()
             && self.coherence == Coherence::Tracking
             && self.serving == Serving::Fresh
             && !self.awaited.contains(key)

@@ -2,7 +2,7 @@
 //! share. One that trickles in holds up whatever else goes over its connection, and has one of its own.
 
 use super::super::identity::Identity;
-use super::super::in_flight::{Caller, Forward, Part, Reads, Waiter};
+use super::super::in_flight::{Asks, Caller, Forward, Part, Reads, Waiter};
 use super::super::replies::{Replies, to_reply};
 use super::super::{ClientId, MAX_OWED};
 use super::asks::write_question;
@@ -35,8 +35,9 @@ impl Store {
         replies: &mut Replies,
         now: Time,
     ) -> Option<usize> {
-        let is_possible = matches!(self.redis, Redis::Up) && now >= self.paused_until;
-        let length = is_possible
+        let is_possible =
+            matches!(self.redis, Redis::Up) && now >= self.paused_until && !self.large.is_limited();
+        let (length, hash) = is_possible
             .then(|| self.whole_transaction(bytes))
             .flatten()?;
         let mut parser = Parser::new();
@@ -61,7 +62,16 @@ impl Store {
                     if executes_script {
                         replies.scripts.sent();
                     }
-                    self.send_step(&request, &row, step, caller, executes_script, replies);
+                    let asks = matches!(step, Step::Exec).then_some(Asks {
+                        hash,
+                        repeatable: false,
+                    });
+                    let forward = Forward {
+                        is_script: executes_script,
+                        asks,
+                        ..Forward::default()
+                    };
+                    self.send_step(&request, &row, step, caller, forward, replies);
                     used += length;
                 }
                 Ok(Parsed::Nothing { used: length }) => used += length,
@@ -71,11 +81,13 @@ impl Store {
         Some(length)
     }
 
-    /// The length of the transaction that `bytes` start with, if it may go over a shared connection.
-    fn whole_transaction(&self, bytes: &[u8]) -> Option<usize> {
+    /// The length of the transaction that `bytes` start with, and the hash by which its reply is remembered, if it may go
+    /// over a shared connection.
+    fn whole_transaction(&self, bytes: &[u8]) -> Option<(usize, u64)> {
         let bytes = &bytes[..bytes.len().min(MAX_OWED)];
         let mut parser = Parser::new();
         let mut used = 0;
+        let mut hash = 0;
         let mut is_begun = false;
         loop {
             match parser.parse(&bytes[used..]).ok()? {
@@ -83,11 +95,17 @@ impl Store {
                     request,
                     used: length,
                 } => {
-                    let (_, step) = self.step(&request)?;
+                    let (row, step) = self.step(&request)?;
                     match step {
                         Step::Multi if !is_begun => is_begun = true,
-                        Step::Queue if is_begun => {}
-                        Step::Exec if is_begun => return Some(used + length),
+                        Step::Queue if is_begun => {
+                            hash = self.large.hash_behind(hash, row.number, &request);
+                        }
+                        Step::Exec if is_begun => {
+                            hash = self.large.hash_behind(hash, row.number, &request);
+                            let is_large = self.large.contains(hash);
+                            return (!is_large).then_some((used + length, hash));
+                        }
                         _ => return None,
                     }
                     used += length;
@@ -127,7 +145,7 @@ impl Store {
         row: &Row,
         step: Step,
         caller: Caller,
-        is_script: bool,
+        forward: Forward,
         replies: &mut Replies,
     ) {
         let batch = self.requests.of(caller.protocol);
@@ -163,8 +181,7 @@ impl Store {
             waiter: Some(waiter),
             words,
             part,
-            is_script,
-            ..Forward::default()
+            ..forward
         };
         self.in_flight
             .forward(forward, caller.protocol, keys.as_deref());

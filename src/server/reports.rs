@@ -1,0 +1,79 @@
+//! What the helper thread reports, on its way to the core, in order and a part at a time: a Redis that fails may owe a
+//! million replies, and meanwhile others want their hits.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::Server;
+use crate::upstream::Event;
+
+/// So many replies are delivered between two looks at the clock,
+const PART: usize = 512;
+
+/// and for about so long in a turn.
+const TURN: Duration = Duration::from_millis(2);
+
+/// How many events memory is kept for.
+const KEPT: usize = 16;
+
+/// What was reported and is not done with.
+#[derive(Default)]
+pub(super) struct Reports {
+    /// The oldest first.
+    events: VecDeque<Event>,
+    /// How much of the oldest is done.
+    done: usize,
+    /// Empty: the memory for what is reported next.
+    news: Vec<Event>,
+}
+
+impl Reports {
+    /// Whether all is done with.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
+impl Server {
+    /// Takes what the helper thread has reported since.
+    pub(super) fn take_reports(&mut self) {
+        self.upstream.take_events(&mut self.reports.news);
+        for event in self.reports.news.drain(..) {
+            match event {
+                // What has changed is not served while the rest waits for its turn.
+                Event::Invalidated(_) if !self.reports.events.is_empty() => {
+                    self.proxy.upstream(&event, self.now);
+                }
+                event => self.reports.events.push_back(event),
+            }
+        }
+        self.reports.news.shrink_to(KEPT);
+    }
+
+    /// Hands the core what was reported, as far as this turn has time for it.
+    pub(super) fn deliver_reports(&mut self) {
+        if self.reports.is_empty() {
+            return;
+        }
+        let mut ends_dedicated = false;
+        let end = self.clock.now().after(TURN);
+        while let Some(event) = self.reports.events.front() {
+            let done = &mut self.reports.done;
+            if self.proxy.upstream_part(event, done, PART, self.now) {
+                ends_dedicated |= event.ends_dedicated();
+                self.reports.done = 0;
+                if let Some(Event::Replies { replies, .. }) = self.reports.events.pop_front() {
+                    self.upstream.recycle(replies);
+                }
+            }
+            if !self.reports.is_empty() && self.clock.now() >= end {
+                break;
+            }
+        }
+        self.reports.events.shrink_to(KEPT);
+        if ends_dedicated {
+            self.spares.clear();
+            self.drop_ended_dedicated();
+        }
+    }
+}
