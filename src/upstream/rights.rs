@@ -281,7 +281,9 @@ pub(super) mod tests {
                 "GETUSER" => node.received(Role::Tracker, RIGHTS.as_bytes(), now),
                 "HISTOGRAM" => node.received(Role::Tracker, b"*0\r\n", now),
                 "PING" => node.received(Role::Tracker, b"+PONG\r\n", now),
-                LIMIT => node.received(Role::Tracker, NO_LIMIT, now),
+                word if word.eq_ignore_ascii_case(LIMIT) => {
+                    node.received(Role::Tracker, NO_LIMIT, now)
+                }
                 _ => {}
             }
         }

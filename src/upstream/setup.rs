@@ -147,7 +147,7 @@ pub(super) fn table_max() -> Cmd {
 
 /// How much Redis holds for a client at the most.
 pub(super) fn output_limit() -> Cmd {
-    let mut config = redis::cmd("CONFIG");
+    let mut config = redis::cmd(own::CONFIG);
     config.arg("GET").arg("client-output-buffer-limit");
     config
 }
