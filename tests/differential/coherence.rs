@@ -24,7 +24,8 @@ struct Counter {
 enum Writer {
     /// With INCR over the shared connection.
     Shared,
-    /// With a script that names its key nowhere but among its arguments.
+    /// With a script that declares its key. Of one that it does not declare, other clients may read what it was until
+    /// Redis reports it.
     Script,
     /// With INCR over a dedicated connection.
     Own,
@@ -52,8 +53,8 @@ impl Writer {
         let reply = match self {
             Writer::Shared | Writer::Own => client.command(&["INCR", key]),
             Writer::Script => {
-                let script = "return redis.call('incr', ARGV[1])";
-                client.command(&["EVAL", script, "0", key])
+                let script = "return redis.call('incr', KEYS[1])";
+                client.command(&["EVAL", script, "1", key])
             }
             Writer::Transaction => {
                 let requests = [
