@@ -33,8 +33,9 @@ fn reason(act: Act) -> String {
                     let mut reader = crate::common::Client::from_stream(stream);
                     while reader
                         .read_request()
-                        .is_some_and(|request| request != [b"PING"])
-                    {}
+                        .is_some_and(|request| !request[0].eq_ignore_ascii_case(b"PING"))
+                    {
+                    }
                 }
                 Act::Say(bytes) => stream.write_all(bytes).expect("the proxy reads"),
             }
