@@ -183,7 +183,7 @@ impl Shared {
         let mut user = User::Unknown;
         let (mut resp3, mut silent) = (false, false);
         while let Some(arguments) = client.read_request() {
-            let is_hello = arguments[0] == b"HELLO";
+            let is_hello = arguments[0].eq_ignore_ascii_case(b"HELLO");
             if arguments[0] == b"WATCH" {
                 user = User::OneClient;
             }

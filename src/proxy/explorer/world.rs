@@ -536,7 +536,7 @@ impl World {
         let mut before = Vec::new();
         for word in asked.split("\r\n") {
             match word {
-                "HELLO" => before.extend(b"%0\r\n"),
+                own::HELLO => before.extend(b"%0\r\n"),
                 "ID" => before.extend(b":9\r\n"),
                 "WATCH b" | "MULTI" => before.extend(b"+OK\r\n"),
                 "INCR a" => before.extend(b"+QUEUED\r\n"),
@@ -605,7 +605,7 @@ impl World {
     fn take_request(&mut self, link: usize, text: &str, pending: Pending) -> Result<(), String> {
         let mut arguments = text.split("\r\n").skip(2).step_by(2);
         let question = match (arguments.next(), pending.joined) {
-            (Some("GET"), false) => Question::Get,
+            (Some("GET" | own::GET), false) => Question::Get,
             (Some("GETRANGE"), false) => Question::GetRange,
             (Some(own::PTTL), false) => Question::TimeToLive,
             (Some("INCR" | "EVAL"), false) => Question::Write,
