@@ -20,7 +20,7 @@ use hashlink::linked_hash_map::RawEntryMut;
 
 use crate::clock::Time;
 use crate::resp::reply::bulk_value;
-use entry::{Deadline, Entry, Key};
+use entry::{Deadline, Entry, Name};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
 use queue::{Place, Queue};
@@ -47,6 +47,34 @@ pub struct Limits {
     pub ttl: Duration,
     /// How much longer it is kept, for [`Cache::get_stale`].
     pub stale_ttl: Duration,
+}
+
+/// A key: its name, and the database that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key<'a> {
+    /// The number of the database.
+    pub database: u32,
+    /// The name.
+    pub name: &'a [u8],
+}
+
+impl<'a> Key<'a> {
+    /// The key of that name in a database.
+    #[must_use]
+    pub fn new(database: u32, name: &'a [u8]) -> Self {
+        Self { database, name }
+    }
+}
+
+/// What there is of a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Its number.
+    pub database: u32,
+    /// How many entries.
+    pub entries: usize,
+    /// What they count for in [`Limits::memory`].
+    pub bytes: usize,
 }
 
 /// A cached value, or an encoded reply.
@@ -82,10 +110,10 @@ pub struct Evictions {
 }
 
 /// What was known of a key that is forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// There was an entry.
-    pub was_there: bool,
+    /// The database that it was in.
+    pub database: u32,
     /// It had a value, and was read since it was kept.
     pub was_read: bool,
 }
@@ -97,6 +125,8 @@ pub struct Cache {
     queue: Queue,
     limits: Limits,
     bytes: usize,
+    /// The parts of the databases of which there ever was anything.
+    tallies: Vec<Tally>,
     evictions: Evictions,
     unread: u64,
 }
@@ -114,6 +144,7 @@ impl Cache {
             queue: Queue::default(),
             limits,
             bytes: 0,
+            tallies: Vec::new(),
             evictions: Evictions::default(),
             unread: 0,
         }
@@ -121,13 +152,13 @@ impl Cache {
 
     /// The value of a key, which becomes the most recently used. An entry past its time to live is none.
     #[inline]
-    pub fn get(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
+    pub fn get(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         let entry = self.get_alive(key, |deadline| deadline.is_after(now))?;
         entry.value()
     }
 
     /// The same, but an entry may be past its time to live by as much as [`Limits::stale_ttl`].
-    pub fn get_stale(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
+    pub fn get_stale(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         let stale_ttl = self.limits.stale_ttl;
         let entry = self.get_alive(key, |deadline| deadline.time().after(stale_ttl) > now)?;
         entry.value()
@@ -135,14 +166,14 @@ impl Cache {
 
     /// The reply to a question about a key, likewise.
     #[inline]
-    pub fn answer(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
+    pub fn answer(&mut self, key: Key<'_>, question: &[u8], now: Time) -> Option<Value<'_>> {
         let hash = self.hash(question);
         let entry = self.get_alive(key, |deadline| deadline.is_after(now))?;
         entry.answers()?.get(hash, question)
     }
 
     /// The same, but it may be past its time to live by as much as [`Limits::stale_ttl`].
-    pub fn answer_stale(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
+    pub fn answer_stale(&mut self, key: Key<'_>, question: &[u8], now: Time) -> Option<Value<'_>> {
         let hash = self.hash(question);
         let stale_ttl = self.limits.stale_ttl;
         let entry = self.get_alive(key, |deadline| deadline.time().after(stale_ttl) > now)?;
@@ -150,8 +181,8 @@ impl Cache {
     }
 
     #[inline]
-    fn get_alive(&mut self, key: &[u8], is_alive: impl Fn(Deadline) -> bool) -> Option<&Entry> {
-        let hash = self.hash(key);
+    fn get_alive(&mut self, key: Key<'_>, is_alive: impl Fn(Deadline) -> bool) -> Option<&Entry> {
+        let hash = self.hash(key.name);
         let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
             return None;
         };
@@ -166,13 +197,13 @@ impl Cache {
 
     /// Keeps a value from now on, in place of an earlier one, and evicts what then is too much. A value
     /// that exceeds [`Limits::reply`] or the whole budget isn't kept; an earlier one goes all the same.
-    pub fn insert(&mut self, key: &[u8], value: &Value<'_>, now: Time) {
+    pub fn insert(&mut self, key: Key<'_>, value: &Value<'_>, now: Time) {
         self.insert_for(key, value, self.limits.ttl, now);
     }
 
     /// The same, for a time to live of its own, if that is shorter than [`Limits::ttl`].
-    pub fn insert_for(&mut self, key: &[u8], value: &Value<'_>, ttl: Duration, now: Time) {
-        if self.limits.memory > 0 && cost(key.len(), value.len()) > self.limits.memory
+    pub fn insert_for(&mut self, key: Key<'_>, value: &Value<'_>, ttl: Duration, now: Time) {
+        if self.limits.memory > 0 && cost(key.name.len(), value.len()) > self.limits.memory
             || self.is_too_long(value)
         {
             self.remove(key);
@@ -180,8 +211,8 @@ impl Cache {
         }
         let deadline = Deadline::new(now.after(ttl.min(self.limits.ttl)));
         let entry = Entry::new(key, value, deadline);
-        let hash = self.hash(key);
-        self.bytes += entry.cost();
+        let hash = self.hash(key.name);
+        self.count_new(key.database, entry.cost());
         self.queue.insert(Place::new(deadline, hash));
         match self.find(hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
@@ -206,7 +237,7 @@ impl Cache {
     /// them. An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`Limits::reply`].
     pub fn insert_answer(
         &mut self,
-        key: &[u8],
+        key: Key<'_>,
         question: &[u8],
         reply: &Value<'_>,
         ttl: Duration,
@@ -218,7 +249,7 @@ impl Cache {
         }
         let question_hash = self.hash(question);
         let deadline = Deadline::new(now.after(ttl.min(self.limits.ttl)));
-        let hash = self.hash(key);
+        let hash = self.hash(key.name);
         let is_known = match self.find(hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
                 occupied.to_back();
@@ -229,7 +260,7 @@ impl Cache {
         if !is_known {
             self.remove(key);
             let entry = Entry::without_value(key, deadline);
-            self.bytes += entry.cost();
+            self.count_new(key.database, entry.cost());
             self.queue.insert(Place::new(deadline, hash));
             if let RawEntryMut::Vacant(vacant) = self.find(hash, key) {
                 vacant.insert_hashed_nocheck(widen(hash), entry, ());
@@ -246,7 +277,7 @@ impl Cache {
     }
 
     /// Forgets the reply to a question about a key.
-    pub fn remove_answer(&mut self, key: &[u8], question: &[u8]) {
+    pub fn remove_answer(&mut self, key: Key<'_>, question: &[u8]) {
         let hash = self.hash(question);
         self.change(key, |entry| {
             if entry.has_answers() {
@@ -257,7 +288,7 @@ impl Cache {
 
     /// The replies to all questions about a key.
     #[cfg(test)]
-    pub fn answers(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
+    pub fn answers(&mut self, key: Key<'_>) -> Vec<Vec<u8>> {
         let entry = self.get_alive(key, |_| true);
         let answers = entry.and_then(Entry::answers);
         answers.map_or(Vec::new(), answers::Answers::replies)
@@ -282,8 +313,8 @@ impl Cache {
     }
 
     /// Changes an entry, with its place in the queue and its part of the count. Returns what it costs now.
-    fn change(&mut self, key: &[u8], change: impl FnOnce(&mut Entry)) -> usize {
-        let hash = self.hash(key);
+    fn change(&mut self, key: Key<'_>, change: impl FnOnce(&mut Entry)) -> usize {
+        let hash = self.hash(key.name);
         let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
             return 0;
         };
@@ -292,6 +323,8 @@ impl Cache {
         change(entry);
         let (new_cost, new_deadline) = (entry.cost(), entry.deadline);
         self.bytes = self.bytes - cost + new_cost;
+        let tally = self.tally(key.database);
+        tally.bytes = tally.bytes - cost + new_cost;
         if new_deadline != deadline {
             self.queue.remove(Place::new(deadline, hash));
             self.queue.insert(Place::new(new_deadline, hash));
@@ -299,19 +332,33 @@ impl Cache {
         new_cost
     }
 
-    /// Forgets a key.
-    pub fn remove(&mut self, key: &[u8]) -> Removed {
-        let hash = self.hash(key);
-        match self.find(hash, key) {
-            RawEntryMut::Occupied(occupied) => {
-                let (entry, ()) = occupied.remove_entry();
-                self.forget(&entry, hash);
-                Removed {
-                    was_there: true,
-                    was_read: entry.was_read() && entry.value().is_some(),
-                }
-            }
-            RawEntryMut::Vacant(_) => Removed::default(),
+    /// Forgets a key. Returns whether there was an entry.
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        let hash = self.hash(key.name);
+        let RawEntryMut::Occupied(occupied) = self.find(hash, key) else {
+            return false;
+        };
+        let (entry, ()) = occupied.remove_entry();
+        self.forget(&entry, hash);
+        true
+    }
+
+    /// Forgets the keys of that name in all databases, and says what was known of each.
+    pub fn remove_everywhere(&mut self, name: &[u8], mut removed: impl FnMut(Removed)) {
+        let hash = self.hash(name);
+        for _ in 0..self.tallies.len() {
+            let entries = self.entries.raw_entry_mut();
+            let RawEntryMut::Occupied(occupied) =
+                entries.from_hash(widen(hash), |entry| entry.name() == name)
+            else {
+                return;
+            };
+            let (entry, ()) = occupied.remove_entry();
+            self.forget(&entry, hash);
+            removed(Removed {
+                database: entry.database(),
+                was_read: entry.was_read() && entry.value().is_some(),
+            });
         }
     }
 
@@ -320,6 +367,12 @@ impl Cache {
         self.entries = LinkedHashMap::with_hasher(Hashes::default());
         self.queue = Queue::default();
         self.bytes = 0;
+        for tally in &mut self.tallies {
+            *tally = Tally {
+                database: tally.database,
+                ..Tally::default()
+            };
+        }
     }
 
     /// Forgets what is past its time to live (and [`Limits::stale_ttl`]), the oldest first and at most [`EXPIRED_AT_ONCE`] of it, so
@@ -380,6 +433,12 @@ impl Cache {
         self.bytes
     }
 
+    /// What there is of each database of which there ever was anything, in no order.
+    #[must_use]
+    pub fn databases(&self) -> &[Tally] {
+        &self.tallies
+    }
+
     /// Its limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
@@ -412,7 +471,7 @@ impl Cache {
                 return;
             };
             *reason += 1;
-            let hash = self.hash(entry.key());
+            let hash = self.hash(entry.name());
             self.forget(&entry, hash);
         }
     }
@@ -421,18 +480,44 @@ impl Cache {
     fn forget(&mut self, entry: &Entry, hash: u32) {
         let queued = self.queue.remove(Place::new(entry.deadline, hash));
         debug_assert!(queued, "every entry has its place in the queue");
-        self.bytes -= entry.cost();
+        let cost = entry.cost();
+        self.bytes -= cost;
+        let tally = self.tally(entry.database());
+        tally.entries -= 1;
+        tally.bytes -= cost;
         self.unread += u64::from(!entry.was_read());
     }
 
-    fn hash(&self, key: &[u8]) -> u32 {
-        self.entries.hasher().hash_one(Key(key)) as u32
+    /// Counts an entry that comes into the map.
+    fn count_new(&mut self, database: u32, cost: usize) {
+        self.bytes += cost;
+        let tally = self.tally(database);
+        tally.entries += 1;
+        tally.bytes += cost;
     }
 
-    fn find(&mut self, hash: u32, key: &[u8]) -> RawEntryMut<'_, Entry, (), Hashes> {
+    fn tally(&mut self, database: u32) -> &mut Tally {
+        let known = self.tallies.iter();
+        let at = known.take_while(|tally| tally.database != database).count();
+        if at == self.tallies.len() {
+            self.tallies.push(Tally {
+                database,
+                ..Tally::default()
+            });
+        }
+        &mut self.tallies[at]
+    }
+
+    /// The hash of a name, or of a question.
+    fn hash(&self, name: &[u8]) -> u32 {
+        self.entries.hasher().hash_one(Name(name)) as u32
+    }
+
+    #[inline]
+    fn find(&mut self, hash: u32, key: Key<'_>) -> RawEntryMut<'_, Entry, (), Hashes> {
         self.entries
             .raw_entry_mut()
-            .from_hash(widen(hash), |entry| entry.key() == key)
+            .from_hash(widen(hash), |entry| entry.is_of(key))
     }
 }
 

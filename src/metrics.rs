@@ -14,6 +14,7 @@ pub use counters::Counters;
 pub use histogram::Histogram;
 pub use misses::{Misses, Reason};
 
+use crate::cache::Key;
 use crate::clock::Time;
 use rate::Rate;
 
@@ -260,13 +261,13 @@ impl Metrics {
     }
 
     /// A key was not in the cache, and Redis is asked for it.
-    pub fn missed(&mut self, key: &[u8], now: Time) {
+    pub fn missed(&mut self, key: Key<'_>, now: Time) {
         self.keys.misses += 1;
         self.misses.missed(key, now);
     }
 
     /// The value of a key was put into the cache, to stay until then.
-    pub fn kept(&mut self, key: &[u8], deadline: Time) {
+    pub fn kept(&mut self, key: Key<'_>, deadline: Time) {
         self.cached += 1;
         self.misses.kept(key, deadline);
     }

@@ -11,9 +11,8 @@ use super::store::{Arrived, is_null};
 use super::{ClientId, Ending, Proxy};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;
-use crate::resp::Protocol;
 use crate::resp::reply::Reply;
-use crate::upstream;
+use crate::upstream::{self, LinkId};
 
 /// What is counted of a reply.
 struct Answer<'a> {
@@ -28,7 +27,7 @@ struct Answer<'a> {
 
 impl Proxy {
     /// Redis answered requests, the oldest that are in flight on a link.
-    pub(super) fn replies(&mut self, link: Protocol, replies: &upstream::Replies, now: Time) {
+    pub(super) fn replies(&mut self, link: LinkId, replies: &upstream::Replies, now: Time) {
         let metrics = &mut self.store.metrics;
         metrics.round_trip.add_duration(replies.round_trip);
         let mut rest = replies.iter().peekable();
@@ -55,7 +54,7 @@ impl Proxy {
     }
 
     /// So many requests of a link waited too long: those who wait for them get the error.
-    pub(super) fn late(&mut self, link: Protocol, count: usize, error: &[u8], now: Time) {
+    pub(super) fn late(&mut self, link: LinkId, count: usize, error: &[u8], now: Time) {
         for late in self.store.in_flight.late(link, count) {
             match late {
                 Late::Reply {

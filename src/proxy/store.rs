@@ -3,6 +3,7 @@
 
 mod asks;
 mod commands;
+mod databases;
 mod freshness;
 mod gets;
 mod greeting;
@@ -28,7 +29,7 @@ use super::in_flight::{Asks, Caller, Forward, InFlight, Then, Waiter};
 use super::replies::{Cost, Replies};
 use super::session::WaitsFor;
 use super::slow_log::SlowLog;
-use crate::cache::{Cache, Limits, Value};
+use crate::cache::{Cache, Key, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
 use crate::metrics::{Counters, Metrics, Outcome};
@@ -38,6 +39,7 @@ use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Trackin
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, Batch, Requests};
 use commands::{Names, Renewal};
+use databases::Databases;
 pub(super) use freshness::{Arrived, Coherence};
 pub(super) use greeting::with_id;
 pub(super) use large::LargeReplies;
@@ -72,7 +74,7 @@ pub(super) struct Store {
     pub access: Access,
     /// Passwords of clients, as Redis judges them.
     pub checks: Checks,
-    pub database: u32,
+    pub databases: Databases,
     pub(super) redis: Redis,
     pub(super) coherence: Coherence,
     /// Whether changes may be on their way that Redis should have reported long ago.
@@ -196,7 +198,7 @@ impl Store {
             renewal: Renewal::None,
             access,
             checks: Checks::default(),
-            database,
+            databases: Databases::new(database),
             redis: Redis::Unknown,
             coherence: Coherence::Unknown,
             is_suspended: false,
@@ -235,7 +237,7 @@ impl Store {
                 return Flow::Continue;
             }
             Err(NotFound::Unknown(name)) if identity.authenticated => {
-                return self.execute_unknown(&name, request, identity.protocol, replies, now);
+                return self.execute_unknown(&name, request, identity.link(), replies, now);
             }
             Err(NotFound::Unknown(_)) => UNKNOWN,
         };
@@ -256,6 +258,7 @@ impl Store {
         let caller = Caller {
             client,
             protocol: identity.protocol,
+            database: identity.database,
             command: row.number,
             since: now,
         };
@@ -282,6 +285,12 @@ impl Store {
             // What comes behind it may go over another link, where it must not overtake what came before.
             Way::Here(Here::Hello | Here::Reset) if !replies.none_wait() => {
                 return Flow::Wait(WaitsFor::Replies);
+            }
+            Way::Here(Here::Select) => {
+                match self.select(request, &mut identity.database, replies) {
+                    Ok(outcome) => outcome,
+                    Err(flow) => return flow,
+                }
             }
             Way::Here(Here::Info) => self.info(request, caller, replies),
             Way::Here(command) => {
@@ -324,7 +333,9 @@ impl Store {
         match way {
             Way::Cached(Cached::Get | Cached::Mget) => {
                 let mut keys = request.arguments().skip(1);
-                keys.any(|key| self.is_large_value(key) && self.cached(key, caller.since).is_none())
+                keys.any(|key| {
+                    self.is_large_value(key) && self.cached(caller.key(key), caller.since).is_none()
+                })
             }
             Way::Cached(Cached::Answer { key, .. }) => {
                 self.has_large_reply(way, caller.command, request)
@@ -383,7 +394,7 @@ impl Store {
     }
 
     fn get(&mut self, key: &[u8], caller: Caller, replies: &mut Replies) -> Outcome {
-        if let Some(value) = self.cached_for(replies, key, caller.since) {
+        if let Some(value) = self.cached_for(replies, caller.key(key), caller.since) {
             replies.push_value(&value, caller.protocol);
             self.metrics.keys.hits += 1;
             return Outcome::Hit;
@@ -409,7 +420,7 @@ impl Store {
 
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
     #[inline]
-    fn cached(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
+    fn cached(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         match self.serving {
             Serving::Fresh => self.cache.get(key, now),
             Serving::Stale => self.cache.get_stale(key, now),
@@ -418,7 +429,7 @@ impl Store {
     }
 
     /// The same, for a client with these replies.
-    fn cached_for(&mut self, replies: &Replies, key: &[u8], now: Time) -> Option<Value<'_>> {
+    fn cached_for(&mut self, replies: &Replies, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         if self.may_be_served(replies) {
             self.cached(key, now)
         } else {
@@ -432,10 +443,11 @@ impl Store {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
-        self.metrics.missed(key, waiter.caller.since);
+        self.metrics
+            .missed(waiter.caller.key(key), waiter.caller.since);
         self.in_flight.fetch(key, None, waiter);
         self.asked += 1;
-        ask_for_value(self.requests.of(waiter.caller.protocol), key);
+        ask_for_value(self.requests.of(waiter.caller.link()), key);
         Outcome::Miss
     }
 
@@ -453,7 +465,7 @@ impl Store {
             return Outcome::Refused;
         }
         let written = self.invalidate_written(request, row.writes);
-        let batch = self.requests.of(caller.protocol);
+        let batch = self.requests.of(caller.link());
         let before = batch.bytes.len();
         batch.push(row.reads_only, |out| match &sent.bytes {
             Some(bytes) => out.extend_from_slice(bytes),
@@ -488,11 +500,11 @@ impl Store {
             ..Forward::default()
         };
         self.in_flight
-            .forward(forward, caller.protocol, written.as_deref());
+            .forward(forward, caller.link(), written.as_deref());
         self.asked += 1;
         if row.changes_commands {
             self.checks.forget();
-            self.renew_table(caller.protocol);
+            self.renew_table(caller.link());
         }
         Outcome::Forwarded
     }

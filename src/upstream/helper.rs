@@ -40,7 +40,7 @@ impl Upstream {
             node: Node::new(settings),
             mailbox: Arc::clone(&mailbox),
             poll,
-            transports: Default::default(),
+            transports: Vec::new(),
             race: Race::default(),
             looking_up: false,
             requests: Requests::default(),
@@ -56,11 +56,11 @@ impl Upstream {
 
     /// Hands requests over, at the end of a turn, and leaves none.
     pub fn send(&mut self, requests: &mut Requests) {
-        if requests.iter().all(super::Batch::is_empty) {
+        if requests.iter().all(|(_, batch)| batch.is_empty()) {
             return;
         }
         self.mailbox.add(|work| {
-            for (link, batch) in requests.iter_mut() {
+            for (link, batch) in requests.iter_mut().filter(|(_, batch)| !batch.is_empty()) {
                 work.requests.of(link).append(batch);
             }
         });
@@ -115,8 +115,8 @@ struct Helper {
     node: Node,
     mailbox: Arc<Mailbox>,
     poll: Poll,
-    /// The sockets, by role, which is their token too.
-    transports: [Option<Transport>; 3],
+    /// The sockets, by the places of their roles, which are their tokens too.
+    transports: Vec<Option<Transport>>,
     /// Which of its addresses Redis is reached by, while that is being found out.
     race: Race,
     /// Where Redis is, is being looked up.
@@ -153,7 +153,7 @@ impl Helper {
             let now = self.clock.now();
             self.node.send(&mut self.requests, now);
             self.run_race();
-            for role in Role::ALL {
+            for role in self.node.roles() {
                 self.finish_connecting(role);
                 self.read(role);
             }
@@ -167,7 +167,7 @@ impl Helper {
             self.log_in_again(now);
             self.drop_closed();
             self.connect_wanted();
-            for role in Role::ALL {
+            for role in self.node.roles() {
                 self.write(role);
             }
             if let Some(sentinels) = &mut self.sentinels {
@@ -204,9 +204,7 @@ impl Helper {
         let mut watched = self.node.watched;
         let (node, requests) = (&mut self.node, &mut self.requests);
         let some = self.mailbox.take(|work| {
-            for (link, batch) in requests.iter_mut() {
-                std::mem::swap(batch, work.requests.of(link));
-            }
+            std::mem::swap(requests, &mut work.requests);
             node.spare.append(&mut work.spare);
             watched = work.watched;
             endpoints = work.endpoints.take();
@@ -220,7 +218,7 @@ impl Helper {
                 || barrier.is_some()
                 || !checks.is_empty()
                 || watched != node.watched
-                || requests.iter().any(|batch| !batch.is_empty())
+                || requests.iter().any(|(_, batch)| !batch.is_empty())
         });
         if watched != self.node.watched {
             self.node.set_watched(watched, now);
@@ -242,11 +240,11 @@ impl Helper {
         }
         let sentinels = self.sentinels.as_ref();
         let is_readable = |role: &Role| {
-            let transport = self.transports[*role as usize].as_ref();
+            let transport = self.transports.get(role.place()).and_then(Option::as_ref);
             transport.is_some_and(|open| open.readable) && self.may_read(*role)
         };
-        let readable =
-            Role::ALL.iter().any(is_readable) || sentinels.is_some_and(Sentinels::is_readable);
+        let readable = self.node.roles().any(|role| is_readable(&role))
+            || sentinels.is_some_and(Sentinels::is_readable);
         let timeout = if some || readable {
             Some(std::time::Duration::ZERO)
         } else {
@@ -295,7 +293,7 @@ impl Helper {
         };
         match connected {
             Ok((endpoint, transport)) => {
-                self.transports[Role::Resp2 as usize] = Some(transport);
+                self.set_transport(Role::Resp2, transport);
                 self.node.connected(Role::Resp2, Some(endpoint), now);
             }
             Err(error) => self.lose(Role::Resp2, error),
@@ -312,15 +310,23 @@ impl Helper {
         });
         self.node.connecting(role, deadline);
         match connected {
-            Ok(transport) => self.transports[role as usize] = Some(transport),
+            Ok(transport) => self.set_transport(role, transport),
             Err(error) => self.lose(role, error),
         }
+    }
+
+    fn set_transport(&mut self, role: Role, transport: Transport) {
+        let place = role.place();
+        if self.transports.len() <= place {
+            self.transports.resize_with(place + 1, || None);
+        }
+        self.transports[place] = Some(transport);
     }
 
     /// Looks whether an attempt to connect has succeeded.
     fn finish_connecting(&mut self, role: Role) {
         let now = self.clock.now();
-        let Some(transport) = &mut self.transports[role as usize] else {
+        let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
             return;
         };
         if !transport.is_connecting() {
@@ -343,7 +349,7 @@ impl Helper {
             return;
         }
         for _ in 0..READS {
-            let Some(transport) = &mut self.transports[role as usize] else {
+            let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
                 return;
             };
             if !transport.readable || transport.is_connecting() {
@@ -366,7 +372,7 @@ impl Helper {
     }
 
     fn write(&mut self, role: Role) {
-        let Some(transport) = &mut self.transports[role as usize] else {
+        let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
             return;
         };
         let link = &mut self.node.connection(role).link;
@@ -390,10 +396,9 @@ impl Helper {
 
     /// Closes the sockets of connections that the node has given up.
     fn drop_closed(&mut self) {
-        for role in Role::ALL {
-            let phase = self.node.connection(role).phase;
-            if matches!(phase, Phase::Closed | Phase::Wanted) {
-                self.transports[role as usize] = None;
+        for ((_, connection), transport) in self.node.connections().zip(&mut self.transports) {
+            if matches!(connection.phase, Phase::Closed | Phase::Wanted) {
+                *transport = None;
             }
         }
         let resp2 = self.node.connection(Role::Resp2).phase;
@@ -404,5 +409,5 @@ impl Helper {
 }
 
 fn token(role: Role) -> Token {
-    Token(role as usize)
+    Token(role.place())
 }

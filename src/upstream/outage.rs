@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::health::STUCK;
 use super::node::{Loss, Node, Phase, Role, STEADY};
-use super::{Backend, CLOSED, Event, LINKS, setup};
+use super::{Backend, CLOSED, Event, setup};
 use crate::clock::Time;
 
 /// Whether Redis can be reached.
@@ -71,8 +71,8 @@ impl Node {
         if outage.is_some() {
             self.returned = Some(now);
             // They waited for Redis to be there, which is no fault of its replies.
-            for link in LINKS {
-                self.connection(Role::of(link)).link.wait_from(now);
+            for role in self.links() {
+                self.connection(role).link.wait_from(now);
             }
         }
         if outage.is_some() || !self.known {
@@ -89,9 +89,11 @@ impl Node {
             ..self.backend.clone()
         }));
         self.want_tracker(now);
-        let resp3 = self.connection(Role::Resp3);
-        if resp3.phase == Phase::Closed && !resp3.link.is_idle() {
-            self.want(Role::Resp3);
+        for role in self.links() {
+            let connection = self.connection(role);
+            if connection.phase == Phase::Closed && !connection.link.is_idle() {
+                self.want(role);
+            }
         }
     }
 
@@ -146,7 +148,7 @@ impl Node {
         self.reconnecting = None;
         self.keep_alive = None;
         if is_patient {
-            for role in Role::ALL {
+            for role in self.roles() {
                 self.close(role);
                 self.renew(role, loss);
             }
@@ -191,7 +193,7 @@ impl Node {
             true => CLOSED,
             false => outage.reply(),
         };
-        for role in Role::ALL {
+        for role in self.roles() {
             self.close(role);
             self.fail(role, reply);
         }
@@ -277,8 +279,8 @@ impl Node {
 
     /// When [`Self::retry`] is due.
     pub(super) fn retry_due(&self) -> impl Iterator<Item = Time> {
-        let tracker = &self.connections[Role::Tracker as usize];
-        let resp2 = &self.connections[Role::Resp2 as usize];
+        let tracker = &self.connections[Role::Tracker.place()];
+        let resp2 = &self.connections[Role::Resp2.place()];
         let retry = match self.state {
             State::Down(until) => Some(until),
             _ if tracker.phase == Phase::Closed && resp2.is_set_up() => Some(tracker.not_before),
@@ -312,7 +314,7 @@ mod tests {
     use std::io;
 
     use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node};
-    use super::super::{Batch, Requests};
+    use super::super::{Batch, LinkId, Requests};
     use super::*;
     use crate::resp::Protocol;
 
@@ -322,7 +324,7 @@ mod tests {
 
     fn send(node: &mut Node, request: &str, now: Time) {
         let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(Protocol::Resp2);
+        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp2, 0));
         batch.push(true, |out| out.extend_from_slice(request.as_bytes()));
         node.send(&mut requests, now);
     }
@@ -398,7 +400,7 @@ mod tests {
         let mut node = node(None, RIGHTS);
         node.run_id = Some("known".to_owned());
         let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(Protocol::Resp3);
+        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp3, 0));
         batch.push(true, |out| out.extend_from_slice(b"before"));
         node.send(&mut requests, at(100));
         let resp3 = "+OK\r\n%0\r\n$0\r\n\r\n+PONG\r\n";

@@ -4,7 +4,7 @@
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::Replies;
 use super::{Redis, Serving, Store, cost};
-use crate::cache::Value;
+use crate::cache::{Key, Value};
 use crate::clock::Time;
 use crate::command::Row;
 use crate::metrics::Outcome;
@@ -29,7 +29,7 @@ impl Store {
         write_question(&mut question, request, position, caller);
         let key = request.argument(position);
         let answer = match self.may_be_served(replies) {
-            true => self.cached_answer(key, &question, caller.since),
+            true => self.cached_answer(caller.key(key), &question, caller.since),
             false => None,
         };
         let outcome = if let Some(answer) = answer {
@@ -58,7 +58,7 @@ impl Store {
         let mut question = std::mem::take(&mut self.question);
         write_question(&mut question, request, position, caller);
         let key = request.argument(position);
-        let answer = self.cached_answer(key, &question, caller.since);
+        let answer = self.cached_answer(caller.key(key), &question, caller.since);
         let has_answer = answer.is_some();
         question.clear();
         question.shrink_to(KEPT);
@@ -67,7 +67,7 @@ impl Store {
     }
 
     /// What the cache has of a question about a key: while Redis can't be reached, that may be stale.
-    fn cached_answer(&mut self, key: &[u8], question: &[u8], now: Time) -> Option<Value<'_>> {
+    fn cached_answer(&mut self, key: Key<'_>, question: &[u8], now: Time) -> Option<Value<'_>> {
         match self.serving {
             Serving::Fresh => self.cache.answer(key, question, now),
             Serving::Stale => self.cache.answer_stale(key, question, now),
@@ -94,12 +94,12 @@ impl Store {
             self.metrics.keys.coalesced += 1;
             return Outcome::Coalesced;
         }
-        self.metrics.missed(key, caller.since);
+        self.metrics.missed(caller.key(key), caller.since);
         self.invalidate_written(request, row.writes);
         let words = self.words(request);
         self.in_flight.fetch(key, Some((question, words)), waiter);
         self.asked += 1;
-        let batch = self.requests.of(caller.protocol);
+        let batch = self.requests.of(caller.link());
         batch.push(row.reads_only, |out| {
             reply::request(out, request.arguments());
         });
