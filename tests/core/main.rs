@@ -4,6 +4,7 @@
 mod away;
 mod buffers;
 mod cached;
+mod databases;
 mod flow;
 mod large;
 mod late;
