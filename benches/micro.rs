@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use redis_proxy::cache::{Cache, Limits, Value};
+use redis_proxy::cache::{Cache, Key, Limits, Value};
 use redis_proxy::clock::Time;
 use redis_proxy::proxy::{Access, ClientId, Proxy};
 use redis_proxy::resp::Protocol;
 use redis_proxy::resp::request::{Parsed, Parser, whole_get};
-use redis_proxy::upstream::{Backend, Event, Replies, Tracking};
+use redis_proxy::upstream::{Backend, Event, LinkId, Replies, Tracking};
 
 /// By how much a count may move unnoticed.
 const TOLERANCE: f64 = 0.02;
@@ -262,7 +262,11 @@ fn parse(request: &[u8], count: u32) {
 fn full_cache() -> Cache {
     let mut cache = Cache::new(limits());
     for number in 0..KEYS {
-        cache.insert(key(number).as_bytes(), &Value::Bytes(VALUE), NOW);
+        cache.insert(
+            Key::new(0, key(number).as_bytes()),
+            &Value::Bytes(VALUE),
+            NOW,
+        );
     }
     cache
 }
@@ -272,7 +276,7 @@ fn find(count: u32) {
     let mut cache = full_cache();
     let keys: Vec<String> = (0..KEYS).map(|number| key(number * 7 % KEYS)).collect();
     for key in keys.iter().cycle().take(count as usize) {
-        assert!(black_box(cache.get(black_box(key.as_bytes()), NOW)).is_some());
+        assert!(black_box(cache.get(black_box(Key::new(0, key.as_bytes())), NOW)).is_some());
     }
 }
 
@@ -283,7 +287,11 @@ fn insert_and_evict(count: u32) {
     let after_first = keys.iter().cycle().skip(KEYS as usize);
     for (turn, key) in after_first.take(count as usize).enumerate() {
         let now = NOW.after(Duration::from_millis(turn as u64 / 100));
-        cache.insert(black_box(key.as_bytes()), &Value::Bytes(VALUE), now);
+        cache.insert(
+            black_box(Key::new(0, key.as_bytes())),
+            &Value::Bytes(VALUE),
+            now,
+        );
     }
     assert_eq!(cache.len(), KEYS as usize);
 }
@@ -320,7 +328,7 @@ impl World {
     /// A turn of the loop in which the client sends bytes. Returns how many requests went to Redis.
     fn turn(&mut self, bytes: &[u8]) -> usize {
         self.proxy.receive(self.client, black_box(bytes), NOW);
-        let batch = self.proxy.requests().of(Protocol::Resp2);
+        let batch = self.proxy.requests().of(LinkId::new(Protocol::Resp2, 0));
         let asked = batch.requests.len();
         batch.clear();
         self.write();
@@ -334,7 +342,7 @@ impl World {
             replies.push(&[b"$35\r\n", VALUE, b"\r\n"].concat());
             replies.push(b":-1\r\n");
         }
-        let link = Protocol::Resp2;
+        let link = LinkId::new(Protocol::Resp2, 0);
         self.proxy.upstream(&Event::Replies { link, replies }, NOW);
         self.write();
     }
@@ -415,7 +423,7 @@ fn answer_hit(question: Question, pipeline: u32, count: u32) {
         let mut replies = Replies::default();
         replies.push(question.reply);
         replies.push(b":-1\r\n");
-        let link = Protocol::Resp2;
+        let link = LinkId::new(Protocol::Resp2, 0);
         world.proxy.upstream(&Event::Replies { link, replies }, NOW);
         world.write();
     }
@@ -466,7 +474,7 @@ fn set(pipeline: u32, count: u32) {
         let asked = world.turn(requests);
         let mut replies = Replies::default();
         (0..asked).for_each(|_| replies.push(b"+OK\r\n"));
-        let link = Protocol::Resp2;
+        let link = LinkId::new(Protocol::Resp2, 0);
         world.proxy.upstream(&Event::Replies { link, replies }, NOW);
         world.write();
     }

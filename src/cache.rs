@@ -22,7 +22,7 @@ use crate::clock::Time;
 use crate::resp::reply::bulk_value;
 use answers::Answers;
 pub use answers::Question;
-use entry::{Deadline, Entry, Key, Part};
+use entry::{Deadline, Entry, Name, Part, cost_of};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
 use queue::{Place, Queue};
@@ -49,6 +49,34 @@ pub struct Limits {
     pub ttl: Duration,
     /// How much longer it is kept, for [`Cache::get_stale`].
     pub stale_ttl: Duration,
+}
+
+/// A key: its name, and the database that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key<'a> {
+    /// The number of the database.
+    pub database: u32,
+    /// The name.
+    pub name: &'a [u8],
+}
+
+impl<'a> Key<'a> {
+    /// The key of that name in a database.
+    #[must_use]
+    pub fn new(database: u32, name: &'a [u8]) -> Self {
+        Self { database, name }
+    }
+}
+
+/// What there is of a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Its number.
+    pub database: u32,
+    /// How many entries.
+    pub entries: usize,
+    /// What they count for in [`Limits::memory`].
+    pub bytes: usize,
 }
 
 /// A cached value, or an encoded reply.
@@ -86,8 +114,8 @@ pub struct Evictions {
 /// What was known of a key that is forgotten.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// There was an entry.
-    pub was_there: bool,
+    /// The database that it was in.
+    pub database: u32,
     /// What of it was read from the cache.
     pub read: Read,
 }
@@ -124,6 +152,8 @@ pub struct Cache {
     queue: Queue,
     limits: Limits,
     bytes: usize,
+    /// The parts of the databases of which there ever was anything.
+    tallies: Vec<Tally>,
     evictions: Evictions,
     unread: u64,
 }
@@ -141,6 +171,7 @@ impl Cache {
             queue: Queue::default(),
             limits,
             bytes: 0,
+            tallies: Vec::new(),
             evictions: Evictions::default(),
             unread: 0,
         }
@@ -148,13 +179,13 @@ impl Cache {
 
     /// The value of a key, which becomes the most recently used. An entry past its time to live is none.
     #[inline]
-    pub fn get(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
+    pub fn get(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         let entry = self.get_alive(key, Part::Value, |deadline| deadline.is_after(now))?;
         entry.value()
     }
 
     /// The same, but an entry may be past its time to live by as much as [`Limits::stale_ttl`].
-    pub fn get_stale(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
+    pub fn get_stale(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         let stale_ttl = self.limits.stale_ttl;
         let is_alive = |deadline: Deadline| deadline.time().after(stale_ttl) > now;
         let entry = self.get_alive(key, Part::Value, is_alive)?;
@@ -163,7 +194,7 @@ impl Cache {
 
     /// The reply to a question about a key, likewise.
     #[inline]
-    pub fn answer(&mut self, key: &[u8], question: Question<'_>, now: Time) -> Option<Value<'_>> {
+    pub fn answer(&mut self, key: Key<'_>, question: Question<'_>, now: Time) -> Option<Value<'_>> {
         let hashes = self.entries.hasher().clone();
         let entry = self.get_alive(key, Part::Answer, |deadline| deadline.is_after(now))?;
         let hash = || hashes.hash_one(question) as u32;
@@ -173,7 +204,7 @@ impl Cache {
     /// The same, but it may be past its time to live by as much as [`Limits::stale_ttl`].
     pub fn answer_stale(
         &mut self,
-        key: &[u8],
+        key: Key<'_>,
         question: Question<'_>,
         now: Time,
     ) -> Option<Value<'_>> {
@@ -187,22 +218,22 @@ impl Cache {
 
     /// Whether anything is cached of a key. It does not count as read.
     #[must_use]
-    pub fn knows(&self, key: &[u8], now: Time) -> bool {
-        let hash = widen(self.hash(key));
+    pub fn knows(&self, key: Key<'_>, now: Time) -> bool {
+        let hash = widen(self.hash(key.name));
         let entries = self.entries.raw_entry();
         entries
-            .from_hash(hash, |entry| entry.key() == key)
+            .from_hash(hash, |entry| entry.is_of(key))
             .is_some_and(|(entry, ())| entry.deadline.is_after(now))
     }
 
     #[inline]
     fn get_alive(
         &mut self,
-        key: &[u8],
+        key: Key<'_>,
         what: Part,
         is_alive: impl Fn(Deadline) -> bool,
     ) -> Option<&mut Entry> {
-        let hash = self.hash(key);
+        let hash = self.hash(key.name);
         let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
             return None;
         };
@@ -217,13 +248,13 @@ impl Cache {
 
     /// Keeps a value from now on, in place of an earlier one, and evicts what then is too much. A value
     /// that exceeds [`Limits::reply`] or the whole budget isn't kept; an earlier one goes all the same.
-    pub fn insert(&mut self, key: &[u8], value: &Value<'_>, now: Time) {
+    pub fn insert(&mut self, key: Key<'_>, value: &Value<'_>, now: Time) {
         self.insert_for(key, value, self.limits.ttl, now);
     }
 
     /// The same, for a time to live of its own, if that is shorter than [`Limits::ttl`].
-    pub fn insert_for(&mut self, key: &[u8], value: &Value<'_>, ttl: Duration, now: Time) {
-        if self.limits.memory > 0 && cost(key.len(), value.len()) > self.limits.memory
+    pub fn insert_for(&mut self, key: Key<'_>, value: &Value<'_>, ttl: Duration, now: Time) {
+        if self.limits.memory > 0 && cost_of(key, value.len()) > self.limits.memory
             || self.is_too_long(value)
         {
             self.remove(key);
@@ -231,8 +262,8 @@ impl Cache {
         }
         let deadline = Deadline::new(now.after(ttl.min(self.limits.ttl)));
         let entry = Entry::new(key, value, deadline);
-        let hash = self.hash(key);
-        self.bytes += entry.cost();
+        let hash = self.hash(key.name);
+        self.count_new(key.database, entry.cost());
         self.queue.insert(Place::new(deadline, hash));
         match self.find(hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
@@ -257,7 +288,7 @@ impl Cache {
     /// them. An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`Limits::reply`].
     pub fn insert_answer(
         &mut self,
-        key: &[u8],
+        key: Key<'_>,
         question: Question<'_>,
         reply: &Value<'_>,
         ttl: Duration,
@@ -269,7 +300,7 @@ impl Cache {
         }
         let question_hash = self.entries.hasher().hash_one(question) as u32;
         let deadline = Deadline::new(now.after(ttl.min(self.limits.ttl)));
-        let hash = self.hash(key);
+        let hash = self.hash(key.name);
         let is_known = match self.find(hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
                 occupied.to_back();
@@ -280,7 +311,7 @@ impl Cache {
         if !is_known {
             self.remove(key);
             let entry = Entry::without_value(key, deadline);
-            self.bytes += entry.cost();
+            self.count_new(key.database, entry.cost());
             self.queue.insert(Place::new(deadline, hash));
             if let RawEntryMut::Vacant(vacant) = self.find(hash, key) {
                 vacant.insert_hashed_nocheck(widen(hash), entry, ());
@@ -297,7 +328,7 @@ impl Cache {
     }
 
     /// Forgets the reply to a question about a key.
-    pub fn remove_answer(&mut self, key: &[u8], question: Question<'_>) {
+    pub fn remove_answer(&mut self, key: Key<'_>, question: Question<'_>) {
         let hash = self.entries.hasher().hash_one(question) as u32;
         self.change(key, |entry| {
             if entry.has_answers() {
@@ -308,7 +339,7 @@ impl Cache {
 
     /// The replies to all questions about a key.
     #[cfg(test)]
-    pub fn answers(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
+    pub fn answers(&mut self, key: Key<'_>) -> Vec<Vec<u8>> {
         let entry = self.get_alive(key, Part::Answer, |_| true);
         let answers = entry.and_then(|entry| entry.answers());
         answers.map_or(Vec::new(), Answers::replies)
@@ -333,8 +364,8 @@ impl Cache {
     }
 
     /// Changes an entry, with its place in the queue and its part of the count. Returns what it costs now.
-    fn change(&mut self, key: &[u8], change: impl FnOnce(&mut Entry)) -> usize {
-        let hash = self.hash(key);
+    fn change(&mut self, key: Key<'_>, change: impl FnOnce(&mut Entry)) -> usize {
+        let hash = self.hash(key.name);
         let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
             return 0;
         };
@@ -343,6 +374,8 @@ impl Cache {
         change(entry);
         let (new_cost, new_deadline) = (entry.cost(), entry.deadline);
         self.bytes = self.bytes - cost + new_cost;
+        let tally = self.tally(key.database);
+        tally.bytes = tally.bytes - cost + new_cost;
         if new_deadline != deadline {
             self.queue.remove(Place::new(deadline, hash));
             self.queue.insert(Place::new(new_deadline, hash));
@@ -350,22 +383,36 @@ impl Cache {
         new_cost
     }
 
-    /// Forgets a key.
-    pub fn remove(&mut self, key: &[u8]) -> Removed {
-        let hash = self.hash(key);
-        match self.find(hash, key) {
-            RawEntryMut::Occupied(occupied) => {
-                let (entry, ()) = occupied.remove_entry();
-                self.forget(&entry, hash);
-                Removed {
-                    was_there: true,
-                    read: Read {
-                        value: entry.value_was_read(),
-                        questions: entry.answers().map(Answers::read).unwrap_or_default(),
-                    },
-                }
-            }
-            RawEntryMut::Vacant(_) => Removed::default(),
+    /// Forgets a key. Returns whether there was an entry.
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        let hash = self.hash(key.name);
+        let RawEntryMut::Occupied(occupied) = self.find(hash, key) else {
+            return false;
+        };
+        let (entry, ()) = occupied.remove_entry();
+        self.forget(&entry, hash);
+        true
+    }
+
+    /// Forgets the keys of that name in all databases, and says what was known of each.
+    pub fn remove_everywhere(&mut self, name: &[u8], mut removed: impl FnMut(Removed)) {
+        let hash = self.hash(name);
+        for _ in 0..self.tallies.len() {
+            let entries = self.entries.raw_entry_mut();
+            let RawEntryMut::Occupied(occupied) =
+                entries.from_hash(widen(hash), |entry| entry.name() == name)
+            else {
+                return;
+            };
+            let (entry, ()) = occupied.remove_entry();
+            self.forget(&entry, hash);
+            removed(Removed {
+                database: entry.database(),
+                read: Read {
+                    value: entry.value_was_read(),
+                    questions: entry.answers().map(Answers::read).unwrap_or_default(),
+                },
+            });
         }
     }
 
@@ -374,6 +421,12 @@ impl Cache {
         self.entries = LinkedHashMap::with_hasher(Hashes::default());
         self.queue = Queue::default();
         self.bytes = 0;
+        for tally in &mut self.tallies {
+            *tally = Tally {
+                database: tally.database,
+                ..Tally::default()
+            };
+        }
     }
 
     /// Forgets what is past its time to live (and [`Limits::stale_ttl`]), the oldest first and at most [`EXPIRED_AT_ONCE`] of it, so
@@ -434,6 +487,12 @@ impl Cache {
         self.bytes
     }
 
+    /// What there is of each database of which there ever was anything, in no order.
+    #[must_use]
+    pub fn databases(&self) -> &[Tally] {
+        &self.tallies
+    }
+
     /// Its limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
@@ -466,7 +525,7 @@ impl Cache {
                 return;
             };
             *reason += 1;
-            let hash = self.hash(entry.key());
+            let hash = self.hash(entry.name());
             self.forget(&entry, hash);
         }
     }
@@ -475,18 +534,44 @@ impl Cache {
     fn forget(&mut self, entry: &Entry, hash: u32) {
         let queued = self.queue.remove(Place::new(entry.deadline, hash));
         debug_assert!(queued, "every entry has its place in the queue");
-        self.bytes -= entry.cost();
+        let cost = entry.cost();
+        self.bytes -= cost;
+        let tally = self.tally(entry.database());
+        tally.entries -= 1;
+        tally.bytes -= cost;
         self.unread += u64::from(!entry.was_read());
     }
 
-    fn hash(&self, key: &[u8]) -> u32 {
-        self.entries.hasher().hash_one(Key(key)) as u32
+    /// Counts an entry that comes into the map.
+    fn count_new(&mut self, database: u32, cost: usize) {
+        self.bytes += cost;
+        let tally = self.tally(database);
+        tally.entries += 1;
+        tally.bytes += cost;
     }
 
-    fn find(&mut self, hash: u32, key: &[u8]) -> RawEntryMut<'_, Entry, (), Hashes> {
+    fn tally(&mut self, database: u32) -> &mut Tally {
+        let known = self.tallies.iter();
+        let at = known.take_while(|tally| tally.database != database).count();
+        if at == self.tallies.len() {
+            self.tallies.push(Tally {
+                database,
+                ..Tally::default()
+            });
+        }
+        &mut self.tallies[at]
+    }
+
+    /// The hash of a name, or of a question.
+    fn hash(&self, name: &[u8]) -> u32 {
+        self.entries.hasher().hash_one(Name(name)) as u32
+    }
+
+    #[inline]
+    fn find(&mut self, hash: u32, key: Key<'_>) -> RawEntryMut<'_, Entry, (), Hashes> {
         self.entries
             .raw_entry_mut()
-            .from_hash(widen(hash), |entry| entry.key() == key)
+            .from_hash(widen(hash), |entry| entry.is_of(key))
     }
 }
 

@@ -38,6 +38,7 @@ use log::kv::{self, Source, VisitSource};
 
 mod address;
 mod check;
+mod databases;
 mod error;
 mod file;
 mod flags;
@@ -52,6 +53,7 @@ mod value;
 mod tests;
 
 pub use address::RedisAddress;
+pub use databases::DatabaseList;
 pub use error::ConfigError;
 pub use peer_tls::PeerTls;
 pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
@@ -126,6 +128,8 @@ pub struct Config {
     pub redis: RedisAddress,
     /// The database selected there: 0 to 2147483647. Default: 0.
     pub redis_database: u32,
+    /// Which others are cached. Default: all.
+    pub cached_databases: DatabaseList,
     /// The user to authenticate as; never without a password. Default: none.
     pub redis_username: Option<String>,
     /// The password to authenticate with. Default: none.
@@ -207,6 +211,7 @@ impl Default for Config {
             redis_url: None,
             redis: RedisAddress::default(),
             redis_database: 0,
+            cached_databases: DatabaseList::All,
             redis_username: None,
             redis_password: None,
             redis_password_file: None,

@@ -16,6 +16,7 @@ pub use histogram::Histogram;
 pub use misses::{Misses, Reason};
 pub use uncached::{Uncached, Why};
 
+use crate::cache::Key;
 use crate::clock::Time;
 use rate::Rate;
 
@@ -265,7 +266,7 @@ impl Metrics {
     }
 
     /// A key that a command reads was not in the cache, and Redis is asked for it.
-    pub fn missed(&mut self, key: &[u8], command: u16, now: Time) {
+    pub fn missed(&mut self, key: Key<'_>, command: u16, now: Time) {
         self.keys.misses += 1;
         let reason = self.misses.missed(key, now);
         self.uncached.add(command, Why::Missed(reason));
@@ -279,7 +280,7 @@ impl Metrics {
     }
 
     /// The value of a key was put into the cache, to stay until then.
-    pub fn kept(&mut self, key: &[u8], deadline: Time) {
+    pub fn kept(&mut self, key: Key<'_>, deadline: Time) {
         self.cached += 1;
         self.misses.kept(key, deadline);
     }

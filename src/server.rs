@@ -174,6 +174,7 @@ impl Server {
             redis_password: config.redis_password.clone(),
         };
         let mut proxy = Proxy::new(limits, access, config.redis_database);
+        proxy.set_cached_databases(config.cached_databases.clone());
         proxy.set_causal(config.causal);
         proxy.set_refetch(config.refetch);
         proxy.limit_buffers(config.max_buffers);

@@ -72,7 +72,8 @@ def run(sources, proxy, file, database):
                 behind, port = port, free_port()
                 # Some tests take long, by intent.
                 command = [proxy, "--port", str(port), "--redis_hostname", f"127.0.0.1:{behind}"]
-                processes.append(start([*command, "--redis_timeout", "60000"], port, log))
+                flags = ["--redis_timeout", "60000", "--cached_databases", "none"]
+                processes.append(start([*command, *flags], port, log))
             command = ["tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port", str(port), "--durable"]
             command += ["--baseport", str(next(BASE_PORTS)), "--tags", "-slow", "--single", file]
             if database == DATABASES[0]:

@@ -26,6 +26,8 @@ const WHOLE_TRANSACTIONS: &str = "transactions that come as a whole";
 const SCRIPTS: &str = "scripts";
 const BREAKS: &str = "connections that break";
 const EXPIRY: &str = "keys that expire";
+const DATABASES: &str = "two databases, and others who write";
+const COPIES: &str = "two databases, and copies from one to the other";
 const LATE: &str = "replies that are late";
 const MESSAGES: &str = "a listener, and others who write and publish";
 const MESSAGES_AND_BREAKS: &str = "messages, and connections that break";
@@ -127,9 +129,51 @@ const RULES: &[Rule] = &[
     Rule {
         name: "a key that changed leaves the cache",
         file: "store/freshness.rs",
-        kept: "let removed = self.cache.remove(key);",
-        breakable: "let removed = if $broken { Default::default() } else { self.cache.remove(key) };",
+        kept: "self.cache.remove_everywhere(name, |removed| {",
+        breakable: "let nothing: &[u8] = b\"nothing\";\n        self.cache.remove_everywhere(if $broken { nothing } else { name }, |removed| {",
         world: OTHERS_WRITE,
+    },
+    Rule {
+        name: "it does so in all databases",
+        file: "../cache.rs",
+        kept: "for _ in 0..self.tallies.len() {",
+        breakable: "for _ in 0..self.tallies.len().min(if $broken { 1 } else { usize::MAX }) {",
+        world: DATABASES,
+    },
+    Rule {
+        name: "nor is what is fetched in any database when a key of that name changed cached",
+        file: "fetches.rs",
+        kept: "for (_, fetches) in &mut self.databases {",
+        breakable: "let some = if $broken { 1 } else { usize::MAX };\n        for (_, fetches) in self.databases.iter_mut().take(some) {",
+        world: DATABASES,
+    },
+    Rule {
+        name: "an entry is of one database",
+        file: "../cache/entry.rs",
+        kept: "self.flags >> FLAGS == low\n",
+        breakable: "($broken || self.flags >> FLAGS == low)\n",
+        world: DATABASES,
+    },
+    Rule {
+        name: "a fetch is of one database",
+        file: "fetches.rs",
+        kept: "databases.find(|(known, _)| *known == key.database)?",
+        breakable: "databases.find(|(known, _)| $broken || *known == key.database)?",
+        world: DATABASES,
+    },
+    Rule {
+        name: "what is written in one database may be read in another",
+        file: "in_flight.rs",
+        kept: "self.lanes.iter_mut().filter(|(other, _)| *other != link);\n        others",
+        breakable: "self.lanes.iter_mut().filter(|(other, _)| *other != link && !($broken && other.database != link.database));\n        others",
+        world: COPIES,
+    },
+    Rule {
+        name: "what comes behind SELECT waits for the replies before it",
+        file: "store/databases.rs",
+        kept: "if !replies.none_wait() {",
+        breakable: "if !$broken && !replies.none_wait() {",
+        world: COPIES,
     },
     Rule {
         name: "a fetch that was in flight when its key changed is not cached",
@@ -141,8 +185,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "who comes after a change waits for no fetch from before it",
         file: "in_flight.rs",
-        kept: "for ticket in self.fetches.take_key(key) {",
-        breakable: "let found: Vec<_> = if $broken { self.fetches.get(key, None).into_iter().collect() } else { self.fetches.take_key(key).collect() };\n        for ticket in found {",
+        kept: "for ticket in self.fetches.take_name(name) {",
+        breakable: "let found: Vec<_> = if $broken { self.fetches.get(Key::new(0, name), None).into_iter().collect() } else { self.fetches.take_name(name) };\n        for ticket in found {",
         world: READERS_AND_WRITERS,
     },
     Rule {
@@ -183,8 +227,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "who got a value gets no older one that is cached",
         file: "store/freshness.rs",
-        kept: "self.cache.remove(&fetch.key);",
-        breakable: "if !$broken {\n                self.cache.remove(&fetch.key);\n            }",
+        kept: "self.cache.remove(key);",
+        breakable: "if !$broken {\n                        self.cache.remove(key);\n                    }",
         world: OTHERS_WRITE,
     },
     Rule {

@@ -4,16 +4,21 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use super::answers::Answers;
-use super::{Value, cost};
+use super::{Key, Value, cost};
 use crate::clock::Time;
 
-/// A key with its value. The key is its identity in the map.
+/// A key with its value. The key is its identity in the map: its name, and the database that it is in.
+///
+/// The map hashes the name alone, so that the entries of one name are found together, whatever their databases: Redis
+/// reports changes by name. A database takes no memory if its number is low, as nearly all are: it lies beside the flags.
+/// Any other number stands behind the name and value.
 pub(super) struct Entry {
     content: Content,
     /// From this moment on it is not served.
     pub deadline: Deadline,
-    /// The length of a key that stands before its value.
-    key_length: u8,
+    /// The length of a name that stands before its value.
+    name_length: u8,
+    /// The lowest bits are flags, and the others the number of the database, or [`HIGH`].
     flags: u8,
 }
 
@@ -36,15 +41,44 @@ pub(super) enum Part {
     Answer,
 }
 
+/// How many bits are flags.
+const FLAGS: u32 = 4;
+/// The number of the database stands behind the name and value.
+const HIGH: u8 = u8::MAX >> FLAGS;
+/// How many bytes it takes there.
+const NUMBER: usize = size_of::<u32>();
+
+/// What stands beside the flags for a database.
+fn low(database: u32) -> u8 {
+    // At most [`HIGH`].
+    database.min(HIGH.into()) as u8
+}
+
+/// What a key with a value of so many bytes counts for.
+pub(super) fn cost_of(key: Key<'_>, value: usize) -> usize {
+    let number = if low(key.database) == HIGH { NUMBER } else { 0 };
+    cost(key.name.len(), value) + number
+}
+
+/// These parts behind one another, and what has to stand behind them for a database.
+fn join(parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
+    let number = database.to_le_bytes();
+    let behind = match low(database) {
+        HIGH => &number[..],
+        _ => &[],
+    };
+    [parts[0], parts[1], behind].concat().into()
+}
+
 enum Content {
-    /// Key and value behind one another in one allocation.
+    /// Name and value behind one another in one allocation.
     Together(Box<[u8]>),
-    /// A key too long for that, a value that is shared, or answers.
+    /// A name too long for that, a value that is shared, or answers.
     Apart(Box<Parts>),
 }
 
 struct Parts {
-    key: Box<[u8]>,
+    name: Box<[u8]>,
     value: Kept,
     answers: Answers,
 }
@@ -58,9 +92,9 @@ enum Kept {
 }
 
 impl Parts {
-    fn new(key: &[u8], value: Kept) -> Box<Self> {
+    fn new(key: Key<'_>, value: Kept) -> Box<Self> {
         Box::new(Self {
-            key: key.into(),
+            name: join([key.name, &[]], key.database),
             value,
             answers: Answers::default(),
         })
@@ -68,12 +102,13 @@ impl Parts {
 }
 
 impl Entry {
-    pub fn new(key: &[u8], value: &Value<'_>, deadline: Deadline) -> Self {
+    pub fn new(key: Key<'_>, value: &Value<'_>, deadline: Deadline) -> Self {
         let apart = |value| Content::Apart(Parts::new(key, value));
-        let key_length = u8::try_from(key.len());
-        let (content, flags) = match (key_length, value) {
-            (Ok(_), Value::Bytes(bytes)) => (Content::Together([key, bytes].concat().into()), 0),
-            (Ok(_), Value::Missing) => (Content::Together(key.into()), MISSING),
+        let together = |value| Content::Together(join([key.name, value], key.database));
+        let name_length = u8::try_from(key.name.len());
+        let (content, flags) = match (name_length, value) {
+            (Ok(_), Value::Bytes(bytes)) => (together(bytes), 0),
+            (Ok(_), Value::Missing) => (together(&[]), MISSING),
             (Err(_), Value::Bytes(bytes)) => (apart(Kept::Bytes((*bytes).into())), 0),
             (Err(_), Value::Missing) => (apart(Kept::Missing), 0),
             (_, Value::Shared(bytes)) => (apart(Kept::Shared(Rc::clone(bytes))), 0),
@@ -81,26 +116,59 @@ impl Entry {
         Self {
             content,
             deadline,
-            key_length: key_length.unwrap_or(0),
-            flags,
+            name_length: name_length.unwrap_or(0),
+            flags: low(key.database) << FLAGS | flags,
         }
     }
 
     /// One that knows nothing of its key yet.
-    pub fn without_value(key: &[u8], deadline: Deadline) -> Self {
+    pub fn without_value(key: Key<'_>, deadline: Deadline) -> Self {
         Self {
             content: Content::Apart(Parts::new(key, Kept::Unknown)),
             deadline,
-            key_length: 0,
-            flags: 0,
+            name_length: 0,
+            flags: low(key.database) << FLAGS,
         }
     }
 
-    pub fn key(&self) -> &[u8] {
+    pub fn name(&self) -> &[u8] {
         match &self.content {
-            Content::Together(bytes) => &bytes[..self.key_length.into()],
-            Content::Apart(parts) => &parts.key,
+            Content::Together(bytes) => &bytes[..self.name_length.into()],
+            Content::Apart(parts) => &parts.name[..parts.name.len() - self.behind()],
         }
+    }
+
+    /// The database that the key is in.
+    pub fn database(&self) -> u32 {
+        match self.flags >> FLAGS {
+            HIGH => self.high(),
+            low => low.into(),
+        }
+    }
+
+    /// The same, if it is no low one.
+    #[cold]
+    fn high(&self) -> u32 {
+        let number = self.content().last_chunk::<NUMBER>();
+        number.map_or(0, |number| u32::from_le_bytes(*number))
+    }
+
+    /// How many bytes the number of the database takes behind the name and value.
+    fn behind(&self) -> usize {
+        if self.flags >> FLAGS == HIGH {
+            NUMBER
+        } else {
+            0
+        }
+    }
+
+    /// Whether it is the entry of a key.
+    #[inline]
+    pub fn is_of(&self, key: Key<'_>) -> bool {
+        let low = low(key.database);
+        self.flags >> FLAGS == low
+            && self.name() == key.name
+            && (low < HIGH || self.high() == key.database)
     }
 
     /// The value, if it is known.
@@ -108,7 +176,9 @@ impl Entry {
     pub fn value(&self) -> Option<Value<'_>> {
         Some(match &self.content {
             Content::Together(_) if self.flags & MISSING != 0 => Value::Missing,
-            Content::Together(bytes) => Value::Bytes(&bytes[self.key_length.into()..]),
+            Content::Together(bytes) => {
+                Value::Bytes(&bytes[self.name_length.into()..bytes.len() - self.behind()])
+            }
             Content::Apart(parts) => match &parts.value {
                 Kept::Bytes(bytes) => Value::Bytes(bytes),
                 Kept::Shared(bytes) => Value::Shared(bytes),
@@ -141,13 +211,15 @@ impl Entry {
 
     /// Changes the answers.
     pub fn change_answers(&mut self, change: impl FnOnce(&mut Answers)) {
+        let database = self.database();
         let mut parts =
             match std::mem::replace(&mut self.content, Content::Together(Box::default())) {
                 Content::Apart(parts) => parts,
                 Content::Together(bytes) => {
-                    let (key, value) = bytes.split_at(self.key_length.into());
+                    let value = &bytes[self.name_length.into()..bytes.len() - self.behind()];
+                    let name = &bytes[..self.name_length.into()];
                     Parts::new(
-                        key,
+                        Key::new(database, name),
                         match self.flags & MISSING {
                             0 => Kept::Bytes(value.into()),
                             _ => Kept::Missing,
@@ -172,7 +244,7 @@ impl Entry {
     pub fn content(&self) -> &[u8] {
         match &self.content {
             Content::Together(bytes) => bytes,
-            Content::Apart(parts) => &parts.key,
+            Content::Apart(parts) => &parts.name,
         }
     }
 
@@ -199,13 +271,13 @@ impl Entry {
     pub fn cost(&self) -> usize {
         let value = self.value().map_or(0, |value| value.len());
         let answers = self.answers().map_or(0, Answers::cost);
-        cost(self.key().len(), value) + answers
+        cost(self.name().len(), value) + self.behind() + answers
     }
 }
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
+        self.name() == other.name() && self.database() == other.database()
     }
 }
 
@@ -213,14 +285,14 @@ impl Eq for Entry {}
 
 impl Hash for Entry {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Key(self.key()).hash(state);
+        Name(self.name()).hash(state);
     }
 }
 
-/// A key as it is hashed: its bytes at one go, without the length that a slice would put before them.
-pub(super) struct Key<'a>(pub &'a [u8]);
+/// A name as it is hashed: its bytes at one go, without the length that a slice would put before them.
+pub(super) struct Name<'a>(pub &'a [u8]);
 
-impl Hash for Key<'_> {
+impl Hash for Name<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.0);
     }

@@ -16,6 +16,11 @@ const ROOMY: Limits = Limits {
     stale_ttl: Duration::ZERO,
 };
 
+/// The key of that name in the first database.
+fn in_0(name: &[u8]) -> Key<'_> {
+    Key::new(0, name)
+}
+
 fn at(milliseconds: u64) -> Time {
     Time::from_millis(milliseconds)
 }
@@ -39,12 +44,16 @@ fn with_ttl(milliseconds: u64) -> Cache {
 }
 
 fn insert(cache: &mut Cache, key: &str, value: &str, now: u64) {
-    cache.insert(key.as_bytes(), &Value::Bytes(value.as_bytes()), at(now));
+    cache.insert(
+        in_0(key.as_bytes()),
+        &Value::Bytes(value.as_bytes()),
+        at(now),
+    );
     assert_in_step(cache);
 }
 
 fn get(cache: &mut Cache, key: &str, now: u64) -> Option<String> {
-    match cache.get(key.as_bytes(), at(now))? {
+    match cache.get(in_0(key.as_bytes()), at(now))? {
         Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         other => panic!("{other:?} is not what was kept"),
     }
@@ -53,7 +62,7 @@ fn get(cache: &mut Cache, key: &str, now: u64) -> Option<String> {
 /// The keys, the least recently used first.
 fn keys(cache: &Cache) -> Vec<String> {
     let keys = cache.entries.keys();
-    keys.map(|entry| String::from_utf8_lossy(entry.key()).into_owned())
+    keys.map(|entry| String::from_utf8_lossy(entry.name()).into_owned())
         .collect()
 }
 
@@ -62,7 +71,7 @@ fn keys(cache: &Cache) -> Vec<String> {
 fn assert_in_step(cache: &Cache) {
     assert_eq!(cache.entries.len(), cache.len());
     assert_eq!(cache.entries.is_empty(), cache.is_empty());
-    let place = |entry: &Entry| Place::new(entry.deadline, cache.hash(entry.key()));
+    let place = |entry: &Entry| Place::new(entry.deadline, cache.hash(entry.name()));
     let order = |place: &Place| (place.deadline.steps(), place.hash());
     let mut expected: Vec<Place> = cache.entries.keys().map(place).collect();
     expected.sort_by_key(order);
@@ -81,9 +90,9 @@ fn a_value_is_there_until_it_is_removed() {
     insert(&mut cache, "key", "value", 0);
     assert_eq!(get(&mut cache, "key", 0).as_deref(), Some("value"));
     assert_eq!(get(&mut cache, "other", 0), None);
-    assert!(cache.remove(b"key").was_there);
+    assert!(cache.remove(in_0(b"key")));
     assert_eq!(get(&mut cache, "key", 0), None);
-    assert!(!cache.remove(b"key").was_there);
+    assert!(!cache.remove(in_0(b"key")));
     assert_in_step(&cache);
     assert_eq!(cache.evictions(), Evictions::default());
 }
@@ -91,14 +100,14 @@ fn a_value_is_there_until_it_is_removed() {
 #[test]
 fn that_there_is_no_such_key_is_kept_like_a_value() {
     let mut cache = with_entries(2);
-    cache.insert(b"key", &Value::Missing, at(0));
+    cache.insert(in_0(b"key"), &Value::Missing, at(0));
     insert(&mut cache, "empty", "", 0);
-    assert_eq!(cache.get(b"key", at(0)), Some(Value::Missing));
-    assert_eq!(cache.get(b"empty", at(0)), Some(Value::Bytes(b"")));
+    assert_eq!(cache.get(in_0(b"key"), at(0)), Some(Value::Missing));
+    assert_eq!(cache.get(in_0(b"empty"), at(0)), Some(Value::Bytes(b"")));
     assert_eq!(cache.bytes(), 3 + 5 + 2 * ENTRY_OVERHEAD);
     insert(&mut cache, "key", "value", 0);
     assert_eq!(get(&mut cache, "key", 0).as_deref(), Some("value"));
-    assert_eq!(cache.get(b"other", at(0)), None);
+    assert_eq!(cache.get(in_0(b"other"), at(0)), None);
 }
 
 #[test]
@@ -117,7 +126,7 @@ fn keys_that_start_alike_are_different_keys() {
     for (key, value) in pairs {
         assert_eq!(get(&mut cache, key, 0).as_deref(), Some(value));
     }
-    assert!(cache.remove(b"a").was_there);
+    assert!(cache.remove(in_0(b"a")));
     assert_eq!(get(&mut cache, "ab", 0).as_deref(), Some(""));
     assert_eq!(get(&mut cache, "", 0).as_deref(), Some("ab"));
 }
@@ -128,7 +137,7 @@ fn an_empty_key_and_an_empty_value_are_as_good_as_any() {
     insert(&mut cache, "", "", 0);
     assert_eq!(get(&mut cache, "", 0).as_deref(), Some(""));
     assert_eq!(cache.bytes(), ENTRY_OVERHEAD);
-    assert!(cache.remove(b"").was_there);
+    assert!(cache.remove(in_0(b"")));
     assert_in_step(&cache);
 }
 
@@ -147,10 +156,10 @@ fn a_key_of_any_length_keeps_any_value() {
         for (index, value) in values.iter().enumerate() {
             let mut key = vec![b'k'; length];
             key.push(index as u8);
-            cache.insert(&key, value, at(0));
+            cache.insert(in_0(&key), value, at(0));
             bytes += key.len() + value.len() + ENTRY_OVERHEAD;
-            assert_eq!(cache.get(&key, at(0)).as_ref(), Some(value));
-            assert_eq!(cache.get(&key[..length], at(0)), None);
+            assert_eq!(cache.get(in_0(&key), at(0)).as_ref(), Some(value));
+            assert_eq!(cache.get(in_0(&key[..length]), at(0)), None);
             assert_eq!(cache.bytes(), bytes);
         }
     }

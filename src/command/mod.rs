@@ -191,13 +191,18 @@ const NAME_MAX: usize = 64;
 
 impl Row {
     /// The row of a command that is called by another name than its own. What the proxy would answer or cache
-    /// by the one goes to Redis by the other.
+    /// by the one goes to Redis by the other. Where `SELECT` has another name, a client that selects stays on its dedicated
+    /// connection: the proxy can't make one for that database.
     fn under_another_name(self) -> Self {
         let way = match self.way {
             Way::Here(_) | Way::Cached(Cached::Get | Cached::Mget) => Way::Dedicated,
             way => way,
         };
-        Self { way, ..self }
+        Self {
+            way,
+            lasts: self.lasts || self.way == Way::Here(Here::Select),
+            ..self
+        }
     }
 
     /// Whether this request may leave more on a dedicated connection than the proxy follows there.

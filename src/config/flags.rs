@@ -142,6 +142,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_database: Vec<String>,
 
+    /// databases that are cached beside that one: all, none, or numbers and ranges with commas between them, such as
+    /// 0,2,8-15; a client in any other has a dedicated connection (default all)
+    #[argh(option)]
+    pub(super) cached_databases: Vec<String>,
+
     /// user of the Redis, with a password (default none)
     #[argh(option)]
     pub(super) redis_username: Vec<String>,

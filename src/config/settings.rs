@@ -8,9 +8,9 @@ use super::flags::{self, Flags};
 use super::sources::PREFIX;
 use super::url::RedisUrl;
 use super::value::{
-    LOG_LEVELS, auth_clients, host_names, ip_address, log_format, log_level, memory, milliseconds,
-    number, on_or_off, permissions, port_or_none, redis_address, seconds, sentinels, with_tls,
-    yes_or_no,
+    LOG_LEVELS, auth_clients, databases, host_names, ip_address, log_format, log_level, memory,
+    milliseconds, number, on_or_off, permissions, port_or_none, redis_address, seconds, sentinels,
+    with_tls, yes_or_no,
 };
 use super::{Config, Secret};
 
@@ -242,6 +242,13 @@ pub(super) static SETTINGS: &[Setting] = &[
             number(text, "", 0..=i32::MAX as u64).map(|index| config.redis_database = index)
         },
         show: |config| config.redis_database.into(),
+    },
+    Setting {
+        name: "cached_databases",
+        shown: Shown::Plain,
+        given: |flags| &flags.cached_databases,
+        set: |config, text| databases(text).map(|list| config.cached_databases = list),
+        show: |config| Value::from_display(&config.cached_databases),
     },
     Setting {
         name: "redis_username",

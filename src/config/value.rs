@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{AuthClients, HostNames, Permissions, RedisAddress, Sentinels};
+use super::{AuthClients, DatabaseList, HostNames, Permissions, RedisAddress, Sentinels};
 use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
@@ -129,6 +129,29 @@ pub(super) fn host_names(text: &str) -> Result<HostNames, String> {
     } else {
         Err("NAME or NAME,NAME without ports, such as proxy.example,redis-proxy".to_owned())
     }
+}
+
+/// Databases: all, none, or numbers and ranges with commas between them.
+pub(super) fn databases(text: &str) -> Result<DatabaseList, String> {
+    let index = |text: &str| digits(text).and_then(|index| i32::try_from(index).ok());
+    let range = |text: &str| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last) = (index(first.trim_ascii())?, index(last.trim_ascii())?);
+        (first <= last).then(|| first.unsigned_abs()..=last.unsigned_abs())
+    };
+    if text.eq_ignore_ascii_case("all") {
+        return Ok(DatabaseList::All);
+    }
+    let ranges = match text.eq_ignore_ascii_case("none") {
+        true => Some(Vec::new()),
+        false => text
+            .split(',')
+            .map(|part| range(part.trim_ascii()))
+            .collect(),
+    };
+    ranges.map(DatabaseList::These).ok_or_else(|| {
+        "all, none, or numbers and ranges with commas between them, such as 0,2,8-15".to_owned()
+    })
 }
 
 /// A switch, in any case.

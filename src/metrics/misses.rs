@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 
 use super::Cause;
+use crate::cache::Key;
 use crate::clock::Time;
 
 /// Why a key was not in the cache.
@@ -146,7 +147,7 @@ impl Misses {
     }
 
     /// A key was not in the cache, and Redis is asked for it. Returns why it was not.
-    pub fn missed(&mut self, key: &[u8], now: Time) -> Reason {
+    pub fn missed(&mut self, key: Key<'_>, now: Time) -> Reason {
         self.make_room();
         let (emptied, emptied_for) = (self.emptied, self.emptied_for);
         let (place, tag) = self.place(key);
@@ -175,7 +176,7 @@ impl Misses {
     }
 
     /// The value of a key that was asked for is kept until then.
-    pub fn kept(&mut self, key: &[u8], deadline: Time) {
+    pub fn kept(&mut self, key: Key<'_>, deadline: Time) {
         if let Some(place) = self.remembered(key) {
             place.fate = Fate::Kept;
             place.deadline = ticks(deadline);
@@ -184,7 +185,7 @@ impl Misses {
 
     /// What was kept of a key, or is on its way, is no good any more. Of several causes the first counts:
     /// Redis also tells of what was written through the proxy.
-    pub fn forgotten(&mut self, key: &[u8], cause: Cause) {
+    pub fn forgotten(&mut self, key: Key<'_>, cause: Cause) {
         if let Some(place) = self.remembered(key)
             && !matches!(place.fate, Fate::Forgotten(_))
         {
@@ -198,7 +199,7 @@ impl Misses {
         self.emptied_for = cause.into();
     }
 
-    fn remembered(&mut self, key: &[u8]) -> Option<&mut Place> {
+    fn remembered(&mut self, key: Key<'_>) -> Option<&mut Place> {
         if self.places.is_empty() {
             return None;
         }
@@ -207,7 +208,7 @@ impl Misses {
     }
 
     /// The place for a key, and its tag, which is never that of an empty place. There must be places.
-    fn place(&mut self, key: &[u8]) -> (&mut Place, u16) {
+    fn place(&mut self, key: Key<'_>) -> (&mut Place, u16) {
         let hash = self.hasher.hash_one(key);
         // Truncated: of the two ends of the hash, one is the place, as long as there are few, and one the tag.
         let tag = (hash >> 48) as u16 | 1;
@@ -250,6 +251,10 @@ mod tests {
 
     const TTL: u64 = 10_000;
 
+    fn in_0(name: &[u8]) -> Key<'_> {
+        Key::new(0, name)
+    }
+
     fn at(milliseconds: u64) -> Time {
         Time::from_millis(milliseconds)
     }
@@ -258,7 +263,7 @@ mod tests {
     #[track_caller]
     fn miss(misses: &mut Misses, key: &str, now: u64) -> Reason {
         let before = misses.counts;
-        misses.missed(key.as_bytes(), at(now));
+        misses.missed(in_0(key.as_bytes()), at(now));
         let grown: Vec<Reason> = Reason::ALL
             .into_iter()
             .filter(|&reason| misses.of(reason) > before[reason as usize])
@@ -271,7 +276,7 @@ mod tests {
     fn with_a_kept() -> Misses {
         let mut misses = Misses::beside(100);
         assert_eq!(miss(&mut misses, "a", 0), Reason::New);
-        misses.kept(b"a", at(TTL));
+        misses.kept(in_0(b"a"), at(TTL));
         misses
     }
 
@@ -294,9 +299,9 @@ mod tests {
             (Cause::Written, Reason::Written),
         ] {
             let mut misses = with_a_kept();
-            misses.forgotten(b"b", cause);
-            misses.forgotten(b"a", cause);
-            misses.forgotten(b"a", Cause::Invalidated);
+            misses.forgotten(in_0(b"b"), cause);
+            misses.forgotten(in_0(b"a"), cause);
+            misses.forgotten(in_0(b"a"), Cause::Invalidated);
             assert_eq!(miss(&mut misses, "a", TTL), reason);
         }
     }
@@ -306,7 +311,7 @@ mod tests {
         let mut misses = with_a_kept();
         misses.all_forgotten(Cause::Flushed);
         assert_eq!(miss(&mut misses, "a", 1), Reason::Flushed);
-        misses.kept(b"a", at(TTL));
+        misses.kept(in_0(b"a"), at(TTL));
         assert_eq!(miss(&mut misses, "a", 1), Reason::Evicted);
         misses.all_forgotten(Cause::Reconnected);
         assert_eq!(miss(&mut misses, "a", 1), Reason::Reconnected);
@@ -323,7 +328,7 @@ mod tests {
     fn one_that_changes_while_it_is_fetched_is_missing_for_that() {
         let mut misses = with_a_kept();
         assert_eq!(miss(&mut misses, "a", 1), Reason::Evicted);
-        misses.forgotten(b"a", Cause::Invalidated);
+        misses.forgotten(in_0(b"a"), Cause::Invalidated);
         assert_eq!(miss(&mut misses, "a", 1), Reason::Invalidated);
     }
 
@@ -333,7 +338,7 @@ mod tests {
         for round in 0..2 {
             for key in 0..200 {
                 miss(&mut misses, &key.to_string(), round);
-                misses.kept(key.to_string().as_bytes(), at(TTL));
+                misses.kept(in_0(key.to_string().as_bytes()), at(TTL));
             }
         }
         let [new, evicted] = [Reason::New, Reason::Evicted].map(|reason| misses.of(reason));
@@ -352,7 +357,7 @@ mod tests {
         assert_eq!(misses.places.len(), LEAST_REMEMBERED);
         let mut doubled = 0;
         for key in 0..4000 {
-            misses.kept(b"a", at(TTL));
+            misses.kept(Key::new(0, b"a"), at(TTL));
             let places = misses.places.len();
             miss(&mut misses, &key.to_string(), 0);
             let reason = miss(&mut misses, "a", 0);
@@ -369,8 +374,8 @@ mod tests {
     #[test]
     fn a_change_before_the_first_miss_is_none_of_their_business() {
         let mut misses = Misses::beside(1);
-        misses.forgotten(b"a", Cause::Written);
-        misses.kept(b"a", at(TTL));
+        misses.forgotten(in_0(b"a"), Cause::Written);
+        misses.kept(in_0(b"a"), at(TTL));
         assert!(misses.places.is_empty());
         assert_eq!(miss(&mut misses, "a", 0), Reason::New);
         assert_eq!(size_of::<Place>(), 8);

@@ -41,16 +41,12 @@ impl Store {
                 return Flow::End;
             }
             Here::Reset => {
-                identity.reset(!self.access.is_restricted());
+                identity.reset(!self.access.is_restricted(), self.databases.home);
                 identity.log("client reset");
                 replies.push_static(b"+RESET\r\n");
             }
             Here::Hello => return self.hello(request, identity, replies, now),
             Here::Auth => return self.auth(request, identity, replies, now),
-            Here::Select if integer(request.argument(1)) == Some(self.database.into()) => {
-                replies.push_static(OK);
-            }
-            Here::Select => return Flow::Leave,
             Here::ClientReply if is_word(request.argument(2), b"on") => replies.push_static(OK),
             Here::ClientReply => return Flow::Leave,
             Here::ClientGetname if identity.name.is_empty() => {
@@ -74,8 +70,8 @@ impl Store {
             }
             Here::ClientSetname => replies.push_error(BAD_NAME),
             Here::ClientSetinfo => set_info(request, identity, replies),
-            // Redis is asked first.
-            Here::Info => {}
+            // Redis is asked first, and where the client is goes before all.
+            Here::Info | Here::Select => {}
             Here::ProxySlowlog => self.proxy_slowlog(request, replies),
         }
         Flow::Continue

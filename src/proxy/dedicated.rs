@@ -56,10 +56,9 @@ pub(super) struct Dedicated {
     need: Need,
     /// The client is served by the shared connections and the cache, until it needs this one again.
     parked: bool,
-    /// What set it up, if it was that alone.
+    /// What set it up, if it was that alone, and the database that it began in.
     made_by: Option<Box<[u8]>>,
-    /// The database that is cached.
-    home: u32,
+    pub made_in: u32,
     /// What the requests that Redis has queued may do.
     queued: Effects,
     /// What is done to replies that are still to come.
@@ -183,8 +182,8 @@ const QUEUED_KEYS_MAX: usize = 64 * 1024;
 
 impl Dedicated {
     /// A connection that is set up by `requests`, with so many replies that must be no errors, and so many
-    /// behind them that may.
-    pub fn new(requests: &[u8], set_up: (usize, usize), protocol: Protocol, home: u32) -> Self {
+    /// behind them that may. It is in that database then.
+    pub fn new(requests: &[u8], set_up: (usize, usize), protocol: Protocol, database: u32) -> Self {
         let mut to_redis = Output::default();
         to_redis.copy(requests);
         Self {
@@ -195,12 +194,12 @@ impl Dedicated {
             fate: Fate::Unknown,
             undecided: Vec::new(),
             expectations: Expectations::default(),
-            mirror: Mirror::new(protocol),
+            mirror: Mirror::new(protocol, database),
             lasting: false,
             need: Need::default(),
             parked: false,
             made_by: Some(requests.into()),
-            home,
+            made_in: database,
             queued: Effects::default(),
             edits: Edits::default(),
             kept: Vec::new(),
@@ -221,19 +220,19 @@ impl Dedicated {
         then: Vec<u8>,
         set_up: (usize, usize),
         protocol: Protocol,
-        home: u32,
+        database: u32,
     ) -> Self {
         let set_up = set_up.into();
         Self {
             phase: Phase::Authenticating { then, set_up },
             lasting: true,
             made_by: None,
-            ..Self::new(&[], (0, 0), protocol, home)
+            ..Self::new(&[], (0, 0), protocol, database)
         }
     }
 
-    /// Whether nothing is in flight on it, and nothing is left of what was done: the client may as well be served by
-    /// the shared connections.
+    /// Whether nothing is in flight on it, and nothing is left of what was done, save perhaps another database: the client
+    /// may as well be served by the shared connections for that.
     pub fn is_clean(&self) -> bool {
         self.phase == Phase::Open
             && self.set_up.is_done()
@@ -365,7 +364,7 @@ impl Dedicated {
         edit: Option<Edit>,
     ) {
         self.lasting |= lasting;
-        let kind = Kind::of(request, name, self.home);
+        let kind = Kind::of(request, name);
         let kind = match edit {
             Some(edit) => {
                 let may_be_last = matches!(edit, Edit::Kill(_));

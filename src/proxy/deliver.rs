@@ -13,9 +13,8 @@ use super::store::{Arrived, is_null};
 use super::{ClientId, Ending, Proxy};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;
-use crate::resp::Protocol;
 use crate::resp::reply::Reply;
-use crate::upstream;
+use crate::upstream::{self, LinkId};
 
 /// What is counted of a reply.
 struct Answer<'a> {
@@ -55,7 +54,7 @@ impl Proxy {
     /// Redis answered requests, the oldest that are in flight on a link. `done` counts the replies that are seen to.
     pub(super) fn replies(
         &mut self,
-        link: Protocol,
+        link: LinkId,
         replies: &upstream::Replies,
         done: &mut usize,
         room: &mut Room,
@@ -96,7 +95,7 @@ impl Proxy {
     /// seen to.
     pub(super) fn late(
         &mut self,
-        link: Protocol,
+        link: LinkId,
         count: usize,
         error: &[u8],
         done: &mut usize,
@@ -112,14 +111,7 @@ impl Proxy {
         self.wake_if_described();
     }
 
-    fn deliver_late(
-        &mut self,
-        late: Late,
-        link: Protocol,
-        error: &[u8],
-        room: &mut Room,
-        now: Time,
-    ) {
+    fn deliver_late(&mut self, late: Late, link: LinkId, error: &[u8], room: &mut Room, now: Time) {
         match late {
             Late::Reply {
                 waiters,

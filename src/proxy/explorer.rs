@@ -157,6 +157,7 @@ const BREAKS: &str = "connections that break";
 const AWAY: &str = "a Redis that is away";
 const UNTRACKED: &str = "the time to live alone";
 const EXPIRY: &str = "keys that expire";
+const DATABASES: &str = "two databases, and others who write";
 const LATE: &str = "replies that are late";
 const MESSAGES: &str = "a listener, and others who write and publish";
 const SILENCE: &str = "a tracker that is silent";
@@ -370,6 +371,43 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
             },
         ),
         (
+            DATABASES,
+            Bounds {
+                databases: true,
+                gets: 2,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "two databases, and copies from one to the other",
+            Bounds {
+                databases: true,
+                gets: 2,
+                copies: 1,
+                ..tracked
+            },
+        ),
+        (
+            "two databases, and values that are fetched anew",
+            Bounds {
+                databases: true,
+                refetch: true,
+                gets: 2,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "two databases, and connections that break",
+            Bounds {
+                databases: true,
+                gets: 2,
+                breaks: 1,
+                ..tracked
+            },
+        ),
+        (
             SILENCE,
             Bounds {
                 gets: 2,
@@ -436,11 +474,13 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
     let more = |bound: u8| if bound > 0 { bound + deeper } else { 0 };
     let deepen = |bounds: Bounds| Bounds {
         tracking: bounds.tracking,
+        databases: bounds.databases,
         refetch: bounds.refetch,
         gets: more(bounds.gets),
         asks: more(bounds.asks),
         gets_of_all: more(bounds.gets_of_all),
         writes: more(bounds.writes),
+        copies: more(bounds.copies),
         scripts: more(bounds.scripts),
         transactions: more(bounds.transactions),
         whole_transactions: more(bounds.whole_transactions),

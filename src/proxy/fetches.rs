@@ -6,36 +6,96 @@ use std::rc::Rc;
 
 use foldhash::fast::RandomState;
 
-use crate::resp::Protocol;
+use crate::cache::Key;
+use crate::upstream::LinkId;
 
 /// A request of a link, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
-    pub link: Protocol,
+    pub link: LinkId,
     pub number: u64,
 }
 
 /// By question.
 type Questions = HashMap<Rc<[u8]>, Ticket, RandomState>;
 
-/// The fetches by key; those of its value and those of answers about it.
+/// The fetches, by database.
 #[derive(Default)]
 pub(super) struct Fetches {
+    databases: Vec<(u32, OfDatabase)>,
+}
+
+/// The fetches of one database by name; those of values and those of answers.
+#[derive(Default)]
+struct OfDatabase {
     values: HashMap<Rc<[u8]>, Ticket, RandomState>,
     answers: HashMap<Rc<[u8]>, Questions, RandomState>,
 }
 
 impl Fetches {
+    fn of(&mut self, database: u32) -> &mut OfDatabase {
+        let known = self.databases.iter();
+        let at = known.take_while(|(known, _)| *known != database).count();
+        if at == self.databases.len() {
+            self.databases.push((database, OfDatabase::default()));
+        }
+        &mut self.databases[at].1
+    }
+
     /// The fetch of a key's value, or of the answer to a question.
-    pub fn get(&self, key: &[u8], question: Option<&[u8]>) -> Option<Ticket> {
+    pub fn get(&self, key: Key<'_>, question: Option<&[u8]>) -> Option<Ticket> {
+        let mut databases = self.databases.iter();
+        let (_, fetches) = databases.find(|(known, _)| *known == key.database)?;
+        fetches.get(key.name, question)
+    }
+
+    /// Takes one of a key of that name in; returns the one whose place it takes.
+    pub fn insert(
+        &mut self,
+        name: &Rc<[u8]>,
+        question: Option<&Rc<[u8]>>,
+        ticket: Ticket,
+    ) -> Option<Ticket> {
+        let fetches = self.of(ticket.link.database);
+        fetches.insert(name, question, ticket)
+    }
+
+    /// Takes this one out, if it is there: a newer one may have its place.
+    pub fn remove(&mut self, name: &[u8], question: Option<&[u8]>, ticket: Ticket) {
+        let fetches = self.of(ticket.link.database);
+        fetches.remove(name, question, ticket);
+    }
+
+    /// Takes out all of the keys of that name, in all databases.
+    pub fn take_name(&mut self, name: &[u8]) -> Vec<Ticket> {
+        let mut taken = Vec::new();
+        for (_, fetches) in &mut self.databases {
+            taken.extend(fetches.take_key(name));
+        }
+        taken
+    }
+
+    /// Takes out all of a key of that link's database that are on other links than this one.
+    pub fn take_key_elsewhere(&mut self, name: &[u8], link: LinkId) -> Vec<Ticket> {
+        self.of(link.database).take_key_elsewhere(name, link)
+    }
+
+    /// Takes out all.
+    pub fn take_all(&mut self) -> impl Iterator<Item = Ticket> + use<> {
+        let databases = std::mem::take(&mut self.databases).into_iter();
+        databases.flat_map(|(_, fetches)| fetches.into_all())
+    }
+}
+
+impl OfDatabase {
+    fn get(&self, key: &[u8], question: Option<&[u8]>) -> Option<Ticket> {
         match question {
             None => self.values.get(key).copied(),
             Some(question) => self.answers.get(key)?.get(question).copied(),
         }
     }
 
-    /// Takes one in; returns the one whose place it takes.
-    pub fn insert(
+    fn insert(
         &mut self,
         key: &Rc<[u8]>,
         question: Option<&Rc<[u8]>>,
@@ -51,8 +111,7 @@ impl Fetches {
         }
     }
 
-    /// Takes this one out, if it is there: a newer one may have its place.
-    pub fn remove(&mut self, key: &[u8], question: Option<&[u8]>, ticket: Ticket) {
+    fn remove(&mut self, key: &[u8], question: Option<&[u8]>, ticket: Ticket) {
         let Some(question) = question else {
             if self.values.get(key) == Some(&ticket) {
                 self.values.remove(key);
@@ -70,8 +129,7 @@ impl Fetches {
         }
     }
 
-    /// Takes out all of a key.
-    pub fn take_key(&mut self, key: &[u8]) -> impl Iterator<Item = Ticket> + use<> {
+    fn take_key(&mut self, key: &[u8]) -> impl Iterator<Item = Ticket> + use<> {
         let value = self.values.remove(key);
         let answers = match self.answers.is_empty() {
             true => None,
@@ -81,8 +139,7 @@ impl Fetches {
         value.into_iter().chain(answers)
     }
 
-    /// Takes out all of a key that are on other links than this one.
-    pub fn take_key_elsewhere(&mut self, key: &[u8], link: Protocol) -> Vec<Ticket> {
+    fn take_key_elsewhere(&mut self, key: &[u8], link: LinkId) -> Vec<Ticket> {
         let mut taken = Vec::new();
         if let Some(ticket) = self.values.get(key).filter(|ticket| ticket.link != link) {
             taken.push(*ticket);
@@ -102,10 +159,9 @@ impl Fetches {
         taken
     }
 
-    /// Takes out all.
-    pub fn take_all(&mut self) -> impl Iterator<Item = Ticket> + use<> {
-        let values = std::mem::take(&mut self.values).into_values();
-        let answers = std::mem::take(&mut self.answers).into_values();
+    fn into_all(self) -> impl Iterator<Item = Ticket> {
+        let values = self.values.into_values();
+        let answers = self.answers.into_values();
         values.chain(answers.flat_map(Questions::into_values))
     }
 }

@@ -149,7 +149,10 @@ impl Proxy {
         session.is_redirected_to = false;
         session.identity.log("dedicated connection over");
         if reset {
-            session.identity.reset(!self.store.access.is_restricted());
+            let home = self.store.databases.home;
+            session
+                .identity
+                .reset(!self.store.access.is_restricted(), home);
             session.parser.restrict(!session.identity.authenticated);
         }
         self.dedicated_closed(client);

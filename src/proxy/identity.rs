@@ -8,6 +8,7 @@ use crate::clock::Time;
 use crate::command::own;
 use crate::resp::Protocol;
 use crate::resp::reply;
+use crate::upstream::LinkId;
 
 /// Where a client is. Displays as Redis shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(super) struct Identity {
     /// The number of its latest command; 0 if there was none, or one that is not known.
     pub last_command: u16,
     pub protocol: Protocol,
+    /// The database that it is in.
+    pub database: u32,
     pub authenticated: bool,
     /// Who it is at Redis, on its dedicated connection, if not whom the proxy is.
     pub user: Option<Box<[u8]>>,
@@ -68,7 +71,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub fn new(id: u64, authenticated: bool, now: Time) -> Self {
+    pub fn new(id: u64, authenticated: bool, database: u32, now: Time) -> Self {
         Self {
             id,
             peer: None,
@@ -77,6 +80,7 @@ impl Identity {
             last_request: now,
             last_command: 0,
             protocol: Protocol::Resp2,
+            database,
             authenticated,
             user: None,
             redirects_to: None,
@@ -87,12 +91,18 @@ impl Identity {
     }
 
     /// Forgets what the client set, as `RESET` does.
-    pub fn reset(&mut self, authenticated: bool) {
+    pub fn reset(&mut self, authenticated: bool, database: u32) {
         self.protocol = Protocol::Resp2;
+        self.database = database;
         self.authenticated = authenticated;
         self.user = None;
         self.redirects_to = None;
         self.name = Box::default();
+    }
+
+    /// The link that its requests go over.
+    pub fn link(&self) -> LinkId {
+        LinkId::new(self.protocol, self.database)
     }
 
     /// Logs a change of the client's life.

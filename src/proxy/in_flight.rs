@@ -13,22 +13,38 @@ use super::fetches::{Fetches, Ticket};
 use super::replies::Place;
 use super::slow_log::Words;
 use super::written::{Written, WrittenKeys};
+use crate::cache::Key;
 use crate::clock::Time;
 use crate::resp::Protocol;
 use crate::resp::reply::Reply;
 use crate::status::Wanted;
-use crate::upstream::{LINKS, PerLink};
+use crate::upstream::{LinkId, PerLink};
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     pub client: ClientId,
-    /// What the client speaks: its requests go over the link for that.
+    /// What the client speaks, and the database that it is in: its requests go over the link for these.
     pub protocol: Protocol,
+    pub database: u32,
     /// The command's number in the table.
     pub command: u16,
     /// When its last byte was there.
     pub since: Time,
+}
+
+impl Caller {
+    /// The link that its requests go over.
+    #[inline]
+    pub fn link(&self) -> LinkId {
+        LinkId::new(self.protocol, self.database)
+    }
+
+    /// The key that it means by a name.
+    #[inline]
+    pub fn key<'a>(&self, name: &'a [u8]) -> Key<'a> {
+        Key::new(self.database, name)
+    }
 }
 
 /// Who waits for a reply, and where among that client's replies it belongs.
@@ -56,6 +72,7 @@ pub(super) enum Asked {
 
 /// A request for all who want that key's value, or the answer to that question about it.
 pub(super) struct Fetch {
+    /// Its name; it is in the database of the link.
     pub key: Rc<[u8]>,
     /// What is asked about the key; nothing is asked with GET.
     pub question: Option<Rc<[u8]>>,
@@ -251,21 +268,24 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    /// All requests.
+    /// All requests, with their links.
     #[cfg(test)]
-    pub fn iter(&self) -> impl Iterator<Item = &Asked> {
-        self.lanes.iter().flat_map(|lane| &lane.asked)
+    pub fn iter(&self) -> impl Iterator<Item = (LinkId, &Asked)> {
+        let lanes = self.lanes.iter();
+        lanes.flat_map(|(link, lane)| lane.asked.iter().map(move |asked| (link, asked)))
     }
 
-    /// The values that wait for a time to live.
+    /// The values that wait for a time to live, likewise.
     #[cfg(test)]
-    pub fn fetched(&self) -> impl Iterator<Item = &Fetched> {
-        self.lanes.iter().filter_map(|lane| lane.fetched.as_ref())
+    pub fn fetched(&self) -> impl Iterator<Item = (LinkId, &Fetched)> {
+        let lanes = self.lanes.iter();
+        lanes.filter_map(|(link, lane)| Some((link, lane.fetched.as_ref()?)))
     }
 
     /// Lets a waiter wait for the fetch of a key, or of the answer to a question about it, that is in flight. Returns
     /// whether there is one.
-    pub fn join(&mut self, key: &[u8], question: Option<&[u8]>, waiter: Waiter) -> bool {
+    pub fn join(&mut self, name: &[u8], question: Option<&[u8]>, waiter: Waiter) -> bool {
+        let key = waiter.caller.key(name);
         let Some(ticket) = self.fetches.get(key, question) else {
             return false;
         };
@@ -282,30 +302,26 @@ impl InFlight {
     }
 
     /// Whether the value of a key, or the answer to a question about it, is being fetched, for whoever asks for it.
-    pub fn is_fetched(&self, key: &[u8], question: Option<&[u8]>) -> bool {
+    pub fn is_fetched(&self, key: Key<'_>, question: Option<&[u8]>) -> bool {
         self.fetches.get(key, question).is_some()
     }
 
-    /// The link over which a key can be fetched so that nothing in flight on the other may write it meanwhile.
-    pub fn link_for(&mut self, key: &[u8]) -> Option<Protocol> {
-        LINKS
+    /// The link over which a key can be fetched so that nothing in flight on another may write it meanwhile.
+    pub fn link_for(&mut self, key: Key<'_>) -> Option<LinkId> {
+        let links = [Protocol::Resp2, Protocol::Resp3].map(|it| LinkId::new(it, key.database));
+        links
             .into_iter()
-            .find(|link| !self.is_written_elsewhere(key, *link))
+            .find(|link| self.lanes.has(*link) && !self.is_written_elsewhere(key.name, *link))
     }
 
     /// A fetch of a key's value, or of what is asked about it, was sent over the link of that waiter.
     pub fn fetch(&mut self, key: &[u8], about: Option<About<'_>>, first: Waiter) {
-        let Caller {
-            protocol,
-            command,
-            since,
-            ..
-        } = first.caller;
+        let Caller { command, since, .. } = first.caller;
         let fetch = Fetch {
             waiters: Some(first.into()),
             ..Fetch::new(key, about, command, since)
         };
-        self.add_fetch(fetch, protocol);
+        self.add_fetch(fetch, first.caller.link());
     }
 
     /// The same was sent over a link for whoever asks for it next.
@@ -314,7 +330,7 @@ impl InFlight {
         key: &[u8],
         about: Option<About<'_>>,
         command: u16,
-        link: Protocol,
+        link: LinkId,
         since: Time,
     ) {
         let fetch = Fetch {
@@ -324,7 +340,7 @@ impl InFlight {
         self.add_fetch(fetch, link);
     }
 
-    fn add_fetch(&mut self, mut fetch: Fetch, link: Protocol) {
+    fn add_fetch(&mut self, mut fetch: Fetch, link: LinkId) {
         fetch.fresh = !self.is_written_elsewhere(&fetch.key, link);
         if fetch.fresh {
             let lane = self.lanes.of(link);
@@ -345,15 +361,16 @@ impl InFlight {
         lane.asked.push_back(Asked::TimeToLive);
     }
 
-    /// Whether a request in flight on another link may write a key.
-    pub fn is_written_elsewhere(&mut self, key: &[u8], link: Protocol) -> bool {
+    /// Whether a request in flight on another link may write a key. Some write in more databases than their own (`MOVE`), so
+    /// the database of the link says nothing.
+    pub fn is_written_elsewhere(&mut self, key: &[u8], link: LinkId) -> bool {
         let hasher = &self.hasher;
         let mut others = self.lanes.iter_mut().filter(|(other, _)| *other != link);
         others.any(|(_, lane)| lane.written.contains(key, hasher))
     }
 
     /// Another request was sent over a link, which writes these keys; `None` stands for perhaps any.
-    pub fn forward(&mut self, request: Forward, link: Protocol, keys: Option<&[&[u8]]>) {
+    pub fn forward(&mut self, request: Forward, link: LinkId, keys: Option<&[&[u8]]>) {
         let lane = self.lanes.of(link);
         let written = lane.written.add(keys, &self.hasher);
         lane.asked
@@ -361,28 +378,29 @@ impl InFlight {
     }
 
     /// Redis was asked over a link to describe a command, or all.
-    pub fn describe(&mut self, name: Option<Box<[u8]>>, link: Protocol) {
+    pub fn describe(&mut self, name: Option<Box<[u8]>>, link: LinkId) {
         self.lanes.of(link).asked.push_back(Asked::Describe(name));
     }
 
-    /// A key was changed: what is being fetched of it is for those who wait, but not for the cache nor
-    /// for those who come later.
-    pub fn changed(&mut self, key: &[u8]) {
-        for ticket in self.fetches.take_key(key) {
+    /// The keys of that name were changed, in whatever database: what is being fetched of them is for those who wait, but
+    /// not for the cache nor for those who come later.
+    pub fn changed(&mut self, name: &[u8]) {
+        for ticket in self.fetches.take_name(name) {
             self.spoil(ticket);
         }
         for (_, lane) in self.lanes.iter_mut() {
-            lane.fetched.take_if(|fetched| *fetched.key == *key);
+            lane.fetched.take_if(|fetched| *fetched.key == *name);
         }
     }
 
     /// A value of a key came over a link that may be newer than what others are fetching over other links.
-    pub fn overtaken(&mut self, key: &[u8], link: Protocol) {
-        for ticket in self.fetches.take_key_elsewhere(key, link) {
+    pub fn overtaken(&mut self, name: &[u8], link: LinkId) {
+        for ticket in self.fetches.take_key_elsewhere(name, link) {
             self.spoil(ticket);
         }
-        for (_, lane) in self.lanes.iter_mut().filter(|(other, _)| *other != link) {
-            lane.fetched.take_if(|fetched| *fetched.key == *key);
+        let is_other = |other: LinkId| other != link && other.database == link.database;
+        for (_, lane) in self.lanes.iter_mut().filter(|(other, _)| is_other(*other)) {
+            lane.fetched.take_if(|fetched| *fetched.key == *name);
         }
     }
 
@@ -412,7 +430,7 @@ impl InFlight {
     }
 
     /// The oldest of a link is answered.
-    pub fn answered(&mut self, link: Protocol) -> Option<Asked> {
+    pub fn answered(&mut self, link: LinkId) -> Option<Asked> {
         let lane = self.lanes.of(link);
         let mut asked = lane.asked.pop_front()?;
         let number = lane.answered;
@@ -430,18 +448,18 @@ impl InFlight {
     }
 
     /// The value of the fetch that was just answered may be cached once the time to live of its key is known.
-    pub fn keep(&mut self, link: Protocol, fetched: Fetched) {
+    pub fn keep(&mut self, link: LinkId, fetched: Fetched) {
         self.lanes.of(link).fetched = Some(fetched);
     }
 
     /// The value whose time to live was just answered, if it may be cached.
-    pub fn take_fetched(&mut self, link: Protocol) -> Option<Fetched> {
+    pub fn take_fetched(&mut self, link: LinkId) -> Option<Fetched> {
         self.lanes.of(link).fetched.take()
     }
 
     /// The oldest of a link that are not late yet are late now. Returns who waits for them, with what else is known of
     /// the requests; what they fetch is not cached.
-    pub fn late(&mut self, link: Protocol, count: usize) -> Vec<Late> {
+    pub fn late(&mut self, link: LinkId, count: usize) -> Vec<Late> {
         let lane = self.lanes.of(link);
         let first = lane.late;
         lane.late = (first + count).min(lane.asked.len());

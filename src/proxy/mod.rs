@@ -43,6 +43,7 @@ pub use identity::Peer;
 
 use crate::cache::{self, Cache};
 use crate::clock::Time;
+use crate::config::DatabaseList;
 use crate::metrics::Metrics;
 use crate::resp::reply::{Output, Reply};
 use crate::resp::request::Spans;
@@ -92,7 +93,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy without clients and with an empty cache, which has not heard from Redis yet. The database
-    /// is the one that the cache is of.
+    /// is the one that clients start in.
     #[must_use]
     pub fn new(limits: cache::Limits, access: Access, database: u32) -> Self {
         Self {
@@ -118,6 +119,11 @@ impl Proxy {
         self.store.refetches.enable(refetch);
     }
 
+    /// Which databases are cached, beside the one that clients start in. All are unless this says otherwise.
+    pub fn set_cached_databases(&mut self, cached: DatabaseList) {
+        self.store.databases.cached = cached;
+    }
+
     /// Tells what `INFO` says of the world around the core, and from how long on a request is slow; without
     /// this, nothing is said and none is.
     pub fn describe(&mut self, facts: Facts) {
@@ -132,14 +138,19 @@ impl Proxy {
             self.sessions.reserve_exact(self.sessions.len() / 8 + 16);
         }
         while self.sessions.len() <= client.0 {
-            let identity = Identity::new(0, false, now);
+            let identity = Identity::new(0, false, self.store.databases.home, now);
             self.sessions
                 .push(Session::new(identity, Replies::default()));
         }
         let clients = &mut self.store.metrics.clients;
         clients.connected += 1;
         clients.total += 1;
-        let mut identity = Identity::new(clients.total, !self.store.access.is_restricted(), now);
+        let mut identity = Identity::new(
+            clients.total,
+            !self.store.access.is_restricted(),
+            self.store.databases.home,
+            now,
+        );
         identity.peer = peer;
         self.store.numbers.connected(identity.id, client);
         self.store.buffers.add_client();
@@ -159,7 +170,10 @@ impl Proxy {
         let clients = &mut self.store.metrics.clients;
         clients.connected -= 1;
         clients.blocked -= u64::from(self.sessions[client.0].blocked);
-        self.start_session(client, Identity::new(0, false, now));
+        self.start_session(
+            client,
+            Identity::new(0, false, self.store.databases.home, now),
+        );
         self.store.buffers.remove_client();
     }
 

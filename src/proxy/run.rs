@@ -179,6 +179,7 @@ impl Run<'_> {
         Caller {
             client: self.client,
             protocol: identity.protocol,
+            database: identity.database,
             command: Table::GET,
             since: self.now,
         }
@@ -327,6 +328,8 @@ impl Run<'_> {
         let may_go_back = !std::mem::take(&mut self.leaves);
         if may_go_back && self.store.may_go_back(connection, request) {
             connection.park();
+            served.identity.database = connection.database();
+            self.store.selected(connection.database());
             return Next::On(0);
         }
         let flow = self.store.pass_on(

@@ -251,7 +251,7 @@ mod tests {
         let mut log = SlowLog::new(Some(Duration::from_millis(10)));
         assert!(!log.is_slow(Duration::from_millis(9)));
         assert!(log.is_slow(Duration::from_millis(10)));
-        let identity = Identity::new(1, true, crate::clock::Time::default());
+        let identity = Identity::new(1, true, 0, crate::clock::Time::default());
         for _ in 0..200 {
             let took = Duration::from_millis(20);
             log.add(words_of_get(b"k"), &identity, took, took, Duration::ZERO);

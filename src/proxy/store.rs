@@ -3,6 +3,7 @@
 
 mod asks;
 mod commands;
+mod databases;
 mod fields;
 mod freshness;
 mod gets;
@@ -30,7 +31,7 @@ use super::replies::{Cost, Replies};
 use super::scripts::Harmless;
 use super::session::WaitsFor;
 use super::slow_log::SlowLog;
-use crate::cache::{Cache, Limits, Value};
+use crate::cache::{Cache, Key, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, own};
 use crate::metrics::{Counters, Metrics, Outcome, Why};
@@ -40,6 +41,7 @@ use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Trackin
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, Batch, Requests};
 use commands::{Names, Renewal};
+use databases::Databases;
 pub(super) use freshness::{Arrived, Coherence};
 pub(super) use greeting::with_id;
 pub(super) use large::LargeReplies;
@@ -76,7 +78,7 @@ pub(super) struct Store {
     pub access: Access,
     /// Passwords of clients, as Redis judges them.
     pub checks: Checks,
-    pub database: u32,
+    pub databases: Databases,
     pub(super) redis: Redis,
     pub(super) coherence: Coherence,
     /// Whether changes may be on their way that Redis should have reported long ago.
@@ -205,7 +207,7 @@ impl Store {
             renewal: Renewal::None,
             access,
             checks: Checks::default(),
-            database,
+            databases: Databases::new(database),
             redis: Redis::Unknown,
             coherence: Coherence::Unknown,
             is_suspended: false,
@@ -246,7 +248,7 @@ impl Store {
                 return Flow::Continue;
             }
             Err(NotFound::Unknown(name)) if identity.authenticated => {
-                return self.execute_unknown(&name, request, identity.protocol, replies, now);
+                return self.execute_unknown(&name, request, identity.link(), replies, now);
             }
             Err(NotFound::Unknown(_)) => UNKNOWN,
         };
@@ -267,6 +269,7 @@ impl Store {
         let caller = Caller {
             client,
             protocol: identity.protocol,
+            database: identity.database,
             command: row.number,
             since: now,
         };
@@ -296,6 +299,12 @@ impl Store {
             // What comes behind it may go over another link, where it must not overtake what came before.
             Way::Here(Here::Hello | Here::Reset) if !replies.none_wait() => {
                 return Flow::Wait(WaitsFor::Replies);
+            }
+            Way::Here(Here::Select) => {
+                match self.select(request, &mut identity.database, replies) {
+                    Ok(outcome) => outcome,
+                    Err(flow) => return flow,
+                }
             }
             Way::Here(Here::Info) => self.info(request, caller, replies),
             Way::Here(command) => {
@@ -341,7 +350,9 @@ impl Store {
         match way {
             Way::Cached(Cached::Get | Cached::Mget) => {
                 let mut keys = request.arguments().skip(1);
-                keys.any(|key| self.is_large_value(key) && self.cached(key, caller.since).is_none())
+                keys.any(|key| {
+                    self.is_large_value(key) && self.cached(caller.key(key), caller.since).is_none()
+                })
             }
             Way::Cached(Cached::Answer { key, .. }) => {
                 self.has_large_reply(way, caller.command, request)
@@ -407,7 +418,7 @@ impl Store {
 
     fn get(&mut self, request: &Request<'_>, caller: Caller, replies: &mut Replies) -> Outcome {
         let key = request.argument(1);
-        if let Some(value) = self.cached_for(replies, key, caller.since) {
+        if let Some(value) = self.cached_for(replies, caller.key(key), caller.since) {
             replies.push_value(&value, caller.protocol);
             self.metrics.keys.hits += 1;
             return Outcome::Hit;
@@ -439,7 +450,7 @@ impl Store {
 
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
     #[inline]
-    fn cached(&mut self, key: &[u8], now: Time) -> Option<Value<'_>> {
+    fn cached(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         match self.serving {
             Serving::Fresh => self.cache.get(key, now),
             Serving::Stale => self.cache.get_stale(key, now),
@@ -448,7 +459,7 @@ impl Store {
     }
 
     /// The same, for a client with these replies.
-    fn cached_for(&mut self, replies: &Replies, key: &[u8], now: Time) -> Option<Value<'_>> {
+    fn cached_for(&mut self, replies: &Replies, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         if self.may_be_served(replies) {
             self.cached(key, now)
         } else {
@@ -465,12 +476,13 @@ impl Store {
         self.count_miss(key, waiter.caller);
         self.in_flight.fetch(key, None, waiter);
         self.asked += 1;
-        ask_for_value(self.requests.of(waiter.caller.protocol), name, key);
+        ask_for_value(self.requests.of(waiter.caller.link()), name, key);
         Outcome::Miss
     }
 
     /// A request asks Redis about a key.
     fn count_miss(&mut self, key: &[u8], caller: Caller) {
+        let key = caller.key(key);
         match self.cache.knows(key, caller.since) {
             true => self.metrics.missed_part(caller.command),
             false => self.metrics.missed(key, caller.command, caller.since),
@@ -491,7 +503,7 @@ impl Store {
             return Outcome::Refused;
         }
         let written = self.invalidate_written(request, row.writes);
-        let batch = self.requests.of(caller.protocol);
+        let batch = self.requests.of(caller.link());
         let before = batch.bytes.len();
         batch.push(row.reads_only, |out| match &sent.bytes {
             Some(bytes) => out.extend_from_slice(bytes),
@@ -530,11 +542,11 @@ impl Store {
             ..Forward::default()
         };
         self.in_flight
-            .forward(forward, caller.protocol, written.as_deref());
+            .forward(forward, caller.link(), written.as_deref());
         self.asked += 1;
         if row.changes_commands {
             self.checks.forget();
-            self.renew_table(caller.protocol);
+            self.renew_table(caller.link());
         }
         Outcome::Forwarded
     }

@@ -178,6 +178,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cache::Key;
     use crate::cache::{Cache, Limits, Value};
     use crate::clock::Time;
     use crate::command::Table;
@@ -214,20 +215,26 @@ mod tests {
         /// Asks for a key as the core does.
         fn get(&mut self, key: impl ToString) {
             let key = key.to_string();
-            if self.cache.get(key.as_bytes(), self.now).is_some() {
+            if self
+                .cache
+                .get(Key::new(0, key.as_bytes()), self.now)
+                .is_some()
+            {
                 self.metrics.keys.hits += 1;
                 return;
             }
-            self.metrics.missed(key.as_bytes(), Table::GET, self.now);
-            self.cache
-                .insert(key.as_bytes(), &Value::Bytes(b"value"), self.now);
+            let key = Key::new(0, key.as_bytes());
+            self.metrics.missed(key, Table::GET, self.now);
+            self.cache.insert(key, &Value::Bytes(b"value"), self.now);
             let deadline = self.now.after(Duration::from_secs(1));
-            self.metrics.kept(key.as_bytes(), deadline);
+            self.metrics.kept(key, deadline);
         }
 
         fn change(&mut self, key: &str, cause: Cause) {
-            self.cache.remove(key.as_bytes());
-            self.metrics.misses.forgotten(key.as_bytes(), cause);
+            self.cache.remove(Key::new(0, key.as_bytes()));
+            self.metrics
+                .misses
+                .forgotten(Key::new(0, key.as_bytes()), cause);
             self.metrics.forgotten.add(cause, 1);
         }
 
@@ -378,7 +385,11 @@ mod tests {
     #[test]
     fn what_is_never_kept_and_what_is_shared_are_named() {
         let mut world = World::new(0);
-        (0..5).for_each(|_| world.metrics.missed(b"a", Table::GET, Time::default()));
+        (0..5).for_each(|_| {
+            world
+                .metrics
+                .missed(Key::new(0, b"a"), Table::GET, Time::default())
+        });
         world.assert_advice(&["can't be kept"]);
         world.metrics.keys.coalesced = 10;
         world.assert_advice(&["shared the fetch"]);

@@ -284,6 +284,16 @@ fn cache(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("cache_capacity", limits.entries);
     fields.line("cache_bytes", cache.bytes());
     fields.line("cache_max_memory", limits.memory);
+    let mut databases = cache.databases().to_vec();
+    databases.retain(|tally| tally.entries > 0);
+    databases.sort_unstable_by_key(|tally| tally.database);
+    for tally in databases {
+        let (entries, bytes) = (tally.entries, tally.bytes);
+        fields.line(
+            format_args!("cache_db{}", tally.database),
+            format_args!("entries={entries},bytes={bytes}"),
+        );
+    }
     fields.line("cache_ttl_ms", limits.ttl.as_millis());
     fields.line("cache_stale_ttl_ms", limits.stale_ttl.as_millis());
     fields.line("cache_hits", counters.keys.hits);

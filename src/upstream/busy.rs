@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
+use super::Event;
 use super::node::{Node, Phase, Role};
-use super::{Event, LINKS};
 use crate::clock::Time;
 
 /// How long a request waits before it is asked what Redis is doing.
@@ -37,15 +37,15 @@ impl Node {
 
     /// When the tracker is to be asked for it, if nothing else happens.
     pub(super) fn busy_due(&self) -> Option<Time> {
-        let tracker = &self.connections[Role::Tracker as usize];
+        let tracker = &self.connections[Role::Tracker.place()];
         if tracker.phase != Phase::Open || !tracker.link.is_idle() {
             return None;
         }
         if self.is_busy {
             return Some(tracker.heard.after(AGAIN_AFTER));
         }
-        let links = LINKS.map(|link| &self.connections[Role::of(link) as usize]);
-        let waiting = links.iter().filter_map(|connection| connection.silence());
+        let links = self.links().map(|role| &self.connections[role.place()]);
+        let waiting = links.filter_map(|connection| connection.silence());
         let oldest = waiting.map(|oldest| oldest.since).min()?;
         Some(oldest.max(tracker.heard).after(ASK_AFTER))
     }
@@ -54,7 +54,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::super::rights::tests::{RIGHTS, asked, at, node};
-    use super::super::{Requests, setup};
+    use super::super::{LinkId, Requests, setup};
     use super::*;
     use crate::resp::Protocol;
 
@@ -77,9 +77,11 @@ mod tests {
 
     fn send(node: &mut Node, now: Time) {
         let mut requests = Requests::default();
-        requests.of(Protocol::Resp2).push(false, |out| {
-            out.extend_from_slice(b"*1\r\n$4\r\nSAVE\r\n");
-        });
+        requests
+            .of(LinkId::new(Protocol::Resp2, 0))
+            .push(false, |out| {
+                out.extend_from_slice(b"*1\r\n$4\r\nSAVE\r\n");
+            });
         node.send(&mut requests, now);
     }
 

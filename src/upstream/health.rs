@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::node::{Loss, Node, Phase, Role};
 use super::setup::{self, Question};
-use super::{Event, LINKS, Tracking};
+use super::{Event, Tracking};
 use crate::clock::Time;
 use crate::link::Oldest;
 use crate::transport::dial::Endpoint;
@@ -84,7 +84,7 @@ impl Node {
         self.end_patience(now);
         self.end_dedicated(now);
         self.report_late(now);
-        for role in Role::ALL {
+        for role in self.roles() {
             self.end_attempt(role, now);
             self.judge_silence(role, now);
         }
@@ -93,7 +93,7 @@ impl Node {
         self.end_late_checks(now);
         self.check_states(now);
         self.report_tracking(now);
-        for role in Role::ALL {
+        for role in self.roles() {
             if self.is_to_be_asked(role, now) {
                 self.ping(role, now);
             }
@@ -142,10 +142,13 @@ impl Node {
             return;
         }
         let timeout = self.settings.dialer.timeout;
-        for link in LINKS {
-            let moment = now.before(timeout);
-            let count = self.connection(Role::of(link)).link.late(moment);
-            if count > 0 {
+        let moment = now.before(timeout);
+        for place in 0..self.connections.len() {
+            let connection = &mut self.connections[place];
+            let count = connection.link.late(moment);
+            if count > 0
+                && let Some(link) = connection.serves
+            {
                 let loss = Loss::TimedOut(timeout);
                 let error = setup::error_reply(&self.settings, &loss.to_string());
                 self.events.push(Event::Late { link, count, error });

@@ -41,7 +41,7 @@ impl Upstream {
             node: Node::new(settings),
             mailbox: Arc::clone(&mailbox),
             poll,
-            transports: Default::default(),
+            transports: Vec::new(),
             race: Race::default(),
             looking_up: false,
             work: Work::default(),
@@ -57,11 +57,11 @@ impl Upstream {
 
     /// Hands requests over, at the end of a turn, and leaves none.
     pub fn send(&mut self, requests: &mut Requests) {
-        if requests.iter().all(super::Batch::is_empty) {
+        if requests.iter().all(|(_, batch)| batch.is_empty()) {
             return;
         }
         self.mailbox.add(|work| {
-            for (link, batch) in requests.iter_mut() {
+            for (link, batch) in requests.iter_mut().filter(|(_, batch)| !batch.is_empty()) {
                 work.requests.of(link).append(batch);
             }
         });
@@ -120,8 +120,8 @@ struct Helper {
     node: Node,
     mailbox: Arc<Mailbox>,
     poll: Poll,
-    /// The sockets, by role, which is their token too.
-    transports: [Option<Transport>; 3],
+    /// The sockets, by the places of their roles, which are their tokens too.
+    transports: Vec<Option<Transport>>,
     /// Which of its addresses Redis is reached by, while that is being found out.
     race: Race,
     /// Where Redis is, is being looked up.
@@ -158,7 +158,7 @@ impl Helper {
             let now = self.clock.now();
             self.take_work(now);
             self.run_race();
-            for role in Role::ALL {
+            for role in self.node.roles() {
                 self.finish_connecting(role, now);
                 self.read(role);
             }
@@ -172,7 +172,7 @@ impl Helper {
             self.log_in_again(now);
             self.drop_closed();
             self.connect_wanted();
-            for role in Role::ALL {
+            for role in self.node.roles() {
                 self.write(role);
             }
             if let Some(sentinels) = &mut self.sentinels {
@@ -202,11 +202,11 @@ impl Helper {
     fn wait(&mut self, events: &mut Events) {
         let sentinels = self.sentinels.as_ref();
         let is_readable = |role: &Role| {
-            let transport = self.transports[*role as usize].as_ref();
+            let transport = self.transports.get(role.place()).and_then(Option::as_ref);
             transport.is_some_and(|open| open.readable) && self.may_read(*role)
         };
-        let is_readable =
-            Role::ALL.iter().any(is_readable) || sentinels.is_some_and(Sentinels::is_readable);
+        let is_readable = self.node.roles().any(|role| is_readable(&role))
+            || sentinels.is_some_and(Sentinels::is_readable);
         let timeout = if is_readable || !self.mailbox.may_sleep() {
             Some(Duration::ZERO)
         } else {
@@ -282,7 +282,7 @@ impl Helper {
         };
         match connected {
             Ok((endpoint, transport)) => {
-                self.transports[Role::Resp2 as usize] = Some(transport);
+                self.set_transport(Role::Resp2, transport);
                 self.node.connected(Role::Resp2, Some(endpoint), now);
             }
             Err(error) => self.lose(Role::Resp2, error),
@@ -299,14 +299,22 @@ impl Helper {
         });
         self.node.connecting(role, deadline);
         match connected {
-            Ok(transport) => self.transports[role as usize] = Some(transport),
+            Ok(transport) => self.set_transport(role, transport),
             Err(error) => self.lose(role, error),
         }
     }
 
+    fn set_transport(&mut self, role: Role, transport: Transport) {
+        let place = role.place();
+        if self.transports.len() <= place {
+            self.transports.resize_with(place + 1, || None);
+        }
+        self.transports[place] = Some(transport);
+    }
+
     /// Looks whether an attempt to connect has succeeded.
     fn finish_connecting(&mut self, role: Role, now: Time) {
-        let Some(transport) = &mut self.transports[role as usize] else {
+        let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
             return;
         };
         if !transport.is_connecting() {
@@ -329,7 +337,7 @@ impl Helper {
             return;
         }
         for _ in 0..READS {
-            let Some(transport) = &mut self.transports[role as usize] else {
+            let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
                 return;
             };
             if !transport.readable || transport.is_connecting() {
@@ -356,7 +364,7 @@ impl Helper {
     }
 
     fn write(&mut self, role: Role) {
-        let Some(transport) = &mut self.transports[role as usize] else {
+        let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
             return;
         };
         let link = &mut self.node.connection(role).link;
@@ -380,10 +388,9 @@ impl Helper {
 
     /// Closes the sockets of connections that the node has given up.
     fn drop_closed(&mut self) {
-        for role in Role::ALL {
-            let phase = self.node.connection(role).phase;
-            if matches!(phase, Phase::Closed | Phase::Wanted) {
-                self.transports[role as usize] = None;
+        for ((_, connection), transport) in self.node.connections().zip(&mut self.transports) {
+            if matches!(connection.phase, Phase::Closed | Phase::Wanted) {
+                *transport = None;
             }
         }
         let resp2 = self.node.connection(Role::Resp2).phase;
@@ -394,5 +401,5 @@ impl Helper {
 }
 
 fn token(role: Role) -> Token {
-    Token(role as usize)
+    Token(role.place())
 }

@@ -64,7 +64,7 @@ pub struct Settings {
     pub dialer: Dialer,
     /// How long requests wait for it when it went away.
     pub wait: Duration,
-    /// The database that every connection selects.
+    /// The database of the first connection, and of every one that is not for another.
     pub database: u32,
     /// The user to authenticate as; without one, Redis's default user.
     pub username: Option<String>,
@@ -102,33 +102,64 @@ pub fn is_unreachable(encoded: &[u8]) -> bool {
             .any(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
-/// A list with a place for each link: there is one for each version of the protocol, as a reply in one can't be made
-/// from the other.
-#[derive(Debug, Default)]
-pub struct PerLink<T>([T; 2]);
+/// A link. There is one for each version of the protocol, as a reply in one can't be made from the other, and for each
+/// database: a connection that never leaves its database can't execute a request in another, whatever Redis refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkId {
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// The database that its requests are for.
+    pub database: u32,
+}
 
-impl<T> PerLink<T> {
-    /// The place of the link for that version of the protocol.
-    pub fn of(&mut self, link: Protocol) -> &mut T {
-        match link {
-            Protocol::Resp2 => &mut self.0[0],
-            Protocol::Resp3 => &mut self.0[1],
-        }
-    }
-
-    /// All places, with their links.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Protocol, &mut T)> {
-        LINKS.into_iter().zip(&mut self.0)
-    }
-
-    /// All places.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter()
+impl LinkId {
+    /// The link for that version of the protocol and that database.
+    #[must_use]
+    pub fn new(protocol: Protocol, database: u32) -> Self {
+        Self { protocol, database }
     }
 }
 
-/// The links to a Redis.
-pub const LINKS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
+/// A list with a place for each link that was used.
+#[derive(Debug)]
+pub struct PerLink<T>(Vec<(LinkId, T)>);
+
+impl<T> Default for PerLink<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Default> PerLink<T> {
+    /// The place of a link. There are few, and those that were used first are found first.
+    #[inline]
+    pub fn of(&mut self, link: LinkId) -> &mut T {
+        let at = match self.0.iter().position(|(known, _)| *known == link) {
+            Some(at) => at,
+            None => {
+                self.0.push((link, T::default()));
+                self.0.len() - 1
+            }
+        };
+        &mut self.0[at].1
+    }
+
+    /// All places, with their links.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (LinkId, &mut T)> {
+        self.0.iter_mut().map(|(link, place)| (*link, place))
+    }
+
+    /// The same, to look at.
+    pub fn iter(&self) -> impl Iterator<Item = (LinkId, &T)> {
+        self.0.iter().map(|(link, place)| (*link, place))
+    }
+
+    /// Whether a link was used.
+    #[must_use]
+    pub fn has(&self, link: LinkId) -> bool {
+        self.0.iter().any(|(known, _)| *known == link)
+    }
+}
 
 /// Requests that are to be sent, for each link.
 pub type Requests = PerLink<Batch>;
@@ -206,7 +237,7 @@ pub enum Event {
     /// Replies to the oldest requests of a link.
     Replies {
         /// The link.
-        link: Protocol,
+        link: LinkId,
         /// The replies.
         replies: Replies,
     },
@@ -214,7 +245,7 @@ pub enum Event {
     /// come, for nobody.
     Late {
         /// The link.
-        link: Protocol,
+        link: LinkId,
         /// How many they are.
         count: usize,
         /// The encoded error reply to those who wait for them.

@@ -143,7 +143,7 @@ impl Node {
 mod tests {
     use super::super::node::{Phase, Role};
     use super::super::rights::tests::settings;
-    use super::super::{Batch, Requests};
+    use super::super::{Batch, LinkId, Requests};
     use super::*;
     use crate::resp::Protocol;
 
@@ -198,7 +198,7 @@ mod tests {
     /// A client's write gets this reply.
     fn write(node: &mut Node, reply: &str, now: Time) {
         let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(Protocol::Resp2);
+        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp2, 0));
         batch.push(false, |bytes| bytes.extend_from_slice(b"SET a 1\r\n"));
         node.send(&mut requests, now);
         take(node, Role::Resp2);

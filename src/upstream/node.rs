@@ -2,8 +2,11 @@
 //! without sockets: the helper tells it what came of each connection and the time, and makes the connections that it
 //! wants ([`Node::wants`]).
 //!
-//! There are up to three connections: one for each version of the protocol, which carry requests, and the tracker,
-//! on which Redis reports what changes of what was read on the others. All are to lead to the same server. That the
+//! There is a connection for each version of the protocol and each database that clients use, which carry requests, and
+//! the tracker, on which Redis reports what changes of what was read on the others. All are to lead to the same server.
+//! Each is made when the first request for it comes, and never leaves its database: so no request is executed in another
+//! one, whatever becomes of a `SELECT` (an index out of range, a right that is taken away, a script that keeps Redis busy).
+//! A database that Redis refuses costs those who asked for it an error, in Redis's words. That the
 //! tracker carries no requests has a reason: a reply of 100 MB or a write that Redis delays would hold up the reports
 //! behind it, and a connection in RESP2 can't have them at all.
 
@@ -20,7 +23,7 @@ use super::setup::{self, Doubt, Question};
 use super::state::{ConnectionState, altered};
 use super::tracking::{Reports, Tracker};
 use super::unreported::{Unreported, lacks_master};
-use super::{BROKEN, Backend, Event, LINKS, Replies, Requests, Settings};
+use super::{BROKEN, Backend, Event, LinkId, Replies, Requests, Settings};
 use crate::clock::Time;
 use crate::command::read_specs;
 use crate::link::{Link, LinkError, Oldest, Received};
@@ -38,25 +41,31 @@ pub(super) enum Role {
     Resp3,
     /// Reports of changes, and whether Redis is there.
     Tracker,
+    /// Requests for another database, likewise; the number tells such connections apart.
+    Other(u8),
 }
 
-impl Role {
-    pub const ALL: [Self; 3] = [Self::Resp2, Self::Resp3, Self::Tracker];
+/// How many roles there are without those for other databases.
+const NAMED: u8 = 3;
 
-    /// The link whose requests it carries.
-    pub fn link(self) -> Option<Protocol> {
-        match self {
-            Self::Resp2 => Some(Protocol::Resp2),
-            Self::Resp3 => Some(Protocol::Resp3),
-            Self::Tracker => None,
+impl Role {
+    fn at(place: usize) -> Self {
+        match place {
+            0 => Self::Resp2,
+            1 => Self::Resp3,
+            2 => Self::Tracker,
+            // There are fewer than 256: the loop uses so few databases at a time.
+            place => Self::Other((place as u8).wrapping_sub(NAMED)),
         }
     }
 
-    /// The one that carries the requests of a link.
-    pub fn of(link: Protocol) -> Self {
-        match link {
-            Protocol::Resp2 => Self::Resp2,
-            Protocol::Resp3 => Self::Resp3,
+    /// Its place among all.
+    pub fn place(self) -> usize {
+        match self {
+            Self::Resp2 => 0,
+            Self::Resp3 => 1,
+            Self::Tracker => 2,
+            Self::Other(number) => usize::from(NAMED) + usize::from(number),
         }
     }
 }
@@ -81,6 +90,8 @@ pub(super) enum Phase {
 /// A connection, its successors included.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// Whose requests it carries, if it does.
+    pub serves: Option<LinkId>,
     pub phase: Phase,
     pub link: Link<Question>,
     /// When Redis last answered on it.
@@ -101,6 +112,8 @@ pub(super) struct Connection {
     pub refused: bool,
     /// Whether it is as it was set up.
     pub state: ConnectionState,
+    /// What Redis answered to the `SELECT` that was to set it up, if that was an error.
+    refusal: Option<Box<[u8]>>,
 }
 
 /// How long a connection that answers nothing must last to have been of use, and Redis be there to have come back for
@@ -114,7 +127,8 @@ pub(super) const USELESS: u8 = 10;
 /// One Redis.
 pub(super) struct Node {
     pub settings: Settings,
-    pub(super) connections: [Connection; 3],
+    /// By the places of their roles.
+    pub(super) connections: Vec<Connection>,
     pub(super) state: State,
     pub(super) tracker: Tracker,
     /// What Redis reported of itself.
@@ -161,6 +175,7 @@ pub(super) struct Node {
 impl Default for Connection {
     fn default() -> Self {
         Self {
+            serves: None,
             phase: Phase::Closed,
             link: Link::default(),
             heard: Time::default(),
@@ -172,11 +187,19 @@ impl Default for Connection {
             not_before: Time::default(),
             refused: false,
             state: ConnectionState::default(),
+            refusal: None,
         }
     }
 }
 
 impl Connection {
+    fn of(link: LinkId) -> Self {
+        Self {
+            serves: Some(link),
+            ..Self::default()
+        }
+    }
+
     /// Whether what sets it up is answered.
     pub fn is_set_up(&self) -> bool {
         match self.phase {
@@ -205,9 +228,15 @@ impl Connection {
 impl Node {
     /// One that is to be connected to.
     pub fn new(settings: Settings) -> Self {
+        let link = |protocol| Connection::of(LinkId::new(protocol, settings.database));
+        let connections = vec![
+            link(Protocol::Resp2),
+            link(Protocol::Resp3),
+            Connection::default(),
+        ];
         let mut node = Self {
             settings,
-            connections: Default::default(),
+            connections,
             state: State::Opening,
             tracker: Tracker::default(),
             backend: Backend::default(),
@@ -236,11 +265,35 @@ impl Node {
     }
 
     pub fn connection(&mut self, role: Role) -> &mut Connection {
-        &mut self.connections[role as usize]
+        &mut self.connections[role.place()]
     }
 
     pub fn connections(&self) -> impl Iterator<Item = (Role, &Connection)> {
-        Role::ALL.into_iter().zip(&self.connections)
+        let connections = self.connections.iter().enumerate();
+        connections.map(|(place, connection)| (Role::at(place), connection))
+    }
+
+    /// The roles of all connections.
+    pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {
+        (0..self.connections.len()).map(Role::at)
+    }
+
+    /// The roles of those that carry requests.
+    pub(super) fn links(&self) -> impl Iterator<Item = Role> + use<> {
+        self.roles().filter(|role| *role != Role::Tracker)
+    }
+
+    /// The connection that carries the requests of a link.
+    fn role_of(&mut self, link: LinkId) -> Role {
+        let serves = |connection: &Connection| connection.serves == Some(link);
+        let place = match self.connections.iter().position(serves) {
+            Some(place) => place,
+            None => {
+                self.connections.push(Connection::of(link));
+                self.connections.len() - 1
+            }
+        };
+        Role::at(place)
     }
 
     /// Which connection is to be made now, if one is. The others go where the first one went.
@@ -267,7 +320,7 @@ impl Node {
             if batch.is_empty() {
                 continue;
             }
-            let role = Role::of(link);
+            let role = self.role_of(link);
             self.connection(role).link.send(batch, now);
             let connection = self.connection(role);
             let is_closed = connection.phase == Phase::Closed;
@@ -276,7 +329,7 @@ impl Node {
                 State::Down(_) => self.refuse_during_outage(role),
                 State::Up(_) if is_closed && not_before <= now => self.want(role),
                 State::Up(_) if is_closed && refused => {
-                    self.refuse(role, "no connection for RESP3 can be made")
+                    self.refuse(role, "no connection for that can be made")
                 }
                 State::Up(_) | State::Opening => {}
             }
@@ -319,8 +372,11 @@ impl Node {
     pub fn connected(&mut self, role: Role, endpoint: Option<Endpoint>, now: Time) {
         let questions = match role {
             Role::Resp2 => setup::of_resp2(&self.settings),
-            Role::Resp3 => setup::of_resp3(&self.settings),
             Role::Tracker => setup::of_tracker(&self.settings),
+            Role::Resp3 | Role::Other(_) => match self.connection(role).serves {
+                Some(link) => setup::of_other(&self.settings, link),
+                None => Vec::new(),
+            },
         };
         let link = &mut self.connection(role).link;
         for (question, command) in questions {
@@ -329,6 +385,7 @@ impl Node {
         let connection = self.connection(role);
         connection.phase = Phase::SettingUp;
         connection.has_answered = false;
+        connection.refusal = None;
         match role {
             Role::Resp2 => {
                 self.events.extend(endpoint.clone().map(Event::Reached));
@@ -339,7 +396,7 @@ impl Node {
                 self.begin_unreported();
                 self.ask_slots(role, now);
             }
-            Role::Resp3 => {}
+            Role::Resp3 | Role::Other(_) => {}
         }
     }
 
@@ -422,7 +479,7 @@ impl Node {
     }
 
     fn report_replies(&mut self, role: Role, replies: Replies) {
-        match role.link() {
+        match self.connection(role).serves {
             Some(link) if !replies.is_empty() => self.events.push(Event::Replies { link, replies }),
             _ => self.spare.push(replies),
         }
@@ -457,8 +514,12 @@ impl Node {
             return Err(Loss::Refused(words));
         }
         match (question, refusal) {
-            (Question::Auth | Question::Select, Some(words)) => return Err(Loss::Refused(words)),
-            (Question::Hello3, Some(words)) if role == Role::Resp3 => {
+            (Question::Select, Some(words)) => {
+                self.connection(role).refusal = Some(answer.into());
+                return Err(Loss::Refused(words));
+            }
+            (Question::Auth, Some(words)) => return Err(Loss::Refused(words)),
+            (Question::Hello3, Some(words)) if matches!(role, Role::Resp3 | Role::Other(_)) => {
                 return Err(Loss::Refused(words));
             }
             (Question::Ping, refusal) => {
@@ -517,7 +578,7 @@ impl Node {
             self.ask_output_limit(Role::Tracker, now);
             self.send_checks(now);
         }
-        for role in LINKS.map(Role::of) {
+        for role in self.links() {
             self.advance_link(role, now);
         }
         self.report_tracking(now);
@@ -612,16 +673,22 @@ impl Node {
                 self.state = State::Opening;
                 self.reconnect(role, loss.to_string());
             }
-            Role::Resp3 if at_once => self.reconnect(role, loss.to_string()),
+            Role::Resp3 | Role::Other(_) if at_once => self.reconnect(role, loss.to_string()),
             // Its requests wait until it is known whether Redis is there.
-            Role::Resp3 if !self.is_up() => {}
-            Role::Resp3 => {
+            Role::Resp3 | Role::Other(_) if !self.is_up() => {}
+            Role::Resp3 | Role::Other(_) => {
                 let connection = self.connection(role);
-                connection.not_before = now.after(FIRST_PAUSE);
-                connection.refused = !loss.may_be_end();
-                if connection.refused {
-                    let error = setup::error_of(&self.settings, &loss);
-                    self.fail(role, &error);
+                match connection.refusal.take() {
+                    // There is no such database, say. Whoever asks for it hears that from Redis each time.
+                    Some(error) => self.fail(role, &error),
+                    None => {
+                        connection.not_before = now.after(FIRST_PAUSE);
+                        connection.refused = !loss.may_be_end();
+                        if connection.refused {
+                            let error = setup::error_of(&self.settings, &loss);
+                            self.fail(role, &error);
+                        }
+                    }
                 }
             }
         }
@@ -641,7 +708,7 @@ impl Node {
         self.note_busy(b"");
         self.checks.lost();
         self.keep_alive = None;
-        for role in Role::ALL {
+        for role in self.roles() {
             self.close(role);
             self.renew(role, loss);
         }

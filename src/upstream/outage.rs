@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::health::STUCK;
 use super::node::{Loss, Node, Phase, Role, STEADY};
-use super::{Backend, CLOSED, Event, LINKS, setup};
+use super::{Backend, CLOSED, Event, setup};
 use crate::clock::Time;
 
 /// Whether Redis can be reached.
@@ -84,8 +84,8 @@ impl Node {
         if outage.is_some() {
             self.returned = Some(now);
             // They waited for Redis to be there, which is no fault of its replies.
-            for link in LINKS {
-                self.connection(Role::of(link)).link.wait_from(now);
+            for role in self.links() {
+                self.connection(role).link.wait_from(now);
             }
         }
         if outage.is_some() || !self.known {
@@ -102,9 +102,11 @@ impl Node {
             ..self.backend.clone()
         }));
         self.want_tracker(now);
-        let resp3 = self.connection(Role::Resp3);
-        if resp3.phase == Phase::Closed && !resp3.link.is_idle() {
-            self.want(Role::Resp3);
+        for role in self.links() {
+            let connection = self.connection(role);
+            if connection.phase == Phase::Closed && !connection.link.is_idle() {
+                self.want(role);
+            }
         }
     }
 
@@ -162,7 +164,7 @@ impl Node {
         self.reconnecting = None;
         self.keep_alive = None;
         if is_patient {
-            for role in Role::ALL {
+            for role in self.roles() {
                 self.close(role);
                 self.renew(role, loss);
             }
@@ -230,7 +232,7 @@ impl Node {
             true => CLOSED,
             false => outage.reply(),
         };
-        for role in Role::ALL {
+        for role in self.roles() {
             self.close(role);
             self.fail(role, reply);
         }
@@ -309,39 +311,40 @@ impl Node {
             self.open(now);
         }
         self.want_tracker(now);
-        if self.awaits_resp3().is_some_and(|due| due <= now) {
-            self.want(Role::Resp3);
+        for role in self.links() {
+            if self.awaits(role).is_some_and(|due| due <= now) {
+                self.want(role);
+            }
         }
         if let Some(left_out) = self.reconnects.end(now) {
             log::info!(of = "reconnected", left_out; "lines left out");
         }
     }
 
-    /// When the connection for RESP3 is to be made again for requests that wait for it, while Redis is there.
-    fn awaits_resp3(&self) -> Option<Time> {
-        let resp3 = &self.connections[Role::Resp3 as usize];
-        let waits = self.is_up() && resp3.phase == Phase::Closed && !resp3.link.is_idle();
-        waits.then_some(resp3.not_before)
+    /// When the connection of a link other than the first is to be made again for requests that wait for it, while Redis
+    /// is there.
+    fn awaits(&self, role: Role) -> Option<Time> {
+        let connection = &self.connections[role.place()];
+        let waits = role != Role::Resp2
+            && self.is_up()
+            && connection.phase == Phase::Closed
+            && !connection.link.is_idle();
+        waits.then_some(connection.not_before)
     }
 
     /// When [`Self::retry`] is due.
     pub(super) fn retry_due(&self) -> impl Iterator<Item = Time> {
-        let tracker = &self.connections[Role::Tracker as usize];
-        let resp2 = &self.connections[Role::Resp2 as usize];
+        let tracker = &self.connections[Role::Tracker.place()];
+        let resp2 = &self.connections[Role::Resp2.place()];
         let retry = match self.state {
             State::Down(until) => Some(until),
             _ if tracker.phase == Phase::Closed && resp2.is_set_up() => Some(tracker.not_before),
             State::Up(_) | State::Opening => None,
         };
         let patience = self.patience();
-        let all = [
-            retry,
-            self.awaits_resp3(),
-            patience,
-            self.end_due(),
-            self.reconnects.due(),
-        ];
-        all.into_iter().flatten()
+        let awaited = self.links().filter_map(|role| self.awaits(role));
+        let all = [retry, patience, self.end_due(), self.reconnects.due()];
+        all.into_iter().flatten().chain(awaited)
     }
 }
 
@@ -359,7 +362,7 @@ mod tests {
     use std::io;
 
     use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node, settings};
-    use super::super::{Batch, Requests};
+    use super::super::{Batch, LinkId, Requests};
     use super::*;
     use crate::resp::Protocol;
 
@@ -369,7 +372,7 @@ mod tests {
 
     fn send(node: &mut Node, request: &str, now: Time) {
         let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(Protocol::Resp2);
+        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp2, 0));
         batch.push(true, |out| out.extend_from_slice(request.as_bytes()));
         node.send(&mut requests, now);
     }
@@ -445,7 +448,7 @@ mod tests {
         let mut node = node(None, RIGHTS);
         node.run_id = Some("known".to_owned());
         let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(Protocol::Resp3);
+        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp3, 0));
         batch.push(true, |out| out.extend_from_slice(b"before"));
         node.send(&mut requests, at(100));
         let resp3 = "+OK\r\n%0\r\n$0\r\n\r\n+PONG\r\n";
@@ -471,7 +474,7 @@ mod tests {
         let mut node = node(None, RIGHTS);
         node.run_id = Some("known".to_owned());
         let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(Protocol::Resp3);
+        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp3, 0));
         batch.push(true, |out| out.extend_from_slice(b"before"));
         node.send(&mut requests, at(900));
         let resp3 = "+OK\r\n%0\r\n$0\r\n\r\n+PONG\r\n";
@@ -480,9 +483,11 @@ mod tests {
         node.events.clear();
         node.lost(Role::Resp3, Loss::Closed, at(1000));
         node.lost(Role::Resp3, refused(), at(1000));
-        requests.of(Protocol::Resp3).push(true, |out| {
-            out.extend_from_slice(b"during");
-        });
+        requests
+            .of(LinkId::new(Protocol::Resp3, 0))
+            .push(true, |out| {
+                out.extend_from_slice(b"during");
+            });
         node.send(&mut requests, at(1050));
         assert!(node.is_up() && node.wants().is_none());
         assert_eq!(node.events, []);

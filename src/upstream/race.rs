@@ -33,7 +33,7 @@ pub(super) struct Race {
 }
 
 /// The first token of the race to Redis; those of its connections are lower.
-const FIRST: usize = 16;
+const FIRST: usize = 256;
 
 impl Race {
     /// One between these addresses.

@@ -211,7 +211,7 @@ impl Node {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{Requests, Settings};
+    use super::super::{LinkId, Requests, Settings};
     use super::*;
     use crate::config::RedisAddress;
     use crate::resp::Protocol;
@@ -354,7 +354,7 @@ pub(super) mod tests {
         for lateness in [0, 1, 20, 200] {
             let mut node = node(None, RIGHTS);
             let mut requests = Requests::default();
-            let batch = requests.of(Protocol::Resp2);
+            let batch = requests.of(LinkId::new(Protocol::Resp2, 0));
             batch.push(false, |out| out.extend_from_slice(b"EVAL\r\n"));
             node.send(&mut requests, at(100));
             while let Some(due) = node.due().filter(|due| *due < at(8000)) {
@@ -387,7 +387,7 @@ pub(super) mod tests {
                 }
             ]
         );
-        for role in Role::ALL {
+        for role in node.roles() {
             assert_eq!(node.connection(role).phase, Phase::Closed);
         }
         // A new password is tried at once, the old one after a pause.

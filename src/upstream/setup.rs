@@ -4,8 +4,9 @@ use redis::Cmd;
 
 use super::node::Loss;
 use super::unreported::Seen;
-use super::{Settings, UNREACHABLE};
+use super::{LinkId, Settings, UNREACHABLE};
 use crate::command::own;
+use crate::resp::Protocol;
 use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::resp::reply;
@@ -62,7 +63,7 @@ pub(super) enum Question {
 }
 
 /// The start of set-up that all connections share.
-fn introduction(settings: &Settings) -> Vec<(Question, Cmd)> {
+fn introduction(settings: &Settings, database: u32) -> Vec<(Question, Cmd)> {
     let mut questions = Vec::new();
     if let Some(password) = &settings.password {
         let mut auth = redis::cmd(own::AUTH);
@@ -70,9 +71,9 @@ fn introduction(settings: &Settings) -> Vec<(Question, Cmd)> {
         auth.arg(password.expose());
         questions.push((Question::Auth, auth));
     }
-    if settings.database != 0 {
+    if database != 0 {
         let mut select = redis::cmd(own::SELECT);
-        select.arg(settings.database);
+        select.arg(database);
         questions.push((Question::Select, select));
     }
     let mut name = redis::cmd(own::CLIENT);
@@ -161,7 +162,7 @@ pub(super) fn cluster() -> Cmd {
 
 /// What is asked on the connection for RESP2.
 pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
-    let mut questions = introduction(settings);
+    let mut questions = introduction(settings, settings.database);
     if settings.sentinels.is_some() {
         questions.push((Question::Role, redis::cmd(own::ROLE)));
     }
@@ -176,11 +177,13 @@ pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     questions
 }
 
-/// What is asked on the connection for RESP3.
-pub(super) fn of_resp3(settings: &Settings) -> Vec<(Question, Cmd)> {
-    let mut questions = introduction(settings);
+/// What is asked on the connection of another link.
+pub(super) fn of_other(settings: &Settings, link: LinkId) -> Vec<(Question, Cmd)> {
+    let mut questions = introduction(settings, link.database);
+    if link.protocol == Protocol::Resp3 {
+        questions.push((Question::Hello3, hello(3)));
+    }
     questions.extend([
-        (Question::Hello3, hello(3)),
         (Question::Server, server()),
         (Question::Ping, redis::cmd(own::PING)),
     ]);
@@ -189,7 +192,7 @@ pub(super) fn of_resp3(settings: &Settings) -> Vec<(Question, Cmd)> {
 
 /// What is asked on the connection on which changes are reported.
 pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
-    let mut questions = introduction(settings);
+    let mut questions = introduction(settings, settings.database);
     if settings.tracking {
         let mut id = redis::cmd(own::CLIENT);
         id.arg("ID");

@@ -9,7 +9,6 @@
 
 use std::time::Duration;
 
-use super::LINKS;
 use super::health::CHECK_AFTER;
 use super::node::{Loss, Node, Phase, Role, STEADY, USELESS};
 use super::setup::{self, Question};
@@ -101,7 +100,7 @@ impl Node {
     /// Asks how a connection is, before the first request of a client.
     pub(super) fn ask_for_first_state(&mut self, role: Role, now: Time) {
         self.connection(role).state = ConnectionState::default();
-        if role.link().is_some() {
+        if role != Role::Tracker {
             self.ask_for_state(role, now);
         }
     }
@@ -118,19 +117,20 @@ impl Node {
 
     /// When a link is to be checked.
     pub(super) fn state_due(&self, role: Role) -> Option<Time> {
-        let connection = &self.connections[role as usize];
+        let connection = &self.connections[role.place()];
         let state = &connection.state;
         let pause = match state.doubted {
             true => CHECK_AGAIN_AFTER,
             false => CHECK_AFTER,
         };
-        let may_be = role.link().is_some() && connection.phase == Phase::Open && !state.in_flight;
+        let may_be =
+            connection.serves.is_some() && connection.phase == Phase::Open && !state.in_flight;
         (may_be && (self.watched || state.doubted)).then(|| state.asked.after(pause))
     }
 
     /// Checks the links whose turn it is.
     pub(super) fn check_states(&mut self, now: Time) {
-        for role in LINKS.map(Role::of) {
+        for role in self.links() {
             if self.state_due(role).is_some_and(|due| due <= now) {
                 let link = &mut self.connection(role).link;
                 link.ask(Question::Ping, &setup::ping(), now);
@@ -239,7 +239,7 @@ pub(super) fn altered(how: &str) -> Loss {
 #[cfg(test)]
 mod tests {
     use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node};
-    use super::super::{Event, Requests};
+    use super::super::{Event, LinkId, Requests};
     use super::*;
     use crate::resp::Protocol;
 
@@ -323,7 +323,7 @@ mod tests {
         let mut node = node(None, RIGHTS);
         let mut requests = Requests::default();
         requests
-            .of(Protocol::Resp2)
+            .of(LinkId::new(Protocol::Resp2, 0))
             .push(true, |out| out.extend_from_slice(b"slow"));
         node.send(&mut requests, at(900));
         let tracker_answers = |node: &mut Node, now: u64| {

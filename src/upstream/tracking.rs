@@ -154,7 +154,9 @@ impl Node {
         }
         match role {
             Role::Resp2 => self.run_id = run_id,
-            Role::Resp3 | Role::Tracker => return Err(Loss::Refused(SEVERAL.to_owned())),
+            Role::Resp3 | Role::Tracker | Role::Other(_) => {
+                return Err(Loss::Refused(SEVERAL.to_owned()));
+            }
         }
         Ok(())
     }
@@ -176,10 +178,8 @@ impl Node {
                     Phase::Open => connection.reports_to == Some(*id),
                     phase => phase == Phase::Closed,
                 };
-                let links = [Role::Resp2, Role::Resp3];
-                let all_report = links
-                    .iter()
-                    .all(|role| reports(&self.connections[*role as usize]));
+                let links = |connection: &&Connection| connection.serves.is_some();
+                let all_report = self.connections.iter().filter(links).all(reports);
                 match all_report {
                     true => Tracking::On,
                     // A link does not answer, and until it does nobody vouches for what was read before.

@@ -17,6 +17,7 @@
 //!   was written later: the proxy has reached the new Redis.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -26,6 +27,9 @@ use crate::unseen::Unseen;
 use crate::wire::Reply;
 
 pub type Version = u64;
+
+/// How many databases there are keys in, from the first on.
+pub const DATABASES: usize = 2;
 
 /// The events of a key that are printed when it went back in time.
 const REMEMBERED: usize = 40;
@@ -75,6 +79,7 @@ pub struct Ledger {
 }
 
 struct Key {
+    database: u32,
     name: String,
     floor: AtomicU64,
     /// What was read, by question.
@@ -87,10 +92,12 @@ struct Key {
 }
 
 impl Ledger {
-    /// Nothing has been written. Between the proxy and Redis there may be a relay.
+    /// Nothing has been written. The keys are those of the same names in each of the [`DATABASES`], one database after
+    /// the other. Between the proxy and Redis there may be a relay.
     pub fn new(keys: usize, relay: Option<Arc<Relay>>) -> Self {
         let key = |index| Key {
-            name: format!("key:{index}"),
+            database: (index / (keys / DATABASES)) as u32,
+            name: format!("key:{}", index % (keys / DATABASES)),
             floor: AtomicU64::new(0),
             read: Default::default(),
             values: Mutex::default(),
@@ -116,6 +123,17 @@ impl Ledger {
 
     pub fn name(&self, key: usize) -> &str {
         &self.keys[key].name
+    }
+
+    pub fn database(&self, key: usize) -> u32 {
+        self.keys[key].database
+    }
+
+    /// The keys of a database.
+    pub fn keys_of(&self, database: u32) -> Range<usize> {
+        let count = self.keys.len() / DATABASES;
+        let first = database as usize * count;
+        first..first + count
     }
 
     pub fn count(&self) -> usize {

@@ -1,4 +1,4 @@
-//! The owner of some keys: it changes them, one command after another, straight at Redis and through the
+//! The owner of some keys of a database: it changes them, one command after another, straight at Redis and through the
 //! proxy, and books each change.
 
 use std::net::SocketAddr;
@@ -62,14 +62,16 @@ impl<'a> Owner<'a> {
         random: Rng,
         gentle: bool,
     ) -> Self {
+        let database = ledger.database(keys.start);
+        let wire = |address, protocol| Wire::new(address, protocol).in_database(database);
         Self {
             ledger,
             keys,
             random,
             gentle,
-            straight: Wire::new(redis, Protocol::Resp2),
-            proxied: [Protocol::Resp2, Protocol::Resp3].map(|protocol| Wire::new(proxy, protocol)),
-            dedicated: Wire::new(proxy, Protocol::Resp3),
+            straight: wire(redis, Protocol::Resp2),
+            proxied: [Protocol::Resp2, Protocol::Resp3].map(|protocol| wire(proxy, protocol)),
+            dedicated: wire(proxy, Protocol::Resp3),
             sent: 0,
             acknowledged: 0,
         }

@@ -14,7 +14,7 @@ use crate::chaos::{Chaos, Times};
 use crate::common::{Direction, Proxy, RedisServer, Relay, eventually, soak, variable};
 use crate::connections::address;
 use crate::held::noticed_within;
-use crate::ledger::{Ledger, Question};
+use crate::ledger::{DATABASES, Ledger, Question};
 use crate::owner::Owner;
 use crate::unseen::CYCLES;
 use crate::wire::{Protocol, Reply, Wire, words};
@@ -225,7 +225,7 @@ fn run_fence(ledger: &Ledger, redis: SocketAddr, mut proxied: Wire) {
     }
 }
 
-/// Reads keys at random, alone and together, whole and in part, one by one and in pipelines.
+/// Reads keys at random, in one database and another, alone and together, whole and in part, one by one and in pipelines.
 fn read(
     ledger: &Ledger,
     mut wire: Wire,
@@ -239,6 +239,7 @@ fn read(
         Protocol::Resp3 => Question::Range3,
     };
     while !ledger.is_over() {
+        let database = random.u32(..DATABASES as u32);
         let commands: Vec<(Question, Vec<usize>)> = (0..[1, 1, 2, 8][random.usize(..4)])
             .map(|_| {
                 let (question, keys) = match random.u8(..5) {
@@ -246,13 +247,13 @@ fn read(
                     1 => (range, 1),
                     _ => (Question::Value, 1),
                 };
-                let keys = (0..keys).map(|_| random.usize(..ledger.count()));
+                let keys = (0..keys).map(|_| random.usize(ledger.keys_of(database)));
                 (question, keys.collect())
             })
             .collect();
-        let requests: Vec<Vec<u8>> = commands
-            .iter()
-            .map(|(question, keys)| {
+        let select = words(&format!("SELECT {database}"));
+        let requests: Vec<Vec<u8>> = std::iter::once(select)
+            .chain(commands.iter().map(|(question, keys)| {
                 let names: Vec<&str> = keys.iter().map(|key| ledger.name(*key)).collect();
                 let names = names.join(" ");
                 words(&match (question, keys.len()) {
@@ -260,7 +261,7 @@ fn read(
                     (Question::Value, _) => format!("MGET {names}"),
                     _ => format!("GETRANGE {names} 0 -1"),
                 })
-            })
+            }))
             .collect();
         let floors = [Question::Value, range].map(|question| {
             let keys = 0..ledger.count();
@@ -269,10 +270,14 @@ fn read(
         });
         let replies = wire.ask(&requests.concat(), requests.len());
         // As by a Redis that ends.
-        let Ok(replies) = replies else {
+        let Ok(mut replies) = replies else {
             counts.errors.fetch_add(1, Ordering::Relaxed);
             continue;
         };
+        if replies.remove(0).failed() {
+            counts.errors.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
         if replies.iter().any(Reply::failed) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -310,9 +315,13 @@ fn await_fences(ledger: &Ledger) {
 
 /// Nothing changes any more: the proxy serves what Redis has.
 fn assert_at_rest(ledger: &Ledger, redis: &RedisServer, proxy: &Proxy) {
-    let mut straight = Wire::new(address(redis), Protocol::Resp2);
+    let wires = |address, protocol| {
+        (0..DATABASES as u32).map(move |at| Wire::new(address, protocol).in_database(at))
+    };
+    let mut straight: Vec<_> = wires(address(redis), Protocol::Resp2).collect();
     eventually("nothing is about to expire", || {
         (0..ledger.count()).all(|key| {
+            let straight = &mut straight[ledger.database(key) as usize];
             let ttl = straight.command(&format!("PTTL {}", ledger.name(key)));
             ledger.is_over() || matches!(ttl, Ok(Reply::Number(ttl)) if !(0..1000).contains(&ttl))
         })
@@ -325,8 +334,10 @@ fn assert_at_rest(ledger: &Ledger, redis: &RedisServer, proxy: &Proxy) {
     }
     await_fences(ledger);
     for protocol in PROTOCOLS {
-        let mut proxied = Wire::new(proxy.address(), protocol);
+        let mut proxied: Vec<_> = wires(proxy.address(), protocol).collect();
         for key in 0..ledger.count() {
+            let database = ledger.database(key) as usize;
+            let (straight, proxied) = (&mut straight[database], &mut proxied[database]);
             let get = format!("GET {}", ledger.name(key));
             let expected = straight.command(&get).expect("Redis is there");
             // A machine that stood still for a while is a reason for an error, and none for another value.

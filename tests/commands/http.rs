@@ -40,7 +40,7 @@ fn a_client_that_speaks_http_is_closed_without_a_word() {
         &["WATCH k"],
         &["MULTI", "SET queued 1"],
         &["SUBSCRIBE c"],
-        &["SELECT 1"],
+        &["SELECT 1", "WATCH k"],
     ] {
         for sent in REQUESTS {
             // A subscriber may not GET, and is told so.

@@ -44,6 +44,7 @@ pub fn words(text: &str) -> Vec<u8> {
 pub struct Wire {
     address: SocketAddr,
     protocol: Protocol,
+    database: u32,
     stream: Option<TcpStream>,
     /// What was received and not yet read: `received[start..]`.
     received: Vec<u8>,
@@ -55,10 +56,16 @@ impl Wire {
         Self {
             address,
             protocol,
+            database: 0,
             stream: None,
             received: Vec::new(),
             start: 0,
         }
+    }
+
+    /// One whose connections are in that database.
+    pub fn in_database(self, database: u32) -> Self {
+        Self { database, ..self }
     }
 
     /// Sends requests in one go and reads the reply to each; pushes are passed over. An error is the end of the connection: the
@@ -90,6 +97,12 @@ impl Wire {
             self.start = 0;
             if self.protocol == Protocol::Resp3 {
                 self.exchange(&words("HELLO 3"), 1)?;
+            }
+            if self.database != 0 {
+                let select = words(&format!("SELECT {}", self.database));
+                if let [Reply::Error(error)] = &self.exchange(&select, 1)?[..] {
+                    return Err(io::Error::other(error.clone()));
+                }
             }
         }
         self.exchange(requests, count)

@@ -3,7 +3,7 @@
 
 use redis_proxy::proxy::ClientId;
 use redis_proxy::resp::Protocol;
-use redis_proxy::upstream::{CLOSED, Event, Invalidated, Replies};
+use redis_proxy::upstream::{CLOSED, Event, Invalidated, LinkId, Replies};
 
 use crate::world::{World, bulk, get};
 
@@ -186,7 +186,7 @@ fn many_replies_are_delivered_in_parts_in_order() {
     for number in 0..7 {
         replies.push(format!(":{number}\r\n").as_bytes());
     }
-    let link = Protocol::Resp2;
+    let link = LinkId::new(Protocol::Resp2, 0);
     deliver_in_parts(
         &mut world,
         &Event::Replies { link, replies },
@@ -213,7 +213,7 @@ fn those_who_wait_for_one_reply_are_given_it_in_parts_and_those_who_left_are_pas
     let mut replies = Replies::default();
     replies.push(&bulk("old"));
     replies.push(b":-1\r\n");
-    let link = Protocol::Resp2;
+    let link = LinkId::new(Protocol::Resp2, 0);
     let mut parts = 0;
     deliver_in_parts(
         &mut world,
@@ -249,7 +249,7 @@ fn a_redis_that_fails_owes_nobody_anything_part_by_part() {
     let clients = waiting(&mut world, 7);
     let mut replies = Replies::default();
     (0..7).for_each(|_| replies.push(CLOSED));
-    let link = Protocol::Resp2;
+    let link = LinkId::new(Protocol::Resp2, 0);
     deliver_in_parts(
         &mut world,
         &Event::Replies { link, replies },
@@ -263,7 +263,7 @@ fn a_redis_that_fails_owes_nobody_anything_part_by_part() {
 
     let clients = waiting(&mut world, 7);
     let event = Event::Late {
-        link: Protocol::Resp2,
+        link: LinkId::new(Protocol::Resp2, 0),
         count: 7,
         error: LATE.as_bytes().to_vec(),
     };

@@ -4,6 +4,7 @@
 mod away;
 mod buffers;
 mod cached;
+mod databases;
 mod fields;
 mod flow;
 mod large;

@@ -2,6 +2,7 @@
 
 use redis_proxy::clock::Time;
 use redis_proxy::resp::Protocol;
+use redis_proxy::upstream::LinkId;
 
 use crate::world::{World, bulk, get, multibulk};
 
@@ -158,7 +159,7 @@ fn a_fetch_may_be_sent_a_second_time() {
     let client = world.connect();
     world.proxy.receive(client, &get("key"), Time::default());
     let requests = world.proxy.requests();
-    let batch = requests.of(Protocol::Resp2);
+    let batch = requests.of(LinkId::new(Protocol::Resp2, 0));
     assert_eq!(
         batch.bytes,
         b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n*2\r\n$4\r\nPtTL\r\n$3\r\nkey\r\n"

@@ -11,7 +11,7 @@ use redis_proxy::command::own;
 use redis_proxy::command::read_specs;
 use redis_proxy::proxy::{Access, ClientId, Ending, Proxy};
 use redis_proxy::resp::Protocol;
-use redis_proxy::upstream::{Backend, Batch, Event, Invalidated, Replies, Tracking};
+use redis_proxy::upstream::{Backend, Batch, Event, Invalidated, LinkId, Replies, Tracking};
 
 /// A request as Redis receives it: its arguments.
 pub type Request = Vec<Vec<u8>>;
@@ -21,7 +21,7 @@ pub struct World {
     /// The milliseconds since the start.
     pub now: u64,
     /// What Redis was asked and has not answered, the oldest first, with the link that it was asked on.
-    asked: VecDeque<(Protocol, Request)>,
+    asked: VecDeque<(LinkId, Request)>,
     /// Redis says by itself that keys live for ever, or are missing.
     keys_live: bool,
     slots: Vec<Option<Client>>,
@@ -229,7 +229,7 @@ impl World {
     /// Redis answers the oldest requests, in one go.
     #[track_caller]
     pub fn answer_together<R: AsRef<[u8]>>(&mut self, encoded: &[R]) {
-        let mut answers: Vec<(Protocol, Replies)> = Vec::new();
+        let mut answers: Vec<(LinkId, Replies)> = Vec::new();
         for reply in encoded {
             let reply = reply.as_ref();
             let (link, _) = self.asked.pop_front().expect("Redis was asked");
@@ -254,6 +254,13 @@ impl World {
     /// Redis answers the oldest requests of a link, those for times to live among them.
     #[track_caller]
     pub fn answer_on(&mut self, link: Protocol, encoded: &[&str]) {
+        self.answer_in(0, link, encoded);
+    }
+
+    /// The same on a link for that database.
+    #[track_caller]
+    pub fn answer_in(&mut self, database: u32, protocol: Protocol, encoded: &[&str]) {
+        let link = LinkId::new(protocol, database);
         let mut replies = Replies::default();
         for reply in encoded {
             let at = self.asked.iter().position(|(known, _)| *known == link);
@@ -289,6 +296,7 @@ impl World {
 
     /// The oldest requests of a link, so many, are late.
     pub fn be_late(&mut self, link: Protocol, count: usize, error: &str) {
+        let link = LinkId::new(link, 0);
         let error = error.as_bytes().to_vec();
         self.tell(&Event::Late { link, count, error });
     }

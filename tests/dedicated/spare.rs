@@ -105,7 +105,6 @@ fn one_on_which_something_is_left_or_in_flight_is_closed() {
         &["MULTI"],
         &["SUBSCRIBE a"],
         &["CLIENT TRACKING ON"],
-        &["SELECT 3"],
     ] {
         let mut client = proxy.client();
         for command in left {

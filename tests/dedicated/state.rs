@@ -82,7 +82,7 @@ fn reset_brings_a_client_back_to_the_cache() {
     let (redis, proxy) = proxy_with_x(&[]);
     let before = clients_of(&redis).len();
     let mut client = proxy.client();
-    for state in ["MULTI", "WATCH x", "SELECT 3", "CLIENT REPLY ON"] {
+    for state in ["MULTI", "WATCH x", "CLIENT REPLY ON"] {
         client.command(&["CLIENT", "SETNAME", "named"]);
         assert_answers(&mut client, state, OK);
         assert_answers(&mut client, "RESET", b"+RESET\r\n");

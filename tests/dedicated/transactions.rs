@@ -208,7 +208,7 @@ fn a_client_that_leaves_within_a_multi_leaves_nothing_behind() {
         "MULTI\r\nSET y no\r\n",
         "MULTI\r\n",
         "BLPOP l 0\r\n",
-        "SELECT 3\r\nMULTI",
+        "SELECT 3\r\nWATCH x\r\nMULTI",
     ] {
         proxy.client().send(session);
     }

@@ -53,6 +53,8 @@ fn is_steady(name: &str) -> bool {
         "usec_per_call",
         "_seconds",
         "_bytes",
+        // What the totals say, by database.
+        "cache_db",
         "uptime_",
         "_info.",
         "used_memory",

@@ -8,9 +8,8 @@ use redis_proxy::cache::Limits;
 use redis_proxy::clock::Time;
 use redis_proxy::command::read_specs;
 use redis_proxy::proxy::{Access, ClientId, Proxy};
-use redis_proxy::resp::Protocol;
 use redis_proxy::resp::scan::Scanner;
-use redis_proxy::upstream::{Backend, Event, Replies, Tracking};
+use redis_proxy::upstream::{Backend, Event, PerLink, Replies, Tracking};
 
 use crate::mutate::Corpus;
 use crate::{INPUTS_OF_CORE, Taking, fuzz, pieces, replies, requests};
@@ -39,6 +38,8 @@ const LINES: &[&str] = &[
     "SCRIPT DEBUG YES",
     "AUTH u p",
     "SELECT 3",
+    "SELECT 0",
+    "SELECT 99",
     "GET k",
     "MGET k l",
     "SET k v",
@@ -53,7 +54,7 @@ const LINES: &[&str] = &[
 /// A proxy with one client, and what its Redis owes it.
 struct World {
     proxy: Proxy,
-    due: [usize; 2],
+    due: PerLink<usize>,
     now: u64,
 }
 
@@ -78,7 +79,7 @@ impl World {
         proxy.connect(CLIENT, None, Time::default());
         Self {
             proxy,
-            due: [0, 0],
+            due: PerLink::default(),
             now: 0,
         }
     }
@@ -103,11 +104,11 @@ impl World {
             }
             return self.turn();
         }
-        for (link, due) in [Protocol::Resp2, Protocol::Resp3].into_iter().zip(0..) {
+        for (link, due) in self.due.iter_mut() {
             let mut replies = Replies::default();
             let mut rest = bytes;
             // A link hands over whole replies, and a push is none.
-            while replies.len() < self.due[due]
+            while replies.len() < *due
                 && let Ok(Some((kind, length))) = Scanner::new().feed(rest)
             {
                 if kind != b'>' {
@@ -115,9 +116,9 @@ impl World {
                 }
                 rest = &rest[length..];
             }
-            self.due[due] -= replies.len();
+            *due -= replies.len();
             if !replies.is_empty() {
-                let now = self.time();
+                let now = Time::from_millis(self.now);
                 self.proxy.upstream(&Event::Replies { link, replies }, now);
             }
         }
@@ -131,8 +132,8 @@ impl World {
             let now = self.time();
             self.proxy.resume(CLIENT, now);
         }
-        for (due, (_, batch)) in self.due.iter_mut().zip(self.proxy.requests().iter_mut()) {
-            *due += batch.requests.len();
+        for (link, batch) in self.proxy.requests().iter_mut() {
+            *self.due.of(link) += batch.requests.len();
             batch.clear();
         }
         self.proxy.checks().clear();

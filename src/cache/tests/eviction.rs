@@ -135,7 +135,7 @@ fn evictions_are_counted_by_their_reason() {
     expected.expired = 1;
     assert_eq!(cache.evictions(), expected);
     insert(&mut cache, "d", "", 20);
-    cache.remove(b"d");
+    cache.remove(in_0(b"d"));
     insert(&mut cache, "e", "", 20);
     insert(&mut cache, "e", "", 20);
     cache.clear();

@@ -34,7 +34,7 @@ fn a_life_of_its_own_may_be_shorter_and_not_longer() {
     let mut cache = with_ttl(10);
     for (key, life) in [("short", 5), ("long", 15), ("none", 0)] {
         let life = Duration::from_millis(life);
-        cache.insert_for(key.as_bytes(), &Value::Bytes(b""), life, at(0));
+        cache.insert_for(in_0(key.as_bytes()), &Value::Bytes(b""), life, at(0));
     }
     assert_in_step(&cache);
     assert!(get(&mut cache, "short", 4).is_some());
@@ -57,12 +57,12 @@ fn a_stale_entry_is_kept_for_those_who_take_it() {
     for now in [0, 9, 10, 14] {
         assert_eq!(get(&mut cache, "key", now).is_some(), now < 10);
         assert_eq!(
-            cache.get_stale(b"key", at(now)),
+            cache.get_stale(in_0(b"key"), at(now)),
             Some(Value::Bytes(b"value"))
         );
         assert_eq!(cache.expire(at(now)), 0);
     }
-    assert_eq!(cache.get_stale(b"key", at(15)), None);
+    assert_eq!(cache.get_stale(in_0(b"key"), at(15)), None);
     assert_eq!(cache.expire(at(15)), 1);
     assert_in_step(&cache);
 }
@@ -82,7 +82,7 @@ fn a_replaced_entry_lives_its_new_time() {
 fn an_entry_that_came_back_lives_its_new_time() {
     let mut cache = with_ttl(10);
     insert(&mut cache, "key", "old", 0);
-    cache.remove(b"key");
+    cache.remove(in_0(b"key"));
     insert(&mut cache, "key", "new", 5);
     assert_eq!(cache.expire(at(10)), 0);
     assert_eq!(get(&mut cache, "key", 10).as_deref(), Some("new"));
@@ -111,7 +111,11 @@ fn expire_removes_so_many_at_once_and_the_rest_the_next_time() {
     let total = 2 * EXPIRED_AT_ONCE + 5;
     for number in 0..total {
         let now = (number % 7) as u64;
-        cache.insert(number.to_string().as_bytes(), &Value::Bytes(b""), at(now));
+        cache.insert(
+            in_0(number.to_string().as_bytes()),
+            &Value::Bytes(b""),
+            at(now),
+        );
     }
     assert_eq!(cache.expire(at(16)), EXPIRED_AT_ONCE);
     assert_in_step(&cache);
@@ -137,7 +141,7 @@ fn the_next_deadline_is_that_of_the_oldest() {
     assert_eq!(cache.next_deadline(), Some(at(10)));
     insert(&mut cache, "a", "", 5);
     assert_eq!(cache.next_deadline(), Some(at(13)));
-    cache.remove(b"b");
+    cache.remove(in_0(b"b"));
     assert_eq!(cache.next_deadline(), Some(at(15)));
     cache.expire(at(15));
     assert_eq!(cache.next_deadline(), None);
@@ -160,10 +164,10 @@ fn a_time_between_two_milliseconds_counts_to_the_last_microseconds() {
     let start = 7_654_321;
     let end = start + 1_000_000;
     let mut cache = with_ttl(1);
-    cache.insert(b"key", &Value::Bytes(b"value"), nanos(start));
-    assert!(cache.get(b"key", nanos(start)).is_some());
-    assert!(cache.get(b"key", nanos(end - 10_000)).is_some());
-    assert_eq!(cache.get(b"key", nanos(end)), None);
+    cache.insert(in_0(b"key"), &Value::Bytes(b"value"), nanos(start));
+    assert!(cache.get(in_0(b"key"), nanos(start)).is_some());
+    assert!(cache.get(in_0(b"key"), nanos(end - 10_000)).is_some());
+    assert_eq!(cache.get(in_0(b"key"), nanos(end)), None);
     assert!(cache.next_deadline().is_some_and(|due| due <= nanos(end)));
     assert_eq!(cache.expire(nanos(end - 10_000)), 0);
     assert_eq!(cache.expire(nanos(end)), 1);

@@ -6,7 +6,8 @@ use super::*;
 
 /// An entry of the model.
 struct Kept {
-    key: Vec<u8>,
+    database: u32,
+    name: Vec<u8>,
     value: Given,
     deadline: u64,
 }
@@ -45,7 +46,8 @@ impl Kept {
             Given::Bytes(bytes) | Given::Shared(bytes) => bytes.len(),
             Given::Missing => 0,
         };
-        self.key.len() + value + ENTRY_OVERHEAD
+        let number = if self.database < 15 { 0 } else { 4 };
+        self.name.len() + value + number + ENTRY_OVERHEAD
     }
 }
 
@@ -57,12 +59,14 @@ struct Model {
 }
 
 impl Model {
-    fn position(&self, key: &[u8]) -> Option<usize> {
-        self.kept.iter().position(|kept| kept.key == key)
+    fn position(&self, key: Key<'_>) -> Option<usize> {
+        self.kept
+            .iter()
+            .position(|kept| kept.database == key.database && kept.name == key.name)
     }
 
     /// What is there of a key that may be past its time by so much.
-    fn get(&mut self, key: &[u8], past: u64, now: u64) -> Option<Value<'_>> {
+    fn get(&mut self, key: Key<'_>, past: u64, now: u64) -> Option<Value<'_>> {
         let index = self.position(key)?;
         if self.kept[index].deadline + past <= now {
             return None;
@@ -72,10 +76,11 @@ impl Model {
         self.kept.last().map(|kept| kept.value.value())
     }
 
-    fn insert(&mut self, key: &[u8], value: &Given, ttl: u64, now: u64) {
+    fn insert(&mut self, key: Key<'_>, value: &Given, ttl: u64, now: u64) {
         self.remove(key);
         let kept = Kept {
-            key: key.to_vec(),
+            database: key.database,
+            name: key.name.to_vec(),
             value: value.clone(),
             deadline: now + ttl.min(self.limits.ttl.as_millis() as u64),
         };
@@ -93,7 +98,7 @@ impl Model {
         }
     }
 
-    fn remove(&mut self, key: &[u8]) -> bool {
+    fn remove(&mut self, key: Key<'_>) -> bool {
         let found = self.position(key);
         found.map(|index| self.kept.remove(index)).is_some()
     }
@@ -138,7 +143,7 @@ impl Pair {
     }
 
     /// Does the same to both, and compares what they answer.
-    fn step(&mut self, rng: &mut Rng, keys: &[&[u8]]) {
+    fn step(&mut self, rng: &mut Rng, keys: &[Key<'_>]) {
         let key = keys[rng.usize(..keys.len())];
         let (cache, model, now) = (&mut self.cache, &mut self.model, self.now);
         match rng.u32(..1000) {
@@ -158,10 +163,22 @@ impl Pair {
                 cache.insert_for(key, &given.value(), Duration::from_millis(ttl), at(now));
                 model.insert(key, &given, ttl, now);
             }
-            800..850 => assert_eq!(cache.remove(key).was_there, model.remove(key)),
+            800..830 => assert_eq!(cache.remove(key), model.remove(key)),
+            830..850 => {
+                let mut removed = Vec::new();
+                cache.remove_everywhere(key.name, |it| removed.push(it.database));
+                let of_that_name = model.kept.extract_if(.., |kept| kept.name == key.name);
+                let mut expected: Vec<u32> = of_that_name.map(|kept| kept.database).collect();
+                removed.sort_unstable();
+                expected.sort_unstable();
+                assert_eq!(removed, expected);
+            }
             850..900 => assert_eq!(cache.expire(at(now)), model.expire(now)),
             900..990 => self.now += rng.u64(..10),
-            990..999 => cache.look_ahead(&keys[..keys.len().min(LOOK_AHEAD)]),
+            990..999 => {
+                let names: Vec<&[u8]> = keys.iter().map(|key| key.name).collect();
+                cache.look_ahead(&names[..names.len().min(LOOK_AHEAD)]);
+            }
             _ => {
                 cache.clear();
                 model.kept.clear();
@@ -179,13 +196,23 @@ impl Pair {
         let deadline = deadline.map(|deadline| at(deadline + model.past()));
         assert_eq!(cache.next_deadline(), deadline);
         for (entry, kept) in cache.entries.keys().zip(&model.kept) {
-            assert_eq!(entry.key(), kept.key);
+            assert_eq!(entry.name(), kept.name);
+            assert_eq!(entry.database(), kept.database);
             assert_eq!(entry.value(), Some(kept.value.value()));
             assert_eq!(entry.deadline.time(), at(kept.deadline));
+        }
+        for tally in cache.databases() {
+            let kept = model.kept.iter();
+            let kept = kept.filter(|kept| kept.database == tally.database);
+            assert_eq!(tally.entries, kept.clone().count());
+            assert_eq!(tally.bytes, kept.map(Kept::cost).sum());
         }
         assert_in_step(cache);
     }
 }
+
+/// The databases of the keys: their numbers are kept in two ways.
+const DATABASES: [u32; 5] = [0, 1, 14, 15, 70_000];
 
 #[test]
 fn random_operations_do_what_the_model_does() {
@@ -202,6 +229,10 @@ fn random_operations_do_what_the_model_does() {
         b"a long key of some bytes",
     ];
     for seed in 0..40 {
+        // In one database, or in several.
+        let databases = &DATABASES[..[1, 2, 5][seed as usize % 3]];
+        let keys = |database: &u32| KEYS.map(|name| Key::new(*database, name));
+        let keys: Vec<Key<'_>> = databases.iter().flat_map(keys).collect();
         let mut rng = Rng::with_seed(seed);
         let budgets = [0, ENTRY_OVERHEAD + 20, 3 * ENTRY_OVERHEAD, 1000];
         let lives = [0, 1, 20, 200, 10_000];
@@ -213,7 +244,7 @@ fn random_operations_do_what_the_model_does() {
         let mut pair = Pair::new(limits);
         let _named = Named { seed, limits };
         for _ in 0..5000 {
-            pair.step(&mut rng, &KEYS);
+            pair.step(&mut rng, &keys);
             pair.compare();
         }
     }
@@ -225,7 +256,10 @@ fn random_operations_on_many_keys_do_what_the_model_does() {
     let keys: Vec<Vec<u8>> = (0..900)
         .map(|number: usize| number.to_string().repeat(1 + number % 150).into_bytes())
         .collect();
-    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let keys = (0..)
+        .zip(&keys)
+        .map(|(number, name)| Key::new(DATABASES[number % 5], name));
+    let keys: Vec<Key<'_>> = keys.collect();
     for seed in 0..4 {
         let mut rng = Rng::with_seed(seed);
         let mut limits = ROOMY;

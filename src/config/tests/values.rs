@@ -112,6 +112,29 @@ fn redis_database_is_not_negative() {
 }
 
 #[test]
+fn cached_databases_are_all_or_none_or_numbers_and_ranges() {
+    for (text, shown, has) in [
+        ("all", "all", [true, true, true]),
+        ("NONE", "none", [false, false, false]),
+        ("3", "3", [false, true, false]),
+        (
+            " 0 , 2-9,2147483647",
+            "0,2-9,2147483647",
+            [true, true, false],
+        ),
+        ("4-4", "4", [false, false, false]),
+    ] {
+        let config = from_flags(&[&format!("--cached_databases={text}")]);
+        let databases = config.cached_databases;
+        assert_eq!(databases.to_string(), shown);
+        assert_eq!([0, 3, 10].map(|database| databases.has(database)), has);
+    }
+    let allowed = "all, none, or numbers and ranges with commas between them, such as 0,2,8-15";
+    let refused = ["", "x", "-1", "1,", "3-2", "1-2-3", "2147483648", "all,1"];
+    check("cached_databases", &[], &refused, allowed);
+}
+
+#[test]
 fn redis_timeout_is_a_millisecond_to_an_hour() {
     let allowed = "a whole number of milliseconds from 1 to 3600000";
     check_number(

@@ -331,7 +331,7 @@ impl super::super::store::Store {
             number => String::from_utf8_lossy(self.table.name(number)),
         };
         let around = Around {
-            database: self.database,
+            database: session.database(),
             user: &user,
             command: &command,
             with_library: self.table.answers(Here::ClientSetinfo),
@@ -348,6 +348,14 @@ impl super::super::store::Store {
 }
 
 impl Session {
+    /// The database that the client is in.
+    fn database(&self) -> u32 {
+        match &self.dedicated {
+            Some(dedicated) if !dedicated.is_parked() => dedicated.database(),
+            _ => self.identity.database,
+        }
+    }
+
     /// The kind of client that it is.
     fn kind(&self) -> Type {
         let dedicated = self.dedicated.as_ref();

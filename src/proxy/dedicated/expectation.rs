@@ -38,10 +38,8 @@ pub(super) enum Kind {
     Discard,
     Watch,
     Unwatch,
-    /// Of the database that is cached, or of another.
-    Select {
-        home: bool,
-    },
+    /// Of that database; Redis refuses what is no number of one.
+    Select(Option<u32>),
     Reset,
     Quit,
     /// The proxy edits the greeting; the number says how.
@@ -85,9 +83,8 @@ impl Kind {
         )
     }
 
-    /// The kind of a request, of the command that Redis itself calls by this name. The database that is cached is
-    /// `home`.
-    pub fn of(request: &Request<'_>, name: &[u8], home: u32) -> Self {
+    /// The kind of a request, of the command that Redis itself calls by this name.
+    pub fn of(request: &Request<'_>, name: &[u8]) -> Self {
         let mut buffer = [0; NAME_MAX];
         let name = lower_case(name, &mut buffer);
         // As many as a request can have.
@@ -107,9 +104,10 @@ impl Kind {
             b"discard" => Self::Discard,
             b"watch" => Self::Watch,
             b"unwatch" => Self::Unwatch,
-            b"select" => Self::Select {
-                home: named == 1 && integer(request.argument(1)) == Some(i64::from(home)),
-            },
+            b"select" if named == 1 => {
+                let database = integer(request.argument(1));
+                Self::Select(database.and_then(|database| u32::try_from(database).ok()))
+            }
             b"reset" if named == 0 => Self::Reset,
             b"quit" => Self::Quit,
             b"hello" => Self::Hello(0),

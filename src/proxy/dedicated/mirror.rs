@@ -17,8 +17,8 @@ pub(super) struct Mirror {
     monitors: bool,
     /// Keys are watched.
     watches: bool,
-    /// Another database is selected than the one that is cached.
-    elsewhere: bool,
+    /// The database that is selected.
+    database: u32,
     silence: Silence,
 }
 
@@ -96,15 +96,15 @@ const NAMED: &[(&[u8], Class)] = &[
 ];
 
 impl Mirror {
-    /// A connection on which nothing was asked.
-    pub fn new(protocol: Protocol) -> Self {
+    /// A connection on which nothing was asked, in that database.
+    pub fn new(protocol: Protocol, database: u32) -> Self {
         Self {
             protocol,
             transaction: Transaction::None,
             subscriptions: Subscriptions::default(),
             monitors: false,
             watches: false,
-            elsewhere: false,
+            database,
             silence: Silence::default(),
         }
     }
@@ -114,12 +114,11 @@ impl Mirror {
         self.subscriptions.any() || self.monitors
     }
 
-    /// Whether nothing is left of what was done on it.
+    /// Whether nothing is left of what was done on it, save that another database may be selected.
     pub fn is_neutral(&self) -> bool {
         self.transaction == Transaction::None
             && !self.listens()
             && !self.watches
-            && !self.elsewhere
             && self.silence == Silence::default()
     }
 
@@ -147,6 +146,15 @@ impl Mirror {
 
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    pub fn database(&self) -> u32 {
+        self.database
+    }
+
+    /// The proxy itself selects a database.
+    pub fn set_database(&mut self, database: u32) {
+        self.database = database;
     }
 
     /// How many channels, patterns and channels of shards there are subscriptions to.
@@ -366,7 +374,7 @@ impl Mirror {
             Kind::Monitor => self.monitors = true,
             Kind::Watch => self.watches = true,
             Kind::Unwatch => self.watches = false,
-            Kind::Select { home } => self.elsewhere = !home,
+            Kind::Select(Some(database)) => self.database = database,
             Kind::Reply(wanted) => self.silence.set(wanted),
             Kind::ScriptDebug => return Answer::Stream,
             _ => {}

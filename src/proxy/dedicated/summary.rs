@@ -1,7 +1,7 @@
 //! What `CLIENT LIST` shows of a connection, as far as the proxy knows without asking Redis.
 
 use super::{Dedicated, Phase};
-use crate::resp::Protocol;
+use crate::resp::{Protocol, reply};
 
 /// The state of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,23 @@ impl Dedicated {
     /// What the client's requests speak from now on.
     pub fn protocol(&self) -> Protocol {
         self.mirror.protocol()
+    }
+
+    /// The database that it is in, or will be when all is answered that the proxy itself has asked.
+    pub fn database(&self) -> u32 {
+        self.mirror.database()
+    }
+
+    /// Has it be in that database before the client's next request.
+    pub fn select(&mut self, database: u32) {
+        if self.mirror.database() != database {
+            let index = database.to_string();
+            let words = [&b"SELECT"[..], index.as_bytes()];
+            self.to_redis
+                .write(|out| reply::request(out, words.into_iter()));
+            self.set_up.required += 1;
+            self.mirror.set_database(database);
+        }
     }
 
     /// It is made for one request, and over when that is answered, unless others leave something behind.

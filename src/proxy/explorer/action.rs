@@ -2,7 +2,7 @@
 
 use super::redis::Key;
 
-/// One of the two links, by its place.
+/// A link, by its place.
 pub type LinkId = usize;
 
 /// What may happen next.
@@ -16,6 +16,8 @@ pub enum Action {
     GetAll { client: usize },
     /// The writer sends INCR.
     Write { key: Key },
+    /// The writer sends COPY, which writes the key of the other database.
+    CopyAcross,
     /// The writer sends EVAL, which writes the first key and does not declare it.
     WriteByScript,
     /// The writer sends INCR in a transaction that watches a key, on a dedicated connection.
@@ -80,12 +82,15 @@ pub enum Action {
 pub struct Bounds {
     /// Redis reports what changes.
     pub tracking: bool,
+    /// The keys are those of one name in two databases.
+    pub databases: bool,
     /// Values that were read are fetched anew as soon as they change.
     pub refetch: bool,
     pub gets: u8,
     pub asks: u8,
     pub gets_of_all: u8,
     pub writes: u8,
+    pub copies: u8,
     pub scripts: u8,
     pub transactions: u8,
     pub whole_transactions: u8,

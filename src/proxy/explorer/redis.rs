@@ -1,4 +1,4 @@
-//! A Redis of two keys whose values are counters, the connections to it as the helper thread keeps them, and what the
+//! A Redis of two keys, perhaps those of one name in two databases, whose values are counters, the connections to it as the helper thread keeps them, and what the
 //! helper reports.
 
 use std::collections::VecDeque;
@@ -31,6 +31,8 @@ pub struct Redis {
     known_redirected: [bool; LINKS],
     /// Whether changes are to be reported.
     tracking: bool,
+    /// The keys have one name, in two databases.
+    databases: bool,
     pub links: [Link; LINKS],
     pub tracker: Tracker,
     /// What the helper last reported of tracking.
@@ -80,6 +82,8 @@ pub enum Question {
     GetRange,
     TimeToLive,
     Write,
+    /// Of the key to that of the other database.
+    Copy,
     /// The parts of a transaction.
     Multi,
     Queue,
@@ -170,7 +174,7 @@ impl Reply {
 
 impl Redis {
     /// One with the first key and without the others, to which nobody has connected.
-    pub fn new(tracking: bool) -> Self {
+    pub fn new(tracking: bool, databases: bool) -> Self {
         let mut redis = Self {
             versions: [0; KEYS],
             there: [0; KEYS],
@@ -179,6 +183,7 @@ impl Redis {
             redirected: [false; LINKS],
             known_redirected: [false; LINKS],
             tracking,
+            databases,
             links: Default::default(),
             tracker: Tracker::default(),
             reported: None,
@@ -206,7 +211,11 @@ impl Redis {
         self.there[key] |= u16::from(there) << version;
         self.expires[key] = None;
         for link in 0..LINKS {
-            let tracked = std::mem::take(&mut self.tracked[link][key]);
+            // Redis knows what was read by the name alone.
+            let tracked = match self.databases {
+                true => std::mem::take(&mut self.tracked[link]).contains(&true),
+                false => std::mem::take(&mut self.tracked[link][key]),
+            };
             if tracked && self.redirected[link] && !self.tracker.broken {
                 self.tracker
                     .messages
@@ -306,6 +315,7 @@ impl Redis {
                 (Some(_), Some(at)) => (at - now) as i64,
             }),
             Question::Write => Reply::Number(self.change(key, true).into()),
+            Question::Copy => Reply::Number(self.change(1 - key, true).into()),
             Question::Multi => Reply::Word("OK"),
             Question::Queue => Reply::Word("QUEUED"),
             Question::Exec => Reply::Executed(self.change(key, true)),

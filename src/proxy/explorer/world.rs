@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::KEYS;
 use super::action::{Action, Bounds};
 use super::redis::{Key, Message, News, Question, Redis, Report, Version};
-use crate::cache::Limits;
+use crate::cache::{self, Limits};
 use crate::clock::Time;
 use crate::command::{Spec, Table, own};
 use crate::proxy::dedicated::Dedicated;
@@ -17,14 +17,14 @@ use crate::proxy::store::Store;
 use crate::proxy::{Access, ClientId, Proxy};
 use crate::resp::Protocol;
 use crate::resp::scan::Scanner;
-use crate::upstream::{Backend, Event, Invalidated, LINKS, Pending, Replies, Tracking};
+use crate::upstream::{Backend, Event, Invalidated, LinkId, Pending, Replies, Tracking};
 use promises::{Owed, Seen};
 
 /// The client that only reads and speaks RESP2, and the one that also writes and speaks RESP3. So each has the link of
-/// its number.
+/// its number. In two databases both speak RESP2, and each link is for one of the databases.
 const READER: usize = 0;
 const WRITER: usize = 1;
-const PROTOCOLS: [Protocol; 2] = LINKS;
+const PROTOCOLS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
 
 /// The client that listens for messages on a dedicated connection, where there are any.
 const LISTENER: usize = 2;
@@ -35,6 +35,7 @@ const MESSAGE: &[u8] = b">1\r\n+changed\r\n";
 /// How many requests a client sends before it waits for a reply.
 const PIPELINE: usize = 2;
 
+/// The names of the keys; in two databases, both have the first.
 const NAMES: [&str; KEYS] = ["a", "b"];
 
 /// The time to live, in milliseconds.
@@ -47,6 +48,8 @@ pub struct World {
     /// The clients are owed these, the oldest first, and have received the start of a reply.
     owed: [VecDeque<Owed>; 2],
     received: [Vec<u8>; 2],
+    /// The databases that they have selected.
+    selected: [u32; 2],
     /// What comes on the writer's dedicated connection; none if there was no request on it since.
     dedicated_asked: Vec<u8>,
     dedicated_line: VecDeque<Vec<u8>>,
@@ -93,6 +96,7 @@ impl World {
         let table = table.unwrap_or_else(|| {
             Table::new(&[
                 spec("incr", false, (1, 1, 1)),
+                spec("copy", false, (1, 2, 1)),
                 spec("getrange", true, (1, 1, 1)),
                 spec("hello", true, (0, 0, 0)),
             ])
@@ -108,10 +112,15 @@ impl World {
             undelivered: None,
         };
         proxy.set_refetch(bounds.refetch);
+        if bounds.databases {
+            proxy.store.selected(1);
+        }
         let now = TTL;
         for client in [READER, WRITER] {
             proxy.connect(ClientId(client), None, Time::from_millis(now));
-            proxy.sessions[client].identity.protocol = PROTOCOLS[client];
+            if !bounds.databases {
+                proxy.sessions[client].identity.protocol = PROTOCOLS[client];
+            }
         }
         if bounds.notices > 0 {
             proxy.connect(ClientId(LISTENER), None, Time::from_millis(now));
@@ -120,10 +129,11 @@ impl World {
         }
         Self {
             proxy,
-            redis: Redis::new(bounds.tracking),
+            redis: Redis::new(bounds.tracking, bounds.databases),
             left: bounds,
             owed: Default::default(),
             received: Default::default(),
+            selected: [0; 2],
             dedicated_asked: Vec::new(),
             dedicated_line: VecDeque::new(),
             left_for_dedicated: false,
@@ -153,6 +163,48 @@ impl World {
         Time::from_millis(self.now)
     }
 
+    /// The key of that number, as the core knows it.
+    fn key(&self, key: Key) -> cache::Key<'static> {
+        match self.left.databases {
+            true => cache::Key::new(key as u32, NAMES[0].as_bytes()),
+            false => cache::Key::new(0, NAMES[key].as_bytes()),
+        }
+    }
+
+    fn name(&self, key: Key) -> &'static str {
+        match self.left.databases {
+            true => NAMES[0],
+            false => NAMES[key],
+        }
+    }
+
+    /// How many requests a client waits for, beside those that only lead to another database.
+    fn due(&self, client: usize) -> usize {
+        let due = self.owed[client].iter();
+        match self.left.databases {
+            true => due.filter(|owed| !matches!(owed, Owed::Word(_))).count(),
+            false => due.count(),
+        }
+    }
+
+    /// A link by its place.
+    fn link(&self, link: usize) -> LinkId {
+        match self.left.databases {
+            true => LinkId::new(Protocol::Resp2, link as u32),
+            false => LinkId::new(PROTOCOLS[link], 0),
+        }
+    }
+
+    /// What a client sends to have a command executed where that key is.
+    fn request(&mut self, client: usize, key: Key, command: &str) -> String {
+        let database = self.key(key).database;
+        if std::mem::replace(&mut self.selected[client], database) == database {
+            return format!("{command}\r\n");
+        }
+        self.owed[client].push_back(Owed::Word("+OK"));
+        format!("SELECT {database}\r\n{command}\r\n")
+    }
+
     /// All that may happen now.
     pub fn actions(&self) -> Vec<Action> {
         let mut actions = Vec::with_capacity(32);
@@ -163,7 +215,7 @@ impl World {
         };
         let Self { redis, left, .. } = self;
         for client in [READER, WRITER] {
-            let asks = self.owed[client].len() < PIPELINE
+            let asks = self.due(client) < PIPELINE
                 && !(client == WRITER && self.left_for_dedicated)
                 && self.proxy.wants_input(ClientId(client));
             let writes = asks && client == WRITER;
@@ -172,6 +224,7 @@ impl World {
                 add(asks && left.asks > 0, Action::Ask { client, key });
                 add(writes && left.writes > 0, Action::Write { key });
             }
+            add(writes && left.copies > 0, Action::CopyAcross);
             add(asks && left.gets_of_all > 0, Action::GetAll { client });
             add(writes && left.scripts > 0, Action::WriteByScript);
             let transacts = writes && left.whole_transactions > 0;
@@ -265,7 +318,8 @@ impl World {
             Action::Get { client, key } => {
                 self.left.gets -= 1;
                 let least = self.known[key].max(self.scripted[client][key]);
-                let request = format!("GET {}\r\n", NAMES[key]);
+                let command = format!("GET {}", self.name(key));
+                let request = self.request(client, key, &command);
                 self.ask(client, &request, Owed::Value { key, least })?;
             }
             Action::Ask { client, key } => {
@@ -284,8 +338,14 @@ impl World {
             }
             Action::Write { key } => {
                 self.left.writes -= 1;
-                let request = format!("INCR {}\r\n", NAMES[key]);
+                let command = format!("INCR {}", self.name(key));
+                let request = self.request(WRITER, key, &command);
                 self.ask(WRITER, &request, Owed::Written { key })?;
+            }
+            Action::CopyAcross => {
+                self.left.copies -= 1;
+                let request = self.request(WRITER, 0, "COPY a a DB 1 REPLACE");
+                self.ask(WRITER, &request, Owed::Written { key: 1 })?;
             }
             Action::WriteByScript => {
                 self.left.scripts -= 1;
@@ -431,7 +491,7 @@ impl World {
 
     /// A client sends a request.
     fn ask(&mut self, client: usize, request: &str, owed: Owed) -> Result<(), String> {
-        let first = self.owed[client].is_empty();
+        let first = self.due(client) == 0;
         self.owed[client].push_back(owed);
         let now = self.time();
         self.proxy
@@ -479,17 +539,16 @@ impl World {
                     self.fetched[key] = self.now;
                 }
                 let mut replies = Replies::default();
-                replies.push(&reply.encode(PROTOCOLS[link]));
-                Event::Replies {
-                    link: PROTOCOLS[link],
-                    replies,
-                }
+                let link = self.link(link);
+                replies.push(&reply.encode(link.protocol));
+                Event::Replies { link, replies }
             }
-            News::Late { link } => Event::Late {
-                link: PROTOCOLS[link],
-                count: 1,
-                error: super::redis::Reply::Error.encode(PROTOCOLS[link]),
-            },
+            News::Late { link } => {
+                let link = self.link(link);
+                let error = super::redis::Reply::Error.encode(link.protocol);
+                let count = 1;
+                Event::Late { link, count, error }
+            }
         };
         let now = self.time();
         self.proxy.upstream(&event, now);
@@ -501,7 +560,7 @@ impl World {
             None => return,
             Some(Message::Changed { key, version }) => {
                 self.know(key, version);
-                invalidated.keys.push(NAMES[key].as_bytes().into());
+                invalidated.keys.push(self.key(key).name.into());
             }
             Some(Message::Flushed { versions }) => {
                 self.know_all(versions);
@@ -590,8 +649,9 @@ impl World {
     }
 
     fn take_requests(&mut self) -> Result<(), String> {
-        for (link, protocol) in PROTOCOLS.into_iter().enumerate() {
-            let batch = std::mem::take(self.proxy.requests().of(protocol));
+        for link in 0..PROTOCOLS.len() {
+            let id = self.link(link);
+            let batch = std::mem::take(self.proxy.requests().of(id));
             let mut start = 0;
             for request in &batch.requests {
                 let text = String::from_utf8_lossy(&batch.bytes[start..request.end]);
@@ -609,6 +669,7 @@ impl World {
             (Some("GETRANGE"), false) => Question::GetRange,
             (Some(own::PTTL), false) => Question::TimeToLive,
             (Some("INCR" | "EVAL"), false) => Question::Write,
+            (Some("COPY"), false) => Question::Copy,
             (Some("MULTI"), false) => Question::Multi,
             (Some("INCR"), true) => Question::Queue,
             (Some("EXEC"), true) => Question::Exec,
@@ -620,7 +681,10 @@ impl World {
         // Transactions write the first key.
         let name = arguments.next().filter(|name| *name != "s");
         let name = name.or(Some(NAMES[0]));
-        let key = NAMES.iter().position(|known| Some(*known) == name);
+        let key = match self.left.databases {
+            true => Some(link),
+            false => NAMES.iter().position(|known| Some(*known) == name),
+        };
         self.redis
             .ask(link, question, key.ok_or("Redis is asked for no key")?);
         Ok(())

@@ -5,7 +5,7 @@ use super::super::in_flight::{About, Caller, Waiter};
 use super::super::replies::Replies;
 use super::fields::ask_for_life;
 use super::{Redis, Serving, Store, ask_for_time_to_live, cost};
-use crate::cache::{Question, Value};
+use crate::cache::{Key, Question, Value};
 use crate::clock::Time;
 use crate::command::Row;
 use crate::metrics::Outcome;
@@ -54,7 +54,8 @@ impl Store {
                 words: ask.rest,
                 ..Question::of_kind(kind(caller.protocol, command))
             };
-            let Some(answer) = self.cached_answer(ask.key, question, caller.since) else {
+            let Some(answer) = self.cached_answer(caller.key(ask.key), question, caller.since)
+            else {
                 break;
             };
             replies.push_answer(&answer);
@@ -78,7 +79,7 @@ impl Store {
         write_question(&mut question, request, position, caller);
         let key = request.argument(position);
         let answer = match self.may_be_served(replies) {
-            true => self.cached_answer(key, (&*question).into(), caller.since),
+            true => self.cached_answer(caller.key(key), (&*question).into(), caller.since),
             false => None,
         };
         let outcome = if let Some(answer) = answer {
@@ -107,7 +108,7 @@ impl Store {
         let mut question = std::mem::take(&mut self.question);
         write_question(&mut question, request, position, caller);
         let key = request.argument(position);
-        let answer = self.cached_answer(key, (&*question).into(), caller.since);
+        let answer = self.cached_answer(caller.key(key), (&*question).into(), caller.since);
         let has_answer = answer.is_some();
         question.clear();
         question.shrink_to(KEPT);
@@ -119,7 +120,7 @@ impl Store {
     #[inline]
     fn cached_answer(
         &mut self,
-        key: &[u8],
+        key: Key<'_>,
         question: Question<'_>,
         now: Time,
     ) -> Option<Value<'_>> {
@@ -159,7 +160,7 @@ impl Store {
         };
         self.in_flight.fetch(key, Some(about), waiter);
         self.asked += 1;
-        let batch = self.requests.of(caller.protocol);
+        let batch = self.requests.of(caller.link());
         push_ask(batch, row, key, question, |out| {
             reply::request(out, request.arguments());
         });

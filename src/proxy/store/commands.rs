@@ -14,10 +14,10 @@ use super::{Flow, Redis, Store, refuse};
 use crate::clock::Time;
 use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, own, read_specs, surely_unknown};
 use crate::metrics::Outcome;
-use crate::resp::Protocol;
 use crate::resp::reply;
 use crate::resp::request::Request;
 use crate::status::Right;
+use crate::upstream::LinkId;
 
 /// What is known of a name that the table does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub(in crate::proxy) enum Renewal {
     None,
     Asked,
     /// And is to be asked again, over that link, as they may have changed since.
-    AskedTooEarly(Protocol),
+    AskedTooEarly(LinkId),
 }
 
 impl Store {
@@ -100,7 +100,7 @@ impl Store {
         &mut self,
         name: &[u8],
         request: &Request<'_>,
-        link: Protocol,
+        link: LinkId,
         replies: &mut Replies,
         now: Time,
     ) -> Flow {
@@ -122,7 +122,7 @@ impl Store {
         &mut self,
         request: &Request<'_>,
         bytes: &'a [u8],
-        link: Protocol,
+        link: LinkId,
         now: Time,
     ) -> Result<(Row, Cow<'a, [u8]>), Flow> {
         let refused = |number| Row {
@@ -155,7 +155,7 @@ impl Store {
 
     /// What is known of a name that the table does not hold. If that is nothing, Redis is asked over a link, unless
     /// it was asked about too many lately.
-    fn look_up(&mut self, name: &[u8], link: Protocol, now: Time) -> Known {
+    fn look_up(&mut self, name: &[u8], link: LinkId, now: Time) -> Known {
         if let Some(known) = self.names.look_up(name, now) {
             return known;
         }
@@ -170,7 +170,7 @@ impl Store {
     }
 
     /// The commands may have changed, by what was sent over a link: the table is to be told anew.
-    pub(super) fn renew_table(&mut self, link: Protocol) {
+    pub(super) fn renew_table(&mut self, link: LinkId) {
         self.names.forget_answers();
         if self.renewal != Renewal::None {
             self.renewal = Renewal::AskedTooEarly(link);

@@ -10,16 +10,15 @@ use super::super::slow_log::Words;
 use super::fields::fields_to_live;
 use super::slots::{self, Slots};
 use super::{Outage, Redis, Serving, Store, is_null};
-use crate::cache::{Read, Value};
+use crate::cache::{Key, Value};
 use crate::clock::Time;
 use crate::command::{Table, Writes, Written};
 use crate::metrics::Cause;
-use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
 use crate::status::Right;
-use crate::upstream::{self, BROKEN, Backend, Invalidated, Tracking, UNKNOWN_TTL};
+use crate::upstream::{self, BROKEN, Backend, Invalidated, LinkId, Tracking, UNKNOWN_TTL};
 
 /// How cached values are kept from growing old.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub(in crate::proxy) struct Arrived {
 
 /// What Redis replied to a fetch.
 struct Found<'a> {
-    key: &'a [u8],
+    key: Key<'a>,
     question: Option<&'a [u8]>,
     reply: &'a [u8],
     shared: Option<&'a Rc<[u8]>>,
@@ -69,9 +68,9 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn of(fetched: &'a Fetched) -> Self {
+    fn of(fetched: &'a Fetched, database: u32) -> Self {
         Self {
-            key: &fetched.key,
+            key: Key::new(database, &fetched.key),
             question: fetched.question.as_deref(),
             reply: fetched.reply.bytes(),
             shared: fetched.reply.shared(),
@@ -93,8 +92,8 @@ impl Store {
         match &keys {
             Some(keys) => {
                 for key in keys.iter() {
-                    let read = self.invalidate_key(key, Cause::Written);
-                    self.note_written(key, read);
+                    self.invalidate_key(key, Cause::Written);
+                    self.note_written(key);
                 }
             }
             None if is_flush(request) => self.invalidate_all(Cause::Flushed),
@@ -106,15 +105,13 @@ impl Store {
     /// Redis executed a request on a dedicated connection, or may do so unseen.
     pub fn invalidate_answered(&mut self, effects: &Effects) {
         if effects.changes_commands {
-            self.renew_table(Protocol::Resp2);
+            self.renew_table(self.home());
         }
         if effects.blocks {
             self.awaited.remove(&effects.keys);
         }
         match effects.keys.known() {
-            Some(keys) => keys.for_each(|key| {
-                self.invalidate_key(key, Cause::Written);
-            }),
+            Some(keys) => keys.for_each(|key| self.invalidate_key(key, Cause::Written)),
             None => self.invalidate_all(Cause::Written),
         }
     }
@@ -128,11 +125,8 @@ impl Store {
         } else {
             let mut refetched = Vec::new();
             for key in &invalidated.keys {
-                let read = self.invalidate_key(key, Cause::Invalidated);
-                let read = self.refetches.read_of(key, read);
-                if !read.is_nothing() {
-                    refetched.push((key, read));
-                }
+                self.invalidate_key(key, Cause::Invalidated);
+                self.refetches.list_changed(key, &mut refetched);
             }
             // Behind all reports: Redis reports a key once for each connection that has read it.
             for (key, read) in refetched {
@@ -141,17 +135,24 @@ impl Store {
         }
     }
 
-    /// A key changed: neither what is cached of it nor what is on its way is good any more. Returns what had been read of
-    /// it from the cache.
-    fn invalidate_key(&mut self, key: &[u8], cause: Cause) -> Read {
-        let removed = self.cache.remove(key);
-        if removed.was_there {
+    /// A key changed: neither what is cached of it nor what is on its way is good any more. In which database, Redis does
+    /// not say, and who writes may mean another than its own (`MOVE`, `COPY`): so it goes in all. What had been read is
+    /// noted.
+    fn invalidate_key(&mut self, name: &[u8], cause: Cause) {
+        self.refetches.forget_read();
+        self.cache.remove_everywhere(name, |removed| {
             self.metrics.forgotten.add(cause, 1);
+            self.refetches.note_read(removed);
+        });
+        let home = self.databases.home;
+        let databases = self.cache.databases().iter().map(|tally| tally.database);
+        for database in databases.filter(|it| *it != home).chain([home]) {
+            let key = Key::new(database, name);
+            self.metrics.misses.forgotten(key, cause);
+            self.refetches.note_database(database);
         }
-        self.metrics.misses.forgotten(key, cause);
-        self.large.changed(key);
-        self.in_flight.changed(key);
-        removed.read
+        self.large.changed(name);
+        self.in_flight.changed(name);
     }
 
     pub(in crate::proxy) fn invalidate_all(&mut self, cause: Cause) {
@@ -169,7 +170,7 @@ impl Store {
     /// Redis answered the oldest request of a link, and the next one if that came too. What is worth it is cached.
     pub fn arrived(
         &mut self,
-        link: Protocol,
+        link: LinkId,
         encoded: &[u8],
         next: Option<&[u8]>,
         now: Time,
@@ -191,7 +192,7 @@ impl Store {
             }
             Asked::TimeToLive => {
                 if let Some(fetched) = self.in_flight.take_fetched(link) {
-                    self.keep_for(&Found::of(&fetched), encoded, now);
+                    self.keep_for(&Found::of(&fetched, link.database), encoded, now);
                 }
                 Arrived::default()
             }
@@ -270,7 +271,7 @@ impl Store {
     /// that came too.
     fn fetched(
         &mut self,
-        link: Protocol,
+        link: LinkId,
         fetch: Fetch,
         encoded: &[u8],
         shared: Option<Rc<[u8]>>,
@@ -280,16 +281,17 @@ impl Store {
         if fetch.is_refetch {
             self.refetches.answered();
         } else if fetch.question.is_none() {
-            self.refetches.missed(&fetch.key);
+            self.refetches.missed(Key::new(link.database, &fetch.key));
         }
         self.note_fetched(&fetch, encoded);
+        let key = Key::new(link.database, &fetch.key);
         let mut kept = false;
         let next = next.filter(|_| !fetch.reads_fields);
         if let Some(time_to_live) = next {
             self.in_flight.answered(link);
             if fetch.fresh {
                 let found = Found {
-                    key: &fetch.key,
+                    key,
                     question: fetch.question.as_deref(),
                     reply: encoded,
                     shared: shared.as_ref(),
@@ -317,9 +319,9 @@ impl Store {
             match &fetch.question {
                 _ if kept => {}
                 None => {
-                    self.cache.remove(&fetch.key);
+                    self.cache.remove(key);
                 }
-                Some(question) => self.cache.remove_answer(&fetch.key, (&**question).into()),
+                Some(question) => self.cache.remove_answer(key, (&**question).into()),
             }
             self.in_flight.overtaken(&fetch.key, link);
         }
@@ -360,12 +362,12 @@ impl Store {
         let Found { key, reply, .. } = *found;
         // Only Redis knows when a key comes to be that is not there.
         let may_be_missing = self.coherence != Coherence::Tracking && is_of_no_key(reply);
-        if self.awaited.contains(key) || may_be_missing {
+        if self.awaited.contains(key.name) || may_be_missing {
             return false;
         }
         let mut ttl = ttl;
         if let Some(slots) = &mut self.slots {
-            slots.add(key);
+            slots.add(key.name);
             if is_of_no_key(reply) {
                 ttl = ttl.min(slots::MISSING_TTL);
             }
@@ -420,6 +422,9 @@ impl Store {
         // It may be another Redis, and misses are answered before it is known whether that one reports changes.
         if self.coherence == Coherence::Lost || is_another {
             self.invalidate_all(Cause::Reconnected);
+        }
+        if is_another {
+            self.databases.forget_which_exist();
         }
         self.missing_rights
             .note(Right::Command, backend.commands_refused);
@@ -516,7 +521,7 @@ impl Store {
         self.missing_rights.note(Right::GetUser, !known);
         // What was refused before may be granted now, and the other way round.
         if matches!(self.redis, Redis::Up) {
-            self.renew_table(Protocol::Resp2);
+            self.renew_table(self.home());
         }
         self.longest = match known {
             true => Duration::MAX,

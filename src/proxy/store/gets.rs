@@ -30,7 +30,7 @@ impl Store {
             if looks_ahead && used >= ahead {
                 ahead = used + self.look_ahead(&bytes[used..]);
             }
-            if let Some(value) = self.cached(key, caller.since) {
+            if let Some(value) = self.cached(caller.key(key), caller.since) {
                 replies.push_value(&value, caller.protocol);
                 hits += 1;
             } else if self.is_large_value(key) {

@@ -10,6 +10,7 @@ use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Right, Wanted};
+use crate::upstream::LinkId;
 
 /// How Redis's errors start that are about the arguments, and not about who asks or when.
 const SYNTAX: &[u8] = b"-ERR syntax error";
@@ -31,7 +32,7 @@ impl Store {
                 return Outcome::Here;
             }
         };
-        let batch = self.requests.of(caller.protocol);
+        let batch = self.requests.of(caller.link());
         let before = batch.bytes.len();
         batch.push(true, |out| {
             reply::header(out, b'*', 1 + sections.len());
@@ -52,7 +53,7 @@ impl Store {
             then,
             ..Forward::default()
         };
-        self.in_flight.forward(forward, caller.protocol, Some(&[]));
+        self.in_flight.forward(forward, caller.link(), Some(&[]));
         self.asked += 1;
         Outcome::Forwarded
     }
@@ -63,7 +64,7 @@ impl Store {
         &mut self,
         arrived: &mut Arrived,
         encoded: &[u8],
-        link: Protocol,
+        link: LinkId,
         now: Time,
     ) -> Option<Reply> {
         match std::mem::take(&mut arrived.then) {
@@ -75,7 +76,7 @@ impl Store {
             Then::Merge(_) if encoded.starts_with(SYNTAX) => None,
             Then::Merge(wanted) => {
                 arrived.shared = None;
-                Some(self.merge_info(&wanted, encoded, link, now))
+                Some(self.merge_info(&wanted, encoded, link.protocol, now))
             }
         }
     }

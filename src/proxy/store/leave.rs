@@ -28,7 +28,7 @@ pub(in crate::proxy) enum Leave {
 pub(in crate::proxy) struct SetUp {
     /// The proxy's own login; else the client's is its first request.
     pub authenticates: bool,
-    /// The database that is cached.
+    /// The database that the client is in.
     pub selects: bool,
     /// What the client speaks.
     pub greets: bool,
@@ -91,10 +91,11 @@ impl Store {
             _ => None,
         };
         if let Some(mut dedicated) = parked.take() {
-            let (requests, _) = self.write_set_up(identity, &set_up);
+            let (requests, _) = self.write_set_up(identity, &set_up, dedicated.made_in);
             if set_up.authenticates && dedicated.is_set_up_by(&requests) {
                 dedicated.unpark();
                 dedicated.note_need(row.number, false);
+                dedicated.select(identity.database);
                 dedicated.borrowed = borrowed;
                 return Leave::With(dedicated);
             }
@@ -112,16 +113,22 @@ impl Store {
     /// A dedicated connection for a client, which is set up like that.
     pub fn open_dedicated(&mut self, identity: &Identity, set_up: &SetUp) -> Dedicated {
         self.numbers.opening(identity.id);
-        let (requests, replies) = self.write_set_up(identity, set_up);
+        let (protocol, database) = (identity.protocol, identity.database);
+        let (requests, replies) = self.write_set_up(identity, set_up, database);
         match set_up.authenticates {
-            true => Dedicated::new(&requests, replies, identity.protocol, self.database),
-            false => Dedicated::authenticating(requests, replies, identity.protocol, self.database),
+            true => Dedicated::new(&requests, replies, protocol, database),
+            false => Dedicated::authenticating(requests, replies, protocol, database),
         }
     }
 
-    /// The requests that set up a client's dedicated connection, and how many of their replies must be no errors and
-    /// how many may.
-    fn write_set_up(&self, identity: &Identity, set_up: &SetUp) -> (Vec<u8>, (usize, usize)) {
+    /// The requests that set up a client's dedicated connection in a database, and how many of their replies must be no
+    /// errors and how many may.
+    fn write_set_up(
+        &self,
+        identity: &Identity,
+        set_up: &SetUp,
+        database: u32,
+    ) -> (Vec<u8>, (usize, usize)) {
         let mut requests = Vec::new();
         let mut replies = (0, 0);
         if set_up.authenticates
@@ -139,8 +146,8 @@ impl Store {
             }
             replies.0 += 1;
         }
-        if set_up.selects && self.database != 0 {
-            let database = self.database.to_string();
+        if set_up.selects && database != 0 {
+            let database = database.to_string();
             reply::request(
                 &mut requests,
                 [own::SELECT.as_bytes(), database.as_bytes()].into_iter(),
@@ -156,6 +163,7 @@ impl Store {
     /// Whether a client's next request needs its dedicated connection no more.
     pub fn may_go_back(&self, dedicated: &Dedicated, request: &Request<'_>) -> bool {
         dedicated.is_clean()
+            && self.databases.serves(dedicated.database())
             && self
                 .table
                 .find(request)
@@ -172,7 +180,7 @@ impl Store {
         identity: &mut Identity,
         now: Time,
     ) -> Flow {
-        let (row, bytes) = match self.row_to_pass_on(request, bytes, identity.protocol, now) {
+        let (row, bytes) = match self.row_to_pass_on(request, bytes, identity.link(), now) {
             Ok(found) => found,
             Err(flow) => return flow,
         };

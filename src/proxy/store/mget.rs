@@ -90,10 +90,12 @@ impl Store {
         let now = caller.since;
         let keys = || request.arguments().skip(1);
         let count = request.len() - 1;
-        if replies.none_wait() && keys().all(|key| self.cached_for(replies, key, now).is_some()) {
+        if replies.none_wait()
+            && keys().all(|key| self.cached_for(replies, caller.key(key), now).is_some())
+        {
             replies.push_array_header(count);
             for key in keys() {
-                if let Some(value) = self.cached_for(replies, key, now) {
+                if let Some(value) = self.cached_for(replies, caller.key(key), now) {
                     replies.push_value(&value, caller.protocol);
                 }
             }
@@ -116,7 +118,7 @@ impl Store {
         let now = caller.since;
         let elements: Vec<Option<Reply>> = keys()
             .map(|key| {
-                self.cached_for(replies, key, now)
+                self.cached_for(replies, caller.key(key), now)
                     .map(|value| to_reply(&value, caller.protocol))
             })
             .collect();
@@ -185,7 +187,10 @@ impl Store {
                 mget.stage = Stage::Starting;
                 break;
             };
-            if self.cached_for(replies, key, now.since).is_none() {
+            if self
+                .cached_for(replies, mget.caller.key(key), now.since)
+                .is_none()
+            {
                 if let Redis::Down(outage) = &self.redis {
                     replies.push_outage(outage);
                 }
@@ -220,7 +225,7 @@ impl Store {
             };
             look_ups -= 1;
             if replies.none_wait()
-                && let Some(value) = self.cached_for(replies, key, caller.since)
+                && let Some(value) = self.cached_for(replies, caller.key(key), caller.since)
             {
                 replies.push_value(&value, caller.protocol);
                 self.metrics.keys.hits += 1;

@@ -13,10 +13,11 @@ use foldhash::fast::RandomState;
 use super::super::in_flight::About;
 use super::asks::{push_ask, read_question};
 use super::{Coherence, Redis, Serving, Store, ask_for_value};
-use crate::cache::Read;
+use crate::cache::{Key, Read, Removed};
 use crate::clock::Time;
 use crate::command::{Table, own};
 use crate::resp::request::{Parsed, Parser};
+use crate::upstream::LinkId;
 
 /// The most that are in flight: requests of clients wait behind them.
 const IN_FLIGHT_MAX: usize = 64;
@@ -42,6 +43,8 @@ pub(in crate::proxy) struct Refetches {
     /// What was read of keys which a client has written since, by the hashes of the keys: one that is there by mistake
     /// costs a fetch.
     written: HashMap<u64, Read, RandomState>,
+    /// What was read of the key that was just invalidated, by database: of each that may hold such a key.
+    read: Vec<(u32, Read)>,
 }
 
 /// The keys whose values are hoped to be read again, though they have not been read from the cache yet.
@@ -118,20 +121,42 @@ impl Refetches {
     }
 
     /// A client's miss fetched the value of a key.
-    pub fn missed(&mut self, key: &[u8]) {
+    pub fn missed(&mut self, key: Key<'_>) {
         if self.enabled {
             self.hopes.missed(self.written.hasher().hash_one(key));
         }
     }
 
-    /// What was read of a key that Redis reports as changed: that was, and what was when a client wrote it.
-    pub fn read_of(&mut self, key: &[u8], read: Read) -> Read {
-        let mut read = read;
-        if !self.written.is_empty() {
-            let hash = self.written.hasher().hash_one(key);
-            read.add(self.written.remove(&hash).unwrap_or_default());
+    /// A key is being invalidated of that name.
+    pub fn forget_read(&mut self) {
+        self.read.clear();
+    }
+
+    /// That was read of it, in its database.
+    pub fn note_read(&mut self, removed: Removed) {
+        self.read.push((removed.database, removed.read));
+    }
+
+    /// There may be such a key in that database too.
+    pub fn note_database(&mut self, database: u32) {
+        if !self.read.iter().any(|(noted, _)| *noted == database) {
+            self.read.push((database, Read::default()));
         }
-        read
+    }
+
+    /// Redis reports that the keys of that name have changed, which were just invalidated: adds those that were read, now or
+    /// when a client wrote them.
+    pub fn list_changed<'a>(&mut self, name: &'a [u8], changed: &mut Vec<(Key<'a>, Read)>) {
+        for (database, mut read) in self.read.drain(..) {
+            let key = Key::new(database, name);
+            if !self.written.is_empty() {
+                let hash = self.written.hasher().hash_one(key);
+                read.add(self.written.remove(&hash).unwrap_or_default());
+            }
+            if !read.is_nothing() {
+                changed.push((key, read));
+            }
+        }
     }
 
     /// One is answered.
@@ -141,31 +166,33 @@ impl Refetches {
 }
 
 impl Store {
-    /// A client writes a key of which that was read from the cache; Redis will report it.
-    pub(super) fn note_written(&mut self, key: &[u8], read: Read) {
+    /// A client writes the keys of that name, which were just invalidated; Redis will report it.
+    pub(super) fn note_written(&mut self, name: &[u8]) {
         let Refetches {
             enabled,
             hopes,
             written,
+            read,
             ..
         } = &mut self.refetches;
-        let is_known = !read.is_nothing() || !hopes.keys.is_empty();
+        let is_known = !hopes.keys.is_empty() || read.iter().any(|(_, read)| !read.is_nothing());
         if !*enabled || !is_known || self.coherence != Coherence::Tracking {
             return;
         }
-        let mut read = read;
-        let hash = written.hasher().hash_one(key);
-        read.value = hopes.written(hash, read.value);
-        if !read.is_nothing() {
-            if written.len() >= WRITTEN_MAX {
-                written.clear();
+        for (database, mut read) in read.drain(..) {
+            let hash = written.hasher().hash_one(Key::new(database, name));
+            read.value = hopes.written(hash, read.value);
+            if !read.is_nothing() {
+                if written.len() >= WRITTEN_MAX {
+                    written.clear();
+                }
+                written.entry(hash).or_default().add(read);
             }
-            written.entry(hash).or_default().add(read);
         }
     }
 
     /// Fetches what was read of a key from the cache anew, for whoever asks next.
-    pub(super) fn refetch(&mut self, key: &[u8], read: &Read, now: Time) {
+    pub(super) fn refetch(&mut self, key: Key<'_>, read: &Read, now: Time) {
         if !self.may_refetch(key) {
             return;
         }
@@ -178,38 +205,40 @@ impl Store {
     }
 
     /// Where Redis has a limit, no refetch: longer than before, the reply might break the connection for all.
-    fn may_refetch(&self, key: &[u8]) -> bool {
+    fn may_refetch(&self, key: Key<'_>) -> bool {
         self.refetches.enabled
             && matches!(self.redis, Redis::Up)
             && !self.large.is_limited()
             && self.coherence == Coherence::Tracking
             && self.serving == Serving::Fresh
-            && !self.awaited.contains(key)
+            && !self.awaited.contains(key.name)
     }
 
-    fn refetch_value(&mut self, key: &[u8], now: Time) {
-        if self.in_flight.is_fetched(key, None) || self.is_large_value(key) {
+    fn refetch_value(&mut self, key: Key<'_>, now: Time) {
+        if self.in_flight.is_fetched(key, None) || self.is_large_value(key.name) {
             return;
         }
         // The report may have come before the reply to the write: behind that one, Redis answers with the new value.
         if let Some(link) = self.in_flight.link_for(key)
             && self.count_refetch()
         {
-            self.in_flight.refetch(key, None, Table::GET, link, now);
-            ask_for_value(self.requests.of(link), own::GET.as_bytes(), key);
+            let name = key.name;
+            self.in_flight.refetch(name, None, Table::GET, link, now);
+            ask_for_value(self.requests.of(link), own::GET.as_bytes(), name);
         }
     }
 
-    fn refetch_answer(&mut self, key: &[u8], question: &[u8], now: Time) {
-        let Some((link, command, rest)) = read_question(question) else {
+    fn refetch_answer(&mut self, key: Key<'_>, question: &[u8], now: Time) {
+        let Some((protocol, command, rest)) = read_question(question) else {
             return;
         };
+        let (name, link) = (key.name, LinkId::new(protocol, key.database));
         let is_large =
-            !self.large.is_empty() && self.large.contains(self.large.hash_of(command, key));
-        let Some((row, request)) = self.table.ask(command, key, rest).filter(|_| !is_large) else {
+            !self.large.is_empty() && self.large.contains(self.large.hash_of(command, name));
+        let Some((row, request)) = self.table.ask(command, name, rest).filter(|_| !is_large) else {
             return;
         };
-        let is_overtaken = self.in_flight.is_written_elsewhere(key, link);
+        let is_overtaken = self.in_flight.is_written_elsewhere(name, link);
         let is_fetched = self.in_flight.is_fetched(key, Some(question));
         if is_overtaken || is_fetched || !self.count_refetch() {
             return;
@@ -223,8 +252,9 @@ impl Store {
             words,
             reads_fields: row.fields.is_some(),
         };
-        self.in_flight.refetch(key, Some(about), command, link, now);
-        push_ask(self.requests.of(link), &row, key, question, |out| {
+        self.in_flight
+            .refetch(name, Some(about), command, link, now);
+        push_ask(self.requests.of(link), &row, name, question, |out| {
             out.extend_from_slice(&request);
         });
     }

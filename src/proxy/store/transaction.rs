@@ -7,14 +7,14 @@ use super::super::replies::{Replies, to_reply};
 use super::super::{ClientId, MAX_OWED};
 use super::asks::write_question;
 use super::{Redis, Store, cost};
-use crate::cache::Value;
+use crate::cache::{Key, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Row, Way, Written};
 use crate::metrics::{Outcome, Why};
-use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::resp::request::{Parsed, Parser, Request};
+use crate::upstream::LinkId;
 
 /// The steps of a transaction.
 enum Step {
@@ -54,6 +54,7 @@ impl Store {
                     let caller = Caller {
                         client,
                         protocol: identity.protocol,
+                        database: identity.database,
                         command: row.number,
                         since: now,
                     };
@@ -148,7 +149,7 @@ impl Store {
         forward: Forward,
         replies: &mut Replies,
     ) {
-        let batch = self.requests.of(caller.protocol);
+        let batch = self.requests.of(caller.link());
         let before = batch.bytes.len();
         let encode = |out: &mut Vec<u8>| reply::request(out, request.arguments());
         match step {
@@ -184,14 +185,14 @@ impl Store {
             ..forward
         };
         self.in_flight
-            .forward(forward, caller.protocol, keys.as_deref());
+            .forward(forward, caller.link(), keys.as_deref());
         self.asked += 1;
         self.count(row.number, Outcome::Forwarded, replies);
     }
 
     /// A transaction was executed, with that reply. Who gets it may not get older values later: what is cached, or
     /// being fetched over another link, of the keys that it read.
-    pub(super) fn executed(&mut self, all: &[Reads], link: Protocol, reply: &[u8]) {
+    pub(super) fn executed(&mut self, all: &[Reads], link: LinkId, reply: &[u8]) {
         let mut elements = Reader::new(reply);
         if elements.array() != Some(all.len()) {
             return;
@@ -217,16 +218,17 @@ impl Store {
 
     fn was_read(
         &mut self,
-        key: &[u8],
+        name: &[u8],
         question: Option<&[u8]>,
-        link: Protocol,
+        link: LinkId,
         read: Option<&[u8]>,
     ) {
+        let key = Key::new(link.database, name);
         let now = Time::default();
         let is_same = match question {
             None => {
                 let value = self.cache.get(key, now);
-                let cached = value.map(|value| to_reply(&value, link));
+                let cached = value.map(|value| to_reply(&value, link.protocol));
                 cached.is_none_or(|cached| Some(cached.bytes()) == read)
             }
             Some(question) => match self.cache.answer(key, question.into(), now) {
@@ -243,7 +245,7 @@ impl Store {
             }
             Some(question) => self.cache.remove_answer(key, question.into()),
         }
-        self.in_flight.overtaken(key, link);
+        self.in_flight.overtaken(name, link);
     }
 }
 

@@ -29,7 +29,8 @@ impl World {
         } = &self.proxy.store;
         format!("{coherence:?}").hash(out);
         barriers.state().hash(out);
-        for fetched in in_flight.fetched() {
+        for (link, fetched) in in_flight.fetched() {
+            link.hash(out);
             let Fetched {
                 key,
                 question,
@@ -39,9 +40,10 @@ impl World {
             } = fetched;
             (key, question, reply.bytes(), since, longest).hash(out);
         }
-        for asked in in_flight.iter() {
+        for (link, asked) in in_flight.iter() {
             if let Asked::Fetch(fetch) = asked {
-                (&fetch.key, &fetch.question, fetch.fresh, fetch.since).hash(out);
+                (link, &fetch.key, &fetch.question).hash(out);
+                (fetch.fresh, fetch.since).hash(out);
                 let waiters = fetch.waiters.iter();
                 for waiter in
                     waiters.flat_map(|these| [&these.first].into_iter().chain(&these.others))
@@ -55,6 +57,7 @@ impl World {
                 reply.hash(out);
             }
             session.input.rest().hash(out);
+            session.identity.database.hash(out);
             session.replies.scripts.state().hash(out);
             if let Some(dedicated) = &session.dedicated {
                 dedicated.state().hash(out);

@@ -1,7 +1,7 @@
 //! What clients are owed, and what is promised to them.
 
-use super::{NAMES, PROTOCOLS, TTL, World};
-use crate::cache::Value;
+use super::{NAMES, TTL, World};
+use crate::cache::{self, Value};
 use crate::clock::Time;
 use crate::proxy::explorer::KEYS;
 use crate::proxy::explorer::redis::{Key, Reply, Version};
@@ -50,10 +50,11 @@ impl World {
             }
             return Ok(());
         }
+        let protocol = self.proxy.sessions[client].identity.protocol;
         let unfit = || format!("client {client} gets {reply:?} for {owed:?}");
         match owed {
             Owed::Value { key, least } => {
-                let seen = read_value(&mut lines, client).ok_or_else(unfit)?;
+                let seen = read_value(&mut lines, protocol).ok_or_else(unfit)?;
                 let version = self.see(client, key, seen, least)?;
                 self.known[key] = self.known[key].max(version);
                 Ok(())
@@ -70,7 +71,7 @@ impl World {
                     return Err(unfit());
                 }
                 for (key, least) in least.into_iter().enumerate() {
-                    let seen = read_value(&mut lines, client).ok_or_else(unfit)?;
+                    let seen = read_value(&mut lines, protocol).ok_or_else(unfit)?;
                     self.see(client, key, seen, least)?;
                 }
                 Ok(())
@@ -139,8 +140,9 @@ impl World {
 
     /// Notes what is cached, past its time to live or not.
     pub(super) fn look_at_cache(&mut self) {
-        for (key, name) in NAMES.iter().enumerate() {
-            let cached = self.proxy.store.cache.get(name.as_bytes(), Time::default());
+        for key in 0..KEYS {
+            let name = self.key(key);
+            let cached = self.proxy.store.cache.get(name, Time::default());
             self.cached[key] = match cached {
                 Some(Value::Bytes(bytes)) => Some(Seen::Value(bytes[0] - b'0')),
                 Some(_) => Some(Seen::Missing),
@@ -183,9 +185,12 @@ impl World {
                 return Err(format!("{name} is cached while nobody reports its changes"));
             }
             let fetches = self.proxy.store.in_flight.iter();
-            let fetches = fetches.filter(|asked| {
+            let known = self.key(key);
+            let fetches = fetches.filter(|(link, asked)| {
                 matches!(asked, Asked::Fetch(fetch)
-                    if fetch.fresh && fetch.question.is_none() && *fetch.key == *name.as_bytes())
+                    if fetch.fresh
+                        && fetch.question.is_none()
+                        && cache::Key::new(link.database, &fetch.key) == known)
             });
             if fetches.count() > 1 {
                 return Err(format!("{name} is fetched twice at the same time"));
@@ -227,7 +232,7 @@ impl World {
                 ));
             }
             let range = Reply::Range(self.redis.stored(key)).encode(Protocol::Resp2);
-            let answers = self.proxy.store.cache.answers(name.as_bytes());
+            let answers = self.proxy.store.cache.answers(self.key(key));
             if let Some(other) = answers.iter().find(|answer| **answer != range) {
                 return Err(format!(
                     "at rest {} is cached for GETRANGE {name}, which is {value:?}",
@@ -252,8 +257,8 @@ fn read_range<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<Seen> {
 }
 
 /// A value in the client's version of the protocol, without an expectation of how it ends.
-fn read_value<'a>(lines: &mut impl Iterator<Item = &'a str>, client: usize) -> Option<Seen> {
-    match (lines.next()?, PROTOCOLS[client]) {
+fn read_value<'a>(lines: &mut impl Iterator<Item = &'a str>, protocol: Protocol) -> Option<Seen> {
+    match (lines.next()?, protocol) {
         ("$1", _) => Some(Seen::Value(lines.next()?.parse().ok()?)),
         ("$-1", Protocol::Resp2) | ("_", Protocol::Resp3) => Some(Seen::Missing),
         _ => None,
