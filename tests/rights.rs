@@ -287,7 +287,7 @@ fn a_redis_that_loads_its_data_says_so_to_clients() {
         let command = request[0].to_ascii_uppercase();
         (command == b"PING").then(|| Answer::Reply(LOADING.to_vec()))
     });
-    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let proxy = Proxy::start_at(&redis.address(), SOON_AWAY);
     let line = proxy.wait_for_log("redis down");
     assert!(line.contains("LOADING"), "{line}");
     let mut client = proxy.client();
