@@ -40,6 +40,7 @@ help: ## list the targets
 build: ## build the proxy, optimised
 	$(LINKED) $(CARGO) build --release --locked
 
+build-small: LINK += '-Clink-arg=-Wl,-T,$(CURDIR)/deploy/small.ld' -Clink-arg=-Wl,--no-eh-frame-hdr
 build-small: ## build it without TLS, into target/small
 	$(LINKED) $(CARGO) build --profile small --locked --no-default-features
 
