@@ -8,7 +8,8 @@
 //!    ([`resp::request`]), looks the command up ([`command`]), and answers: by itself, from the
 //!    [`cache`], or by asking Redis.
 //! 3. What Redis is asked goes to [`upstream`] at the end of the turn: a helper thread writes it to the connection
-//!    for that version of the protocol, a [`link`], and hands back the replies, and what Redis reports has changed.
+//!    for that version of the protocol and that database, a [`link`], and hands back the replies, and what Redis reports has
+//!    changed.
 //! 4. Replies collect in order in the client's output ([`resp::reply`]), and the loop writes them when the
 //!    turn ends, or earlier if they are large.
 //!

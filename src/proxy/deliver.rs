@@ -30,6 +30,7 @@ struct Answer<'a> {
 /// Replies of so many bytes are counted at once among what clients hold, and others when they are sent, at the end of the
 /// turn.
 const COUNTED: usize = 1024;
+
 /// A reply that not all who wait for it have been given.
 pub(super) struct Undelivered {
     waiters: Flatten<option::IntoIter<Waiters>>,

@@ -4,6 +4,7 @@ use std::io;
 use std::process::Stdio;
 
 use super::{pipeline_name, pipeline_words};
+use crate::client::encode;
 use crate::options::Plan;
 use crate::process;
 use crate::report::{Report, Table, figure, ratio};
@@ -51,7 +52,8 @@ pub(super) fn run(plan: &Plan, report: &mut Report) -> io::Result<()> {
             let key = format!("{start}{number:012}");
             let words = [&[name, &*key], rest].concat();
             let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-            cached.ask(&words)?;
+            cached.send(&encode(&words))?;
+            cached.pass_over()?;
         }
     }
     let mut table = Table::new(&[
