@@ -16,7 +16,7 @@ SECONDS = 60
 # linker, give LINK= and there is none.
 GLIBC  := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc //p')
 RELR   := $(shell printf '2.36\n$(GLIBC)\n' | sort -VC && echo -Clink-arg=-Wl,-z,pack-relative-relocs)
-LINK    = $(RELR) '-Clink-arg=-Wl,-T,$(CURDIR)/deploy/seldom.ld'
+LINK    = $(RELR) '-Clink-arg=-Wl,-T,$(CURDIR)/deploy/seldom.ld' -Clink-arg=-Wl,--no-eh-frame-hdr
 LINKED  = CARGO_ENCODED_RUSTFLAGS="$$(printf '\037%s' $(RUSTFLAGS) $(LINK) | cut -c 2-)"
 
 # What the tests start, as PROGRAM or PROGRAM=PACKAGE; see deploy/need.sh. With pip and npm they install
@@ -40,7 +40,6 @@ help: ## list the targets
 build: ## build the proxy, optimised
 	$(LINKED) $(CARGO) build --release --locked
 
-build-small: LINK += '-Clink-arg=-Wl,-T,$(CURDIR)/deploy/small.ld' -Clink-arg=-Wl,--no-eh-frame-hdr
 build-small: ## build it without TLS, into target/small
 	$(LINKED) $(CARGO) build --profile small --locked --no-default-features
 
