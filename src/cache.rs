@@ -195,10 +195,7 @@ impl Cache {
     /// The reply to a question about a key, likewise.
     #[inline]
     pub fn answer(&mut self, key: Key<'_>, question: Question<'_>, now: Time) -> Option<Value<'_>> {
-        let hashes = self.entries.hasher().clone();
-        let entry = self.get_alive(key, Part::Answer, |deadline| deadline.is_after(now))?;
-        let hash = || hashes.hash_one(question) as u32;
-        entry.answers_mut()?.get(question, hash)
+        self.answer_alive(key, question, |deadline| deadline.is_after(now))
     }
 
     /// The same, but it may be past its time to live by as much as [`Limits::stale_ttl`].
@@ -208,9 +205,19 @@ impl Cache {
         question: Question<'_>,
         now: Time,
     ) -> Option<Value<'_>> {
-        let hashes = self.entries.hasher().clone();
         let stale_ttl = self.limits.stale_ttl;
         let is_alive = |deadline: Deadline| deadline.time().after(stale_ttl) > now;
+        self.answer_alive(key, question, is_alive)
+    }
+
+    #[inline]
+    fn answer_alive(
+        &mut self,
+        key: Key<'_>,
+        question: Question<'_>,
+        is_alive: impl Fn(Deadline) -> bool,
+    ) -> Option<Value<'_>> {
+        let hashes = self.entries.hasher().clone();
         let entry = self.get_alive(key, Part::Answer, is_alive)?;
         let hash = || hashes.hash_one(question) as u32;
         entry.answers_mut()?.get(question, hash)

@@ -54,20 +54,21 @@ fn low(database: u32) -> u8 {
     database.min(HIGH.into()) as u8
 }
 
+/// How many bytes the number of a database takes behind the name and value, where that stands beside the flags.
+fn behind(low: u8) -> usize {
+    if low == HIGH { NUMBER } else { 0 }
+}
+
 /// What a key with a value of so many bytes counts for.
 pub(super) fn cost_of(key: Key<'_>, value: usize) -> usize {
-    let number = if low(key.database) == HIGH { NUMBER } else { 0 };
-    cost(key.name.len(), value) + number
+    cost(key.name.len(), value) + behind(low(key.database))
 }
 
 /// These parts behind one another, and what has to stand behind them for a database.
 fn join(parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
     let number = database.to_le_bytes();
-    let behind = match low(database) {
-        HIGH => &number[..],
-        _ => &[],
-    };
-    [parts[0], parts[1], behind].concat().into()
+    let number = &number[..behind(low(database))];
+    [parts[0], parts[1], number].concat().into()
 }
 
 enum Content {
@@ -155,11 +156,7 @@ impl Entry {
 
     /// How many bytes the number of the database takes behind the name and value.
     fn behind(&self) -> usize {
-        if self.flags >> FLAGS == HIGH {
-            NUMBER
-        } else {
-            0
-        }
+        behind(self.flags >> FLAGS)
     }
 
     /// Whether it is the entry of a key.

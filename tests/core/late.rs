@@ -177,6 +177,12 @@ fn waiting(world: &mut World, count: usize) -> Vec<ClientId> {
     clients
 }
 
+/// Redis's replies on the link that these clients' requests went over.
+fn replied(replies: Replies) -> Event {
+    let link = LinkId::new(Protocol::Resp2, 0);
+    Event::Replies { link, replies }
+}
+
 #[test]
 fn many_replies_are_delivered_in_parts_in_order() {
     let mut world = World::roomy();
@@ -186,19 +192,13 @@ fn many_replies_are_delivered_in_parts_in_order() {
     for number in 0..7 {
         replies.push(format!(":{number}\r\n").as_bytes());
     }
-    let link = LinkId::new(Protocol::Resp2, 0);
-    deliver_in_parts(
-        &mut world,
-        &Event::Replies { link, replies },
-        3,
-        |world, part| {
-            for (number, client) in clients.iter().enumerate() {
-                let reply = format!(":{number}\r\n").into_bytes();
-                let is_due = number / 3 + 1 == part;
-                world.assert_received(*client, if is_due { reply } else { Vec::new() });
-            }
-        },
-    );
+    deliver_in_parts(&mut world, &replied(replies), 3, |world, part| {
+        for (number, client) in clients.iter().enumerate() {
+            let reply = format!(":{number}\r\n").into_bytes();
+            let is_due = number / 3 + 1 == part;
+            world.assert_received(*client, if is_due { reply } else { Vec::new() });
+        }
+    });
 }
 
 #[test]
@@ -213,32 +213,26 @@ fn those_who_wait_for_one_reply_are_given_it_in_parts_and_those_who_left_are_pas
     let mut replies = Replies::default();
     replies.push(&bulk("old"));
     replies.push(b":-1\r\n");
-    let link = LinkId::new(Protocol::Resp2, 0);
     let mut parts = 0;
-    deliver_in_parts(
-        &mut world,
-        &Event::Replies { link, replies },
-        3,
-        |world, part| {
-            parts = part;
-            for (number, client) in clients
-                .iter()
-                .enumerate()
-                .filter(|(number, _)| *number != 4)
-            {
-                let is_due = number / 3 + 1 == part;
-                world.assert_received(*client, if is_due { bulk("old") } else { Vec::new() });
-            }
-            // It changes meanwhile: whoever asks now is not served what the others get.
-            let invalidated = Invalidated {
-                keys: vec![b"key"[..].into()],
-                all: false,
-            };
-            let now = world.time();
-            world.proxy.upstream(&Event::Invalidated(invalidated), now);
-            assert_eq!(world.proxy.cache().len(), 1);
-        },
-    );
+    deliver_in_parts(&mut world, &replied(replies), 3, |world, part| {
+        parts = part;
+        for (number, client) in clients
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| *number != 4)
+        {
+            let is_due = number / 3 + 1 == part;
+            world.assert_received(*client, if is_due { bulk("old") } else { Vec::new() });
+        }
+        // It changes meanwhile: whoever asks now is not served what the others get.
+        let invalidated = Invalidated {
+            keys: vec![b"key"[..].into()],
+            all: false,
+        };
+        let now = world.time();
+        world.proxy.upstream(&Event::Invalidated(invalidated), now);
+        assert_eq!(world.proxy.cache().len(), 1);
+    });
     assert_eq!(parts, 3);
 }
 
@@ -249,17 +243,11 @@ fn a_redis_that_fails_owes_nobody_anything_part_by_part() {
     let clients = waiting(&mut world, 7);
     let mut replies = Replies::default();
     (0..7).for_each(|_| replies.push(CLOSED));
-    let link = LinkId::new(Protocol::Resp2, 0);
-    deliver_in_parts(
-        &mut world,
-        &Event::Replies { link, replies },
-        3,
-        |world, part| {
-            for (number, client) in clients.iter().enumerate() {
-                assert_eq!(world.is_done(*client), number / 3 < part);
-            }
-        },
-    );
+    deliver_in_parts(&mut world, &replied(replies), 3, |world, part| {
+        for (number, client) in clients.iter().enumerate() {
+            assert_eq!(world.is_done(*client), number / 3 < part);
+        }
+    });
 
     let clients = waiting(&mut world, 7);
     let event = Event::Late {
