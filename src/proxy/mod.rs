@@ -49,7 +49,7 @@ use crate::resp::reply::{Output, Reply};
 use crate::resp::request::Spans;
 use crate::status::{Facts, Status};
 use crate::transport::dial::Endpoint;
-use crate::upstream::{Check, Event, Requests, Tracking};
+use crate::upstream::{Check, Event, NodeId, Requests, Tracking};
 use deliver::{Room, Undelivered};
 use identity::Identity;
 use replies::Replies;
@@ -353,15 +353,16 @@ impl Proxy {
         self.store.barriers.take_wanted()
     }
 
-    /// The helper thread reports something.
+    /// The helper thread reports something of the only server.
     pub fn upstream(&mut self, event: &Event, now: Time) {
-        self.upstream_part(event, &mut 0, usize::MAX, now);
+        self.upstream_part(NodeId::default(), event, &mut 0, usize::MAX, now);
     }
 
-    /// The same; but of replies, and of errors in their place, about `most` are delivered. `done` counts those of the event
+    /// The same of a node; but of replies, and of errors in their place, about `most` are delivered. `done` counts those of the event
     /// that are seen to. Returns whether that is all of it; if not, the rest has to come before the next event.
     pub fn upstream_part(
         &mut self,
+        node: NodeId,
         event: &Event,
         done: &mut usize,
         most: usize,
@@ -385,7 +386,7 @@ impl Proxy {
                 *count
             }
             event => {
-                self.take_event(event, now);
+                self.take_event(node, event, now);
                 return true;
             }
         };
@@ -393,7 +394,7 @@ impl Proxy {
     }
 
     /// The helper thread reports something other than replies.
-    fn take_event(&mut self, event: &Event, now: Time) {
+    fn take_event(&mut self, _node: NodeId, event: &Event, now: Time) {
         match event {
             Event::Reached(endpoint) => {
                 self.store.endpoint = Some(endpoint.clone());
@@ -455,6 +456,7 @@ impl Proxy {
             }
             Event::OutputLimit(limit) => return self.store.large.set_limit(*limit),
             Event::Swapped | Event::SlotsMoved => return self.store.replaced(),
+            Event::Slots(_) => return,
             Event::MasterLost(is_lost) => return self.store.master_lost(*is_lost),
             Event::Right { right, is_missing } => {
                 return self.store.missing_rights.note(*right, *is_missing);
