@@ -3,7 +3,7 @@
 use super::dedicated::Received;
 use super::ending::Ending;
 use super::session::WaitsFor;
-use super::store::{Redis, SetUp};
+use super::store::SetUp;
 use super::{ClientId, Proxy};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;
@@ -191,7 +191,7 @@ impl Proxy {
         }
         if session.is_ending()
             || !session.identity.authenticated
-            || !matches!(self.store.redis, Redis::Up)
+            || !self.store.any_server().is_up()
         {
             session.is_redirected_to = false;
             self.store.numbers.opened(session.identity.id, None);

@@ -18,7 +18,7 @@ use crate::clock::Time;
 use crate::resp::Protocol;
 use crate::resp::reply::Reply;
 use crate::status::Wanted;
-use crate::upstream::{LinkId, PerLink};
+use crate::upstream::{LinkId, NodeId, PerLink};
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) struct Caller {
     /// What the client speaks, and the database that it is in: its requests go over the link for these.
     pub protocol: Protocol,
     pub database: u32,
+    /// The node that is asked.
+    pub node: NodeId,
     /// The command's number in the table.
     pub command: u16,
     /// When its last byte was there.
@@ -37,7 +39,7 @@ impl Caller {
     /// The link that its requests go over.
     #[inline]
     pub fn link(&self) -> LinkId {
-        LinkId::new(self.protocol, self.database)
+        LinkId::new(self.protocol, self.database).at(self.node)
     }
 
     /// The key that it means by a name.

@@ -394,30 +394,30 @@ impl Proxy {
     }
 
     /// The helper thread reports something other than replies.
-    fn take_event(&mut self, _node: NodeId, event: &Event, now: Time) {
+    fn take_event(&mut self, node: NodeId, event: &Event, now: Time) {
         match event {
             Event::Reached(endpoint) => {
-                self.store.endpoint = Some(endpoint.clone());
+                self.store.reached(node, endpoint);
                 return;
             }
-            Event::Away => return self.store.away(now),
+            Event::Away => return self.store.away(node, now),
             Event::Up(backend) => {
                 self.set_outlived(false);
-                if self.store.up(backend, now) {
+                if self.store.up(node, backend, now) {
                     self.end_dedicated();
                 }
             }
             Event::Down { error, refused } => {
-                if *refused && self.store.is_lost() {
+                if *refused && self.store.server(node).is_lost() {
                     self.set_outlived(true);
                 }
-                self.store.down(error, *refused, now);
+                self.store.down(node, error, *refused, now);
                 self.release(u64::MAX);
             }
             Event::Gone => return self.end_dedicated(),
             Event::Replies { .. } | Event::Late { .. } | Event::Invalidated(_) => return,
             Event::Tracking(tracking) => {
-                self.store.tracking(tracking);
+                self.store.tracking(node, tracking);
                 if matches!(
                     tracking,
                     Tracking::On | Tracking::Missing | Tracking::Off { .. }
@@ -428,7 +428,7 @@ impl Proxy {
                 return;
             }
             Event::Barrier(number) => {
-                if self.store.coherence == Coherence::Tracking {
+                if self.store.any_server().coherence == Coherence::Tracking {
                     self.release(*number);
                 }
                 return;
@@ -441,7 +441,7 @@ impl Proxy {
                 self.store.checks.answered(*number, reply, now);
                 return self.wake(WaitsFor::Check);
             }
-            Event::Rights { known } => return self.store.rights(*known),
+            Event::Rights { known } => return self.store.rights(node, *known),
             Event::Busy(reply) => {
                 self.store.busy = reply.as_deref().map(Reply::copy);
                 return;
@@ -457,20 +457,20 @@ impl Proxy {
             Event::OutputLimit(limit) => return self.store.large.set_limit(*limit),
             Event::Swapped | Event::SlotsMoved => return self.store.replaced(),
             Event::Slots(_) => return,
-            Event::MasterLost(is_lost) => return self.store.master_lost(*is_lost),
+            Event::MasterLost(is_lost) => return self.store.master_lost(node, *is_lost),
             Event::Right { right, is_missing } => {
                 return self.store.missing_rights.note(*right, *is_missing);
             }
             Event::Reconnected => return self.store.reconnected(now),
-            Event::Moved => return self.leave_old_server(),
+            Event::Moved => return self.leave_old_server(node),
         }
         self.wake(WaitsFor::Redis);
     }
 
     /// Dedicated connections lead to a server that is no longer the one: ends them, and their clients', as a failover
     /// that Redis is told of does.
-    fn leave_old_server(&mut self) {
-        self.store.leave_old_server();
+    fn leave_old_server(&mut self, node: NodeId) {
+        self.store.leave_old_server(node);
         self.end_dedicated();
     }
 
@@ -509,7 +509,7 @@ impl Proxy {
     /// Where such connections go.
     #[must_use]
     pub fn redis_endpoint(&self) -> Option<Endpoint> {
-        self.store.endpoint.clone()
+        self.store.any_server().endpoint.clone()
     }
 
     /// Whether a dedicated connection has come to lead to a replica, by an error that it delivered. Says so once.

@@ -13,6 +13,7 @@ use crate::command::Table;
 use crate::metrics::ErrorKind;
 use crate::resp::reply::Reply;
 use crate::resp::request::{Parsed, ProtocolError, Request, Spans};
+use crate::upstream::NodeId;
 
 /// What comes after a request.
 #[derive(Clone, Copy)]
@@ -180,6 +181,7 @@ impl Run<'_> {
             client: self.client,
             protocol: identity.protocol,
             database: identity.database,
+            node: NodeId::default(),
             command: Table::GET,
             since: self.now,
         }

@@ -24,7 +24,7 @@ impl Store {
         replies: &mut Replies,
     ) -> Outcome {
         let wanted = Wanted::of(request.arguments().skip(1));
-        let sections = match (&self.redis, wanted.of_redis()) {
+        let sections = match (&self.server(caller.node).redis, wanted.of_redis()) {
             (Redis::Unknown | Redis::Up, Some(sections)) => sections,
             _ => {
                 let text = self.status(caller.since).info(&wanted, None);

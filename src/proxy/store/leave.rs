@@ -61,10 +61,11 @@ impl Store {
             return Leave::Wait(WaitsFor::Replies);
         }
         let row = self.table.find(request).unwrap_or(UNKNOWN);
-        match &self.redis {
+        let server = self.any_server();
+        match &server.redis {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
             // It may be that which holds up Redis.
-            Redis::Down(_) if row.passes && self.endpoint.is_some() => {}
+            Redis::Down(_) if row.passes && server.endpoint.is_some() => {}
             // It has a login of its own.
             Redis::Down(outage) if flow == Flow::LeaveToAuthenticate && outage.refuses_login() => {}
             Redis::Down(outage) => {

@@ -6,7 +6,7 @@ use super::super::in_flight::{Asks, Caller, Forward, Part, Reads, Waiter};
 use super::super::replies::{Replies, to_reply};
 use super::super::{ClientId, MAX_OWED};
 use super::asks::write_question;
-use super::{Redis, Store, cost};
+use super::{Store, cost};
 use crate::cache::{Key, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Row, Way, Written};
@@ -14,7 +14,7 @@ use crate::metrics::{Outcome, Why};
 use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::resp::request::{Parsed, Parser, Request};
-use crate::upstream::LinkId;
+use crate::upstream::{LinkId, NodeId};
 
 /// The steps of a transaction.
 enum Step {
@@ -36,7 +36,7 @@ impl Store {
         now: Time,
     ) -> Option<usize> {
         let is_possible =
-            matches!(self.redis, Redis::Up) && now >= self.paused_until && !self.large.is_limited();
+            self.any_server().is_up() && now >= self.paused_until && !self.large.is_limited();
         let (length, hash) = is_possible
             .then(|| self.whole_transaction(bytes))
             .flatten()?;
@@ -55,6 +55,7 @@ impl Store {
                         client,
                         protocol: identity.protocol,
                         database: identity.database,
+                        node: NodeId::default(),
                         command: row.number,
                         since: now,
                     };
