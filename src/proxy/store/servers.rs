@@ -96,6 +96,9 @@ impl Store {
         let server = self.server_mut(node);
         change(server);
         server.update_serving();
+        if let Some(cluster) = &mut self.cluster {
+            cluster.changed();
+        }
     }
 
     /// Whether any can't be asked that has slots, or the only one.
