@@ -125,7 +125,10 @@ impl Proxy {
         };
         let protocol = dedicated.protocol();
         let (edit, encoded) = dedicated.take_edited();
+        let is_redirect = encoded.starts_with(b"-MOVED ") || encoded.starts_with(b"-ASK ");
+        let edit = edit.filter(|_| !is_redirect);
         let reply = match edit {
+            None if is_redirect => self.store.reply_for_redirect(&encoded, dedicated.node),
             Some(edit) => self.edit(client, &edit, &encoded, protocol, now),
             None => Reply::copy(&encoded),
         };

@@ -39,7 +39,9 @@ use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
 use crate::upstream::{Batch, NodeId, Requests};
-use cluster::Cluster;
+pub(super) use cluster::Cluster;
+pub(super) use cluster::Join;
+pub use cluster::Wishes;
 use commands::{Names, Renewal};
 use databases::Databases;
 pub(super) use freshness::{Arrived, Coherence};
@@ -224,6 +226,9 @@ impl Store {
         replies: &mut Replies,
         now: Time,
     ) -> Flow {
+        if identity.multi {
+            return self.queue_first(request, identity, replies);
+        }
         let row = match self.table.find(request) {
             Ok(row) => row,
             Err(NotFound::WrongArity(refusal) | NotFound::NoName(refusal)) => {
@@ -250,7 +255,7 @@ impl Store {
             self.count(row.number, Outcome::Refused, replies);
             return Flow::Continue;
         }
-        let caller = Caller {
+        let mut caller = Caller {
             client,
             protocol: identity.protocol,
             database: identity.database,
@@ -258,6 +263,12 @@ impl Store {
             command: row.number,
             since: now,
         };
+        if self.cluster.is_some() {
+            caller.node = match self.route(request, &row, way, caller, identity, replies) {
+                Ok(node) => node,
+                Err(flow) => return flow,
+            };
+        }
         if self.is_large(way, caller, request) {
             return Flow::Borrow(Loan::LargeReply);
         }
@@ -500,6 +511,7 @@ impl Store {
         });
         let encoded = &batch.bytes[before..];
         let place = replies.wait(cost(encoded.len(), replies));
+        let kept = self.cluster.is_some().then(|| encoded.into());
         let name = self.table.own_name(request.argument(0));
         let words = match sent.bytes {
             Some(_) => self.slow_log.words(request, name),
@@ -528,6 +540,7 @@ impl Store {
             then,
             is_script,
             asks,
+            encoded: kept,
             ..Forward::default()
         };
         self.in_flight

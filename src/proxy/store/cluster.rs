@@ -8,6 +8,7 @@
 mod redirects;
 mod routes;
 mod spread;
+mod transactions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +19,12 @@ use crate::clock::Time;
 use crate::metrics::Cause;
 use crate::resp::reply::Reply;
 use crate::upstream::{ClusterMap, NodeId, slot_of};
-pub(in crate::proxy) use redirects::{Abandoned, Parked};
+pub(in crate::proxy) use redirects::Parked;
 pub(in crate::proxy) use spread::Join;
+pub(super) use spread::with_cursor;
 
 /// The place for what is asked while it is not known which node is to be: nothing leads there.
 pub(in crate::proxy) const NOWHERE: NodeId = NodeId(u16::MAX);
-
-/// For how long a missing key is cached: when its slot has moved to another node, the old one does not report that it
-/// came to be there. Other keys are deleted at the old node when they move, and that is reported.
-pub(super) const MISSING_TTL: Duration = Duration::from_secs(1);
 
 /// A cluster.
 pub(in crate::proxy) struct Cluster {
@@ -108,7 +106,8 @@ impl Cluster {
 
     /// Whether any node can't be asked.
     pub fn is_any_down(&self) -> bool {
-        self.nodes().any(|node| self.server(node).outage().is_some())
+        self.nodes()
+            .any(|node| self.server(node).outage().is_some())
     }
 
     /// All masters.
@@ -129,12 +128,8 @@ impl Cluster {
     /// A node is another way than before: finds out which one is for what concerns no key. As long as there is no map,
     /// and no seed can be asked, whoever asks is refused as the seeds are.
     pub(super) fn changed(&mut self) {
-        let is_up = |node: &NodeId| self.server(*node).is_up();
-        let mut nodes = self.nodes();
-        self.any = match nodes.find(is_up) {
-            Some(up) => up,
-            None => self.nodes().next().unwrap_or(NOWHERE),
-        };
+        let up = self.nodes().find(|node| self.server(*node).is_up());
+        self.any = up.or_else(|| self.nodes().next()).unwrap_or(NOWHERE);
         if self.any != NOWHERE {
             return;
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::dedicated::Effects;
-use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Part, Then, Waiters};
+use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Forward, Part, Then, Waiters};
 use super::super::slow_log::Words;
 use super::fields::fields_to_live;
 use super::slots::{self, Slots};
@@ -56,6 +56,29 @@ pub(in crate::proxy) struct Arrived {
     pub then: Then,
     /// It is a script's, which may have written keys that it did not declare.
     pub is_script: bool,
+}
+
+impl Arrived {
+    /// The reply to a request that was passed on.
+    pub(super) fn of_forward(forward: Forward) -> Self {
+        Self {
+            waiters: forward.waiter.map(Waiters::from),
+            words: forward.words,
+            then: forward.then,
+            is_script: forward.is_script,
+            ..Self::default()
+        }
+    }
+
+    /// The reply to a fetch.
+    pub(super) fn of_fetch(fetch: Fetch) -> Self {
+        Self {
+            waiters: fetch.waiters,
+            key: fetch.question.is_none().then_some(fetch.key),
+            words: fetch.words,
+            ..Self::default()
+        }
+    }
 }
 
 /// What Redis replied to a fetch.
@@ -187,6 +210,12 @@ impl Store {
         if self.slots.is_some() {
             self.note_moved(encoded);
         }
+        if self.cluster.is_some()
+            && encoded.starts_with(b"-")
+            && let Some(arrived) = self.redirected(link, encoded, next, now)
+        {
+            return Some(arrived);
+        }
         let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
         Some(match self.in_flight.answered(link)? {
             Asked::Fetch(fetch) => self.fetched(link, fetch, encoded, shared, next, now),
@@ -209,23 +238,26 @@ impl Store {
                 self.described(name.as_deref(), encoded, now);
                 Arrived::default()
             }
+            Asked::Nothing => Arrived::default(),
             Asked::Forward(forward) => {
                 if let Some(Asks { hash, repeatable }) = forward.asks {
                     // One that is late is not sent again: it has broken the connection once.
                     let is_repeated = repeatable && forward.waiter.is_some();
                     self.note_length(hash, is_repeated, encoded);
                 }
+                let mut forward = forward;
+                if self.cluster.is_some()
+                    && encoded.starts_with(b"-")
+                    && let Some(instead) = self.say_instead(link, encoded)
+                {
+                    forward.then = instead;
+                }
                 if let Some(Part::Exec(reads)) = forward.part.as_deref() {
                     self.executed(reads, link, encoded);
                 }
                 Arrived {
-                    waiters: forward.waiter.map(Waiters::from),
-                    key: None,
-                    words: forward.words,
                     shared,
-                    with_next: false,
-                    then: forward.then,
-                    is_script: forward.is_script,
+                    ..Arrived::of_forward(forward)
                 }
             }
         })
@@ -335,13 +367,9 @@ impl Store {
             self.in_flight.overtaken(&fetch.key, link);
         }
         Arrived {
-            waiters: fetch.waiters,
-            key: fetch.question.is_none().then_some(fetch.key),
-            words: fetch.words,
             shared,
             with_next: next.is_some(),
-            then: Then::Pass,
-            is_script: false,
+            ..Arrived::of_fetch(fetch)
         }
     }
 
@@ -377,6 +405,9 @@ impl Store {
             return false;
         }
         let mut ttl = ttl;
+        if self.cluster.is_some() && is_of_no_key(reply) {
+            ttl = ttl.min(slots::MISSING_TTL);
+        }
         if let Some(slots) = &mut self.slots {
             slots.add(key.name);
             if is_of_no_key(reply) {

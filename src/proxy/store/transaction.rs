@@ -14,7 +14,7 @@ use crate::metrics::{Outcome, Why};
 use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::resp::request::{Parsed, Parser, Request};
-use crate::upstream::{LinkId, NodeId};
+use crate::upstream::LinkId;
 
 /// The steps of a transaction.
 enum Step {
@@ -35,11 +35,14 @@ impl Store {
         replies: &mut Replies,
         now: Time,
     ) -> Option<usize> {
-        let is_possible =
-            self.any_server().is_up() && now >= self.paused_until && !self.large.is_limited();
+        let is_possible = now >= self.paused_until && !self.large.is_limited();
         let (length, hash) = is_possible
             .then(|| self.whole_transaction(bytes))
             .flatten()?;
+        let node = self.node_of_transaction(&bytes[..length])?;
+        if !self.server(node).is_up() {
+            return None;
+        }
         let mut parser = Parser::new();
         let mut used = 0;
         let mut has_script = false;
@@ -55,7 +58,7 @@ impl Store {
                         client,
                         protocol: identity.protocol,
                         database: identity.database,
-                        node: NodeId::default(),
+                        node,
                         command: row.number,
                         since: now,
                     };
