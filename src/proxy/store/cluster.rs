@@ -5,6 +5,7 @@
 //! each time that something is sent on, or the map changes, the next [`Cluster::turn`] begins, and a client's requests
 //! wait until all its earlier ones of another turn are answered.
 
+mod alone;
 mod redirects;
 mod routes;
 mod spread;
@@ -29,6 +30,8 @@ pub(in crate::proxy) const NOWHERE: NodeId = NodeId(u16::MAX);
 /// A cluster.
 pub(in crate::proxy) struct Cluster {
     map: Arc<ClusterMap>,
+    /// The id that the proxy has, as the only node that clients know of.
+    id: Box<str>,
     /// By the numbers of the nodes.
     servers: Vec<Server>,
     /// For what is asked while no node is known.
@@ -65,6 +68,7 @@ impl Cluster {
     fn new(wait: Duration) -> Self {
         Self {
             map: Arc::default(),
+            id: alone::new_id(),
             servers: Vec::new(),
             nowhere: Server::default(),
             any: NOWHERE,
@@ -113,11 +117,6 @@ impl Cluster {
     /// All masters.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.map.nodes().iter().map(|node| node.id)
-    }
-
-    /// The map.
-    pub fn map(&self) -> &ClusterMap {
-        &self.map
     }
 
     /// The node for what concerns no key.

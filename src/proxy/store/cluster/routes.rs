@@ -1,6 +1,7 @@
 //! To which node a request goes, or to which of them its parts go.
 
 use super::super::{Flow, Store};
+use super::alone::About;
 use super::spread::{self, Spread};
 use super::{Cluster, NOWHERE};
 use crate::command::{Cached, Row, Way};
@@ -95,13 +96,24 @@ impl Store {
         let Some(cluster) = &self.cluster else {
             return Ok(NodeId::default());
         };
-        if let Way::Cached(Cached::Mget) | Way::Here(_) | Way::Dedicated = way {
+        if let Way::Cached(Cached::Mget) | Way::Here(_) = way {
             return Ok(cluster.any);
         }
         let name = self
             .table
             .own_name(request.argument(0))
             .to_ascii_lowercase();
+        match self.answer_about_cluster(cluster, &name, request, identity, replies) {
+            None => {}
+            Some(About::Node(node)) => return Ok(node),
+            Some(About::Answered(outcome)) => {
+                self.count(row.number, outcome, replies);
+                return Err(Flow::Continue);
+            }
+        }
+        if way == Way::Dedicated {
+            return Ok(cluster.any);
+        }
         match slots(request, row) {
             Slots::One(slot) => Ok(cluster.owner(slot)),
             Slots::Several => {
