@@ -406,7 +406,13 @@ fn a_transaction_that_trickles_in_has_a_connection_when_its_node_is_known() {
     let barrier = world.proxy.take_barrier().expect("one is wanted");
     world.pass_barrier(barrier);
     world.assert_received(client, "*1\r\n+OK\r\n");
-    // Nothing in it.
+    // Nothing in the next.
+    let to_redis = world.proxy.dedicated(client).expect("it has one");
+    let mut sent = Vec::new();
+    while !to_redis.is_empty() {
+        to_redis.send(&mut sent).expect("it takes all");
+    }
+    assert!(sent.ends_with(&multibulk(&["EXEC"])));
     send(&mut world, client, &["MULTI"]);
     send(&mut world, client, &["EXEC"]);
     world.assert_received(client, "+OK\r\n*0\r\n");
