@@ -21,7 +21,7 @@ use crate::metrics::Cause;
 use crate::resp::reply::Reply;
 use crate::upstream::{ClusterMap, NodeId, slot_of};
 pub(in crate::proxy) use redirects::Parked;
-pub(in crate::proxy) use spread::Join;
+pub(in crate::proxy) use spread::join;
 pub(super) use spread::with_cursor;
 
 /// The place for what is asked while it is not known which node is to be: nothing leads there.

@@ -2,9 +2,9 @@
 
 use super::super::{Flow, Store};
 use super::alone::About;
-use super::spread::{self, Spread};
+use super::spread;
 use super::{Cluster, NOWHERE};
-use crate::command::{Cached, Row, Way};
+use crate::command::{Cached, Row, Spread, Way};
 use crate::metrics::Outcome;
 use crate::proxy::identity::Identity;
 use crate::proxy::in_flight::Caller;
@@ -114,10 +114,14 @@ impl Store {
         if way == Way::Dedicated {
             return Ok(cluster.any);
         }
+        let spread = row.spread.or_else(|| Spread::known(&name, request));
         match slots(request, row) {
             Slots::One(slot) => Ok(cluster.owner(slot)),
             Slots::Several => {
-                let parts = spread::parts(&name, request);
+                let parts = match spread {
+                    Some(Spread::Slots(join)) => spread::parts(row, request).zip(Some(join)),
+                    _ => None,
+                };
                 let outcome = match parts {
                     Some((parts, join)) => {
                         self.send_parts(request, row, parts, join, caller, replies)
@@ -130,23 +134,20 @@ impl Store {
                 self.count(row.number, outcome, replies);
                 Err(Flow::Continue)
             }
-            Slots::None => match Spread::of(&name, request) {
-                None => Ok(cluster.any),
-                Some(Spread::Masters(join)) => {
-                    let nodes: Vec<NodeId> = cluster.nodes().collect();
-                    if nodes.len() < 2 {
-                        return Ok(cluster.any);
+            Slots::None => {
+                let nodes: Vec<NodeId> = cluster.nodes().collect();
+                let outcome = match spread {
+                    Some(Spread::Masters(join)) if nodes.len() > 1 => {
+                        self.send_to_all(request, row, &nodes, join, caller, replies)
                     }
-                    let outcome = self.send_to_all(request, row, &nodes, join, caller, replies);
-                    self.count(row.number, outcome, replies);
-                    Err(Flow::Continue)
-                }
-                Some(Spread::Scan) => {
-                    let outcome = self.scan(request, row, caller, replies);
-                    self.count(row.number, outcome, replies);
-                    Err(Flow::Continue)
-                }
-            },
+                    Some(Spread::Scan) if request.len() > 1 => {
+                        self.scan(request, row, caller, replies)
+                    }
+                    _ => return Ok(cluster.any),
+                };
+                self.count(row.number, outcome, replies);
+                Err(Flow::Continue)
+            }
         }
     }
 
