@@ -140,6 +140,10 @@ impl Server {
         let settings = upstream::Settings {
             address: config.redis.clone(),
             sentinels: sentinels(config, &tls),
+            cluster: match &config.redis {
+                RedisAddress::Cluster(nodes) => Some(nodes.0.clone()),
+                _ => None,
+            },
             dialer: dialer.clone(),
             wait: config.redis_wait,
             database: config.redis_database,
