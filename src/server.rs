@@ -179,6 +179,9 @@ impl Server {
         };
         let mut proxy = Proxy::new(limits, access, config.redis_database);
         proxy.set_cached_databases(config.cached_databases.clone());
+        if matches!(config.redis, RedisAddress::Cluster(_)) {
+            proxy.set_cluster(config.redis_wait);
+        }
         proxy.set_causal(config.causal);
         proxy.set_refetch(config.refetch);
         proxy.limit_buffers(config.max_buffers);
@@ -267,6 +270,14 @@ impl Server {
             }
             if self.proxy.takes_readonly() {
                 self.upstream.doubt();
+            }
+            if let Some(wishes) = self.proxy.take_wishes() {
+                if wishes.map {
+                    self.upstream.refresh_slots();
+                }
+                for address in &wishes.nodes {
+                    self.upstream.want_node(address);
+                }
             }
             self.end_connecting();
             self.spares.turn(&mut self.buffer, self.now);
