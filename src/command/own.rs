@@ -41,6 +41,7 @@ pub const SELECT: &str = "SeLECT";
 /// requests so hides nothing.
 const REQUESTS: &[(&str, Option<&str>)] = &[
     (ACL, Some("GETUSER")),
+    (ASKING, None),
     (AUTH, None),
     (CLIENT, Some("ID")),
     (CLIENT, Some("INFO")),

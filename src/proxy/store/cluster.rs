@@ -176,6 +176,9 @@ impl Store {
         let before = std::mem::replace(&mut cluster.map, Arc::clone(map));
         cluster.next_turn();
         cluster.changed();
+        for parked in &mut cluster.parked {
+            parked.not_before = now;
+        }
         let has_moved = |slot: u16| before.owner(slot) != map.owner(slot);
         if (0..crate::upstream::SLOTS).any(has_moved) {
             self.invalidate_slots(has_moved, Cause::Reconnected);
