@@ -80,9 +80,9 @@ lint: ## check the format, and for what clippy has to say
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 
-commands: ## renew the table of commands in the README
+commands: ## renew what the documentation takes from the code, Redis and the benchmarks
 	@deploy/need.sh $(TEST_NEEDS)
-	UPDATE_README=1 $(CARGO) test --locked --test readme
+	UPDATE_DOCS=1 $(CARGO) test --locked --test docs -- commands figures
 
 bench: build-small ## measure side by side with Redis and twemproxy, into docs/; a try with ARGS=--quick, a part with ARGS=far
 	@deploy/need.sh $(BENCH_NEEDS)
