@@ -32,7 +32,7 @@ FRAMEWORK_NEEDS = redis-server python3 pip3=python3-pip node=nodejs npm php=php-
 BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker stunnel=stunnel4 setpriv=util-linux taskset=util-linux
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-small run cli test test-frameworks redis-suite lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
+.PHONY: help build build-small run run-cluster cli test test-frameworks redis-suite lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,9 @@ build-small: ## build it without TLS, into target/small
 
 run: build ## run the proxy, and a Redis for it if none is there; flags in ARGS="--cache_ttl 1000"
 	@exec deploy/run.sh $(BIN) $(ARGS)
+
+run-cluster: build ## run the proxy, and a Redis Cluster of six nodes for it if none is there; flags in ARGS=
+	@exec deploy/run-cluster.sh $(BIN) $(ARGS)
 
 cli: ## talk to the running proxy with redis-cli; another port as PORT=8002
 	@deploy/need.sh redis-cli=redis-tools

@@ -86,12 +86,14 @@ impl RedisServer {
     /// Stops Redis from running; its port still accepts connections, and nothing is answered.
     pub fn pause(&self) {
         send_signal(self.pid(), "STOP");
+        eventually("Redis is paused", || self.is_paused());
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
         let status = format!("/proc/{}/status", self.pid());
-        eventually("Redis is paused", || {
-            fs::read_to_string(&status)
-                .expect("a process")
-                .contains("State:\tT")
-        });
+        let status = fs::read_to_string(status).expect("a process");
+        status.contains("State:\tT")
     }
 
     /// Lets a paused Redis go on.
