@@ -21,7 +21,7 @@ LINKED  = CARGO_ENCODED_RUSTFLAGS="$$(printf '\037%s' $(RUSTFLAGS) $(LINK) | cut
 
 # What the tests start, as PROGRAM or PROGRAM=PACKAGE; see deploy/need.sh. With pip and npm they install
 # the client libraries that tests/clients names.
-TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=nodejs npm \
+TEST_NEEDS = redis-server redis-cli=redis-tools curl python3 pip3=python3-pip node=nodejs npm \
 	chromium promtool=prometheus
 
 # What the tests of all frameworks start beside that.

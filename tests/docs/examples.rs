@@ -147,7 +147,7 @@ fn which(program: &str, path: &str) -> PathBuf {
 #[test]
 fn every_shell_block_of_the_readme_runs() {
     let blocks = blocks(&text(&path("README.md")));
-    assert!(blocks.len() > 1);
+    assert!(!blocks.is_empty());
     for block in &blocks {
         run("README.md", block);
     }
