@@ -26,7 +26,7 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
     help_triggers("-h", "--help"),
     example = "{command_name} --port 8001 --redis_hostname redis.example:6379 --max_memory 16mb",
     note = "A flag may be written --cache_ttl 5 or --cache_ttl=5, with _ or - in its name.\n\
-            If a flag is repeated, the last one wins.",
+            If a flag is repeated, the last one wins; each --rule adds a rule.",
     note = "Every setting can also come from the environment, in capitals (CACHE_TTL=5, or\n\
             REDIS_PROXY_CACHE_TTL=5, which wins), or from the file that --config or CONFIG\n\
             names, one per line (cache_ttl = 5). Flags override the environment, which\n\
@@ -250,6 +250,16 @@ pub(super) struct Flags {
     /// 0)
     #[argh(option)]
     pub(super) stale_ttl: Vec<String>,
+
+    /// how long a missing key is cached, in milliseconds, 0 to disable; none: as long as an entry may be served
+    /// (default none)
+    #[argh(option)]
+    pub(super) missing_ttl: Vec<String>,
+
+    /// options for the keys that match a pattern, as in 'session:* ttl=60000 pin'; may be repeated, and the first
+    /// rule that matches a key applies (default none)
+    #[argh(option)]
+    pub(super) rule: Vec<String>,
 
     /// requests that wait for Redis at least this long are in the slow log of the proxy, in milliseconds (default
     /// 10)
