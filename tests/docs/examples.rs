@@ -98,7 +98,7 @@ impl Drop for Scratch {
 fn run(document: &str, block: &Block) {
     let at = format!("{document}:{}", block.line + 1);
     let redis = RedisServer::start();
-    let scratch = Scratch::new(&at.replace('/', "_").replace(':', "_"));
+    let scratch = Scratch::new(&at.replace(['/', ':'], "_"));
     let reserved = [Port::reserve(), Port::reserve()];
     let [port, http] = reserved.each_ref().map(|port| port.number().to_string());
     let redis_port = redis.port().to_string();
