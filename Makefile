@@ -12,12 +12,19 @@ PORT = 8001
 SECONDS = 60
 
 # How the optimised proxy is linked, to take less memory. Relocations take 2 KB instead of 70, where the C library knows
-# that form: glibc 2.36 and later. The order of the code is in deploy/seldom.ld, which GNU ld and lld can read; for another
-# linker, give LINK= and there is none.
+# that form: glibc 2.36 and later. Code to unwind the stack, which never runs, takes none if it is part of the program and
+# 100 KB as a library. The order of the code is in deploy/seldom.ld, which GNU ld and lld can read; for another linker,
+# give LINK= and there is none.
 GLIBC  := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc //p')
 RELR   := $(shell printf '2.36\n$(GLIBC)\n' | sort -VC && echo -Clink-arg=-Wl,-z,pack-relative-relocs)
-LINK    = $(RELR) '-Clink-arg=-Wl,-T,$(CURDIR)/deploy/seldom.ld' -Clink-arg=-Wl,--no-eh-frame-hdr
-LINKED  = CARGO_ENCODED_RUSTFLAGS="$$(printf '\037%s' $(RUSTFLAGS) $(LINK) | cut -c 2-)"
+UNWIND := $(and $(GLIBC),$(filter /%,$(shell cc -print-file-name=libgcc_eh.a 2>/dev/null)))
+LINK    = $(RELR) '-Clink-arg=-Wl,-T,$(CURDIR)/deploy/seldom.ld' -Clink-arg=-Wl,--no-eh-frame-hdr \
+	$(if $(STATIC),,$(UNWIND:%=-Clink-arg=-Wl,--whole-archive,%,--no-whole-archive))
+
+# STATIC=1 links the C library in: the proxy then needs nothing but a kernel. It takes 0.4 MB of memory less, and 0.9 MB
+# more on disk.
+STATIC  =
+LINKED  = $(LINK) $(if $(STATIC),-Ctarget-feature=+crt-static)
 
 # What the tests start, as PROGRAM or PROGRAM=PACKAGE; see deploy/need.sh. With pip and npm they install
 # the client libraries that tests/clients names.
@@ -47,10 +54,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## build the proxy, optimised
-	$(LINKED) $(CARGO) build --release --locked
+	$(CARGO) rustc --release --locked --bin redis-proxy -- $(LINKED)
 
 build-small: ## build it without TLS, into target/small
-	$(LINKED) $(CARGO) build --profile small --locked --no-default-features
+	$(CARGO) rustc --profile small --locked --no-default-features --bin redis-proxy -- $(LINKED)
 
 run: build ## run the proxy, and a Redis for it if none is there; flags in ARGS="--cache_ttl 1000"
 	@exec deploy/run.sh $(BIN) $(ARGS)
@@ -115,9 +122,10 @@ commands: ## renew what the documentation takes from the code, Redis and the ben
 	@deploy/need.sh $(TEST_NEEDS)
 	UPDATE_DOCS=1 $(CARGO) test --locked --test docs -- commands figures
 
-bench: build-small ## measure side by side with Redis and twemproxy, into docs/; a try with ARGS=--quick, a part with ARGS=far
+bench: build build-small ## measure side by side with Redis and twemproxy, into docs/; a try with ARGS=--quick, a part with ARGS=far
 	@deploy/need.sh $(BENCH_NEEDS)
-	$(LINKED) $(CARGO) bench --locked --bench bench -- $(ARGS)
+	cp $(BIN) $(BIN)-linked
+	$(CARGO) bench --locked --bench bench -- --proxy $(abspath $(BIN))-linked $(ARGS)
 
 bench-check: ## count instructions, and show what moved by more than 2%
 	@deploy/need.sh valgrind
