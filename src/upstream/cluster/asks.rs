@@ -16,6 +16,8 @@ pub(in crate::upstream) struct Asks {
     again: bool,
     /// It does not know `CLUSTER SHARDS`, or refuses to answer it.
     shards_refused: bool,
+    /// The words in which it refuses both, though it answered before.
+    refused: Option<String>,
     /// It has answered before.
     has_answered: bool,
     /// What it has said in answer to the first question.
@@ -98,20 +100,31 @@ impl Node {
             Question::Shards => View::of_shards(answer, asked),
             _ => View::of_slots(answer, asked),
         };
-        if self.asks.partial.is_some() || refusal.is_some_and(setup::is_temporary) {
+        if self.asks.partial.is_some() {
+            self.asks.refused = None;
             return Ok(());
+        }
+        let words = refusal.unwrap_or("with what can't be read");
+        if setup::is_temporary(words) {
+            return Ok(());
+        }
+        if setup::refuses_login(words) {
+            return Err(Loss::Refused(words.to_owned()));
         }
         if question == Question::Shards {
             self.asks.shards_refused = true;
             self.asks.again = true;
             return Ok(());
         }
-        let words = refusal.unwrap_or("CLUSTER SLOTS with what can't be read");
-        if self.asks.has_answered {
-            log::warn!(address:% = self.settings.address, reason = words; "redis doesn't say which node has which slot");
-            return Ok(());
+        if !self.asks.has_answered {
+            return Err(Loss::NoCluster(words.to_owned()));
         }
-        Err(Loss::NoCluster(words.to_owned()))
+        if self.asks.refused.as_deref() != Some(words) {
+            let address = &self.settings.address;
+            log::warn!(address:%, reason = words; "redis no longer says which node has which slot");
+            self.asks.refused = Some(words.to_owned());
+        }
+        Ok(())
     }
 
     /// The rest of its view.
