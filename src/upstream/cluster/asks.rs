@@ -1,11 +1,16 @@
 //! How a node is asked for its view of the cluster: on the connection on which no client's reply is in the way, with
 //! two questions behind one another.
 
+use std::time::Duration;
+
 use super::super::node::{Loss, Node, Phase, Role};
 use super::super::setup::{self, Question};
 use super::view::{Asked, View};
 use crate::clock::Time;
 use crate::config::RedisAddress;
+
+/// After so long without an answer, a node may be one that others have given up.
+const SILENT: Duration = Duration::from_secs(2);
 
 /// What a node was asked of its cluster, and what it said.
 #[derive(Debug, Default)]
@@ -138,6 +143,13 @@ impl Node {
         if self.asks.again {
             self.ask_view_on(role, now);
         }
+    }
+
+    /// Whether it owes an answer to a question for so long that the others may know more of it.
+    pub fn is_silent(&self, now: Time) -> bool {
+        let tracker = &self.connections[Role::Tracker.place()];
+        let silence = tracker.silence();
+        silence.is_some_and(|oldest| oldest.since.after(SILENT) <= now)
     }
 
     /// What it said since this was last called.

@@ -43,6 +43,8 @@ pub(in crate::upstream) struct Known<'a> {
     pub id: NodeId,
     pub address: &'a RedisAddress,
     pub is_up: bool,
+    /// It has not answered for a while.
+    pub is_silent: bool,
 }
 
 /// What comes of what was heard.
@@ -71,7 +73,7 @@ pub(in crate::upstream) struct Follow {
     has_news: bool,
     /// A slot is not served, or a node does not answer the others.
     is_incomplete: bool,
-    /// All members can be reached.
+    /// All members can be reached, and answer.
     all_up: bool,
     /// Since when none can.
     lost: Option<Time>,
@@ -183,7 +185,9 @@ impl Follow {
         members: impl Iterator<Item = Known<'a>> + Clone,
         now: Time,
     ) -> Option<Change> {
-        self.all_up = members.clone().all(|member| member.is_up);
+        self.all_up = members
+            .clone()
+            .all(|member| member.is_up && !member.is_silent);
         let is_lost = self.note_lost(members.clone(), now);
         let count = self.wanted.len();
         self.wanted.retain(|(_, until)| *until > now);
