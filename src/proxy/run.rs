@@ -337,6 +337,7 @@ impl Run<'_> {
         }
         // It leads to another node of the cluster than the request is for.
         if may_go_back && connection.is_clean() && !self.store.is_right_way(connection, request) {
+            *served.dedicated = None;
             return Next::Close;
         }
         let flow = self.store.pass_on(
