@@ -24,6 +24,7 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         fields: None,
         passes: false,
         is_container: false,
+        hooks: 0,
     }
 }
 
