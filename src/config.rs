@@ -3,7 +3,7 @@
 //!
 //! A flag beats the environment, the environment beats the file, the file beats the default. Only
 //! the value that wins is checked, so a flag can always replace a wrong value from elsewhere. Of a
-//! flag that is given twice the last one counts.
+//! flag that is given twice the last one counts; only of `rule` all do that come from one source.
 //!
 //! | source | a setting looks like | |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! In the file every line is `name = value`, a comment or blank. A `#` at the start of a line or
 //! after white space starts a comment. A value in double quotes is taken as it is, `#` and white
 //! space included; inside the quotes, `\"` stands for a quote and `\\` for a backslash. A name may be
-//! set only once, and a file can't name another file.
+//! set only once, save `rule`, and a file can't name another file.
 //!
 //! ```text
 //! # /etc/redis-proxy.conf
@@ -43,6 +43,7 @@ mod error;
 mod file;
 mod flags;
 mod peer_tls;
+mod rules;
 mod secret;
 mod settings;
 mod sources;
@@ -61,10 +62,11 @@ pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
 use check::Places;
 use error::Problem;
 use flags::Request;
-use settings::SETTINGS;
-use sources::Sources;
+use settings::{SETTINGS, Setting};
+use sources::{Found, Sources};
 
 use crate::logging::{Format, Pairs};
+use crate::rules::Rules;
 
 /// The configuration of a proxy. Every value is within its bounds when it comes from [`load`].
 ///
@@ -163,6 +165,10 @@ pub struct Config {
     /// How long past its time to live an entry may be served while Redis can't be reached: 0 to 365
     /// days. Default: 0.
     pub stale_ttl: Duration,
+    /// How long it is remembered that a key does not exist: 0 to 365 days. Default: as long as `cache_ttl`.
+    pub missing_ttl: Option<Duration>,
+    /// What is special about some keys. Default: nothing.
+    pub rules: Rules,
     /// From how long on a request that waited for Redis is in the slow log: 0 (all are) to an hour.
     /// Default: 10 ms, as Redis has it.
     pub slowlog_slower_than: Duration,
@@ -228,6 +234,8 @@ impl Default for Config {
             causal: true,
             refetch: true,
             stale_ttl: Duration::ZERO,
+            missing_ttl: None,
+            rules: Rules::default(),
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,
             metrics_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -358,39 +366,9 @@ pub fn load(
     let mut config = Config::default();
     let mut places = Places::default();
     for setting in SETTINGS {
-        let Some(found) = sources.find(setting)? else {
-            continue;
-        };
-        if let Some(problem) = check::given_by_url(&config, setting.name) {
-            return Err(found.place.error(problem));
+        for found in sources.find(setting)? {
+            set(setting, &mut config, found, &mut places, read_file)?;
         }
-        if let Err(allowed) = (setting.set)(&mut config, &found.value) {
-            let value = (!setting.is_secret()).then_some(found.value);
-            return Err(found.place.error(Problem::NotAllowed { value, allowed }));
-        }
-        match setting.name {
-            // Each comes after the password itself.
-            "password_file" => secret::read(
-                config.password_file.as_deref(),
-                &mut config.password,
-                found.place.clone(),
-                read_file,
-            )?,
-            "redis_sentinel_password_file" => secret::read(
-                config.redis_sentinel_password_file.as_deref(),
-                &mut config.redis_sentinel_password,
-                found.place.clone(),
-                read_file,
-            )?,
-            "redis_password_file" => secret::read(
-                config.redis_password_file.as_deref(),
-                &mut config.redis_password,
-                found.place.clone(),
-                read_file,
-            )?,
-            _ => {}
-        }
-        places.add(setting.name, found.place);
     }
     config.left_alone = sources.left_alone;
     check::together(&config, places)?;
@@ -401,4 +379,40 @@ pub fn load(
         config.redis = RedisAddress::Master(name.clone());
     }
     Ok(Invocation::Run(Box::new(config)))
+}
+
+/// Checks a value and puts it in its place.
+fn set(
+    setting: &Setting,
+    config: &mut Config,
+    found: Found,
+    places: &mut Places,
+    read_file: &dyn Fn(&str) -> io::Result<String>,
+) -> Result<(), ConfigError> {
+    if let Some(problem) = check::given_by_url(config, setting.name) {
+        return Err(found.place.error(problem));
+    }
+    if let Err(allowed) = (setting.set)(config, &found.value) {
+        let value = (!setting.is_secret()).then_some(found.value);
+        return Err(found.place.error(Problem::NotAllowed { value, allowed }));
+    }
+    let place = found.place.clone();
+    match setting.name {
+        // Each comes after the password itself.
+        "password_file" => {
+            let path = config.password_file.as_deref();
+            secret::read(path, &mut config.password, place, read_file)?;
+        }
+        "redis_sentinel_password_file" => {
+            let path = config.redis_sentinel_password_file.as_deref();
+            secret::read(path, &mut config.redis_sentinel_password, place, read_file)?;
+        }
+        "redis_password_file" => {
+            let path = config.redis_password_file.as_deref();
+            secret::read(path, &mut config.redis_password, place, read_file)?;
+        }
+        _ => {}
+    }
+    places.add(setting.name, found.place);
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! What settings ask of one another.
 
 use super::error::{ConfigError, Place, Problem};
-use super::{AuthClients, Config, RedisAddress, peer_tls};
+use super::{AuthClients, Config, RedisAddress, peer_tls, rules};
 
 /// Where each setting was given that was.
 #[derive(Default)]
@@ -74,6 +74,10 @@ pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigErro
         {
             return Err(places.error("redis_sentinels", Problem::GivenBeside(other)));
         }
+    }
+    if let Some(allowed) = rules::refreshed_always(&config.rules, config.cache_ttl) {
+        let value = Some(config.rules.to_string());
+        return Err(places.error("rule", Problem::NotAllowed { value, allowed }));
     }
     match needs(config) {
         Some((name, needed)) => Err(places.error(name, Problem::Needs(needed))),

@@ -26,7 +26,7 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
     help_triggers("-h", "--help"),
     example = "{command_name} --port 8001 --redis_hostname redis.example:6379 --max_memory 16mb",
     note = "A flag may be written --cache_ttl 5 or --cache_ttl=5, with _ or - in its name.\n\
-            If it is given twice, the last one counts.",
+            If it is given twice, the last one counts; but each --rule adds one.",
     note = "Every setting may also come from the environment, in capitals (CACHE_TTL=5 or,\n\
             which wins, REDIS_PROXY_CACHE_TTL=5), or from the file that --config or CONFIG\n\
             names, a line each (cache_ttl = 5). A flag beats the environment, the\n\
@@ -259,6 +259,16 @@ pub(super) struct Flags {
     /// milliseconds (default 0)
     #[argh(option)]
     pub(super) stale_ttl: Vec<String>,
+
+    /// how long it is remembered that a key does not exist, in milliseconds, 0 for not at all; none: as
+    /// long as an entry may be served (default none)
+    #[argh(option)]
+    pub(super) missing_ttl: Vec<String>,
+
+    /// what is special about the keys that match a pattern, as in 'session:* ttl=60000 pin'; may be given
+    /// several times, and the first that matches a key counts (default none)
+    #[argh(option)]
+    pub(super) rule: Vec<String>,
 
     /// from how long on a request that waited for the Redis is in the slow log of the proxy, in milliseconds
     /// (default 10)

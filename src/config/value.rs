@@ -34,6 +34,19 @@ pub(super) fn milliseconds(text: &str, bounds: RangeInclusive<u64>) -> Result<Du
     number(text, "milliseconds", bounds).map(Duration::from_millis)
 }
 
+/// A time in milliseconds, or none.
+pub(super) fn milliseconds_or_none(
+    text: &str,
+    bounds: RangeInclusive<u64>,
+) -> Result<Option<Duration>, String> {
+    if text.is_empty() || text.eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    let time = milliseconds(text, bounds);
+    time.map(Some)
+        .map_err(|allowed| format!("{allowed}, or none"))
+}
+
 /// A time in seconds.
 pub(super) fn seconds(text: &str, bounds: RangeInclusive<u64>) -> Result<Duration, String> {
     number(text, "seconds", bounds).map(Duration::from_secs)
