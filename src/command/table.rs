@@ -186,7 +186,8 @@ impl Table {
             .and_modify(|row| {
                 row.reads_only = spec.reads_only;
                 row.keys = spec.keys();
-                row.may_write = spec.writes;
+                // Of scripts and of what manages servers Redis says neither.
+                row.may_write = spec.writes || row.writes != Writes::Nothing && !spec.reads_only;
             })
             .or_insert_with(|| Row {
                 way: if dedicated {

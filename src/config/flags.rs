@@ -270,6 +270,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) rule: Vec<String>,
 
+    /// commands that no client may run, with commas between them: names or patterns such as 'flushall,config*', client|kill
+    /// for a subcommand, @write or @read (default none)
+    #[argh(option)]
+    pub(super) deny_command: Vec<String>,
+
     /// from how long on a request that waited for the Redis is in the slow log of the proxy, in milliseconds
     /// (default 10)
     #[argh(option)]

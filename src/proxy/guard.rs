@@ -31,7 +31,14 @@ pub(super) struct Guards {
     denied: CommandList,
     rules: Vec<Rule>,
     /// Those that were made: one for each listener and each user that a rule names, or none of them.
-    made: Vec<(Listener, Option<Box<str>>, Option<Rc<Guard>>)>,
+    made: Vec<Made>,
+}
+
+/// The guard of the clients that came in there and are that user, or none that a rule names.
+struct Made {
+    listener: Listener,
+    user: Option<Box<str>>,
+    guard: Option<Rc<Guard>>,
 }
 
 /// What one client may ask.
@@ -75,11 +82,15 @@ impl Guards {
             .filter_map(|rule| rule.clients.user.as_deref());
         let user: Option<Box<str>> = named.find(|name| name.as_bytes() == user).map(Box::from);
         let mut made = self.made.iter();
-        if let Some((_, _, guard)) = made.find(|(at, of, _)| *at == listener && *of == user) {
-            return guard.clone();
+        if let Some(made) = made.find(|made| made.listener == listener && made.user == user) {
+            return made.guard.clone();
         }
         let guard = self.make(listener, user.as_deref().unwrap_or_default());
-        self.made.push((listener, user, guard.clone()));
+        self.made.push(Made {
+            listener,
+            user,
+            guard: guard.clone(),
+        });
         guard
     }
 
@@ -87,7 +98,7 @@ impl Guards {
         let is_for = |rule: &&Rule| rule.clients.contains(listener, user.as_bytes());
         let rules = || self.rules.iter().filter(is_for);
         let prefix = rules().find_map(|rule| rule.prefix.as_deref());
-        let keys = rules().filter(|rule| rule.prefix.is_none()).map(|rule| {
+        let keys = rules().filter(|rule| rule.limits_keys()).map(|rule| {
             let access = match () {
                 () if rule.deny => Access::None,
                 () if rule.readonly => Access::Read,
