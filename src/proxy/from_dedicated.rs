@@ -124,7 +124,7 @@ impl Proxy {
             return;
         };
         let protocol = dedicated.protocol();
-        let tells = dedicated.kept_tells_of_others();
+        let tells_of_others = dedicated.kept_tells_of_others();
         let (edit, encoded) = dedicated.take_edited();
         let reply = match edit {
             Some(edit) => self.edit(client, &edit, &encoded, protocol, now),
@@ -132,7 +132,7 @@ impl Proxy {
         };
         if is_wanted {
             let replies = &mut self.sessions[client.0].replies;
-            if tells && self.store.holds_back() {
+            if tells_of_others && self.store.holds_back() {
                 let place = replies.hold(reply.bytes());
                 let barrier = self.store.barriers.wait(client, place);
                 replies.scripts.wait_for(barrier);

@@ -19,12 +19,14 @@ const TIMEOUT: u64 = 1000;
 const NUMBER: &str = ":9\r\n";
 
 type Words = Vec<String>;
+type OnRequest = Box<dyn FnMut(&Words, &Client<'_>) -> Before>;
+type OnReply = Box<dyn FnMut(&Words, &[u8]) -> After>;
 
 /// What a hook is made of, and has seen.
 struct Script {
     wants: Wants,
-    before: Box<dyn FnMut(&Words, &Client<'_>) -> Before>,
-    after: Box<dyn FnMut(&Words, &[u8]) -> After>,
+    before: OnRequest,
+    after: OnReply,
     seen: Seen,
 }
 
