@@ -305,7 +305,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("wait", Row { lasts: true, ..blocks(Writes::Nothing) }),
     ("waitaof", Row { lasts: true, ..blocks(Writes::Nothing) }),
     ("xread", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
-    ("xreadgroup", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
+    ("xreadgroup", Row { only_with_block: true, may_write: true, ..blocks(Writes::Nothing) }),
 
     // Without MULTI or WATCH on a connection, where they would stay on theirs, these change nothing.
     ("discard", forward()),
