@@ -23,8 +23,8 @@ use crate::resp::request::Request;
 
 pub use keys::Keys;
 pub use learn::{Spec, read_specs};
-pub use spread::{Join, Spread};
 pub use list::CommandList;
+pub use spread::{Join, Spread};
 pub use table::{NotFound, Refusal, Table};
 pub use unknown::{is_word, surely_unknown};
 pub use written::Written;

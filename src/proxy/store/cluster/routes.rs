@@ -140,7 +140,12 @@ impl Store {
             Slots::None => {
                 let guard = identity.guard.as_ref();
                 let has_prefix = guard.is_some_and(|guard| guard.prefix.is_some());
-                if has_prefix && matches!(spread, Some(Spread::Scan | Spread::Masters(Join::Elements | Join::Some))) {
+                if has_prefix
+                    && matches!(
+                        spread,
+                        Some(Spread::Scan | Spread::Masters(Join::Elements | Join::Some))
+                    )
+                {
                     replies.push_error(UNLISTED);
                     self.count(row.number, Outcome::Refused, replies);
                     return Err(Flow::Continue);
