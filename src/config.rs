@@ -133,6 +133,8 @@ pub struct Config {
     pub redis: RedisAddress,
     /// Nodes of the cluster behind the cache: the others are found through them. Default: none.
     pub redis_cluster: Addresses,
+    /// Which of its nodes answer reads that are not cached. Default: masters.
+    pub redis_read_from: ReadFrom,
     /// The database selected there: 0 to 2147483647. Default: 0.
     pub redis_database: u32,
     /// Which others are cached. Default: all.
@@ -224,6 +226,7 @@ impl Default for Config {
             redis_url: None,
             redis: RedisAddress::default(),
             redis_cluster: Addresses::default(),
+            redis_read_from: ReadFrom::default(),
             redis_database: 0,
             cached_databases: DatabaseList::All,
             redis_username: None,
@@ -306,6 +309,29 @@ impl AuthClients {
             Self::Yes => "yes",
             Self::Optional => "optional",
             Self::No => "no",
+        }
+    }
+}
+
+/// Which nodes of a cluster answer reads that are not cached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// Masters.
+    #[default]
+    Master,
+    /// Replicas, as far as they can be reached.
+    Replica,
+}
+
+impl ReadFrom {
+    pub(crate) const ALL: [Self; 2] = [Self::Master, Self::Replica];
+
+    /// How it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Replica => "replica",
         }
     }
 }

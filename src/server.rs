@@ -47,7 +47,7 @@ use spares::Spares;
 
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
-use crate::config::{Config, RedisAddress};
+use crate::config::{Config, ReadFrom, RedisAddress};
 use crate::hooks::Hook;
 use crate::logging;
 use crate::proxy::{Access, ClientId, Proxy, READ};
@@ -145,6 +145,8 @@ impl Server {
                 RedisAddress::Cluster(nodes) => Some(nodes.0.clone()),
                 _ => None,
             },
+            reads_replicas: config.redis_read_from == ReadFrom::Replica,
+            is_replica: false,
             dialer: dialer.clone(),
             wait: config.redis_wait,
             database: config.redis_database,

@@ -30,6 +30,8 @@ pub const LATENCY: &str = "LaTENCY";
 pub const PING: &str = "PiNG";
 /// `PTTL`
 pub const PTTL: &str = "PtTL";
+/// `READONLY`
+pub const READONLY: &str = "ReADONLY";
 /// `RESET`
 pub const RESET: &str = "ReSET";
 /// `ROLE`
@@ -61,6 +63,7 @@ const REQUESTS: &[(&str, Option<&str>)] = &[
     (LATENCY, Some("HISTOGRAM")),
     (PING, None),
     (PTTL, None),
+    (READONLY, None),
     (RESET, None),
     (ROLE, None),
     (SELECT, None),

@@ -1,7 +1,7 @@
 //! What settings ask of one another.
 
 use super::error::{ConfigError, Place, Problem};
-use super::{AuthClients, Config, RedisAddress, peer_tls, rules};
+use super::{AuthClients, Config, ReadFrom, RedisAddress, peer_tls, rules};
 
 /// Where each setting was given that was.
 #[derive(Default)]
@@ -105,6 +105,9 @@ fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
     }
     if let Some(needs) = sentinel_needs(config) {
         return Some(needs);
+    }
+    if config.redis_read_from != ReadFrom::Master && config.redis_cluster.0.is_empty() {
+        return Some(("redis_read_from", "redis_cluster as well"));
     }
     if config.redis_database != 0 && !config.redis_cluster.0.is_empty() {
         return Some((

@@ -139,6 +139,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_cluster: Vec<String>,
 
+    /// which nodes of a cluster answer reads that are not cached: master, or replica for its replicas as far as they can
+    /// be reached, which may answer with older data (default master)
+    #[argh(option)]
+    pub(super) redis_read_from: Vec<String>,
+
     /// database that clients start in (default 0)
     #[argh(option)]
     pub(super) redis_database: Vec<String>,

@@ -10,7 +10,7 @@ use super::url::RedisUrl;
 use super::value::{
     LOG_LEVELS, auth_clients, cluster_nodes, databases, host_names, ip_address, log_format,
     log_level, memory, milliseconds, milliseconds_or_none, number, on_or_off, permissions,
-    port_or_none, redis_address, seconds, sentinels, with_tls, yes_or_no,
+    port_or_none, read_from, redis_address, seconds, sentinels, with_tls, yes_or_no,
 };
 use super::{Addresses, Config, Secret, rules};
 use crate::command::CommandList;
@@ -241,6 +241,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         given: |flags| &flags.redis_cluster,
         set: |config, text| cluster_nodes(text).map(|addresses| config.redis_cluster = addresses),
         show: |config| addresses_or_none(&config.redis_cluster),
+    },
+    Setting {
+        name: "redis_read_from",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_read_from,
+        set: |config, text| read_from(text).map(|from| config.redis_read_from = from),
+        show: |config| config.redis_read_from.name().into(),
     },
     Setting {
         name: "redis_database",

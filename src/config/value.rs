@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{Addresses, AuthClients, DatabaseList, HostNames, Permissions, RedisAddress};
+use super::{Addresses, AuthClients, DatabaseList, HostNames, Permissions, ReadFrom, RedisAddress};
 use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
@@ -117,6 +117,14 @@ pub(super) fn auth_clients(text: &str) -> Result<AuthClients, String> {
         .into_iter()
         .find(|auth| text.eq_ignore_ascii_case(auth.name()))
         .ok_or_else(|| "yes, optional or no".to_owned())
+}
+
+/// Which nodes of a cluster answer reads, in any case.
+pub(super) fn read_from(text: &str) -> Result<ReadFrom, String> {
+    ReadFrom::ALL
+        .into_iter()
+        .find(|from| text.eq_ignore_ascii_case(from.name()))
+        .ok_or_else(|| "master or replica".to_owned())
 }
 
 /// A value that may ask for TLS; if it does in a build without, `instead` is what is allowed.

@@ -140,7 +140,7 @@ impl Node {
                 self.connection(role).refusal = Some(answer.into());
                 return Err(Loss::Refused(words));
             }
-            (Question::Auth, Some(words)) => return Err(Loss::Refused(words)),
+            (Question::Auth | Question::ReadOnly, Some(words)) => return Err(Loss::Refused(words)),
             (Question::Hello3, Some(words)) if matches!(role, Role::Resp3 | Role::Other(_)) => {
                 return Err(Loss::Refused(words));
             }

@@ -32,6 +32,8 @@ pub struct ClusterNode {
     pub id: NodeId,
     /// Where it is, as `host:port`, as redirects name it.
     pub address: Box<str>,
+    /// Its replicas, as far as reads may go there.
+    pub replicas: Vec<NodeId>,
 }
 
 /// Which node serves which slot.

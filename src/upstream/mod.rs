@@ -69,6 +69,10 @@ pub struct Settings {
     pub sentinels: Option<SentinelSettings>,
     /// Nodes of the cluster, by which the others are found, if it is one.
     pub cluster: Option<Vec<RedisAddress>>,
+    /// Whether its replicas are connected to, for reads.
+    pub reads_replicas: bool,
+    /// Whether this is one of them.
+    pub is_replica: bool,
     /// How to connect, and how long that may take, as well as a request may wait for its reply.
     pub dialer: Dialer,
     /// How long requests wait for it when it went away.

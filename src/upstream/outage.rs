@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::health::STUCK;
 use super::node::{Loss, Node, Phase, Role, STEADY};
-use super::{Backend, CLOSED, Event, setup};
+use super::{Backend, CLOSED, ELSEWHERE, Event, setup};
 use crate::clock::Time;
 
 /// Whether Redis can be reached.
@@ -130,6 +130,8 @@ impl Node {
             log::warn!(address:% = self.settings.address, reason; "{message}");
         }
         let patience = match &before {
+            // Reads go to its master meanwhile.
+            _ if self.settings.is_replica => None,
             None => {
                 (self.may_be_brief(loss) && self.is_steady(now)).then(|| now.after(self.wait()))
             }
@@ -240,6 +242,7 @@ impl Node {
     fn give_up(&mut self, outage: &Outage, waited: bool) {
         self.fail_checks(&outage.error);
         let reply = match waited && self.known {
+            _ if self.settings.is_replica => ELSEWHERE,
             true => CLOSED,
             false => outage.reply(),
         };
@@ -294,7 +297,10 @@ impl Node {
     pub(super) fn refuse_during_outage(&mut self, role: Role) {
         let outage = self.outage.as_ref();
         if let Some(outage) = outage.filter(|outage| outage.patience.is_none()) {
-            let reply = outage.reply().to_vec();
+            let reply = match self.settings.is_replica {
+                true => ELSEWHERE.to_vec(),
+                false => outage.reply().to_vec(),
+            };
             self.fail(role, &reply);
         }
     }

@@ -224,6 +224,8 @@ pub(super) mod tests {
             address: RedisAddress::default(),
             sentinels: None,
             cluster: None,
+            reads_replicas: false,
+            is_replica: false,
             dialer: Dialer {
                 tls: None,
                 timeout: Duration::from_secs(1),

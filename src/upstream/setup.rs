@@ -60,6 +60,8 @@ pub(super) enum Question {
     Login,
     /// Whether a client's password is right, by the number of the question.
     Check(u64),
+    /// That it answers reads though it is a replica.
+    ReadOnly,
     /// Whether it answers.
     Ping,
     /// What the connection is like.
@@ -166,12 +168,19 @@ pub(super) fn cluster(subcommand: &str) -> Cmd {
     cluster
 }
 
+/// That a replica is to answer reads itself.
+fn read_only(settings: &Settings) -> Option<(Question, Cmd)> {
+    let is_replica = settings.is_replica;
+    is_replica.then(|| (Question::ReadOnly, redis::cmd(own::READONLY)))
+}
+
 /// What is asked on the connection for RESP2.
 pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings, settings.database);
     if settings.sentinels.is_some() {
         questions.push((Question::Role, redis::cmd(own::ROLE)));
     }
+    questions.extend(read_only(settings));
     questions.extend([
         (Question::Hello3, hello(3)),
         (Question::Hello2, hello(2)),
@@ -189,6 +198,7 @@ pub(super) fn of_other(settings: &Settings, link: LinkId) -> Vec<(Question, Cmd)
     if link.protocol == Protocol::Resp3 {
         questions.push((Question::Hello3, hello(3)));
     }
+    questions.extend(read_only(settings));
     questions.extend([
         (Question::Server, server()),
         (Question::Ping, redis::cmd(own::PING)),

@@ -19,6 +19,7 @@ fn map(from: &[(u16, u16)]) -> Event {
     let nodes = from.iter().map(|(node, _)| ClusterNode {
         id: NodeId(*node),
         address: format!("host:{node}").into(),
+        replicas: Vec::new(),
     });
     let mut map = ClusterMap::new(nodes.collect());
     for (node, first) in from {

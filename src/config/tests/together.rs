@@ -210,6 +210,12 @@ fn a_cluster_stands_beside_no_other_place_and_has_one_database() {
         flags_error(&["--redis_cluster=n", "--redis_database=3"]),
         "--redis_database: give 0 with redis_cluster: a cluster has no other"
     );
+    assert_eq!(
+        flags_error(&["--redis_read_from=replica"]),
+        "--redis_read_from: give redis_cluster as well"
+    );
+    let config = from_flags(&["--redis_cluster=n", "--redis_read_from=Replica"]);
+    assert_eq!(config.redis_read_from, ReadFrom::Replica);
     let config = from_flags(&["--redis_cluster=n", "--redis_database=0"]);
     assert_eq!(config.redis_database, 0);
 }

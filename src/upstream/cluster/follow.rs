@@ -42,6 +42,8 @@ const WANTED_MAX: usize = 16;
 pub(in crate::upstream) struct Known<'a> {
     pub id: NodeId,
     pub address: &'a RedisAddress,
+    /// It is there for reads alone.
+    pub is_replica: bool,
     pub is_up: bool,
     /// It has not answered for a while.
     pub is_silent: bool,
@@ -54,6 +56,8 @@ pub(in crate::upstream) struct Change {
     pub retired: Vec<NodeId>,
     /// There are these as well.
     pub added: Vec<(NodeId, RedisAddress)>,
+    /// And these, for reads.
+    pub replicas: Vec<(NodeId, RedisAddress)>,
     /// These are elsewhere from now on.
     pub moved: Vec<(NodeId, RedisAddress)>,
     /// Who serves which slot, if that is news.
@@ -64,6 +68,8 @@ pub(in crate::upstream) struct Change {
 #[derive(Debug)]
 pub(in crate::upstream) struct Follow {
     seeds: Vec<RedisAddress>,
+    /// Replicas are members too.
+    reads_replicas: bool,
     views: Views,
     /// The names of members, as far as they are known.
     names: Vec<(NodeId, Box<str>)>,
@@ -96,6 +102,7 @@ impl Follow {
         Self {
             next: u16::try_from(seeds.len()).unwrap_or_default(),
             seeds,
+            reads_replicas: false,
             views: Views::default(),
             names: Vec::new(),
             map: None,
@@ -110,6 +117,11 @@ impl Follow {
             is_watched: false,
             cleared: Time::default(),
         }
+    }
+
+    /// Whether replicas are to be members too, for reads.
+    pub fn set_reads_replicas(&mut self, reads_replicas: bool) {
+        self.reads_replicas = reads_replicas;
     }
 
     /// A node said this.
@@ -230,20 +242,28 @@ impl Follow {
 
     fn change<'a>(
         &mut self,
-        members: impl Iterator<Item = Known<'a>> + Clone,
+        all: impl Iterator<Item = Known<'a>> + Clone,
         believed: Believed,
         is_lost: bool,
     ) -> Change {
+        let members = all.clone().filter(|member| !member.is_replica);
         let mut change = Change::default();
         self.is_incomplete = believed.is_failing || !believed.serves_all();
         let is_empty = !believed.serves();
         let mut nodes: Vec<ClusterNode> = Vec::new();
         for master in &believed.masters {
-            let id = self.member_of(master, &nodes, members.clone(), &mut change);
+            let id = self.member_of(master, &nodes, all.clone(), &mut change);
             nodes.push(ClusterNode {
                 id,
                 address: as_redirects_name(&master.address),
+                replicas: Vec::new(),
             });
+        }
+        if self.reads_replicas {
+            for (place, replica) in &believed.replicas {
+                let id = self.replica_of(replica, all.clone(), &mut change);
+                nodes[*place].replicas.push(id);
+            }
         }
         // Where the cluster is looked for beside its masters.
         let mut others: Vec<RedisAddress> = Vec::new();
@@ -266,12 +286,19 @@ impl Follow {
             }
             let id = match member {
                 Some(member) => member.id,
-                None => self.add(address, members.clone(), &mut change),
+                None => self.add(address, all.clone(), &mut change),
             };
-            nodes.push(ClusterNode { id, address: named });
+            nodes.push(ClusterNode {
+                id,
+                address: named,
+                replicas: Vec::new(),
+            });
         }
-        let is_kept = |id| nodes.iter().any(|node| node.id == id);
-        let retired = members.map(|member| member.id).filter(|id| !is_kept(*id));
+        let is_kept = |id| {
+            let mut nodes = nodes.iter();
+            nodes.any(|node| node.id == id || node.replicas.contains(&id))
+        };
+        let retired = all.map(|member| member.id).filter(|id| !is_kept(*id));
         change.retired = retired.collect();
         self.names.retain(|(id, _)| is_kept(*id));
         let ids: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
@@ -300,7 +327,7 @@ impl Follow {
     ) -> NodeId {
         let mut free = members
             .clone()
-            .filter(|member| taken.iter().all(|node| node.id != member.id));
+            .filter(|member| !member.is_replica && taken.iter().all(|node| node.id != member.id));
         let name_of = |id: NodeId| {
             let mut names = self.names.iter();
             names.find(|(known, _)| *known == id).map(|(_, name)| name)
@@ -336,16 +363,44 @@ impl Follow {
         members: impl Iterator<Item = Known<'a>> + Clone,
         change: &mut Change,
     ) -> NodeId {
-        let id = loop {
+        let id = self.next_id(members, change);
+        change.added.push((id, address));
+        id
+    }
+
+    fn next_id<'a>(
+        &mut self,
+        members: impl Iterator<Item = Known<'a>> + Clone,
+        change: &Change,
+    ) -> NodeId {
+        loop {
             let id = NodeId(self.next);
             self.next = self.next.wrapping_add(1);
             let is_used = members.clone().any(|member| member.id == id)
-                || change.added.iter().any(|(added, _)| *added == id);
+                || [&change.added, &change.replicas]
+                    .into_iter()
+                    .flatten()
+                    .any(|(added, _)| *added == id);
             if !is_used && id.0 != u16::MAX {
                 break id;
             }
-        };
-        change.added.push((id, address));
+        }
+    }
+
+    /// The member that reads a replica answers go to.
+    fn replica_of<'a>(
+        &mut self,
+        replica: &Master,
+        members: impl Iterator<Item = Known<'a>> + Clone,
+        change: &mut Change,
+    ) -> NodeId {
+        let mut all = members.clone();
+        let is_there = |member: &Known<'_>| member.is_replica && *member.address == replica.address;
+        if let Some(member) = all.find(is_there) {
+            return member.id;
+        }
+        let id = self.next_id(members, change);
+        change.replicas.push((id, replica.address.clone()));
         id
     }
 }

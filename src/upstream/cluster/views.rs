@@ -20,12 +20,28 @@ pub(in crate::upstream) struct Views {
     heard: Vec<(NodeId, Time, View)>,
 }
 
-/// A master that is believed in.
+/// A master or replica that is believed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::upstream) struct Master {
     /// Its name in the cluster; empty before Redis 4.
     pub name: Box<str>,
     pub address: RedisAddress,
+}
+
+impl Master {
+    fn of(node: &Seen) -> Self {
+        Self {
+            name: node.name.clone(),
+            address: node.address.clone(),
+        }
+    }
+
+    fn is(&self, node: &Seen) -> bool {
+        match &*node.name {
+            "" => self.address == node.address,
+            name => *self.name == *name,
+        }
+    }
 }
 
 /// Which nodes there are, and which slots they serve.
@@ -37,6 +53,8 @@ pub(in crate::upstream) struct Believed {
     pub owners: Vec<Option<usize>>,
     /// A master with slots does not answer the others.
     pub is_failing: bool,
+    /// The places of masters, and their replicas.
+    pub replicas: Vec<(usize, Master)>,
 }
 
 impl Believed {
@@ -52,17 +70,10 @@ impl Believed {
 
     /// The place of a master.
     fn place(&mut self, node: &Seen) -> usize {
-        let is_meant = |master: &Master| match &*node.name {
-            "" => master.address == node.address,
-            name => *master.name == *name,
-        };
-        if let Some(place) = self.masters.iter().position(is_meant) {
+        if let Some(place) = self.masters.iter().position(|master| master.is(node)) {
             return place;
         }
-        self.masters.push(Master {
-            name: node.name.clone(),
-            address: node.address.clone(),
-        });
+        self.masters.push(Master::of(node));
         self.masters.len() - 1
     }
 }
@@ -118,7 +129,18 @@ impl Views {
                 believed.place(node);
             }
         }
-        for master in &mut believed.masters {
+        for node in &latest.nodes {
+            let master = node.replica_of.map(|at| &latest.nodes[at]);
+            if let Some(master) = master.filter(|_| !node.is_failing) {
+                let mut masters = believed.masters.iter();
+                let place = masters.position(|known| known.is(master));
+                believed
+                    .replicas
+                    .extend(place.map(|place| (place, Master::of(node))));
+            }
+        }
+        let replicas = believed.replicas.iter_mut().map(|(_, replica)| replica);
+        for master in believed.masters.iter_mut().chain(replicas) {
             if let Some(address) = self.address_of(&master.name) {
                 master.address = address.clone();
             }

@@ -43,11 +43,13 @@ impl Helper {
         let seeds = settings.cluster.clone().unwrap_or_default();
         let numbered = (0..).map(NodeId).zip(seeds.iter().cloned());
         for (id, address) in numbered {
-            self.members.push(member(id, address, &settings));
+            self.members.push(member(id, address, false, &settings));
         }
+        let mut follow = Follow::new(seeds);
+        follow.set_reads_replicas(settings.reads_replicas);
         self.nodes = Some(Nodes {
             settings,
-            follow: Follow::new(seeds),
+            follow,
             next: 0,
             watched: false,
             barriers: VecDeque::new(),
@@ -82,7 +84,8 @@ impl Helper {
 
     /// Asks for a barrier.
     pub(super) fn ask_for_barrier(&mut self, number: u64, now: Time) {
-        for member in &mut self.members {
+        let reports = |member: &&mut Member| !member.state().settings.is_replica;
+        for member in self.members.iter_mut().filter(reports) {
             member.node().ask_for_barrier(number, now);
         }
         if let Some(nodes) = &mut self.nodes {
@@ -124,6 +127,7 @@ impl Helper {
         let known = self.members.iter().map(|member| Known {
             id: member.id(),
             address: &member.state().settings.address,
+            is_replica: member.state().settings.is_replica,
             is_up: member.is_up(),
             is_silent: member.state().is_silent(now),
         });
@@ -176,9 +180,11 @@ impl Helper {
                 member.node().settings.address = address;
             }
         }
-        for (id, address) in change.added {
-            log::info!(address:%; "node joined");
-            let mut member = member(id, address, &nodes.settings);
+        let replicas = change.replicas.into_iter().map(|added| (added, true));
+        let masters = change.added.into_iter().map(|added| (added, false));
+        for ((id, address), is_replica) in masters.chain(replicas) {
+            log::info!(address:%, is_replica; "node joined");
+            let mut member = member(id, address, is_replica, &nodes.settings);
             member.node().set_watched(nodes.watched, now);
             self.members.push(member);
         }
@@ -217,11 +223,14 @@ impl Helper {
 }
 
 /// A node of the cluster, at that address.
-fn member(id: NodeId, address: RedisAddress, settings: &Settings) -> Member {
+fn member(id: NodeId, address: RedisAddress, is_replica: bool, settings: &Settings) -> Member {
     Member::new(Node::new(
         id,
         Settings {
             address,
+            is_replica,
+            // What it answers is not cached.
+            tracking: settings.tracking && !is_replica,
             ..settings.clone()
         },
     ))

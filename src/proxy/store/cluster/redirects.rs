@@ -57,6 +57,8 @@ impl<'a> Redirect<'a> {
             }),
             "TRYAGAIN" => Some(Self::TryAgain),
             "CLUSTERDOWN" => Some(Self::Down),
+            // A replica that has lost its master.
+            "MASTERDOWN" => Some(Self::Elsewhere),
             _ => None,
         }
     }
@@ -188,6 +190,7 @@ impl Store {
         if let Redirect::Moved { slot, .. } = redirect {
             cluster.wishes.map = true;
             if let Some(node) = node
+                && cluster.is_master(link.node)
                 && cluster.map.owner(slot) != Some(node)
             {
                 Arc::make_mut(&mut cluster.map).assign(slot, node);

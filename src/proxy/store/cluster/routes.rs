@@ -4,7 +4,7 @@ use super::super::{Flow, Store};
 use super::alone::About;
 use super::spread;
 use super::{Cluster, NOWHERE};
-use crate::command::{Cached, Join, Row, Spread, Way};
+use crate::command::{Cached, Join, Row, Spread, Way, Writes};
 use crate::metrics::Outcome;
 use crate::proxy::identity::Identity;
 use crate::proxy::in_flight::Caller;
@@ -119,7 +119,14 @@ impl Store {
         }
         let spread = row.spread.or_else(|| Spread::known(&name, request));
         match slots(request, row) {
-            Slots::One(slot) => Ok(cluster.owner(slot)),
+            Slots::One(slot) => {
+                let owner = cluster.owner(slot);
+                let is_read = row.reads_only && row.writes == Writes::Nothing;
+                match &mut self.cluster {
+                    Some(cluster) if way == Way::Forward && is_read => Ok(cluster.reader(owner)),
+                    _ => Ok(owner),
+                }
+            }
             Slots::Several => {
                 let parts = match spread {
                     Some(Spread::Slots(join)) => spread::parts(row, request).zip(Some(join)),

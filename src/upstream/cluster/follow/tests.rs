@@ -32,6 +32,7 @@ impl World {
         let known = members.iter().map(|(id, address, is_up)| Known {
             id: *id,
             address,
+            is_replica: false,
             is_up: *is_up,
             is_silent: false,
         });
