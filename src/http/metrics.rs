@@ -62,6 +62,11 @@ pub enum Number {
 }
 
 impl Family {
+    /// Whether it has a sample for each node of a cluster, and none without one.
+    pub fn is_of_nodes(&self) -> bool {
+        self.name.starts_with("redis_proxy_node_")
+    }
+
     /// Its samples at that moment.
     #[must_use]
     pub fn read(&self, status: &Status<'_>) -> Values {
