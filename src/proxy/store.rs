@@ -494,10 +494,9 @@ impl Store {
     /// A request asks Redis about a key.
     fn count_miss(&mut self, key: &[u8], caller: Caller) {
         let key = caller.key(key);
-        match self.cache.knows(key, caller.since) {
-            true => self.metrics.missed_part(caller.command),
-            false => self.metrics.missed(key, caller.command, caller.since),
-        }
+        let (command, now) = (caller.command, caller.since);
+        let is_known = || self.cache.knows(key, now);
+        self.metrics.missed(key, command, now, is_known);
     }
 
     /// Sends a request to Redis.
