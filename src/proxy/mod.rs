@@ -475,6 +475,9 @@ impl Proxy {
 
     /// The helper thread reports something other than replies.
     fn take_event(&mut self, node: NodeId, event: &Event, now: Time) {
+        if self.store.note_replica(node, event) {
+            return;
+        }
         match event {
             Event::Reached(endpoint) => {
                 self.store.reached(node, endpoint);

@@ -396,6 +396,80 @@ fn what_a_node_answers_that_has_left_is_not_cached() {
     }
 }
 
+/// A cluster whose first node has the replicas 4 and 5, which can be reached.
+fn replicated() -> World {
+    let mut world = world();
+    let node = |id, replicas: &[u16]| ClusterNode {
+        id: NodeId(id),
+        address: format!("host:{id}").into(),
+        replicas: replicas.iter().copied().map(NodeId).collect(),
+    };
+    let mut map = ClusterMap::new(vec![node(1, &[4, 5]), node(2, &[])]);
+    (0..16384).for_each(|slot| map.assign(slot, NodeId(if slot < 8192 { 1 } else { 2 })));
+    world.tell_of(NodeId(0), &Event::Slots(Arc::new(map)));
+    for replica in [4, 5] {
+        world.tell_of(NodeId(replica), &Event::Up(Backend::default()));
+    }
+    world
+}
+
+#[test]
+fn reads_that_are_not_cached_go_to_replicas_in_turn() {
+    let mut world = replicated();
+    let client = world.connect();
+    for key in [LOW, LOW, LOW, HIGH] {
+        send(&mut world, client, &["SRANDMEMBER", key]);
+    }
+    send(&mut world, client, &["SADD", LOW, "m"]);
+    send(&mut world, client, &["SMEMBERS", LOW]);
+    send(&mut world, client, &["SSCAN", LOW, "0"]);
+    let asked = world.asked_of_nodes();
+    let nodes: Vec<u16> = asked.iter().map(|(node, _)| *node).collect();
+    assert_eq!(nodes, [5, 4, 5, 2, 1, 1, 1], "{asked:?}");
+}
+
+#[test]
+fn a_replica_that_cannot_be_asked_is_passed_over() {
+    let mut world = replicated();
+    let client = world.connect();
+    let error = b"-ERR gone\r\n".to_vec();
+    let refused = false;
+    world.tell_of(NodeId(4), &Event::Down { error, refused });
+    send(&mut world, client, &["SRANDMEMBER", LOW]);
+    send(&mut world, client, &["SRANDMEMBER", LOW]);
+    assert_asked(&world, &[(5, "SRANDMEMBER b"), (5, "SRANDMEMBER b")]);
+    // It has lost its master.
+    world.answer("-MASTERDOWN Link with MASTER is down\r\n");
+    world.tell_of(NodeId(5), &Event::MasterLost(true));
+    world.answer(ELSEWHERE);
+    assert_asked(&world, &[(1, "SRANDMEMBER b"), (1, "SRANDMEMBER b")]);
+    world.answer(bulk("m"));
+    world.answer(bulk("m"));
+    world.assert_received(client, [bulk("m"), bulk("m")].concat());
+    send(&mut world, client, &["SRANDMEMBER", LOW]);
+    assert_asked(&world, &[(1, "SRANDMEMBER b")]);
+}
+
+#[test]
+fn what_a_replica_says_of_slots_is_followed_and_not_believed() {
+    let mut world = replicated();
+    cache(&mut world, LOW);
+    let client = world.connect();
+    send(&mut world, client, &["SRANDMEMBER", LOW]);
+    world.answer(moved(LOW, 2));
+    assert_asked(&world, &[(2, "SRANDMEMBER b")]);
+    world.answer(moved(LOW, 1));
+    assert_asked(&world, &[(1, "SRANDMEMBER b")]);
+    world.answer(bulk("m"));
+    world.assert_received(client, bulk("m"));
+    assert!(is_cached(&mut world, LOW));
+    // Nor does it cost anything that one is lost, or back.
+    world.tell_of(NodeId(4), &Event::Tracking(Tracking::Lost));
+    world.tell_of(NodeId(4), &Event::Away);
+    world.tell_of(NodeId(4), &Event::Up(Backend::default()));
+    assert!(is_cached(&mut world, LOW));
+}
+
 #[test]
 fn a_node_that_cannot_be_reached_refuses_those_alone_who_need_it() {
     let mut world = world();

@@ -8,6 +8,7 @@
 mod alone;
 mod nodes;
 mod redirects;
+mod replicas;
 mod routes;
 mod scripts;
 mod spread;
@@ -114,28 +115,6 @@ impl Cluster {
             self.servers.resize_with(at + 1, Server::default);
         }
         &mut self.servers[at]
-    }
-
-    /// The node for a read that is not cached, of what that master has: one of its replicas in turn, or itself.
-    fn reader(&mut self, master: NodeId) -> NodeId {
-        let mut nodes = self.map.nodes().iter();
-        let Some(node) = nodes.find(|node| node.id == master && !node.replicas.is_empty()) else {
-            return master;
-        };
-        self.reads = self.reads.wrapping_add(1);
-        let count = node.replicas.len();
-        let mut in_turn =
-            (0..count).map(|more| node.replicas[self.reads.wrapping_add(more) % count]);
-        let answers = |node: &NodeId| {
-            let server = self.server(*node);
-            server.is_up() && !server.is_refusing
-        };
-        in_turn.find(answers).unwrap_or(master)
-    }
-
-    /// Whether a node is one of the masters.
-    fn is_master(&self, node: NodeId) -> bool {
-        self.nodes().any(|master| master == node)
     }
 
     /// Whether any node can't be asked.

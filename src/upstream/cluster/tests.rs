@@ -2,6 +2,7 @@
 //! it is given up.
 
 mod leaving;
+mod replica;
 
 use super::super::node::{Loss, Node, Phase, Role};
 use super::super::rights::tests::{RIGHTS, asked, at, request, settings};

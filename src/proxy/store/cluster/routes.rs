@@ -2,9 +2,9 @@
 
 use super::super::{Flow, Store};
 use super::alone::About;
-use super::spread;
 use super::{Cluster, NOWHERE};
-use crate::command::{Cached, Join, Row, Spread, Way, Writes};
+use super::{replicas, spread};
+use crate::command::{Cached, Join, Row, Spread, Way};
 use crate::metrics::Outcome;
 use crate::proxy::identity::Identity;
 use crate::proxy::in_flight::Caller;
@@ -121,9 +121,10 @@ impl Store {
         match slots(request, row) {
             Slots::One(slot) => {
                 let owner = cluster.owner(slot);
-                let is_read = row.reads_only && row.writes == Writes::Nothing;
                 match &mut self.cluster {
-                    Some(cluster) if way == Way::Forward && is_read => Ok(cluster.reader(owner)),
+                    Some(cluster) if replicas::may_read(&name, row, way) => {
+                        Ok(cluster.reader(owner))
+                    }
                     _ => Ok(owner),
                 }
             }

@@ -1,6 +1,6 @@
 //! What is made of what nodes say, without sockets.
 
-use super::super::view::tests::tcp;
+use super::super::view::{Seen, tests::tcp};
 use super::super::views::tests::view;
 use super::*;
 
@@ -12,6 +12,8 @@ fn at(milliseconds: u64) -> Time {
 struct World {
     follow: Follow,
     members: Vec<(NodeId, RedisAddress, bool)>,
+    /// Those of them that are there for reads alone.
+    replicas: Vec<NodeId>,
 }
 
 impl World {
@@ -23,16 +25,17 @@ impl World {
         follow.set_watched(true);
         Self {
             members: numbered.map(|(id, seed)| (id, seed, true)).collect(),
+            replicas: Vec::new(),
             follow,
         }
     }
 
     fn turn(&mut self, now: Time) -> Option<Change> {
-        let members = self.members.clone();
+        let (members, replicas) = (self.members.clone(), self.replicas.clone());
         let known = members.iter().map(|(id, address, is_up)| Known {
             id: *id,
             address,
-            is_replica: false,
+            is_replica: replicas.contains(id),
             is_up: *is_up,
             is_silent: false,
         });
@@ -44,7 +47,9 @@ impl World {
                 member.1 = address.clone();
             }
         }
-        let added = change.added.iter().cloned();
+        self.replicas
+            .extend(change.replicas.iter().map(|(id, _)| *id));
+        let added = change.added.iter().chain(&change.replicas).cloned();
         self.members
             .extend(added.map(|(id, address)| (id, address, true)));
         Some(change)
@@ -97,6 +102,76 @@ fn after_a_failover_the_new_master_has_a_number_that_was_never_used() {
     let map = world.hear(2, &[(1, 8), (2, 2)], at(0)).expect("a map");
     assert_eq!(map.owner(0), Some(NodeId(3)));
     assert_eq!(world.ids(), [1, 3]);
+}
+
+/// A view of two masters, the first of which has the replica at that port.
+fn replicated(masters: &[(u16, u64)], replica: u16) -> View {
+    let mut said = view(masters);
+    said.nodes.push(Seen {
+        name: replica.to_string().into(),
+        address: tcp("h", replica),
+        is_master: false,
+        replica_of: Some(0),
+        ..said.nodes[0].clone()
+    });
+    said
+}
+
+#[test]
+fn replicas_are_members_if_reads_go_there() {
+    let mut world = World::new(&[1]);
+    let said = replicated(&[(1, 1), (2, 2)], 3);
+    world.follow.hear(NodeId(0), said.clone(), at(0));
+    let map = world.turn(at(0)).and_then(|change| change.map);
+    assert!(map.expect("a map").nodes()[0].replicas.is_empty());
+    assert_eq!(world.ids(), [0, 1]);
+    let mut world = World::new(&[1]);
+    world.follow.set_reads_replicas(true);
+    world.follow.hear(NodeId(0), said.clone(), at(0));
+    let map = world.turn(at(0)).and_then(|change| change.map);
+    let map = map.expect("a map");
+    assert_eq!(map.nodes()[0].replicas, [NodeId(2)]);
+    assert!(map.nodes()[1].replicas.is_empty());
+    assert_eq!(addresses(&map), ["h:1", "h:2"]);
+    assert_eq!(
+        (world.ids(), &world.replicas[..]),
+        (vec![0, 1, 2], &[NodeId(2)][..])
+    );
+    // The same again is no news.
+    world.follow.hear(NodeId(1), said.clone(), at(1));
+    let change = world.turn(at(1)).expect("a view that is new");
+    assert!(change.map.is_none() && change.retired.is_empty());
+    // One that fails is left.
+    let mut failing = said;
+    failing.nodes[2].is_failing = true;
+    world.follow.hear(NodeId(1), failing.clone(), at(2));
+    world.follow.hear(NodeId(0), failing, at(2));
+    assert!(
+        world
+            .turn(at(2))
+            .is_some_and(|change| change.retired == [NodeId(2)])
+    );
+}
+
+#[test]
+fn a_replica_and_the_master_that_it_becomes_are_two_members() {
+    let mut world = World::new(&[1]);
+    world.follow.set_reads_replicas(true);
+    world
+        .follow
+        .hear(NodeId(0), replicated(&[(1, 1), (2, 2)], 3), at(0));
+    assert!(world.turn(at(0)).is_some());
+    world
+        .follow
+        .hear(NodeId(1), replicated(&[(3, 7), (2, 2)], 1), at(1));
+    let change = world.turn(at(1)).expect("a failover");
+    let map = change.map.expect("a map");
+    assert_eq!(change.retired, [NodeId(0), NodeId(2)]);
+    assert_eq!(addresses(&map), ["h:3", "h:2"]);
+    assert_eq!(
+        (map.owner(0), &map.nodes()[0].replicas[..]),
+        (Some(NodeId(3)), &[NodeId(4)][..])
+    );
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Replicas, where reads go that are not cached, if the user wants that. What they answer may be older than what a client
+//! has written; so nothing of it is cached, and what is learned of the cluster is learned from masters.
+
+use super::super::{Redis, Store};
+use super::Cluster;
+use crate::command::{Row, Way, Writes};
+use crate::upstream::{Event, NodeId};
+
+/// Whether a request of that name may go to a replica.
+pub(super) fn may_read(name: &[u8], row: &Row, way: Way) -> bool {
+    // A cursor means something to the node alone that it comes from.
+    let has_cursor = name.ends_with(b"scan");
+    way == Way::Forward && row.reads_only && row.writes == Writes::Nothing && !has_cursor
+}
+
+impl Cluster {
+    /// The node for a read of what that master has: one of its replicas in turn, or itself if none can be asked.
+    pub(super) fn reader(&mut self, master: NodeId) -> NodeId {
+        let mut nodes = self.map.nodes().iter();
+        let Some(node) = nodes.find(|node| node.id == master && !node.replicas.is_empty()) else {
+            return master;
+        };
+        let count = node.replicas.len();
+        self.reads = (self.reads + 1) % count;
+        let (before, after) = node.replicas.split_at(self.reads);
+        let mut in_turn = after.iter().chain(before);
+        let answers = |node: &&NodeId| {
+            let server = self.server(**node);
+            server.is_up() && !server.is_refusing
+        };
+        in_turn.find(answers).copied().unwrap_or(master)
+    }
+
+    /// Whether a node is one of the masters.
+    pub(super) fn is_master(&self, node: NodeId) -> bool {
+        self.nodes().any(|master| master == node)
+    }
+
+    fn is_replica(&self, node: NodeId) -> bool {
+        let mut nodes = self.map.nodes().iter();
+        nodes.any(|master| master.replicas.contains(&node))
+    }
+}
+
+impl Store {
+    /// Something happened to a node. If it is a replica, that says no more than whether reads may go there. Returns
+    /// whether it is one.
+    pub(in crate::proxy) fn note_replica(&mut self, node: NodeId, event: &Event) -> bool {
+        let Some(cluster) = &mut self.cluster else {
+            return false;
+        };
+        if !cluster.is_replica(node) {
+            return false;
+        }
+        let server = cluster.server_mut(node);
+        match event {
+            Event::Up(_) => server.redis = Redis::Up,
+            Event::Away | Event::Down { .. } | Event::Moved => server.redis = Redis::Unknown,
+            // They are of the cluster.
+            Event::Slots(_) | Event::Barrier(_) => return false,
+            Event::MasterLost(is_lost) => server.is_refusing = *is_lost,
+            _ => {}
+        }
+        true
+    }
+}
