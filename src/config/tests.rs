@@ -134,6 +134,7 @@ fn invoke(
 /// The variables that a setting needs beside it, if it needs some.
 fn beside(name: &str) -> Vec<(&'static str, &'static str)> {
     match name {
+        "redis_read_from" => vec![("REDIS_CLUSTER", "n")],
         "redis_username" => vec![("REDIS_PASSWORD", "p")],
         "tls_port" => vec![("TLS_CERT", "c"), ("TLS_KEY", "k"), ("TLS_CA", "a")],
         "tls_cert" => vec![("TLS_KEY", "k")],
