@@ -158,6 +158,7 @@ const AWAY: &str = "a Redis that is away";
 const UNTRACKED: &str = "the time to live alone";
 const EXPIRY: &str = "keys that expire";
 const DATABASES: &str = "two databases, and others who write";
+const PREFIX: &str = "keys with a prefix, and writers everywhere";
 const LATE: &str = "replies that are late";
 const MESSAGES: &str = "a listener, and others who write and publish";
 const SILENCE: &str = "a tracker that is silent";
@@ -173,6 +174,25 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
         ..Bounds::default()
     };
     let worlds = [
+        (
+            PREFIX,
+            Bounds {
+                prefix: true,
+                gets: 2,
+                writes: 1,
+                writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "keys with a prefix, and a writer on a dedicated connection",
+            Bounds {
+                prefix: true,
+                gets: 2,
+                transactions: 1,
+                ..tracked
+            },
+        ),
         (
             READERS_AND_WRITERS,
             Bounds {
@@ -474,6 +494,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
     let more = |bound: u8| if bound > 0 { bound + deeper } else { 0 };
     let deepen = |bounds: Bounds| Bounds {
         tracking: bounds.tracking,
+        prefix: bounds.prefix,
         databases: bounds.databases,
         refetch: bounds.refetch,
         gets: more(bounds.gets),

@@ -84,6 +84,8 @@ pub struct Bounds {
     pub tracking: bool,
     /// The keys are those of one name in two databases.
     pub databases: bool,
+    /// The clients' keys have a prefix at Redis.
+    pub prefix: bool,
     /// Values that were read are fetched anew as soon as they change.
     pub refetch: bool,
     pub gets: u8,
