@@ -36,7 +36,7 @@ use super::session::WaitsFor;
 use super::slow_log::SlowLog;
 use crate::cache::{Cache, Key, Limits, Value};
 use crate::clock::Time;
-use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, own};
+use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, Writes, own};
 use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
@@ -494,10 +494,9 @@ impl Store {
     /// A request asks Redis about a key.
     fn count_miss(&mut self, key: &[u8], caller: Caller) {
         let key = caller.key(key);
-        match self.cache.knows(key, caller.since) {
-            true => self.metrics.missed_part(caller.command),
-            false => self.metrics.missed(key, caller.command, caller.since),
-        }
+        let (command, now) = (caller.command, caller.since);
+        let is_known = || self.cache.knows(key, now);
+        self.metrics.missed(key, command, now, is_known);
     }
 
     /// Sends a request to Redis.
@@ -512,6 +511,9 @@ impl Store {
         if let Some(outage) = self.server(caller.node).outage() {
             refuse(request, outage, replies);
             return Outcome::Refused;
+        }
+        if self.cluster.is_some() && matches!(row.writes, Writes::Declared(_)) {
+            self.spread_script(request, caller);
         }
         let written = self.invalidate_written(request, row.writes);
         let batch = self.requests.of(caller.link());
