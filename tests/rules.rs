@@ -33,7 +33,7 @@ const MESSAGES: &str = "a listener, and others who write and publish";
 const MESSAGES_AND_BREAKS: &str = "messages, and connections that break";
 const SILENCE: &str = "a tracker that is silent";
 const UNTRACKED: &str = "the time to live alone";
-const PREFIX: &str = "keys with a prefix, and writers everywhere";
+const PREFIX: &str = "keys with a prefix, and others who write";
 
 const RULES: &[Rule] = &[
     Rule {
