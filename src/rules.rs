@@ -112,7 +112,14 @@ impl Rules {
     /// The first rule that matches a key.
     #[must_use]
     pub fn of(&self, key: &[u8]) -> Option<&Rule> {
-        self.list.iter().find(|rule| rule.pattern.matches(key))
+        self.position(key).map(|position| &self.list[position])
+    }
+
+    /// Which of [`iter`](Self::iter) that is.
+    #[must_use]
+    pub fn position(&self, key: &[u8]) -> Option<usize> {
+        let mut rules = self.list.iter();
+        rules.position(|rule| rule.pattern.matches(key))
     }
 
     /// Adds a rule behind the others.

@@ -177,6 +177,7 @@ impl Server {
         proxy.set_cached_databases(config.cached_databases.clone());
         proxy.set_causal(config.causal);
         proxy.set_refetch(config.refetch);
+        proxy.set_rules(config.rules.clone(), config.missing_ttl);
         proxy.limit_buffers(config.max_buffers);
         proxy.describe(Facts {
             port: listeners.port(),

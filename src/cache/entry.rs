@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use super::answers::Answers;
-use super::{Key, Value, cost};
+use super::{Key, Read, Value, cost};
 use crate::clock::Time;
 
 /// A key with its value. The key is its identity in the map: its name, and the database that it is in.
@@ -264,6 +264,14 @@ impl Entry {
         self.flags & VALUE_READ != 0 && self.value().is_some()
     }
 
+    /// What of it was.
+    pub fn read(&self) -> Read {
+        Read {
+            value: self.value_was_read(),
+            questions: self.answers().map(Answers::read).unwrap_or_default(),
+        }
+    }
+
     /// What it counts for in [`super::Limits::memory`].
     pub fn cost(&self) -> usize {
         let value = self.value().map_or(0, |value| value.len());
@@ -317,15 +325,6 @@ impl Deadline {
     /// Whether it is still to come.
     pub fn is_after(self, now: Time) -> bool {
         self.steps() > steps(now)
-    }
-
-    /// The earlier of the two.
-    pub fn min(self, other: Self) -> Self {
-        if other.steps() < self.steps() {
-            other
-        } else {
-            self
-        }
     }
 
     pub fn steps(self) -> u64 {

@@ -35,6 +35,7 @@ mod spare;
 mod store;
 mod written;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 pub use access::Access;
@@ -47,6 +48,7 @@ use crate::config::DatabaseList;
 use crate::metrics::Metrics;
 use crate::resp::reply::{Output, Reply};
 use crate::resp::request::Spans;
+use crate::rules::Rules;
 use crate::status::{Facts, Status};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Check, Event, Requests, Tracking};
@@ -117,6 +119,13 @@ impl Proxy {
     /// Whether values that are read are fetched anew as soon as they change. They are not unless this says so.
     pub fn set_refetch(&mut self, refetch: bool) {
         self.store.refetches.enable(refetch);
+    }
+
+    /// Has these rules hold from now on, and of what no rule says, how long it is remembered that a key does not exist: if
+    /// that is none, as long as anything else.
+    pub fn set_rules(&mut self, rules: Rules, missing_ttl: Option<Duration>) {
+        self.store.cache.set_rules(Rc::new(rules));
+        self.store.missing_ttl = missing_ttl;
     }
 
     /// Which databases are cached, beside the one that clients start in. All are unless this says otherwise.

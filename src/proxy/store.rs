@@ -87,6 +87,8 @@ pub(super) struct Store {
     is_refusing: bool,
     /// The slots that something may be cached of, if Redis is a node of a cluster.
     slots: Option<Slots>,
+    /// How long it is remembered at the most that a key does not exist, if a time of its own is set for that.
+    pub missing_ttl: Option<Duration>,
     /// How long a value is kept at the most, by what is known of the user's rights.
     longest: Duration,
     /// What that means for hits.
@@ -213,6 +215,7 @@ impl Store {
             is_suspended: false,
             is_refusing: false,
             slots: None,
+            missing_ttl: None,
             longest: Duration::MAX,
             serving: Serving::Fresh,
             endpoint: None,
@@ -606,6 +609,9 @@ impl Store {
     }
 
     pub fn requests(&mut self) -> &mut Requests {
+        if self.cache.has_read_ahead() {
+            self.refresh();
+        }
         let asked = std::mem::take(&mut self.asked);
         if asked > 0 {
             self.metrics.batch.add(asked);

@@ -14,6 +14,7 @@ mod messages;
 mod order;
 mod random;
 mod refetched;
+mod rules;
 mod scripts;
 mod transactions;
 mod unknown;

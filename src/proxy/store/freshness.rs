@@ -245,7 +245,7 @@ impl Store {
         let hash = self.large.hash_of(command, &fetch.key);
         let memory = self.cache.limits().memory;
         let fits = memory == 0 || encoded.len() <= memory;
-        if fits && self.cache.takes_reply(encoded) && !is_error {
+        if fits && self.cache.takes_reply(&fetch.key, encoded) && !is_error {
             // It comes once for all.
             let is_limited = self.large.is_limited();
             let length = if is_limited { encoded.len() } else { 0 };
@@ -344,7 +344,7 @@ impl Store {
         let ttl = match Reader::new(time_to_live).number() {
             Some(-1) => Duration::MAX,
             Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
-            Some(-2) if is_of_no_key(found.reply) => Duration::MAX,
+            Some(-2) if is_of_no_key(found.reply) => self.missing_ttl(found.key.name),
             // It is gone already, or Redis does not say.
             _ => return false,
         };
@@ -357,12 +357,28 @@ impl Store {
         is_kept_coherent && !left.is_zero() && self.keep(found, left, now)
     }
 
+    /// How long it is remembered at the most that a key does not exist.
+    fn missing_ttl(&self, name: &[u8]) -> Duration {
+        let rule = self.cache.rules().of(name);
+        let missing_ttl = rule.and_then(|rule| rule.missing_ttl);
+        missing_ttl.or(self.missing_ttl).unwrap_or(Duration::MAX)
+    }
+
     /// Caches what was fetched. Returns whether it can be.
     fn keep(&mut self, found: &Found<'_>, ttl: Duration, now: Time) -> bool {
         let Found { key, reply, .. } = *found;
         // Only Redis knows when a key comes to be that is not there.
         let may_be_missing = self.coherence != Coherence::Tracking && is_of_no_key(reply);
         if self.awaited.contains(key.name) || may_be_missing {
+            return false;
+        }
+        if !self.cache.takes_reply(key.name, reply) {
+            match found.question {
+                Some(question) => self.cache.remove_answer(key, question.into()),
+                None => {
+                    self.cache.remove(key);
+                }
+            }
             return false;
         }
         let mut ttl = ttl;
@@ -388,7 +404,7 @@ impl Store {
             };
             self.cache.insert_for(key, &value, ttl, now);
         }
-        let ttl = ttl.min(self.cache.limits().ttl);
+        let ttl = ttl.min(self.cache.ttl_of(key.name));
         self.metrics.kept(key, now.after(ttl));
         true
     }

@@ -193,25 +193,47 @@ impl Store {
 
     /// Fetches what was read of a key from the cache anew, for whoever asks next.
     pub(super) fn refetch(&mut self, key: Key<'_>, read: &Read, now: Time) {
-        if !self.may_refetch(key) {
-            return;
+        let may_refetch = self.refetches.enabled
+            && self.coherence == Coherence::Tracking
+            && !self.awaited.contains(key.name)
+            && self.may_refetch_any();
+        if may_refetch {
+            self.refetch_all(key, read, now);
         }
+    }
+
+    /// Where Redis has a limit, no refetch: longer than before, the reply might break the connection for all.
+    fn may_refetch_any(&self) -> bool {
+        matches!(self.redis, Redis::Up)
+            && !self.large.is_limited()
+            && self.serving == Serving::Fresh
+    }
+
+    /// Fetches anew what was read shortly before its end, as its rule has it, so that the next read finds it too.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refresh(&mut self) {
+        let may_refetch = self.may_refetch_any()
+            && matches!(
+                self.coherence,
+                Coherence::Tracking | Coherence::TimeToLive { .. }
+            );
+        for noted in self.cache.take_read_ahead() {
+            let (key, since) = (Key::from(&noted.0), noted.1);
+            if may_refetch && !self.awaited.contains(key.name) {
+                let read = self.cache.read_of(key);
+                self.refetch_all(key, &read, since);
+            }
+        }
+    }
+
+    fn refetch_all(&mut self, key: Key<'_>, read: &Read, now: Time) {
         if read.value {
             self.refetch_value(key, now);
         }
         for question in &read.questions {
             self.refetch_answer(key, question, now);
         }
-    }
-
-    /// Where Redis has a limit, no refetch: longer than before, the reply might break the connection for all.
-    fn may_refetch(&self, key: Key<'_>) -> bool {
-        self.refetches.enabled
-            && matches!(self.redis, Redis::Up)
-            && !self.large.is_limited()
-            && self.coherence == Coherence::Tracking
-            && self.serving == Serving::Fresh
-            && !self.awaited.contains(key.name)
     }
 
     fn refetch_value(&mut self, key: Key<'_>, now: Time) {
