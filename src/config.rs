@@ -39,6 +39,7 @@ use log::kv::{self, Source, VisitSource};
 mod address;
 mod check;
 mod databases;
+mod description;
 mod error;
 mod file;
 mod flags;
@@ -55,6 +56,7 @@ mod tests;
 
 pub use address::RedisAddress;
 pub use databases::DatabaseList;
+pub use description::{Description, Flag, describe};
 pub use error::ConfigError;
 pub use peer_tls::PeerTls;
 pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
