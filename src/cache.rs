@@ -11,6 +11,7 @@ mod hash;
 mod look_ahead;
 mod queue;
 mod terms;
+mod walk;
 
 use std::hash::BuildHasher;
 use std::rc::Rc;
@@ -28,8 +29,8 @@ pub use answers::Question;
 use entry::{Entry, Name, Part, cost_of};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
-use queue::Place;
 use terms::{Life, Terms};
+pub use walk::{Cursor, Fate, Look, Visited};
 
 /// What an entry costs beyond its key and value, in bytes, as [`Limits::memory`] counts it: its node,
 /// its place in the table and in the queue, and what the allocator rounds up. Of a million entries with
@@ -77,6 +78,20 @@ impl<'a> Key<'a> {
 pub struct KeyBuf {
     database: u32,
     name: Box<[u8]>,
+}
+
+impl KeyBuf {
+    /// The number of the database.
+    #[must_use]
+    pub fn database(&self) -> u32 {
+        self.database
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
 }
 
 impl From<Key<'_>> for KeyBuf {
@@ -181,6 +196,8 @@ pub struct Cache {
     /// What rules ask, and the deadline of each entry, in order, with the hash of its key to find it by.
     terms: Terms,
     limits: Limits,
+    /// The limits may not hold yet.
+    shrinks: bool,
     bytes: usize,
     /// The parts of the databases of which there ever was anything.
     tallies: Vec<Tally>,
@@ -202,6 +219,7 @@ impl Cache {
             pinned: LinkedHashMap::with_hasher(hashes),
             terms: Terms::new(&limits, Rc::default()),
             limits,
+            shrinks: false,
             bytes: 0,
             tallies: Vec::new(),
             evictions: Evictions::default(),
@@ -219,6 +237,12 @@ impl Cache {
     #[must_use]
     pub fn rules(&self) -> &Rules {
         self.terms.rules()
+    }
+
+    /// The same, to keep.
+    #[must_use]
+    pub fn shared_rules(&self) -> Rc<Rules> {
+        Rc::clone(self.terms.rules())
     }
 
     /// How long an entry of a key lives at the most.
@@ -561,7 +585,9 @@ impl Cache {
         while expired < EXPIRED_AT_ONCE
             && let Some((place, life)) = self.terms.first_due(now)
         {
-            if self.remove_at(place).is_some() {
+            if let Some(occupied) = self.at(place, 0) {
+                let (entry, ()) = occupied.remove_entry();
+                self.forget(&entry, place.hash());
                 expired += 1;
             } else {
                 debug_assert!(false, "every place in the queue has its entry");
@@ -573,25 +599,6 @@ impl Cache {
             self.clear();
         }
         expired
-    }
-
-    /// Forgets the entry that has that place in the queue.
-    fn remove_at(&mut self, place: Place) -> Option<()> {
-        let hash = place.hash();
-        let hasher = self.entries.hasher().clone();
-        let is_at = |entry: &Entry| {
-            entry.deadline == place.deadline && hasher.hash_one(entry) == widen(hash)
-        };
-        let occupied = match find_in(&mut self.entries, hash, is_at) {
-            RawEntryMut::Occupied(occupied) => occupied,
-            RawEntryMut::Vacant(_) => match find_in(&mut self.pinned, hash, is_at) {
-                RawEntryMut::Occupied(occupied) => occupied,
-                RawEntryMut::Vacant(_) => return None,
-            },
-        };
-        let (entry, ()) = occupied.remove_entry();
-        self.forget(&entry, hash);
-        Some(())
     }
 
     /// When the oldest entry is to be removed; `None` for an empty cache.
@@ -644,22 +651,33 @@ impl Cache {
 
     /// Evicts the least recently used until both limits hold, and what is pinned only when there is nothing else.
     fn evict(&mut self) {
-        loop {
+        let most = if self.shrinks {
+            EXPIRED_AT_ONCE
+        } else {
+            usize::MAX
+        };
+        self.evict_some(most);
+    }
+
+    /// The same, but at most so many. Returns whether the limits hold.
+    fn evict_some(&mut self, most: usize) -> bool {
+        for _ in 0..most {
             let reason = if self.len() > self.limits.entries {
                 &mut self.evictions.capacity
             } else if self.limits.memory > 0 && self.bytes > self.limits.memory {
                 &mut self.evictions.memory
             } else {
-                return;
+                return true;
             };
             let unpinned = self.entries.pop_front();
             let Some((entry, ())) = unpinned.or_else(|| self.pinned.pop_front()) else {
-                return;
+                return true;
             };
             *reason += 1;
             let hash = self.hash(entry.name());
             self.forget(&entry, hash);
         }
+        false
     }
 
     /// Takes an entry that left the map out of the queue and the count. Returns what its life was.

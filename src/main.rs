@@ -37,7 +37,8 @@ fn main() -> ExitCode {
         }
     };
     match Server::start(&config, tls) {
-        Ok(server) => {
+        Ok(mut server) => {
+            server.reload_by(config::from_environment);
             if let Err(error) = hidden {
                 log::warn!(reason:% = error; "a password stays visible in the process list");
             }

@@ -15,6 +15,7 @@ mod idle;
 mod listeners;
 mod protection;
 mod reports;
+mod settings;
 mod shutdown;
 mod spares;
 mod unix_socket;
@@ -39,6 +40,7 @@ use idle::Idle;
 use listeners::Listeners;
 use protection::Protection;
 use reports::Reports;
+use settings::Reload;
 use shutdown::Shutdown;
 use spares::Spares;
 
@@ -105,6 +107,7 @@ pub struct Server {
     shortage: Shortage,
     floods: Floods,
     shutdown: Shutdown,
+    reload: Reload,
     /// For how long clients may finish when a signal has asked for the end.
     drain: Duration,
     redis: RedisAddress,
@@ -176,9 +179,6 @@ impl Server {
         let mut proxy = Proxy::new(limits, access, config.redis_database);
         proxy.set_cached_databases(config.cached_databases.clone());
         proxy.set_causal(config.causal);
-        proxy.set_refetch(config.refetch);
-        proxy.set_rules(config.rules.clone(), config.missing_ttl);
-        proxy.limit_buffers(config.max_buffers);
         proxy.describe(Facts {
             port: listeners.port(),
             max_clients,
@@ -188,6 +188,7 @@ impl Server {
             wall_clock,
             resident_memory,
         });
+        proxy.configure(config);
         Ok(Self {
             poll,
             clock: Clock::start(),
@@ -216,6 +217,7 @@ impl Server {
             shortage: Shortage::default(),
             floods: Floods::default(),
             shutdown: Shutdown::NotAsked,
+            reload: Reload::default(),
             drain: config.drain,
             redis: config.redis.clone(),
             dialer,
@@ -254,7 +256,9 @@ impl Server {
             }
             self.deliver_reports();
             self.end_drain();
+            self.take_settings();
             self.serve_ready();
+            self.proxy.work(self.now);
             self.tick();
             self.upstream.send(self.proxy.requests());
             self.upstream.check(self.proxy.checks());
@@ -286,12 +290,14 @@ impl Server {
 
     /// How long the poll may sleep: for ever, if nothing is due.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.reports.is_empty() || self.proxy.has_room_again() {
+        let has_work = self.proxy.has_room_again() || self.proxy.has_work();
+        if !self.ready.is_empty() || !self.reports.is_empty() || has_work {
             return Some(Duration::ZERO);
         }
         let first = |list: &VecDeque<(Time, ClientId)>| list.front().map(|&(until, _)| until);
         let due = [
             self.next_tick(),
+            self.proxy.work_due(),
             self.listeners.due(),
             self.idle.due(),
             self.shortage.due(),

@@ -29,8 +29,8 @@ const _: () = assert!(size_of::<Entry>() <= 24);
 const MISSING: u8 = 1;
 /// It was read from the cache.
 const READ: u8 = 2;
-/// There are answers to further questions about the key.
-const ANSWERS: u8 = 4;
+/// It was read since that was last asked.
+const RECENTLY_READ: u8 = 4;
 /// Its value was read from the cache.
 const VALUE_READ: u8 = 8;
 
@@ -187,7 +187,7 @@ impl Entry {
 
     /// Whether there are answers to further questions.
     pub fn has_answers(&self) -> bool {
-        self.flags & ANSWERS != 0
+        self.answers().is_some_and(|answers| !answers.is_empty())
     }
 
     /// The answers, if there may be any, to mark those that are read.
@@ -226,7 +226,6 @@ impl Entry {
             };
         change(&mut parts.answers);
         self.content = Content::Apart(parts);
-        self.flags |= ANSWERS;
     }
 
     /// Takes over the answers of an earlier entry.
@@ -249,9 +248,16 @@ impl Entry {
     #[inline]
     pub fn note_read(&mut self, what: Part) {
         self.flags |= match what {
-            Part::Value => READ | VALUE_READ,
-            Part::Answer => READ,
+            Part::Value => READ | RECENTLY_READ | VALUE_READ,
+            Part::Answer => READ | RECENTLY_READ,
         };
+    }
+
+    /// Whether it was read since this was last asked.
+    pub fn take_recently_read(&mut self) -> bool {
+        let was_read = self.flags & RECENTLY_READ != 0;
+        self.flags &= !RECENTLY_READ;
+        was_read
     }
 
     /// Whether it was.

@@ -164,7 +164,24 @@ impl Terms {
         }
     }
 
-    fn end(&self, life: Life) -> Time {
+    /// The deadlines of some of the entries, by a number from 0 on.
+    pub fn queue(&self, number: usize) -> Option<&Queue> {
+        self.queues.get(number).map(|kept| &kept.queue)
+    }
+
+    /// Has other limits hold for what comes from now on, save for how long stale entries are kept.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        let rules = self.rules.iter();
+        for (term, rule) in self.of_rules.iter_mut().zip(rules) {
+            term.ttl = rule.ttl.unwrap_or(limits.ttl);
+            term.reply = rule.max_reply.unwrap_or(limits.reply);
+        }
+        self.common.ttl = limits.ttl;
+        self.common.reply = limits.reply;
+    }
+
+    /// When an entry of that life ends.
+    pub fn end(&self, life: Life) -> Time {
         life.deadline.time().after(self.queues[life.queue.0].ahead)
     }
 

@@ -5,6 +5,7 @@ mod expiry;
 mod memory;
 mod model;
 
+use super::queue::Place;
 use super::*;
 
 /// No bound but the ones that a test names.

@@ -57,6 +57,8 @@ pub(super) enum WaitsFor {
     Return,
     /// Its dedicated connection to be set up.
     SetUp,
+    /// The walk through the cache to end that it or another client has begun.
+    Walk,
 }
 
 impl Session {
@@ -126,9 +128,11 @@ impl Session {
         match self.waits_for {
             WaitsFor::Nothing | WaitsFor::Return | WaitsFor::SetUp => true,
             WaitsFor::Replies => self.replies.none_wait(),
-            WaitsFor::Redis | WaitsFor::Description | WaitsFor::Redirection | WaitsFor::Check => {
-                false
-            }
+            WaitsFor::Redis
+            | WaitsFor::Description
+            | WaitsFor::Redirection
+            | WaitsFor::Check
+            | WaitsFor::Walk => false,
         }
     }
 

@@ -14,8 +14,10 @@ mod leave;
 mod mget;
 mod refetch;
 mod slots;
+mod touch;
 mod transaction;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::ClientId;
@@ -31,15 +33,19 @@ use super::replies::{Cost, Replies};
 use super::scripts::Harmless;
 use super::session::WaitsFor;
 use super::slow_log::SlowLog;
+use super::walks::Walk;
 use crate::cache::{Cache, Key, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, own};
+use crate::config::Config;
 use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
+use crate::rules::Rules;
 use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, Batch, Requests};
+pub(super) use asks::question_command;
 use commands::{Names, Renewal};
 use databases::Databases;
 pub(super) use freshness::{Arrived, Coherence};
@@ -49,6 +55,7 @@ pub(super) use leave::{Leave, SetUp};
 pub(super) use mget::LongMget;
 use refetch::Refetches;
 use slots::Slots;
+pub(super) use touch::Touches;
 
 pub(super) struct Store {
     pub(super) cache: Cache,
@@ -114,6 +121,15 @@ pub(super) struct Store {
     /// What all clients together hold.
     pub buffers: Buffers,
     pub large: LargeReplies,
+    /// A walk through the cache for a client.
+    pub walk: Option<Box<Walk>>,
+    /// One has ended, and others may wait for that.
+    pub walk_ended: bool,
+    pub touches: Touches,
+    /// The settings that hold.
+    pub config: Box<Config>,
+    /// A client has changed them, since this was last asked.
+    pub is_reconfigured: bool,
     pub facts: Facts,
 }
 
@@ -230,6 +246,11 @@ impl Store {
             slow_log: SlowLog::default(),
             buffers: Buffers::default(),
             large: LargeReplies::default(),
+            walk: None,
+            walk_ended: false,
+            touches: Touches::default(),
+            config: Box::default(),
+            is_reconfigured: false,
             facts: Facts::default(),
         }
     }
@@ -617,6 +638,13 @@ impl Store {
             self.metrics.batch.add(asked);
         }
         &mut self.requests
+    }
+
+    /// Has these rules hold from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.in_flight.all_changed();
+        self.cache.set_rules(Rc::new(rules));
+        self.touches.set(self.config.touch, self.cache.rules());
     }
 
     pub fn cache(&self) -> &Cache {

@@ -196,6 +196,14 @@ impl Store {
                 }
                 Arrived::default()
             }
+            Asked::Policy => {
+                self.policy_came(encoded);
+                Arrived::default()
+            }
+            Asked::Touch => {
+                self.touched(encoded);
+                Arrived::default()
+            }
             Asked::Describe(name) => {
                 self.described(name.as_deref(), encoded, now);
                 Arrived::default()
@@ -394,6 +402,7 @@ impl Store {
             if depends_on_more {
                 return false;
             }
+            self.invalidate_if_walked(key.name);
             self.cache
                 .insert_answer(key, question.into(), &shared_or(reply), ttl, now);
         } else {
@@ -448,6 +457,7 @@ impl Store {
         self.backend = Some(backend.clone());
         self.slots = backend.is_cluster.then(Slots::default);
         self.redis = Redis::Up;
+        self.touches.forget_refusal();
         self.update_serving();
         is_another
     }
