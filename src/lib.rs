@@ -34,6 +34,7 @@ pub mod resp;
 pub mod rules;
 pub mod server;
 pub mod status;
+pub mod systemd;
 pub mod tls;
 pub mod transport;
 pub mod upstream;

@@ -50,6 +50,7 @@ use crate::config::{Config, RedisAddress};
 use crate::logging;
 use crate::proxy::{Access, ClientId, Proxy, READ};
 use crate::status::Facts;
+use crate::systemd::{self, State};
 use crate::tls::Tls;
 use crate::transport::dial::Dialer;
 use crate::upstream::{self, Upstream};
@@ -231,6 +232,7 @@ impl Server {
     /// # Errors
     /// If the poll fails.
     pub fn run(mut self) -> io::Result<()> {
+        systemd::notify(State::Ready);
         let mut events = Events::with_capacity(1024);
         loop {
             let timeout = self.timeout();
