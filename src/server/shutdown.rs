@@ -77,8 +77,7 @@ impl Server {
                 continue;
             }
             if IGNORED.contains(&signal) {
-                let reason = (signal == SIGHUP).then_some("there is nothing to read again");
-                log::info!(signal = name, reason; "signal ignored");
+                log::info!(signal = name; "signal ignored");
                 continue;
             }
             let clients = self.connections.len();

@@ -448,6 +448,11 @@ impl World {
     /// What the shell does at the end of each turn of its loop: takes the requests for Redis, and looks
     /// after the clients that the proxy names, and no others.
     fn turn(&mut self) {
+        let now = self.time();
+        self.proxy.work(now);
+        while self.proxy.has_work() {
+            self.proxy.work(now);
+        }
         self.take_requests();
         self.look_after_clients();
     }
