@@ -69,6 +69,7 @@ use flags::Request;
 use settings::{SETTINGS, Setting};
 use sources::{Found, Sources};
 
+use crate::command::CommandList;
 use crate::logging::{Format, Pairs};
 use crate::rules::Rules;
 
@@ -178,6 +179,8 @@ pub struct Config {
     pub config_set: ConfigSet,
     /// What is special about some keys. Default: nothing.
     pub rules: Rules,
+    /// Which commands no client may run. Default: none.
+    pub denied_commands: CommandList,
     /// From how long on a request that waited for Redis is in the slow log: 0 (all are) to an hour.
     /// Default: 10 ms, as Redis has it.
     pub slowlog_slower_than: Duration,
@@ -247,6 +250,7 @@ impl Default for Config {
             touch: Duration::from_secs(60),
             config_set: ConfigSet::Local,
             rules: Rules::default(),
+            denied_commands: CommandList::default(),
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,
             metrics_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -6,6 +6,7 @@
 
 mod accept;
 mod buffers;
+mod builder;
 mod clients;
 mod connection;
 mod dedicated;
@@ -23,6 +24,7 @@ mod unix_socket;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mio::event::Event;
@@ -33,6 +35,7 @@ use slab::Slab;
 
 use accept::clients_that_fit;
 use buffers::Shortage;
+pub use builder::Builder;
 use connection::Connection;
 use floods::Floods;
 use http::Http;
@@ -47,6 +50,7 @@ use spares::Spares;
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
+use crate::hooks::Hook;
 use crate::logging;
 use crate::proxy::{Access, ClientId, Proxy, READ};
 use crate::status::Facts;
@@ -122,11 +126,7 @@ fn tokens(client: ClientId) -> (Token, Token) {
 }
 
 impl Server {
-    /// Binds the address, starts the helper thread, and is ready to [`run`](Self::run).
-    ///
-    /// # Errors
-    /// If the address can't be bound, or the system gives no poll, signal or thread.
-    pub fn start(config: &Config, tls: Tls) -> io::Result<Self> {
+    fn start(config: &Config, tls: Tls, hooks: Vec<Box<dyn Hook>>) -> io::Result<Self> {
         let mut listeners = Listeners::start(config, tls.acceptor.clone())?;
         logging::info(module_path!(), "configured", config);
         let protection = Protection::new(config);
@@ -152,8 +152,8 @@ impl Server {
             password_file: config.redis_password_file.clone(),
             tracking: config.tracking,
         };
-        let waker = Waker::new(registry, WAKER)?;
-        let upstream = Upstream::start(settings, waker)?;
+        let waker = Arc::new(Waker::new(registry, WAKER)?);
+        let upstream = Upstream::start(settings, Arc::clone(&waker))?;
 
         let http = match config.metrics_port {
             0 => None,
@@ -180,6 +180,12 @@ impl Server {
         let mut proxy = Proxy::new(limits, access, config.redis_database);
         proxy.set_cached_databases(config.cached_databases.clone());
         proxy.set_causal(config.causal);
+        proxy.deny_commands(config.denied_commands.clone());
+        if !hooks.is_empty() {
+            // It can't fail but for want of the loop, which then has no clients.
+            let wake = move || waker.wake().unwrap_or_default();
+            proxy.set_hooks(hooks, config.redis_timeout, Arc::new(wake));
+        }
         proxy.describe(Facts {
             port: listeners.port(),
             max_clients,
@@ -257,6 +263,7 @@ impl Server {
                 }
             }
             self.deliver_reports();
+            self.proxy.take_decisions(self.now);
             self.end_drain();
             self.take_settings();
             self.serve_ready();
@@ -302,6 +309,7 @@ impl Server {
             self.proxy.work_due(),
             self.listeners.due(),
             self.idle.due(),
+            self.proxy.decisions_due(),
             self.shortage.due(),
             first(&self.lingering),
             first(&self.handshakes),

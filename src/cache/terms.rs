@@ -87,7 +87,7 @@ impl Terms {
             Term {
                 ttl: rule.ttl.unwrap_or(limits.ttl),
                 reply: rule.max_reply.unwrap_or(limits.reply),
-                is_nothing: rule.nocache || rule.deny,
+                is_nothing: rule.nocache,
                 is_pinned: rule.pin,
                 queue: queue_of(&mut queues, Duration::ZERO, stale),
                 ahead: rule
