@@ -35,6 +35,9 @@ impl Store {
         if before.rules != config.rules {
             self.set_rules(config.rules.clone());
         }
+        if before.rules != config.rules || before.touch != config.touch {
+            self.touches.set(config.touch, self.cache.rules());
+        }
         self.missing_ttl = config.missing_ttl;
         self.refetches.enable(config.refetch);
         self.buffers.set_limit(config.max_buffers);

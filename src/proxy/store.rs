@@ -257,7 +257,10 @@ impl Store {
             walk: None,
             walk_ended: false,
             touches: Touches::default(),
-            config: Box::default(),
+            config: Box::new(Config {
+                touch: Duration::ZERO,
+                ..Config::default()
+            }),
             is_reconfigured: false,
             facts: Facts::default(),
         }
@@ -655,7 +658,6 @@ impl Store {
     pub fn set_rules(&mut self, rules: Rules) {
         self.in_flight.all_changed();
         self.cache.set_rules(Rc::new(rules));
-        self.touches.set(self.config.touch, self.cache.rules());
     }
 
     pub fn cache(&self) -> &Cache {

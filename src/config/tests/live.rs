@@ -27,8 +27,7 @@ fn what_can_be_changed_is_taken_over_and_nothing_else() {
         let variable = name.to_ascii_uppercase();
         variables.push((&variable, sample));
         let new = from_all(&[], &variables, "");
-        let without: Vec<_> = beside(name);
-        let old = from_all(&[], &without, "");
+        let old = Config::default();
         let differences = old.differences(&new);
         let difference = differences
             .iter()
