@@ -276,6 +276,8 @@ fn a_redis_that_evicts_nothing_is_not_told_of_hits() {
     let proxy = Proxy::start(&redis, &["--touch", "1"]);
     let mut client = proxy.client();
     redis.set("a", "1");
+    // The first is a miss.
+    assert_eq!(client.get("a"), bulk("1"));
     let mut monitor = redis.client();
     assert_eq!(say(&mut monitor, &["MONITOR"]), "+OK\r\n");
     for _ in 0..3 {

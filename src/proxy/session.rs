@@ -64,6 +64,8 @@ pub(super) enum WaitsFor {
     SetUp,
     /// The walk through the cache to end that it or another client has begun.
     Walk,
+    /// Its dedicated connection to have nothing in flight: it goes over a shared one, to another node of the cluster.
+    Quiet,
 }
 
 impl Session {
@@ -129,11 +131,16 @@ impl Session {
         if let Some(dedicated) = dedicated
             && !dedicated.is_parked()
         {
-            return self.waits_for != WaitsFor::Return
-                && dedicated.takes_requests(self.replies.most);
+            let is_free = match self.waits_for {
+                WaitsFor::Return => false,
+                WaitsFor::Replies => self.replies.none_wait(),
+                WaitsFor::Quiet => dedicated.is_quiet() && dedicated.to_redis.is_empty(),
+                _ => true,
+            };
+            return is_free && dedicated.takes_requests(self.replies.most);
         }
         match self.waits_for {
-            WaitsFor::Nothing | WaitsFor::Return | WaitsFor::SetUp => true,
+            WaitsFor::Nothing | WaitsFor::Return | WaitsFor::SetUp | WaitsFor::Quiet => true,
             WaitsFor::Replies => self.replies.none_wait(),
             WaitsFor::Redis
             | WaitsFor::Description

@@ -5,6 +5,7 @@ mod admin;
 mod away;
 mod buffers;
 mod cached;
+mod cluster;
 mod databases;
 mod fields;
 mod flow;

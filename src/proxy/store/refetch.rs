@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 
 use super::super::in_flight::About;
 use super::asks::{push_ask, read_question};
-use super::{Coherence, Redis, Serving, Store, ask_for_value};
+use super::{Coherence, Serving, Store, ask_for_value};
 use crate::cache::{Key, Read, Removed};
 use crate::clock::Time;
 use crate::command::{Table, own};
@@ -168,6 +168,7 @@ impl Refetches {
 impl Store {
     /// A client writes the keys of that name, which were just invalidated; Redis will report it.
     pub(super) fn note_written(&mut self, name: &[u8]) {
+        let is_reported = self.server(self.node_of(name)).coherence == Coherence::Tracking;
         let Refetches {
             enabled,
             hopes,
@@ -176,7 +177,7 @@ impl Store {
             ..
         } = &mut self.refetches;
         let is_known = !hopes.keys.is_empty() || read.iter().any(|(_, read)| !read.is_nothing());
-        if !*enabled || !is_known || self.coherence != Coherence::Tracking {
+        if !*enabled || !is_known || !is_reported {
             return;
         }
         for (database, mut read) in read.drain(..) {
@@ -193,34 +194,34 @@ impl Store {
 
     /// Fetches what was read of a key from the cache anew, for whoever asks next.
     pub(super) fn refetch(&mut self, key: Key<'_>, read: &Read, now: Time) {
-        let may_refetch = self.refetches.enabled
-            && self.coherence == Coherence::Tracking
-            && !self.awaited.contains(key.name)
-            && self.may_refetch_any();
+        let coherence = &self.server(self.node_of(key.name)).coherence;
+        let may_refetch =
+            self.refetches.enabled && *coherence == Coherence::Tracking && self.may_refetch(key);
         if may_refetch {
             self.refetch_all(key, read, now);
         }
     }
 
     /// Where Redis has a limit, no refetch: longer than before, the reply might break the connection for all.
-    fn may_refetch_any(&self) -> bool {
-        matches!(self.redis, Redis::Up)
+    fn may_refetch(&self, key: Key<'_>) -> bool {
+        let server = self.server(self.node_of(key.name));
+        server.is_up()
             && !self.large.is_limited()
-            && self.serving == Serving::Fresh
+            && server.serving == Serving::Fresh
+            && !self.awaited.contains(key.name)
     }
 
     /// Fetches anew what was read shortly before its end, as its rule has it, so that the next read finds it too.
     #[cold]
     #[inline(never)]
     pub(super) fn refresh(&mut self) {
-        let may_refetch = self.may_refetch_any()
-            && matches!(
-                self.coherence,
+        for (key, since) in self.cache.take_read_ahead() {
+            let key = Key::from(&key);
+            let is_kept_coherent = matches!(
+                self.server(self.node_of(key.name)).coherence,
                 Coherence::Tracking | Coherence::TimeToLive { .. }
             );
-        for noted in self.cache.take_read_ahead() {
-            let (key, since) = (Key::from(&noted.0), noted.1);
-            if may_refetch && !self.awaited.contains(key.name) {
+            if is_kept_coherent && self.may_refetch(key) {
                 let read = self.cache.read_of(key);
                 self.refetch_all(key, &read, since);
             }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::super::in_flight::Asked;
-use super::{Coherence, Redis, Store};
+use super::{Coherence, Store};
 use crate::cache::{Cursor, Fate, KeyBuf};
 use crate::clock::Time;
 use crate::command::own;
@@ -106,9 +106,11 @@ impl Touches {
 impl Store {
     /// Goes on with what is due.
     pub(in crate::proxy) fn touch(&mut self, now: Time) {
-        let may_ask = matches!(self.redis, Redis::Up)
+        // Of a cluster, no node is told.
+        let may_ask = self.cluster.is_none()
+            && self.only.is_up()
             && matches!(
-                self.coherence,
+                self.only.coherence,
                 Coherence::Tracking | Coherence::TimeToLive { .. }
             );
         if self.touches.is_walking() {
