@@ -26,6 +26,8 @@ pub(in crate::proxy) struct Touches {
     common: Schedule,
     of_rules: Vec<Schedule>,
     stage: Stage,
+    /// It is known when they are next to be.
+    is_scheduled: bool,
     /// How many hits there had been before the last walk.
     hits: u64,
     /// Redis refused.
@@ -78,6 +80,13 @@ impl Touches {
         let of_rules = rules.iter().map(|rule| rule.touch.unwrap_or(every));
         self.of_rules = of_rules.map(Schedule::new).collect();
         self.stage = Stage::Waiting;
+        self.is_scheduled = false;
+    }
+
+    fn schedule(&mut self, now: Time) {
+        let all = [&mut self.common].into_iter().chain(&mut self.of_rules);
+        all.for_each(|schedule| schedule.next = now.after(schedule.every));
+        self.is_scheduled = true;
     }
 
     fn schedules(&self) -> impl Iterator<Item = &Schedule> {
@@ -86,7 +95,8 @@ impl Touches {
 
     /// When there is something to do; never, as long as nothing is read.
     pub fn due(&self, hits: u64) -> Option<Time> {
-        if self.stage != Stage::Waiting || self.is_refused || hits == self.hits {
+        let is_ready = self.is_scheduled && self.stage == Stage::Waiting && !self.is_refused;
+        if !is_ready || hits == self.hits {
             return None;
         }
         self.schedules().filter_map(Schedule::due).min()
@@ -106,6 +116,9 @@ impl Touches {
 impl Store {
     /// Goes on with what is due.
     pub(in crate::proxy) fn touch(&mut self, now: Time) {
+        if !self.touches.is_scheduled {
+            self.touches.schedule(now);
+        }
         // Of a cluster, no node is told.
         let may_ask = self.cluster.is_none()
             && self.only.is_up()
