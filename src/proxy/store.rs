@@ -47,7 +47,7 @@ use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::rules::Rules;
-use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
+use crate::status::{Facts, MissingRights, RedisInfo, Status, TrackingTable};
 use crate::upstream::{Batch, NodeId, Requests};
 pub(super) use asks::question_command;
 pub(super) use cluster::Cluster;
@@ -616,29 +616,18 @@ impl Store {
             cache: &self.cache,
             table: &self.table,
             facts: &self.facts,
-            redis: match &any.redis {
-                Redis::Unknown => RedisState::Unknown,
-                Redis::Up => RedisState::Up,
-                Redis::Down(outage) => RedisState::Down(outage.error.bytes()),
-            },
+            redis: any.state(),
             endpoint: backend.and_then(|backend| backend.endpoint.as_ref()),
             sentinel: backend
                 .and_then(|backend| backend.sentinel.as_deref())
                 .unwrap_or_default(),
-            tracking: match &any.coherence {
-                Coherence::Unknown => Tracking::Unknown,
-                Coherence::Tracking => Tracking::On,
-                Coherence::Lost | Coherence::Missing => Tracking::Lost,
-                Coherence::TimeToLive { refused: None } => Tracking::Off,
-                Coherence::TimeToLive {
-                    refused: Some(words),
-                } => Tracking::Refused(words),
-            },
+            tracking: any.tracking(),
             hello: backend.map_or(&[], |backend| &backend.hello[0]),
             redis_info: &self.redis_info,
             full_table: self.full_table,
             tracked_links: self.tracked_links,
             missing_rights: self.missing_rights,
+            nodes: self.node_statuses(),
             reset: self.reset.as_deref(),
             now,
         }

@@ -267,6 +267,7 @@ mod tests {
                 full_table: self.full_table,
                 tracked_links: 0,
                 missing_rights: MissingRights::default(),
+                nodes: Vec::new(),
                 reset: None,
                 now: self.now,
             }
