@@ -33,16 +33,8 @@ const MESSAGES: &str = "a listener, and others who write and publish";
 const MESSAGES_AND_BREAKS: &str = "messages, and connections that break";
 const SILENCE: &str = "a tracker that is silent";
 const UNTRACKED: &str = "the time to live alone";
-const PREFIX: &str = "keys with a prefix, and others who write";
 
 const RULES: &[Rule] = &[
-    Rule {
-        name: "a key of a client with a prefix has it wherever it goes",
-        file: "admission.rs",
-        kept: "Ok(bytes) => passed.bytes = bytes,",
-        breakable: "Ok(bytes) => passed.bytes = if $broken { None } else { bytes },",
-        world: PREFIX,
-    },
     Rule {
         name: "a message waits until the changes before it are reported",
         file: "from_dedicated.rs",

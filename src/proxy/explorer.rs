@@ -158,7 +158,6 @@ const AWAY: &str = "a Redis that is away";
 const UNTRACKED: &str = "the time to live alone";
 const EXPIRY: &str = "keys that expire";
 const DATABASES: &str = "two databases, and others who write";
-const PREFIX: &str = "keys with a prefix, and others who write";
 const LATE: &str = "replies that are late";
 const MESSAGES: &str = "a listener, and others who write and publish";
 const SILENCE: &str = "a tracker that is silent";
@@ -174,24 +173,6 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
         ..Bounds::default()
     };
     let worlds = [
-        (
-            PREFIX,
-            Bounds {
-                prefix: true,
-                gets: 2,
-                writes_at_redis: 1,
-                ..tracked
-            },
-        ),
-        (
-            "keys with a prefix, and a writer on a dedicated connection",
-            Bounds {
-                prefix: true,
-                gets: 2,
-                transactions: 1,
-                ..tracked
-            },
-        ),
         (
             READERS_AND_WRITERS,
             Bounds {
@@ -216,6 +197,36 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
                 gets: 2,
                 writes: 1,
                 writes_at_redis: 1,
+                ..tracked
+            },
+        ),
+        (
+            "entries that are fetched anew ahead of their end",
+            Bounds {
+                ahead: true,
+                gets: 2,
+                writes_at_redis: 1,
+                waits: 2,
+                ..tracked
+            },
+        ),
+        (
+            "entries that are fetched anew ahead of their end, of keys that expire",
+            Bounds {
+                ahead: true,
+                gets: 2,
+                writes_for_a_while: 1,
+                waits: 2,
+                ..tracked
+            },
+        ),
+        (
+            "answers that are fetched anew ahead of their end",
+            Bounds {
+                ahead: true,
+                asks: 2,
+                writes: 1,
+                waits: 1,
                 ..tracked
             },
         ),
@@ -493,9 +504,9 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
     let more = |bound: u8| if bound > 0 { bound + deeper } else { 0 };
     let deepen = |bounds: Bounds| Bounds {
         tracking: bounds.tracking,
-        prefix: bounds.prefix,
         databases: bounds.databases,
         refetch: bounds.refetch,
+        ahead: bounds.ahead,
         gets: more(bounds.gets),
         asks: more(bounds.asks),
         gets_of_all: more(bounds.gets_of_all),

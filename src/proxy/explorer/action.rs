@@ -84,10 +84,10 @@ pub struct Bounds {
     pub tracking: bool,
     /// The keys are those of one name in two databases.
     pub databases: bool,
-    /// The clients' keys have a prefix at Redis.
-    pub prefix: bool,
     /// Values that were read are fetched anew as soon as they change.
     pub refetch: bool,
+    /// Entries that are read in the second half of their life are fetched anew ahead of its end.
+    pub ahead: bool,
     pub gets: u8,
     pub asks: u8,
     pub gets_of_all: u8,

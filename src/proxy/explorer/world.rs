@@ -17,7 +17,6 @@ use crate::proxy::store::Store;
 use crate::proxy::{Access, ClientId, Proxy};
 use crate::resp::Protocol;
 use crate::resp::scan::Scanner;
-use crate::rules::{Pattern, Rule, Rules};
 use crate::upstream::{Backend, Event, Invalidated, LinkId, Pending, Replies, Tracking};
 use promises::{Owed, Seen};
 
@@ -38,10 +37,6 @@ const PIPELINE: usize = 2;
 
 /// The names of the keys; in two databases, both have the first.
 const NAMES: [&str; KEYS] = ["a", "b"];
-
-/// What stands before them at Redis, where clients have a prefix.
-const PREFIX: &str = "p:";
-const PREFIXED: [&str; KEYS] = ["p:a", "p:b"];
 
 /// The time to live, in milliseconds.
 const TTL: u64 = 1000;
@@ -117,13 +112,9 @@ impl World {
             undelivered: None,
         };
         proxy.set_refetch(bounds.refetch);
-        if bounds.prefix {
-            let mut rules = Rules::default();
-            rules.push(Rule {
-                prefix: Some(PREFIX.into()),
-                ..Rule::new(Pattern::new(b"*"))
-            });
-            proxy.set_request_rules(&rules);
+        if bounds.ahead {
+            let rules = format!("* refresh={} pin", TTL / 2);
+            proxy.set_rules(rules.parse().unwrap_or_default(), None);
         }
         if bounds.databases {
             proxy.store.selected(1);
@@ -178,12 +169,9 @@ impl World {
 
     /// The key of that number, as the core knows it.
     fn key(&self, key: Key) -> cache::Key<'static> {
-        match self.left {
-            Bounds {
-                databases: true, ..
-            } => cache::Key::new(key as u32, NAMES[0].as_bytes()),
-            Bounds { prefix: true, .. } => cache::Key::new(0, PREFIXED[key].as_bytes()),
-            _ => cache::Key::new(0, NAMES[key].as_bytes()),
+        match self.left.databases {
+            true => cache::Key::new(key as u32, NAMES[0].as_bytes()),
+            false => cache::Key::new(0, NAMES[key].as_bytes()),
         }
     }
 
@@ -613,8 +601,8 @@ impl World {
             match word {
                 own::HELLO => before.extend(b"%0\r\n"),
                 "ID" => before.extend(b":9\r\n"),
-                "WATCH b" | "WATCH" | "MULTI" => before.extend(b"+OK\r\n"),
-                "INCR a" | "INCR" => before.extend(b"+QUEUED\r\n"),
+                "WATCH b" | "MULTI" => before.extend(b"+OK\r\n"),
+                "INCR a" => before.extend(b"+QUEUED\r\n"),
                 "EXEC" => {
                     let version = self.redis.change(0, true);
                     self.dedicated_line.push_back(std::mem::take(&mut before));
@@ -699,10 +687,7 @@ impl World {
         let name = name.or(Some(NAMES[0]));
         let key = match self.left.databases {
             true => Some(link),
-            false => {
-                let names = if self.left.prefix { PREFIXED } else { NAMES };
-                names.iter().position(|known| Some(*known) == name)
-            }
+            false => NAMES.iter().position(|known| Some(*known) == name),
         };
         self.redis
             .ask(link, question, key.ok_or("Redis is asked for no key")?);
