@@ -139,8 +139,8 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_cluster: Vec<String>,
 
-    /// which nodes of a cluster answer reads that are not cached: master, or replica for its replicas as far as they can
-    /// be reached, which may answer with older data (default master)
+    /// master or replica: which nodes of a cluster answer reads that are not cached; a replica may answer with older
+    /// data than the client has written (default master)
     #[argh(option)]
     pub(super) redis_read_from: Vec<String>,
 
@@ -265,6 +265,16 @@ pub(super) struct Flags {
     /// (default none)
     #[argh(option)]
     pub(super) missing_ttl: Vec<String>,
+
+    /// how often a Redis that evicts the keys which were not used lately is told of those that are read from the
+    /// cache, in milliseconds, 0 for never (default 60000)
+    #[argh(option)]
+    pub(super) touch: Vec<String>,
+
+    /// yes, local or no: whether clients may change settings by PROXY CONFIG SET, or only those of this host
+    /// (default local)
+    #[argh(option)]
+    pub(super) config_set: Vec<String>,
 
     /// options for the keys that match a pattern, as in 'session:* ttl=60000 pin'; may be repeated, and the first
     /// rule that matches a key applies (default none)

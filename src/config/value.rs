@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{Addresses, AuthClients, DatabaseList, HostNames, Permissions, ReadFrom, RedisAddress};
+use super::{
+    Addresses, AuthClients, ConfigSet, DatabaseList, HostNames, Permissions, ReadFrom, RedisAddress,
+};
 use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
@@ -125,6 +127,14 @@ pub(super) fn read_from(text: &str) -> Result<ReadFrom, String> {
         .into_iter()
         .find(|from| text.eq_ignore_ascii_case(from.name()))
         .ok_or_else(|| "master or replica".to_owned())
+}
+
+/// Who may change settings, in any case.
+pub(super) fn config_set(text: &str) -> Result<ConfigSet, String> {
+    ConfigSet::ALL
+        .into_iter()
+        .find(|who| text.eq_ignore_ascii_case(who.name()))
+        .ok_or_else(|| "yes, local or no".to_owned())
 }
 
 /// A value that may ask for TLS; if it does in a build without, `instead` is what is allowed.
