@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::busy;
 use super::checks::Checks;
+use super::life::Life;
 pub(super) use super::loss::Loss;
 use super::moved::Moved;
 use super::outage::{FIRST_PAUSE, Outage, State};
@@ -106,6 +107,8 @@ pub(super) struct Connection {
     pub reports_to: Option<i64>,
     /// Redis is being asked to report them to that one.
     pub redirecting: Option<i64>,
+    /// How many losses there had been when it was to be made.
+    pub losses: u64,
     /// Until then no other is made.
     pub not_before: Time,
     /// The last one was of no use by itself: that is no sign that Redis has gone.
@@ -139,6 +142,8 @@ pub(super) struct Node {
     pub(super) known: bool,
     /// When the last outage ended.
     pub(super) returned: Option<Time>,
+    /// Whether it outlived the connections that were lost.
+    pub(super) life: Life,
     /// Since an attempt to connect failed.
     pub(super) outage: Option<Outage>,
     pub(super) pause: Duration,
@@ -184,6 +189,7 @@ impl Default for Connection {
             useless: 0,
             reports_to: None,
             redirecting: None,
+            losses: 0,
             not_before: Time::default(),
             refused: false,
             state: ConnectionState::default(),
@@ -243,6 +249,7 @@ impl Node {
             run_id: None,
             known: false,
             returned: None,
+            life: Life::default(),
             outage: None,
             pause: FIRST_PAUSE,
             reconnecting: None,
@@ -340,11 +347,13 @@ impl Node {
     pub(super) fn open(&mut self, now: Time) {
         self.state = State::Opening;
         self.expect_tracker(now);
+        self.tracker.give_time(now);
         self.run_id = None;
         self.want(Role::Resp2);
     }
 
     pub(super) fn want(&mut self, role: Role) {
+        self.date(role);
         self.connection(role).phase = Phase::Wanted;
     }
 
@@ -412,7 +421,9 @@ impl Node {
         if served || !received.answers.is_empty() {
             connection.heard = now;
             connection.has_answered = true;
+            self.answered_on(role);
         }
+        let connection = self.connection(role);
         let is_tls = !connection.has_answered && bytes.first() == Some(&TLS_ALERT);
         // A new connection answers the first questions, whatever it is like.
         let is_steady = connection.opened.until(now) >= STEADY;
@@ -503,6 +514,11 @@ impl Node {
             Question::Barrier(number) => {
                 self.note_busy(answer);
                 self.events.push(Event::Barrier(number));
+                return Ok(());
+            }
+            Question::Life(losses) => {
+                self.note_busy(answer);
+                self.outlived(losses);
                 return Ok(());
             }
             _ => {}
@@ -657,6 +673,7 @@ impl Node {
         let at_once = was_open && connection.useless <= USELESS;
         let was_tracked = connection.reports_to.is_some();
         self.close(role);
+        self.doubt_life(&loss);
         if role == Role::Tracker {
             self.checks.lost();
         }
@@ -692,6 +709,7 @@ impl Node {
                 }
             }
         }
+        self.ask_for_life(now);
         self.advance(now);
     }
 
