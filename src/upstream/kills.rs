@@ -12,7 +12,7 @@ use fastrand::Rng;
 
 use super::node::{Loss, Node, Phase, Role};
 use super::rights::tests::{RIGHTS, settings};
-use super::{Batch, Event, LinkId, Requests, Tracking};
+use super::{Batch, Event, LinkId, NodeId, Tracking};
 use crate::clock::Time;
 use crate::resp::Protocol;
 use crate::transport::Source;
@@ -69,7 +69,7 @@ impl World {
             wait: Duration::from_secs(5),
             ..settings(None)
         };
-        let mut node = Node::new(settings);
+        let mut node = Node::new(NodeId::default(), settings);
         node.set_watched(true, Time::default());
         Self {
             random: Rng::with_seed(seed),
@@ -151,13 +151,13 @@ impl World {
     fn request(&mut self) {
         let protocol = [Protocol::Resp2, Protocol::Resp3][self.random.usize(..2)];
         let database = self.random.u32(..2);
-        let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(LinkId::new(protocol, database));
+        let mut batch = Batch::default();
         batch.push(self.random.bool(), |out| {
             out.extend_from_slice(b"*1\r\n$3\r\nget\r\n")
         });
         self.note(format!("request in {protocol:?} for {database}"));
-        self.node.send(&mut requests, self.now);
+        let link = LinkId::new(protocol, database).at(self.node.id);
+        self.node.send(link, &mut batch, self.now);
     }
 
     /// Time passes, until something is due or not.
