@@ -1,8 +1,8 @@
 //! Everything that reads what others send is given what nobody sends on purpose: inputs from a corpus, changed at
 //! random. Nothing panics, and what comes in pieces is read as if it had come at once.
 //!
-//! `make fuzz-parsers SECONDS=600` goes on with seeds that were not tried before, with `FUZZ_INPUTS=1000000` until so many
-//! were tried; `FUZZ_SEED=7` tries one, which the failure names.
+//! `make fuzz-parsers SECONDS=600` goes on with seeds that were not tried before, and ends after `FUZZ_INPUTS=1000000` of
+//! them if that comes first; `FUZZ_SEED=7` tries one, which the failure names.
 
 mod configuration;
 mod core;
