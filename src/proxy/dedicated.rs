@@ -279,6 +279,16 @@ impl Dedicated {
             && !self.passes
     }
 
+    /// Whether requests for another node may go over the shared connections meanwhile: nothing on this one concerns them.
+    pub fn only_listens(&self) -> bool {
+        self.phase == Phase::Open
+            && self.set_up.is_done()
+            && self.mirror.only_listens()
+            && !self.lasting
+            && !self.passes
+            && self.borrowed.is_none()
+    }
+
     /// The client goes back to the shared connections.
     pub fn park(&mut self) {
         self.parked = true;

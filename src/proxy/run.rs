@@ -450,10 +450,23 @@ impl Run<'_> {
             self.store.selected(connection.database());
             return Next::On(0);
         }
-        // It leads to another node of the cluster than the request is for.
-        if may_go_back && connection.is_clean() && !self.store.is_right_way(connection, request) {
-            *served.dedicated = None;
-            return Next::Close;
+        if self.store.cluster().is_some() && may_go_back {
+            let is_right = self.store.is_right_way(connection, request);
+            if !is_right && connection.is_clean() {
+                *served.dedicated = None;
+                return Next::Close;
+            }
+            let is_quiet = connection.is_quiet() && connection.to_redis.is_empty();
+            // What is left on it decides.
+            if !is_right && !is_quiet {
+                return Next::Wait(0, WaitsFor::Quiet);
+            }
+            if !is_right && connection.only_listens() && self.store.is_shared_way(request) {
+                return self.execute(sent, served);
+            }
+            if !served.replies.none_wait() && is_quiet {
+                return Next::Wait(0, WaitsFor::Replies);
+            }
         }
         let flow = self.store.pass_on(
             connection,

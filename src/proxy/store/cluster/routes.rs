@@ -126,6 +126,14 @@ impl Store {
                     _ => None,
                 };
                 let outcome = match parts {
+                    None if matches!(spread, Some(Spread::Slots(_))) => {
+                        let message = format!(
+                            "ERR wrong number of arguments for '{}' command",
+                            String::from_utf8_lossy(&name)
+                        );
+                        replies.push_error(message.as_bytes());
+                        Outcome::Refused
+                    }
                     Some((parts, join)) => {
                         self.send_parts(request, row, parts, join, caller, replies)
                     }

@@ -193,6 +193,7 @@ impl Store {
             super::super::refuse(request, outage, replies);
             return Outcome::Refused;
         }
+        self.spread_script(request, caller);
         let written = self.invalidate_written(request, row.writes);
         let held = parts.iter().map(|(_, bytes)| bytes.len()).sum();
         let cost = Cost {
