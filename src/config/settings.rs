@@ -631,6 +631,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
         .iter()
         .map(|setting| setting.name)
         .chain(flags::NOT_SETTINGS)
+        .filter(|known| known.len().abs_diff(name.len()) * 3 <= name.len())
         .map(|known| (distance(&name, known), known))
         .min()
         .and_then(|(distance, known)| (distance * 3 <= name.len()).then_some(known))

@@ -11,6 +11,7 @@
 //! - `outage` is what it makes of a Redis that can't be reached.
 //! - `tracking` is how Redis comes to report what changes.
 //! - `loss` is why a connection is lost.
+//! - `life` is how it learns whether Redis outlived a connection that was lost.
 //! - `health` is what it makes of silence.
 //! - `state` is how it notices that a connection is no longer as it was set up.
 //! - `rights` is how it learns that the proxy's user may do less than before, or may not log in any more.
@@ -31,6 +32,9 @@ mod cluster;
 mod connection;
 mod health;
 mod helper;
+#[cfg(test)]
+mod kills;
+mod life;
 mod loss;
 mod mailbox;
 mod moved;

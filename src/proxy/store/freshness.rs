@@ -422,11 +422,10 @@ impl Store {
             return false;
         }
         if !self.cache.takes_reply(key.name, reply) {
+            // One from before goes all the same.
             match found.question {
                 Some(question) => self.cache.remove_answer(key, question.into()),
-                None => {
-                    self.cache.remove(key);
-                }
+                None => _ = self.cache.remove(key),
             }
             return false;
         }
