@@ -3,4 +3,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod clients;
+mod coherence;
+mod commands;
 mod direct;
+mod failover;
+mod messages;
+mod moved_slots;
+mod straight;
+mod traffic;
+mod whole;
