@@ -255,6 +255,7 @@ impl Server {
             self.end_drain();
             self.serve_ready();
             self.tick();
+            self.proxy.send_parked(self.now);
             self.upstream.send(self.proxy.requests());
             self.upstream.check(self.proxy.checks());
             if let Some(number) = self.proxy.take_barrier() {
@@ -299,6 +300,7 @@ impl Server {
             first(&self.closing),
             first(&self.connecting),
             self.floods.due(),
+            self.proxy.parked_until(),
             self.spares.due(),
             self.http.as_ref().map(Http::due),
             self.shutdown.due(!self.listeners.is_empty()),

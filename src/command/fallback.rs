@@ -1,16 +1,28 @@
 //! The commands of Redis 7.0 beside our own rows, for a Redis that does not describe its commands (a user
 //! without the right to `COMMAND`, say): otherwise none could go over the shared connection.
 
-use super::{Cached, Row, UNKNOWN, Way, Writes};
+use super::keys::{ALL, FIRST, FIRST_TWO};
+use super::{Cached, Keys, Row, UNKNOWN, Way, Writes};
 
 /// They change nothing that the cache could hold, and not all of them only read.
-const OTHERS: &str = "acl bgrewriteaof bgsave client command config function lastsave latency memory module \
-    object pubsub publish role save script slowlog spublish time xgroup xinfo";
+const OTHERS: &str = "acl bgrewriteaof bgsave client command config function lastsave latency module pubsub \
+    publish role save script slowlog spublish time";
 
-/// They only read.
-const READS: &str = "dbsize dump eval_ro evalsha_ro expiretime fcall_ro hrandfield hscan keys lcs lolwut \
-    pexpiretime pttl randomkey scan sintercard sort_ro srandmember sscan touch ttl xpending zdiff zinter \
-    zintercard zrandmember zscan zunion";
+/// They have subcommands, which name a key behind.
+const OF_SECOND: &str = "memory object xinfo";
+const WRITE_SECOND: &str = "xgroup";
+
+/// They only read, and name no key, or where we know.
+const READS: &str = "dbsize eval_ro evalsha_ro fcall_ro keys lolwut randomkey scan sintercard sort_ro zdiff zinter \
+    zintercard zunion";
+
+/// They only read the key that is their first argument.
+const READ_ONE: &str = "dump expiretime hrandfield hscan pexpiretime pttl srandmember sscan ttl xpending zrandmember \
+    zscan";
+
+/// They only read the first two, or all.
+const READ_TWO: &str = "lcs";
+const READ_EACH: &str = "touch";
 
 /// They only read the key that is their first argument, and their replies depend on that alone.
 const READ_FIRST: &str = "bitcount bitfield_ro bitpos geodist geohash geopos georadius_ro georadiusbymember_ro \
@@ -47,22 +59,46 @@ const WRITE_ANYTHING: &str = "flushall flushdb migrate swapdb";
 pub(super) fn rows() -> impl Iterator<Item = (&'static str, Row)> {
     let range = |first, last, step| Writes::Range { first, last, step };
     let answer = |alone| Way::Cached(Cached::Answer { key: 1, alone });
-    let read = |way| Row {
-        way,
+    let second = Keys::Range {
+        first: 2,
+        last: 2,
+        step: 1,
+    };
+    let other = |keys| Row {
+        way: Way::Forward,
         writes: Writes::Nothing,
-        reads_only: true,
+        keys,
+        may_write: false,
         ..UNKNOWN
+    };
+    let read = |way, keys| Row {
+        way,
+        reads_only: true,
+        ..other(keys)
     };
     let write = |writes| Row {
-        way: Way::Forward,
         writes,
-        ..UNKNOWN
+        may_write: true,
+        keys: match writes {
+            Writes::Range { first, last, step } => Keys::Range { first, last, step },
+            _ => Keys::Unknown,
+        },
+        ..other(Keys::None)
+    };
+    let writes_second = Row {
+        may_write: true,
+        ..other(second)
     };
     [
-        (OTHERS, write(Writes::Nothing)),
-        (READS, read(Way::Forward)),
-        (READ_FIRST, read(answer(false))),
-        (READ_ALL, read(answer(true))),
+        (OTHERS, other(Keys::None)),
+        (OF_SECOND, other(second)),
+        (WRITE_SECOND, writes_second),
+        (READS, read(Way::Forward, Keys::None)),
+        (READ_ONE, read(Way::Forward, FIRST)),
+        (READ_TWO, read(Way::Forward, FIRST_TWO)),
+        (READ_EACH, read(Way::Forward, ALL)),
+        (READ_FIRST, read(answer(false), FIRST)),
+        (READ_ALL, read(answer(true), ALL)),
         (WRITE_FIRST, write(range(1, 1, 1))),
         (WRITE_TWO, write(range(1, 2, 1))),
         (WRITE_ALL, write(range(1, -1, 1))),
@@ -71,5 +107,10 @@ pub(super) fn rows() -> impl Iterator<Item = (&'static str, Row)> {
         (WRITE_ANYTHING, write(Writes::Anything)),
     ]
     .into_iter()
-    .flat_map(|(names, row)| names.split(' ').map(move |name| (name, row)))
+    .flat_map(|(names, row)| {
+        names.split(' ').map(move |name| {
+            let keys = Keys::known(name.as_bytes()).unwrap_or(row.keys);
+            (name, Row { keys, ..row })
+        })
+    })
 }

@@ -2,7 +2,7 @@
 //! (<https://redis.io/docs/latest/commands/command/>), in the form of RESP2.
 
 use super::unknown::is_full_name;
-use super::{Cached, NAME_MAX, Row, UNKNOWN, Way, Writes, ours};
+use super::{Cached, Keys, NAME_MAX, Row, UNKNOWN, Way, Writes, ours};
 use crate::resp::read::Reader;
 
 /// A command or subcommand of Redis.
@@ -38,6 +38,8 @@ impl Spec {
                 self.cached().map_or(Way::Forward, Way::Cached)
             },
             writes: self.written(),
+            keys: self.keys(),
+            may_write: self.writes,
             reads_only: self.reads_only,
             blocks: self.blocks,
             ..UNKNOWN
@@ -66,6 +68,28 @@ impl Spec {
             _ if last == first => Some(Cached::Answer { key, alone: false }),
             -1 if step == 1 => Some(Cached::Answer { key, alone: true }),
             _ => None,
+        }
+    }
+
+    /// Where its keys are.
+    pub(super) fn keys(&self) -> Keys {
+        if let Some(keys) = Keys::known(&self.name) {
+            return keys;
+        }
+        match self.keys {
+            _ if self.movable_keys => Keys::Unknown,
+            (0, _, _) => Keys::None,
+            (first @ 1.., last, step @ 1..) => {
+                match (usize::try_from(first), i32::try_from(last)) {
+                    (Ok(first), Ok(last)) => Keys::Range {
+                        first,
+                        last,
+                        step: step as usize,
+                    },
+                    _ => Keys::Unknown,
+                }
+            }
+            _ => Keys::Unknown,
         }
     }
 

@@ -7,6 +7,7 @@
 //! describe none of its commands, there is a list of those of Redis 7.0 (`fallback`).
 
 mod fallback;
+mod keys;
 mod learn;
 mod ours;
 pub mod own;
@@ -18,6 +19,7 @@ mod written;
 use crate::resp::integer;
 use crate::resp::request::Request;
 
+pub use keys::Keys;
 pub use learn::{Spec, read_specs};
 pub use table::{NotFound, Refusal, Table};
 pub use unknown::{is_word, surely_unknown};
@@ -145,6 +147,10 @@ pub struct Row {
     pub way: Way,
     /// What it writes.
     pub writes: Writes,
+    /// Where its keys are.
+    pub keys: Keys,
+    /// It may change data, by what Redis says of it.
+    pub may_write: bool,
     /// Whether it only reads: sending it twice is as good as once.
     pub reads_only: bool,
     /// It blocks its connection until there is something to reply.
@@ -174,6 +180,8 @@ pub const UNKNOWN: Row = Row {
     most: usize::MAX,
     way: Way::Dedicated,
     writes: Writes::Anything,
+    keys: Keys::Unknown,
+    may_write: true,
     reads_only: false,
     blocks: false,
     only_with_block: false,

@@ -1,7 +1,7 @@
 //! What Redis does not tell of its commands: which the proxy answers, which leave state on a connection,
 //! and which keys are written where `COMMAND` is vague about it.
 
-use super::{Cached, Clients, Fields, Here, Row, Way, Writes};
+use super::{Cached, Clients, Fields, Here, Keys, Row, Way, Writes};
 
 const ANY: usize = usize::MAX;
 
@@ -12,6 +12,8 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         most,
         way,
         writes: Writes::Nothing,
+        keys: Keys::None,
+        may_write: false,
         reads_only: false,
         blocks: false,
         only_with_block: false,

@@ -4,6 +4,8 @@
 
 /// `ACL`
 pub const ACL: &str = "AcL";
+/// `ASKING`
+pub const ASKING: &str = "AsKING";
 /// `AUTH`
 pub const AUTH: &str = "AuTH";
 /// `CLIENT`

@@ -7,7 +7,8 @@ use foldhash::fast::RandomState;
 use super::shortcuts::Shortcuts;
 use super::unknown::{Wording, is_name, unknown_command, unknown_subcommand};
 use super::{
-    Cached, Here, NAME_MAX, Row, Spec, UNKNOWN, Way, Writes, container, fallback, is_word, ours,
+    Cached, Here, Keys, NAME_MAX, Row, Spec, UNKNOWN, Way, Writes, container, fallback, is_word,
+    ours,
 };
 use crate::resp::read::Reader;
 use crate::resp::reply;
@@ -114,7 +115,15 @@ impl Table {
             } else {
                 row.way
             };
-            self.rows.insert(name.as_bytes().into(), Row { way, ..row });
+            let keys = Keys::known(name.as_bytes()).unwrap_or(row.keys);
+            let may_write = row.may_write || row.writes != Writes::Nothing && !row.reads_only;
+            let row = Row {
+                way,
+                keys,
+                may_write,
+                ..row
+            };
+            self.rows.insert(name.as_bytes().into(), row);
         }
         if self.told == Told::Nothing {
             for (name, row) in fallback::rows() {
@@ -171,7 +180,11 @@ impl Table {
         let dedicated = whole.is_some_and(|row| row.way == Way::Dedicated);
         self.rows
             .entry(spec.name.clone())
-            .and_modify(|row| row.reads_only = spec.reads_only)
+            .and_modify(|row| {
+                row.reads_only = spec.reads_only;
+                row.keys = spec.keys();
+                row.may_write = spec.writes;
+            })
             .or_insert_with(|| Row {
                 way: if dedicated {
                     Way::Dedicated

@@ -151,12 +151,13 @@ impl Store {
             Verdict::Refused => return Login::Refused(Reply::error(WRONGPASS)),
             Verdict::AskRedis { is_own } => is_own,
         };
-        match &self.redis {
+        let server = self.any_server();
+        match &server.redis {
             Redis::Unknown | Redis::Down(_) if !is_own => {
                 return Login::Later(Flow::LeaveToAuthenticate);
             }
             // Whoever was set up for the Redis behind is served from the cache while it is away.
-            Redis::Unknown if self.backend.is_some() && self.access.is_own_password(password) => {
+            Redis::Unknown if server.backend.is_some() && self.access.is_own_password(password) => {
                 return Login::Accepted;
             }
             Redis::Unknown => return Login::Later(Flow::Wait(WaitsFor::Redis)),

@@ -25,8 +25,9 @@ use super::clients::Edit;
 use crate::clock::Time;
 use crate::command::UNKNOWN;
 use crate::resp::Protocol;
-use crate::resp::reply::Output;
+use crate::resp::reply::{self, Output};
 use crate::resp::request::Request;
+use crate::upstream::NodeId;
 pub(super) use borrowed::{Borrowed, Loan};
 use edits::Edits;
 use expectation::{Expectation, Expectations, Kind};
@@ -83,6 +84,12 @@ pub(super) struct Dedicated {
     readonly: bool,
     /// The client has it only until all is answered.
     pub borrowed: Option<Borrowed>,
+    /// Where it leads.
+    pub node: NodeId,
+    /// That is a node of a cluster, whose redirects no client is to see.
+    in_cluster: bool,
+    /// The reply to the oldest request is not for the client, who had it already: `MULTI`.
+    hidden: bool,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -212,7 +219,24 @@ impl Dedicated {
             tells_of_others: false,
             readonly: false,
             borrowed: None,
+            node: NodeId::default(),
+            in_cluster: false,
+            hidden: false,
         }
+    }
+
+    /// Where it leads, and whether that is a node of a cluster.
+    pub fn lead_to(&mut self, node: NodeId, in_cluster: bool) {
+        self.node = node;
+        self.in_cluster = in_cluster;
+    }
+
+    /// Begins the transaction that the client was told has begun.
+    pub fn begin_transaction(&mut self) {
+        self.to_redis
+            .write(|out| reply::request(out, [&b"MULTI"[..]].into_iter()));
+        self.hidden = true;
+        self.expect(Kind::Multi, Effects::default());
     }
 
     /// One whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.

@@ -13,6 +13,7 @@ use crate::command::Table;
 use crate::metrics::ErrorKind;
 use crate::resp::reply::Reply;
 use crate::resp::request::{Parsed, ProtocolError, Request, Spans};
+use crate::upstream::NodeId;
 
 /// What comes after a request.
 #[derive(Clone, Copy)]
@@ -180,6 +181,7 @@ impl Run<'_> {
             client: self.client,
             protocol: identity.protocol,
             database: identity.database,
+            node: NodeId::default(),
             command: Table::GET,
             since: self.now,
         }
@@ -199,7 +201,8 @@ impl Run<'_> {
         let may_be_served = is_shared(&session.dedicated)
             && session.identity.authenticated
             && session.parser.is_at_start()
-            && self.store.may_be_served(&session.replies);
+            && self.store.may_be_served(&session.replies)
+            && self.store.is_in_turn(&session.identity);
         if !may_be_served {
             return 0;
         }
@@ -332,6 +335,10 @@ impl Run<'_> {
             self.store.selected(connection.database());
             return Next::On(0);
         }
+        // It leads to another node of the cluster than the request is for.
+        if may_go_back && connection.is_clean() && !self.store.is_right_way(connection, request) {
+            return Next::Close;
+        }
         let flow = self.store.pass_on(
             connection,
             request,
@@ -378,6 +385,7 @@ impl Run<'_> {
                 Next::On(0)
             }
             Leave::Close => Next::Close,
+            Leave::Answered => Next::On(sent.length),
             Leave::Wait(waits_for) => Next::Wait(0, waits_for),
             // What belongs to it must not be executed by itself.
             Leave::Refused if !self.store.asks_for_login() => Next::NoRedis,

@@ -14,7 +14,7 @@ use super::mailbox::{Mailbox, Work};
 use super::node::{Loss, Node, Phase, Role};
 use super::race::Race;
 use super::sentinel::{Master, Sentinels};
-use super::{Check, Event, Replies, Requests, Settings};
+use super::{Check, NodeId, Replies, Report, Requests, Settings};
 use crate::clock::{Clock, Time};
 use crate::transport::dial::Endpoint;
 use crate::transport::{ReadResult, Source, Transport};
@@ -91,7 +91,7 @@ impl Upstream {
     }
 
     /// Takes what happened since this was last called, in order, for an empty list.
-    pub fn take_events(&self, events: &mut Vec<Event>) {
+    pub fn take_events(&self, events: &mut Vec<Report>) {
         self.mailbox.take_events(events);
     }
 
@@ -178,7 +178,8 @@ impl Helper {
             if let Some(sentinels) = &mut self.sentinels {
                 sentinels.write();
             }
-            self.mailbox.report(&mut self.node.events);
+            self.mailbox
+                .report(NodeId::default(), &mut self.node.events);
         }
     }
 

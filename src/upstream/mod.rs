@@ -24,6 +24,7 @@
 
 mod busy;
 mod checks;
+mod cluster;
 mod health;
 mod helper;
 mod loss;
@@ -40,8 +41,10 @@ mod state;
 mod tracking;
 mod unreported;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use cluster::{ClusterMap, ClusterNode, SLOTS, slot_of};
 pub use helper::Upstream;
 pub use sentinel::Settings as SentinelSettings;
 
@@ -86,6 +89,10 @@ pub const CLOSED: &[u8] = b"";
 /// The same, as the connection broke under the request; under a request that may be repeated, for the second time.
 pub const BROKEN: &[u8] = b"-\r\n";
 
+/// In the place of a reply, in a cluster: the node serves nothing any more, and has not executed the request. It is to be
+/// sent to the node that has its slot now.
+pub const ELSEWHERE: &[u8] = b"-MOVED\r\n";
+
 /// Whether whoever waits for a reply is closed, in place of this one.
 #[must_use]
 pub fn closes(encoded: &[u8]) -> bool {
@@ -102,10 +109,16 @@ pub fn is_unreachable(encoded: &[u8]) -> bool {
             .any(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
+/// One of the servers behind the proxy: a node of a cluster, or the only one. A number is never used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u16);
+
 /// A link. There is one for each version of the protocol, as a reply in one can't be made from the other, and for each
 /// database: a connection that never leaves its database can't execute a request in another, whatever Redis refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkId {
+    /// Where it leads.
+    pub node: NodeId,
     /// What is spoken on it.
     pub protocol: Protocol,
     /// The database that its requests are for.
@@ -113,10 +126,20 @@ pub struct LinkId {
 }
 
 impl LinkId {
-    /// The link for that version of the protocol and that database.
+    /// The link for that version of the protocol and that database, to the only server.
     #[must_use]
     pub fn new(protocol: Protocol, database: u32) -> Self {
-        Self { protocol, database }
+        Self {
+            node: NodeId::default(),
+            protocol,
+            database,
+        }
+    }
+
+    /// The same to another node.
+    #[must_use]
+    pub fn at(self, node: NodeId) -> Self {
+        Self { node, ..self }
     }
 }
 
@@ -205,7 +228,16 @@ impl Backend {
     }
 }
 
-/// What the helper reports to the loop, in the order in which it happened.
+/// What the helper reports to the loop of a node, in the order in which it happened.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The node.
+    pub node: NodeId,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened to a node.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// Redis is there, at that endpoint. Whether it takes the proxy is being found out.
@@ -272,8 +304,10 @@ pub enum Event {
     OutputLimit(usize),
     /// Databases were swapped.
     Swapped,
-    /// The node of a cluster has other slots than before.
+    /// The node of a cluster has other slots than before, where the proxy is in front of that node alone.
     SlotsMoved,
+    /// Which node of the cluster serves which slot. Nodes that it doesn't name are gone, with all their links.
+    Slots(Arc<ClusterMap>),
     /// Redis refuses reads, as it has lost its master; or it does so no more.
     MasterLost(bool),
     /// The proxy's user lacks a right, or lacks it no more.
