@@ -28,8 +28,9 @@ TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=no
 FRAMEWORK_NEEDS = redis-server python3 pip3=python3-pip node=nodejs npm php=php-cli 'php --ri redis=php-redis' \
 	ruby 'ruby -rredis -e 0=ruby-redis'
 
-# What the benchmarks start.
-BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker stunnel=stunnel4 setpriv=util-linux taskset=util-linux
+# What the benchmarks start. With pip they install the client library that tests/clients names.
+BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker stunnel=stunnel4 setpriv=util-linux taskset=util-linux \
+	python3 pip3=python3-pip
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-small run run-cluster cli test test-frameworks redis-suite lint commands docker-run dev-run clean soak fuzz fuzz-parsers bench bench-check bench-record
