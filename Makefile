@@ -21,7 +21,7 @@ LINKED  = CARGO_ENCODED_RUSTFLAGS="$$(printf '\037%s' $(RUSTFLAGS) $(LINK) | cut
 
 # What the tests start, as PROGRAM or PROGRAM=PACKAGE; see deploy/need.sh. With pip and npm they install
 # the client libraries that tests/clients names.
-TEST_NEEDS = redis-server redis-cli=redis-tools python3 pip3=python3-pip node=nodejs npm \
+TEST_NEEDS = redis-server redis-cli=redis-tools curl python3 pip3=python3-pip node=nodejs npm \
 	chromium promtool=prometheus
 
 # What the tests of all frameworks start beside that.
@@ -84,9 +84,9 @@ lint: ## check the format, and for what clippy has to say
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 
-commands: ## renew the table of commands in the README
+commands: ## renew what the documentation takes from the code, Redis and the benchmarks
 	@deploy/need.sh $(TEST_NEEDS)
-	UPDATE_README=1 $(CARGO) test --locked --test readme
+	UPDATE_DOCS=1 $(CARGO) test --locked --test docs -- commands figures
 
 bench: build-small ## measure side by side with Redis and twemproxy, into docs/; a try with ARGS=--quick, a part with ARGS=far
 	@deploy/need.sh $(BENCH_NEEDS)

@@ -3,7 +3,7 @@
 //!
 //! A flag beats the environment, the environment beats the file, the file beats the default. Only
 //! the value that wins is checked, so a flag can always replace a wrong value from elsewhere. Of a
-//! flag that is given twice the last one counts.
+//! flag that is given twice the last one counts; only of `rule` all do that come from one source.
 //!
 //! | source | a setting looks like | |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! In the file every line is `name = value`, a comment or blank. A `#` at the start of a line or
 //! after white space starts a comment. A value in double quotes is taken as it is, `#` and white
 //! space included; inside the quotes, `\"` stands for a quote and `\\` for a backslash. A name may be
-//! set only once, and a file can't name another file.
+//! set only once, save `rule`, and a file can't name another file.
 //!
 //! ```text
 //! # /etc/redis-proxy.conf
@@ -39,10 +39,12 @@ use log::kv::{self, Source, VisitSource};
 mod address;
 mod check;
 mod databases;
+mod description;
 mod error;
 mod file;
 mod flags;
 mod peer_tls;
+mod rules;
 mod secret;
 mod settings;
 mod sources;
@@ -52,8 +54,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use address::RedisAddress;
+pub use address::{Addresses, RedisAddress};
 pub use databases::DatabaseList;
+pub use description::{Description, Flag, describe};
 pub use error::ConfigError;
 pub use peer_tls::PeerTls;
 pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
@@ -61,10 +64,11 @@ pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
 use check::Places;
 use error::Problem;
 use flags::Request;
-use settings::SETTINGS;
-use sources::Sources;
+use settings::{SETTINGS, Setting};
+use sources::{Found, Sources};
 
 use crate::logging::{Format, Pairs};
+use crate::rules::Rules;
 
 /// The configuration of a proxy. Every value is within its bounds when it comes from [`load`].
 ///
@@ -124,8 +128,10 @@ pub struct Config {
     pub password_file: Option<String>,
     /// The URL that the Redis, the database, the user, the password and TLS were given by. Default: none.
     pub redis_url: Option<Secret>,
-    /// The Redis behind the cache; the one that sentinels name, if there are some. Default: localhost:6379.
+    /// The Redis behind the cache; the one that sentinels name, if there are some, or a cluster. Default: localhost:6379.
     pub redis: RedisAddress,
+    /// Nodes of the cluster behind the cache: the others are found through them. Default: none.
+    pub redis_cluster: Addresses,
     /// The database selected there: 0 to 2147483647. Default: 0.
     pub redis_database: u32,
     /// Which others are cached. Default: all.
@@ -139,7 +145,7 @@ pub struct Config {
     /// Whether and how Redis is spoken to by TLS. Default: not.
     pub redis_tls: PeerTls,
     /// The sentinels that say where it is. Default: none.
-    pub redis_sentinels: Sentinels,
+    pub redis_sentinels: Addresses,
     /// The name of the master that they are asked for. Default: none.
     pub redis_sentinel_master: Option<String>,
     /// The user to authenticate as at sentinels; never without a password. Default: none.
@@ -163,6 +169,10 @@ pub struct Config {
     /// How long past its time to live an entry may be served while Redis can't be reached: 0 to 365
     /// days. Default: 0.
     pub stale_ttl: Duration,
+    /// How long it is remembered that a key does not exist: 0 to 365 days. Default: as long as `cache_ttl`.
+    pub missing_ttl: Option<Duration>,
+    /// What is special about some keys. Default: nothing.
+    pub rules: Rules,
     /// From how long on a request that waited for Redis is in the slow log: 0 (all are) to an hour.
     /// Default: 10 ms, as Redis has it.
     pub slowlog_slower_than: Duration,
@@ -210,13 +220,14 @@ impl Default for Config {
             password_file: None,
             redis_url: None,
             redis: RedisAddress::default(),
+            redis_cluster: Addresses::default(),
             redis_database: 0,
             cached_databases: DatabaseList::All,
             redis_username: None,
             redis_password: None,
             redis_password_file: None,
             redis_tls: PeerTls::default(),
-            redis_sentinels: Sentinels::default(),
+            redis_sentinels: Addresses::default(),
             redis_sentinel_master: None,
             redis_sentinel_username: None,
             redis_sentinel_password: None,
@@ -228,6 +239,8 @@ impl Default for Config {
             causal: true,
             refetch: true,
             stale_ttl: Duration::ZERO,
+            missing_ttl: None,
+            rules: Rules::default(),
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,
             metrics_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -303,17 +316,6 @@ impl fmt::Display for HostNames {
     }
 }
 
-/// Where sentinels are. Displays as they are written, with a comma between two.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sentinels(pub Vec<RedisAddress>);
-
-impl fmt::Display for Sentinels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses: Vec<String> = self.0.iter().map(RedisAddress::to_string).collect();
-        f.write_str(&addresses.join(","))
-    }
-}
-
 /// What the program was started to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
@@ -358,39 +360,9 @@ pub fn load(
     let mut config = Config::default();
     let mut places = Places::default();
     for setting in SETTINGS {
-        let Some(found) = sources.find(setting)? else {
-            continue;
-        };
-        if let Some(problem) = check::given_by_url(&config, setting.name) {
-            return Err(found.place.error(problem));
+        for found in sources.find(setting)? {
+            set(setting, &mut config, found, &mut places, read_file)?;
         }
-        if let Err(allowed) = (setting.set)(&mut config, &found.value) {
-            let value = (!setting.is_secret()).then_some(found.value);
-            return Err(found.place.error(Problem::NotAllowed { value, allowed }));
-        }
-        match setting.name {
-            // Each comes after the password itself.
-            "password_file" => secret::read(
-                config.password_file.as_deref(),
-                &mut config.password,
-                found.place.clone(),
-                read_file,
-            )?,
-            "redis_sentinel_password_file" => secret::read(
-                config.redis_sentinel_password_file.as_deref(),
-                &mut config.redis_sentinel_password,
-                found.place.clone(),
-                read_file,
-            )?,
-            "redis_password_file" => secret::read(
-                config.redis_password_file.as_deref(),
-                &mut config.redis_password,
-                found.place.clone(),
-                read_file,
-            )?,
-            _ => {}
-        }
-        places.add(setting.name, found.place);
     }
     config.left_alone = sources.left_alone;
     check::together(&config, places)?;
@@ -400,5 +372,44 @@ pub fn load(
     ) {
         config.redis = RedisAddress::Master(name.clone());
     }
+    if !config.redis_cluster.0.is_empty() {
+        config.redis = RedisAddress::Cluster(config.redis_cluster.clone());
+    }
     Ok(Invocation::Run(Box::new(config)))
+}
+
+/// Checks a value and puts it in its place.
+fn set(
+    setting: &Setting,
+    config: &mut Config,
+    found: Found,
+    places: &mut Places,
+    read_file: &dyn Fn(&str) -> io::Result<String>,
+) -> Result<(), ConfigError> {
+    if let Some(problem) = check::given_by_url(config, setting.name) {
+        return Err(found.place.error(problem));
+    }
+    if let Err(allowed) = (setting.set)(config, &found.value) {
+        let value = (!setting.is_secret()).then_some(found.value);
+        return Err(found.place.error(Problem::NotAllowed { value, allowed }));
+    }
+    let place = found.place.clone();
+    match setting.name {
+        // Each comes after the password itself.
+        "password_file" => {
+            let path = config.password_file.as_deref();
+            secret::read(path, &mut config.password, place, read_file)?;
+        }
+        "redis_sentinel_password_file" => {
+            let path = config.redis_sentinel_password_file.as_deref();
+            secret::read(path, &mut config.redis_sentinel_password, place, read_file)?;
+        }
+        "redis_password_file" => {
+            let path = config.redis_password_file.as_deref();
+            secret::read(path, &mut config.redis_password, place, read_file)?;
+        }
+        _ => {}
+    }
+    places.add(setting.name, found.place);
+    Ok(())
 }

@@ -31,6 +31,7 @@ pub mod logging;
 pub mod metrics;
 pub mod proxy;
 pub mod resp;
+pub mod rules;
 pub mod server;
 pub mod status;
 pub mod tls;

@@ -140,6 +140,10 @@ impl Server {
         let settings = upstream::Settings {
             address: config.redis.clone(),
             sentinels: sentinels(config, &tls),
+            cluster: match &config.redis {
+                RedisAddress::Cluster(nodes) => Some(nodes.0.clone()),
+                _ => None,
+            },
             dialer: dialer.clone(),
             wait: config.redis_wait,
             database: config.redis_database,
@@ -175,6 +179,9 @@ impl Server {
         };
         let mut proxy = Proxy::new(limits, access, config.redis_database);
         proxy.set_cached_databases(config.cached_databases.clone());
+        if matches!(config.redis, RedisAddress::Cluster(_)) {
+            proxy.set_cluster(config.redis_wait);
+        }
         proxy.set_causal(config.causal);
         proxy.set_refetch(config.refetch);
         proxy.limit_buffers(config.max_buffers);
@@ -263,6 +270,14 @@ impl Server {
             }
             if self.proxy.takes_readonly() {
                 self.upstream.doubt();
+            }
+            if let Some(wishes) = self.proxy.take_wishes() {
+                if wishes.map {
+                    self.upstream.refresh_slots();
+                }
+                for address in &wishes.nodes {
+                    self.upstream.want_node(address);
+                }
             }
             self.end_connecting();
             self.spares.turn(&mut self.buffer, self.now);

@@ -302,19 +302,19 @@ fn a_redis_that_loads_its_data_says_so_to_clients() {
 
 const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
 
-/// The user that the README tells to create.
-fn user_of_the_readme() -> Vec<Vec<String>> {
-    let readme = fs::read_to_string("README.md").expect("the README");
-    let lines = readme
+/// The user that docs/operation.md creates.
+fn user_of_the_documentation() -> Vec<Vec<String>> {
+    let document = fs::read_to_string("docs/operation.md").expect("the document");
+    let lines = document
         .lines()
         .filter(|line| line.starts_with("    ACL SETUSER "));
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
     lines.map(words).collect()
 }
 
-/// A proxy that is the user of the README, with other rights after that, and a client of it.
-fn as_user_of_the_readme(redis: &RedisServer, rights: &[&str]) -> (Proxy, Client) {
-    let lines = user_of_the_readme();
+/// A proxy that is the user of the documentation, with other rights after that, and a client of it.
+fn as_user_of_the_documentation(redis: &RedisServer, rights: &[&str]) -> (Proxy, Client) {
+    let lines = user_of_the_documentation();
     assert_eq!(lines.len(), 2);
     let change = [&["ACL", "SETUSER", "redis-proxy"], rights].concat();
     for line in lines
@@ -346,10 +346,10 @@ fn missing(client: &mut Client) -> String {
 }
 
 #[test]
-fn the_user_of_the_readme_has_all_rights_that_the_proxy_needs() {
+fn the_user_of_the_documentation_has_all_rights_that_the_proxy_needs() {
     let redis = RedisServer::start();
     redis.set("key", "value");
-    let (proxy, mut client) = as_user_of_the_readme(&redis, &[]);
+    let (proxy, mut client) = as_user_of_the_documentation(&redis, &[]);
     assert_cached(&redis, &mut client, "key", "value");
     let requests = redis.calls("ping");
     eventually("it was asked for all", || {
@@ -381,7 +381,7 @@ fn each_right_that_is_missing_is_named_with_what_is_lost() {
         ("-ping", "+ping (it is not seen that a replica"),
     ] {
         let redis = RedisServer::start();
-        let (proxy, mut client) = as_user_of_the_readme(&redis, &[right]);
+        let (proxy, mut client) = as_user_of_the_documentation(&redis, &[right]);
         eventually(&format!("{right} is said"), || {
             client.get("key");
             missing(&mut client).contains(loss)
@@ -396,7 +396,7 @@ fn each_right_that_is_missing_is_named_with_what_is_lost() {
 fn a_right_that_is_granted_is_missing_no_more() {
     let redis = RedisServer::start();
     let (proxy, mut client) =
-        as_user_of_the_readme(&redis, &["-pttl", "-command", "-info", "-ping"]);
+        as_user_of_the_documentation(&redis, &["-pttl", "-command", "-info", "-ping"]);
     eventually("they are missing", || {
         client.get("key");
         client.command(&["INFO"]);

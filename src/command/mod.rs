@@ -12,6 +12,7 @@ mod learn;
 mod ours;
 pub mod own;
 mod shortcuts;
+mod spread;
 mod table;
 mod unknown;
 mod written;
@@ -21,6 +22,7 @@ use crate::resp::request::Request;
 
 pub use keys::Keys;
 pub use learn::{Spec, read_specs};
+pub use spread::{Join, Spread};
 pub use table::{NotFound, Refusal, Table};
 pub use unknown::{is_word, surely_unknown};
 pub use written::Written;
@@ -149,6 +151,8 @@ pub struct Row {
     pub writes: Writes,
     /// Where its keys are.
     pub keys: Keys,
+    /// To which nodes of a cluster it goes, if Redis says that it goes to several.
+    pub spread: Option<Spread>,
     /// It may change data, by what Redis says of it.
     pub may_write: bool,
     /// Whether it only reads: sending it twice is as good as once.
@@ -181,6 +185,7 @@ pub const UNKNOWN: Row = Row {
     way: Way::Dedicated,
     writes: Writes::Anything,
     keys: Keys::Unknown,
+    spread: None,
     may_write: true,
     reads_only: false,
     blocks: false,

@@ -183,6 +183,7 @@ impl Table {
             .and_modify(|row| {
                 row.reads_only = spec.reads_only;
                 row.keys = spec.keys();
+                row.spread = spec.spread;
                 row.may_write = spec.writes;
             })
             .or_insert_with(|| Row {

@@ -36,10 +36,11 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Vec<Line>, ConfigError> {
         if name == CONFIG {
             return Err(place(Some(CONFIG)).error(Problem::ConfigInFile));
         }
-        let name = settings::find(name)
-            .ok_or_else(|| place(None).error(Problem::UnknownName(name.to_owned())))?
-            .name;
-        if let Some(before) = lines.iter().find(|line| line.name == name) {
+        let setting = settings::find(name)
+            .ok_or_else(|| place(None).error(Problem::UnknownName(name.to_owned())))?;
+        let name = setting.name;
+        let mut before = lines.iter().filter(|_| !setting.is_list());
+        if let Some(before) = before.find(|line| line.name == name) {
             return Err(place(Some(name)).error(Problem::SetBefore {
                 line: before.number,
             }));

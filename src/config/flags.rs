@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::ops::Range;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::error::{ConfigError, Place, Problem};
 use super::settings::{self, Setting};
@@ -18,26 +18,26 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
 /// The flags as they were given: text, so that one check serves every source, and all of them, so
 /// that the last one can win.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
-    description = "A cache in front of a Redis that speaks the Redis protocol (RESP): reads that\n\
-                   repeat are answered from memory, everything else goes on to the Redis.",
+    description = "A read-through cache for Redis that speaks the Redis protocol (RESP): repeated\n\
+                   reads are answered from memory, everything else is forwarded to Redis.",
     usage = "[--name value ...]",
     help_triggers("-h", "--help"),
     example = "{command_name} --port 8001 --redis_hostname redis.example:6379 --max_memory 16mb",
     note = "A flag may be written --cache_ttl 5 or --cache_ttl=5, with _ or - in its name.\n\
-            If it is given twice, the last one counts.",
-    note = "Every setting may also come from the environment, in capitals (CACHE_TTL=5 or,\n\
-            which wins, REDIS_PROXY_CACHE_TTL=5), or from the file that --config or CONFIG\n\
-            names, a line each (cache_ttl = 5). A flag beats the environment, the\n\
-            environment beats the file, the file beats the default."
+            If a flag is repeated, the last one wins; each --rule adds a rule.",
+    note = "Every setting can also come from the environment, in capitals (CACHE_TTL=5, or\n\
+            REDIS_PROXY_CACHE_TTL=5, which wins), or from the file that --config or CONFIG\n\
+            names, one per line (cache_ttl = 5). Flags override the environment, which\n\
+            overrides the file."
 )]
 pub(super) struct Flags {
-    /// IP address to listen on, v4 or v6 (default 127.0.0.1)
+    /// IP address to listen on (default 127.0.0.1)
     #[argh(option)]
     pub(super) bind: Vec<String>,
 
-    /// port to listen on, 0 for any free one, none for no port (default 8001)
+    /// TCP port to listen on; 0 picks a free port, none disables it (default 8001)
     #[argh(option)]
     pub(super) port: Vec<String>,
 
@@ -45,252 +45,257 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) unix_socket: Vec<String>,
 
-    /// who may use this socket, as permissions of the file in octal (default 770)
+    /// permissions of that socket, in octal (default 770)
     #[argh(option)]
     pub(super) unix_socket_perm: Vec<String>,
 
-    /// port to listen on for TLS as well, 0 for none (default 0)
+    /// TLS port to listen on as well; 0 disables it (default 0)
     #[argh(option)]
     pub(super) tls_port: Vec<String>,
 
-    /// file with the certificate that is shown there, in PEM (default none)
+    /// file with the certificate for the TLS port, in PEM (default none)
     #[argh(option)]
     pub(super) tls_cert: Vec<String>,
 
-    /// file with this certificate's key, in PEM (default none)
+    /// file with the key of that certificate, in PEM (default none)
     #[argh(option)]
     pub(super) tls_key: Vec<String>,
 
-    /// file with the certificates of who may sign those of clients, in PEM (default none)
+    /// file with the CA certificates that client certificates must be signed by, in PEM (default none)
     #[argh(option)]
     pub(super) tls_ca: Vec<String>,
 
-    /// yes, optional or no: whether clients must show a certificate (default yes)
+    /// yes, optional or no: whether TLS clients must present a certificate (default yes)
     #[argh(option)]
     pub(super) tls_auth_clients: Vec<String>,
 
-    /// yes or no: whether clients of other hosts are refused unless they give a password or must show
-    /// a certificate (default yes)
+    /// yes or no: whether clients on other hosts are refused unless they need a password or a certificate (default
+    /// yes)
     #[argh(option)]
     pub(super) protected_mode: Vec<String>,
 
-    /// how often expired entries are removed, in milliseconds (default 100)
+    /// interval at which expired entries are removed, in milliseconds (default 100)
     #[argh(option)]
     pub(super) cache_period: Vec<String>,
 
-    /// how long an entry may be served, in milliseconds (default 300000)
+    /// longest time that an entry may be served, in milliseconds (default 300000)
     #[argh(option)]
     pub(super) cache_ttl: Vec<String>,
 
-    /// the most entries to cache (default 1024)
+    /// maximum number of entries (default 1024)
     #[argh(option)]
     pub(super) capacity: Vec<String>,
 
-    /// the most memory for entries, in bytes or with a unit: k, m, g (powers of 1000), kb, mb, gb
-    /// (of 1024); 0 for no limit (default 64mb)
+    /// maximum memory for entries, in bytes or with a unit: k, m, g (powers of 1000), kb, mb, gb (of 1024); 0 for
+    /// no limit (default 64mb)
     #[argh(option)]
     pub(super) max_memory: Vec<String>,
 
-    /// the longest value or reply to cache, likewise (default 1mb)
+    /// longest value or reply to cache, in the same units; 0 for no limit (default 1mb)
     #[argh(option)]
     pub(super) max_reply: Vec<String>,
 
-    /// the most memory for what all clients together sent and are owed, written likewise; 0 for no limit
-    /// (default 256mb)
+    /// maximum memory for the requests and replies of all clients, in the same units; 0 for no limit (default
+    /// 256mb)
     #[argh(option)]
     pub(super) max_buffers: Vec<String>,
 
-    /// the most clients at a time (default 10000)
+    /// maximum number of connected clients (default 10000)
     #[argh(option)]
     pub(super) max_clients: Vec<String>,
 
-    /// how many dedicated connections to the Redis are kept for other clients when theirs have left
-    /// them, each for a minute (default 16)
+    /// dedicated connections to Redis kept for reuse, each for a minute, after their clients have left (default 16)
     #[argh(option)]
     pub(super) dedicated_idle: Vec<String>,
 
-    /// after how many silent seconds a client is asked whether it is still there, 0 for never (default
-    /// 300)
+    /// idle seconds after which TCP probes a client or Redis; 0 for never (default 300)
     #[argh(option)]
     pub(super) tcp_keepalive: Vec<String>,
 
-    /// after how many silent seconds a client is closed, 0 for never (default 0)
+    /// idle seconds after which a client is closed; 0 for never (default 0)
     #[argh(option)]
     pub(super) timeout: Vec<String>,
 
-    /// password that clients must give with AUTH; PASSWORD keeps it off the command line (default
+    /// password that clients must give with AUTH; the variable PASSWORD keeps it off the command line (default
     /// none)
     #[argh(option)]
     pub(super) password: Vec<String>,
 
-    /// file that holds this password instead (default none)
+    /// file that holds this password (default none)
     #[argh(option)]
     pub(super) password_file: Vec<String>,
 
-    /// where the Redis is, and as whom to go there: redis://[[user]:password@]host[:port][/database],
-    /// rediss:// for TLS, or unix:///path[?db=database]; REDIS_URL keeps it off the command line
-    /// (default none)
+    /// address and credentials of Redis: redis://[[user]:password@]host[:port][/database], rediss:// for TLS, or
+    /// unix:///path[?db=database]; the variable REDIS_URL keeps it off the command line (default none)
     #[argh(option)]
     pub(super) redis_url: Vec<String>,
 
-    /// host or host:port of the Redis instead, an IPv6 address with a port in brackets (default
-    /// localhost:6379)
+    /// host or host:port of Redis, an IPv6 address with a port in brackets (default localhost:6379)
     #[argh(option)]
     pub(super) redis_hostname: Vec<String>,
 
-    /// database of the Redis, see redis.io/commands/select (default 0)
+    /// host:port of some nodes of a Redis Cluster, with commas between them, in place of redis_hostname; the others
+    /// are found through them (default none)
+    #[argh(option)]
+    pub(super) redis_cluster: Vec<String>,
+
+    /// database that clients start in (default 0)
     #[argh(option)]
     pub(super) redis_database: Vec<String>,
 
-    /// databases that are cached beside that one: all, none, or numbers and ranges with commas between them, such as
-    /// 0,2,8-15; a client in any other has a dedicated connection (default all)
+    /// other databases that are cached: all, none, or a list of numbers and ranges such as 0,2,8-15; a client in
+    /// any other database has a dedicated connection (default all)
     #[argh(option)]
     pub(super) cached_databases: Vec<String>,
 
-    /// user of the Redis, with a password (default none)
+    /// user at Redis, with a password (default none)
     #[argh(option)]
     pub(super) redis_username: Vec<String>,
 
-    /// password of the Redis; REDIS_PASSWORD keeps it off the command line (default none)
+    /// password at Redis; the variable REDIS_PASSWORD keeps it off the command line (default none)
     #[argh(option)]
     pub(super) redis_password: Vec<String>,
 
-    /// file that holds this password instead (default none)
+    /// file that holds this password (default none)
     #[argh(option)]
     pub(super) redis_password_file: Vec<String>,
 
-    /// on or off: whether the Redis is spoken to by TLS (default off)
+    /// on or off: whether to connect to Redis over TLS (default off)
     #[argh(option)]
     pub(super) redis_tls: Vec<String>,
 
-    /// file with the certificates of who may sign the Redis's, in PEM, in place of those that the system
-    /// trusts (default none)
+    /// file with the CA certificates for Redis, in PEM, instead of the system's (default none)
     #[argh(option)]
     pub(super) redis_tls_ca: Vec<String>,
 
-    /// file with a certificate to show to the Redis, in PEM (default none)
+    /// file with a client certificate to present to Redis, in PEM (default none)
     #[argh(option)]
     pub(super) redis_tls_cert: Vec<String>,
 
-    /// file with this certificate's key, in PEM (default none)
+    /// file with the key of that certificate, in PEM (default none)
     #[argh(option)]
     pub(super) redis_tls_key: Vec<String>,
 
-    /// name that the Redis's certificate must be for, in place of the host's (default none)
+    /// name to expect in Redis's certificate, instead of the host's (default none)
     #[argh(option)]
     pub(super) redis_tls_server_name: Vec<String>,
 
-    /// on or off: whether any certificate of the Redis is accepted, for tests (default off)
+    /// on or off: accept any certificate from Redis, for tests (default off)
     #[argh(option)]
     pub(super) redis_tls_insecure: Vec<String>,
 
-    /// host:port of each sentinel that says where the Redis is, with commas between them, in place of
-    /// redis_hostname (default none)
+    /// comma-separated host:port of every sentinel, instead of redis_hostname (default none)
     #[argh(option)]
     pub(super) redis_sentinels: Vec<String>,
 
-    /// name by which these know the master (default none)
+    /// name of the master at the sentinels (default none)
     #[argh(option)]
     pub(super) redis_sentinel_master: Vec<String>,
 
-    /// user of the sentinels, with a password (default none)
+    /// user at the sentinels, with a password (default none)
     #[argh(option)]
     pub(super) redis_sentinel_username: Vec<String>,
 
-    /// password of the sentinels; REDIS_SENTINEL_PASSWORD keeps it off the command line (default none)
+    /// password at the sentinels; the variable REDIS_SENTINEL_PASSWORD keeps it off the command line (default none)
     #[argh(option)]
     pub(super) redis_sentinel_password: Vec<String>,
 
-    /// file that holds this password instead (default none)
+    /// file that holds this password (default none)
     #[argh(option)]
     pub(super) redis_sentinel_password_file: Vec<String>,
 
-    /// on or off: whether the sentinels are spoken to by TLS (default off)
+    /// on or off: whether to connect to sentinels over TLS (default off)
     #[argh(option)]
     pub(super) redis_sentinel_tls: Vec<String>,
 
-    /// file with the certificates of who may sign the sentinels', in PEM, in place of those that the
-    /// system trusts (default none)
+    /// file with the CA certificates for sentinels, in PEM, instead of the system's (default none)
     #[argh(option)]
     pub(super) redis_sentinel_tls_ca: Vec<String>,
 
-    /// file with a certificate to show to the sentinels, in PEM (default none)
+    /// file with a client certificate to present to sentinels, in PEM (default none)
     #[argh(option)]
     pub(super) redis_sentinel_tls_cert: Vec<String>,
 
-    /// file with this certificate's key, in PEM (default none)
+    /// file with the key of that certificate, in PEM (default none)
     #[argh(option)]
     pub(super) redis_sentinel_tls_key: Vec<String>,
 
-    /// name that the sentinels' certificates must be for, in place of each one's host (default none)
+    /// name to expect in the sentinels' certificates, instead of each one's host (default none)
     #[argh(option)]
     pub(super) redis_sentinel_tls_server_name: Vec<String>,
 
-    /// on or off: whether any certificate of a sentinel is accepted, for tests (default off)
+    /// on or off: accept any certificate from sentinels, for tests (default off)
     #[argh(option)]
     pub(super) redis_sentinel_tls_insecure: Vec<String>,
 
-    /// how long the Redis may take to accept a connection or to answer, in milliseconds (default
-    /// 1000)
+    /// longest time for a DNS lookup, a connection attempt or a reply from Redis, in milliseconds (default 1000)
     #[argh(option)]
     pub(super) redis_timeout: Vec<String>,
 
-    /// how long requests wait for a Redis that went away, in milliseconds, before their clients are
-    /// closed (default 10000)
+    /// how long requests wait for an unreachable Redis before their clients are closed, in milliseconds (default
+    /// 10000)
     #[argh(option)]
     pub(super) redis_wait: Vec<String>,
 
-    /// on or off: whether the Redis is to say which entries changed (default on)
+    /// on or off: whether Redis reports changed keys (default on)
     #[argh(option)]
     pub(super) tracking: Vec<String>,
 
-    /// on or off: whether a client that is told of a change, by a message or as it was blocked, never
-    /// reads the older value from the cache after that; a message takes a round trip longer so
-    /// (default on)
+    /// on or off: whether a client that learns of a change, by a message or by being unblocked, can no longer read
+    /// the older value; costs such messages one round trip (default on)
     #[argh(option)]
     pub(super) causal: Vec<String>,
 
-    /// on or off: whether a value or an answer that was read from the cache is fetched anew as soon as the Redis
-    /// says that it changed, so that the next read finds it (default on)
+    /// on or off: whether a cached value that was read is fetched again as soon as it changes, so that the next
+    /// read is a hit (default on)
     #[argh(option)]
     pub(super) refetch: Vec<String>,
 
-    /// how long past its time to live an entry may be served while the Redis can't be reached, in
-    /// milliseconds (default 0)
+    /// how long past its time to live an entry may be served while Redis is unreachable, in milliseconds (default
+    /// 0)
     #[argh(option)]
     pub(super) stale_ttl: Vec<String>,
 
-    /// from how long on a request that waited for the Redis is in the slow log of the proxy, in milliseconds
-    /// (default 10)
+    /// how long a missing key is cached, in milliseconds, 0 to disable; none: as long as an entry may be served
+    /// (default none)
+    #[argh(option)]
+    pub(super) missing_ttl: Vec<String>,
+
+    /// options for the keys that match a pattern, as in 'session:* ttl=60000 pin'; may be repeated, and the first
+    /// rule that matches a key applies (default none)
+    #[argh(option)]
+    pub(super) rule: Vec<String>,
+
+    /// requests that wait for Redis at least this long are in the slow log of the proxy, in milliseconds (default
+    /// 10)
     #[argh(option)]
     pub(super) slowlog_slower_than: Vec<String>,
 
-    /// port for metrics, health checks and a status page over HTTP; 0 for none (default 0)
+    /// HTTP port for metrics, health checks and the status page; 0 disables it (default 0)
     #[argh(option)]
     pub(super) metrics_port: Vec<String>,
 
-    /// IP address to listen on for these (default 127.0.0.1)
+    /// IP address for that port (default 127.0.0.1)
     #[argh(option)]
     pub(super) metrics_bind: Vec<String>,
 
-    /// names by which these may be asked for, with commas between them, beside IP addresses and
-    /// localhost (default none)
+    /// comma-separated host names that HTTP requests may use, besides IP addresses and localhost (default none)
     #[argh(option)]
     pub(super) metrics_host: Vec<String>,
 
-    /// how long clients may finish what they are at after SIGTERM, in milliseconds (default 0)
+    /// how long clients may finish their work after SIGTERM, in milliseconds (default 0)
     #[argh(option)]
     pub(super) drain: Vec<String>,
 
-    /// off, error, warn, info, debug or trace (default info)
+    /// off, error, warn, info, debug or trace: least severe messages to log (default info)
     #[argh(option)]
     pub(super) log_level: Vec<String>,
 
-    /// text or json: how a line of the log is written (default text)
+    /// text or json: format of log lines (default text)
     #[argh(option)]
     pub(super) log_format: Vec<String>,
 
-    /// file of settings, a line each: name = value (default none)
+    /// file of settings, one per line: name = value (default none)
     #[argh(option)]
     pub(super) config: Vec<String>,
 
@@ -422,7 +427,7 @@ fn name_of(word: &str) -> Option<&'static str> {
 }
 
 /// The help with its flags spelled as the settings are, `--cache_ttl` for `--cache-ttl`.
-fn with_underscores(help: &str) -> String {
+pub(super) fn with_underscores(help: &str) -> String {
     let mut pieces = help.split("--");
     let mut text = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {

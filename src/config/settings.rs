@@ -8,11 +8,11 @@ use super::flags::{self, Flags};
 use super::sources::PREFIX;
 use super::url::RedisUrl;
 use super::value::{
-    LOG_LEVELS, auth_clients, databases, host_names, ip_address, log_format, log_level, memory,
-    milliseconds, number, on_or_off, permissions, port_or_none, redis_address, seconds, sentinels,
-    with_tls, yes_or_no,
+    LOG_LEVELS, auth_clients, cluster_nodes, databases, host_names, ip_address, log_format,
+    log_level, memory, milliseconds, milliseconds_or_none, number, on_or_off, permissions,
+    port_or_none, redis_address, seconds, sentinels, with_tls, yes_or_no,
 };
-use super::{Config, Secret};
+use super::{Addresses, Config, Secret, rules};
 
 /// A setting: its name, where its flag is, its check and how the log shows it.
 pub(super) struct Setting {
@@ -40,7 +40,7 @@ pub(super) enum Shown {
 }
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
-const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
+pub(super) const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
 
 /// Every setting, in the order of the help.
 pub(super) static SETTINGS: &[Setting] = &[
@@ -235,6 +235,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| Value::from_display(&config.redis),
     },
     Setting {
+        name: "redis_cluster",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_cluster,
+        set: |config, text| cluster_nodes(text).map(|addresses| config.redis_cluster = addresses),
+        show: |config| addresses_or_none(&config.redis_cluster),
+    },
+    Setting {
         name: "redis_database",
         shown: Shown::Plain,
         given: |flags| &flags.redis_database,
@@ -324,10 +331,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.redis_sentinels,
         set: |config, text| sentinels(text).map(|addresses| config.redis_sentinels = addresses),
-        show: |config| match &config.redis_sentinels {
-            addresses if addresses.0.is_empty() => NONE.into(),
-            addresses => Value::from_display(addresses),
-        },
+        show: |config| addresses_or_none(&config.redis_sentinels),
     },
     Setting {
         name: "redis_sentinel_master",
@@ -448,6 +452,25 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| milliseconds_of(config.stale_ttl),
     },
     Setting {
+        name: "missing_ttl",
+        shown: Shown::As("missing_ttl_ms"),
+        given: |flags| &flags.missing_ttl,
+        set: |config, text| {
+            milliseconds_or_none(text, 0..=YEAR_MS).map(|time| config.missing_ttl = time)
+        },
+        show: |config| config.missing_ttl.map_or("none".into(), milliseconds_of),
+    },
+    Setting {
+        name: RULE,
+        shown: Shown::Plain,
+        given: |flags| &flags.rule,
+        set: |config, text| rules::add(text, &mut config.rules),
+        show: |config| match &config.rules {
+            rules if rules.is_empty() => NONE.into(),
+            rules => Value::from_display(rules),
+        },
+    },
+    Setting {
         name: "slowlog_slower_than",
         shown: Shown::As("slowlog_slower_than_ms"),
         given: |flags| &flags.slowlog_slower_than,
@@ -503,6 +526,9 @@ pub(super) static SETTINGS: &[Setting] = &[
     },
 ];
 
+/// The setting that may be given several times; each adds to those before.
+const RULE: &str = "rule";
+
 /// How an empty setting shows.
 const NONE: &str = "<none>";
 
@@ -514,6 +540,13 @@ fn optional(text: &str, field: &mut Option<String>) -> Result<(), String> {
 
 fn text_or_none(text: Option<&String>) -> Value<'_> {
     text.map_or(NONE.into(), |text| text.as_str().into())
+}
+
+fn addresses_or_none(addresses: &Addresses) -> Value<'_> {
+    match addresses.0.is_empty() {
+        true => NONE.into(),
+        false => Value::from_display(addresses),
+    }
 }
 
 fn on_off(on: bool) -> Value<'static> {
@@ -532,6 +565,11 @@ impl Setting {
     /// The environment variable that beats all others.
     pub(super) fn variable(&self) -> String {
         format!("{PREFIX}{}", self.name.to_ascii_uppercase())
+    }
+
+    /// Whether every value that it is given counts, and not the last alone.
+    pub(super) fn is_list(&self) -> bool {
+        self.name == RULE
     }
 
     pub(super) fn is_secret(&self) -> bool {

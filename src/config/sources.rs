@@ -41,7 +41,7 @@ impl<'a> Sources<'a> {
             lines: Vec::new(),
             left_alone: Vec::new(),
         };
-        let named = match in_flag(CONFIG, &sources.flags.config) {
+        let named = match in_flags(CONFIG, &sources.flags.config).last() {
             Some(found) => Some(found),
             None => sources.in_environment(CONFIG)?,
         };
@@ -55,14 +55,22 @@ impl<'a> Sources<'a> {
         Ok(sources)
     }
 
-    /// The value that wins: of a flag, else of the environment, else of the file.
-    pub(super) fn find(&mut self, setting: &Setting) -> Result<Option<Found>, ConfigError> {
-        if let Some(found) = in_flag(setting.name, (setting.given)(&self.flags)) {
-            return Ok(Some(found));
+    /// The value that wins: of a flag, else of the environment, else of the file. Of a setting that is a list, all values of
+    /// that source.
+    pub(super) fn find(&mut self, setting: &Setting) -> Result<Vec<Found>, ConfigError> {
+        let given = (setting.given)(&self.flags);
+        if !given.is_empty() {
+            let all = setting.is_list();
+            let given = if all {
+                given
+            } else {
+                &given[given.len() - 1..]
+            };
+            return Ok(in_flags(setting.name, given).collect());
         }
         match self.in_environment(setting.name)? {
-            Some(found) => Ok(Some(found)),
-            None => Ok(self.in_file(setting)),
+            Some(found) => Ok(vec![found]),
+            None => Ok(self.in_file(setting).collect()),
         }
     }
 
@@ -86,24 +94,22 @@ impl<'a> Sources<'a> {
         Ok(None)
     }
 
-    fn in_file(&self, setting: &Setting) -> Option<Found> {
-        let line = self.lines.iter().find(|line| line.name == setting.name)?;
-        let path = self.path.clone();
-        let place = Place::Line {
-            path,
-            number: line.number,
-            name: Some(line.name),
-        };
-        Some(Found {
+    fn in_file(&self, setting: &Setting) -> impl Iterator<Item = Found> {
+        let lines = self.lines.iter().filter(|line| line.name == setting.name);
+        lines.map(|line| Found {
             value: line.value.clone(),
-            place,
+            place: Place::Line {
+                path: self.path.clone(),
+                number: line.number,
+                name: Some(line.name),
+            },
         })
     }
 }
 
-/// The last of the values that a flag was given.
-fn in_flag(name: &'static str, given: &[String]) -> Option<Found> {
-    given.last().map(|value| Found {
+/// The values that a flag was given.
+fn in_flags(name: &'static str, given: &[String]) -> impl Iterator<Item = Found> {
+    given.iter().map(move |value| Found {
         value: value.clone(),
         place: Place::Flag(name),
     })

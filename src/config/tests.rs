@@ -13,6 +13,7 @@ use crate::logging::Format;
 mod arguments;
 mod file;
 mod precedence;
+mod rules;
 mod secrets;
 mod together;
 mod values;
@@ -49,6 +50,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("password_file", SECRET_FILE),
     ("redis_url", "redis://redis.example:7000"),
     ("redis_hostname", "redis.example:7000"),
+    ("redis_cluster", "n1.example,[::1]:7000"),
     ("redis_database", "2"),
     ("cached_databases", "0,2,8-15"),
     ("redis_username", "alice"),
@@ -77,6 +79,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("causal", "off"),
     ("refetch", "off"),
     ("stale_ttl", "9"),
+    ("missing_ttl", "9"),
+    ("rule", "session:* ttl=9"),
     ("slowlog_slower_than", "9"),
     ("metrics_port", "9"),
     ("metrics_bind", "::"),
@@ -244,6 +248,8 @@ fn without_any_source_the_defaults_hold() {
     assert!(config.causal);
     assert!(config.refetch);
     assert_eq!(config.stale_ttl, Duration::ZERO);
+    assert_eq!(config.missing_ttl, None);
+    assert!(config.rules.is_empty());
     assert_eq!(config.slowlog_slower_than, Duration::from_millis(10));
     assert_eq!(config.metrics_port, 0);
     assert_eq!(config.metrics_bind.to_string(), "127.0.0.1");
@@ -261,14 +267,14 @@ fn the_summary_has_every_setting_with_its_unit() {
          tls_key=<none> tls_ca=<none> tls_auth_clients=yes protected_mode=yes cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
          max_memory_bytes=67108864 max_reply_bytes=1048576 max_buffers_bytes=268435456 max_clients=10000 dedicated_idle=16 tcp_keepalive_seconds=300 timeout_seconds=0 \
          password=<none> password_file=<none> \
-         redis_url=<none> redis_hostname=localhost:6379 redis_database=0 cached_databases=all redis_username=<none> \
+         redis_url=<none> redis_hostname=localhost:6379 redis_cluster=<none> redis_database=0 cached_databases=all redis_username=<none> \
          redis_password=<none> redis_password_file=<none> redis_tls=off redis_tls_ca=<none> \
          redis_tls_cert=<none> redis_tls_key=<none> redis_tls_server_name=<none> redis_tls_insecure=off \
          redis_sentinels=<none> redis_sentinel_master=<none> redis_sentinel_username=<none> \
          redis_sentinel_password=<none> redis_sentinel_password_file=<none> redis_sentinel_tls=off \
          redis_sentinel_tls_ca=<none> redis_sentinel_tls_cert=<none> redis_sentinel_tls_key=<none> \
          redis_sentinel_tls_server_name=<none> redis_sentinel_tls_insecure=off \
-         redis_timeout_ms=1000 redis_wait_ms=10000 tracking=on causal=on refetch=on stale_ttl_ms=0 slowlog_slower_than_ms=10 metrics_port=0 \
+         redis_timeout_ms=1000 redis_wait_ms=10000 tracking=on causal=on refetch=on stale_ttl_ms=0 missing_ttl_ms=none rule=<none> slowlog_slower_than_ms=10 metrics_port=0 \
          metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );
 }

@@ -371,7 +371,7 @@ impl Proxy {
     ) -> bool {
         // What has changed may be known early, and not late.
         if let Event::Invalidated(invalidated) = event {
-            self.store.invalidate(invalidated, now);
+            self.store.invalidate(node, invalidated, now);
             return true;
         }
         let mut room = Room(most);

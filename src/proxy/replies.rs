@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use super::scripts::Scripts;
 use super::slow_log::Words;
 use super::spare::Spare;
-use super::store::{Join, LongMget, Outage};
+use super::store::{LongMget, Outage, join};
 use super::{MAX_OWED, RUN_REPLIES};
 use crate::cache::Value;
+use crate::command::Join;
 use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Output, Reply};
@@ -535,9 +536,9 @@ impl Replies {
             }
             return;
         }
-        if let Elements::Joined(join) = gathering.which {
+        if let Elements::Joined(how) = gathering.which {
             let replies: Vec<Reply> = gathering.elements.into_iter().flatten().collect();
-            return self.output.push(join.join(&replies));
+            return self.output.push(join(how, &replies));
         }
         if gathering.which == Elements::All {
             self.output

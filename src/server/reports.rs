@@ -42,7 +42,9 @@ impl Server {
             match &report.event {
                 // What has changed is not served while the rest waits for its turn.
                 Event::Invalidated(_) if !self.reports.events.is_empty() => {
-                    self.proxy.upstream(&report.event, self.now);
+                    let Report { node, event } = &report;
+                    self.proxy
+                        .upstream_part(*node, event, &mut 0, usize::MAX, self.now);
                 }
                 _ => self.reports.events.push_back(report),
             }

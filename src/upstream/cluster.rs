@@ -1,5 +1,10 @@
 //! Which node of a cluster serves which slot.
 
+pub(super) mod asks;
+pub(super) mod follow;
+pub(super) mod view;
+pub(super) mod views;
+
 use super::NodeId;
 
 /// How many slots a cluster has.

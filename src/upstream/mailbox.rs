@@ -32,12 +32,15 @@ pub(super) struct Work {
     pub barrier: Option<u64>,
     /// Whether anybody would miss Redis, if that is news.
     pub watched: Option<bool>,
-    /// Where Redis may be, when that was looked up.
-    pub endpoints: Option<Endpoints>,
+    /// Where nodes may be, when that was looked up.
+    pub endpoints: Vec<(NodeId, Endpoints)>,
     /// Where sentinels may be, by their numbers, when that was looked up.
     pub sentinels: Vec<(usize, Endpoints)>,
-    /// A client's dedicated connection leads to a Redis that was demoted, it seems.
+    /// A client's dedicated connection leads to a Redis that was demoted, it seems; or a node of a cluster says that
+    /// slots are elsewhere.
     pub doubts: bool,
+    /// Where redirects lead that the map of the cluster doesn't know.
+    pub wanted: Vec<Box<str>>,
     /// Memory of replies that were delivered.
     pub spare: Vec<Replies>,
     /// There is something to do.

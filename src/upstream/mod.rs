@@ -7,6 +7,7 @@
 //!
 //! - [`node`] is one Redis: which connections to it there are, how they are opened, and what is done when one
 //!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
+//! - [`connection`] is one of its connections, and [`answers`] what comes of what Redis sends on it.
 //! - [`outage`] is what it makes of a Redis that can't be reached.
 //! - [`tracking`] is how Redis comes to report what changes.
 //! - [`loss`] is why a connection is lost.
@@ -22,9 +23,11 @@
 //! - [`sentinel`] is how it learns from sentinels where Redis is.
 //! - [`moved`] is how it learns that Redis is elsewhere by now.
 
+mod answers;
 mod busy;
 mod checks;
 mod cluster;
+mod connection;
 mod health;
 mod helper;
 mod loss;
@@ -63,6 +66,8 @@ pub struct Settings {
     pub address: RedisAddress,
     /// The sentinels that say where it is, if the address is a master's name.
     pub sentinels: Option<SentinelSettings>,
+    /// Nodes of the cluster, by which the others are found, if it is one.
+    pub cluster: Option<Vec<RedisAddress>>,
     /// How to connect, and how long that may take, as well as a request may wait for its reply.
     pub dialer: Dialer,
     /// How long requests wait for it when it went away.
@@ -175,6 +180,11 @@ impl<T: Default> PerLink<T> {
     /// The same, to look at.
     pub fn iter(&self) -> impl Iterator<Item = (LinkId, &T)> {
         self.0.iter().map(|(link, place)| (*link, place))
+    }
+
+    /// Keeps the places of those links alone.
+    pub fn retain(&mut self, is_kept: impl Fn(LinkId) -> bool) {
+        self.0.retain(|(link, _)| is_kept(*link));
     }
 
     /// Whether a link was used.

@@ -5,6 +5,7 @@
 //! each time that something is sent on, or the map changes, the next [`Cluster::turn`] begins, and a client's requests
 //! wait until all its earlier ones of another turn are answered.
 
+mod alone;
 mod redirects;
 mod routes;
 mod spread;
@@ -20,7 +21,7 @@ use crate::metrics::Cause;
 use crate::resp::reply::Reply;
 use crate::upstream::{ClusterMap, NodeId, slot_of};
 pub(in crate::proxy) use redirects::Parked;
-pub(in crate::proxy) use spread::Join;
+pub(in crate::proxy) use spread::join;
 pub(super) use spread::with_cursor;
 
 /// The place for what is asked while it is not known which node is to be: nothing leads there.
@@ -29,6 +30,8 @@ pub(in crate::proxy) const NOWHERE: NodeId = NodeId(u16::MAX);
 /// A cluster.
 pub(in crate::proxy) struct Cluster {
     map: Arc<ClusterMap>,
+    /// The id that the proxy has, as the only node that clients know of.
+    id: Box<str>,
     /// By the numbers of the nodes.
     servers: Vec<Server>,
     /// For what is asked while no node is known.
@@ -65,6 +68,7 @@ impl Cluster {
     fn new(wait: Duration) -> Self {
         Self {
             map: Arc::default(),
+            id: alone::new_id(),
             servers: Vec::new(),
             nowhere: Server::default(),
             any: NOWHERE,
@@ -113,11 +117,6 @@ impl Cluster {
     /// All masters.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.map.nodes().iter().map(|node| node.id)
-    }
-
-    /// The map.
-    pub fn map(&self) -> &ClusterMap {
-        &self.map
     }
 
     /// The node for what concerns no key.
@@ -177,6 +176,9 @@ impl Store {
         let before = std::mem::replace(&mut cluster.map, Arc::clone(map));
         cluster.next_turn();
         cluster.changed();
+        for parked in &mut cluster.parked {
+            parked.not_before = now;
+        }
         let has_moved = |slot: u16| before.owner(slot) != map.owner(slot);
         if (0..crate::upstream::SLOTS).any(has_moved) {
             self.invalidate_slots(has_moved, Cause::Reconnected);

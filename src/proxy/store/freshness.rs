@@ -141,11 +141,11 @@ impl Store {
     }
 
     /// Redis reports what changed.
-    pub fn invalidate(&mut self, invalidated: &Invalidated, now: Time) {
+    pub fn invalidate(&mut self, node: NodeId, invalidated: &Invalidated, now: Time) {
         self.metrics.invalidations += invalidated.keys.len() as u64;
         self.metrics.flushes += u64::from(invalidated.all);
         if invalidated.all {
-            self.invalidate_all(Cause::Flushed);
+            self.invalidate_server(node, Cause::Flushed);
         } else {
             let mut refetched = Vec::new();
             for key in &invalidated.keys {

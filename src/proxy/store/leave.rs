@@ -178,10 +178,11 @@ impl Store {
     pub fn may_go_back(&self, dedicated: &Dedicated, request: &Request<'_>) -> bool {
         dedicated.is_clean()
             && self.databases.serves(dedicated.database())
-            && self
-                .table
-                .find(request)
-                .is_ok_and(|row| row.way(request) != Way::Dedicated)
+            && (self.begins_transaction(request)
+                || self
+                    .table
+                    .find(request)
+                    .is_ok_and(|row| row.way(request) != Way::Dedicated))
     }
 
     /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked

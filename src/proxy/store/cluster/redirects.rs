@@ -67,7 +67,7 @@ pub(in crate::proxy) struct Parked {
     asked: Asked,
     protocol: Protocol,
     /// Until when it waits.
-    not_before: Time,
+    pub(super) not_before: Time,
     /// Until when it may.
     until: Time,
 }

@@ -1,9 +1,10 @@
 //! To which node a request goes, or to which of them its parts go.
 
 use super::super::{Flow, Store};
-use super::spread::{self, Spread};
+use super::alone::About;
+use super::spread;
 use super::{Cluster, NOWHERE};
-use crate::command::{Cached, Row, Way};
+use crate::command::{Cached, Row, Spread, Way};
 use crate::metrics::Outcome;
 use crate::proxy::identity::Identity;
 use crate::proxy::in_flight::Caller;
@@ -95,17 +96,32 @@ impl Store {
         let Some(cluster) = &self.cluster else {
             return Ok(NodeId::default());
         };
-        if let Way::Cached(Cached::Mget) | Way::Here(_) | Way::Dedicated = way {
+        if let Way::Cached(Cached::Mget) | Way::Here(_) = way {
             return Ok(cluster.any);
         }
         let name = self
             .table
             .own_name(request.argument(0))
             .to_ascii_lowercase();
+        match self.answer_about_cluster(cluster, &name, request, identity, replies) {
+            None => {}
+            Some(About::Node(node)) => return Ok(node),
+            Some(About::Answered(outcome)) => {
+                self.count(row.number, outcome, replies);
+                return Err(Flow::Continue);
+            }
+        }
+        if way == Way::Dedicated {
+            return Ok(cluster.any);
+        }
+        let spread = row.spread.or_else(|| Spread::known(&name, request));
         match slots(request, row) {
             Slots::One(slot) => Ok(cluster.owner(slot)),
             Slots::Several => {
-                let parts = spread::parts(&name, request);
+                let parts = match spread {
+                    Some(Spread::Slots(join)) => spread::parts(row, request).zip(Some(join)),
+                    _ => None,
+                };
                 let outcome = match parts {
                     Some((parts, join)) => {
                         self.send_parts(request, row, parts, join, caller, replies)
@@ -118,23 +134,20 @@ impl Store {
                 self.count(row.number, outcome, replies);
                 Err(Flow::Continue)
             }
-            Slots::None => match Spread::of(&name, request) {
-                None => Ok(cluster.any),
-                Some(Spread::Masters(join)) => {
-                    let nodes: Vec<NodeId> = cluster.nodes().collect();
-                    if nodes.len() < 2 {
-                        return Ok(cluster.any);
+            Slots::None => {
+                let nodes: Vec<NodeId> = cluster.nodes().collect();
+                let outcome = match spread {
+                    Some(Spread::Masters(join)) if nodes.len() > 1 => {
+                        self.send_to_all(request, row, &nodes, join, caller, replies)
                     }
-                    let outcome = self.send_to_all(request, row, &nodes, join, caller, replies);
-                    self.count(row.number, outcome, replies);
-                    Err(Flow::Continue)
-                }
-                Some(Spread::Scan) => {
-                    let outcome = self.scan(request, row, caller, replies);
-                    self.count(row.number, outcome, replies);
-                    Err(Flow::Continue)
-                }
-            },
+                    Some(Spread::Scan) if request.len() > 1 => {
+                        self.scan(request, row, caller, replies)
+                    }
+                    _ => return Ok(cluster.any),
+                };
+                self.count(row.number, outcome, replies);
+                Err(Flow::Continue)
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::{Store, cost};
 use super::NOWHERE;
-use crate::command::Row;
+use crate::command::{Join, Keys, Row};
 use crate::metrics::Outcome;
 use crate::proxy::in_flight::{Asks, Caller, Forward, Then, Waiter};
 use crate::proxy::replies::{Cost, Elements, Replies};
@@ -12,50 +12,32 @@ use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::upstream::{NodeId, slot_of};
 
-/// How replies of several nodes make one. An error of one is the reply to the whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum Join {
-    /// All say the same: any of them.
-    Same,
-    /// The sum of numbers.
-    Sum,
-    /// The least number.
-    Least,
-    /// All elements of arrays.
-    Elements,
-    /// For each element of arrays, the least number.
-    LeastEach,
-    /// The first that is not null.
-    Some,
-}
-
-impl Join {
-    /// The reply that these make.
-    pub fn join(self, replies: &[Reply]) -> Reply {
-        let first = || {
-            replies
-                .first()
-                .cloned()
-                .unwrap_or(Reply::Static(b"+OK\r\n"))
-        };
-        let numbers = || {
-            replies
-                .iter()
-                .filter_map(|reply| Reader::new(reply.bytes()).number())
-        };
-        let number = |number: i64| Reply::Owned(format!(":{number}\r\n").into_bytes().into());
-        match self {
-            Self::Same => first(),
-            Self::Sum => number(numbers().sum()),
-            Self::Least => number(numbers().min().unwrap_or_default()),
-            Self::Some => {
-                let is_some =
-                    |reply: &&Reply| !matches!(reply.bytes(), b"$-1\r\n" | b"_\r\n" | b"*-1\r\n");
-                replies.iter().find(is_some).cloned().unwrap_or_else(first)
-            }
-            Self::Elements => join_elements(replies),
-            Self::LeastEach => join_each(replies),
+/// The reply that these make.
+pub(in crate::proxy) fn join(how: Join, replies: &[Reply]) -> Reply {
+    let first = || {
+        replies
+            .first()
+            .cloned()
+            .unwrap_or(Reply::Static(b"+OK\r\n"))
+    };
+    let numbers = || {
+        replies
+            .iter()
+            .filter_map(|reply| Reader::new(reply.bytes()).number())
+    };
+    let number = |number: i64| Reply::Owned(format!(":{number}\r\n").into_bytes().into());
+    match how {
+        Join::Same => first(),
+        Join::Sum => number(numbers().sum()),
+        Join::Greatest => number(numbers().max().unwrap_or_default()),
+        Join::Least => number(numbers().min().unwrap_or_default()),
+        Join::Some => {
+            let is_some =
+                |reply: &&Reply| !matches!(reply.bytes(), b"$-1\r\n" | b"_\r\n" | b"*-1\r\n");
+            replies.iter().find(is_some).cloned().unwrap_or_else(first)
         }
+        Join::Elements => join_elements(replies),
+        Join::LeastEach => join_each(replies),
     }
 }
 
@@ -108,100 +90,40 @@ fn join_each(replies: &[Reply]) -> Reply {
     Reply::Owned(joined.into())
 }
 
-/// To which nodes a request without keys goes, if not to any.
-pub(super) enum Spread {
-    /// To all masters.
-    Masters(Join),
-    /// To one after the other, as the cursor says.
-    Scan,
-}
-
-/// As Redis itself says of its commands since 7.0 (`request_policy` and `response_policy` in the reply to `COMMAND`),
-/// and of those whose policies it calls special what the cluster clients do.
-const MASTERS: &[(&str, Join)] = &[
-    ("config|set", Join::Same),
-    ("config|resetstat", Join::Same),
-    ("config|rewrite", Join::Same),
-    ("dbsize", Join::Sum),
-    ("flushall", Join::Same),
-    ("flushdb", Join::Same),
-    ("function|delete", Join::Same),
-    ("function|flush", Join::Same),
-    ("function|kill", Join::Same),
-    ("function|load", Join::Same),
-    ("function|restore", Join::Same),
-    ("keys", Join::Elements),
-    ("latency|reset", Join::Sum),
-    ("memory|purge", Join::Same),
-    ("pubsub|channels", Join::Elements),
-    ("pubsub|shardchannels", Join::Elements),
-    ("randomkey", Join::Some),
-    ("script|exists", Join::LeastEach),
-    ("script|flush", Join::Same),
-    ("script|kill", Join::Same),
-    ("script|load", Join::Same),
-    ("slowlog|reset", Join::Same),
-    ("wait", Join::Least),
-    ("acl|setuser", Join::Same),
-    ("acl|deluser", Join::Least),
-    ("acl|save", Join::Same),
-    ("acl|load", Join::Same),
-    ("save", Join::Same),
-    ("bgsave", Join::Same),
-    ("bgrewriteaof", Join::Same),
-];
-
-impl Spread {
-    /// Of a request of the command that Redis calls by this name, in lower case.
-    pub fn of(name: &[u8], request: &Request<'_>) -> Option<Self> {
-        if name == b"scan" && request.len() > 1 {
-            return Some(Self::Scan);
-        }
-        let is_this = |known: &str| match known.split_once('|') {
-            None => known.as_bytes() == name,
-            Some((command, subcommand)) => {
-                command.as_bytes() == name
-                    && request.len() > 1
-                    && request
-                        .argument(1)
-                        .eq_ignore_ascii_case(subcommand.as_bytes())
-            }
-        };
-        let mut known = MASTERS.iter().filter(|(known, _)| is_this(known));
-        known.next().map(|(_, join)| Self::Masters(*join))
-    }
-}
-
 /// The arguments of a part, by their positions.
 pub(super) struct PartOf {
     slot: u16,
     arguments: Vec<usize>,
 }
 
-/// The parts that a request is split into whose keys are in several slots, if it may be, by the name of its command in
-/// lower case; and how their replies make one.
-pub(super) fn parts(name: &[u8], request: &Request<'_>) -> Option<(Vec<PartOf>, Join)> {
-    let (step, join) = match name {
-        b"del" | b"unlink" | b"exists" | b"touch" => (1, Join::Sum),
-        b"mset" if request.len() % 2 == 1 => (2, Join::Same),
-        _ => return None,
+/// The parts that a request is split into whose keys are in several slots, each of them followed by as many arguments,
+/// if it may be.
+pub(super) fn parts(row: &Row, request: &Request<'_>) -> Option<Vec<PartOf>> {
+    let Keys::Range {
+        first: 1,
+        last: -1,
+        step,
+    } = row.keys
+    else {
+        return None;
     };
+    if (request.len() - 1) % step != 0 {
+        return None;
+    }
     let mut parts: Vec<PartOf> = Vec::new();
     for at in (1..request.len()).step_by(step) {
         let slot = slot_of(request.argument(at));
-        let part = match parts.iter_mut().position(|part| part.slot == slot) {
-            Some(known) => &mut parts[known],
-            None => {
-                parts.push(PartOf {
-                    slot,
-                    arguments: Vec::new(),
-                });
-                parts.last_mut()?
-            }
-        };
-        part.arguments.extend(at..at + step);
+        let known = parts.iter().position(|part| part.slot == slot);
+        let place = known.unwrap_or(parts.len());
+        if known.is_none() {
+            parts.push(PartOf {
+                slot,
+                arguments: Vec::new(),
+            });
+        }
+        parts[place].arguments.extend(at..at + step);
     }
-    Some((parts, join))
+    Some(parts)
 }
 
 /// The bits of a cursor that are the node's own; those above say which node it is of.

@@ -1,17 +1,13 @@
-//! The table of commands in the README is made from the code and a real Redis; it can't be out of date.
-
-mod common;
+//! The table of commands is made from the code and a real Redis; it can't be out of date.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use common::RedisServer;
 use redis::Value;
 use redis_proxy::command::{Spec, Table, Way, read_specs};
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-const START: &str = "<!-- commands: made by `make commands` -->\n";
-const END: &str = "<!-- end of commands -->\n";
+use crate::common::RedisServer;
+use crate::document::{check_block, path};
 
 /// The names of one group by the way that they go.
 #[derive(Default)]
@@ -110,80 +106,7 @@ fn table(server: &RedisServer) -> String {
 }
 
 #[test]
-fn the_readme_shows_which_way_each_command_goes() {
+fn commands_md_shows_which_way_each_command_goes() {
     let table = table(&RedisServer::start());
-    let readme = std::fs::read_to_string(README).expect("the README");
-    let (before, rest) = readme.split_once(START).expect("the start of the table");
-    let (shown, after) = rest.split_once(END).expect("the end of the table");
-    if std::env::var_os("UPDATE_README").is_some() {
-        std::fs::write(README, format!("{before}{START}\n{table}\n{END}{after}"))
-            .expect("a README to write");
-        return;
-    }
-    assert_eq!(
-        shown.trim(),
-        table.trim(),
-        "`make commands` renews the table"
-    );
-}
-
-#[test]
-fn the_readme_shows_every_flag_with_its_default() {
-    let help = std::process::Command::new(env!("CARGO_BIN_EXE_redis-proxy"))
-        .arg("--help")
-        .output()
-        .expect("the program");
-    let help = String::from_utf8(help.stdout).expect("text");
-    let words: Vec<&str> = help.split_whitespace().collect();
-    let readme = std::fs::read_to_string(README).expect("the README");
-    let flags: Vec<&str> = words
-        .iter()
-        .copied()
-        .filter(|word| word.starts_with("--"))
-        .collect();
-    assert!(flags.contains(&"--cache_ttl"));
-    for (index, flag) in words.iter().enumerate() {
-        let Some(default) = words[index..]
-            .iter()
-            .skip_while(|word| **word != "(default")
-            .nth(1)
-        else {
-            break;
-        };
-        let is_row = flag.starts_with("--") && readme.contains(&format!("\n| `{flag}` |"));
-        if flag.starts_with("--") && !["--version", "--help", "--cache_ttl=5,"].contains(flag) {
-            assert!(is_row, "{flag} has no row");
-            let row = format!("\n| `{flag}` | {} |", default.trim_end_matches(')'));
-            assert!(readme.contains(&row), "no row {row:?}");
-        }
-    }
-}
-
-#[test]
-fn the_readme_explains_every_field_of_info_that_redis_does_not_have() {
-    let redis = RedisServer::start();
-    let proxy = common::Proxy::start(&redis, &[]);
-    let info = |mut client: common::Client| {
-        let reply = client.command(&["INFO", "everything"]);
-        String::from_utf8(reply).expect("text")
-    };
-    let (ours, theirs) = (info(proxy.client()), info(redis.client()));
-    let readme = std::fs::read_to_string(README).expect("the README");
-    let names = |info: &str| -> Vec<String> {
-        let names = info.lines().filter_map(|line| line.split_once(':'));
-        names.map(|(name, _)| name.to_owned()).collect()
-    };
-    let known = names(&theirs);
-    let mut checked = 0;
-    for name in names(&ours) {
-        let is_theirs = known.contains(&name) || name.starts_with("cmdstat_");
-        if !is_theirs && !name.starts_with("requests_") {
-            assert!(
-                readme.contains(&format!("`{name}`")),
-                "{name} is not explained"
-            );
-            checked += 1;
-        }
-    }
-    assert!(checked > 40, "{checked} of {ours}");
+    check_block(&path("docs/commands.md"), "commands", &table);
 }

@@ -1,0 +1,117 @@
+//! Rules as they are written: `PATTERN OPTION…`, and [`Rules::BETWEEN`] between two.
+
+use std::time::Duration;
+
+use super::settings::YEAR_MS;
+use super::value::{memory, milliseconds};
+use crate::rules::{Pattern, RULES_MAX, Rule, Rules};
+
+/// The longest pattern, and the longest prefix, in bytes.
+const TEXT_MAX: usize = 1024;
+
+const OPTIONS: &str = "ttl=MS, stale=MS, nocache, max_reply=BYTES, refresh=MS, pin, touch=MS, missing_ttl=MS, deny, \
+    readonly and prefix=TEXT";
+
+/// Adds the rules in a text, if all are right, or says what is allowed, as the end of a sentence that starts with "give".
+pub(super) fn add(text: &str, rules: &mut Rules) -> Result<(), String> {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let mut all = rules.clone();
+    // An empty text has no rule.
+    for words in words.split(|word| *word == Rules::BETWEEN) {
+        if let [pattern, options @ ..] = words {
+            all.push(rule(pattern, options)?);
+        } else if text.contains(Rules::BETWEEN) {
+            return Err("a rule on both sides of each \";\"".to_owned());
+        }
+    }
+    if all.iter().len() > RULES_MAX {
+        return Err(format!("at most {RULES_MAX} rules"));
+    }
+    *rules = all;
+    Ok(())
+}
+
+fn rule(pattern: &str, options: &[&str]) -> Result<Rule, String> {
+    if pattern.len() > TEXT_MAX {
+        return Err(format!("a pattern of at most {TEXT_MAX} bytes"));
+    }
+    let mut rule = Rule::new(Pattern::new(pattern.as_bytes()));
+    if options.is_empty() {
+        return Err(format!(
+            "options behind the pattern {pattern:?}: some of {OPTIONS}"
+        ));
+    }
+    for (number, option) in options.iter().enumerate() {
+        let name = |option: &str| option.split('=').next().map(str::to_owned);
+        let earlier = &options[..number];
+        if earlier.iter().any(|earlier| name(earlier) == name(option)) {
+            return Err(format!("{option:?} of {pattern:?} only once"));
+        }
+        set(&mut rule, option).map_err(|allowed| format!("{allowed} (in {option:?})"))?;
+    }
+    check(&rule)?;
+    Ok(rule)
+}
+
+/// Sets an option.
+fn set(rule: &mut Rule, option: &str) -> Result<(), String> {
+    let time = |text, least| milliseconds(text, least..=YEAR_MS).map(Some);
+    match option.split_once('=') {
+        Some(("ttl", text)) => rule.ttl = time(text, 1)?,
+        Some(("stale", text)) => rule.stale = time(text, 0)?,
+        Some(("max_reply", text)) => rule.max_reply = Some(memory(text)?),
+        Some(("refresh", text)) => rule.refresh = time(text, 1)?,
+        Some(("touch", text)) => rule.touch = time(text, 0)?,
+        Some(("missing_ttl", text)) => rule.missing_ttl = time(text, 0)?,
+        Some(("prefix", text)) if !text.is_empty() && text.len() <= TEXT_MAX => {
+            rule.prefix = Some(text.into());
+        }
+        Some(("prefix", _)) => return Err(format!("a prefix of 1 to {TEXT_MAX} bytes")),
+        None if option == "nocache" => rule.nocache = true,
+        None if option == "pin" => rule.pin = true,
+        None if option == "deny" => rule.deny = true,
+        None if option == "readonly" => rule.readonly = true,
+        _ => return Err(format!("one of the options {OPTIONS}")),
+    }
+    Ok(())
+}
+
+/// What the options of a rule ask of one another.
+fn check(rule: &Rule) -> Result<(), String> {
+    let of_entries = [
+        ("ttl", rule.ttl.is_some()),
+        ("stale", rule.stale.is_some()),
+        ("max_reply", rule.max_reply.is_some()),
+        ("refresh", rule.refresh.is_some()),
+        ("pin", rule.pin),
+        ("touch", rule.touch.is_some()),
+        ("missing_ttl", rule.missing_ttl.is_some()),
+    ];
+    let pattern = &rule.pattern;
+    let given = of_entries.iter().find(|(_, given)| *given);
+    match given {
+        Some((name, _)) if rule.deny => Err(format!("for \"{pattern}\" either deny or {name}")),
+        Some((name, _)) if rule.nocache => {
+            Err(format!("for \"{pattern}\" either nocache or {name}"))
+        }
+        _ if rule.deny && rule.nocache => Err(format!("for \"{pattern}\" either deny or nocache")),
+        _ if rule.deny && rule.readonly => {
+            Err(format!("for \"{pattern}\" either deny or readonly"))
+        }
+        _ => match (rule.refresh, rule.ttl) {
+            (Some(refresh), Some(ttl)) if refresh >= ttl => Err(shorter_refresh(pattern)),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// If an entry without a `ttl` of its rule would always be about to end: which is the first such rule.
+pub(super) fn refreshed_always(rules: &Rules, ttl: Duration) -> Option<String> {
+    let mut rules = rules.iter();
+    let found = rules.find(|rule| rule.ttl.is_none() && rule.refresh >= Some(ttl));
+    found.map(|rule| shorter_refresh(&rule.pattern))
+}
+
+fn shorter_refresh(pattern: &Pattern) -> String {
+    format!("for \"{pattern}\" a refresh shorter than its ttl")
+}
