@@ -10,8 +10,8 @@ use crate::common::wire::{Protocol, Reply, Wire, words};
 
 pub struct Straight {
     nodes: HashMap<SocketAddr, Wire>,
-    /// Of the node that was last found to have a key.
-    owners: HashMap<String, SocketAddr>,
+    /// The node that is asked first, of every key anew: one that was found to have a key may hang meanwhile, and would
+    /// execute later what it was sent.
     seed: SocketAddr,
 }
 
@@ -19,7 +19,6 @@ impl Straight {
     pub fn new(seed: SocketAddr) -> Self {
         Self {
             nodes: HashMap::new(),
-            owners: HashMap::new(),
             seed,
         }
     }
@@ -32,36 +31,29 @@ impl Straight {
     pub fn command(&mut self, line: &str) -> Option<Reply> {
         let key = line.split(' ').nth(1).expect("a key").to_owned();
         let start = Instant::now();
-        let mut asking = None;
+        let (mut to, mut asking) = (self.seed, false);
         loop {
             assert!(start.elapsed() < DEADLINE, "nobody serves {key}");
-            let address = asking
-                .or(self.owners.get(&key).copied())
-                .unwrap_or(self.seed);
-            let node = self
-                .nodes
-                .entry(address)
-                .or_insert_with(|| Wire::new(address, Protocol::Resp2));
-            let replies = if asking.take().is_some() {
+            let node = self.nodes.entry(to);
+            let node = node.or_insert_with(|| Wire::new(to, Protocol::Resp2));
+            let replies = if asking {
                 node.ask(&[words("ASKING"), words(line)].concat(), 2)
             } else {
                 node.ask(&words(line), 1)
             };
-            let Some(reply) = replies.ok().and_then(|mut replies| replies.pop()) else {
-                self.owners.remove(&key);
-                return None;
-            };
+            let reply = replies.ok().and_then(|mut replies| replies.pop())?;
             let Reply::Error(error) = &reply else {
                 return Some(reply);
             };
             let parts: Vec<&str> = error.split(' ').collect();
             match parts[..] {
-                ["MOVED", _, to] => {
-                    self.owners
-                        .insert(key.clone(), to.parse().expect("an address"));
+                [redirection @ ("MOVED" | "ASK"), _, address] => {
+                    (to, asking) = (address.parse().expect("an address"), redirection == "ASK");
                 }
-                ["ASK", _, to] => asking = Some(to.parse().expect("an address")),
-                ["CLUSTERDOWN" | "TRYAGAIN", ..] => thread::sleep(Duration::from_millis(20)),
+                ["CLUSTERDOWN" | "TRYAGAIN", ..] => {
+                    thread::sleep(Duration::from_millis(20));
+                    (to, asking) = (self.seed, false);
+                }
                 _ => return Some(reply),
             }
         }
