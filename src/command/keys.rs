@@ -131,7 +131,6 @@ fn counted(request: &Request<'_>, position: usize) -> std::ops::Range<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::command::Table;
     use crate::resp::request::{Parsed, Parser};
 

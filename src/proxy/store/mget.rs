@@ -192,12 +192,11 @@ impl Store {
             if self
                 .cached_for(replies, mget.caller.key(key), now.since)
                 .is_none()
+                && let Some(outage) = self.server(self.node_of(key)).outage()
             {
-                if let Some(outage) = self.server(self.node_of(key)).outage() {
-                    replies.push_outage(outage);
-                    mget.outcome = Outcome::Refused;
-                    return true;
-                }
+                replies.push_outage(outage);
+                mget.outcome = Outcome::Refused;
+                return true;
             }
             mget.stage = Stage::Checking {
                 at: next,

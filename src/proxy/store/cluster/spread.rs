@@ -107,7 +107,7 @@ pub(super) fn parts(row: &Row, request: &Request<'_>) -> Option<Vec<PartOf>> {
     else {
         return None;
     };
-    if (request.len() - 1) % step != 0 {
+    if !(request.len() - 1).is_multiple_of(step) {
         return None;
     }
     let mut parts: Vec<PartOf> = Vec::new();
