@@ -632,3 +632,33 @@ fn a_blocked_client_is_served_by_the_node_of_its_key() {
         );
     }
 }
+
+#[test]
+fn a_client_with_a_dedicated_connection_goes_on_with_keys_of_every_slot() {
+    let (cluster, proxy) = start();
+    let keys = keys_of(&cluster, "dedicated", 2).concat();
+    let list = format!("list {}", keys[0]);
+    for before in [
+        &[&["CLIENT", "NO-EVICT", "on"][..]][..],
+        &[&["CLIENT", "NO-TOUCH", "on"]],
+        &[&["HELLO", "3"], &["CLIENT", "TRACKING", "on"]],
+        &[&["HELLO", "3"], &["SUBSCRIBE", "dedicated"]],
+        &[&["BLPOP", &list, "0.01"]],
+        &[&["WATCH", &keys[0]], &["UNWATCH"]],
+        &[&["MULTI"], &["GET", &keys[0]], &["EXEC"]],
+    ] {
+        let mut client = proxy.client();
+        for command in before {
+            client.command(command);
+        }
+        for key in &keys {
+            assert_same(&client.command(&["SET", key, key]), b"+OK\r\n", &before);
+        }
+        for key in &keys {
+            assert_same(&client.get(key), &bulk(key), &before);
+        }
+        let moved = client.command(&["INCR", &list]);
+        assert_same(&moved, b":1\r\n", &before);
+        client.command(&["DEL", &list]);
+    }
+}

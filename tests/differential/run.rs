@@ -61,6 +61,8 @@ pub struct Run<'a> {
     known: &'a Known,
     /// The hash tag of all keys.
     tag: &'static str,
+    /// How replies to `HELLO` are compared.
+    pub greeting: Compare,
     /// Of the proxy, and of the Redis that is asked directly.
     addresses: [SocketAddr; 2],
     /// Of the Redis behind the proxy, and of the one that is asked directly.
@@ -100,6 +102,7 @@ impl<'a> Run<'a> {
             ids: 0,
             known,
             tag: "",
+            greeting: Compare::ButId,
             addresses,
             servers,
             pairs: pairs.collect(),
@@ -356,7 +359,7 @@ impl<'a> Run<'a> {
         let keys = words::all_keys(self.tag);
         for version in ["2", "3"] {
             let greeting = [b"HELLO".to_vec(), version.into()];
-            self.exchange(client, &Batch::of(&greeting, Compare::ButId));
+            self.exchange(client, &Batch::of(&greeting, self.greeting));
             let all = [vec![b"MGET".to_vec()], keys.clone()].concat();
             self.exchange(client, &Batch::of(&all, Compare::Exact));
             for key in &keys {
