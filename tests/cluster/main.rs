@@ -10,6 +10,7 @@ mod direct;
 mod failover;
 mod messages;
 mod moved_slots;
+mod settings;
 mod straight;
 mod traffic;
 mod whole;
