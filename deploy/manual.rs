@@ -95,7 +95,7 @@ fn bash(description: &Description) -> String {
         let choices = flag.choices();
         if flag.is_path() {
             cases += &format!(
-                "        --{}) compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
+                "        --{}) compopt -o filenames 2>/dev/null || :; COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
                 flag.name
             );
         } else if !choices.is_empty() {

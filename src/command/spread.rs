@@ -81,7 +81,8 @@ impl Spread {
         request_policy: &[u8],
         response_policy: &[u8],
     ) -> Option<Self> {
-        if name == WHOLE {
+        // Redis says of RANDOMKEY only that all nodes are to be asked.
+        if name == WHOLE || name == b"randomkey" {
             return None;
         }
         let join = match response_policy {

@@ -42,6 +42,7 @@ impl Store {
             }
             Here::Reset => {
                 identity.reset(!self.access.is_restricted(), self.databases.home);
+                self.assign_guard(identity);
                 identity.log("client reset");
                 replies.push_static(b"+RESET\r\n");
             }
@@ -55,6 +56,12 @@ impl Store {
             Here::ClientGetname => replies.push_bulk(&identity.name),
             Here::ClientId => replies.push(Reply::integer(identity.id as usize)),
             Here::ClientInfo => return Flow::Describe,
+            // In front of a cluster a client has none of its own that a node could close.
+            Here::ClientNoEvict
+                if self.cluster().is_some() && is_word(request.argument(2), b"on") =>
+            {
+                replies.push_static(OK);
+            }
             // It concerns a connection at Redis.
             Here::ClientNoEvict | Here::ClientNoTouch if is_word(request.argument(2), b"on") => {
                 return Flow::Leave;
@@ -228,7 +235,7 @@ enum Login {
 }
 
 fn accept(identity: &mut Identity) {
-    identity.authenticated = true;
+    identity.authenticate(true);
     identity.log("client authenticated");
 }
 

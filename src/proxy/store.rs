@@ -13,6 +13,7 @@ mod info;
 mod large;
 mod leave;
 mod mget;
+mod observed;
 mod refetch;
 mod servers;
 mod slots;
@@ -25,6 +26,8 @@ use super::buffers::Buffers;
 use super::checks::Checks;
 use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
 use super::dedicated::{Awaited, Loan};
+use super::guard::Guards;
+use super::hooks::Hooks;
 use super::identity::Identity;
 use super::in_flight::{Asks, Caller, Forward, InFlight, Then, Waiter};
 use super::replies::{Cost, Replies};
@@ -33,7 +36,7 @@ use super::session::WaitsFor;
 use super::slow_log::SlowLog;
 use crate::cache::{Cache, Key, Limits, Value};
 use crate::clock::Time;
-use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, own};
+use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, Writes, own};
 use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
@@ -79,6 +82,9 @@ pub(super) struct Store {
     names: Names,
     renewal: Renewal,
     pub access: Access,
+    /// What clients may ask.
+    pub guards: Guards,
+    pub hooks: Hooks,
     /// Passwords of clients, as Redis judges them.
     pub checks: Checks,
     pub databases: Databases,
@@ -198,6 +204,8 @@ impl Store {
             names: Names::default(),
             renewal: Renewal::None,
             access,
+            guards: Guards::default(),
+            hooks: Hooks::default(),
             checks: Checks::default(),
             databases: Databases::new(database),
             only: Server::default(),
@@ -312,10 +320,13 @@ impl Store {
                 Outcome::Refused
             }
             Way::Forward | Way::Upstream => {
-                let sent = match self.translate_for_shared(&row, request) {
+                let mut sent = match self.translate_for_shared(&row, request) {
                     Ok(sent) => sent,
                     Err(flow) => return flow,
                 };
+                if identity.guard.is_some() {
+                    sent.edit = self.take_prefix(sent.edit, request, identity);
+                }
                 // It may be the client's last.
                 if let Some(Edit::Kill(_)) = sent.edit {
                     flow = Flow::Alone;
@@ -501,6 +512,9 @@ impl Store {
         if let Some(outage) = self.server(caller.node).outage() {
             refuse(request, outage, replies);
             return Outcome::Refused;
+        }
+        if self.cluster.is_some() && matches!(row.writes, Writes::Declared(_)) {
+            self.spread_script(request, caller);
         }
         let written = self.invalidate_written(request, row.writes);
         let batch = self.requests.of(caller.link());

@@ -13,6 +13,7 @@ use super::{LAST_READS, STOP_MARGIN, Server};
 use crate::clock::Time;
 use crate::logging::Limit;
 use crate::proxy::{ClientId, Ending};
+use crate::systemd::{self, State};
 
 /// Signals that end the proxy.
 const ENDING: [i32; 3] = [SIGINT, SIGQUIT, SIGTERM];
@@ -94,6 +95,7 @@ impl Server {
     }
 
     fn begin_shutdown(&mut self) {
+        systemd::notify(State::Stopping);
         if self.drain.is_zero() {
             return self.stop();
         }

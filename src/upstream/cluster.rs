@@ -2,6 +2,8 @@
 
 pub(super) mod asks;
 pub(super) mod follow;
+#[cfg(test)]
+mod tests;
 pub(super) mod view;
 pub(super) mod views;
 
@@ -76,19 +78,5 @@ impl ClusterMap {
         nodes
             .find(|node| &*node.address == address)
             .map(|node| node.id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_are_as_the_specification_says() {
-        assert_eq!(slot_of(b"123456789"), 0x31C3);
-        assert_eq!(slot_of(b"foo"), 12182);
-        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"user1000"));
-        assert_eq!(slot_of(b"foo{}{bar}"), slot_of(b"foo{}{bar}"));
-        assert_eq!(slot_of(b"foo{{bar}}zap"), slot_of(b"{bar"));
     }
 }

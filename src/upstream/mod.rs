@@ -21,6 +21,7 @@
 //! - [`resolve`] finds out where Redis is: it looks names up, on a thread of its own, so that nothing else waits for that.
 //! - [`race`] connects to the first of its addresses that answers.
 //! - [`sentinel`] is how it learns from sentinels where Redis is.
+//! - [`cluster`] is how it learns which nodes a cluster has, and which of them serves which slot.
 //! - [`moved`] is how it learns that Redis is elsewhere by now.
 
 mod answers;

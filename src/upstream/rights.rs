@@ -271,7 +271,8 @@ pub(super) mod tests {
     ) {
         let mut batch = Batch::default();
         batch.push(repeatable, |out| out.extend_from_slice(request.as_bytes()));
-        node.send(LinkId::new(protocol, 0), &mut batch, now);
+        let link = LinkId::new(protocol, 0).at(node.id);
+        node.send(link, &mut batch, now);
     }
 
     pub(in crate::upstream) fn at(milliseconds: u64) -> Time {

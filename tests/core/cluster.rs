@@ -407,11 +407,7 @@ fn a_transaction_that_trickles_in_has_a_connection_when_its_node_is_known() {
     world.pass_barrier(barrier);
     world.assert_received(client, "*1\r\n+OK\r\n");
     // Nothing in the next.
-    let to_redis = world.proxy.dedicated(client).expect("it has one");
-    let mut sent = Vec::new();
-    while !to_redis.is_empty() {
-        to_redis.send(&mut sent).expect("it takes all");
-    }
+    let sent = send_dedicated(&mut world, client);
     assert!(sent.ends_with(&multibulk(&["EXEC"])));
     send(&mut world, client, &["MULTI"]);
     send(&mut world, client, &["EXEC"]);
@@ -450,4 +446,59 @@ fn clients_that_speak_to_clusters_are_told_of_one_node() {
     assert!(info.contains("cluster_state:ok"));
     send(&mut world, client, &["CLUSTER", "COUNTKEYSINSLOT", "16000"]);
     assert_asked(&world, &[(2, "CLUSTER COUNTKEYSINSLOT 16000")]);
+}
+
+#[test]
+fn a_subscriber_reads_keys_of_every_node() {
+    let mut world = world();
+    let client = world.connect();
+    send(&mut world, client, &["HELLO", "3"]);
+    world.received(client);
+    send(&mut world, client, &["SUBSCRIBE", "c"]);
+    send_dedicated(&mut world, client);
+    let confirmation = ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+    // The confirmation has not come.
+    send(&mut world, client, &["GET", HIGH]);
+    assert_asked(&world, &[]);
+    world.receive_dedicated(client, ["%0\r\n:5\r\n", confirmation].concat());
+    assert_asked(&world, &[(2, "GET a")]);
+    send(&mut world, client, &["GET", LOW]);
+    let sent = send_dedicated(&mut world, client);
+    assert!(sent.is_empty(), "it would overtake");
+    world.answer(bulk("2"));
+    let sent = send_dedicated(&mut world, client);
+    assert_eq!(sent, multibulk(&["GET", LOW]));
+    world.assert_received(client, [confirmation.as_bytes(), &bulk("2")].concat());
+}
+
+/// What is to be sent on a client's dedicated connection is.
+fn send_dedicated(world: &mut World, client: ClientId) -> Vec<u8> {
+    let to_redis = world.proxy.dedicated(client).expect("it has one");
+    let mut sent = Vec::new();
+    while !to_redis.is_empty() {
+        to_redis.send(&mut sent).expect("it takes all");
+    }
+    sent
+}
+
+#[test]
+fn a_script_that_one_node_is_sent_is_known_to_all() {
+    let mut world = world();
+    let client = world.connect();
+    send(&mut world, client, &["EVAL", "return 1", "1", LOW]);
+    send(&mut world, client, &["EVALSHA", "x", "1", HIGH]);
+    assert_asked(
+        &world,
+        &[
+            (2, "SCRIPT LOAD return 1"),
+            (1, "EVAL return 1 1 b"),
+            (2, "EVALSHA x 1 a"),
+        ],
+    );
+    world.answer(bulk("x"));
+    world.answer(":1\r\n");
+    world.answer(":1\r\n");
+    world.assert_received(client, ":1\r\n:1\r\n");
+    send(&mut world, client, &["EVAL", "return 1", "1", LOW]);
+    assert_asked(&world, &[(1, "EVAL return 1 1 b")]);
 }

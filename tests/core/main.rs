@@ -8,6 +8,8 @@ mod cluster;
 mod databases;
 mod fields;
 mod flow;
+mod guard;
+mod hooks;
 mod large;
 mod late;
 mod long;

@@ -8,6 +8,7 @@
 mod alone;
 mod redirects;
 mod routes;
+mod scripts;
 mod spread;
 mod transactions;
 
@@ -42,6 +43,8 @@ pub(in crate::proxy) struct Cluster {
     turn: u32,
     /// What waits to be sent, or to be sent again.
     parked: Vec<Parked>,
+    /// Scripts that all masters have been told of, by their hashes.
+    scripts: scripts::Known,
     /// For how long it may.
     wait: Duration,
     wishes: Wishes,
@@ -74,6 +77,7 @@ impl Cluster {
             any: NOWHERE,
             turn: 0,
             parked: Vec::new(),
+            scripts: scripts::Known::default(),
             wait,
             wishes: Wishes::default(),
         }
@@ -176,6 +180,7 @@ impl Store {
         let before = std::mem::replace(&mut cluster.map, Arc::clone(map));
         cluster.next_turn();
         cluster.changed();
+        cluster.scripts.forget();
         for parked in &mut cluster.parked {
             parked.not_before = now;
         }

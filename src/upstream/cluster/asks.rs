@@ -1,11 +1,16 @@
 //! How a node is asked for its view of the cluster: on the connection on which no client's reply is in the way, with
 //! two questions behind one another.
 
+use std::time::Duration;
+
 use super::super::node::{Loss, Node, Phase, Role};
 use super::super::setup::{self, Question};
 use super::view::{Asked, View};
 use crate::clock::Time;
 use crate::config::RedisAddress;
+
+/// After so long without an answer, a node may be one that others have given up.
+const SILENT: Duration = Duration::from_secs(2);
 
 /// What a node was asked of its cluster, and what it said.
 #[derive(Debug, Default)]
@@ -16,6 +21,8 @@ pub(in crate::upstream) struct Asks {
     again: bool,
     /// It does not know `CLUSTER SHARDS`, or refuses to answer it.
     shards_refused: bool,
+    /// The words in which it refuses both, though it answered before.
+    refused: Option<String>,
     /// It has answered before.
     has_answered: bool,
     /// What it has said in answer to the first question.
@@ -98,20 +105,31 @@ impl Node {
             Question::Shards => View::of_shards(answer, asked),
             _ => View::of_slots(answer, asked),
         };
-        if self.asks.partial.is_some() || refusal.is_some_and(setup::is_temporary) {
+        if self.asks.partial.is_some() {
+            self.asks.refused = None;
             return Ok(());
+        }
+        let words = refusal.unwrap_or("with what can't be read");
+        if setup::is_temporary(words) {
+            return Ok(());
+        }
+        if setup::refuses_login(words) {
+            return Err(Loss::Refused(words.to_owned()));
         }
         if question == Question::Shards {
             self.asks.shards_refused = true;
             self.asks.again = true;
             return Ok(());
         }
-        let words = refusal.unwrap_or("CLUSTER SLOTS with what can't be read");
-        if self.asks.has_answered {
-            log::warn!(address:% = self.settings.address, reason = words; "redis doesn't say which node has which slot");
-            return Ok(());
+        if !self.asks.has_answered {
+            return Err(Loss::NoCluster(words.to_owned()));
         }
-        Err(Loss::NoCluster(words.to_owned()))
+        if self.asks.refused.as_deref() != Some(words) {
+            let address = &self.settings.address;
+            log::warn!(address:%, reason = words; "redis no longer says which node has which slot");
+            self.asks.refused = Some(words.to_owned());
+        }
+        Ok(())
     }
 
     /// The rest of its view.
@@ -125,6 +143,13 @@ impl Node {
         if self.asks.again {
             self.ask_view_on(role, now);
         }
+    }
+
+    /// Whether it owes an answer to a question for so long that the others may know more of it.
+    pub fn is_silent(&self, now: Time) -> bool {
+        let tracker = &self.connections[Role::Tracker.place()];
+        let silence = tracker.silence();
+        silence.is_some_and(|oldest| oldest.since.after(SILENT) <= now)
     }
 
     /// What it said since this was last called.

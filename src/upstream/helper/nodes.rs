@@ -122,6 +122,7 @@ impl Helper {
             id: member.id(),
             address: &member.state().settings.address,
             is_up: member.is_up(),
+            is_silent: member.state().is_silent(now),
         });
         if let Some(change) = nodes.follow.turn(known, now) {
             self.change_nodes(change, now);

@@ -4,7 +4,7 @@ use super::super::{Flow, Store};
 use super::alone::About;
 use super::spread;
 use super::{Cluster, NOWHERE};
-use crate::command::{Cached, Row, Spread, Way};
+use crate::command::{Cached, Join, Row, Spread, Way};
 use crate::metrics::Outcome;
 use crate::proxy::identity::Identity;
 use crate::proxy::in_flight::Caller;
@@ -14,6 +14,9 @@ use crate::resp::request::Request;
 use crate::upstream::{NodeId, slot_of};
 
 const CROSSSLOT: &[u8] = b"CROSSSLOT Keys in request don't hash to the same slot";
+
+/// What a client gets whose keys have a prefix, for a request whose reply names keys of several nodes.
+const UNLISTED: &[u8] = b"ERR keys behind a prefix can't be listed in front of a cluster";
 
 /// The slots of a request's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +126,14 @@ impl Store {
                     _ => None,
                 };
                 let outcome = match parts {
+                    None if matches!(spread, Some(Spread::Slots(_))) => {
+                        let message = format!(
+                            "ERR wrong number of arguments for '{}' command",
+                            String::from_utf8_lossy(&name)
+                        );
+                        replies.push_error(message.as_bytes());
+                        Outcome::Refused
+                    }
                     Some((parts, join)) => {
                         self.send_parts(request, row, parts, join, caller, replies)
                     }
@@ -135,6 +146,18 @@ impl Store {
                 Err(Flow::Continue)
             }
             Slots::None => {
+                let guard = identity.guard.as_ref();
+                let has_prefix = guard.is_some_and(|guard| guard.prefix.is_some());
+                if has_prefix
+                    && matches!(
+                        spread,
+                        Some(Spread::Scan | Spread::Masters(Join::Elements | Join::Some))
+                    )
+                {
+                    replies.push_error(UNLISTED);
+                    self.count(row.number, Outcome::Refused, replies);
+                    return Err(Flow::Continue);
+                }
                 let nodes: Vec<NodeId> = cluster.nodes().collect();
                 let outcome = match spread {
                     Some(Spread::Masters(join)) if nodes.len() > 1 => {

@@ -36,9 +36,15 @@ pub(in crate::proxy) fn join(how: Join, replies: &[Reply]) -> Reply {
                 |reply: &&Reply| !matches!(reply.bytes(), b"$-1\r\n" | b"_\r\n" | b"*-1\r\n");
             replies.iter().find(is_some).cloned().unwrap_or_else(first)
         }
+        Join::Elements if !replies.iter().all(is_list) => first(),
         Join::Elements => join_elements(replies),
         Join::LeastEach => join_each(replies),
     }
+}
+
+/// Whether a reply is an array, or a set.
+fn is_list(reply: &Reply) -> bool {
+    matches!(reply.bytes(), [b'*' | b'~', ..])
 }
 
 /// One array, or set, of the elements of all.
@@ -187,6 +193,7 @@ impl Store {
             super::super::refuse(request, outage, replies);
             return Outcome::Refused;
         }
+        self.spread_script(request, caller);
         let written = self.invalidate_written(request, row.writes);
         let held = parts.iter().map(|(_, bytes)| bytes.len()).sum();
         let cost = Cost {

@@ -3,7 +3,7 @@
 
 use super::super::{Flow, Leave, Store};
 use super::routes::{Slots, slots};
-use crate::command::{Row, UNKNOWN};
+use crate::command::{Row, UNKNOWN, Way};
 use crate::metrics::Outcome;
 use crate::proxy::dedicated::Dedicated;
 use crate::proxy::identity::Identity;
@@ -88,6 +88,12 @@ impl Store {
             }
         }
         (all != Slots::Several).then(|| cluster.node_for(all))
+    }
+
+    /// Whether a request needs no dedicated connection.
+    pub(in crate::proxy) fn is_shared_way(&self, request: &Request<'_>) -> bool {
+        let row = self.table.find(request);
+        row.is_ok_and(|row| matches!(row.way(request), Way::Cached(_) | Way::Forward))
     }
 
     /// Whether a client's dedicated connection leads to the node that a request is for.
