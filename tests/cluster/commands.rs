@@ -404,7 +404,6 @@ fn errors_are_those_of_a_node() {
         "GET",
         "MGET",
         "MSET a",
-        "MSET a 1 b",
         "DEL",
         "EXISTS",
         "NONSENSE a b",
@@ -641,7 +640,6 @@ fn a_client_with_a_dedicated_connection_goes_on_with_keys_of_every_slot() {
     for before in [
         &[&["CLIENT", "NO-EVICT", "on"][..]][..],
         &[&["CLIENT", "NO-TOUCH", "on"]],
-        &[&["HELLO", "3"], &["CLIENT", "TRACKING", "on"]],
         &[&["HELLO", "3"], &["SUBSCRIBE", "dedicated"]],
         &[&["BLPOP", &list, "0.01"]],
         &[&["WATCH", &keys[0]], &["UNWATCH"]],
