@@ -40,7 +40,14 @@ const NOT_COMPARED: &[&str] = &[
 ];
 
 /// What a cluster of any size refuses, and a single Redis does not.
-const REFUSED: &[&str] = &["MOVE ", "COPY <any> <any> DB", "SELECT", "BY hash*"];
+const REFUSED: &[&str] = &[
+    "MOVE ",
+    "COPY <any> <any> DB",
+    "SELECT",
+    "BY hash*",
+    // These have a test of their own in tests/cluster.
+    "CLIENT NO-",
+];
 
 /// What goes on from a script that an earlier line made known at one node.
 const BY_DIGEST: &[&str] = &["EVALSHA"];

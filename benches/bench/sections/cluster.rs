@@ -206,8 +206,8 @@ fn redis_py(plan: &Plan, cluster: &Cluster, proxy: &Server, report: &mut Report)
         for ((_, server, class), times) in ways.iter().zip(&mut all) {
             let mut python = process::pinned("env", plan.cores.map(|cores| cores.load));
             python
-                .args([&python_path(), "python3", "-c", PYTHON])
-                .args([&server.address.port().to_string(), class])
+                .args([python_path().as_str(), "python3", "-c", PYTHON])
+                .args([server.address.port().to_string().as_str(), class])
                 .args([requests.to_string(), KEYS.to_string()]);
             let printed = output(&mut python)?;
             let mut numbers = printed

@@ -34,7 +34,7 @@ impl Cluster {
         });
         let cluster = Self {
             nodes: nodes.collect::<io::Result<_>>()?,
-            buses: buses,
+            buses,
         };
         for number in 0..MASTERS {
             cluster.share(number)?;
