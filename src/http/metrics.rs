@@ -117,7 +117,7 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_errors",
-        "Error replies sent to clients, by kind: protocol, denied (not authenticated), usage (wrong \
+        "Error replies sent to clients, by kind: protocol, denied (not authenticated, or not permitted), usage (wrong \
          arguments), unreachable (Redis is away), redis (its own)",
         |status| {
             let errors = ErrorKind::ALL.map(|kind| (kind.name(), status.metrics.errors(kind)));
