@@ -492,7 +492,7 @@ fn without_a_tracker_nothing_is_cached_until_there_is_one_again() {
     }
     assert_eq!(field(&mut client, "stats", "keyspace_hits"), "0");
     until.store(true, Ordering::SeqCst);
-    proxy.wait_for_log("tells what changes again");
+    proxy.wait_for_log("reports changes again");
     eventually("it is cached", || {
         client.get("key");
         field(&mut client, "stats", "keyspace_hits") != "0"

@@ -141,7 +141,7 @@ pub(super) enum Received {
     Over { reset: bool },
     /// Redis refused what sets the connection up: [`Dedicated::refusal`] has its words.
     Refused,
-    /// The connection can't go on, for this reason.
+    /// The connection has failed, for this reason.
     Failed(&'static str),
 }
 

@@ -156,7 +156,7 @@ pub(super) fn clients_that_fit(max_clients: usize, others: u64) -> usize {
         Ok(limit) if limit >= wanted => return max_clients,
         Ok(limit) => limit,
         Err(error) => {
-            log::warn!(reason:% = error; "can't tell how many files may be open");
+            log::warn!(reason:% = error; "cannot read the open-file limit");
             return max_clients;
         }
     };
@@ -165,7 +165,7 @@ pub(super) fn clients_that_fit(max_clients: usize, others: u64) -> usize {
         .clamp(1, max_clients);
     log::warn!(
         max_clients = fit, open_files = limit;
-        "max_clients lowered to what the limit of open files allows"
+        "max_clients lowered to the open-file limit"
     );
     fit
 }

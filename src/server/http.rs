@@ -88,7 +88,7 @@ impl Http {
     pub fn start(address: SocketAddr, names: Vec<String>, registry: &Registry) -> io::Result<Self> {
         let mut listener = super::listen(address)?;
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        log::info!(address:% = listener.local_addr()?; "serving metrics");
+        log::info!(address:% = listener.local_addr()?; "serving HTTP");
         Ok(Self {
             listener,
             accept: Accept::Idle,

@@ -74,12 +74,12 @@ impl Server {
         for signal in signals {
             let name = signal_name(signal);
             if signal == SIGHUP && self.tls.is_used() {
-                log::info!(signal = name; "reading certificates again");
+                log::info!(signal = name; "reloading certificates");
                 self.tls.reload_in_background();
                 continue;
             }
             if IGNORED.contains(&signal) {
-                let reason = (signal == SIGHUP).then_some("there is nothing to read again");
+                let reason = (signal == SIGHUP).then_some("nothing to reload");
                 log::info!(signal = name, reason; "signal ignored");
                 continue;
             }
@@ -146,7 +146,7 @@ impl Server {
         }
     }
 
-    /// Takes no more clients and no more requests; what was received is answered.
+    /// Accepts no more clients and requests; what was received is answered.
     fn stop(&mut self) {
         self.shutdown = Shutdown::Stopping {
             until: self.now.after(self.dialer.timeout + STOP_MARGIN),
@@ -166,7 +166,7 @@ impl Server {
 
     fn stop_listening(&mut self) {
         if self.listeners.stop() && !self.shutdown.is_stopping() {
-            log::info!(clients = self.connections.len(); "no more clients");
+            log::info!(clients = self.connections.len(); "no longer accepting clients");
         }
     }
 

@@ -190,7 +190,7 @@ impl Helper {
             let password = file.and_then(|path| match crate::config::read_secret(path) {
                 Ok(password) => Some(password),
                 Err(error) => {
-                    log::warn!(reason:% = error; "can't read the password of redis again");
+                    log::warn!(reason:% = error; "cannot reread the password for redis");
                     None
                 }
             });
@@ -222,7 +222,7 @@ impl Helper {
         if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != ErrorKind::Interrupted
         {
-            log::error!(reason:% = error; "can't wait for Redis");
+            log::error!(reason:% = error; "cannot poll the connections to Redis");
         }
     }
 

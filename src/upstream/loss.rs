@@ -70,7 +70,7 @@ impl Loss {
 }
 
 /// What helps where Redis speaks TLS and the proxy does not.
-const TURN_TLS_ON: &str = "turn redis_tls on, or write rediss:// for redis://";
+const TURN_TLS_ON: &str = "set redis_tls on, or use rediss:// instead of redis://";
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -253,15 +253,15 @@ impl Node {
                 refused: Some(words),
             } => (
                 words,
-                "redis does not tell what changes, so the time to live alone holds",
+                "redis does not report changes: cached values may be outdated until they expire",
             ),
             Reports::Missing { reason } => (
                 reason,
-                "redis can't tell what changes, so nothing is cached until it can",
+                "redis cannot report changes at present: nothing is cached until it can",
             ),
             Reports::Open(_) => {
                 if self.tracker.logged.take().is_some() {
-                    log::info!("redis tells what changes again");
+                    log::info!("redis reports changes again");
                 }
                 return;
             }

@@ -169,7 +169,7 @@ impl Node {
         if is_cluster && !self.unreported.is_cluster {
             log::warn!(
                 address:% = self.settings.address;
-                "redis is one node of a cluster: keys of the others get MOVED, which clients follow past the proxy"
+                "redis is a node of a cluster: keys of other nodes get MOVED, which clients follow past the proxy"
             );
         }
         self.unreported.is_cluster = is_cluster;
@@ -232,10 +232,10 @@ impl Node {
         if before != limit {
             self.events.push(Event::OutputLimit(limit));
             match limit {
-                0 => log::info!("redis holds any amount for a client again"),
+                0 => log::info!("redis no longer limits the output buffer of clients"),
                 _ => log::info!(
                     limit;
-                    "redis closes clients to which it owes too much, so what may be is asked over dedicated connections"
+                    "redis limits the output buffer of clients, so requests with large replies use dedicated connections"
                 ),
             }
         }
@@ -274,9 +274,9 @@ impl Node {
             self.events.push(Event::MasterLost(is_lost));
             match is_lost {
                 true => log::warn!(
-                    "redis has lost its master and refuses reads, so nothing is served from the cache"
+                    "redis has lost its master and refuses reads: nothing is served from the cache"
                 ),
-                false => log::info!("redis has its master again, or needs none"),
+                false => log::info!("redis serves reads again"),
             }
         }
     }

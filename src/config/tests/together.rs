@@ -29,7 +29,7 @@ fn what_a_url_says_is_not_said_twice() {
         let error = flags_error(&[url, &format!("--{flag}=7")]);
         assert_eq!(
             error,
-            format!("--{flag}: redis_url says it as well; give one of the two")
+            format!("--{flag}: redis_url sets it too; give only one")
         );
     }
     let error = flags_error(&[url, "--redis_password_file", SECRET_FILE]);
