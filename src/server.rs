@@ -59,7 +59,7 @@ const SIGNALS: Token = Token(usize::MAX - 2);
 /// How much one read takes at first, in bytes: [`READ`] is seldom needed.
 const FIRST_READ: usize = 16 * 1024;
 
-/// How often a client is read from when the proxy shuts down.
+/// How often a client is read from when the proxy is shutting down.
 const LAST_READS: usize = 16;
 
 /// How much longer than Redis may take for a reply the proxy takes to shut down: the reply, or the error

@@ -76,7 +76,9 @@ fn a_proxy_that_drains_is_not_ready_and_serves_everybody_at_first() {
     let ready = http.get("/readyz");
     assert_eq!(ready.code, 503, "{ready:?}");
     assert!(
-        ready.body.contains(r#""reason":"the proxy shuts down""#),
+        ready
+            .body
+            .contains(r#""reason":"the proxy is shutting down""#),
         "{ready:?}"
     );
     assert_eq!(http.get("/healthz").code, 200);

@@ -521,7 +521,7 @@ fn connections_that_lead_to_another_server_than_the_first_are_made_anew() {
     let mut client = proxy.client();
     client.command(&["SET", "key", "value"]);
     assert_same(&client.get("key"), &bulk("value"), &"a miss");
-    proxy.wait_for_log("it leads to another server than before");
+    proxy.wait_for_log("it now connects to another server");
     eventually("changes are reported", || {
         field(&mut client, "upstream", "tracking") == "on"
     });

@@ -22,7 +22,7 @@ pub fn ready(site: &Site<'_>) -> Response {
     let status = &site.status;
     let serves_stale = !status.cache.limits().stale_ttl.is_zero();
     let (ready, reason) = match status.redis {
-        _ if site.shutting_down => (false, "shutting down"),
+        _ if site.shutting_down => (false, "the proxy is shutting down"),
         RedisState::Up => (true, "Redis is reachable"),
         _ if serves_stale => (
             true,

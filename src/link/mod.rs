@@ -139,7 +139,7 @@ impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(error) => error.fmt(f),
-            Self::Unasked => f.write_str("it sent more replies than it was asked for"),
+            Self::Unasked => f.write_str("it sent an unexpected reply"),
         }
     }
 }

@@ -241,7 +241,7 @@ impl Proxy {
         self.store.metrics.end_run(elapsed);
     }
 
-    /// Nothing more is taken from a client: it closed its side, or the proxy shuts down.
+    /// Nothing more is taken from a client: it closed its side, or the proxy is shutting down.
     pub fn end_of_input(&mut self, client: ClientId, why: Ending) {
         self.sessions[client.0].end(why);
         self.note_change(client);

@@ -1,4 +1,4 @@
-//! Notices that Redis is no longer where it was: after a failover, its name leads to another address, or the address to
+//! Notices that Redis is no longer where it was: after a failover, its name resolves to another address, or the address to
 //! another server, while the old one may go on answering as a replica.
 //!
 //! Errors say so first: `READONLY` where there was a master, `LOADING` and `MASTERDOWN` too. They are passed on as they

@@ -125,7 +125,7 @@ impl Node {
             // There is another by now.
             Some(_) if asked.map(Reports::Open).as_ref() != Some(&self.tracker.reports) => {}
             Some(words) if setup::is_gone(&words) => {
-                let error = io::Error::other("it closed the connection that is told of changes");
+                let error = io::Error::other("it closed the tracking connection");
                 self.lost(Role::Tracker, Loss::Broken(error), now);
             }
             Some(words) if setup::is_temporary(&words) => {
@@ -303,7 +303,7 @@ impl Node {
             loss => {
                 if self.tracker.reports == Reports::Opening && takes_long {
                     self.tracker.reports = Reports::Missing {
-                        reason: format!("no connection can be told of them: {loss}"),
+                        reason: format!("no tracking connection: {loss}"),
                     };
                 }
                 FIRST_PAUSE
