@@ -35,7 +35,7 @@ fn each_route_is_answered_and_the_connection_closed() {
             "/status.json",
             200,
             "application/json",
-            "{\"version\":\"0.1.0\",",
+            concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\","),
         ),
         ("/status", 404, "text/plain; charset=utf-8", "there are "),
     ] {
