@@ -18,7 +18,7 @@ impl Status<'_> {
         let Some(ratio) = keys.hit_ratio() else {
             return match others.is_empty() {
                 true => "No requests yet.".to_owned(),
-                false => format!("No read could use the cache. {}", others.join(" ")),
+                false => format!("No reads used the cache. {}", others.join(" ")),
             };
         };
         let answered = format!("{} of reads were hits", percent(ratio));
@@ -393,7 +393,7 @@ mod tests {
     fn commands_that_are_not_cached_are_named_if_they_are_most() {
         let mut world = World::new(0);
         world.requests("quit", Outcome::Forwarded, 10);
-        world.assert_advice(&["No read could use the cache. 100% of all requests", "QUIT"]);
+        world.assert_advice(&["No reads used the cache. 100% of all requests", "QUIT"]);
         (0..100).for_each(|_| world.get("a"));
         world.requests("get", Outcome::Hit, 5);
         world.assert_advice(&["no action needed. 67% of all requests cannot use the cache"]);
