@@ -67,6 +67,7 @@ use flags::Request;
 use settings::{SETTINGS, Setting};
 use sources::{Found, Sources};
 
+use crate::command::CommandList;
 use crate::logging::{Format, Pairs};
 use crate::rules::Rules;
 
@@ -171,6 +172,8 @@ pub struct Config {
     pub missing_ttl: Option<Duration>,
     /// What is special about some keys. Default: nothing.
     pub rules: Rules,
+    /// Which commands no client may run. Default: none.
+    pub denied_commands: CommandList,
     /// From how long on a request that waited for Redis is in the slow log: 0 (all are) to an hour.
     /// Default: 10 ms, as Redis has it.
     pub slowlog_slower_than: Duration,
@@ -238,6 +241,7 @@ impl Default for Config {
             stale_ttl: Duration::ZERO,
             missing_ttl: None,
             rules: Rules::default(),
+            denied_commands: CommandList::default(),
             slowlog_slower_than: Duration::from_millis(10),
             metrics_port: 0,
             metrics_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),

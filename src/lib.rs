@@ -38,6 +38,7 @@ pub mod cache;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod hooks;
 pub mod http;
 pub mod json;
 pub mod keepalive;

@@ -36,7 +36,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match Server::start(&config, tls) {
+    let builder = Server::builder().config((*config).clone()).tls(tls);
+    match builder.start() {
         Ok(server) => {
             if let Err(error) = hidden {
                 log::warn!(reason:% = error; "cannot hide a password from the process list");

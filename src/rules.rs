@@ -1,14 +1,17 @@
 //! Rules: what is special about the keys that match a pattern.
 //!
-//! Of several rules the first that matches a key counts, and the others say nothing of it. They apply in every
+//! Of several rules about entries the first that matches a key counts, and the others say nothing of it; the same holds of
+//! those about requests. They apply in every
 //! database, to a key's value and to all answers about it. A rule is looked up when something is fetched, kept or removed,
 //! not when it is read from the cache.
 
+mod clients;
 mod pattern;
 
 use std::fmt;
 use std::time::Duration;
 
+pub use clients::{Clients, Listener};
 pub use pattern::Pattern;
 
 /// The most rules.
@@ -41,6 +44,10 @@ pub struct Rule {
     pub readonly: bool,
     /// What is put before such a key on its way to Redis.
     pub prefix: Option<Box<str>>,
+    /// Clients may do with such a key what they like, though a later rule says something else.
+    pub allow: bool,
+    /// The clients whose requests it is about, if it is about requests.
+    pub clients: Clients,
 }
 
 impl Rule {
@@ -60,7 +67,35 @@ impl Rule {
             deny: false,
             readonly: false,
             prefix: None,
+            allow: false,
+            clients: Clients::default(),
         }
+    }
+
+    /// Whether it says how entries are kept.
+    #[must_use]
+    pub fn is_about_entries(&self) -> bool {
+        let times = [
+            self.ttl,
+            self.stale,
+            self.refresh,
+            self.touch,
+            self.missing_ttl,
+        ];
+        let has_time = times.iter().any(Option::is_some);
+        has_time || self.nocache || self.pin || self.max_reply.is_some()
+    }
+
+    /// Whether it says what clients may do with keys.
+    #[must_use]
+    pub fn limits_keys(&self) -> bool {
+        self.allow || self.deny || self.readonly
+    }
+
+    /// Whether it is about requests.
+    #[must_use]
+    pub fn is_about_requests(&self) -> bool {
+        self.limits_keys() || self.prefix.is_some()
     }
 }
 
@@ -88,14 +123,15 @@ impl fmt::Display for Rule {
             ("pin", self.pin),
             ("deny", self.deny),
             ("readonly", self.readonly),
+            ("allow", self.allow),
         ];
         for (name, _) in flags.into_iter().filter(|(_, given)| *given) {
             write!(f, " {name}")?;
         }
-        match &self.prefix {
-            Some(prefix) => write!(f, " prefix={prefix}"),
-            None => Ok(()),
+        if let Some(prefix) = &self.prefix {
+            write!(f, " prefix={prefix}")?;
         }
+        self.clients.fmt(f)
     }
 }
 
@@ -109,10 +145,16 @@ impl Rules {
     /// The word that stands between two rules in one text.
     pub const BETWEEN: &str = ";";
 
-    /// The first rule that matches a key.
+    /// The first rule about entries that matches a key.
     #[must_use]
     pub fn of(&self, key: &[u8]) -> Option<&Rule> {
-        self.list.iter().find(|rule| rule.pattern.matches(key))
+        let mut of_entries = self.list.iter().filter(|rule| rule.is_about_entries());
+        of_entries.find(|rule| rule.pattern.matches(key))
+    }
+
+    /// Those about requests.
+    pub fn of_requests(&self) -> impl Iterator<Item = &Rule> {
+        self.list.iter().filter(|rule| rule.is_about_requests())
     }
 
     /// Adds a rule behind the others.
@@ -153,13 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_matches_counts() {
+    fn the_first_rule_about_entries_that_matches_counts() {
         let mut rules = Rules::default();
         rules.push(Rule {
             pin: true,
             ..rule("user:1*")
         });
-        rules.push(rule("user:*"));
+        rules.push(Rule {
+            deny: true,
+            ..rule("user:*")
+        });
+        rules.push(Rule {
+            nocache: true,
+            ..rule("user:*")
+        });
         let pattern = |key: &[u8]| rules.of(key).map(|rule| rule.pattern.to_string());
         assert_eq!(pattern(b"user:12").as_deref(), Some("user:1*"));
         assert_eq!(pattern(b"user:2").as_deref(), Some("user:*"));

@@ -6,6 +6,7 @@
 
 mod accept;
 mod buffers;
+mod builder;
 mod clients;
 mod connection;
 mod dedicated;
@@ -22,6 +23,7 @@ mod unix_socket;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mio::event::Event;
@@ -32,6 +34,7 @@ use slab::Slab;
 
 use accept::clients_that_fit;
 use buffers::Shortage;
+pub use builder::Builder;
 use connection::Connection;
 use floods::Floods;
 use http::Http;
@@ -45,6 +48,7 @@ use spares::Spares;
 use crate::cache::{EXPIRED_AT_ONCE, Limits};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, RedisAddress};
+use crate::hooks::Hook;
 use crate::logging;
 use crate::proxy::{Access, ClientId, Proxy, READ};
 use crate::status::Facts;
@@ -119,11 +123,7 @@ fn tokens(client: ClientId) -> (Token, Token) {
 }
 
 impl Server {
-    /// Binds the address, starts the helper thread, and is ready to [`run`](Self::run).
-    ///
-    /// # Errors
-    /// If the address can't be bound, or the system gives no poll, signal or thread.
-    pub fn start(config: &Config, tls: Tls) -> io::Result<Self> {
+    fn start(config: &Config, tls: Tls, hooks: Vec<Box<dyn Hook>>) -> io::Result<Self> {
         let mut listeners = Listeners::start(config, tls.acceptor.clone())?;
         logging::info(module_path!(), "configured", config);
         let protection = Protection::new(config);
@@ -149,8 +149,8 @@ impl Server {
             password_file: config.redis_password_file.clone(),
             tracking: config.tracking,
         };
-        let waker = Waker::new(registry, WAKER)?;
-        let upstream = Upstream::start(settings, waker)?;
+        let waker = Arc::new(Waker::new(registry, WAKER)?);
+        let upstream = Upstream::start(settings, Arc::clone(&waker))?;
 
         let http = match config.metrics_port {
             0 => None,
@@ -178,6 +178,13 @@ impl Server {
         proxy.set_cached_databases(config.cached_databases.clone());
         proxy.set_causal(config.causal);
         proxy.set_refetch(config.refetch);
+        proxy.deny_commands(config.denied_commands.clone());
+        proxy.set_request_rules(&config.rules);
+        if !hooks.is_empty() {
+            // It can't fail but for want of the loop, which then has no clients.
+            let wake = move || waker.wake().unwrap_or_default();
+            proxy.set_hooks(hooks, config.redis_timeout, Arc::new(wake));
+        }
         proxy.limit_buffers(config.max_buffers);
         proxy.describe(Facts {
             port: listeners.port(),
@@ -254,6 +261,7 @@ impl Server {
                 }
             }
             self.deliver_reports();
+            self.proxy.take_decisions(self.now);
             self.end_drain();
             self.serve_ready();
             self.tick();
@@ -295,6 +303,7 @@ impl Server {
             self.next_tick(),
             self.listeners.due(),
             self.idle.due(),
+            self.proxy.decisions_due(),
             self.shortage.due(),
             first(&self.lingering),
             first(&self.handshakes),

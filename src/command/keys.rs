@@ -48,8 +48,15 @@ const ALL_BUT_LAST: Keys = range(1, -2, 1);
 /// Where commands have their keys for which Redis says it vaguely or wrongly, and those of our own rows.
 const KNOWN: &[(Keys, &str)] = &[
     (FIRST, "get"),
-    (ALL, "mget pfcount watch"),
-    (FIRST_TWO, "blmove brpoplpush"),
+    (
+        ALL,
+        "mget pfcount pfmerge sdiffstore sinterstore sunionstore watch",
+    ),
+    (range(2, -1, 1), "bitop"),
+    (
+        FIRST_TWO,
+        "blmove brpoplpush copy geosearchstore zrangestore",
+    ),
     (ALL_BUT_LAST, "blpop brpop bzpopmax bzpopmin"),
     (
         Keys::Counted(1),
@@ -131,7 +138,6 @@ fn counted(request: &Request<'_>, position: usize) -> std::ops::Range<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::command::Table;
     use crate::resp::request::{Parsed, Parser};
 

@@ -9,6 +9,7 @@
 mod fallback;
 mod keys;
 mod learn;
+mod list;
 mod ours;
 pub mod own;
 mod shortcuts;
@@ -21,6 +22,7 @@ use crate::resp::request::Request;
 
 pub use keys::Keys;
 pub use learn::{Spec, read_specs};
+pub use list::CommandList;
 pub use table::{NotFound, Refusal, Table};
 pub use unknown::{is_word, surely_unknown};
 pub use written::Written;
@@ -171,6 +173,8 @@ pub struct Row {
     pub passes: bool,
     /// It has subcommands, with rows of their own.
     pub is_container: bool,
+    /// The hooks that want its requests, a bit for each.
+    pub hooks: u32,
 }
 
 /// A command that neither the table nor Redis describes: it may do anything.
@@ -192,6 +196,7 @@ pub const UNKNOWN: Row = Row {
     fields: None,
     passes: false,
     is_container: false,
+    hooks: 0,
 };
 
 /// The longest name of a command and a subcommand that is looked for, in bytes.

@@ -24,6 +24,7 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         fields: None,
         passes: false,
         is_container: false,
+        hooks: 0,
     }
 }
 
@@ -192,6 +193,11 @@ const DESTINATION: Writes = Writes::Range {
     last: 1,
     step: 1,
 };
+const SECOND: Writes = Writes::Range {
+    first: 2,
+    last: 2,
+    step: 1,
+};
 const ALL_ARGUMENTS: Writes = Writes::Range {
     first: 1,
     last: -1,
@@ -299,7 +305,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("wait", Row { lasts: true, ..blocks(Writes::Nothing) }),
     ("waitaof", Row { lasts: true, ..blocks(Writes::Nothing) }),
     ("xread", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
-    ("xreadgroup", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
+    ("xreadgroup", Row { only_with_block: true, may_write: true, ..blocks(Writes::Nothing) }),
 
     // Without MULTI or WATCH on a connection, where they would stay on theirs, these change nothing.
     ("discard", forward()),
@@ -310,8 +316,16 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("georadius", writes(Writes::Stored)),
     ("georadiusbymember", writes(Writes::Stored)),
     ("sort", writes(Writes::Stored)),
+    ("bitop", writes(SECOND)),
+    ("copy", writes(SECOND)),
+    ("geosearchstore", writes(DESTINATION)),
+    ("pfmerge", writes(DESTINATION)),
+    ("sdiffstore", writes(DESTINATION)),
+    ("sinterstore", writes(DESTINATION)),
+    ("sunionstore", writes(DESTINATION)),
     ("zdiffstore", writes(DESTINATION)),
     ("zinterstore", writes(DESTINATION)),
+    ("zrangestore", writes(DESTINATION)),
     ("zunionstore", writes(DESTINATION)),
     ("lmpop", writes(Writes::Counted(1))),
     ("zmpop", writes(Writes::Counted(1))),

@@ -34,7 +34,8 @@ impl Shortcuts {
             Way::Cached(Cached::Answer { key: 1, alone })
                 if name.len() <= NAME_MAX
                     && name.iter().all(u8::is_ascii_lowercase)
-                    && !row.waits_for_pause() =>
+                    && !row.waits_for_pause()
+                    && row.hooks == 0 =>
             {
                 let shortcut = Shortcut {
                     number: row.number,

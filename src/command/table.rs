@@ -7,8 +7,8 @@ use foldhash::fast::RandomState;
 use super::shortcuts::Shortcuts;
 use super::unknown::{Wording, is_name, unknown_command, unknown_subcommand};
 use super::{
-    Cached, Here, Keys, NAME_MAX, Row, Spec, UNKNOWN, Way, Writes, container, fallback, is_word,
-    ours,
+    Cached, CommandList, Here, Keys, NAME_MAX, Row, Spec, UNKNOWN, Way, Writes, container,
+    fallback, is_word, ours,
 };
 use crate::resp::read::Reader;
 use crate::resp::reply;
@@ -63,8 +63,10 @@ pub struct Table {
     /// in `rows`.
     aliases: HashMap<Box<[u8]>, Box<[u8]>, RandomState>,
     told: Told,
-    /// The commands of `rows` that ask about one key.
+    /// The commands of `rows` that ask about one key, and that no hook wants.
     shortcuts: Shortcuts,
+    /// Which commands each hook wants.
+    wanted: Vec<CommandList>,
 }
 
 impl Default for Table {
@@ -88,6 +90,7 @@ impl Table {
             aliases: HashMap::default(),
             told: Told::Nothing,
             shortcuts: Shortcuts::default(),
+            wanted: Vec::new(),
         };
         table.learn(specs);
         table
@@ -183,7 +186,8 @@ impl Table {
             .and_modify(|row| {
                 row.reads_only = spec.reads_only;
                 row.keys = spec.keys();
-                row.may_write = spec.writes;
+                // Of scripts and of what manages servers Redis says neither.
+                row.may_write = spec.writes || row.writes != Writes::Nothing && !spec.reads_only;
             })
             .or_insert_with(|| Row {
                 way: if dedicated {
@@ -223,7 +227,49 @@ impl Table {
         // The last number is shared by all for which there is no other.
         known.retain(|_, number| (ours::GET.number + 1..u16::MAX).contains(number));
         self.gone = known.into_iter().collect();
+        self.mark_wanted();
+    }
+
+    /// Sets which commands each hook wants, at most 32 of them.
+    pub fn set_wanted(&mut self, wanted: Vec<CommandList>) {
+        self.wanted = wanted;
+        self.mark_wanted();
+    }
+
+    /// Marks the rows that hooks want.
+    fn mark_wanted(&mut self) {
+        let wanted = std::mem::take(&mut self.wanted);
+        for (name, row) in &mut self.rows {
+            row.hooks = bits_of(&wanted, name, row);
+        }
+        self.wanted = wanted;
         self.shortcuts = Shortcuts::to(self.rows());
+    }
+
+    /// Whether a hook wants requests of GET.
+    #[must_use]
+    pub fn get_is_wanted(&self) -> bool {
+        self.rows.get(&b"get"[..]).is_some_and(|row| row.hooks != 0)
+    }
+
+    /// The hooks that want a request of a row, which may be that of a command that nothing is known of.
+    #[must_use]
+    pub fn hooks(&self, row: &Row, name: &[u8]) -> u32 {
+        match row.number == UNKNOWN.number {
+            true => bits_of(&self.wanted, name, row),
+            false => row.hooks,
+        }
+    }
+
+    /// The name of a request's command, in lower case; that of a subcommand is `name|subcommand`.
+    #[must_use]
+    pub fn full_name(&self, request: &Request<'_>) -> Vec<u8> {
+        let mut name = self.own_name(request.argument(0)).to_ascii_lowercase();
+        if request.len() > 1 && self.is_container(&name) {
+            name.push(b'|');
+            name.extend(request.argument(1).to_ascii_lowercase());
+        }
+        name
     }
 
     /// The number of the command that a client calls by this name of its own, with so many arguments in all, if a cached
@@ -425,6 +471,13 @@ impl Table {
     pub fn rows(&self) -> impl Iterator<Item = (&[u8], Row)> {
         self.rows.iter().map(|(name, row)| (&**name, *row))
     }
+}
+
+/// Which of these lists hold a command, a bit for each.
+fn bits_of(wanted: &[CommandList], name: &[u8], row: &Row) -> u32 {
+    let holding = wanted.iter().zip(0..u32::BITS);
+    let holding = holding.filter(|(list, _)| list.contains(name, row));
+    holding.fold(0, |bits, (_, number)| bits | 1 << number)
 }
 
 /// Writes `text` in lower case to the buffer from `start` on; returns its end. One byte stays free.

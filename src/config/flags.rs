@@ -261,6 +261,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) rule: Vec<String>,
 
+    /// commands that no client may run, separated by commas: names or patterns such as 'flushall,config*', client|kill
+    /// for a subcommand, @write or @read (default none)
+    #[argh(option)]
+    pub(super) deny_command: Vec<String>,
+
     /// requests that wait for Redis at least this long are in the slow log of the proxy, in milliseconds (default
     /// 10)
     #[argh(option)]

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::settings::YEAR_MS;
 use super::value::{memory, milliseconds};
-use crate::rules::{Pattern, RULES_MAX, Rule, Rules};
+use crate::rules::{Listener, Pattern, RULES_MAX, Rule, Rules};
 
 /// The longest pattern, and the longest prefix, in bytes.
 const TEXT_MAX: usize = 1024;
 
 const OPTIONS: &str = "ttl=MS, stale=MS, nocache, max_reply=BYTES, refresh=MS, pin, touch=MS, missing_ttl=MS, deny, \
-    readonly and prefix=TEXT";
+    readonly, allow, prefix=TEXT, listener=port|tls_port|unix_socket and user=NAME";
 
 /// Adds the rules in a text, if all are right, or says what is allowed, as the end of a sentence that starts with "give".
 pub(super) fn add(text: &str, rules: &mut Rules) -> Result<(), String> {
@@ -63,21 +63,56 @@ fn set(rule: &mut Rule, option: &str) -> Result<(), String> {
         Some(("refresh", text)) => rule.refresh = time(text, 1)?,
         Some(("touch", text)) => rule.touch = time(text, 0)?,
         Some(("missing_ttl", text)) => rule.missing_ttl = time(text, 0)?,
-        Some(("prefix", text)) if !text.is_empty() && text.len() <= TEXT_MAX => {
-            rule.prefix = Some(text.into());
-        }
-        Some(("prefix", _)) => return Err(format!("a prefix of 1 to {TEXT_MAX} bytes")),
+        Some(("prefix", text)) => rule.prefix = Some(prefix(text)?.into()),
+        Some(("listener", text)) => rule.clients.listener = Some(listener(text)?),
+        Some(("user", text)) if !text.is_empty() => rule.clients.user = Some(text.into()),
         None if option == "nocache" => rule.nocache = true,
         None if option == "pin" => rule.pin = true,
         None if option == "deny" => rule.deny = true,
         None if option == "readonly" => rule.readonly = true,
+        None if option == "allow" => rule.allow = true,
         _ => return Err(format!("one of the options {OPTIONS}")),
     }
     Ok(())
 }
 
+/// A prefix. What is special in a pattern is not in it, so that patterns may stand behind it.
+fn prefix(text: &str) -> Result<&str, String> {
+    match text {
+        "" => Err(format!("a prefix of 1 to {TEXT_MAX} bytes")),
+        _ if text.len() > TEXT_MAX => Err(format!("a prefix of 1 to {TEXT_MAX} bytes")),
+        _ if text.contains(['*', '?', '[', ']', '\\']) => Err("a prefix without *?[]\\".to_owned()),
+        _ => Ok(text),
+    }
+}
+
+fn listener(text: &str) -> Result<Listener, String> {
+    let mut all = Listener::ALL.into_iter();
+    all.find(|listener| listener.name() == text)
+        .ok_or_else(|| "port, tls_port or unix_socket as the listener".to_owned())
+}
+
+/// What the options of a rule about requests ask of one another.
+fn check_requests(rule: &Rule) -> Result<(), String> {
+    let pattern = &rule.pattern;
+    match () {
+        () if rule.prefix.is_some() && pattern.text() != b"*" => {
+            Err(format!("the pattern * with a prefix, not \"{pattern}\""))
+        }
+        () if rule.allow && (rule.deny || rule.readonly) => {
+            Err(format!("for \"{pattern}\" allow without deny or readonly"))
+        }
+        () if rule.clients.are_all() => Ok(()),
+        () if rule.is_about_entries() || !rule.is_about_requests() => Err(format!(
+            "for \"{pattern}\" listener and user with deny, readonly, allow or prefix alone"
+        )),
+        () => Ok(()),
+    }
+}
+
 /// What the options of a rule ask of one another.
 fn check(rule: &Rule) -> Result<(), String> {
+    check_requests(rule)?;
     let of_entries = [
         ("ttl", rule.ttl.is_some()),
         ("stale", rule.stale.is_some()),

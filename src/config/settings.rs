@@ -13,6 +13,7 @@ use super::value::{
     redis_address, seconds, sentinels, with_tls, yes_or_no,
 };
 use super::{Config, Secret, rules};
+use crate::command::CommandList;
 
 /// A setting: its name, where its flag is, its check and how the log shows it.
 pub(super) struct Setting {
@@ -464,6 +465,16 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| match &config.rules {
             rules if rules.is_empty() => NONE.into(),
             rules => Value::from_display(rules),
+        },
+    },
+    Setting {
+        name: "deny_command",
+        shown: Shown::Plain,
+        given: |flags| &flags.deny_command,
+        set: |config, text| CommandList::parse(text).map(|list| config.denied_commands = list),
+        show: |config| match &config.denied_commands {
+            list if list.is_empty() => NONE.into(),
+            list => Value::from_display(list),
         },
     },
     Setting {

@@ -80,6 +80,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("stale_ttl", "9"),
     ("missing_ttl", "9"),
     ("rule", "session:* ttl=9"),
+    ("deny_command", "flushall"),
     ("slowlog_slower_than", "9"),
     ("metrics_port", "9"),
     ("metrics_bind", "::"),
@@ -249,6 +250,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.stale_ttl, Duration::ZERO);
     assert_eq!(config.missing_ttl, None);
     assert!(config.rules.is_empty());
+    assert!(config.denied_commands.is_empty());
     assert_eq!(config.slowlog_slower_than, Duration::from_millis(10));
     assert_eq!(config.metrics_port, 0);
     assert_eq!(config.metrics_bind.to_string(), "127.0.0.1");
@@ -273,7 +275,7 @@ fn the_summary_has_every_setting_with_its_unit() {
          redis_sentinel_password=<none> redis_sentinel_password_file=<none> redis_sentinel_tls=off \
          redis_sentinel_tls_ca=<none> redis_sentinel_tls_cert=<none> redis_sentinel_tls_key=<none> \
          redis_sentinel_tls_server_name=<none> redis_sentinel_tls_insecure=off \
-         redis_timeout_ms=1000 redis_wait_ms=10000 tracking=on causal=on refetch=on stale_ttl_ms=0 missing_ttl_ms=none rule=<none> slowlog_slower_than_ms=10 metrics_port=0 \
+         redis_timeout_ms=1000 redis_wait_ms=10000 tracking=on causal=on refetch=on stale_ttl_ms=0 missing_ttl_ms=none rule=<none> deny_command=<none> slowlog_slower_than_ms=10 metrics_port=0 \
          metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );
 }

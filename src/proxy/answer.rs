@@ -42,6 +42,7 @@ impl Store {
             }
             Here::Reset => {
                 identity.reset(!self.access.is_restricted(), self.databases.home);
+                self.assign_guard(identity);
                 identity.log("client reset");
                 replies.push_static(b"+RESET\r\n");
             }
@@ -227,7 +228,7 @@ enum Login {
 }
 
 fn accept(identity: &mut Identity) {
-    identity.authenticated = true;
+    identity.authenticate(true);
     identity.log("client authenticated");
 }
 

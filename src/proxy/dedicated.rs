@@ -20,12 +20,14 @@ mod summary;
 mod tests;
 mod transaction;
 
+use std::rc::Rc;
+
 use super::MAX_OWED;
 use super::clients::Edit;
 use crate::clock::Time;
-use crate::command::UNKNOWN;
+use crate::command::{UNKNOWN, own};
 use crate::resp::Protocol;
-use crate::resp::reply::Output;
+use crate::resp::reply::{self, Output};
 use crate::resp::request::Request;
 pub(super) use borrowed::{Borrowed, Loan};
 use edits::Edits;
@@ -81,6 +83,10 @@ pub(super) struct Dedicated {
     tells_of_others: bool,
     /// Redis answered that it is a replica, which takes no writes.
     readonly: bool,
+    /// What stands before the keys of the client.
+    pub prefix: Option<Rc<[u8]>>,
+    /// The current frame is a message, which is edited for the sake of that.
+    kept_is_message: bool,
     /// The client has it only until all is answered.
     pub borrowed: Option<Borrowed>,
 }
@@ -177,6 +183,9 @@ const WRITES_ANYTHING: Effects = Effects {
 /// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
 
+/// A command that Redis does not have.
+const REFUSED: &[u8] = b"refused by redis-proxy";
+
 /// A transaction whose keys take more bytes counts as one that may write any key.
 const QUEUED_KEYS_MAX: usize = 64 * 1024;
 
@@ -211,6 +220,8 @@ impl Dedicated {
             refusal: String::new(),
             tells_of_others: false,
             readonly: false,
+            prefix: None,
+            kept_is_message: false,
             borrowed: None,
         }
     }
@@ -273,6 +284,7 @@ impl Dedicated {
         is_free
             && self.to_redis.len() < most_owed
             && self.expectations.cost() < IN_FLIGHT_MAX
+            && (!self.edits.is_full() || self.mirror.queues())
             && match self.phase {
                 Phase::Authenticating { .. } => self.expectations.is_empty(),
                 Phase::Closing => false,
@@ -367,7 +379,11 @@ impl Dedicated {
         let kind = Kind::of(request, name);
         let kind = match edit {
             Some(edit) => {
-                let may_be_last = matches!(edit, Edit::Kill(_));
+                // What the client may ask behind a login depends on whether that succeeds.
+                let may_be_last = matches!(
+                    edit,
+                    Edit::Kill(_) | Edit::User(_) | Edit::Greeting { user: Some(_) }
+                );
                 let kind = self.edits.add(kind, edit);
                 self.last = may_be_last.then_some(kind);
                 kind
@@ -379,6 +395,20 @@ impl Dedicated {
             None => self.to_redis.copy(bytes),
         }
         self.expect(kind, effects);
+    }
+
+    /// Answers a request that is not passed on, in its turn: Redis is sent another in its place, which it refuses, so that a
+    /// transaction fails, or answers.
+    pub fn answer(&mut self, reply: &[u8], is_refusal: bool) {
+        let (kind, word) = match is_refusal {
+            true => (Kind::Refused(0), REFUSED),
+            false => (Kind::Local, own::PING.as_bytes()),
+        };
+        let kind = self.edits.add(kind, Edit::Reply(reply.into()));
+        let mut request = Vec::new();
+        reply::request(&mut request, [word].into_iter());
+        self.to_redis.copy(&request);
+        self.expect(kind, Effects::default());
     }
 
     /// Passes on an empty line or an empty array.

@@ -222,6 +222,14 @@ impl Proxy {
         if arrived.is_script {
             replies.scripts.answered(self.store.barrier_of_script());
         }
+        let observed = replies.take_observed(waiter.place);
+        let replaced = observed
+            .filter(|_| error.is_none())
+            .and_then(|observed| self.observe_shared(waiter.caller, &observed, encoded, now));
+        let encoded = replaced.as_ref().map_or(encoded, Reply::bytes);
+        let is_value = is_value && replaced.is_none();
+        let shared = arrived.shared.as_ref().filter(|_| replaced.is_none());
+        let replies = &mut self.sessions[client.0].replies;
         if let Then::Edit(edit) = &arrived.then
             && error.is_none()
         {
@@ -248,7 +256,7 @@ impl Proxy {
         let null = is_value && is_null(encoded);
         // MGET takes a key that holds no string for one that is not there.
         let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
-        let answered = match (waiter.element, &arrived.shared) {
+        let answered = match (waiter.element, shared) {
             (None, shared) => {
                 match shared {
                     _ if null => replies.fill_copy(waiter.place, protocol.null()),

@@ -124,20 +124,28 @@ impl Proxy {
             return;
         };
         let protocol = dedicated.protocol();
+        let tells_of_others = dedicated.kept_tells_of_others();
         let (edit, encoded) = dedicated.take_edited();
         let reply = match edit {
             Some(edit) => self.edit(client, &edit, &encoded, protocol, now),
             None => Reply::copy(&encoded),
         };
         if is_wanted {
-            self.sessions[client.0].replies.push(reply);
+            let replies = &mut self.sessions[client.0].replies;
+            if tells_of_others && self.store.holds_back() {
+                let place = replies.hold(reply.bytes());
+                let barrier = self.store.barriers.wait(client, place);
+                replies.scripts.wait_for(barrier);
+            } else {
+                replies.push(reply);
+            }
         }
         self.end_if_killed(client);
     }
 
     pub(super) fn authenticated(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
-        session.identity.authenticated = true;
+        session.identity.authenticate(true);
         session.identity.log("client authenticated");
         session.parser.restrict(false);
     }
@@ -153,6 +161,7 @@ impl Proxy {
             session
                 .identity
                 .reset(!self.store.access.is_restricted(), home);
+            self.store.assign_guard(&mut session.identity);
             session.parser.restrict(!session.identity.authenticated);
         }
         self.dedicated_closed(client);

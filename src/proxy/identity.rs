@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::guard::Guard;
 use crate::clock::Time;
 use crate::command::own;
 use crate::resp::Protocol;
 use crate::resp::reply;
+use crate::rules::Listener;
 use crate::upstream::LinkId;
 
 /// Where a client is. Displays as Redis shows it.
@@ -50,6 +53,16 @@ pub(super) struct Identity {
     pub id: u64,
     /// Where the client is, if that is known.
     pub peer: Option<Peer>,
+    /// Where it came in.
+    pub listener: Listener,
+    /// What it may ask, if that is not everything.
+    pub guard: Option<Rc<Guard>>,
+    /// Each of its requests is decided before it is executed.
+    pub is_checked: bool,
+    /// Those that the cache answers by the shortest way are too.
+    hits_are_checked: bool,
+    /// It is authenticated, and they are not.
+    pub is_direct: bool,
     /// The number of its socket.
     pub descriptor: i32,
     pub connected: Time,
@@ -75,6 +88,11 @@ impl Identity {
         Self {
             id,
             peer: None,
+            listener: Listener::default(),
+            guard: None,
+            is_checked: false,
+            hits_are_checked: false,
+            is_direct: authenticated,
             descriptor: -1,
             connected: now,
             last_request: now,
@@ -94,10 +112,23 @@ impl Identity {
     pub fn reset(&mut self, authenticated: bool, database: u32) {
         self.protocol = Protocol::Resp2;
         self.database = database;
-        self.authenticated = authenticated;
+        self.authenticate(authenticated);
         self.user = None;
         self.redirects_to = None;
         self.name = Box::default();
+    }
+
+    /// It is authenticated, or is no more.
+    pub fn authenticate(&mut self, authenticated: bool) {
+        self.authenticated = authenticated;
+        self.is_direct = authenticated && !self.hits_are_checked;
+    }
+
+    /// Sets whether each request is decided before it is executed, and those that the cache answers too.
+    pub fn set_checked(&mut self, requests: bool, hits: bool) {
+        self.is_checked = requests;
+        self.hits_are_checked = hits;
+        self.is_direct = self.authenticated && !hits;
     }
 
     /// The link that its requests go over.

@@ -9,6 +9,7 @@
 //! bytes, and closes it, as that says.
 
 mod access;
+mod admission;
 mod answer;
 mod barriers;
 mod buffers;
@@ -21,6 +22,8 @@ mod ending;
 mod explorer;
 mod fetches;
 mod from_dedicated;
+mod guard;
+mod hooks;
 mod identity;
 mod in_flight;
 mod input;
@@ -35,6 +38,7 @@ mod spare;
 mod store;
 mod written;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::Access;
@@ -43,14 +47,19 @@ pub use identity::Peer;
 
 use crate::cache::{self, Cache};
 use crate::clock::Time;
+use crate::command::CommandList;
 use crate::config::DatabaseList;
+use crate::hooks::Hook;
 use crate::metrics::Metrics;
 use crate::resp::reply::{Output, Reply};
 use crate::resp::request::Spans;
+use crate::rules::{Listener, Rules};
 use crate::status::{Facts, Status};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Check, Event, Requests, Tracking};
+use admission::Admission;
 use deliver::{Room, Undelivered};
+use hooks::Hooks;
 use identity::Identity;
 use replies::Replies;
 use session::{Session, WaitsFor};
@@ -124,6 +133,65 @@ impl Proxy {
         self.store.databases.cached = cached;
     }
 
+    /// Sets which commands no client may run.
+    pub fn deny_commands(&mut self, commands: CommandList) {
+        self.store.guards.deny(commands);
+        self.assign_guards();
+    }
+
+    /// Sets the rules about requests.
+    pub fn set_request_rules(&mut self, rules: &Rules) {
+        self.store.guards.set_rules(rules);
+        self.assign_guards();
+    }
+
+    /// Sets the hooks. A request may be put off for so long; `wake` has [`Self::take_decisions`] called soon, and may itself be
+    /// called from any thread.
+    pub fn set_hooks(
+        &mut self,
+        hooks: Vec<Box<dyn Hook>>,
+        timeout: Duration,
+        wake: Arc<dyn Fn() + Send + Sync>,
+    ) {
+        self.store.set_hooks(Hooks::new(hooks, timeout, wake));
+        self.assign_guards();
+    }
+
+    fn assign_guards(&mut self) {
+        for session in &mut self.sessions {
+            self.store.assign_guard(&mut session.identity);
+        }
+    }
+
+    /// Lets the requests go on that hooks have decided, or put off for too long.
+    pub fn take_decisions(&mut self, now: Time) {
+        while let Some((client, decided, decision)) = self.store.hooks.next_decided(now) {
+            let session = &mut self.sessions[client.0];
+            let Some(admission) = session.admission.take_if(|admission| {
+                matches!(**admission, Admission::Deferred { ticket, .. } if ticket == decided)
+            }) else {
+                continue;
+            };
+            if let Admission::Deferred { hook, so_far, .. } = *admission {
+                session.admission = Some(Box::new(Admission::Decided {
+                    decision,
+                    hook,
+                    so_far,
+                }));
+            }
+            if session.waits_for == WaitsFor::Hook {
+                session.waits_for = WaitsFor::Nothing;
+                self.note_change(client);
+            }
+        }
+    }
+
+    /// When the first request is put off for too long.
+    #[must_use]
+    pub fn decisions_due(&self) -> Option<Time> {
+        self.store.hooks.due()
+    }
+
     /// Tells what `INFO` says of the world around the core, and from how long on a request is slow; without
     /// this, nothing is said and none is.
     pub fn describe(&mut self, facts: Facts) {
@@ -151,7 +219,11 @@ impl Proxy {
             self.store.databases.home,
             now,
         );
+        if let Some(Peer::Unix(_)) = peer {
+            identity.listener = Listener::UnixSocket;
+        }
         identity.peer = peer;
+        self.store.assign_guard(&mut identity);
         self.store.numbers.connected(identity.id, client);
         self.store.buffers.add_client();
         self.start_session(client, identity);
@@ -160,6 +232,13 @@ impl Proxy {
     /// The number of a client's socket, for who lists clients.
     pub fn note_descriptor(&mut self, client: ClientId, descriptor: i32) {
         self.sessions[client.0].identity.descriptor = descriptor;
+    }
+
+    /// A client came in there.
+    pub fn note_listener(&mut self, client: ClientId, listener: Listener) {
+        let identity = &mut self.sessions[client.0].identity;
+        identity.listener = listener;
+        self.store.assign_guard(identity);
     }
 
     /// A client left. What was fetched for it alone still serves the cache.

@@ -46,6 +46,16 @@ pub(super) struct Replies {
     pub scripts: Scripts,
     /// Redis was lost since the client came, and refuses the proxy by now.
     outlived: bool,
+    /// The places of replies that hooks want to see, in order.
+    observed: VecDeque<(Place, Box<Observed>)>,
+}
+
+/// A request whose reply hooks want to see.
+pub(super) struct Observed {
+    /// The hooks, a bit for each.
+    pub hooks: u32,
+    /// The request, encoded.
+    pub request: Box<[u8]>,
 }
 
 /// The place of a reply among all that its slot's clients were ever owed: none is used twice, so what
@@ -142,6 +152,7 @@ impl Default for Replies {
             refusal: None,
             scripts: Scripts::default(),
             outlived: false,
+            observed: VecDeque::new(),
         }
     }
 }
@@ -254,7 +265,7 @@ impl Replies {
 
     /// Adds an error reply; `message` starts with its code.
     pub fn push_error(&mut self, message: &[u8]) {
-        let denied = [&b"NOAUTH "[..], b"WRONGPASS ", b"EXECABORT "];
+        let denied = [&b"NOAUTH "[..], b"WRONGPASS ", b"EXECABORT ", b"NOPERM "];
         self.refusal = Some(if denied.iter().any(|code| message.starts_with(code)) {
             ErrorKind::Denied
         } else {
@@ -346,6 +357,28 @@ impl Replies {
     /// Adds a reply that Redis will give.
     pub fn wait(&mut self, cost: Cost) -> Place {
         self.push_slot(Slot::Waiting(cost))
+    }
+
+    /// The place of the next reply that waits.
+    pub fn next_place(&self) -> Place {
+        Place(self.front + self.queue.len() as u64)
+    }
+
+    /// Has hooks see the reply for a place, if one is to come for it.
+    pub fn observe(&mut self, place: Place, observed: Observed) {
+        if let Some(Slot::Waiting(_)) = self.slot(place) {
+            self.observed.push_back((place, Box::new(observed)));
+        }
+    }
+
+    /// The hooks that want to see the reply which came for a place.
+    #[inline]
+    pub fn take_observed(&mut self, place: Place) -> Option<Box<Observed>> {
+        if self.observed.is_empty() {
+            return None;
+        }
+        let at = self.observed.iter().position(|(of, _)| *of == place)?;
+        self.observed.remove(at).map(|(_, observed)| observed)
     }
 
     /// Adds bytes of the client's dedicated connection.
@@ -470,6 +503,7 @@ impl Replies {
         self.long_mget = None;
         self.broken = false;
         self.outlived = false;
+        self.observed = VecDeque::new();
     }
 
     /// What is queued: replies that are there, and gaps for those that are not.

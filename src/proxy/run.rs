@@ -1,5 +1,6 @@
 //! A client's turn: the requests that it has sent are executed in order, as long as it is to be served.
 
+use super::admission::{Admission, NO_REQUEST, Passed, Sender};
 use super::dedicated::{Dedicated, Loan};
 use super::ending::Ending;
 use super::identity::Identity;
@@ -12,7 +13,7 @@ use crate::clock::Time;
 use crate::command::Table;
 use crate::metrics::ErrorKind;
 use crate::resp::reply::Reply;
-use crate::resp::request::{Parsed, ProtocolError, Request, Spans};
+use crate::resp::request::{Parsed, Parser, ProtocolError, Request, Spans};
 
 /// What comes after a request.
 #[derive(Clone, Copy)]
@@ -39,12 +40,17 @@ enum Next {
     Abort,
 }
 
-/// A request, and the client's bytes from it on.
+/// A request, and what came with it.
 struct Sent<'a> {
     request: Request<'a>,
+    /// Its encoded form.
     bytes: &'a [u8],
-    /// How many of them are its own.
+    /// The client's bytes from it on; none if it is not as the client sent it.
+    rest: &'a [u8],
+    /// How many of the client's bytes it took.
     length: usize,
+    /// The hooks that want its reply, a bit for each.
+    after: u32,
 }
 
 /// What a request may change of its client's session.
@@ -197,7 +203,7 @@ impl Run<'_> {
     #[inline]
     fn hits(&mut self, session: &mut Session, bytes: &[u8]) -> usize {
         let may_be_served = is_shared(&session.dedicated)
-            && session.identity.authenticated
+            && session.identity.is_direct
             && session.parser.is_at_start()
             && self.store.may_be_served(&session.replies);
         if !may_be_served {
@@ -225,6 +231,7 @@ impl Run<'_> {
             replies,
             identity,
             dedicated,
+            admission,
             ..
         } = session;
         let is_shared = is_shared(dedicated);
@@ -242,17 +249,20 @@ impl Run<'_> {
             }) => {
                 let sent = Sent {
                     request,
-                    bytes,
+                    bytes: &bytes[..length],
+                    rest: bytes,
                     length,
+                    after: 0,
                 };
+                let is_checked = identity.is_checked && identity.authenticated;
                 let served = Served {
                     identity: &mut *identity,
                     replies,
                     dedicated,
                 };
-                let next = match is_shared {
-                    true => self.execute(&sent, served),
-                    false => self.pass_on(&sent, served),
+                let next = match is_checked {
+                    true => self.decide(&sent, served, admission),
+                    false => self.go(&sent, served),
                 };
                 parser.restrict(!identity.authenticated);
                 next
@@ -265,11 +275,12 @@ impl Run<'_> {
             }
             Ok(Parsed::Incomplete) => Next::More,
             Err(error) => match dedicated.as_mut().filter(|_| !is_shared) {
-                Some(dedicated) => {
+                // What Redis made of it would go unseen.
+                Some(dedicated) if !identity.is_checked => {
                     dedicated.pass_unparsed(bytes);
                     Next::Done
                 }
-                None => self.refuse(error, replies),
+                _ => self.refuse(error, replies),
             },
         }
     }
@@ -285,19 +296,122 @@ impl Run<'_> {
         Next::Malformed(error)
     }
 
+    /// Has a request go the way of its client.
+    fn go(&mut self, sent: &Sent<'_>, served: Served<'_>) -> Next {
+        match is_shared(served.dedicated) {
+            true => self.execute(sent, served),
+            false => self.pass_on(sent, served),
+        }
+    }
+
+    /// Decides a request, and does what is decided. That is kept as long as it has to wait.
+    #[inline(never)]
+    fn decide(
+        &mut self,
+        sent: &Sent<'_>,
+        served: Served<'_>,
+        kept: &mut Option<Box<Admission>>,
+    ) -> Next {
+        let dedicated = served.dedicated.as_ref().filter(|it| !it.is_parked());
+        let sender = Sender {
+            client: self.client,
+            identity: served.identity,
+            database: dedicated.map_or(served.identity.database, |it| it.database()),
+            protocol: dedicated.map_or(served.identity.protocol, |it| it.protocol()),
+            is_shared: dedicated.is_none(),
+            now: self.now,
+        };
+        let before = kept.take().map(|admission| *admission);
+        let admission = match self.store.admit(&sent.request, sender, before) {
+            Ok(admission) => admission,
+            Err(flow) => return self.go_on(flow, sent, served),
+        };
+        let next = match &admission {
+            Admission::Pass(passed) => self.go_as(passed, sent, served),
+            Admission::Reply(encoded) => self.answer(encoded, false, sent, served),
+            Admission::Refuse(message) => self.answer(message, true, sent, served),
+            Admission::Deferred { .. } | Admission::Decided { .. } => Next::Wait(0, WaitsFor::Hook),
+        };
+        if matches!(next, Next::On(0) | Next::Wait(0, _) | Next::Close) {
+            *kept = Some(Box::new(admission));
+        }
+        next
+    }
+
+    /// Has a request go on as it was decided: perhaps with other words, and with its reply observed.
+    fn go_as(&mut self, passed: &Passed, sent: &Sent<'_>, served: Served<'_>) -> Next {
+        let after = passed.after;
+        let Some(bytes) = &passed.bytes else {
+            return self.go(&Sent { after, ..*sent }, served);
+        };
+        match Parser::new().parse(bytes) {
+            Ok(Parsed::Request { request, .. }) => {
+                let sent = Sent {
+                    request,
+                    bytes,
+                    rest: &[],
+                    length: sent.length,
+                    after,
+                };
+                self.go(&sent, served)
+            }
+            _ => self.answer(NO_REQUEST, true, sent, served),
+        }
+    }
+
+    /// Answers a request in its place, with a reply or an error.
+    fn answer(
+        &mut self,
+        reply: &[u8],
+        is_refusal: bool,
+        sent: &Sent<'_>,
+        served: Served<'_>,
+    ) -> Next {
+        let Served {
+            identity,
+            replies,
+            dedicated,
+        } = served;
+        let request = &sent.request;
+        let Some(connection) = dedicated.as_mut().filter(|it| !it.is_parked()) else {
+            self.store
+                .answer_decided(request, reply, is_refusal, replies);
+            return Next::On(sent.length);
+        };
+        if connection.borrowed.is_some() {
+            return Next::Wait(0, WaitsFor::Return);
+        }
+        if connection.is_clean() && self.store.databases.serves(connection.database()) {
+            connection.park();
+            identity.database = connection.database();
+            self.store.selected(connection.database());
+            return Next::On(0);
+        }
+        self.store.count_decided(request, is_refusal);
+        match is_refusal {
+            true => connection.answer(Reply::error(reply).bytes(), true),
+            false => connection.answer(reply, false),
+        }
+        Next::On(sent.length)
+    }
+
     /// Executes a request of a client without need of a dedicated connection before it.
     fn execute(&mut self, sent: &Sent<'_>, mut served: Served<'_>) -> Next {
         let (client, now) = (self.client, self.now);
         let Served {
             identity, replies, ..
         } = &mut served;
-        let flow = self
-            .store
-            .execute(&sent.request, client, identity, replies, now);
+        let request = &sent.request;
+        let flow = match sent.after {
+            0 => self.store.execute(request, client, identity, replies, now),
+            after => self
+                .store
+                .execute_observed(request, client, identity, replies, (after, now)),
+        };
         if flow == Flow::Leave
             && let Some(length) = self
                 .store
-                .execute_transaction(sent.bytes, client, identity, replies, now)
+                .execute_transaction(sent.rest, client, identity, replies, now)
         {
             return Next::On(length);
         }
@@ -310,7 +424,8 @@ impl Run<'_> {
         let Sent {
             request,
             bytes,
-            length,
+            after,
+            ..
         } = sent;
         let caller = self.caller(served.identity);
         let Some(connection) = served.dedicated else {
@@ -335,9 +450,9 @@ impl Run<'_> {
         let flow = self.store.pass_on(
             connection,
             request,
-            &bytes[..*length],
+            bytes,
             served.identity,
-            self.now,
+            (*after, self.now),
         );
         self.go_on(flow, sent, served)
     }

@@ -1,5 +1,6 @@
 //! What one client has sent and is owed, and who it is.
 
+use super::admission::Admission;
 use super::buffers::Buffers;
 use super::dedicated::Dedicated;
 use super::ending::Ending;
@@ -22,6 +23,8 @@ pub(super) struct Session {
     /// Whole requests may stand in `input`, which have to wait.
     pub held_back: bool,
     pub waits_for: WaitsFor,
+    /// What becomes of the request at the start of `input`, if that is decided and it has to wait.
+    pub admission: Option<Box<Admission>>,
     /// Nothing more is taken from the client: it is closed when it was sent what it is owed, for this reason.
     pub ending: Option<Ending>,
     /// It waits for something to come up, on its dedicated connection.
@@ -53,6 +56,8 @@ pub(super) enum WaitsFor {
     Redirection,
     /// To know whether Redis accepts its password.
     Check,
+    /// A hook's decision.
+    Hook,
     /// The replies on a dedicated connection that is there only for large ones.
     Return,
     /// Its dedicated connection to be set up.
@@ -71,6 +76,7 @@ impl Session {
             dedicated: None,
             held_back: false,
             waits_for: WaitsFor::Nothing,
+            admission: None,
             ending: None,
             blocked: false,
             slowed: false,
@@ -98,6 +104,7 @@ impl Session {
     pub fn take_no_more(&mut self) {
         self.dedicated = None;
         self.held_back = false;
+        self.admission = None;
         self.input = Input::default();
     }
 
@@ -110,7 +117,7 @@ impl Session {
     pub fn may_run(&self) -> bool {
         let dedicated = self.dedicated.as_ref();
         let waits = match self.waits_for {
-            WaitsFor::Description | WaitsFor::Redirection => true,
+            WaitsFor::Description | WaitsFor::Redirection | WaitsFor::Hook => true,
             WaitsFor::SetUp => dedicated.is_some_and(|dedicated| !dedicated.is_set_up()),
             _ => false,
         };
@@ -126,9 +133,11 @@ impl Session {
         match self.waits_for {
             WaitsFor::Nothing | WaitsFor::Return | WaitsFor::SetUp => true,
             WaitsFor::Replies => self.replies.none_wait(),
-            WaitsFor::Redis | WaitsFor::Description | WaitsFor::Redirection | WaitsFor::Check => {
-                false
-            }
+            WaitsFor::Redis
+            | WaitsFor::Description
+            | WaitsFor::Redirection
+            | WaitsFor::Check
+            | WaitsFor::Hook => false,
         }
     }
 

@@ -12,6 +12,7 @@ mod info;
 mod large;
 mod leave;
 mod mget;
+mod observed;
 mod refetch;
 mod slots;
 mod transaction;
@@ -25,6 +26,8 @@ use super::buffers::Buffers;
 use super::checks::Checks;
 use super::clients::{Edit, Numbers, Sent, is_stateless, unknown_to_upstream};
 use super::dedicated::{Awaited, Loan};
+use super::guard::Guards;
+use super::hooks::Hooks;
 use super::identity::Identity;
 use super::in_flight::{Asks, Caller, Forward, InFlight, Then, Waiter};
 use super::replies::{Cost, Replies};
@@ -76,6 +79,9 @@ pub(super) struct Store {
     names: Names,
     renewal: Renewal,
     pub access: Access,
+    /// What clients may ask.
+    pub guards: Guards,
+    pub hooks: Hooks,
     /// Passwords of clients, as Redis judges them.
     pub checks: Checks,
     pub databases: Databases,
@@ -206,6 +212,8 @@ impl Store {
             names: Names::default(),
             renewal: Renewal::None,
             access,
+            guards: Guards::default(),
+            hooks: Hooks::default(),
             checks: Checks::default(),
             databases: Databases::new(database),
             redis: Redis::Unknown,
@@ -316,10 +324,13 @@ impl Store {
                 Outcome::Refused
             }
             Way::Forward | Way::Upstream => {
-                let sent = match self.translate_for_shared(&row, request) {
+                let mut sent = match self.translate_for_shared(&row, request) {
                     Ok(sent) => sent,
                     Err(flow) => return flow,
                 };
+                if identity.guard.is_some() {
+                    sent.edit = self.take_prefix(sent.edit, request, identity);
+                }
                 // It may be the client's last.
                 if let Some(Edit::Kill(_)) = sent.edit {
                     flow = Flow::Alone;

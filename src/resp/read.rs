@@ -26,6 +26,11 @@ impl<'a> Reader<'a> {
         usize::try_from(integer(self.line(b"*~>")?)?).ok()
     }
 
+    /// The header of a map: how many pairs follow.
+    pub fn map(&mut self) -> Option<usize> {
+        usize::try_from(integer(self.line(b"%")?)?).ok()
+    }
+
     /// Steps over a null of either version of the protocol. Returns whether there was one.
     pub fn null(&mut self) -> bool {
         for null in [&b"*-1\r\n"[..], b"$-1\r\n", b"_\r\n"] {

@@ -11,6 +11,7 @@ use super::listeners::Accepted;
 use super::{Server, protection, tokens};
 use crate::clock::Time;
 use crate::proxy::{ClientId, Peer};
+use crate::rules::Listener;
 use crate::transport::Transport;
 
 /// How long a client may take for the handshake of TLS.
@@ -110,7 +111,8 @@ impl Server {
             self.proxy.metrics().clients.refused += 1;
             return self.log_refused(&peer, "there are max_clients of them");
         }
-        let is_refused = self.protection.refuses(&peer, tls.is_some());
+        let is_tls = tls.is_some();
+        let is_refused = self.protection.refuses(&peer, is_tls);
         let client = ClientId(self.connections.vacant_key());
         let descriptor = socket.as_raw_fd();
         let stream = match tls.map(|acceptor| acceptor.open()).transpose() {
@@ -134,6 +136,9 @@ impl Server {
         self.idle.note_client(self.now);
         self.proxy.connect(client, Some(peer.clone()), self.now);
         self.proxy.note_descriptor(client, descriptor);
+        if is_tls {
+            self.proxy.note_listener(client, Listener::TlsPort);
+        }
         let (number, address) = self.proxy.peer(client);
         log::debug!(client = number, address = address.map(Peer::to_string); "client connected");
         if is_refused {

@@ -30,7 +30,7 @@ impl Upstream {
     ///
     /// # Errors
     /// If the thread or its poll can't be had.
-    pub fn start(settings: Settings, waker: Waker) -> io::Result<Self> {
+    pub fn start(settings: Settings, waker: Arc<Waker>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Mailbox::new(Waker::new(poll.registry(), WAKER)?, waker);
         let sentinels = settings.sentinels.clone();

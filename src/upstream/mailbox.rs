@@ -18,7 +18,7 @@ pub(super) struct Mailbox {
     events: Mutex<Vec<Event>>,
     /// The bytes of the replies that are reported and not delivered.
     unread: AtomicUsize,
-    the_loop: Waker,
+    the_loop: Arc<Waker>,
 }
 
 /// What there is to do for the helper.
@@ -52,7 +52,7 @@ const UNREAD_MAX: usize = 4 * 1024 * 1024;
 
 impl Mailbox {
     /// Two empty boxes, with what wakes each side.
-    pub fn new(helper: Waker, the_loop: Waker) -> Arc<Self> {
+    pub fn new(helper: Waker, the_loop: Arc<Waker>) -> Arc<Self> {
         Arc::new(Self {
             work: Mutex::default(),
             sleeping: AtomicBool::new(false),

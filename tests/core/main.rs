@@ -7,6 +7,8 @@ mod cached;
 mod databases;
 mod fields;
 mod flow;
+mod guard;
+mod hooks;
 mod large;
 mod late;
 mod long;

@@ -16,7 +16,7 @@ fn rule_error(rule: &str) -> String {
 fn a_rule_has_all_its_options() {
     let config = from_flags(&[
         "--rule",
-        "a* ttl=60000 stale=7 max_reply=1kb refresh=5000 pin touch=0 missing_ttl=0 readonly prefix=app1:",
+        "* ttl=60000 stale=7 max_reply=1kb refresh=5000 pin touch=0 missing_ttl=0 readonly prefix=app1:",
         "--rule",
         "b deny",
         "--rule",
@@ -35,12 +35,32 @@ fn a_rule_has_all_its_options() {
         missing_ttl: milliseconds(0),
         readonly: true,
         prefix: Some("app1:".into()),
-        ..Rule::new(crate::rules::Pattern::new(b"a*"))
+        ..Rule::new(crate::rules::Pattern::new(b"*"))
     };
     assert_eq!(*rule, expected);
     assert!(rules.next().is_some_and(|rule| rule.deny));
     assert!(rules.next().is_some_and(|rule| rule.nocache));
     assert!(rules.next().is_none());
+}
+
+#[test]
+fn a_rule_about_requests_names_its_clients() {
+    let text = "* prefix=app1: listener=unix_socket user=app ; a* readonly listener=tls_port ; a deny user=b";
+    let config = from_flags(&["--rule", text]);
+    assert_eq!(config.rules.to_string(), text);
+    assert_eq!(config.rules.of_requests().count(), 3);
+    assert!(config.rules.of(b"a").is_none());
+}
+
+#[test]
+fn commands_that_no_client_may_run_are_a_list() {
+    let config = from_flags(&["--deny_command", "FLUSHALL, config*"]);
+    assert_eq!(config.denied_commands.to_string(), "flushall,config*");
+    let error = flags_error(&["--deny_command", "@admin"]);
+    assert!(
+        error.ends_with("give @all, @read or @write as a kind of commands"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -74,7 +94,7 @@ fn a_rule_says_how_it_is_displayed() {
 #[test]
 fn a_rule_that_makes_no_sense_is_an_error_that_says_why() {
     let options = "ttl=MS, stale=MS, nocache, max_reply=BYTES, refresh=MS, pin, touch=MS, missing_ttl=MS, deny, \
-                   readonly and prefix=TEXT";
+                   readonly, allow, prefix=TEXT, listener=port|tls_port|unix_socket and user=NAME";
     let cases = [
         (
             "a",
@@ -111,6 +131,26 @@ fn a_rule_that_makes_no_sense_is_an_error_that_says_why() {
         (
             "a prefix=",
             "a prefix of 1 to 1024 bytes (in \"prefix=\")".to_owned(),
+        ),
+        (
+            "* prefix=a*",
+            "a prefix without *?[]\\ (in \"prefix=a*\")".to_owned(),
+        ),
+        (
+            "a prefix=b:",
+            "the pattern * with a prefix, not \"a\"".to_owned(),
+        ),
+        (
+            "a allow deny",
+            "for \"a\" allow without deny or readonly".to_owned(),
+        ),
+        (
+            "a deny listener=tcp",
+            "port, tls_port or unix_socket as the listener (in \"listener=tcp\")".to_owned(),
+        ),
+        (
+            "a ttl=5 user=app",
+            "for \"a\" listener and user with deny, readonly, allow or prefix alone".to_owned(),
         ),
     ];
     for (rule, allowed) in cases {

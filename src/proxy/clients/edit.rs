@@ -1,6 +1,7 @@
 //! What Redis answers about clients, edited so that it is true of the proxy's.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::lines::{self, Around};
@@ -15,6 +16,7 @@ use crate::resp::request::{Parsed, Parser, Request};
 use crate::status::Wanted;
 
 use super::super::ending::Ending;
+use super::super::guard::{Named, message_without_prefix, without_prefix};
 use super::super::replies::Replies;
 use super::super::session::Session;
 use super::super::store::with_id;
@@ -55,6 +57,18 @@ pub(in crate::proxy) enum Edit {
     Info(Wanted),
     /// The proxy's counters start anew too.
     CountersReset,
+    /// This is the reply.
+    Reply(Box<[u8]>),
+    /// The keys that it names lose this prefix.
+    WithoutPrefix(Rc<[u8]>, Named),
+    /// The same, in a message.
+    Message(Rc<[u8]>),
+    /// Hooks see it first, a bit for each, with the request that it is for; then the keys that it names lose a prefix.
+    Observed {
+        hooks: u32,
+        request: Box<[u8]>,
+        prefix: Option<(Rc<[u8]>, Named)>,
+    },
     /// More than the proxy keeps of requests without a reply.
     TooMuch,
 }
@@ -88,6 +102,8 @@ impl Edit {
             Self::List(Some(Listed::Ids(ids))) => size_of_val(&ids[..]),
             Self::Kill(_) => KILL,
             Self::Info(wanted) => wanted.bytes(),
+            Self::Reply(bytes) => bytes.len(),
+            Self::Observed { request, .. } => request.len(),
             _ => 0,
         }
     }
@@ -110,11 +126,15 @@ impl Proxy {
                 identity.protocol = protocol;
                 if let Some(user) = user {
                     identity.user = Some(user.clone());
+                    self.store.assign_guard(identity);
                 }
+                let identity = &self.sessions[client.0].identity;
                 Reply::copy(&with_id(encoded, identity.id))
             }
             Edit::User(user) => {
-                self.sessions[client.0].identity.user = Some(user.clone());
+                let identity = &mut self.sessions[client.0].identity;
+                identity.user = Some(user.clone());
+                self.store.assign_guard(identity);
                 Reply::copy(encoded)
             }
             Edit::Line => {
@@ -167,6 +187,22 @@ impl Proxy {
                 self.store.reset_counters();
                 Reply::copy(encoded)
             }
+            Edit::Reply(reply) => Reply::copy(reply),
+            Edit::WithoutPrefix(prefix, named) => {
+                Reply::copy(&without_prefix(encoded, *named, prefix))
+            }
+            Edit::Message(prefix) => Reply::copy(&message_without_prefix(encoded, prefix)),
+            Edit::Observed {
+                hooks,
+                request,
+                prefix,
+            } => self.observed(
+                client,
+                (*hooks, request),
+                encoded,
+                prefix.as_ref(),
+                (protocol, now),
+            ),
             Edit::TooMuch => Reply::error(b"ERR too much is asked about clients at once"),
         }
     }

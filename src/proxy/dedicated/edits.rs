@@ -24,7 +24,11 @@ impl Edits {
     pub fn add(&mut self, kind: Kind, edit: Edit) -> Kind {
         let number = self.latest.wrapping_add(1).max(1);
         let kind = match kind {
+            Kind::Plain | Kind::Script if alters(&edit) => {
+                Kind::Altered(number, kind == Kind::Script)
+            }
             Kind::Plain | Kind::Local => Kind::Edited(number),
+            Kind::Refused(_) => Kind::Refused(number),
             Kind::Hello(_) => Kind::Hello(number),
             kind => return kind,
         };
@@ -38,9 +42,18 @@ impl Edits {
         kind
     }
 
+    /// Whether no more can be kept.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX
+    }
+
     /// Takes what is done to the reply of a request of that kind. Those before it are no longer due.
     pub fn take(&mut self, kind: Kind) -> Option<Edit> {
-        let (Kind::Edited(wanted) | Kind::Hello(wanted)) = kind else {
+        let (Kind::Edited(wanted)
+        | Kind::Altered(wanted, _)
+        | Kind::Refused(wanted)
+        | Kind::Hello(wanted)) = kind
+        else {
             return None;
         };
         while let Some((number, edit)) = self.queue.pop_front() {
@@ -57,6 +70,11 @@ impl Edits {
         self.queue.clear();
         self.bytes = 0;
     }
+}
+
+/// Whether a reply that is edited so may say what other clients did.
+fn alters(edit: &Edit) -> bool {
+    matches!(edit, Edit::Observed { .. } | Edit::WithoutPrefix(..))
 }
 
 fn cost(edit: &Edit) -> usize {

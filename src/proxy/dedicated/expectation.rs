@@ -27,6 +27,10 @@ pub(super) enum Kind {
     Script,
     /// The same, and the proxy edits the reply; the number says how.
     Edited(u32),
+    /// The same, and it may be a script; unlike the others that are edited, the reply may say what other clients did.
+    Altered(u32, bool),
+    /// Redis refuses it, and the proxy says in which words; the number says how.
+    Refused(u32),
     /// The same; and the reply says nothing of what other clients did with keys.
     Local,
     /// An empty line or an empty array: no reply. It uses up a `CLIENT REPLY SKIP` like any request.
@@ -79,7 +83,12 @@ impl Kind {
     pub fn is_answered_once(self) -> bool {
         matches!(
             self,
-            Self::Plain | Self::Script | Self::Edited(_) | Self::Local
+            Self::Plain
+                | Self::Script
+                | Self::Edited(_)
+                | Self::Altered(..)
+                | Self::Refused(_)
+                | Self::Local
         )
     }
 
@@ -172,6 +181,7 @@ impl Kind {
             self,
             Self::Plain
                 | Self::Script
+                | Self::Altered(..)
                 | Self::Exec
                 | Self::Sync
                 | Self::Unanswered

@@ -183,6 +183,12 @@ impl Mirror {
     pub fn push_queued(&mut self, kind: Kind) -> Result<(), QueueIsFull> {
         match &mut self.transaction {
             Transaction::Open(queue) if kind == Kind::Script => queue.push(Kind::Plain),
+            Transaction::Open(queue) if matches!(kind, Kind::Altered(_, true)) => {
+                let Kind::Altered(number, _) = kind else {
+                    return Ok(());
+                };
+                queue.push(Kind::Altered(number, false))
+            }
             Transaction::Open(queue) => queue.push(kind),
             Transaction::None | Transaction::Executing(_) => Ok(()),
         }
@@ -276,7 +282,13 @@ impl Mirror {
         if starts_with(start, REDIRECTION_BROKEN)? {
             return Some(true);
         }
-        if !matches!(asked, Some(Kind::Edited(_) | Kind::Hello(1..))) {
+        if let Some(Kind::Refused(_)) = asked {
+            return Some(self.class(start, asked)? == Class::Reply);
+        }
+        if !matches!(
+            asked,
+            Some(Kind::Edited(_) | Kind::Altered(..) | Kind::Hello(1..))
+        ) {
             return Some(false);
         }
         match (self.class(start, asked)?, start) {
@@ -334,7 +346,7 @@ impl Mirror {
 
     fn reply(&mut self, frame: &Frame, kind: Kind) -> Answer {
         let executing = matches!(self.transaction, Transaction::Executing(_));
-        let is_script = kind == Kind::Script && !self.queues();
+        let is_script = matches!(kind, Kind::Script | Kind::Altered(_, true)) && !self.queues();
         if frame.is(QUEUED) && !executing && !is_script {
             if !self.queues() {
                 // MULTI has another name, and Redis does not say so.

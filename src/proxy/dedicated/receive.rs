@@ -126,7 +126,9 @@ impl Dedicated {
 
     /// The reply that is to be edited, and how.
     pub fn take_edited(&mut self) -> (Option<Edit>, Vec<u8>) {
+        let is_message = std::mem::take(&mut self.kept_is_message);
         let edit = match self.kept.first() {
+            _ if is_message => self.prefix.clone().map(Edit::Message),
             Some(b'>') => Some(Edit::RedirectionBroken),
             _ => self.due.and_then(|due| self.edits.take(due)),
         };
@@ -137,6 +139,21 @@ impl Dedicated {
             self.edits.clear();
         }
         (edit, std::mem::take(&mut self.kept))
+    }
+
+    /// Whether the client may learn what others did from the reply that is to be edited.
+    pub fn kept_tells_of_others(&self) -> bool {
+        self.kept_is_message || matches!(self.due, Some(Kind::Altered(..)))
+    }
+
+    /// Whether a frame that starts like this is a message, or the confirmation of a subscription, which may name keys with a
+    /// prefix. `None` if more bytes are needed.
+    fn is_prefixed_message(&self, start: &[u8], due: Option<Kind>) -> Option<bool> {
+        if self.prefix.is_none() {
+            return Some(false);
+        }
+        let class = self.mirror.class(start, due)?;
+        Some(matches!(class, Class::Message | Class::Confirmation(..)))
     }
 
     /// Whether the connection is ready for replies to the client.
@@ -150,11 +167,12 @@ impl Dedicated {
     }
 
     /// What becomes of the current frame, judged by what has come of it.
-    fn decide(&self, so_far: &[u8], due: Option<Kind>) -> Fate {
+    fn decide(&mut self, so_far: &[u8], due: Option<Kind>) -> Fate {
         if !self.set_up.is_done() {
             return Fate::LeftOut;
         }
-        let start = self.frames.current().start();
+        let frame = self.frames.current().clone();
+        let start = frame.start();
         match self.mirror.is_edited(start, due) {
             None => return Fate::Unknown,
             Some(true) => {
@@ -162,6 +180,14 @@ impl Dedicated {
                 return Fate::Kept {
                     is_wanted: start.starts_with(b">") || !self.mirror.is_silent(),
                 };
+            }
+            Some(false) => {}
+        }
+        match self.is_prefixed_message(start, due) {
+            None => return Fate::Unknown,
+            Some(true) => {
+                self.kept_is_message = true;
+                return Fate::Kept { is_wanted: true };
             }
             Some(false) => {}
         }

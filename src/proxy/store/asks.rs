@@ -2,7 +2,7 @@
 //! encodes them, by all of the request but the key, and by the version of the protocol.
 
 use super::super::in_flight::{About, Caller, Waiter};
-use super::super::replies::Replies;
+use super::super::replies::{Replies, to_reply};
 use super::fields::ask_for_life;
 use super::{Redis, Serving, Store, ask_for_time_to_live, cost};
 use crate::cache::{Key, Question, Value};
@@ -10,7 +10,7 @@ use crate::clock::Time;
 use crate::command::Row;
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
-use crate::resp::reply;
+use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Ask, Request, Start};
 use crate::upstream::Batch;
 
@@ -96,6 +96,24 @@ impl Store {
         question.shrink_to(KEPT);
         self.question = question;
         outcome
+    }
+
+    /// The cached answer to such a request, if the client may have it.
+    pub(super) fn answer_from_cache(
+        &mut self,
+        request: &Request<'_>,
+        position: usize,
+        caller: Caller,
+        replies: &Replies,
+    ) -> Option<Reply> {
+        if !self.may_be_served(replies) {
+            return None;
+        }
+        let mut question = Vec::new();
+        write_question(&mut question, request, position, caller);
+        let key = caller.key(request.argument(position));
+        let answer = self.cached_answer(key, (&*question).into(), caller.since)?;
+        Some(to_reply(&answer, caller.protocol))
     }
 
     /// Whether the answer to such a request is in the cache.

@@ -147,6 +147,21 @@ impl Store {
         Ok((row, bytes.into()))
     }
 
+    /// Whether Redis knows a command that the table does not hold, if it does not say what that is. `None` if it is being
+    /// asked.
+    pub(in crate::proxy) fn is_known(
+        &mut self,
+        name: &[u8],
+        link: LinkId,
+        now: Time,
+    ) -> Option<bool> {
+        match self.look_up(name, link, now) {
+            Known::Asked => None,
+            Known::NoSuch => Some(false),
+            Known::Nothing => Some(true),
+        }
+    }
+
     /// How the slow log would show a request.
     pub(super) fn words(&self, request: &Request<'_>) -> Words {
         let name = self.table.own_name(request.argument(0));

@@ -139,6 +139,7 @@ impl Store {
     /// not say, and who writes may mean another than its own (`MOVE`, `COPY`): so it goes in all. What had been read is
     /// noted.
     fn invalidate_key(&mut self, name: &[u8], cause: Cause) {
+        self.hooks.invalidated(Some(name));
         self.refetches.forget_read();
         self.cache.remove_everywhere(name, |removed| {
             self.metrics.forgotten.add(cause, 1);
@@ -156,6 +157,7 @@ impl Store {
     }
 
     pub(in crate::proxy) fn invalidate_all(&mut self, cause: Cause) {
+        self.hooks.invalidated(None);
         self.empty_cache(cause);
         self.large.all_changed();
         self.in_flight.all_changed();

@@ -5,6 +5,7 @@ use super::super::dedicated::{Borrowed, Dedicated, Effects, Keys};
 use super::super::identity::Identity;
 use super::super::replies::Replies;
 use super::super::session::WaitsFor;
+use super::observed::observe;
 use super::{Flow, Redis, Store};
 use crate::clock::Time;
 use crate::command::{Cached, Table, UNKNOWN, Way, Writes, own};
@@ -171,14 +172,14 @@ impl Store {
     }
 
     /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked
-    /// over a link.
+    /// over a link. The hooks of a mask are to see its reply.
     pub fn pass_on(
         &mut self,
         dedicated: &mut Dedicated,
         request: &Request<'_>,
         bytes: &[u8],
         identity: &mut Identity,
-        now: Time,
+        (after, now): (u32, Time),
     ) -> Flow {
         let (row, bytes) = match self.row_to_pass_on(request, bytes, identity.link(), now) {
             Ok(found) => found,
@@ -187,10 +188,18 @@ impl Store {
         if dedicated.is_to_be_set_up_for(self.table.own_name(request.argument(0))) {
             return Flow::Wait(WaitsFor::SetUp);
         }
-        let sent = match self.translate_for_dedicated(&row, request) {
+        let mut sent = match self.translate_for_dedicated(&row, request) {
             Ok(sent) => sent,
             Err(flow) => return flow,
         };
+        if identity.is_checked {
+            let edit = self.take_prefix(sent.edit, request, identity);
+            sent.edit = observe(edit, after, request);
+            dedicated.prefix = identity
+                .guard
+                .as_ref()
+                .and_then(|guard| guard.prefix.clone());
+        }
         identity.last_command = row.number;
         self.metrics.commands.add(row.number, Outcome::Dedicated, 1);
         if row.needs_dedicated(request) {

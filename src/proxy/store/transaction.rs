@@ -38,7 +38,7 @@ impl Store {
         let is_possible =
             matches!(self.redis, Redis::Up) && now >= self.paused_until && !self.large.is_limited();
         let (length, hash) = is_possible
-            .then(|| self.whole_transaction(bytes))
+            .then(|| self.whole_transaction(bytes, identity))
             .flatten()?;
         let mut parser = Parser::new();
         let mut used = 0;
@@ -84,7 +84,7 @@ impl Store {
 
     /// The length of the transaction that `bytes` start with, and the hash by which its reply is remembered, if it may go
     /// over a shared connection.
-    fn whole_transaction(&self, bytes: &[u8]) -> Option<(usize, u64)> {
+    fn whole_transaction(&self, bytes: &[u8], identity: &Identity) -> Option<(usize, u64)> {
         let bytes = &bytes[..bytes.len().min(MAX_OWED)];
         let mut parser = Parser::new();
         let mut used = 0;
@@ -97,6 +97,9 @@ impl Store {
                     used: length,
                 } => {
                     let (row, step) = self.step(&request)?;
+                    if identity.is_checked && self.is_special(&request, &row, identity) {
+                        return None;
+                    }
                     match step {
                         Step::Multi if !is_begun => is_begun = true,
                         Step::Queue if is_begun => {

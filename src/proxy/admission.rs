@@ -1,0 +1,299 @@
+//! Whether a request is executed: by the guard of its client, and by the hooks that want it. Every request of a client that
+//! has a guard, or while there are hooks, is decided here before it goes any way at all, whichever connection it would go to
+//! Redis by.
+
+use super::ClientId;
+use super::guard::{self, with_prefix};
+use super::identity::Identity;
+use super::session::WaitsFor;
+use super::store::{Flow, Redis, Store};
+use crate::clock::Time;
+use crate::command::{NotFound, Row, UNKNOWN};
+use crate::hooks::{After, Before, Client};
+use crate::resp::Protocol;
+use crate::resp::reply::{self, Reply};
+use crate::resp::request::{Parsed, Parser, Request};
+
+/// What becomes of a request. It is kept as long as the request has to wait.
+pub(super) enum Admission {
+    /// It is executed.
+    Pass(Passed),
+    /// This is the encoded reply.
+    Reply(Vec<u8>),
+    /// It is refused with this error.
+    Refuse(Vec<u8>),
+    /// A hook has put it off.
+    Deferred {
+        ticket: u64,
+        /// The number of the hook.
+        hook: usize,
+        so_far: Passed,
+    },
+    /// That hook has decided it since.
+    Decided {
+        decision: Before,
+        hook: usize,
+        so_far: Passed,
+    },
+}
+
+/// A request that is executed.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// Its bytes, if they are others than the client's.
+    pub bytes: Option<Vec<u8>>,
+    /// The hooks that want its reply, a bit for each.
+    pub after: u32,
+}
+
+/// Who sent a request, and by which way it would go.
+#[derive(Clone, Copy)]
+pub(super) struct Sender<'a> {
+    pub client: ClientId,
+    pub identity: &'a Identity,
+    /// The database that it is in.
+    pub database: u32,
+    pub protocol: Protocol,
+    pub is_shared: bool,
+    pub now: Time,
+}
+
+/// Calls `with` with the request that is encoded there, or with another.
+fn with_request<T>(
+    encoded: Option<&[u8]>,
+    otherwise: &Request<'_>,
+    with: impl FnOnce(&Request<'_>) -> T,
+) -> Option<T> {
+    let Some(encoded) = encoded else {
+        return Some(with(otherwise));
+    };
+    match Parser::new().parse(encoded) {
+        Ok(Parsed::Request { request, .. }) => Some(with(&request)),
+        _ => None,
+    }
+}
+
+/// What a request gets that a hook made, and that is none.
+pub(super) const NO_REQUEST: &[u8] = b"ERR a hook made something that is no request";
+
+impl Store {
+    /// Has a client be judged by what is known of it: it authenticated, or is another user now, or came in elsewhere.
+    pub(super) fn assign_guard(&mut self, identity: &mut Identity) {
+        let user = identity.user.as_deref();
+        let user = user.unwrap_or(self.access.own_name());
+        identity.guard = self.guards.of(identity.listener, user);
+        identity.set_checked(
+            identity.guard.is_some() || !self.hooks.is_empty(),
+            identity.guard.is_some() || self.table.get_is_wanted(),
+        );
+    }
+
+    /// Decides a request. It may have been put off by a hook.
+    ///
+    /// # Errors
+    /// If that has to wait.
+    pub(super) fn admit(
+        &mut self,
+        request: &Request<'_>,
+        sender: Sender<'_>,
+        before: Option<Admission>,
+    ) -> Result<Admission, Flow> {
+        match before {
+            None => {}
+            Some(Admission::Decided {
+                decision,
+                hook,
+                mut so_far,
+            }) => {
+                return Ok(match self.apply(decision, hook, &mut so_far, sender) {
+                    Some(admission) => admission,
+                    None => self.ask_hooks(request, hook + 1, so_far, sender),
+                });
+            }
+            Some(admission) => return Ok(admission),
+        }
+        let Some(row) = self.row_to_judge(request, sender)? else {
+            return Ok(Admission::Pass(Passed::default()));
+        };
+        let name = self.table.full_name(request);
+        let mut passed = Passed::default();
+        if guard::starts_stream(&name) {
+            return Ok(Admission::Refuse(guard::no_command(&name)));
+        }
+        if let Some(guard) = &sender.identity.guard {
+            if let Err(message) = guard.judge_command(request, &row, &name) {
+                return Ok(Admission::Refuse(message));
+            }
+            if let Some(prefix) = &guard.prefix {
+                match with_prefix(request, &row, &name, prefix) {
+                    Ok(bytes) => passed.bytes = bytes,
+                    Err(message) => return Ok(Admission::Refuse(message)),
+                }
+            }
+            let judged = with_request(passed.bytes.as_deref(), request, |request| {
+                guard.judge_keys(request, &row, &name)
+            });
+            if let Some(Err(message)) = judged {
+                return Ok(Admission::Refuse(message));
+            }
+        }
+        Ok(self.ask_hooks(request, 0, passed, sender))
+    }
+
+    /// The row of a request that may reach Redis. There is none if it is refused anyway.
+    fn row_to_judge(
+        &mut self,
+        request: &Request<'_>,
+        sender: Sender<'_>,
+    ) -> Result<Option<Row>, Flow> {
+        let name = match self.table.find(request) {
+            Ok(row) => return Ok(Some(row)),
+            Err(NotFound::Unknown(name)) => name,
+            Err(_) => return Ok(None),
+        };
+        // Then it has to wait, or is refused.
+        if sender.is_shared && !matches!(self.redis, Redis::Up) {
+            return Ok(None);
+        }
+        match self.is_known(&name, sender.identity.link(), sender.now) {
+            None => Err(Flow::Wait(WaitsFor::Description)),
+            Some(true) => Ok(Some(UNKNOWN)),
+            Some(false) => Ok(None),
+        }
+    }
+
+    /// Asks the hooks from that number on.
+    fn ask_hooks(
+        &mut self,
+        request: &Request<'_>,
+        first: usize,
+        mut passed: Passed,
+        sender: Sender<'_>,
+    ) -> Admission {
+        for number in first..self.hooks.len() {
+            let asked = self.ask_hook(number, request, &mut passed, sender);
+            if let Some(admission) = asked {
+                return admission;
+            }
+        }
+        Admission::Pass(passed)
+    }
+
+    fn ask_hook(
+        &mut self,
+        number: usize,
+        request: &Request<'_>,
+        passed: &mut Passed,
+        sender: Sender<'_>,
+    ) -> Option<Admission> {
+        let encoded = passed.bytes.take();
+        let asked = with_request(encoded.as_deref(), request, |request| {
+            let row = self.table.find(request).unwrap_or(UNKNOWN);
+            let name = self.table.full_name(request);
+            let (hooked, deferrals) = self.hooks.get(number)?;
+            let is_wanted = self.table.hooks(&row, &name) & 1 << number != 0;
+            if !is_wanted || !hooked.wants.has_key(request, row.keys) {
+                return None;
+            }
+            passed.after |= u32::from(hooked.wants.replies) << number;
+            let client = Client {
+                id: sender.identity.id,
+                peer: sender.identity.peer.as_ref(),
+                user: sender
+                    .identity
+                    .user
+                    .as_deref()
+                    .unwrap_or(self.access.own_name()),
+                name: &sender.identity.name,
+                database: sender.database,
+                deferrals,
+            };
+            Some(hooked.hook.before(request, &client))
+        });
+        passed.bytes = encoded;
+        self.apply(asked??, number, passed, sender)
+    }
+
+    /// Does what a hook has decided. Returns what becomes of the request, unless the next hook has its say.
+    fn apply(
+        &mut self,
+        decision: Before,
+        hook: usize,
+        passed: &mut Passed,
+        sender: Sender<'_>,
+    ) -> Option<Admission> {
+        match decision {
+            Before::Pass => None,
+            Before::Reply(value) => Some(Admission::Reply(value.encode(sender.protocol))),
+            Before::Deny(message) => Some(Admission::Refuse(message.into_bytes())),
+            Before::Rewrite(words) if words.is_empty() => {
+                Some(Admission::Refuse(NO_REQUEST.to_vec()))
+            }
+            Before::Rewrite(words) => {
+                let mut bytes = Vec::new();
+                reply::request(&mut bytes, words.iter().map(|word| &word[..]));
+                passed.bytes = Some(bytes);
+                None
+            }
+            Before::Later(later) => {
+                let ticket = later.ticket();
+                self.hooks.put_off(ticket, sender.client, sender.now);
+                Some(Admission::Deferred {
+                    ticket,
+                    hook,
+                    so_far: std::mem::take(passed),
+                })
+            }
+        }
+    }
+
+    /// Has the hooks of a mask see a reply, which is no error, to a request. Returns what the client gets in its place, if that is
+    /// something else.
+    pub(super) fn observe(
+        &mut self,
+        hooks: u32,
+        encoded_request: &[u8],
+        reply: &[u8],
+        sender: Sender<'_>,
+    ) -> Option<Reply> {
+        let mut parser = Parser::new();
+        let Ok(Parsed::Request { request, .. }) = parser.parse(encoded_request) else {
+            return None;
+        };
+        let mut replaced: Option<Vec<u8>> = None;
+        for number in (0..self.hooks.len()).filter(|number| hooks & 1 << number != 0) {
+            let (hooked, deferrals) = self.hooks.get(number)?;
+            let client = Client {
+                id: sender.identity.id,
+                peer: sender.identity.peer.as_ref(),
+                user: sender
+                    .identity
+                    .user
+                    .as_deref()
+                    .unwrap_or(self.access.own_name()),
+                name: &sender.identity.name,
+                database: sender.database,
+                deferrals,
+            };
+            let seen = replaced.as_deref().unwrap_or(reply);
+            if let After::Rewrite(value) = hooked.hook.after(&request, seen, &client) {
+                replaced = Some(value.encode(sender.protocol));
+            }
+        }
+        replaced.map(|encoded| Reply::copy(&encoded))
+    }
+
+    /// Whether a request is anything but executed as it came, as far as that can be told without asking hooks.
+    pub(super) fn is_special(&self, request: &Request<'_>, row: &Row, identity: &Identity) -> bool {
+        if row.hooks != 0 {
+            return true;
+        }
+        let Some(guard) = &identity.guard else {
+            return false;
+        };
+        let name = self.table.full_name(request);
+        guard.prefix.is_some()
+            || guard.judge_command(request, row, &name).is_err()
+            || guard.judge_keys(request, row, &name).is_err()
+    }
+}

@@ -1,0 +1,129 @@
+//! The hooks, and the requests that they have put off.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::ClientId;
+use crate::clock::Time;
+use crate::hooks::{Before, Deferrals, HOOKS_MAX, Hook, Wake, Wants};
+
+/// All hooks.
+#[derive(Default)]
+pub(super) struct Hooks {
+    all: Vec<Hooked>,
+    /// There are none without hooks.
+    deferrals: Option<Deferrals>,
+    /// The clients whose requests were put off, by ticket.
+    waiting: HashMap<u64, ClientId, RandomState>,
+    /// The tickets in order, and until when each has time.
+    deadlines: VecDeque<(Time, u64)>,
+    /// How long a request may be put off.
+    timeout: Duration,
+    hears_invalidations: bool,
+}
+
+/// A hook with what it wants.
+pub(super) struct Hooked {
+    pub hook: Box<dyn Hook>,
+    pub wants: Wants,
+}
+
+/// What a request gets that was put off for too long.
+const TOO_LATE: &str = "ERR a hook did not answer in time";
+
+impl Hooks {
+    /// These, at most [`HOOKS_MAX`] of them. `wake` has [`super::Proxy::take_decisions`] called, from any thread.
+    pub fn new(all: Vec<Box<dyn Hook>>, timeout: Duration, wake: Wake) -> Self {
+        let all: Vec<Hooked> = all
+            .into_iter()
+            .take(HOOKS_MAX)
+            .map(|hook| Hooked {
+                wants: hook.wants(),
+                hook,
+            })
+            .collect();
+        Self {
+            hears_invalidations: all.iter().any(|hooked| hooked.wants.invalidations),
+            deferrals: (!all.is_empty()).then(|| Deferrals::new(wake)),
+            all,
+            timeout,
+            ..Self::default()
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// What each wants.
+    pub fn wants(&self) -> impl Iterator<Item = &Wants> {
+        self.all.iter().map(|hooked| &hooked.wants)
+    }
+
+    /// The hook with that number, and what requests are put off with.
+    pub fn get(&mut self, number: usize) -> Option<(&mut Hooked, &Deferrals)> {
+        self.all.get_mut(number).zip(self.deferrals.as_ref())
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// A key changed; `None` stands for perhaps any.
+    #[inline]
+    pub fn invalidated(&mut self, key: Option<&[u8]>) {
+        if self.hears_invalidations {
+            self.report_invalidated(key);
+        }
+    }
+
+    #[cold]
+    fn report_invalidated(&mut self, key: Option<&[u8]>) {
+        for hooked in self
+            .all
+            .iter_mut()
+            .filter(|hooked| hooked.wants.invalidations)
+        {
+            hooked.hook.on_invalidate(key);
+        }
+    }
+
+    /// A client's request was put off.
+    pub fn put_off(&mut self, ticket: u64, client: ClientId, now: Time) {
+        self.waiting.insert(ticket, client);
+        self.deadlines.push_back((now.after(self.timeout), ticket));
+    }
+
+    /// The next that was decided, or is too late: whose it is, by its ticket.
+    pub fn next_decided(&mut self, now: Time) -> Option<(ClientId, u64, Before)> {
+        let deferrals = self.deferrals.as_ref()?;
+        while let Some((ticket, decision)) = deferrals.next_decided() {
+            if let Some(client) = self.waiting.remove(&ticket) {
+                return Some((client, ticket, decision));
+            }
+        }
+        while let Some(&(deadline, ticket)) = self.deadlines.front() {
+            match self.waiting.get(&ticket) {
+                Some(_) if deadline > now => return None,
+                Some(_) => {}
+                None => {
+                    self.deadlines.pop_front();
+                    continue;
+                }
+            }
+            self.deadlines.pop_front();
+            if let Some(client) = self.waiting.remove(&ticket) {
+                return Some((client, ticket, Before::Deny(TOO_LATE.into())));
+            }
+        }
+        None
+    }
+
+    /// When the first of them is too late.
+    pub fn due(&self) -> Option<Time> {
+        self.deadlines.front().map(|&(deadline, _)| deadline)
+    }
+}
