@@ -30,7 +30,7 @@
 //! [`config`] is read once at startup and [`logging`] started. [`clock`] is how the core learns the time. [`metrics`] are
 //! counted in the core; [`status`] reports them by `INFO`, and [`http`] as metrics, health checks and a page. [`systemd`]
 //! is notified of startup and shutdown. [`keepalive`] detects dead peers; [`json`] writes objects for the log and HTTP;
-//! [`rules`] are options for the keys that match a pattern.
+//! [`rules`] are options for the keys that match a pattern, and [`hooks`] code of your own that sees requests and replies.
 //!
 //! `docs/design.md` explains the decisions, and `docs/consistency.md` the guarantees.
 

@@ -79,7 +79,7 @@ pub(super) struct Dedicated {
     passes: bool,
     /// In which words Redis refused what sets the connection up.
     refusal: String,
-    /// What was passed on last may tell of what others did.
+    /// What was passed on last may reveal what others did.
     tells_of_others: bool,
     /// Redis answered that it is a replica, which takes no writes.
     readonly: bool,

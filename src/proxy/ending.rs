@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::resp::request::ProtocolError;
 
-/// Why a client is to be closed, once it was sent what it is owed. Displays as a few words that show
+/// Why a client is to be closed, once its replies are sent. Displays as a few words that show
 /// nothing of what the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {

@@ -123,7 +123,7 @@ impl Proxy {
         self.store.barriers.enable(causal);
     }
 
-    /// Whether values that are read are fetched anew as soon as they change. They are not unless this says so.
+    /// Whether values that are read are fetched again as soon as they change. They are not unless this says so.
     pub fn set_refetch(&mut self, refetch: bool) {
         self.store.refetches.enable(refetch);
     }
@@ -339,7 +339,7 @@ impl Proxy {
         session.held_back && session.may_run()
     }
 
-    /// Whether a client was sent all that it is owed and will ask for nothing more.
+    /// Whether a client was sent all its replies and will send no more requests.
     #[must_use]
     pub fn is_done(&self, client: ClientId) -> bool {
         self.sessions[client.0].is_done()
@@ -364,7 +364,7 @@ impl Proxy {
         self.sessions[client.0].ending.as_ref()
     }
 
-    /// The number that `CLIENT ID` tells a client, and where it came from.
+    /// The id that `CLIENT ID` returns, and where the client comes from.
     #[must_use]
     pub fn peer(&self, client: ClientId) -> (u64, Option<&Peer>) {
         let identity = &self.sessions[client.0].identity;

@@ -30,7 +30,7 @@ const OWN_FILES: u64 = 32;
 /// Whether clients wait to be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accept {
-    /// The next event tells.
+    /// The next event shows.
     Idle,
     /// Some may.
     Pending,
@@ -39,7 +39,7 @@ pub(super) enum Accept {
 }
 
 impl Accept {
-    /// When to accept, if no event tells before.
+    /// When to accept, unless an event comes first.
     pub fn due(self) -> Option<Time> {
         match self {
             Self::Idle => None,

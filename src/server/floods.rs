@@ -43,7 +43,7 @@ impl Floods {
         limits.into_iter().filter_map(Limit::due).min()
     }
 
-    /// Tells what was left out and no further line has told.
+    /// Logs how many lines were left out, if no later line has.
     pub fn end(&mut self, now: Time) {
         let limits = [
             (Level::Info, "protocol error of a client", &mut self.broken),

@@ -127,7 +127,7 @@ impl Node {
         }
     }
 
-    /// Where Redis may be by now: if it is not where it was, all connections are made anew.
+    /// Where Redis may be by now: if it is not where it was, all connections are reopened.
     pub fn found(&mut self, endpoints: &[Endpoint], now: Time) {
         let is_known = |endpoint| endpoints.contains(endpoint);
         if matches!(self.state, State::Up(_))

@@ -1,7 +1,7 @@
 //! How Redis comes to report what changes of what was read: the tracker, and the links that have it do so.
 //!
 //! All connections must lead to the same server: a connection's number says nothing on another one, where Redis would
-//! report changes to nobody, or to a stranger. So each shows its `run_id`, and where one differs, all are made anew.
+//! report changes to nobody, or to a stranger. So each shows its `run_id`, and where one differs, all are reopened.
 
 use std::io;
 

@@ -2,7 +2,7 @@
 //! node of a cluster has other slots, and that a replica has lost its master and refuses reads
 //! (`replica-serve-stale-data no`). Redis is asked for it as often as for the user's rights; and now and then whether its
 //! table of tracked keys is full, so that it reports keys which did not change; and whether it closes clients to which it
-//! owes too much (`client-output-buffer-limit`).
+//! buffers too much for them (`client-output-buffer-limit`).
 //!
 //! That `SWAPDB` was executed, by whomever, in a script or by replication, is seen by how often it was: in its latency
 //! histogram, which is short, or else among the statistics of all commands.
@@ -20,7 +20,7 @@ use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::status::{MissingRights, Right, TrackingTable};
 
-/// How often Redis is asked whether it closes clients to which it owes too much.
+/// How often Redis is asked whether it closes clients with too much output buffered.
 const LIMIT_AFTER: Duration = Duration::from_secs(5);
 
 /// How often Redis is asked for its table of tracked keys.
@@ -66,7 +66,7 @@ pub(super) struct Unreported {
     table: TrackingTable,
     /// What the loop knows of it, if it is full.
     full_table: Option<TrackingTable>,
-    /// When it was asked whether it closes clients to which it owes too much.
+    /// When it was asked whether it closes clients with too much output buffered.
     limit_asked: Option<Time>,
     /// What the loop knows of that.
     output_limit: usize,
@@ -215,7 +215,7 @@ impl Node {
         }
     }
 
-    /// Asks whether Redis closes clients to which it owes too much.
+    /// Asks whether Redis closes clients with too much output buffered.
     pub(super) fn ask_output_limit(&mut self, role: Role, now: Time) {
         self.unreported.limit_asked = Some(now);
         if !self.unreported.refused.output_limit {
