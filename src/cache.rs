@@ -423,6 +423,28 @@ impl Cache {
         }
     }
 
+    /// Forgets all keys whose names satisfy `is_gone`. Returns how many entries went. It takes time in proportion to all
+    /// that is cached.
+    pub fn remove_where(&mut self, mut is_gone: impl FnMut(&[u8]) -> bool) -> usize {
+        let hashes = self.entries.hasher().clone();
+        let kept = LinkedHashMap::with_hasher(hashes);
+        let mut removed = 0;
+        for (entry, ()) in std::mem::replace(&mut self.entries, kept) {
+            let hash = self.hash(entry.name());
+            if is_gone(entry.name()) {
+                self.forget(&entry, hash);
+                removed += 1;
+            } else if let RawEntryMut::Vacant(vacant) = self
+                .entries
+                .raw_entry_mut()
+                .from_hash(widen(hash), |_| false)
+            {
+                vacant.insert_hashed_nocheck(widen(hash), entry, ());
+            }
+        }
+        removed
+    }
+
     /// Forgets everything and gives the memory back.
     pub fn clear(&mut self) {
         self.entries = LinkedHashMap::with_hasher(Hashes::default());

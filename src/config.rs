@@ -54,7 +54,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use address::RedisAddress;
+pub use address::{Addresses, RedisAddress};
 pub use databases::DatabaseList;
 pub use description::{Description, Flag, describe};
 pub use error::ConfigError;
@@ -129,8 +129,10 @@ pub struct Config {
     pub password_file: Option<String>,
     /// The URL that the Redis, the database, the user, the password and TLS were given by. Default: none.
     pub redis_url: Option<Secret>,
-    /// The Redis behind the cache; the one that sentinels name, if there are some. Default: localhost:6379.
+    /// The Redis behind the cache; the one that sentinels name, if there are some, or a cluster. Default: localhost:6379.
     pub redis: RedisAddress,
+    /// Nodes of the cluster behind the cache: the others are found through them. Default: none.
+    pub redis_cluster: Addresses,
     /// The database selected there: 0 to 2147483647. Default: 0.
     pub redis_database: u32,
     /// Which others are cached. Default: all.
@@ -144,7 +146,7 @@ pub struct Config {
     /// Whether and how Redis is spoken to by TLS. Default: not.
     pub redis_tls: PeerTls,
     /// The sentinels that say where it is. Default: none.
-    pub redis_sentinels: Sentinels,
+    pub redis_sentinels: Addresses,
     /// The name of the master that they are asked for. Default: none.
     pub redis_sentinel_master: Option<String>,
     /// The user to authenticate as at sentinels; never without a password. Default: none.
@@ -221,13 +223,14 @@ impl Default for Config {
             password_file: None,
             redis_url: None,
             redis: RedisAddress::default(),
+            redis_cluster: Addresses::default(),
             redis_database: 0,
             cached_databases: DatabaseList::All,
             redis_username: None,
             redis_password: None,
             redis_password_file: None,
             redis_tls: PeerTls::default(),
-            redis_sentinels: Sentinels::default(),
+            redis_sentinels: Addresses::default(),
             redis_sentinel_master: None,
             redis_sentinel_username: None,
             redis_sentinel_password: None,
@@ -317,17 +320,6 @@ impl fmt::Display for HostNames {
     }
 }
 
-/// Where sentinels are. Displays as they are written, with a comma between two.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sentinels(pub Vec<RedisAddress>);
-
-impl fmt::Display for Sentinels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses: Vec<String> = self.0.iter().map(RedisAddress::to_string).collect();
-        f.write_str(&addresses.join(","))
-    }
-}
-
 /// What the program was started to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
@@ -383,6 +375,9 @@ pub fn load(
         &config.redis_sentinel_master,
     ) {
         config.redis = RedisAddress::Master(name.clone());
+    }
+    if !config.redis_cluster.0.is_empty() {
+        config.redis = RedisAddress::Cluster(config.redis_cluster.clone());
     }
     Ok(Invocation::Run(Box::new(config)))
 }

@@ -141,6 +141,10 @@ impl Server {
         let settings = upstream::Settings {
             address: config.redis.clone(),
             sentinels: sentinels(config, &tls),
+            cluster: match &config.redis {
+                RedisAddress::Cluster(nodes) => Some(nodes.0.clone()),
+                _ => None,
+            },
             dialer: dialer.clone(),
             wait: config.redis_wait,
             database: config.redis_database,
@@ -176,6 +180,9 @@ impl Server {
         };
         let mut proxy = Proxy::new(limits, access, config.redis_database);
         proxy.set_cached_databases(config.cached_databases.clone());
+        if matches!(config.redis, RedisAddress::Cluster(_)) {
+            proxy.set_cluster(config.redis_wait);
+        }
         proxy.set_causal(config.causal);
         proxy.set_refetch(config.refetch);
         proxy.deny_commands(config.denied_commands.clone());
@@ -265,6 +272,7 @@ impl Server {
             self.end_drain();
             self.serve_ready();
             self.tick();
+            self.proxy.send_parked(self.now);
             self.upstream.send(self.proxy.requests());
             self.upstream.check(self.proxy.checks());
             if let Some(number) = self.proxy.take_barrier() {
@@ -272,6 +280,14 @@ impl Server {
             }
             if self.proxy.takes_readonly() {
                 self.upstream.doubt();
+            }
+            if let Some(wishes) = self.proxy.take_wishes() {
+                if wishes.map {
+                    self.upstream.refresh_slots();
+                }
+                for address in &wishes.nodes {
+                    self.upstream.want_node(address);
+                }
             }
             self.end_connecting();
             self.spares.turn(&mut self.buffer, self.now);
@@ -310,6 +326,7 @@ impl Server {
             first(&self.closing),
             first(&self.connecting),
             self.floods.due(),
+            self.proxy.parked_until(),
             self.spares.due(),
             self.http.as_ref().map(Http::due),
             self.shutdown.due(!self.listeners.is_empty()),

@@ -52,8 +52,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "a barrier says nothing of what a lost tracker should have reported",
         file: "mod.rs",
-        kept: "if self.store.coherence == Coherence::Tracking {",
-        breakable: "if $broken || self.store.coherence == Coherence::Tracking {",
+        kept: "if self.store.cluster().is_some()",
+        breakable: "if $broken || self.store.cluster().is_some()",
         world: MESSAGES_AND_BREAKS,
     },
     Rule {
@@ -241,22 +241,22 @@ const RULES: &[Rule] = &[
     Rule {
         name: "that a key is missing is cached only if Redis reports when it comes to be",
         file: "store/freshness.rs",
-        kept: "let may_be_missing = self.coherence",
-        breakable: "let may_be_missing = !$broken && self.coherence",
+        kept: "let may_be_missing = !reports",
+        breakable: "let may_be_missing = !$broken && !reports",
         world: UNTRACKED,
     },
     Rule {
         name: "what was cached in an earlier session goes when Redis reports changes again",
         file: "store/freshness.rs",
-        kept: "Tracking::On => {\n                self.invalidate_all(Cause::Reconnected);",
-        breakable: "Tracking::On => {\n                if !$broken {\n                    self.invalidate_all(Cause::Reconnected);\n                }",
+        kept: "Tracking::Missing | Tracking::On => true,",
+        breakable: "Tracking::Missing => true,\n            Tracking::On => !$broken,",
         world: BREAKS,
     },
     Rule {
         name: "what comes when changes are no longer reported is not cached",
         file: "store/freshness.rs",
-        kept: "Tracking::Lost => self.coherence = Coherence::Lost,",
-        breakable: "Tracking::Lost if $broken => {}\n            Tracking::Lost => self.coherence = Coherence::Lost,",
+        kept: "Tracking::Lost => Some(Coherence::Lost),",
+        breakable: "Tracking::Lost if $broken => None,\n            Tracking::Lost => Some(Coherence::Lost),",
         world: BREAKS,
     },
     Rule {
@@ -275,7 +275,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "nothing is served while changes may be on their way",
-        file: "store/freshness.rs",
+        file: "store/servers.rs",
         kept: "Redis::Up if self.is_suspended => Serving::Nothing,",
         breakable: "Redis::Up if !$broken && self.is_suspended => Serving::Nothing,",
         world: SILENCE,

@@ -2,7 +2,7 @@
 //! (<https://redis.io/docs/latest/commands/command/>), in the form of RESP2.
 
 use super::unknown::is_full_name;
-use super::{Cached, Keys, NAME_MAX, Row, UNKNOWN, Way, Writes, ours};
+use super::{Cached, Keys, NAME_MAX, Row, Spread, UNKNOWN, Way, Writes, ours};
 use crate::resp::read::Reader;
 
 /// A command or subcommand of Redis.
@@ -24,6 +24,8 @@ pub struct Spec {
     pub movable_keys: bool,
     /// Its reply may change though no key does, as Redis itself says since 7.0.
     pub is_random: bool,
+    /// To which nodes of a cluster it goes, as Redis says since 7.0.
+    pub spread: Option<Spread>,
     /// The positions of its first key (0: none) and its last, and from key to key.
     pub keys: (i64, i64, i64),
 }
@@ -39,6 +41,7 @@ impl Spec {
             },
             writes: self.written(),
             keys: self.keys(),
+            spread: self.spread,
             may_write: self.writes,
             reads_only: self.reads_only,
             blocks: self.blocks,
@@ -156,8 +159,10 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Op
         no_script: false,
         movable_keys: false,
         is_random: false,
+        spread: None,
         keys: (0, 0, 0),
     };
+    let (mut request_policy, mut response_policy) = (&[][..], &[][..]);
     for _ in 0..reader.array()? {
         match reader.text()? {
             b"write" => spec.writes = true,
@@ -174,7 +179,14 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Op
     if fields > TIPS {
         reader.skip(TIPS - KEYS_END)?;
         for _ in 0..reader.array()? {
-            spec.is_random |= reader.text()? == b"nondeterministic_output";
+            let tip = reader.text()?;
+            spec.is_random |= tip == b"nondeterministic_output";
+            request_policy = tip
+                .strip_prefix(b"request_policy:")
+                .unwrap_or(request_policy);
+            response_policy = tip
+                .strip_prefix(b"response_policy:")
+                .unwrap_or(response_policy);
         }
         left = fields - TIPS - 1;
     }
@@ -184,6 +196,7 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Op
     // Another is looked for by nobody.
     if name.len() < NAME_MAX && is_full_name(name) {
         spec.name = name.to_ascii_lowercase().into();
+        spec.spread = Spread::of_tips(&spec.name, request_policy, response_policy);
         specs.push(spec);
     }
     if level == Level::Subcommand || fields <= SUBCOMMANDS {
@@ -248,6 +261,7 @@ mod tests {
                 no_script: false,
                 movable_keys,
                 is_random: false,
+                spread: None,
                 keys,
             };
             assert_eq!(spec.row().writes, Writes::Anything);

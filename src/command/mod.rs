@@ -13,6 +13,7 @@ mod list;
 mod ours;
 pub mod own;
 mod shortcuts;
+mod spread;
 mod table;
 mod unknown;
 mod written;
@@ -23,6 +24,7 @@ use crate::resp::request::Request;
 pub use keys::Keys;
 pub use learn::{Spec, read_specs};
 pub use list::CommandList;
+pub use spread::{Join, Spread};
 pub use table::{NotFound, Refusal, Table};
 pub use unknown::{is_word, surely_unknown};
 pub use written::Written;
@@ -151,6 +153,8 @@ pub struct Row {
     pub writes: Writes,
     /// Where its keys are.
     pub keys: Keys,
+    /// To which nodes of a cluster it goes, if Redis says that it goes to several.
+    pub spread: Option<Spread>,
     /// It may change data, by what Redis says of it.
     pub may_write: bool,
     /// Whether it only reads: sending it twice is as good as once.
@@ -185,6 +189,7 @@ pub const UNKNOWN: Row = Row {
     way: Way::Dedicated,
     writes: Writes::Anything,
     keys: Keys::Unknown,
+    spread: None,
     may_write: true,
     reads_only: false,
     blocks: false,

@@ -13,6 +13,7 @@ const fn row(least: usize, most: usize, way: Way) -> Row {
         way,
         writes: Writes::Nothing,
         keys: Keys::None,
+        spread: None,
         may_write: false,
         reads_only: false,
         blocks: false,

@@ -4,6 +4,8 @@
 
 /// `ACL`
 pub const ACL: &str = "AcL";
+/// `ASKING`
+pub const ASKING: &str = "AsKING";
 /// `AUTH`
 pub const AUTH: &str = "AuTH";
 /// `CLIENT`
@@ -39,6 +41,7 @@ pub const SELECT: &str = "SeLECT";
 /// requests so hides nothing.
 const REQUESTS: &[(&str, Option<&str>)] = &[
     (ACL, Some("GETUSER")),
+    (ASKING, None),
     (AUTH, None),
     (CLIENT, Some("ID")),
     (CLIENT, Some("INFO")),
@@ -46,6 +49,9 @@ const REQUESTS: &[(&str, Option<&str>)] = &[
     (CLIENT, Some("SETNAME")),
     (CLIENT, Some("TRACKING")),
     (CLUSTER, Some("INFO")),
+    (CLUSTER, Some("NODES")),
+    (CLUSTER, Some("SHARDS")),
+    (CLUSTER, Some("SLOTS")),
     (COMMAND, None),
     (CONFIG, Some("GET")),
     (GET, None),

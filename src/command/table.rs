@@ -186,6 +186,7 @@ impl Table {
             .and_modify(|row| {
                 row.reads_only = spec.reads_only;
                 row.keys = spec.keys();
+                row.spread = spec.spread;
                 // Of scripts and of what manages servers Redis says neither.
                 row.may_write = spec.writes || row.writes != Writes::Nothing && !spec.reads_only;
             })

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-/// Where a Redis is: a host and a TCP port, a Unix socket, or where sentinels say.
+/// Where a Redis is: a host and a TCP port, a Unix socket, or where sentinels say; or where nodes of a cluster are.
 ///
-/// Displays as `HOST:PORT`, with brackets round an IPv6 address, as the socket's path, or as `sentinel:NAME`.
+/// Displays as `HOST:PORT`, with brackets round an IPv6 address, as the socket's path, as `sentinel:NAME`, or as
+/// `cluster:HOST:PORT,...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisAddress {
     /// Over TCP.
@@ -18,6 +19,19 @@ pub enum RedisAddress {
     Unix(String),
     /// Wherever sentinels say that the master of that name is.
     Master(String),
+    /// A cluster, of which these nodes are known.
+    Cluster(Addresses),
+}
+
+/// Some addresses. Displays as they are written, with a comma between two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses(pub Vec<RedisAddress>);
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<String> = self.0.iter().map(RedisAddress::to_string).collect();
+        f.write_str(&addresses.join(","))
+    }
 }
 
 impl RedisAddress {
@@ -44,6 +58,7 @@ impl fmt::Display for RedisAddress {
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => f.write_str(path),
             Self::Master(name) => write!(f, "sentinel:{name}"),
+            Self::Cluster(nodes) => write!(f, "cluster:{nodes}"),
         }
     }
 }

@@ -66,13 +66,18 @@ pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigErro
         };
         return Err(places.error("redis_sentinel_username", problem));
     }
-    if !config.redis_sentinels.0.is_empty() {
-        let beside = ["redis_url", "redis_hostname"];
-        let beside = beside.into_iter().find(|name| places.has(name));
-        if let Some(other) =
-            beside.filter(|name| *name != "redis_url" || config.redis_url.is_some())
-        {
-            return Err(places.error("redis_sentinels", Problem::GivenBeside(other)));
+    let by_sentinels = !config.redis_sentinels.0.is_empty();
+    for (name, given) in [
+        ("redis_cluster", !config.redis_cluster.0.is_empty()),
+        ("redis_sentinels", by_sentinels),
+    ] {
+        let others = [
+            ("redis_url", config.redis_url.is_some()),
+            ("redis_hostname", places.has("redis_hostname")),
+            ("redis_sentinels", by_sentinels && name != "redis_sentinels"),
+        ];
+        if let Some(other) = self::given(others).filter(|_| given) {
+            return Err(places.error(name, Problem::GivenBeside(other)));
         }
     }
     if let Some(allowed) = rules::refreshed_always(&config.rules, config.cache_ttl) {
@@ -100,6 +105,12 @@ fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
     }
     if let Some(needs) = sentinel_needs(config) {
         return Some(needs);
+    }
+    if config.redis_database != 0 && !config.redis_cluster.0.is_empty() {
+        return Some((
+            "redis_database",
+            "0 with redis_cluster: a cluster has no other",
+        ));
     }
     if let Some(needs) = config.redis_tls.needs(&peer_tls::OF_REDIS) {
         return Some(needs);

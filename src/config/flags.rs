@@ -134,6 +134,11 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_hostname: Vec<String>,
 
+    /// host:port of some nodes of a Redis Cluster, with commas between them, in place of redis_hostname; the others
+    /// are found through them (default none)
+    #[argh(option)]
+    pub(super) redis_cluster: Vec<String>,
+
     /// database that clients start in (default 0)
     #[argh(option)]
     pub(super) redis_database: Vec<String>,

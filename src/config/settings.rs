@@ -8,11 +8,11 @@ use super::flags::{self, Flags};
 use super::sources::PREFIX;
 use super::url::RedisUrl;
 use super::value::{
-    LOG_LEVELS, auth_clients, databases, host_names, ip_address, log_format, log_level, memory,
-    milliseconds, milliseconds_or_none, number, on_or_off, permissions, port_or_none,
-    redis_address, seconds, sentinels, with_tls, yes_or_no,
+    LOG_LEVELS, auth_clients, cluster_nodes, databases, host_names, ip_address, log_format,
+    log_level, memory, milliseconds, milliseconds_or_none, number, on_or_off, permissions,
+    port_or_none, redis_address, seconds, sentinels, with_tls, yes_or_no,
 };
-use super::{Config, Secret, rules};
+use super::{Addresses, Config, Secret, rules};
 use crate::command::CommandList;
 
 /// A setting: its name, where its flag is, its check and how the log shows it.
@@ -236,6 +236,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| Value::from_display(&config.redis),
     },
     Setting {
+        name: "redis_cluster",
+        shown: Shown::Plain,
+        given: |flags| &flags.redis_cluster,
+        set: |config, text| cluster_nodes(text).map(|addresses| config.redis_cluster = addresses),
+        show: |config| addresses_or_none(&config.redis_cluster),
+    },
+    Setting {
         name: "redis_database",
         shown: Shown::Plain,
         given: |flags| &flags.redis_database,
@@ -325,10 +332,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         shown: Shown::Plain,
         given: |flags| &flags.redis_sentinels,
         set: |config, text| sentinels(text).map(|addresses| config.redis_sentinels = addresses),
-        show: |config| match &config.redis_sentinels {
-            addresses if addresses.0.is_empty() => NONE.into(),
-            addresses => Value::from_display(addresses),
-        },
+        show: |config| addresses_or_none(&config.redis_sentinels),
     },
     Setting {
         name: "redis_sentinel_master",
@@ -547,6 +551,13 @@ fn optional(text: &str, field: &mut Option<String>) -> Result<(), String> {
 
 fn text_or_none(text: Option<&String>) -> Value<'_> {
     text.map_or(NONE.into(), |text| text.as_str().into())
+}
+
+fn addresses_or_none(addresses: &Addresses) -> Value<'_> {
+    match addresses.0.is_empty() {
+        true => NONE.into(),
+        false => Value::from_display(addresses),
+    }
 }
 
 fn on_off(on: bool) -> Value<'static> {

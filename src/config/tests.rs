@@ -50,6 +50,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("password_file", SECRET_FILE),
     ("redis_url", "redis://redis.example:7000"),
     ("redis_hostname", "redis.example:7000"),
+    ("redis_cluster", "n1.example,[::1]:7000"),
     ("redis_database", "2"),
     ("cached_databases", "0,2,8-15"),
     ("redis_username", "alice"),
@@ -268,7 +269,7 @@ fn the_summary_has_every_setting_with_its_unit() {
          tls_key=<none> tls_ca=<none> tls_auth_clients=yes protected_mode=yes cache_period_ms=100 cache_ttl_ms=300000 capacity=1024 \
          max_memory_bytes=67108864 max_reply_bytes=1048576 max_buffers_bytes=268435456 max_clients=10000 dedicated_idle=16 tcp_keepalive_seconds=300 timeout_seconds=0 \
          password=<none> password_file=<none> \
-         redis_url=<none> redis_hostname=localhost:6379 redis_database=0 cached_databases=all redis_username=<none> \
+         redis_url=<none> redis_hostname=localhost:6379 redis_cluster=<none> redis_database=0 cached_databases=all redis_username=<none> \
          redis_password=<none> redis_password_file=<none> redis_tls=off redis_tls_ca=<none> \
          redis_tls_cert=<none> redis_tls_key=<none> redis_tls_server_name=<none> redis_tls_insecure=off \
          redis_sentinels=<none> redis_sentinel_master=<none> redis_sentinel_username=<none> \

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{AuthClients, DatabaseList, HostNames, Permissions, RedisAddress, Sentinels};
+use super::{Addresses, AuthClients, DatabaseList, HostNames, Permissions, RedisAddress};
 use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
@@ -207,16 +207,31 @@ pub(super) fn log_format(text: &str) -> Result<Format, String> {
 }
 
 /// Addresses of sentinels, with commas between them; none in an empty text.
-pub(super) fn sentinels(text: &str) -> Result<Sentinels, String> {
-    let address = |text: &str| host_and_port_or(text.trim_ascii(), RedisAddress::SENTINEL_PORT);
-    let addresses: Option<Vec<RedisAddress>> = match text {
-        "" => Some(Vec::new()),
-        _ => text.split(',').map(address).collect(),
-    };
-    addresses.map(Sentinels).ok_or_else(|| {
+pub(super) fn sentinels(text: &str) -> Result<Addresses, String> {
+    addresses(text, RedisAddress::SENTINEL_PORT).ok_or_else(|| {
         "HOST or HOST:PORT of each sentinel with commas between them, such as s1.example:26379,s2.example:26379"
             .to_owned()
     })
+}
+
+/// The same of nodes of a cluster.
+pub(super) fn cluster_nodes(text: &str) -> Result<Addresses, String> {
+    addresses(text, RedisAddress::DEFAULT_PORT).ok_or_else(|| {
+        "HOST or HOST:PORT of some nodes with commas between them, such as n1.example:6379,n2.example:6379"
+            .to_owned()
+    })
+}
+
+fn addresses(text: &str, default_port: u16) -> Option<Addresses> {
+    let address = |text: &str| host_and_port_or(text.trim_ascii(), default_port);
+    match text {
+        "" => Some(Addresses::default()),
+        _ => text
+            .split(',')
+            .map(address)
+            .collect::<Option<_>>()
+            .map(Addresses),
+    }
 }
 
 pub(super) fn host_and_port(text: &str) -> Option<RedisAddress> {

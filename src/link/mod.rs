@@ -437,16 +437,21 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// There is no connection, and no other will take its place soon: all clients' requests get this encoded error.
+    /// There is no connection, and no other will take its place soon: all clients' requests get this encoded error, save
+    /// for those that have failed and get theirs.
     pub fn fail(&mut self, error: &[u8], replies: &mut Replies) {
-        let clients = |group: &&Group<Q>| group.question.is_none();
-        let answered = match self.groups.front() {
-            Some(group) if group.question.is_none() => self.answered,
-            _ => 0,
-        };
-        let count: usize = self.groups.iter().filter(clients).map(Group::len).sum();
-        for _ in answered..count {
-            replies.push(error);
+        let mut answered = self.answered;
+        for group in &self.groups {
+            let skipped = std::mem::take(&mut answered);
+            if group.question.is_some() {
+                continue;
+            }
+            for index in skipped..group.len() {
+                replies.push(match group.has_failed(index) {
+                    true => &self.error,
+                    false => error,
+                });
+            }
         }
         *self = Self {
             spare: std::mem::take(&mut self.spare),

@@ -326,6 +326,23 @@ fn without_a_connection_every_request_fails() {
     assert!(link.is_idle() && !link.is_ready());
 }
 
+#[test]
+fn what_has_failed_gets_its_own_error_when_the_others_fail() {
+    let mut link = ready();
+    send(&mut link, &["a", "b!", "c"], 0);
+    written(&mut link);
+    let mut replies = Replies::default();
+    link.renew(b"-broken\r\n", &mut replies);
+    send(&mut link, &["d!"], 0);
+    assert_eq!(texts(&replies), [""; 0]);
+    // The write may have been executed.
+    link.fail(b"-elsewhere\r\n", &mut replies);
+    assert_eq!(
+        texts(&replies),
+        ["-elsewhere", "-broken", "-elsewhere", "-elsewhere"]
+    );
+}
+
 /// Everything that can happen to a link, at random: no reply goes to another request, and none is left out.
 #[test]
 fn whatever_happens_each_request_gets_its_own_reply_or_an_error() {

@@ -6,7 +6,7 @@ use super::ClientId;
 use super::guard::{self, with_prefix};
 use super::identity::Identity;
 use super::session::WaitsFor;
-use super::store::{Flow, Redis, Store};
+use super::store::{Flow, Store};
 use crate::clock::Time;
 use crate::command::{NotFound, Row, UNKNOWN};
 use crate::hooks::{After, Before, Client};
@@ -152,7 +152,7 @@ impl Store {
             Err(_) => return Ok(None),
         };
         // Then it has to wait, or is refused.
-        if sender.is_shared && !matches!(self.redis, Redis::Up) {
+        if sender.is_shared && !self.any_server().is_up() {
             return Ok(None);
         }
         match self.is_known(&name, sender.identity.link(), sender.now) {

@@ -56,6 +56,12 @@ impl Store {
             Here::ClientGetname => replies.push_bulk(&identity.name),
             Here::ClientId => replies.push(Reply::integer(identity.id as usize)),
             Here::ClientInfo => return Flow::Describe,
+            // In front of a cluster a client has none of its own that a node could close.
+            Here::ClientNoEvict
+                if self.cluster().is_some() && is_word(request.argument(2), b"on") =>
+            {
+                replies.push_static(OK);
+            }
             // It concerns a connection at Redis.
             Here::ClientNoEvict | Here::ClientNoTouch if is_word(request.argument(2), b"on") => {
                 return Flow::Leave;
@@ -152,12 +158,13 @@ impl Store {
             Verdict::Refused => return Login::Refused(Reply::error(WRONGPASS)),
             Verdict::AskRedis { is_own } => is_own,
         };
-        match &self.redis {
+        let server = self.any_server();
+        match &server.redis {
             Redis::Unknown | Redis::Down(_) if !is_own => {
                 return Login::Later(Flow::LeaveToAuthenticate);
             }
             // Whoever was set up for the Redis behind is served from the cache while it is away.
-            Redis::Unknown if self.backend.is_some() && self.access.is_own_password(password) => {
+            Redis::Unknown if server.backend.is_some() && self.access.is_own_password(password) => {
                 return Login::Accepted;
             }
             Redis::Unknown => return Login::Later(Flow::Wait(WaitsFor::Redis)),

@@ -29,6 +29,7 @@ use crate::command::{UNKNOWN, own};
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Output};
 use crate::resp::request::Request;
+use crate::upstream::NodeId;
 pub(super) use borrowed::{Borrowed, Loan};
 use edits::Edits;
 use expectation::{Expectation, Expectations, Kind};
@@ -89,6 +90,12 @@ pub(super) struct Dedicated {
     kept_is_message: bool,
     /// The client has it only until all is answered.
     pub borrowed: Option<Borrowed>,
+    /// Where it leads.
+    pub node: NodeId,
+    /// That is a node of a cluster, whose redirects no client is to see.
+    in_cluster: bool,
+    /// The reply to the oldest request is not for the client, who had it already: `MULTI`.
+    hidden: bool,
 }
 
 /// The replies to come to requests that set up the connection.
@@ -223,7 +230,24 @@ impl Dedicated {
             prefix: None,
             kept_is_message: false,
             borrowed: None,
+            node: NodeId::default(),
+            in_cluster: false,
+            hidden: false,
         }
+    }
+
+    /// Where it leads, and whether that is a node of a cluster.
+    pub fn lead_to(&mut self, node: NodeId, in_cluster: bool) {
+        self.node = node;
+        self.in_cluster = in_cluster;
+    }
+
+    /// Begins the transaction that the client was told has begun.
+    pub fn begin_transaction(&mut self) {
+        self.to_redis
+            .write(|out| reply::request(out, [&b"MULTI"[..]].into_iter()));
+        self.hidden = true;
+        self.expect(Kind::Multi, Effects::default());
     }
 
     /// One whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.
@@ -253,6 +277,16 @@ impl Dedicated {
             && self.mirror.is_neutral()
             && !self.lasting
             && !self.passes
+    }
+
+    /// Whether requests for another node may go over the shared connections meanwhile: nothing on this one concerns them.
+    pub fn only_listens(&self) -> bool {
+        self.phase == Phase::Open
+            && self.set_up.is_done()
+            && self.mirror.only_listens()
+            && !self.lasting
+            && !self.passes
+            && self.borrowed.is_none()
     }
 
     /// The client goes back to the shared connections.

@@ -138,7 +138,7 @@ impl Proxy {
     }
 
     /// Gives a reply to all who wait for it, as far as there is room.
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         mut arrived: Arrived,
         encoded: &[u8],
@@ -255,7 +255,8 @@ impl Proxy {
         replies.note_length(encoded.len());
         let null = is_value && is_null(encoded);
         // MGET takes a key that holds no string for one that is not there.
-        let null = null || waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
+        let null =
+            null || is_value && waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
         let answered = match (waiter.element, shared) {
             (None, shared) => {
                 match shared {

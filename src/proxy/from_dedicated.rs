@@ -3,7 +3,7 @@
 use super::dedicated::Received;
 use super::ending::Ending;
 use super::session::WaitsFor;
-use super::store::{Redis, SetUp};
+use super::store::SetUp;
 use super::{ClientId, Proxy};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;
@@ -126,7 +126,10 @@ impl Proxy {
         let protocol = dedicated.protocol();
         let tells_of_others = dedicated.kept_tells_of_others();
         let (edit, encoded) = dedicated.take_edited();
+        let is_redirect = encoded.starts_with(b"-MOVED ") || encoded.starts_with(b"-ASK ");
+        let edit = edit.filter(|_| !is_redirect);
         let reply = match edit {
+            None if is_redirect => self.store.reply_for_redirect(&encoded, dedicated.node),
             Some(edit) => self.edit(client, &edit, &encoded, protocol, now),
             None => Reply::copy(&encoded),
         };
@@ -200,7 +203,7 @@ impl Proxy {
         }
         if session.is_ending()
             || !session.identity.authenticated
-            || !matches!(self.store.redis, Redis::Up)
+            || !self.store.any_server().is_up()
         {
             session.is_redirected_to = false;
             self.store.numbers.opened(session.identity.id, None);

@@ -72,6 +72,10 @@ pub(super) struct Identity {
     pub protocol: Protocol,
     /// The database that it is in.
     pub database: u32,
+    /// It has begun a transaction that no node of the cluster knows of yet: none of its keys is known.
+    pub multi: bool,
+    /// In which turn of the cluster its requests were last sent.
+    pub turn: u32,
     pub authenticated: bool,
     /// Who it is at Redis, on its dedicated connection, if not whom the proxy is.
     pub user: Option<Box<[u8]>>,
@@ -99,6 +103,8 @@ impl Identity {
             last_command: 0,
             protocol: Protocol::Resp2,
             database,
+            multi: false,
+            turn: 0,
             authenticated,
             user: None,
             redirects_to: None,
@@ -115,6 +121,7 @@ impl Identity {
         self.authenticate(authenticated);
         self.user = None;
         self.redirects_to = None;
+        self.multi = false;
         self.name = Box::default();
     }
 

@@ -18,7 +18,7 @@ use crate::clock::Time;
 use crate::resp::Protocol;
 use crate::resp::reply::Reply;
 use crate::status::Wanted;
-use crate::upstream::{LinkId, PerLink};
+use crate::upstream::{LinkId, NodeId, PerLink};
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) struct Caller {
     /// What the client speaks, and the database that it is in: its requests go over the link for these.
     pub protocol: Protocol,
     pub database: u32,
+    /// The node that is asked.
+    pub node: NodeId,
     /// The command's number in the table.
     pub command: u16,
     /// When its last byte was there.
@@ -37,7 +39,7 @@ impl Caller {
     /// The link that its requests go over.
     #[inline]
     pub fn link(&self) -> LinkId {
-        LinkId::new(self.protocol, self.database)
+        LinkId::new(self.protocol, self.database).at(self.node)
     }
 
     /// The key that it means by a name.
@@ -68,6 +70,8 @@ pub(super) enum Asked {
     Forward(Forward),
     /// What the command of that name is; without a name, what all are.
     Describe(Option<Box<[u8]>>),
+    /// What only changes how Redis takes the next.
+    Nothing,
 }
 
 /// A request for all who want that key's value, or the answer to that question about it.
@@ -90,6 +94,8 @@ pub(super) struct Fetch {
     pub is_refetch: bool,
     /// It reads fields that may expire.
     pub reads_fields: bool,
+    /// How often it was sent on to another node.
+    pub tries: u8,
 }
 
 /// What is asked about a key.
@@ -118,6 +124,10 @@ pub(super) struct Forward {
     pub is_script: bool,
     /// None if its reply must come over a link.
     pub asks: Option<Asks>,
+    /// What was sent, in front of a cluster: it may have to be sent on to another node.
+    pub encoded: Option<Box<[u8]>>,
+    /// How often it was.
+    pub tries: u8,
 }
 
 /// What a forwarded request asks for.
@@ -161,6 +171,10 @@ pub(super) enum Then {
     Edit(Box<Edit>),
     /// It is `INFO`: the proxy's fields are added, for those sections.
     Merge(Box<Wanted>),
+    /// It is a node's to `SCAN`: the cursor is to say of which node it is, or which is next.
+    Scan { at: usize, next: Option<usize> },
+    /// This is said in its place.
+    Say(&'static [u8]),
 }
 
 /// A fetched reply that is cached when the time to live of its key is known.
@@ -198,6 +212,7 @@ impl Fetch {
             words,
             is_refetch: false,
             reads_fields,
+            tries: 0,
         }
     }
 }
@@ -263,6 +278,8 @@ pub(super) struct InFlight {
     /// Those that a miss may wait for, and whose replies may be cached: none of a key that is being written over another
     /// link.
     fetches: Fetches,
+    /// What those write that are to be sent later.
+    held: WrittenKeys,
     /// How written keys are hashed.
     hasher: RandomState,
 }
@@ -367,6 +384,56 @@ impl InFlight {
         let hasher = &self.hasher;
         let mut others = self.lanes.iter_mut().filter(|(other, _)| *other != link);
         others.any(|(_, lane)| lane.written.contains(key, hasher))
+            || self.held.contains(key, hasher)
+    }
+
+    /// Whether the oldest request of a link can be sent on to another node.
+    pub fn is_sent_on(&mut self, link: LinkId) -> bool {
+        match self.lanes.of(link).asked.front() {
+            Some(Asked::Fetch(_)) => true,
+            Some(Asked::Forward(forward)) => forward.encoded.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Something was sent over a link that has a reply of no interest.
+    pub fn ask_for_nothing(&mut self, link: LinkId) {
+        self.lanes.of(link).asked.push_back(Asked::Nothing);
+    }
+
+    /// A fetch is sent over another link, perhaps to a node whose values are not to be kept.
+    pub fn fetch_again(&mut self, fetch: Fetch, words: Words, link: LinkId, may_be_kept: bool) {
+        let fetch = Fetch { words, ..fetch };
+        if may_be_kept {
+            return self.add_fetch(fetch, link);
+        }
+        let reads_fields = fetch.reads_fields;
+        let lane = self.lanes.of(link);
+        lane.asked.push_back(Asked::Fetch(Fetch {
+            fresh: false,
+            ..fetch
+        }));
+        if reads_fields {
+            lane.asked.push_back(Asked::FieldsToLive);
+        }
+        lane.asked.push_back(Asked::TimeToLive);
+    }
+
+    /// A request is sent over another link.
+    pub fn forward_again(&mut self, forward: Forward, link: LinkId) {
+        let lane = self.lanes.of(link);
+        lane.written.add_again(&forward.written);
+        lane.asked.push_back(Asked::Forward(forward));
+    }
+
+    /// A request is to be sent later, and writes its keys then.
+    pub fn hold(&mut self, forward: &Forward) {
+        self.held.add_again(&forward.written);
+    }
+
+    /// It is sent now, or never.
+    pub fn release(&mut self, forward: &Forward) {
+        self.held.remove(&forward.written);
     }
 
     /// Another request was sent over a link, which writes these keys; `None` stands for perhaps any.
@@ -466,7 +533,7 @@ impl InFlight {
         let mut late = Vec::new();
         for index in first..lane.late {
             match &mut lane.asked[index] {
-                Asked::FieldsToLive | Asked::TimeToLive => {}
+                Asked::FieldsToLive | Asked::TimeToLive | Asked::Nothing => {}
                 Asked::Describe(name) => late.extend(name.clone().map(Late::Description)),
                 Asked::Fetch(fetch) => {
                     fetch.fresh = false;

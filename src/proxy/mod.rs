@@ -56,7 +56,7 @@ use crate::resp::request::Spans;
 use crate::rules::{Listener, Rules};
 use crate::status::{Facts, Status};
 use crate::transport::dial::Endpoint;
-use crate::upstream::{Check, Event, Requests, Tracking};
+use crate::upstream::{Check, Event, NodeId, Requests, Tracking};
 use admission::Admission;
 use deliver::{Room, Undelivered};
 use hooks::Hooks;
@@ -65,7 +65,8 @@ use replies::Replies;
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
 use spare::Spare;
-use store::{Coherence, Store};
+pub use store::Wishes;
+use store::{Cluster, Coherence, Store};
 
 /// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -432,15 +433,16 @@ impl Proxy {
         self.store.barriers.take_wanted()
     }
 
-    /// The helper thread reports something.
+    /// The helper thread reports something of the only server.
     pub fn upstream(&mut self, event: &Event, now: Time) {
-        self.upstream_part(event, &mut 0, usize::MAX, now);
+        self.upstream_part(NodeId::default(), event, &mut 0, usize::MAX, now);
     }
 
-    /// The same; but of replies, and of errors in their place, about `most` are delivered. `done` counts those of the event
+    /// The same of a node; but of replies, and of errors in their place, about `most` are delivered. `done` counts those of the event
     /// that are seen to. Returns whether that is all of it; if not, the rest has to come before the next event.
     pub fn upstream_part(
         &mut self,
+        node: NodeId,
         event: &Event,
         done: &mut usize,
         most: usize,
@@ -448,7 +450,7 @@ impl Proxy {
     ) -> bool {
         // What has changed may be known early, and not late.
         if let Event::Invalidated(invalidated) = event {
-            self.store.invalidate(invalidated, now);
+            self.store.invalidate(node, invalidated, now);
             return true;
         }
         let mut room = Room(most);
@@ -464,7 +466,7 @@ impl Proxy {
                 *count
             }
             event => {
-                self.take_event(event, now);
+                self.take_event(node, event, now);
                 return true;
             }
         };
@@ -472,41 +474,50 @@ impl Proxy {
     }
 
     /// The helper thread reports something other than replies.
-    fn take_event(&mut self, event: &Event, now: Time) {
+    fn take_event(&mut self, node: NodeId, event: &Event, now: Time) {
         match event {
             Event::Reached(endpoint) => {
-                self.store.endpoint = Some(endpoint.clone());
+                self.store.reached(node, endpoint);
                 return;
             }
-            Event::Away => return self.store.away(now),
+            Event::Away => return self.store.away(node, now),
             Event::Up(backend) => {
                 self.set_outlived(false);
-                if self.store.up(backend, now) {
-                    self.end_dedicated();
+                if self.store.up(node, backend, now) {
+                    self.end_dedicated(node);
                 }
             }
             Event::Down { error, refused } => {
-                if *refused && self.store.is_lost() {
+                let is_alone = self.store.cluster().is_none();
+                if is_alone && *refused && self.store.server(node).is_lost() {
                     self.set_outlived(true);
                 }
-                self.store.down(error, *refused, now);
-                self.release(u64::MAX);
+                self.store.down(node, error, *refused, now);
+                // Of several nodes, the others may have something to report.
+                if is_alone {
+                    self.release(u64::MAX);
+                }
             }
-            Event::Gone => return self.end_dedicated(),
+            Event::Gone => return self.end_dedicated(node),
             Event::Replies { .. } | Event::Late { .. } | Event::Invalidated(_) => return,
             Event::Tracking(tracking) => {
-                self.store.tracking(tracking);
-                if matches!(
-                    tracking,
-                    Tracking::On | Tracking::Missing | Tracking::Off { .. }
-                ) {
+                self.store.tracking(node, tracking);
+                let is_alone = self.store.cluster().is_none();
+                if is_alone
+                    && matches!(
+                        tracking,
+                        Tracking::On | Tracking::Missing | Tracking::Off { .. }
+                    )
+                {
                     // Nothing is cached that is older, or nothing is promised.
                     self.release(u64::MAX);
                 }
                 return;
             }
             Event::Barrier(number) => {
-                if self.store.coherence == Coherence::Tracking {
+                if self.store.cluster().is_some()
+                    || self.store.any_server().coherence == Coherence::Tracking
+                {
                     self.release(*number);
                 }
                 return;
@@ -519,7 +530,7 @@ impl Proxy {
                 self.store.checks.answered(*number, reply, now);
                 return self.wake(WaitsFor::Check);
             }
-            Event::Rights { known } => return self.store.rights(*known),
+            Event::Rights { known } => return self.store.rights(node, *known),
             Event::Busy(reply) => {
                 self.store.busy = reply.as_deref().map(Reply::copy);
                 return;
@@ -534,21 +545,25 @@ impl Proxy {
             }
             Event::OutputLimit(limit) => return self.store.large.set_limit(*limit),
             Event::Swapped | Event::SlotsMoved => return self.store.replaced(),
-            Event::MasterLost(is_lost) => return self.store.master_lost(*is_lost),
+            Event::Slots(map) => {
+                self.store.set_slots(map, now);
+                self.end_dedicated_elsewhere();
+            }
+            Event::MasterLost(is_lost) => return self.store.master_lost(node, *is_lost),
             Event::Right { right, is_missing } => {
                 return self.store.missing_rights.note(*right, *is_missing);
             }
             Event::Reconnected => return self.store.reconnected(now),
-            Event::Moved => return self.leave_old_server(),
+            Event::Moved => return self.leave_old_server(node),
         }
         self.wake(WaitsFor::Redis);
     }
 
     /// Dedicated connections lead to a server that is no longer the one: ends them, and their clients', as a failover
     /// that Redis is told of does.
-    fn leave_old_server(&mut self) {
-        self.store.leave_old_server();
-        self.end_dedicated();
+    fn leave_old_server(&mut self, node: NodeId) {
+        self.store.leave_old_server(node);
+        self.end_dedicated(node);
     }
 
     /// Whether all who are there were so when a Redis was lost that refuses the proxy by now.
@@ -583,10 +598,12 @@ impl Proxy {
         dedicated.is_some_and(|dedicated| dedicated.is_parked())
     }
 
-    /// Where such connections go.
+    /// Where a client's dedicated connection goes.
     #[must_use]
-    pub fn redis_endpoint(&self) -> Option<Endpoint> {
-        self.store.endpoint.clone()
+    pub fn redis_endpoint(&self, client: ClientId) -> Option<Endpoint> {
+        let dedicated = self.sessions[client.0].dedicated.as_ref();
+        let node = dedicated.map_or_else(|| self.store.any_node(), |dedicated| dedicated.node);
+        self.store.server(node).endpoint.clone()
     }
 
     /// Whether a dedicated connection has come to lead to a replica, by an error that it delivered. Says so once.
@@ -641,13 +658,64 @@ impl Proxy {
             && !self.store.numbers.is_target(session.identity.id)
     }
 
-    /// Redis is away, or is another: all dedicated connections end, though those that lead there may not know.
-    fn end_dedicated(&mut self) {
+    /// A server is away, or is another: all dedicated connections to it end, though they may not know.
+    fn end_dedicated(&mut self, node: NodeId) {
+        self.end_dedicated_where(|to| to == node);
+    }
+
+    /// The nodes are others than before: the same for those that lead to none of them.
+    fn end_dedicated_elsewhere(&mut self) {
+        let nodes: Vec<NodeId> = self
+            .store
+            .cluster()
+            .into_iter()
+            .flat_map(Cluster::nodes)
+            .collect();
+        self.end_dedicated_where(|to| !nodes.contains(&to));
+    }
+
+    fn end_dedicated_where(&mut self, is_ended: impl Fn(NodeId) -> bool) {
         for slot in 0..self.sessions.len() {
-            if self.sessions[slot].dedicated.is_some() {
+            let dedicated = self.sessions[slot].dedicated.as_ref();
+            if dedicated.is_some_and(|dedicated| is_ended(dedicated.node)) {
                 self.dedicated_lost(ClientId(slot), None);
             }
         }
+    }
+
+    /// What is behind is a cluster. For so long may a request wait for a node that has its slot.
+    pub fn set_cluster(&mut self, wait: Duration) {
+        self.store.set_cluster(wait);
+    }
+
+    /// What the helper is to be asked about the cluster, which is done once a turn.
+    pub fn take_wishes(&mut self) -> Option<Wishes> {
+        self.store.take_wishes()
+    }
+
+    /// When requests that wait for a node of the cluster are to be looked at next.
+    #[must_use]
+    pub fn parked_until(&self) -> Option<Time> {
+        self.store.parked_until()
+    }
+
+    /// Sends the requests for nodes of the cluster that have waited long enough, and answers those that have waited for
+    /// too long. To be done before requests are sent.
+    pub fn send_parked(&mut self, now: Time) {
+        self.store.park_lost(now);
+        if self.store.parked_until().is_none_or(|until| until > now) {
+            return;
+        }
+        for (arrived, error) in self.store.take_abandoned(now) {
+            self.deliver(
+                arrived,
+                error.bytes(),
+                Duration::MAX,
+                &mut Room(usize::MAX),
+                now,
+            );
+        }
+        self.store.send_parked(now);
     }
 
     /// All barriers up to that one have passed.

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use super::scripts::Scripts;
 use super::slow_log::Words;
 use super::spare::Spare;
-use super::store::{LongMget, Outage};
+use super::store::{LongMget, Outage, join};
 use super::{MAX_OWED, RUN_REPLIES};
 use crate::cache::Value;
+use crate::command::Join;
 use crate::metrics::ErrorKind;
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Output, Reply};
@@ -107,6 +108,8 @@ pub(super) enum Elements {
     Some,
     /// The same, and they are the last.
     Last,
+    /// The elements are replies of several nodes, which make one.
+    Joined(Join),
 }
 
 /// How long a reply is expected to be to a client that got none yet, in bytes: a pipeline of large ones is not asked
@@ -562,10 +565,14 @@ impl Replies {
     fn push_gathered(&mut self, gathering: Gathering) {
         if let Some(error) = gathering.error {
             match gathering.which {
-                Elements::All => self.output.push(error),
+                Elements::All | Elements::Joined(_) => self.output.push(error),
                 Elements::Some | Elements::Last => self.broken = true,
             }
             return;
+        }
+        if let Elements::Joined(how) = gathering.which {
+            let replies: Vec<Reply> = gathering.elements.into_iter().flatten().collect();
+            return self.output.push(join(how, &replies));
         }
         if gathering.which == Elements::All {
             self.output

@@ -14,6 +14,7 @@ use crate::command::Table;
 use crate::metrics::ErrorKind;
 use crate::resp::reply::Reply;
 use crate::resp::request::{Parsed, Parser, ProtocolError, Request, Spans};
+use crate::upstream::NodeId;
 
 /// What comes after a request.
 #[derive(Clone, Copy)]
@@ -186,6 +187,7 @@ impl Run<'_> {
             client: self.client,
             protocol: identity.protocol,
             database: identity.database,
+            node: NodeId::default(),
             command: Table::GET,
             since: self.now,
         }
@@ -205,7 +207,8 @@ impl Run<'_> {
         let may_be_served = is_shared(&session.dedicated)
             && session.identity.is_direct
             && session.parser.is_at_start()
-            && self.store.may_be_served(&session.replies);
+            && self.store.may_be_served(&session.replies)
+            && self.store.is_in_turn(&session.identity);
         if !may_be_served {
             return 0;
         }
@@ -447,6 +450,24 @@ impl Run<'_> {
             self.store.selected(connection.database());
             return Next::On(0);
         }
+        if self.store.cluster().is_some() && may_go_back {
+            let is_right = self.store.is_right_way(connection, request);
+            if !is_right && connection.is_clean() {
+                *served.dedicated = None;
+                return Next::Close;
+            }
+            let is_quiet = connection.is_quiet() && connection.to_redis.is_empty();
+            // What is left on it decides.
+            if !is_right && !is_quiet {
+                return Next::Wait(0, WaitsFor::Quiet);
+            }
+            if !is_right && connection.only_listens() && self.store.is_shared_way(request) {
+                return self.execute(sent, served);
+            }
+            if !served.replies.none_wait() && is_quiet {
+                return Next::Wait(0, WaitsFor::Replies);
+            }
+        }
         let flow = self.store.pass_on(
             connection,
             request,
@@ -493,6 +514,7 @@ impl Run<'_> {
                 Next::On(0)
             }
             Leave::Close => Next::Close,
+            Leave::Answered => Next::On(sent.length),
             Leave::Wait(waits_for) => Next::Wait(0, waits_for),
             // What belongs to it must not be executed by itself.
             Leave::Refused if !self.store.asks_for_login() => Next::NoRedis,

@@ -11,7 +11,7 @@ use super::script_digest::{self, Digest, digest};
 use super::store::Store;
 use crate::command::{Writes, Written, written};
 use crate::metrics::Cause;
-use crate::proxy::store::{Coherence, Redis};
+use crate::proxy::store::Coherence;
 use crate::resp::request::Request;
 
 /// The scripts of a client, as far as they matter to what it reads.
@@ -112,18 +112,19 @@ impl Store {
     /// Whether a request writes keys that it need not declare, and Redis reports them.
     pub(super) fn reports_scripts(&self, writes: Writes) -> bool {
         let is_script = matches!(writes, Writes::Declared(_));
+        let server = self.any_server();
         is_script
-            && match self.coherence {
+            && match server.coherence {
                 Coherence::Tracking => true,
                 // It waits for Redis to be back, and then the cache is emptied anyway.
-                Coherence::Lost => !matches!(self.redis, Redis::Up),
+                Coherence::Lost => !server.is_up(),
                 Coherence::Unknown | Coherence::Missing | Coherence::TimeToLive { .. } => false,
             }
     }
 
     /// The barrier behind the reports of all that a script changed which was just answered.
     pub(super) fn barrier_of_script(&mut self) -> u64 {
-        match self.coherence {
+        match self.any_server().coherence {
             Coherence::Unknown | Coherence::Tracking | Coherence::Lost => self.barriers.next(),
             // There are none: Redis reported changes when the script was sent, and does no more.
             Coherence::Missing | Coherence::TimeToLive { .. } => {
@@ -136,7 +137,7 @@ impl Store {
     /// Whether a client with these replies may be served from the cache.
     #[inline]
     pub(super) fn may_be_served(&self, replies: &Replies) -> bool {
-        replies.scripts.are_settled(self.barriers.passed()) || matches!(self.redis, Redis::Down(_))
+        replies.scripts.are_settled(self.barriers.passed()) || self.any_server().outage().is_some()
     }
 }
 

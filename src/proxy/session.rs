@@ -62,6 +62,8 @@ pub(super) enum WaitsFor {
     Return,
     /// Its dedicated connection to be set up.
     SetUp,
+    /// Its dedicated connection to have nothing in flight: it goes over a shared one, to another node of the cluster.
+    Quiet,
 }
 
 impl Session {
@@ -127,11 +129,16 @@ impl Session {
         if let Some(dedicated) = dedicated
             && !dedicated.is_parked()
         {
-            return self.waits_for != WaitsFor::Return
-                && dedicated.takes_requests(self.replies.most);
+            let is_free = match self.waits_for {
+                WaitsFor::Return => false,
+                WaitsFor::Replies => self.replies.none_wait(),
+                WaitsFor::Quiet => dedicated.is_quiet() && dedicated.to_redis.is_empty(),
+                _ => true,
+            };
+            return is_free && dedicated.takes_requests(self.replies.most);
         }
         match self.waits_for {
-            WaitsFor::Nothing | WaitsFor::Return | WaitsFor::SetUp => true,
+            WaitsFor::Nothing | WaitsFor::Return | WaitsFor::SetUp | WaitsFor::Quiet => true,
             WaitsFor::Replies => self.replies.none_wait(),
             WaitsFor::Redis
             | WaitsFor::Description

@@ -2,6 +2,7 @@
 //! executed here.
 
 mod asks;
+mod cluster;
 mod commands;
 mod databases;
 mod fields;
@@ -14,10 +15,9 @@ mod leave;
 mod mget;
 mod observed;
 mod refetch;
+mod servers;
 mod slots;
 mod transaction;
-
-use std::time::Duration;
 
 use super::ClientId;
 use super::access::Access;
@@ -36,13 +36,15 @@ use super::session::WaitsFor;
 use super::slow_log::SlowLog;
 use crate::cache::{Cache, Key, Limits, Value};
 use crate::clock::Time;
-use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, own};
+use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, Writes, own};
 use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
-use crate::transport::dial::Endpoint;
-use crate::upstream::{Backend, Batch, Requests};
+use crate::upstream::{Batch, NodeId, Requests};
+pub(super) use cluster::Cluster;
+pub use cluster::Wishes;
+pub(super) use cluster::join;
 use commands::{Names, Renewal};
 use databases::Databases;
 pub(super) use freshness::{Arrived, Coherence};
@@ -51,6 +53,7 @@ pub(super) use large::LargeReplies;
 pub(super) use leave::{Leave, SetUp};
 pub(super) use mget::LongMget;
 use refetch::Refetches;
+use servers::Server;
 use slots::Slots;
 
 pub(super) struct Store {
@@ -85,22 +88,11 @@ pub(super) struct Store {
     /// Passwords of clients, as Redis judges them.
     pub checks: Checks,
     pub databases: Databases,
-    pub(super) redis: Redis,
-    pub(super) coherence: Coherence,
-    /// Whether changes may be on their way that Redis should have reported long ago.
-    is_suspended: bool,
-    /// Whether Redis refuses reads, as it has lost its master.
-    is_refusing: bool,
+    /// The only server behind, if that is no cluster.
+    only: Server,
+    cluster: Option<Box<Cluster>>,
     /// The slots that something may be cached of, if Redis is a node of a cluster.
     slots: Option<Slots>,
-    /// How long a value is kept at the most, by what is known of the user's rights.
-    longest: Duration,
-    /// What that means for hits.
-    serving: Serving,
-    /// Where Redis was last reached.
-    pub(super) endpoint: Option<Endpoint>,
-    /// What Redis reported of itself when it last took the proxy.
-    pub(super) backend: Option<Backend>,
     /// What it said in its `INFO` when it was last asked.
     redis_info: RedisInfo,
     /// Its table of tracked keys, if that is full.
@@ -123,7 +115,7 @@ pub(super) struct Store {
 
 /// Which entries are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Serving {
+pub(super) enum Serving {
     /// Those within their time to live.
     Fresh,
     /// While Redis can't be reached, those beyond it too.
@@ -216,15 +208,9 @@ impl Store {
             hooks: Hooks::default(),
             checks: Checks::default(),
             databases: Databases::new(database),
-            redis: Redis::Unknown,
-            coherence: Coherence::Unknown,
-            is_suspended: false,
-            is_refusing: false,
+            only: Server::default(),
+            cluster: None,
             slots: None,
-            longest: Duration::MAX,
-            serving: Serving::Fresh,
-            endpoint: None,
-            backend: None,
             redis_info: RedisInfo::default(),
             full_table: None,
             busy: None,
@@ -248,6 +234,9 @@ impl Store {
         replies: &mut Replies,
         now: Time,
     ) -> Flow {
+        if identity.multi {
+            return self.queue_first(request, identity, replies);
+        }
         let row = match self.table.find(request) {
             Ok(row) => row,
             Err(NotFound::WrongArity(refusal) | NotFound::NoName(refusal)) => {
@@ -274,13 +263,20 @@ impl Store {
             self.count(row.number, Outcome::Refused, replies);
             return Flow::Continue;
         }
-        let caller = Caller {
+        let mut caller = Caller {
             client,
             protocol: identity.protocol,
             database: identity.database,
+            node: NodeId::default(),
             command: row.number,
             since: now,
         };
+        if self.cluster.is_some() {
+            caller.node = match self.route(request, &row, way, caller, identity, replies) {
+                Ok(node) => node,
+                Err(flow) => return flow,
+            };
+        }
         if self.is_large(way, caller, request) {
             return Flow::Borrow(Loan::LargeReply);
         }
@@ -355,7 +351,7 @@ impl Store {
 
     /// Whether a request is to go over a dedicated connection because its reply is large.
     fn is_large(&mut self, way: Way, caller: Caller, request: &Request<'_>) -> bool {
-        if self.large.is_empty() || matches!(self.redis, Redis::Down(_)) {
+        if self.large.is_empty() || self.server(caller.node).outage().is_some() {
             return false;
         }
         match way {
@@ -376,7 +372,7 @@ impl Store {
     /// Whether a request is to go over a dedicated connection because the shared one may break for a reply: nothing is
     /// known of its own, or it can't be repeated.
     fn goes_apart(&self, way: Way) -> bool {
-        way == Way::Forward && self.large.is_limited() && !matches!(self.redis, Redis::Down(_))
+        way == Way::Forward && self.large.is_limited() && self.any_server().outage().is_none()
     }
 
     /// Whether Redis's reply to a request was large before, if it goes over a shared connection.
@@ -445,7 +441,11 @@ impl Store {
         caller: Caller,
         replies: &mut Replies,
     ) -> Outcome {
-        if let Redis::Down(outage) = &self.redis {
+        let caller = Caller {
+            node: self.node_of(key),
+            ..caller
+        };
+        if let Some(outage) = self.server(caller.node).outage() {
             replies.push_outage(outage);
             return Outcome::Refused;
         }
@@ -462,7 +462,7 @@ impl Store {
     /// What the cache has of a key: while Redis can't be reached, that may be stale.
     #[inline]
     fn cached(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
-        match self.serving {
+        match self.serving(key.name) {
             Serving::Fresh => self.cache.get(key, now),
             Serving::Stale => self.cache.get_stale(key, now),
             Serving::Nothing => None,
@@ -509,9 +509,12 @@ impl Store {
         caller: Caller,
         replies: &mut Replies,
     ) -> Outcome {
-        if let Redis::Down(outage) = &self.redis {
+        if let Some(outage) = self.server(caller.node).outage() {
             refuse(request, outage, replies);
             return Outcome::Refused;
+        }
+        if self.cluster.is_some() && matches!(row.writes, Writes::Declared(_)) {
+            self.spread_script(request, caller);
         }
         let written = self.invalidate_written(request, row.writes);
         let batch = self.requests.of(caller.link());
@@ -522,6 +525,7 @@ impl Store {
         });
         let encoded = &batch.bytes[before..];
         let place = replies.wait(cost(encoded.len(), replies));
+        let kept = self.cluster.is_some().then(|| encoded.into());
         let name = self.table.own_name(request.argument(0));
         let words = match sent.bytes {
             Some(_) => self.slow_log.words(request, name),
@@ -550,6 +554,7 @@ impl Store {
             then,
             is_script,
             asks,
+            encoded: kept,
             ..Forward::default()
         };
         self.in_flight
@@ -564,7 +569,8 @@ impl Store {
 
     /// Whether Redis refuses the proxy for want of a login, which clients may have.
     pub fn asks_for_login(&self) -> bool {
-        matches!(&self.redis, Redis::Down(outage) if outage.refuses_login())
+        let outage = self.any_server().outage();
+        outage.is_some_and(Outage::refuses_login)
     }
 
     /// The counters that `INFO` shows start anew.
@@ -574,27 +580,24 @@ impl Store {
 
     /// How things are.
     pub fn status(&self, now: Time) -> Status<'_> {
+        let any = self.any_server();
+        let backend = any.backend.as_ref();
         Status {
             metrics: &self.metrics,
             buffers: (self.buffers.held(), self.buffers.limit()),
             cache: &self.cache,
             table: &self.table,
             facts: &self.facts,
-            redis: match &self.redis {
+            redis: match &any.redis {
                 Redis::Unknown => RedisState::Unknown,
                 Redis::Up => RedisState::Up,
                 Redis::Down(outage) => RedisState::Down(outage.error.bytes()),
             },
-            endpoint: self
-                .backend
-                .as_ref()
-                .and_then(|backend| backend.endpoint.as_ref()),
-            sentinel: self
-                .backend
-                .as_ref()
+            endpoint: backend.and_then(|backend| backend.endpoint.as_ref()),
+            sentinel: backend
                 .and_then(|backend| backend.sentinel.as_deref())
                 .unwrap_or_default(),
-            tracking: match &self.coherence {
+            tracking: match &any.coherence {
                 Coherence::Unknown => Tracking::Unknown,
                 Coherence::Tracking => Tracking::On,
                 Coherence::Lost | Coherence::Missing => Tracking::Lost,
@@ -603,10 +606,7 @@ impl Store {
                     refused: Some(words),
                 } => Tracking::Refused(words),
             },
-            hello: self
-                .backend
-                .as_ref()
-                .map_or(&[], |backend| &backend.hello[0]),
+            hello: backend.map_or(&[], |backend| &backend.hello[0]),
             redis_info: &self.redis_info,
             full_table: self.full_table,
             tracked_links: self.tracked_links,

@@ -51,11 +51,16 @@ impl WrittenKeys {
             Some([key]) => Written::Key(hash(key)),
             Some(keys) => Written::Keys(keys.iter().map(hash).collect()),
         };
-        self.anything += u32::from(written == Written::Anything);
+        self.add_again(&written);
+        written
+    }
+
+    /// A request is in flight that writes the same as before.
+    pub fn add_again(&mut self, written: &Written) {
+        self.anything += u32::from(*written == Written::Anything);
         for hash in written.hashes() {
             *self.keys.entry(*hash).or_default() += 1;
         }
-        written
     }
 
     /// It was answered.

@@ -26,9 +26,12 @@ impl<'a> Reader<'a> {
         usize::try_from(integer(self.line(b"*~>")?)?).ok()
     }
 
-    /// The header of a map: how many pairs follow.
+    /// The header of a map, or in RESP2 of the array in its place: how many pairs follow.
     pub fn map(&mut self) -> Option<usize> {
-        usize::try_from(integer(self.line(b"%")?)?).ok()
+        match self.0.first() {
+            Some(b'%') => usize::try_from(integer(self.line(b"%")?)?).ok(),
+            _ => self.array().map(|values| values / 2),
+        }
     }
 
     /// Steps over a null of either version of the protocol. Returns whether there was one.

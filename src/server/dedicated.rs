@@ -79,7 +79,7 @@ impl Server {
             return;
         };
         self.proxy.metrics().clients.dedicated -= 1;
-        if let Some(endpoint) = self.proxy.redis_endpoint()
+        if let Some(endpoint) = self.proxy.redis_endpoint(client)
             && self.proxy.leaves_dedicated_clean(client)
             && !self.shutdown.has_begun()
         {
@@ -115,7 +115,10 @@ impl Server {
 
     /// Opens a dedicated connection, or takes one that another has left. Returns whether it is connected already.
     fn open_dedicated(&mut self, client: ClientId) -> io::Result<bool> {
-        let endpoint = self.proxy.redis_endpoint().ok_or(ErrorKind::NotConnected)?;
+        let endpoint = self
+            .proxy
+            .redis_endpoint(client)
+            .ok_or(ErrorKind::NotConnected)?;
         let deadline = self.now.after(self.dialer.timeout);
         let (registry, token) = (self.poll.registry(), tokens(client).1);
         let (dedicated, is_connected) =

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Server;
-use crate::upstream::Event;
+use crate::upstream::{Event, Report};
 
 /// So many replies are delivered between two looks at the clock,
 const PART: usize = 512;
@@ -20,11 +20,11 @@ const KEPT: usize = 16;
 #[derive(Default)]
 pub(super) struct Reports {
     /// The oldest first.
-    events: VecDeque<Event>,
+    events: VecDeque<Report>,
     /// How much of the oldest is done.
     done: usize,
     /// Empty: the memory for what is reported next.
-    news: Vec<Event>,
+    news: Vec<Report>,
 }
 
 impl Reports {
@@ -38,13 +38,15 @@ impl Server {
     /// Takes what the helper thread has reported since.
     pub(super) fn take_reports(&mut self) {
         self.upstream.take_events(&mut self.reports.news);
-        for event in self.reports.news.drain(..) {
-            match event {
+        for report in self.reports.news.drain(..) {
+            match &report.event {
                 // What has changed is not served while the rest waits for its turn.
                 Event::Invalidated(_) if !self.reports.events.is_empty() => {
-                    self.proxy.upstream(&event, self.now);
+                    let Report { node, event } = &report;
+                    self.proxy
+                        .upstream_part(*node, event, &mut 0, usize::MAX, self.now);
                 }
-                event => self.reports.events.push_back(event),
+                _ => self.reports.events.push_back(report),
             }
         }
         self.reports.news.shrink_to(KEPT);
@@ -57,12 +59,16 @@ impl Server {
         }
         let mut ends_dedicated = false;
         let end = self.clock.now().after(TURN);
-        while let Some(event) = self.reports.events.front() {
+        while let Some(Report { node, event }) = self.reports.events.front() {
             let done = &mut self.reports.done;
-            if self.proxy.upstream_part(event, done, PART, self.now) {
+            if self.proxy.upstream_part(*node, event, done, PART, self.now) {
                 ends_dedicated |= event.ends_dedicated();
                 self.reports.done = 0;
-                if let Some(Event::Replies { replies, .. }) = self.reports.events.pop_front() {
+                if let Some(Report {
+                    event: Event::Replies { replies, .. },
+                    ..
+                }) = self.reports.events.pop_front()
+                {
                     self.upstream.recycle(replies);
                 }
             }

@@ -146,7 +146,7 @@ impl Server {
         }
     }
 
-    /// Accepts no more clients and requests; what was received is answered.
+    /// Accepts no longer accepting clients and requests; what was received is answered.
     fn stop(&mut self) {
         self.shutdown = Shutdown::Stopping {
             until: self.now.after(self.dialer.timeout + STOP_MARGIN),

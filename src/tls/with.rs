@@ -67,7 +67,7 @@ impl Connector {
         let host = match &config.redis {
             RedisAddress::Tcp { host, .. } => Some(without_zone(host)),
             RedisAddress::Unix(_) => Some("localhost"),
-            RedisAddress::Master(_) => None,
+            RedisAddress::Master(_) | RedisAddress::Cluster(_) => None,
         };
         Self::new("redis_tls", &config.redis_tls, host)
     }

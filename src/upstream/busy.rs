@@ -53,8 +53,8 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rights::tests::{RIGHTS, asked, at, node};
-    use super::super::{LinkId, Requests, setup};
+    use super::super::rights::tests::{RIGHTS, asked, at, node, request};
+    use super::super::setup;
     use super::*;
     use crate::resp::Protocol;
 
@@ -76,13 +76,8 @@ mod tests {
     }
 
     fn send(node: &mut Node, now: Time) {
-        let mut requests = Requests::default();
-        requests
-            .of(LinkId::new(Protocol::Resp2, 0))
-            .push(false, |out| {
-                out.extend_from_slice(b"*1\r\n$4\r\nSAVE\r\n");
-            });
-        node.send(&mut requests, now);
+        let save = "*1\r\n$4\r\nSAVE\r\n";
+        request(node, Protocol::Resp2, false, save, now);
     }
 
     #[test]

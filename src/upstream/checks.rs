@@ -30,6 +30,12 @@ impl Checks {
             pending.sent = false;
         }
     }
+
+    /// All of them, which are forgotten here.
+    pub fn take(&mut self) -> Vec<Check> {
+        let pending = self.pending.drain(..);
+        pending.map(|pending| pending.check).collect()
+    }
 }
 
 impl Node {

@@ -1,23 +1,29 @@
 //! The helper thread: it owns the connections to Redis that all clients share. One poll over their sockets and what
 //! the loop hands over, so it never waits for one thing only.
+//!
+//! - [`member`] is one Redis with its sockets. There is one, or one for each node of a cluster.
+//! - [`look_up`] is how it finds out where that is.
+//! - [`nodes`] is how it follows a cluster: which nodes there are, and what becomes of one that is none any more.
 
 mod look_up;
+mod member;
+mod nodes;
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use mio::event::Event as Ready;
 use mio::{Events, Poll, Token, Waker};
 
 use super::mailbox::{Mailbox, Work};
-use super::node::{Loss, Node, Phase, Role};
-use super::race::Race;
+use super::node::Node;
 use super::sentinel::{Master, Sentinels};
-use super::{Check, Event, Replies, Requests, Settings};
+use super::{Check, NodeId, Replies, Report, Requests, Settings};
 use crate::clock::{Clock, Time};
-use crate::transport::dial::Endpoint;
-use crate::transport::{ReadResult, Source, Transport};
+use member::Member;
+use nodes::Nodes;
 
 /// The loop's end: requests go in, events come out, and the waker rings when there are some.
 pub struct Upstream {
@@ -34,20 +40,27 @@ impl Upstream {
         let poll = Poll::new()?;
         let mailbox = Mailbox::new(Waker::new(poll.registry(), WAKER)?, waker);
         let sentinels = settings.sentinels.clone();
-        let helper = Helper {
+        let cluster = settings.cluster.is_some();
+        let mut helper = Helper {
             sentinels: sentinels.map(|settings| Sentinels::new(settings, Arc::clone(&mailbox))),
             followed: None,
-            targets: Vec::new(),
-            node: Node::new(settings),
-            mailbox: Arc::clone(&mailbox),
-            poll,
-            transports: Vec::new(),
-            race: Race::default(),
-            looking_up: false,
+            members: Vec::new(),
+            nodes: None,
+            shell: Shell {
+                mailbox: Arc::clone(&mailbox),
+                poll,
+                landing: vec![0; FIRST_LANDING].into(),
+                clock: Clock::start(),
+            },
             work: Work::default(),
-            landing: vec![0; FIRST_LANDING].into(),
-            clock: Clock::start(),
         };
+        match cluster {
+            true => helper.start_cluster(settings),
+            false => {
+                let node = Node::new(NodeId::default(), settings);
+                helper.members.push(Member::new(node));
+            }
+        }
         thread::Builder::new()
             .name("upstream".into())
             .stack_size(STACK)
@@ -90,8 +103,20 @@ impl Upstream {
         self.mailbox.add(|work| work.doubts = true);
     }
 
+    /// Says that which node of the cluster serves which slot may be another by now: it is asked for at once, if that was
+    /// not done a moment ago.
+    pub fn refresh_slots(&self) {
+        self.mailbox.add(|work| work.doubts = true);
+    }
+
+    /// Says that a request is to go to the node at that address, as a redirect names it. If the map has no such node,
+    /// there is one for a minute, and an [`Event::Slots`](super::Event::Slots) names it.
+    pub fn want_node(&self, address: &str) {
+        self.mailbox.add(|work| work.wanted.push(address.into()));
+    }
+
     /// Takes what happened since this was last called, in order, for an empty list.
-    pub fn take_events(&self, events: &mut Vec<Event>) {
+    pub fn take_events(&self, events: &mut Vec<Report>) {
         self.mailbox.take_events(events);
     }
 
@@ -111,115 +136,101 @@ const LANDING: usize = 64 * 1024;
 /// read, that much memory is all it takes.
 const FIRST_LANDING: usize = 16 * 1024;
 
-/// How often a connection is read from before the others have their turn.
-const READS: usize = 16;
+/// How many sockets' news one poll takes.
+const EVENTS: usize = 64;
 
 const WAKER: Token = Token(usize::MAX);
 
-struct Helper {
-    node: Node,
+/// What all members share.
+struct Shell {
     mailbox: Arc<Mailbox>,
     poll: Poll,
-    /// The sockets, by the places of their roles, which are their tokens too.
-    transports: Vec<Option<Transport>>,
-    /// Which of its addresses Redis is reached by, while that is being found out.
-    race: Race,
-    /// Where Redis is, is being looked up.
-    looking_up: bool,
-    /// Who says where it is, if sentinels do.
-    sentinels: Option<Sentinels>,
-    /// The master that is, or was last, looked up.
-    followed: Option<Master>,
-    /// The addresses that were last tried.
-    targets: Vec<Endpoint>,
-    /// Done: the memory for what the loop hands over.
-    work: Work,
     landing: Box<[u8]>,
     clock: Clock,
 }
 
+struct Helper {
+    /// The only Redis, or the nodes of the cluster.
+    members: Vec<Member>,
+    /// How these are followed, if it is one.
+    nodes: Option<Nodes>,
+    /// Who says where it is, if sentinels do.
+    sentinels: Option<Sentinels>,
+    /// The master that is, or was last, looked up.
+    followed: Option<Master>,
+    shell: Shell,
+    /// Done: the memory for what the loop hands over.
+    work: Work,
+}
+
 impl Helper {
     fn run(mut self) {
-        let mut events = Events::with_capacity(8);
+        let mut events = Events::with_capacity(EVENTS);
         self.connect_wanted();
         loop {
             self.wait(&mut events);
             for event in &events {
-                match self.transports.get_mut(event.token().0) {
-                    Some(Some(transport)) => drop(transport.note(event)),
-                    _ => {
-                        self.race.note(event);
-                        if let Some(sentinels) = &mut self.sentinels {
-                            sentinels.note(event);
-                        }
-                    }
-                }
+                self.note(event);
             }
-            let now = self.clock.now();
+            let now = self.shell.clock.now();
             self.take_work(now);
-            self.run_race();
-            for role in self.node.roles() {
-                self.finish_connecting(role, now);
-                self.read(role);
-            }
-            if self.node.due().is_some_and(|due| due <= now) {
-                self.node.tick(now);
+            for member in &mut self.members {
+                member.turn(&mut self.shell, now);
             }
             self.hear_sentinels();
-            if self.node.wants_look_up() {
-                self.look_up();
+            self.follow_nodes(now);
+            self.look_up_again();
+            for member in &mut self.members {
+                member.log_in_again(now);
+                member.drop_closed();
             }
-            self.log_in_again(now);
-            self.drop_closed();
             self.connect_wanted();
-            for role in self.node.roles() {
-                self.write(role);
+            for member in &mut self.members {
+                member.write();
             }
             if let Some(sentinels) = &mut self.sentinels {
                 sentinels.write();
             }
-            self.mailbox.report(&mut self.node.events);
+            for member in &mut self.members {
+                member.report(&self.shell.mailbox);
+            }
+            self.report_barriers();
         }
     }
 
-    /// If Redis refuses the login, or the user's rights changed, the password may be another: reads it again, if a file
-    /// holds it, and tries it.
-    fn log_in_again(&mut self, now: Time) {
-        if self.node.takes_password() {
-            let file = self.node.settings.password_file.as_deref();
-            let password = file.and_then(|path| match crate::config::read_secret(path) {
-                Ok(password) => Some(password),
-                Err(error) => {
-                    log::warn!(reason:% = error; "cannot reread the password for redis");
-                    None
-                }
-            });
-            self.node.log_in_again(password, now);
+    /// Notes what an event says.
+    fn note(&mut self, event: &Ready) {
+        let mut members = self.members.iter_mut();
+        if members.any(|member| member.note(event)) {
+            return;
+        }
+        if let Some(sentinels) = &mut self.sentinels {
+            sentinels.note(event);
         }
     }
 
     /// Waits for work, for a socket, or until something is due.
     fn wait(&mut self, events: &mut Events) {
         let sentinels = self.sentinels.as_ref();
-        let is_readable = |role: &Role| {
-            let transport = self.transports.get(role.place()).and_then(Option::as_ref);
-            transport.is_some_and(|open| open.readable) && self.may_read(*role)
-        };
-        let is_readable = self.node.roles().any(|role| is_readable(&role))
+        let is_full = self.shell.mailbox.is_full();
+        let is_readable = self
+            .members
+            .iter()
+            .any(|member| member.is_readable(is_full))
             || sentinels.is_some_and(Sentinels::is_readable);
-        let timeout = if is_readable || !self.mailbox.may_sleep() {
+        let timeout = if is_readable || !self.shell.mailbox.may_sleep() {
             Some(Duration::ZERO)
         } else {
-            let due = [
-                self.node.due(),
-                self.race.due(),
+            let members = self.members.iter_mut().filter_map(Member::due);
+            let others = [
                 sentinels.and_then(Sentinels::due),
+                self.nodes.as_ref().and_then(Nodes::due),
             ];
-            let due = due.into_iter().flatten().min();
-            due.map(|due| self.clock.now().until(due))
+            let due = members.chain(others.into_iter().flatten()).min();
+            due.map(|due| self.shell.clock.now().until(due))
         };
         // Interrupted or not, what is there is looked at.
-        if let Err(error) = self.poll.poll(events, timeout)
+        if let Err(error) = self.shell.poll.poll(events, timeout)
             && error.kind() != ErrorKind::Interrupted
         {
             log::error!(reason:% = error; "cannot poll the connections to Redis");
@@ -228,178 +239,68 @@ impl Helper {
 
     /// Takes what the loop hands over.
     fn take_work(&mut self, now: Time) {
-        if !self.mailbox.take(&mut self.work) {
+        if !self.shell.mailbox.take(&mut self.work) {
             return;
         }
-        let (node, work) = (&mut self.node, &mut self.work);
-        node.spare.append(&mut work.spare);
-        if let Some(watched) = work.watched.take() {
-            node.set_watched(watched, now);
+        self.share_spare();
+        if let Some(watched) = self.work.watched.take() {
+            for member in &mut self.members {
+                member.node().set_watched(watched, now);
+            }
+            self.set_nodes_watched(watched);
         }
-        node.check(&mut work.checks, now);
-        if let Some(number) = work.barrier.take() {
-            node.ask_for_barrier(number, now);
+        self.check(now);
+        if let Some(number) = self.work.barrier.take() {
+            self.ask_for_barrier(number, now);
         }
-        if std::mem::take(&mut work.doubts) {
-            node.doubt(true, now);
+        if std::mem::take(&mut self.work.doubts) {
+            self.doubt(now);
         }
-        node.send(&mut work.requests, now);
-        for (at, endpoints) in work.sentinels.drain(..) {
+        self.want_nodes(now);
+        self.send(now);
+        for (at, endpoints) in self.work.sentinels.drain(..) {
             if let Some(sentinels) = &mut self.sentinels {
                 sentinels.found(at, endpoints, now);
             }
         }
-        if let Some(endpoints) = work.endpoints.take() {
-            self.found(endpoints);
+        for (node, endpoints) in std::mem::take(&mut self.work.endpoints) {
+            self.found(node, endpoints);
         }
     }
 
-    /// Makes the connections that the node wants.
-    fn connect_wanted(&mut self) {
-        while let Some(role) = self.node.wants() {
-            match self.node.endpoint().cloned() {
-                // The others go where the first one went.
-                Some(endpoint) if role != Role::Resp2 => self.connect(role, &endpoint),
-                _ => {
-                    self.node.looking_up(role, self.clock.now());
-                    self.look_up();
-                }
-            }
-            self.drop_closed();
-        }
-    }
-
-    /// Goes on with the attempts to reach Redis by one of its addresses.
-    fn run_race(&mut self) {
-        let now = self.clock.now();
-        let dialer = &self.node.settings.dialer;
-        let connected = match self.race.turn(dialer, self.poll.registry(), now) {
-            None => return,
-            Some(result) => result.and_then(|(endpoint, transport)| {
-                transport.register_again(self.poll.registry(), token(Role::Resp2))?;
-                Ok((endpoint, transport))
-            }),
-        };
-        match connected {
-            Ok((endpoint, transport)) => {
-                self.set_transport(Role::Resp2, transport);
-                self.node.connected(Role::Resp2, Some(endpoint), now);
-            }
-            Err(error) => self.lose(Role::Resp2, error),
-        }
-    }
-
-    fn connect(&mut self, role: Role, endpoint: &Endpoint) {
-        let now = self.clock.now();
-        let dialer = &self.node.settings.dialer;
-        let deadline = now.after(dialer.timeout);
-        let connected = dialer.dial(endpoint, now).and_then(|transport| {
-            transport.register(self.poll.registry(), token(role))?;
-            Ok(transport)
-        });
-        self.node.connecting(role, deadline);
-        match connected {
-            Ok(transport) => self.set_transport(role, transport),
-            Err(error) => self.lose(role, error),
-        }
-    }
-
-    fn set_transport(&mut self, role: Role, transport: Transport) {
-        let place = role.place();
-        if self.transports.len() <= place {
-            self.transports.resize_with(place + 1, || None);
-        }
-        self.transports[place] = Some(transport);
-    }
-
-    /// Looks whether an attempt to connect has succeeded.
-    fn finish_connecting(&mut self, role: Role, now: Time) {
-        let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
-            return;
-        };
-        if !transport.is_connecting() {
-            return;
-        }
-        match transport.is_connected(now) {
-            Ok(true) => self.node.connected(role, None, now),
-            Ok(false) => {}
-            Err(error) => self.lose(role, error),
-        }
-    }
-
-    /// Whether the loop keeps up with what comes of a connection.
-    fn may_read(&self, role: Role) -> bool {
-        role == Role::Tracker || !self.mailbox.is_full()
-    }
-
-    fn read(&mut self, role: Role) {
-        if !self.may_read(role) {
-            return;
-        }
-        for _ in 0..READS {
-            let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
-                return;
-            };
-            if !transport.readable || transport.is_connecting() {
-                return;
-            }
-            match transport.read(&mut self.landing) {
-                Ok(ReadResult::Bytes(length)) => {
-                    let now = self.clock.now();
-                    let is_open = self.node.connection(role).phase == Phase::Open;
-                    self.node.received(role, &self.landing[..length], now);
-                    self.drop_closed();
-                    if is_open && length == self.landing.len() && length < LANDING {
-                        self.landing = vec![0; LANDING].into();
-                    }
-                }
-                Ok(ReadResult::Nothing) => return,
-                Ok(ReadResult::End) => {
-                    self.node.lost(role, Loss::Closed, self.clock.now());
-                    self.drop_closed();
-                }
-                Err(error) => self.lose(role, error),
+    /// Hands the memory of replies that were delivered to who has least of it.
+    fn share_spare(&mut self) {
+        for spare in self.work.spare.drain(..) {
+            let members = self.members.iter_mut().map(Member::spare);
+            if let Some(spares) = members.min_by_key(|spares| spares.len()) {
+                spares.push(spare);
             }
         }
     }
 
-    fn write(&mut self, role: Role) {
-        let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
-            return;
-        };
-        let link = &mut self.node.connection(role).link;
-        let is_due = !link.is_empty() || transport.is_behind();
-        if !transport.is_connecting() && is_due && transport.write(link).is_err() {
-            // What Redis said before it closed is still to be read; that ends it.
-            transport.readable = true;
+    /// Has one that can be reached asked about clients' passwords; all have the same users.
+    fn check(&mut self, now: Time) {
+        let members = &mut self.members;
+        let at = members.iter().position(Member::is_up).unwrap_or_default();
+        if let Some(member) = members.get_mut(at)
+            && !self.work.checks.is_empty()
+        {
+            member.node().check(&mut self.work.checks, now);
         }
     }
 
-    fn lose(&mut self, role: Role, error: io::Error) {
-        let loss = match error.kind() {
-            ErrorKind::TimedOut if error.get_ref().is_none() => {
-                Loss::TimedOut(self.node.settings.dialer.timeout)
+    /// Hands each member the requests for its links.
+    fn send(&mut self, now: Time) {
+        for (link, batch) in self.work.requests.iter_mut() {
+            if batch.is_empty() {
+                continue;
             }
-            _ => Loss::Broken(error),
-        };
-        self.node.lost(role, loss, self.clock.now());
-        self.drop_closed();
-    }
-
-    /// Closes the sockets of connections that the node has given up.
-    fn drop_closed(&mut self) {
-        for ((_, connection), transport) in self.node.connections().zip(&mut self.transports) {
-            if matches!(connection.phase, Phase::Closed | Phase::Wanted) {
-                *transport = None;
+            let mut members = self.members.iter_mut();
+            match members.find(|member| member.id() == link.node) {
+                Some(member) => member.node().send(link, batch, now),
+                None => nodes::send_elsewhere(link, batch, &self.shell.mailbox),
             }
         }
-        let resp2 = self.node.connection(Role::Resp2).phase;
-        if self.race.is_on() && !matches!(resp2, Phase::Connecting(_)) {
-            self.race = Race::default();
-        }
+        self.forget_links();
     }
-}
-
-fn token(role: Role) -> Token {
-    Token(role.place())
 }

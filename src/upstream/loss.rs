@@ -47,6 +47,10 @@ pub(super) enum Loss {
     },
     /// Sentinels name it the master, and it says that its role is this.
     NotMaster(String),
+    /// It is to be a node of a cluster, and does not say which slots the nodes have, in these words.
+    NoCluster(String),
+    /// It serves nothing in its cluster any more.
+    Retired,
 }
 
 impl Loss {
@@ -62,7 +66,7 @@ impl Loss {
     /// Whether Redis is there, and of no use until somebody changes something: it refuses the proxy, or TLS fails.
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Tls => true,
+            Self::Refused(_) | Self::Tls | Self::NoCluster(_) => true,
             Self::Broken(error) => error.kind() == io::ErrorKind::InvalidData,
             _ => false,
         }
@@ -101,6 +105,13 @@ impl fmt::Display for Loss {
             Self::Tls => write!(f, "its port expects TLS: {TURN_TLS_ON}"),
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
+            Self::NoCluster(words) => {
+                write!(
+                    f,
+                    "it doesn't say which node has which slot: it answers {words}"
+                )
+            }
+            Self::Retired => f.write_str("it serves no slot any more"),
             Self::Altered(how) => write!(f, "the state of a connection has changed: {how}"),
             Self::Elsewhere => f.write_str("it now connects to another server"),
             Self::Demoted => f.write_str("it has become a replica"),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mio::Waker;
 
 use super::resolve::Endpoints;
-use super::{Check, Event, Replies, Requests};
+use super::{Check, Event, NodeId, Replies, Report, Requests};
 
 /// The two boxes: work for the helper, events for the loop.
 pub(super) struct Mailbox {
@@ -15,7 +15,7 @@ pub(super) struct Mailbox {
     /// The helper sleeps, or is about to: it is to be woken for work.
     sleeping: AtomicBool,
     helper: Waker,
-    events: Mutex<Vec<Event>>,
+    events: Mutex<Vec<Report>>,
     /// The bytes of the replies that are reported and not delivered.
     unread: AtomicUsize,
     the_loop: Arc<Waker>,
@@ -32,12 +32,15 @@ pub(super) struct Work {
     pub barrier: Option<u64>,
     /// Whether anybody would miss Redis, if that is news.
     pub watched: Option<bool>,
-    /// Where Redis may be, when that was looked up.
-    pub endpoints: Option<Endpoints>,
+    /// Where nodes may be, when that was looked up.
+    pub endpoints: Vec<(NodeId, Endpoints)>,
     /// Where sentinels may be, by their numbers, when that was looked up.
     pub sentinels: Vec<(usize, Endpoints)>,
-    /// A client's dedicated connection leads to a Redis that was demoted, it seems.
+    /// A client's dedicated connection leads to a Redis that was demoted, it seems; or a node of a cluster says that
+    /// slots are elsewhere.
     pub doubts: bool,
+    /// Where redirects lead that the map of the cluster doesn't know.
+    pub wanted: Vec<Box<str>>,
     /// Memory of replies that were delivered.
     pub spare: Vec<Replies>,
     /// There is something to do.
@@ -105,8 +108,8 @@ impl Mailbox {
         done.is_some
     }
 
-    /// Adds events for the loop, and wakes it if there were none.
-    pub fn report(&self, news: &mut Vec<Event>) {
+    /// Adds what happened to a node for the loop, and wakes it if there was nothing.
+    pub fn report(&self, node: NodeId, news: &mut Vec<Event>) {
         if news.is_empty() {
             return;
         }
@@ -118,7 +121,7 @@ impl Mailbox {
         let mut events = lock(&self.events);
         self.unread.fetch_add(length, Ordering::SeqCst);
         let wake = events.is_empty();
-        events.append(news);
+        events.extend(news.drain(..).map(|event| Report { node, event }));
         drop(events);
         if wake {
             self.wake(&self.the_loop);
@@ -131,7 +134,7 @@ impl Mailbox {
     }
 
     /// Takes all events in order, for an empty list.
-    pub fn take_events(&self, events: &mut Vec<Event>) {
+    pub fn take_events(&self, events: &mut Vec<Report>) {
         debug_assert!(events.is_empty());
         std::mem::swap(events, &mut *lock(&self.events));
     }

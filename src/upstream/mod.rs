@@ -7,6 +7,7 @@
 //!
 //! - [`node`] is one Redis: which connections to it there are, how they are opened, and what is done when one
 //!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
+//! - [`connection`] is one of its connections, and [`answers`] what comes of what Redis sends on it.
 //! - [`outage`] is what it makes of a Redis that can't be reached.
 //! - [`tracking`] is how Redis comes to report what changes.
 //! - [`loss`] is why a connection is lost.
@@ -20,10 +21,14 @@
 //! - [`resolve`] finds out where Redis is: it looks names up, on a thread of its own, so that nothing else waits for that.
 //! - [`race`] connects to the first of its addresses that answers.
 //! - [`sentinel`] is how it learns from sentinels where Redis is.
+//! - [`cluster`] is how it learns which nodes a cluster has, and which of them serves which slot.
 //! - [`moved`] is how it learns that Redis is elsewhere by now.
 
+mod answers;
 mod busy;
 mod checks;
+mod cluster;
+mod connection;
 mod health;
 mod helper;
 mod loss;
@@ -40,8 +45,10 @@ mod state;
 mod tracking;
 mod unreported;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use cluster::{ClusterMap, ClusterNode, SLOTS, slot_of};
 pub use helper::Upstream;
 pub use sentinel::Settings as SentinelSettings;
 
@@ -60,6 +67,8 @@ pub struct Settings {
     pub address: RedisAddress,
     /// The sentinels that say where it is, if the address is a master's name.
     pub sentinels: Option<SentinelSettings>,
+    /// Nodes of the cluster, by which the others are found, if it is one.
+    pub cluster: Option<Vec<RedisAddress>>,
     /// How to connect, and how long that may take, as well as a request may wait for its reply.
     pub dialer: Dialer,
     /// How long requests wait for it when it went away.
@@ -86,6 +95,10 @@ pub const CLOSED: &[u8] = b"";
 /// The same, as the connection broke under the request; under a request that may be repeated, for the second time.
 pub const BROKEN: &[u8] = b"-\r\n";
 
+/// In the place of a reply, in a cluster: the node serves nothing any more, and has not executed the request. It is to be
+/// sent to the node that has its slot now.
+pub const ELSEWHERE: &[u8] = b"-MOVED\r\n";
+
 /// Whether whoever waits for a reply is closed, in place of this one.
 #[must_use]
 pub fn closes(encoded: &[u8]) -> bool {
@@ -102,10 +115,16 @@ pub fn is_unreachable(encoded: &[u8]) -> bool {
             .any(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
+/// One of the servers behind the proxy: a node of a cluster, or the only one. A number is never used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u16);
+
 /// A link. There is one for each version of the protocol, as a reply in one can't be made from the other, and for each
 /// database: a connection that never leaves its database can't execute a request in another, whatever Redis refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkId {
+    /// Where it leads.
+    pub node: NodeId,
     /// What is spoken on it.
     pub protocol: Protocol,
     /// The database that its requests are for.
@@ -113,10 +132,20 @@ pub struct LinkId {
 }
 
 impl LinkId {
-    /// The link for that version of the protocol and that database.
+    /// The link for that version of the protocol and that database, to the only server.
     #[must_use]
     pub fn new(protocol: Protocol, database: u32) -> Self {
-        Self { protocol, database }
+        Self {
+            node: NodeId::default(),
+            protocol,
+            database,
+        }
+    }
+
+    /// The same to another node.
+    #[must_use]
+    pub fn at(self, node: NodeId) -> Self {
+        Self { node, ..self }
     }
 }
 
@@ -152,6 +181,11 @@ impl<T: Default> PerLink<T> {
     /// The same, to look at.
     pub fn iter(&self) -> impl Iterator<Item = (LinkId, &T)> {
         self.0.iter().map(|(link, place)| (*link, place))
+    }
+
+    /// Keeps the places of those links alone.
+    pub fn retain(&mut self, is_kept: impl Fn(LinkId) -> bool) {
+        self.0.retain(|(link, _)| is_kept(*link));
     }
 
     /// Whether a link was used.
@@ -205,7 +239,16 @@ impl Backend {
     }
 }
 
-/// What the helper reports to the loop, in the order in which it happened.
+/// What the helper reports to the loop of a node, in the order in which it happened.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The node.
+    pub node: NodeId,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened to a node.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// Redis is there, at that endpoint. Whether it takes the proxy is being found out.
@@ -272,8 +315,10 @@ pub enum Event {
     OutputLimit(usize),
     /// Databases were swapped.
     Swapped,
-    /// The node of a cluster has other slots than before.
+    /// The node of a cluster has other slots than before, where the proxy is in front of that node alone.
     SlotsMoved,
+    /// Which node of the cluster serves which slot. Nodes that it doesn't name are gone, with all their links.
+    Slots(Arc<ClusterMap>),
     /// Redis refuses reads, as it has lost its master; or it does so no more.
     MasterLost(bool),
     /// The proxy's user lacks a right, or lacks it no more.

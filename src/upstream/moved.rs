@@ -69,6 +69,9 @@ impl Node {
         if !matches!(self.state, State::Up(_)) {
             return;
         }
+        if self.is_of_cluster() {
+            return self.asks.doubt();
+        }
         self.moved.is_demoted |= refuses_writes && self.was_master();
         self.moved.due.get_or_insert(now.max(self.moved.not_before));
     }
@@ -141,9 +144,9 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use super::super::NodeId;
     use super::super::node::{Phase, Role};
-    use super::super::rights::tests::settings;
-    use super::super::{Batch, LinkId, Requests};
+    use super::super::rights::tests::{request, settings};
     use super::*;
     use crate::resp::Protocol;
 
@@ -156,7 +159,7 @@ mod tests {
     }
 
     fn node() -> Node {
-        Node::new(settings(None))
+        Node::new(NodeId::default(), settings(None))
     }
 
     /// Sets up what the node wants, at a Redis of that role.
@@ -197,10 +200,7 @@ mod tests {
 
     /// A client's write gets this reply.
     fn write(node: &mut Node, reply: &str, now: Time) {
-        let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp2, 0));
-        batch.push(false, |bytes| bytes.extend_from_slice(b"SET a 1\r\n"));
-        node.send(&mut requests, now);
+        request(node, Protocol::Resp2, false, "SET a 1\r\n", now);
         take(node, Role::Resp2);
         node.received(Role::Resp2, reply.as_bytes(), now);
         if node.due().is_some_and(|due| due <= now) {
@@ -321,7 +321,7 @@ mod tests {
             password_file: None,
             dialer: settings.dialer.clone(),
         });
-        Node::new(settings)
+        Node::new(NodeId::default(), settings)
     }
 
     #[test]

@@ -10,122 +10,34 @@
 //! tracker carries no requests has a reason: a reply of 100 MB or a write that Redis delays would hold up the reports
 //! behind it, and a connection in RESP2 can't have them at all.
 
-use std::io;
 use std::time::Duration;
 
-use super::busy;
 use super::checks::Checks;
+use super::cluster::asks::Asks;
+pub(super) use super::connection::{Connection, Phase, Role};
 pub(super) use super::loss::Loss;
 use super::moved::Moved;
 use super::outage::{FIRST_PAUSE, Outage, State};
 use super::rights::Rights;
-use super::setup::{self, Doubt, Question};
-use super::state::{ConnectionState, altered};
-use super::tracking::{Reports, Tracker};
-use super::unreported::{Unreported, lacks_master};
-use super::{BROKEN, Backend, Event, LinkId, Replies, Requests, Settings};
+use super::setup;
+use super::tracking::{Barriers, Reports, Tracker};
+use super::unreported::Unreported;
+use super::{BROKEN, Backend, Batch, Check, ELSEWHERE, Event, LinkId, NodeId, Replies, Settings};
 use crate::clock::Time;
-use crate::command::read_specs;
-use crate::link::{Link, LinkError, Oldest, Received};
 use crate::logging::Limit;
 use crate::resp::Protocol;
-use crate::status::greeting_field;
 use crate::transport::dial::Endpoint;
-
-/// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Requests in RESP2.
-    Resp2,
-    /// Requests in RESP3; it is made when the first comes.
-    Resp3,
-    /// Reports of changes, and whether Redis is there.
-    Tracker,
-    /// Requests for another database, likewise; the number distinguishes such connections.
-    Other(u8),
-}
-
-/// How many roles there are without those for other databases.
-const NAMED: u8 = 3;
-
-impl Role {
-    fn at(place: usize) -> Self {
-        match place {
-            0 => Self::Resp2,
-            1 => Self::Resp3,
-            2 => Self::Tracker,
-            // There are fewer than 256: the loop uses so few databases at a time.
-            place => Self::Other((place as u8).wrapping_sub(NAMED)),
-        }
-    }
-
-    /// Its place among all.
-    pub fn place(self) -> usize {
-        match self {
-            Self::Resp2 => 0,
-            Self::Resp3 => 1,
-            Self::Tracker => 2,
-            Self::Other(number) => usize::from(NAMED) + usize::from(number),
-        }
-    }
-}
-
-/// How far a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// There is none.
-    Closed,
-    /// One is to be made.
-    Wanted,
-    /// Where to, is being looked up, which may take until then.
-    LookingUp(Time),
-    /// It is being made, and may take until then.
-    Connecting(Time),
-    /// Questions that set it up are in flight.
-    SettingUp,
-    /// It is set up.
-    Open,
-}
-
-/// A connection, its successors included.
-#[derive(Debug)]
-pub(super) struct Connection {
-    /// Whose requests it carries, if it does.
-    pub serves: Option<LinkId>,
-    pub phase: Phase,
-    pub link: Link<Question>,
-    /// When Redis last answered on it.
-    pub heard: Time,
-    /// Something was answered on it.
-    pub has_answered: bool,
-    /// When it was set up.
-    opened: Time,
-    /// How many of its predecessors were lost before they were of any use.
-    pub useless: u8,
-    /// The tracker to which Redis reports changes of what was read on it, by its number.
-    pub reports_to: Option<i64>,
-    /// Redis is being asked to report them to that one.
-    pub redirecting: Option<i64>,
-    /// Until then no other is made.
-    pub not_before: Time,
-    /// The last one was of no use by itself: that is no sign that Redis has gone.
-    pub refused: bool,
-    /// Whether it is as it was set up.
-    pub state: ConnectionState,
-    /// What Redis answered to the `SELECT` that was to set it up, if that was an error.
-    refusal: Option<Box<[u8]>>,
-}
 
 /// How long a connection that answers nothing must last to have been of use, and Redis be there to have come back for
 /// good.
 pub(super) const STEADY: Duration = Duration::from_secs(1);
-/// The first byte of what a server for TLS says to whoever doesn't speak it.
-const TLS_ALERT: u8 = 0x15;
 /// How many connections in a row may be of no use before there is a pause.
 pub(super) const USELESS: u8 = 10;
 
 /// One Redis.
 pub(super) struct Node {
+    /// Its number, which its links and its reports have.
+    pub id: NodeId,
     pub settings: Settings,
     /// By the places of their roles.
     pub(super) connections: Vec<Connection>,
@@ -164,6 +76,9 @@ pub(super) struct Node {
     pub(super) checks: Checks,
     /// What speaks for its being elsewhere by now.
     pub(super) moved: Moved,
+    /// What it is asked of its cluster.
+    pub(super) asks: Asks,
+    pub(super) barriers: Barriers,
     /// What is to be reported to the loop.
     pub events: Vec<Event>,
     /// Memory for replies.
@@ -172,69 +87,17 @@ pub(super) struct Node {
     pub(super) ticked: Time,
 }
 
-impl Default for Connection {
-    fn default() -> Self {
-        Self {
-            serves: None,
-            phase: Phase::Closed,
-            link: Link::default(),
-            heard: Time::default(),
-            has_answered: false,
-            opened: Time::default(),
-            useless: 0,
-            reports_to: None,
-            redirecting: None,
-            not_before: Time::default(),
-            refused: false,
-            state: ConnectionState::default(),
-            refusal: None,
-        }
-    }
-}
-
-impl Connection {
-    fn of(link: LinkId) -> Self {
-        Self {
-            serves: Some(link),
-            ..Self::default()
-        }
-    }
-
-    /// Whether what sets it up is answered.
-    pub fn is_set_up(&self) -> bool {
-        match self.phase {
-            Phase::SettingUp => !self.link.has_questions(),
-            Phase::Open => true,
-            Phase::Closed | Phase::Wanted | Phase::LookingUp(_) | Phase::Connecting(_) => false,
-        }
-    }
-
-    /// The request whose answer is due, if one is in flight.
-    pub fn silence(&self) -> Option<Oldest> {
-        let mut oldest = self.link.oldest()?;
-        match self.phase {
-            // Its answer was not due before that to what went before it.
-            Phase::Open if oldest.is_question => {
-                oldest.since = oldest.since.max(self.heard);
-                Some(oldest)
-            }
-            Phase::Open => Some(oldest),
-            Phase::SettingUp if oldest.is_question => Some(oldest),
-            _ => None,
-        }
-    }
-}
-
 impl Node {
     /// One that is to be connected to.
-    pub fn new(settings: Settings) -> Self {
-        let link = |protocol| Connection::of(LinkId::new(protocol, settings.database));
+    pub fn new(id: NodeId, settings: Settings) -> Self {
+        let link = |protocol| Connection::of(LinkId::new(protocol, settings.database).at(id));
         let connections = vec![
             link(Protocol::Resp2),
             link(Protocol::Resp3),
             Connection::default(),
         ];
         let mut node = Self {
+            id,
             settings,
             connections,
             state: State::Opening,
@@ -256,6 +119,8 @@ impl Node {
             tracked_links: 0,
             checks: Checks::default(),
             moved: Moved::default(),
+            asks: Asks::default(),
+            barriers: Barriers::default(),
             events: Vec::new(),
             spare: Vec::new(),
             ticked: Time::default(),
@@ -314,25 +179,20 @@ impl Node {
         self.backend.endpoint.as_ref()
     }
 
-    /// Takes requests that the loop hands over.
-    pub fn send(&mut self, requests: &mut Requests, now: Time) {
-        for (link, batch) in requests.iter_mut() {
-            if batch.is_empty() {
-                continue;
+    /// Takes requests for a link that the loop hands over.
+    pub fn send(&mut self, link: LinkId, batch: &mut Batch, now: Time) {
+        let role = self.role_of(link);
+        self.connection(role).link.send(batch, now);
+        let connection = self.connection(role);
+        let is_closed = connection.phase == Phase::Closed;
+        let (not_before, refused) = (connection.not_before, connection.refused);
+        match self.state {
+            State::Down(_) => self.refuse_during_outage(role),
+            State::Up(_) if is_closed && not_before <= now => self.want(role),
+            State::Up(_) if is_closed && refused => {
+                self.refuse(role, "no connection for that can be made")
             }
-            let role = self.role_of(link);
-            self.connection(role).link.send(batch, now);
-            let connection = self.connection(role);
-            let is_closed = connection.phase == Phase::Closed;
-            let (not_before, refused) = (connection.not_before, connection.refused);
-            match self.state {
-                State::Down(_) => self.refuse_during_outage(role),
-                State::Up(_) if is_closed && not_before <= now => self.want(role),
-                State::Up(_) if is_closed && refused => {
-                    self.refuse(role, "no connection for that can be made")
-                }
-                State::Up(_) | State::Opening => {}
-            }
+            State::Up(_) | State::Opening => {}
         }
     }
 
@@ -395,183 +255,14 @@ impl Node {
                 self.tracker.connected();
                 self.begin_unreported();
                 self.ask_slots(role, now);
+                self.ask_view_on(role, now);
             }
             Role::Resp3 | Role::Other(_) => {}
         }
     }
 
-    /// Bytes came.
-    pub fn received(&mut self, role: Role, bytes: &[u8], now: Time) {
-        let mut received = Received {
-            replies: self.spare.pop().unwrap_or_default(),
-            ..Received::default()
-        };
-        let connection = self.connection(role);
-        let result = connection.link.receive(bytes, &mut received, now);
-        let served = !received.replies.is_empty() || !received.invalidated.is_empty();
-        if served || !received.answers.is_empty() {
-            connection.heard = now;
-            connection.has_answered = true;
-        }
-        let is_tls = !connection.has_answered && bytes.first() == Some(&TLS_ALERT);
-        // A new connection answers the first questions, whatever it is like.
-        let is_steady = connection.opened.until(now) >= STEADY;
-        let answers = connection.phase == Phase::Open && !received.answers.is_empty();
-        if served || answers && is_steady {
-            connection.useless = 0;
-        }
-        if !received.invalidated.is_empty() {
-            self.events.push(Event::Invalidated(received.invalidated));
-        }
-        if role == Role::Tracker && !received.answers.is_empty() {
-            self.resume_tracking();
-        }
-        for doubt in received.replies.iter().filter_map(Doubt::of) {
-            match doubt {
-                Doubt::Rights => self.doubt_rights(),
-                Doubt::State => self.doubt_state(role),
-            }
-        }
-        if let Some(latest) = received.replies.latest()
-            && (self.is_busy || busy::says_so(latest))
-        {
-            self.note_busy(latest);
-        }
-        if received.may_be_queuing {
-            self.doubt_state(role);
-        }
-        if received.replies.iter().any(lacks_master) {
-            self.note_master(true);
-        }
-        self.judge(&received.replies, now);
-        self.report_replies(role, received.replies);
-        let has_answers = !received.answers.is_empty();
-        for (question, answer) in received.answers {
-            if let Err(loss) = self.answered(role, question, &answer, now) {
-                return match &loss {
-                    Loss::Refused(words) if setup::refuses_login(words) => self.down(&loss, now),
-                    Loss::Elsewhere => self.start_anew(&loss, now),
-                    Loss::Altered(_) => self.distrust(role, &loss, now),
-                    _ => self.lost(role, loss, now),
-                };
-            }
-        }
-        if received.is_subscribed {
-            return self.distrust(role, &altered("it is subscribed"), now);
-        }
-        if let Err(error) = result {
-            // Redis refuses one client too many before it is asked for anything.
-            let refused = setup::refusal(bytes).filter(|words| setup::refuses_connections(words));
-            if refused.is_none() && error == LinkError::Unasked {
-                return self.distrust(role, &altered(&error.to_string()), now);
-            }
-            let loss = match refused {
-                Some(words) => Loss::Refused(words),
-                None if is_tls => Loss::Tls,
-                None => Loss::Garbled(error),
-            };
-            return self.lost(role, loss, now);
-        }
-        // Not before the last of them: no answer is outstanding on the connection from the first on.
-        if has_answers {
-            self.advance(now);
-        }
-    }
-
-    fn report_replies(&mut self, role: Role, replies: Replies) {
-        match self.connection(role).serves {
-            Some(link) if !replies.is_empty() => self.events.push(Event::Replies { link, replies }),
-            _ => self.spare.push(replies),
-        }
-    }
-
-    /// Redis answered a question of the proxy's own.
-    fn answered(
-        &mut self,
-        role: Role,
-        question: Question,
-        answer: &[u8],
-        now: Time,
-    ) -> Result<(), Loss> {
-        let refusal = setup::refusal(answer);
-        match question {
-            Question::Check(number) => {
-                self.checked(number, answer);
-                return Ok(());
-            }
-            // An error is an answer too, and none before it is to come.
-            Question::Barrier(number) => {
-                self.note_busy(answer);
-                self.events.push(Event::Barrier(number));
-                return Ok(());
-            }
-            _ => {}
-        }
-        if let Some(words) = refusal
-            .clone()
-            .filter(|words| setup::refuses_connections(words))
-        {
-            return Err(Loss::Refused(words));
-        }
-        match (question, refusal) {
-            (Question::Select, Some(words)) => {
-                self.connection(role).refusal = Some(answer.into());
-                return Err(Loss::Refused(words));
-            }
-            (Question::Auth, Some(words)) => return Err(Loss::Refused(words)),
-            (Question::Hello3, Some(words)) if matches!(role, Role::Resp3 | Role::Other(_)) => {
-                return Err(Loss::Refused(words));
-            }
-            (Question::Ping, refusal) => {
-                self.note_busy(answer);
-                self.pinged(role, answer, refusal.as_deref())?;
-                self.ping_answered(answer);
-            }
-            (Question::State, refusal) => self.state_answered(role, answer, refusal.as_deref())?,
-            (Question::Hello3 | Question::Server | Question::Id, Some(words))
-                if role == Role::Tracker && setup::is_temporary(&words) =>
-            {
-                return Err(Loss::Broken(io::Error::other(words)));
-            }
-            (Question::Hello3 | Question::Id, Some(words)) if role == Role::Tracker => {
-                self.tracker.refused(words);
-            }
-            (Question::Rights, refusal) => {
-                self.rights_answered(role, answer, refusal.as_deref())?;
-            }
-            (Question::Login, refusal) => self.login_answered(role, refusal.as_deref())?,
-            (Question::Role, None) => require_master(setup::role(answer))?,
-            (Question::Track, refusal) => self.redirected(role, refusal, now),
-            (Question::Server, None) => self.identified(role, setup::run_id(answer))?,
-            (Question::Hello3, refusal) if role == Role::Resp2 => {
-                self.backend.hello[1] = greeting(answer, refusal);
-            }
-            (Question::Hello2, refusal) => {
-                self.backend.hello[0] = greeting(answer, refusal);
-                if self.settings.sentinels.is_some() {
-                    // It may have refused to answer ROLE.
-                    require_master(greeting_field(&self.backend.hello[0], "role"))?;
-                }
-            }
-            (Question::Commands, refusal) => {
-                self.backend.commands = read_specs(answer);
-                self.backend.commands_refused = refusal.is_some();
-            }
-            (Question::Info, _) => self.info_answered(answer),
-            (Question::Histograms, _) => self.histograms_answered(role, answer, now),
-            (Question::Swaps(seen), _) => self.swaps_answered(role, seen, answer, now),
-            (Question::TableMax, _) => self.table_max_answered(answer),
-            (Question::TableKeys, _) => self.table_keys_answered(answer),
-            (Question::OutputLimit, _) => self.output_limit_answered(answer),
-            (Question::Slots, _) => self.slots_answered(answer),
-            (Question::Id, None) => self.tracker.numbered(setup::number(answer)),
-            _ => {}
-        }
-        Ok(())
-    }
-
     /// Goes on as far as what was answered allows.
-    fn advance(&mut self, now: Time) {
+    pub(super) fn advance(&mut self, now: Time) {
         let tracker = self.connection(Role::Tracker);
         if tracker.phase == Phase::SettingUp && tracker.link.is_idle() {
             self.set_open(Role::Tracker, now);
@@ -624,7 +315,7 @@ impl Node {
         self.log_reconnected(now);
     }
 
-    fn set_open(&mut self, role: Role, now: Time) {
+    pub(super) fn set_open(&mut self, role: Role, now: Time) {
         self.ask_for_first_state(role, now);
         let error = setup::error_reply(&self.settings, "the request waited for too long");
         let mut replies = self.spare.pop().unwrap_or_default();
@@ -722,6 +413,10 @@ impl Node {
         connection.reports_to = None;
         connection.redirecting = None;
         self.rights.lost(role);
+        self.asks.lost(role);
+        if role == Role::Tracker {
+            self.barriers.lost();
+        }
     }
 
     /// What is in flight on a connection that is lost waits for another. Who waits for what can't be repeated is closed,
@@ -745,30 +440,19 @@ impl Node {
         self.report_replies(role, replies);
     }
 
+    /// It serves nothing in its cluster any more. What it has not executed, or may be repeated, is for another node.
+    /// Returns the passwords that another one is to be asked about.
+    pub fn retire(&mut self) -> Vec<Check> {
+        for role in self.roles() {
+            self.close(role);
+            self.renew(role, &Loss::Retired);
+            self.fail(role, ELSEWHERE);
+        }
+        self.checks.take()
+    }
+
     /// Whether Redis knows HELLO, as it does since version 6.
     pub(super) fn knows_hello(&self) -> bool {
         !self.backend.hello[1].is_empty()
-    }
-}
-
-/// What sentinels name the master has to be one.
-///
-/// # Errors
-/// If it says that its role is another.
-fn require_master(role: Option<String>) -> Result<(), Loss> {
-    match role {
-        Some(role) if role != "master" => Err(Loss::NotMaster(role)),
-        _ => Ok(()),
-    }
-}
-
-/// The longest reply to HELLO that is repeated to clients, in bytes. It names the modules.
-const GREETING_MAX: usize = 64 * 1024;
-
-/// The reply to HELLO, to be repeated to clients; nothing if Redis refused.
-fn greeting(answer: &[u8], refusal: Option<String>) -> Vec<u8> {
-    match refusal {
-        None if answer.len() <= GREETING_MAX => answer.to_vec(),
-        None | Some(_) => Vec::new(),
     }
 }

@@ -130,11 +130,13 @@ impl Node {
             log::warn!(address:% = self.settings.address, reason; "{message}");
         }
         let patience = match &before {
-            None => (may_be_brief(loss) && self.is_steady(now)).then(|| now.after(self.wait())),
+            None => {
+                (self.may_be_brief(loss) && self.is_steady(now)).then(|| now.after(self.wait()))
+            }
             Some(outage) => outage.patience,
         };
         // Where Redis ended there may be nobody who refuses a connection before it is back.
-        let may_be_brief = may_be_brief(loss) || matches!(loss, Loss::TimedOut(_));
+        let may_be_brief = self.may_be_brief(loss) || matches!(loss, Loss::TimedOut(_));
         let was_patient = patience.is_some();
         let gone = before.as_ref().is_some_and(|outage| outage.gone);
         let end = match loss {
@@ -187,7 +189,7 @@ impl Node {
         }
         self.pause = match loss {
             Loss::Refused(words) if setup::is_temporary(words) => self.pause.min(SOON),
-            Loss::Refused(_) => LAST_PAUSE,
+            Loss::Refused(_) | Loss::NoCluster(_) => LAST_PAUSE,
             _ if is_patient => self.pause.min(AWAITED_PAUSE),
             Loss::NotMaster(_) => self.pause.min(NOT_MASTER_PAUSE),
             _ if self.watched => self.pause.min(MISSED_PAUSE),
@@ -197,6 +199,15 @@ impl Node {
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         self.state = State::Down(now.after(pause));
+    }
+
+    /// Whether Redis may be back in a moment: it went, or it says so; or in a cluster another may soon take its place.
+    fn may_be_brief(&self, loss: &Loss) -> bool {
+        match loss {
+            Loss::NotMaster(_) => true,
+            Loss::Refused(words) => setup::is_temporary(words),
+            loss => loss.may_be_end() || self.is_of_cluster() && !loss.is_refusal(),
+        }
     }
 
     /// How long requests wait for a Redis that may only be restarting. One that was never there may be looked for where
@@ -348,21 +359,12 @@ impl Node {
     }
 }
 
-/// Whether Redis may be back in a moment: it went, or it says so.
-fn may_be_brief(loss: &Loss) -> bool {
-    match loss {
-        Loss::NotMaster(_) => true,
-        Loss::Refused(words) => setup::is_temporary(words),
-        loss => loss.may_be_end(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
 
-    use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node, settings};
-    use super::super::{Batch, LinkId, Requests};
+    use super::super::NodeId;
+    use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node, request, settings};
     use super::*;
     use crate::resp::Protocol;
 
@@ -370,11 +372,8 @@ mod tests {
         Loss::Broken(io::ErrorKind::ConnectionRefused.into())
     }
 
-    fn send(node: &mut Node, request: &str, now: Time) {
-        let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp2, 0));
-        batch.push(true, |out| out.extend_from_slice(request.as_bytes()));
-        node.send(&mut requests, now);
+    fn send(node: &mut Node, words: &str, now: Time) {
+        request(node, Protocol::Resp2, true, words, now);
     }
 
     /// Redis ends, and refuses connections.
@@ -447,10 +446,7 @@ mod tests {
     fn what_was_asked_in_resp3_waits_too_if_that_connection_is_the_first_to_be_refused() {
         let mut node = node(None, RIGHTS);
         node.run_id = Some("known".to_owned());
-        let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp3, 0));
-        batch.push(true, |out| out.extend_from_slice(b"before"));
-        node.send(&mut requests, at(100));
+        request(&mut node, Protocol::Resp3, true, "before", at(100));
         let resp3 = "+OK\r\n%0\r\n$0\r\n\r\n+PONG\r\n";
         connect(&mut node, Role::Resp3, resp3, at(100));
         assert!(asked(&mut node, Role::Resp3).ends_with("before"));
@@ -473,22 +469,14 @@ mod tests {
     fn what_was_asked_in_resp3_waits_when_only_that_connection_has_ended_so_far() {
         let mut node = node(None, RIGHTS);
         node.run_id = Some("known".to_owned());
-        let mut requests = Requests::default();
-        let batch: &mut Batch = requests.of(LinkId::new(Protocol::Resp3, 0));
-        batch.push(true, |out| out.extend_from_slice(b"before"));
-        node.send(&mut requests, at(900));
+        request(&mut node, Protocol::Resp3, true, "before", at(900));
         let resp3 = "+OK\r\n%0\r\n$0\r\n\r\n+PONG\r\n";
         connect(&mut node, Role::Resp3, resp3, at(900));
         assert!(asked(&mut node, Role::Resp3).ends_with("before"));
         node.events.clear();
         node.lost(Role::Resp3, Loss::Closed, at(1000));
         node.lost(Role::Resp3, refused(), at(1000));
-        requests
-            .of(LinkId::new(Protocol::Resp3, 0))
-            .push(true, |out| {
-                out.extend_from_slice(b"during");
-            });
-        node.send(&mut requests, at(1050));
+        request(&mut node, Protocol::Resp3, true, "during", at(1050));
         assert!(node.is_up() && node.wants().is_none());
         assert_eq!(node.events, []);
         // It was that connection alone.
@@ -539,7 +527,7 @@ mod tests {
 
     #[test]
     fn who_asks_a_redis_that_was_never_there_is_told_why() {
-        let mut node = Node::new(settings(None));
+        let mut node = Node::new(NodeId::default(), settings(None));
         node.settings.wait = Duration::from_secs(5);
         node.lost(Role::Resp2, refused(), at(0));
         send(&mut node, "request", at(100));

@@ -28,28 +28,18 @@ pub(super) struct Race {
     error: Option<io::Error>,
     /// How many were made.
     count: usize,
-    /// The first token, if it is not [`FIRST`].
-    first: Option<usize>,
+    /// The first token.
+    first: usize,
 }
 
-/// The first token of the race to Redis; those of its connections are lower.
-const FIRST: usize = 256;
-
 impl Race {
-    /// One between these addresses.
-    pub fn between(endpoints: Vec<Endpoint>) -> Self {
+    /// One between these addresses, with tokens from that one on.
+    pub fn between(endpoints: Vec<Endpoint>, first: usize) -> Self {
         Self {
             waiting: endpoints.into(),
             next: Some(Time::default()),
+            first,
             ..Self::default()
-        }
-    }
-
-    /// The same with tokens from that one on.
-    pub fn with_tokens(self, first: usize) -> Self {
-        Self {
-            first: Some(first),
-            ..self
         }
     }
 
@@ -131,7 +121,7 @@ impl Race {
         registry: &Registry,
         now: Time,
     ) -> io::Result<()> {
-        let token = Token(self.first.unwrap_or(FIRST) + self.count);
+        let token = Token(self.first + self.count);
         self.count += 1;
         let attempt = dialer.dial(&endpoint, now)?;
         attempt.register(registry, token)?;
@@ -203,7 +193,7 @@ mod tests {
         fn new(endpoints: Vec<Endpoint>) -> Self {
             Self {
                 poll: Poll::new().expect("a poll"),
-                race: Race::between(endpoints),
+                race: Race::between(endpoints, 0),
             }
         }
 

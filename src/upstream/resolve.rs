@@ -29,7 +29,7 @@ pub(super) fn resolve(
         }
         RedisAddress::Tcp { host, port } => (host.clone(), *port),
         // Who says where that is, was not asked.
-        RedisAddress::Master(_) => {
+        RedisAddress::Master(_) | RedisAddress::Cluster(_) => {
             found(Err(none()));
             return Ok(());
         }

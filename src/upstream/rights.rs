@@ -211,7 +211,7 @@ impl Node {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{LinkId, Requests, Settings};
+    use super::super::{Batch, LinkId, NodeId, Settings};
     use super::*;
     use crate::config::RedisAddress;
     use crate::resp::Protocol;
@@ -223,6 +223,7 @@ pub(super) mod tests {
         Settings {
             address: RedisAddress::default(),
             sentinels: None,
+            cluster: None,
             dialer: Dialer {
                 tls: None,
                 timeout: Duration::from_secs(1),
@@ -239,7 +240,7 @@ pub(super) mod tests {
 
     /// A Redis that is there, whose changes are not tracked, where the proxy logs in by this password.
     pub(in crate::upstream) fn node(password: Option<&str>, rights: &str) -> Node {
-        let mut node = Node::new(settings(password));
+        let mut node = Node::new(NodeId::default(), settings(password));
         let login = if password.is_some() { "+OK\r\n" } else { "" };
         let resp2 = format!("{login}+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n");
         let tracker = format!("{login}+OK\r\n*1\r\n+hello\r\n*0\r\n{rights}+PONG\r\n");
@@ -258,6 +259,20 @@ pub(super) mod tests {
         assert_eq!(node.wants(), None);
         node.set_watched(true, at(0));
         node
+    }
+
+    /// A request of a client comes.
+    pub(in crate::upstream) fn request(
+        node: &mut Node,
+        protocol: Protocol,
+        repeatable: bool,
+        request: &str,
+        now: Time,
+    ) {
+        let mut batch = Batch::default();
+        batch.push(repeatable, |out| out.extend_from_slice(request.as_bytes()));
+        let link = LinkId::new(protocol, 0).at(node.id);
+        node.send(link, &mut batch, now);
     }
 
     pub(in crate::upstream) fn at(milliseconds: u64) -> Time {
@@ -353,10 +368,7 @@ pub(super) mod tests {
     fn while_a_reply_is_late_the_others_are_asked_often_enough_however_late_the_helper_is() {
         for lateness in [0, 1, 20, 200] {
             let mut node = node(None, RIGHTS);
-            let mut requests = Requests::default();
-            let batch = requests.of(LinkId::new(Protocol::Resp2, 0));
-            batch.push(false, |out| out.extend_from_slice(b"EVAL\r\n"));
-            node.send(&mut requests, at(100));
+            request(&mut node, Protocol::Resp2, false, "EVAL\r\n", at(100));
             while let Some(due) = node.due().filter(|due| *due < at(8000)) {
                 let now = due.after(Duration::from_millis(lateness));
                 node.events.clear();

@@ -36,8 +36,14 @@ pub(super) enum Question {
     Histograms,
     /// How often databases were swapped, which is seen there.
     Swaps(Seen),
-    /// Which slots of its cluster it has.
+    /// Which slots of its cluster it has, if the proxy is in front of it alone.
     Slots,
+    /// Which node of its cluster serves which slot.
+    Shards,
+    /// The same, before Redis 7.
+    ClusterSlots,
+    /// What it knows of the nodes.
+    Nodes,
     /// How many keys it tracks at the most.
     TableMax,
     /// How many it tracks.
@@ -154,9 +160,9 @@ pub(super) fn output_limit() -> Cmd {
 }
 
 /// What a node says of its cluster.
-pub(super) fn cluster() -> Cmd {
+pub(super) fn cluster(subcommand: &str) -> Cmd {
     let mut cluster = redis::cmd(own::CLUSTER);
-    cluster.arg("INFO");
+    cluster.arg(subcommand);
     cluster
 }
 
@@ -202,12 +208,17 @@ pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
             (Question::Id, id),
         ]);
     }
+    // A cluster has no databases to swap.
+    if settings.cluster.is_none() {
+        questions.extend([
+            (Question::Histograms, histogram("hello")),
+            (Question::Swaps(Seen::InHistogram), histogram("swapdb")),
+        ]);
+    }
     questions.extend([
-        (Question::Histograms, histogram("hello")),
-        (Question::Swaps(Seen::InHistogram), histogram("swapdb")),
         (Question::Rights, rights(settings)),
+        (Question::Ping, redis::cmd(own::PING)),
     ]);
-    questions.push((Question::Ping, redis::cmd(own::PING)));
     questions
 }
 

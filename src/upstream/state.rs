@@ -238,8 +238,8 @@ pub(super) fn altered(how: &str) -> Loss {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node};
-    use super::super::{Event, LinkId, Requests};
+    use super::super::Event;
+    use super::super::rights::tests::{RIGHTS, answer_tracker, asked, at, node, request};
     use super::*;
     use crate::resp::Protocol;
 
@@ -321,11 +321,7 @@ mod tests {
     #[test]
     fn a_check_behind_a_slow_reply_is_not_overdue_when_that_comes() {
         let mut node = node(None, RIGHTS);
-        let mut requests = Requests::default();
-        requests
-            .of(LinkId::new(Protocol::Resp2, 0))
-            .push(true, |out| out.extend_from_slice(b"slow"));
-        node.send(&mut requests, at(900));
+        request(&mut node, Protocol::Resp2, true, "slow", at(900));
         let tracker_answers = |node: &mut Node, now: u64| {
             node.tick(at(now));
             asked(node, Role::Resp2);

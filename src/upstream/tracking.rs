@@ -45,6 +45,20 @@ pub(super) struct Tracker {
     logged: Option<String>,
 }
 
+/// The last barrier that was asked for on the tracker that there is, and the last that was passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Barriers {
+    asked: Option<u64>,
+    passed: Option<u64>,
+}
+
+impl Barriers {
+    /// The tracker is lost: nobody waits for it.
+    pub fn lost(&mut self) {
+        self.asked = None;
+    }
+}
+
 /// What Redis is taken for when each new connection leads elsewhere.
 const SEVERAL: &str = "its address leads to several servers";
 
@@ -244,7 +258,22 @@ impl Node {
         if tracker.phase == Phase::Open {
             let barrier = setup::Question::Barrier(number);
             tracker.link.ask(barrier, &setup::ping(), now);
+            self.barriers.asked = Some(number);
         }
+    }
+
+    /// All changes before that barrier are reported. Of a cluster, the helper reports it when all nodes have passed it.
+    pub(super) fn passed(&mut self, number: u64) {
+        self.barriers.passed = Some(number);
+        if !self.is_of_cluster() {
+            self.events.push(Event::Barrier(number));
+        }
+    }
+
+    /// Whether that barrier was asked for, and is yet to be passed.
+    pub fn is_before(&self, number: u64) -> bool {
+        let Barriers { asked, passed } = self.barriers;
+        asked >= Some(number) && passed < Some(number)
     }
 
     fn log_tracking(&mut self) {

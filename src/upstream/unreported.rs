@@ -108,12 +108,17 @@ impl Node {
 
     /// If Redis is a node of a cluster, asks for its slots.
     pub(super) fn ask_slots(&mut self, role: Role, now: Time) {
-        if self.unreported.is_cluster && !self.unreported.refused.slots {
-            self.ask(role, Question::Slots, &setup::cluster(), now);
+        let is_wanted = self.unreported.is_cluster && !self.is_of_cluster();
+        if is_wanted && !self.unreported.refused.slots {
+            self.ask(role, Question::Slots, &setup::cluster("INFO"), now);
         }
     }
 
     fn ask_swaps(&mut self, role: Role, now: Time) {
+        // A cluster has no databases to swap.
+        if self.is_of_cluster() {
+            return;
+        }
         let seen = self.unreported.seen;
         let command = match seen {
             Seen::InHistogram => setup::histogram("swapdb"),
@@ -166,7 +171,7 @@ impl Node {
     /// What Redis says of itself.
     pub(super) fn info_answered(&mut self, answer: &[u8]) {
         let is_cluster = field(answer, "cluster_enabled:").is_some_and(|value| value == b"1");
-        if is_cluster && !self.unreported.is_cluster {
+        if is_cluster && !self.unreported.is_cluster && !self.is_of_cluster() {
             log::warn!(
                 address:% = self.settings.address;
                 "redis is a node of a cluster: keys of other nodes get MOVED, which clients follow past the proxy"

@@ -3,7 +3,7 @@
 
 use redis_proxy::proxy::ClientId;
 use redis_proxy::resp::Protocol;
-use redis_proxy::upstream::{CLOSED, Event, Invalidated, LinkId, Replies};
+use redis_proxy::upstream::{CLOSED, Event, Invalidated, LinkId, NodeId, Replies};
 
 use crate::world::{World, bulk, get};
 
@@ -158,7 +158,9 @@ fn deliver_in_parts(
     let mut done = 0;
     for part in 1.. {
         let now = world.time();
-        let all = world.proxy.upstream_part(event, &mut done, most, now);
+        let all = world
+            .proxy
+            .upstream_part(NodeId::default(), event, &mut done, most, now);
         world.send(other, get("cached"));
         world.assert_received(other, bulk("value"));
         look(world, part);

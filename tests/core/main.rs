@@ -4,6 +4,7 @@
 mod away;
 mod buffers;
 mod cached;
+mod cluster;
 mod databases;
 mod fields;
 mod flow;

@@ -11,7 +11,9 @@ use redis_proxy::command::own;
 use redis_proxy::command::read_specs;
 use redis_proxy::proxy::{Access, ClientId, Ending, Proxy};
 use redis_proxy::resp::Protocol;
-use redis_proxy::upstream::{Backend, Batch, Event, Invalidated, LinkId, Replies, Tracking};
+use redis_proxy::upstream::{
+    Backend, Batch, Event, Invalidated, LinkId, NodeId, Replies, Tracking,
+};
 
 /// A request as Redis receives it: its arguments.
 pub type Request = Vec<Vec<u8>>;
@@ -204,10 +206,6 @@ impl World {
     /// Checks what Redis was asked and has not answered, a request a word group.
     #[track_caller]
     pub fn assert_asked(&self, expected: &[&str]) {
-        let text = |request: &Request| {
-            let arguments = request.iter().map(|a| a.escape_ascii().to_string());
-            arguments.collect::<Vec<_>>().join(" ")
-        };
         let asked: Vec<_> = self.asked().into_iter().map(text).collect();
         assert_eq!(asked, expected);
     }
@@ -420,9 +418,24 @@ impl World {
     }
 
     fn tell(&mut self, event: &Event) {
+        self.tell_of(NodeId::default(), event);
+    }
+
+    /// Something happened to a node of the cluster.
+    pub fn tell_of(&mut self, node: NodeId, event: &Event) {
         let now = self.time();
-        self.proxy.upstream(event, now);
+        self.proxy
+            .upstream_part(node, event, &mut 0, usize::MAX, now);
         self.turn();
+    }
+
+    /// What was asked and is not answered, the oldest first, and which node; save what is answered by itself.
+    pub fn asked_of_nodes(&self) -> Vec<(u16, String)> {
+        let asked = self.asked.iter();
+        let asked = asked.filter(|(_, request)| !self.keys_live || request[0] != b"PTTL");
+        asked
+            .map(|(link, request)| (link.node.0, text(request)))
+            .collect()
     }
 
     /// Time passes.
@@ -447,7 +460,9 @@ impl World {
 
     /// What the shell does at the end of each turn of its loop: takes the requests for Redis, and looks
     /// after the clients that the proxy names, and no others.
-    fn turn(&mut self) {
+    pub fn turn(&mut self) {
+        let now = self.time();
+        self.proxy.send_parked(now);
         self.take_requests();
         self.look_after_clients();
     }
@@ -483,6 +498,12 @@ impl World {
                 .extend(asked.map(|request| (link, in_capitals(request))));
         }
     }
+}
+
+/// The words of a request.
+fn text(request: &Request) -> String {
+    let arguments = request.iter().map(|a| a.escape_ascii().to_string());
+    arguments.collect::<Vec<_>>().join(" ")
 }
 
 /// A request with its name in capitals, if it is one of the proxy's own, which are spelled as no other, or a GET, which

@@ -14,6 +14,7 @@ fn spec(name: &str) -> Spec {
         no_script: false,
         movable_keys: false,
         is_random: false,
+        spread: None,
         keys: (0, 0, 0),
     }
 }

@@ -180,6 +180,40 @@ fn what_sentinels_say_is_not_said_twice() {
 }
 
 #[test]
+fn nodes_of_a_cluster_stand_for_the_place_of_the_redis() {
+    let config = from_flags(&["--redis_cluster=n1.example, n2.example:7000,[::1]:7001"]);
+    let addresses = "n1.example:6379,n2.example:7000,[::1]:7001";
+    assert_eq!(config.redis_cluster.to_string(), addresses);
+    assert_eq!(config.redis.to_string(), format!("cluster:{addresses}"));
+    for text in ["a,", ",", "a:0", "a b", "redis://a", "a,[::1"] {
+        let error = flags_error(&["--redis_cluster", text]);
+        let allowed = "give HOST or HOST:PORT of some nodes with commas between them";
+        assert!(error.contains(allowed), "{error}");
+    }
+    assert_eq!(from_flags(&["--redis_cluster="]), Config::default());
+}
+
+#[test]
+fn a_cluster_stands_beside_no_other_place_and_has_one_database() {
+    for (flag, name) in [
+        ("--redis_url=redis://redis.example", "redis_url"),
+        ("--redis_hostname=redis.example", "redis_hostname"),
+        ("--redis_sentinels=s", "redis_sentinels"),
+    ] {
+        let error = flags_error(&["--redis_cluster=n", flag]);
+        let expected =
+            format!("--redis_cluster: {name} says where the Redis is as well; give one of the two");
+        assert_eq!(error, expected);
+    }
+    assert_eq!(
+        flags_error(&["--redis_cluster=n", "--redis_database=3"]),
+        "--redis_database: give 0 with redis_cluster: a cluster has no other"
+    );
+    let config = from_flags(&["--redis_cluster=n", "--redis_database=0"]);
+    assert_eq!(config.redis_database, 0);
+}
+
+#[test]
 fn settings_of_sentinels_need_one_another() {
     for (flags, error) in [
         (

@@ -197,7 +197,7 @@ fn redis_hostname_is_a_host_with_or_without_a_port() {
         let redis = from_flags(&["--redis_hostname", text]).redis;
         match redis {
             RedisAddress::Tcp { host, port } => (host, port),
-            RedisAddress::Unix(text) | RedisAddress::Master(text) => panic!("{text}"),
+            address => panic!("{address}"),
         }
     };
     assert_eq!(address("redis.example"), ("redis.example".to_owned(), 6379));

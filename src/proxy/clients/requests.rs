@@ -110,6 +110,7 @@ impl Store {
     /// Whether Redis can list clients by their numbers, as it does since 6.2.
     fn lists_ids(&self) -> bool {
         let greeting = self
+            .any_server()
             .backend
             .as_ref()
             .map_or(&[][..], |backend| &backend.hello[0]);

@@ -122,6 +122,15 @@ impl Mirror {
             && self.silence == Silence::default()
     }
 
+    /// Whether nothing is left of what was done on it but subscriptions, beside which other requests may be sent.
+    pub fn only_listens(&self) -> bool {
+        (self.protocol == Protocol::Resp3 || !self.subscriptions.any())
+            && self.transaction == Transaction::None
+            && !self.monitors
+            && !self.watches
+            && self.silence == Silence::default()
+    }
+
     /// Whether requests are queued.
     pub fn queues(&self) -> bool {
         matches!(self.transaction, Transaction::Open(_))

@@ -173,6 +173,18 @@ impl Dedicated {
         }
         let frame = self.frames.current().clone();
         let start = frame.start();
+        if self.hidden && self.mirror.class(start, due) == Some(Class::Reply) {
+            return Fate::LeftOut;
+        }
+        match self.is_redirect(start) {
+            None => return Fate::Unknown,
+            Some(true) => {
+                return Fate::Kept {
+                    is_wanted: !self.mirror.is_silent(),
+                };
+            }
+            Some(false) => {}
+        }
         match self.mirror.is_edited(start, due) {
             None => return Fate::Unknown,
             Some(true) => {
@@ -208,6 +220,19 @@ impl Dedicated {
         }
     }
 
+    /// Whether a frame that starts like that sends the client to another node, which it does not know of.
+    fn is_redirect(&self, start: &[u8]) -> Option<bool> {
+        if !self.in_cluster || !start.starts_with(b"-") {
+            return Some(false);
+        }
+        let words: [&[u8]; 2] = [b"-MOVED ", b"-ASK "];
+        match () {
+            () if words.iter().any(|word| start.starts_with(word)) => Some(true),
+            () if words.iter().any(|word| word.starts_with(start)) => None,
+            () => Some(false),
+        }
+    }
+
     /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
     fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
         let frame = self.frames.current();
@@ -233,6 +258,12 @@ impl Dedicated {
             };
             self.is_news = self.set_up.is_done();
             return received;
+        }
+        if self.hidden && self.mirror.class(frame.start(), due) == Some(Class::Reply) {
+            self.hidden = false;
+            if is_error {
+                return Received::Failed("it refuses MULTI");
+            }
         }
         let length = frame.len();
         match self.mirror.take(frame, due) {

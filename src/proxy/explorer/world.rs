@@ -701,6 +701,7 @@ fn spec(name: &str, reads_only: bool, keys: (i64, i64, i64)) -> Spec {
         no_script: false,
         movable_keys: false,
         is_random: false,
+        spread: None,
         keys,
     }
 }

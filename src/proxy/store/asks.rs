@@ -4,7 +4,7 @@
 use super::super::in_flight::{About, Caller, Waiter};
 use super::super::replies::{Replies, to_reply};
 use super::fields::ask_for_life;
-use super::{Redis, Serving, Store, ask_for_time_to_live, cost};
+use super::{Serving, Store, ask_for_time_to_live, cost};
 use crate::cache::{Key, Question, Value};
 use crate::clock::Time;
 use crate::command::Row;
@@ -86,11 +86,18 @@ impl Store {
             replies.push_answer(&answer);
             self.metrics.keys.hits += 1;
             Outcome::Hit
-        } else if let Redis::Down(outage) = &self.redis {
-            replies.push_outage(outage);
-            Outcome::Refused
         } else {
-            self.fetch_answer(request, key, &question, row, caller, replies)
+            let caller = Caller {
+                node: self.node_of(key),
+                ..caller
+            };
+            match self.server(caller.node).outage() {
+                Some(outage) => {
+                    replies.push_outage(outage);
+                    Outcome::Refused
+                }
+                None => self.fetch_answer(request, key, &question, row, caller, replies),
+            }
         };
         question.clear();
         question.shrink_to(KEPT);
@@ -142,7 +149,7 @@ impl Store {
         question: Question<'_>,
         now: Time,
     ) -> Option<Value<'_>> {
-        match self.serving {
+        match self.serving(key.name) {
             Serving::Fresh => self.cache.answer(key, question, now),
             Serving::Stale => self.cache.answer_stale(key, question, now),
             Serving::Nothing => None,

@@ -104,7 +104,7 @@ impl Store {
         replies: &mut Replies,
         now: Time,
     ) -> Flow {
-        match &self.redis {
+        match &self.server(link.node).redis {
             Redis::Unknown => return Flow::Wait(WaitsFor::Redis),
             Redis::Down(outage) => refuse(request, outage, replies),
             Redis::Up => match self.look_up(name, link, now) {

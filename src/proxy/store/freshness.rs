@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::dedicated::Effects;
-use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Part, Then, Waiters};
+use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Forward, Part, Then, Waiters};
 use super::super::slow_log::Words;
 use super::fields::fields_to_live;
 use super::slots::{self, Slots};
-use super::{Outage, Redis, Serving, Store, is_null};
+use super::{Outage, Redis, Store, is_null};
 use crate::cache::{Key, Value};
 use crate::clock::Time;
 use crate::command::{Table, Writes, Written};
@@ -18,7 +18,8 @@ use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply, SHARED_MIN};
 use crate::resp::request::Request;
 use crate::status::Right;
-use crate::upstream::{self, BROKEN, Backend, Invalidated, LinkId, Tracking, UNKNOWN_TTL};
+use crate::transport::dial::Endpoint;
+use crate::upstream::{self, BROKEN, Backend, Invalidated, LinkId, NodeId, Tracking, UNKNOWN_TTL};
 
 /// How cached values are kept from growing old.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,29 @@ pub(in crate::proxy) struct Arrived {
     pub then: Then,
     /// It is a script's, which may have written keys that it did not declare.
     pub is_script: bool,
+}
+
+impl Arrived {
+    /// The reply to a request that was passed on.
+    pub(super) fn of_forward(forward: Forward) -> Self {
+        Self {
+            waiters: forward.waiter.map(Waiters::from),
+            words: forward.words,
+            then: forward.then,
+            is_script: forward.is_script,
+            ..Self::default()
+        }
+    }
+
+    /// The reply to a fetch.
+    pub(super) fn of_fetch(fetch: Fetch) -> Self {
+        Self {
+            waiters: fetch.waiters,
+            key: fetch.question.is_none().then_some(fetch.key),
+            words: fetch.words,
+            ..Self::default()
+        }
+    }
 }
 
 /// What Redis replied to a fetch.
@@ -117,11 +141,11 @@ impl Store {
     }
 
     /// Redis reports what changed.
-    pub fn invalidate(&mut self, invalidated: &Invalidated, now: Time) {
+    pub fn invalidate(&mut self, node: NodeId, invalidated: &Invalidated, now: Time) {
         self.metrics.invalidations += invalidated.keys.len() as u64;
         self.metrics.flushes += u64::from(invalidated.all);
         if invalidated.all {
-            self.invalidate_all(Cause::Flushed);
+            self.invalidate_server(node, Cause::Flushed);
         } else {
             let mut refetched = Vec::new();
             for key in &invalidated.keys {
@@ -163,6 +187,14 @@ impl Store {
         self.in_flight.all_changed();
     }
 
+    /// What is cached of a server, or being fetched from it, is no good any more.
+    fn invalidate_server(&mut self, node: NodeId, cause: Cause) {
+        match &self.cluster {
+            None => self.invalidate_all(cause),
+            Some(_) => self.invalidate_node(node, cause),
+        }
+    }
+
     fn empty_cache(&mut self, cause: Cause) {
         self.metrics.forgotten.add(cause, self.cache.len());
         self.metrics.misses.all_forgotten(cause);
@@ -179,6 +211,12 @@ impl Store {
     ) -> Option<Arrived> {
         if self.slots.is_some() {
             self.note_moved(encoded);
+        }
+        if self.cluster.is_some()
+            && encoded.starts_with(b"-")
+            && let Some(arrived) = self.redirected(link, encoded, next, now)
+        {
+            return Some(arrived);
         }
         let shared = (encoded.len() >= SHARED_MIN).then(|| Rc::from(encoded));
         Some(match self.in_flight.answered(link)? {
@@ -202,23 +240,26 @@ impl Store {
                 self.described(name.as_deref(), encoded, now);
                 Arrived::default()
             }
+            Asked::Nothing => Arrived::default(),
             Asked::Forward(forward) => {
                 if let Some(Asks { hash, repeatable }) = forward.asks {
                     // One that is late is not sent again: it has broken the connection once.
                     let is_repeated = repeatable && forward.waiter.is_some();
                     self.note_length(hash, is_repeated, encoded);
                 }
+                let mut forward = forward;
+                if self.cluster.is_some()
+                    && encoded.starts_with(b"-")
+                    && let Some(instead) = self.say_instead(link, encoded)
+                {
+                    forward.then = instead;
+                }
                 if let Some(Part::Exec(reads)) = forward.part.as_deref() {
                     self.executed(reads, link, encoded);
                 }
                 Arrived {
-                    waiters: forward.waiter.map(Waiters::from),
-                    key: None,
-                    words: forward.words,
                     shared,
-                    with_next: false,
-                    then: forward.then,
-                    is_script: forward.is_script,
+                    ..Arrived::of_forward(forward)
                 }
             }
         })
@@ -328,13 +369,9 @@ impl Store {
             self.in_flight.overtaken(&fetch.key, link);
         }
         Arrived {
-            waiters: fetch.waiters,
-            key: fetch.question.is_none().then_some(fetch.key),
-            words: fetch.words,
             shared,
             with_next: next.is_some(),
-            then: Then::Pass,
-            is_script: false,
+            ..Arrived::of_fetch(fetch)
         }
     }
 
@@ -350,10 +387,11 @@ impl Store {
             // It is gone already, or Redis does not say.
             _ => return false,
         };
-        let ttl = ttl.min(self.longest).min(found.longest);
+        let server = self.server(self.node_of(found.key.name));
+        let ttl = ttl.min(server.longest).min(found.longest);
         let left = ttl.saturating_sub(found.since.until(now));
         let is_kept_coherent = matches!(
-            self.coherence,
+            server.coherence,
             Coherence::Tracking | Coherence::TimeToLive { .. }
         );
         is_kept_coherent && !left.is_zero() && self.keep(found, left, now)
@@ -363,11 +401,15 @@ impl Store {
     fn keep(&mut self, found: &Found<'_>, ttl: Duration, now: Time) -> bool {
         let Found { key, reply, .. } = *found;
         // Only Redis knows when a key comes to be that is not there.
-        let may_be_missing = self.coherence != Coherence::Tracking && is_of_no_key(reply);
+        let reports = self.server(self.node_of(key.name)).coherence == Coherence::Tracking;
+        let may_be_missing = !reports && is_of_no_key(reply);
         if self.awaited.contains(key.name) || may_be_missing {
             return false;
         }
         let mut ttl = ttl;
+        if self.cluster.is_some() && is_of_no_key(reply) {
+            ttl = ttl.min(slots::MISSING_TTL);
+        }
         if let Some(slots) = &mut self.slots {
             slots.add(key.name);
             if is_of_no_key(reply) {
@@ -400,10 +442,11 @@ impl Store {
     /// It is so also while the tracker is being made anew: that soon succeeds, and the cache is emptied, or it is given
     /// up. Without it nothing is cached, and only fetches in flight could bring older values.
     pub fn holds_back(&mut self) -> bool {
-        if !self.barriers.is_enabled() || matches!(self.redis, Redis::Down(_)) {
+        let server = self.any_server();
+        if !self.barriers.is_enabled() || server.outage().is_some() {
             return false;
         }
-        match self.coherence {
+        match server.coherence {
             Coherence::Unknown | Coherence::Tracking | Coherence::Lost => true,
             Coherence::Missing => {
                 self.in_flight.all_changed();
@@ -413,17 +456,23 @@ impl Store {
         }
     }
 
-    /// Redis is reachable, and has described itself. Returns whether it is another than before.
-    pub fn up(&mut self, backend: &Backend, now: Time) -> bool {
-        let before = self.backend.as_ref();
+    /// A server is there, at that endpoint.
+    pub fn reached(&mut self, node: NodeId, endpoint: &Endpoint) {
+        self.server_mut(node).endpoint = Some(endpoint.clone());
+    }
+
+    /// A server can be reached, and told of itself. Returns whether it is another than before.
+    pub fn up(&mut self, node: NodeId, backend: &Backend, now: Time) -> bool {
+        let server = self.server(node);
+        let before = server.backend.as_ref();
         let is_another = before.is_some_and(|before| before.is_another(backend));
+        // It may be another Redis, and misses are answered before it is known whether that one reports changes.
+        if server.coherence == Coherence::Lost || is_another {
+            self.invalidate_server(node, Cause::Reconnected);
+        }
         self.metrics.redis.up(now);
         if let Some(specs) = &backend.commands {
             self.learn(specs);
-        }
-        // It may be another Redis, and misses are answered before it is known whether that one reports changes.
-        if self.coherence == Coherence::Lost || is_another {
-            self.invalidate_all(Cause::Reconnected);
         }
         if is_another {
             self.databases.forget_which_exist();
@@ -431,17 +480,20 @@ impl Store {
         self.missing_rights
             .note(Right::Command, backend.commands_refused);
         self.learn_info(&backend.info, now);
-        self.backend = Some(backend.clone());
-        self.slots = backend.is_cluster.then(Slots::default);
-        self.redis = Redis::Up;
-        self.update_serving();
+        let is_alone = self.cluster.is_none();
+        self.slots = (backend.is_cluster && is_alone).then(Slots::default);
+        self.change_server(node, |server| {
+            server.backend = Some(backend.clone());
+            server.redis = Redis::Up;
+        });
         is_another
     }
 
-    /// Redis is another server than before: who needs a dedicated connection waits until it is reached.
-    pub fn leave_old_server(&mut self) {
-        if matches!(self.redis, Redis::Up) {
-            self.redis = Redis::Unknown;
+    /// A server is another than before: who needs a dedicated connection waits until it is reached.
+    pub fn leave_old_server(&mut self, node: NodeId) {
+        let server = self.server_mut(node);
+        if server.is_up() {
+            server.redis = Redis::Unknown;
         }
     }
 
@@ -450,34 +502,23 @@ impl Store {
         self.metrics.redis.up(now);
     }
 
-    /// Redis is lost, and may be back in a moment.
-    pub fn away(&mut self, now: Time) {
+    /// A server is lost, and may be back in a moment.
+    pub fn away(&mut self, node: NodeId, now: Time) {
         self.metrics.redis.down(now);
-        self.redis = Redis::Unknown;
-        self.update_serving();
+        self.change_server(node, |server| server.redis = Redis::Unknown);
     }
 
-    /// Whether Redis was there, and its connections broke.
-    pub fn is_lost(&self) -> bool {
-        let is_lost = match &self.redis {
-            Redis::Unknown => true,
-            Redis::Up => false,
-            Redis::Down(outage) => !outage.refused,
-        };
-        is_lost && self.backend.is_some()
-    }
-
-    /// Redis can't be reached, or refuses the proxy: `error` says so.
-    pub fn down(&mut self, error: &[u8], refused: bool, now: Time) {
+    /// A server can't be reached, or refuses the proxy: `error` says so.
+    pub fn down(&mut self, node: NodeId, error: &[u8], refused: bool, now: Time) {
         self.metrics.redis.down(now);
         let error = Reply::copy(error);
-        self.redis = Redis::Down(Outage { error, refused });
-        self.update_serving();
+        self.change_server(node, |server| {
+            server.redis = Redis::Down(Outage { error, refused });
+        });
     }
 
-    /// Whether Redis reports changes is another now.
-    pub fn tracking(&mut self, tracking: &Tracking) {
-        self.is_suspended = *tracking == Tracking::Suspended;
+    /// Whether a server reports changes is another now.
+    pub fn tracking(&mut self, node: NodeId, tracking: &Tracking) {
         match tracking {
             Tracking::Off {
                 refused: Some(words),
@@ -490,42 +531,46 @@ impl Store {
             }
             _ => {}
         }
-        match tracking {
-            Tracking::Suspended | Tracking::Resumed => {}
+        let coherence = match tracking {
+            Tracking::Suspended | Tracking::Resumed => None,
             // What is cached is served until Redis is reached again.
-            Tracking::Lost => self.coherence = Coherence::Lost,
-            Tracking::Missing => {
-                self.invalidate_all(Cause::Reconnected);
-                self.coherence = Coherence::Missing;
+            Tracking::Lost => Some(Coherence::Lost),
+            Tracking::Missing => Some(Coherence::Missing),
+            Tracking::On => Some(Coherence::Tracking),
+            Tracking::Off { refused } => Some(Coherence::TimeToLive {
+                refused: refused.clone(),
+            }),
+        };
+        let empties = match tracking {
+            Tracking::Suspended | Tracking::Resumed | Tracking::Lost => false,
+            Tracking::Missing | Tracking::On => true,
+            // What was cached when changes were reported, nobody vouches for any more.
+            Tracking::Off { .. } => {
+                !matches!(self.server(node).coherence, Coherence::TimeToLive { .. })
             }
-            Tracking::On => {
-                self.invalidate_all(Cause::Reconnected);
-                self.coherence = Coherence::Tracking;
-            }
-            Tracking::Off { refused } => {
-                // What was cached when changes were reported, nobody vouches for any more.
-                if !matches!(self.coherence, Coherence::TimeToLive { .. }) {
-                    self.invalidate_all(Cause::Reconnected);
-                }
-                self.coherence = Coherence::TimeToLive {
-                    refused: refused.clone(),
-                };
-            }
+        };
+        if empties {
+            self.invalidate_server(node, Cause::Reconnected);
         }
-        self.update_serving();
+        self.change_server(node, |server| {
+            server.is_suspended = *tracking == Tracking::Suspended;
+            if let Some(coherence) = coherence {
+                server.coherence = coherence;
+            }
+        });
     }
 
-    /// The user that the proxy is at Redis may have other rights than when values were fetched. Redis shows changes of
+    /// The user that the proxy is at a server may have other rights than when values were fetched. It shows changes of
     /// them, or it does not, so that no value is kept for long.
-    pub fn rights(&mut self, known: bool) {
-        self.invalidate_all(Cause::Reconnected);
+    pub fn rights(&mut self, node: NodeId, known: bool) {
+        self.invalidate_server(node, Cause::Reconnected);
         self.checks.forget();
         self.missing_rights.note(Right::GetUser, !known);
         // What was refused before may be granted now, and the other way round.
-        if matches!(self.redis, Redis::Up) {
+        if self.server(node).is_up() {
             self.renew_table(self.home());
         }
-        self.longest = match known {
+        self.server_mut(node).longest = match known {
             true => Duration::MAX,
             false => UNKNOWN_TTL,
         };
@@ -536,20 +581,10 @@ impl Store {
         self.invalidate_all(Cause::Flushed);
     }
 
-    /// Redis refuses reads, as it has lost its master. So does the proxy, until Redis no longer does: then all that
+    /// A server refuses reads, as it has lost its master. So does the proxy, until that no longer does: then all that
     /// changed at the master meanwhile is reported.
-    pub fn master_lost(&mut self, is_lost: bool) {
-        self.is_refusing = is_lost;
-        self.update_serving();
-    }
-
-    fn update_serving(&mut self) {
-        self.serving = match self.redis {
-            Redis::Unknown | Redis::Down(_) => Serving::Stale,
-            Redis::Up if self.is_suspended => Serving::Nothing,
-            Redis::Up if self.is_refusing => Serving::Nothing,
-            Redis::Up => Serving::Fresh,
-        };
+    pub fn master_lost(&mut self, node: NodeId, is_lost: bool) {
+        self.change_server(node, |server| server.is_refusing = is_lost);
     }
 }
 

@@ -7,10 +7,14 @@ use crate::resp::reply::{self, Reply};
 impl Store {
     /// The reply to `HELLO`: Redis's own, with the number of this client.
     pub fn greeting(&self, protocol: Protocol, id: u64) -> Reply {
-        let told = self.backend.as_ref().map(|backend| match protocol {
-            Protocol::Resp2 => &backend.hello[0],
-            Protocol::Resp3 => &backend.hello[1],
-        });
+        let told = self
+            .any_server()
+            .backend
+            .as_ref()
+            .map(|backend| match protocol {
+                Protocol::Resp2 => &backend.hello[0],
+                Protocol::Resp3 => &backend.hello[1],
+            });
         let greeting = told
             .filter(|told| told.len() > 1)
             .map_or_else(|| unmet(protocol), |told| told.clone());

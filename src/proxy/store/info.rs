@@ -2,6 +2,7 @@
 
 use super::super::in_flight::{Caller, Forward, Then, Waiter};
 use super::super::replies::Replies;
+use super::cluster::with_cursor;
 use super::{Arrived, Redis, Store};
 use crate::clock::Time;
 use crate::metrics::Outcome;
@@ -24,7 +25,7 @@ impl Store {
         replies: &mut Replies,
     ) -> Outcome {
         let wanted = Wanted::of(request.arguments().skip(1));
-        let sections = match (&self.redis, wanted.of_redis()) {
+        let sections = match (&self.server(caller.node).redis, wanted.of_redis()) {
             (Redis::Unknown | Redis::Up, Some(sections)) => sections,
             _ => {
                 let text = self.status(caller.since).info(&wanted, None);
@@ -69,6 +70,8 @@ impl Store {
     ) -> Option<Reply> {
         match std::mem::take(&mut arrived.then) {
             Then::Pass => None,
+            Then::Say(instead) => Some(Reply::Static(instead)),
+            Then::Scan { at, next } => with_cursor(encoded, at, next),
             edit @ Then::Edit(_) => {
                 arrived.then = edit;
                 None

@@ -21,8 +21,10 @@ pub(in crate::proxy) enum Leave {
     Wait(WaitsFor),
     /// It can't have one, and gets an error that says why.
     Refused,
-    /// The one that it has was set up in another way: that is to be closed first.
+    /// The one that it has was set up in another way, or leads elsewhere: that is to be closed first.
     Close,
+    /// It needs none yet: the request is answered.
+    Answered,
 }
 
 /// What sets up a dedicated connection.
@@ -54,7 +56,7 @@ impl Store {
         &mut self,
         flow: Flow,
         request: &Request<'_>,
-        identity: &Identity,
+        identity: &mut Identity,
         replies: &mut Replies,
         parked: &mut Option<Box<Dedicated>>,
     ) -> Leave {
@@ -62,10 +64,15 @@ impl Store {
             return Leave::Wait(WaitsFor::Replies);
         }
         let row = self.table.find(request).unwrap_or(UNKNOWN);
-        match &self.redis {
+        if self.begins_transaction(request) && !identity.multi {
+            return self.begin_transaction(row.number, identity, replies);
+        }
+        let node = self.node_for(request, &row);
+        let server = self.server(node);
+        match &server.redis {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
             // It may be that which holds up Redis.
-            Redis::Down(_) if row.passes && self.endpoint.is_some() => {}
+            Redis::Down(_) if row.passes && server.endpoint.is_some() => {}
             // It has a login of its own.
             Redis::Down(outage) if flow == Flow::LeaveToAuthenticate && outage.refuses_login() => {}
             Redis::Down(outage) => {
@@ -93,16 +100,23 @@ impl Store {
         };
         if let Some(mut dedicated) = parked.take() {
             let (requests, _) = self.write_set_up(identity, &set_up, dedicated.made_in);
-            if set_up.authenticates && dedicated.is_set_up_by(&requests) {
+            if set_up.authenticates && dedicated.is_set_up_by(&requests) && dedicated.node == node {
                 dedicated.unpark();
                 dedicated.note_need(row.number, false);
                 dedicated.select(identity.database);
                 dedicated.borrowed = borrowed;
+                if std::mem::take(&mut identity.multi) {
+                    dedicated.begin_transaction();
+                }
                 return Leave::With(dedicated);
             }
             return Leave::Close;
         }
         let mut dedicated = self.open_dedicated(identity, &set_up);
+        dedicated.lead_to(node, self.cluster().is_some());
+        if std::mem::take(&mut identity.multi) {
+            dedicated.begin_transaction();
+        }
         dedicated.note_need(row.number, authenticating);
         dedicated.borrowed = borrowed;
         Leave::With(Box::new(match flow {
@@ -165,10 +179,11 @@ impl Store {
     pub fn may_go_back(&self, dedicated: &Dedicated, request: &Request<'_>) -> bool {
         dedicated.is_clean()
             && self.databases.serves(dedicated.database())
-            && self
-                .table
-                .find(request)
-                .is_ok_and(|row| row.way(request) != Way::Dedicated)
+            && (self.begins_transaction(request)
+                || self
+                    .table
+                    .find(request)
+                    .is_ok_and(|row| row.way(request) != Way::Dedicated))
     }
 
     /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked

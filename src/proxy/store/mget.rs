@@ -4,7 +4,7 @@
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::{Cost, Elements, Replies, to_reply};
 use super::super::slow_log::Words;
-use super::{ASKED_COST, GET, Redis, Store};
+use super::{ASKED_COST, GET, Store};
 use crate::metrics::Outcome;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
@@ -76,9 +76,9 @@ impl Store {
                 keys,
                 at: 0,
                 left,
-                stage: match self.redis {
-                    Redis::Down(_) => Stage::Checking { at: 0, left },
-                    _ => Stage::Starting,
+                stage: match self.is_any_down() {
+                    true => Stage::Checking { at: 0, left },
+                    false => Stage::Starting,
                 },
                 outcome: Outcome::Hit,
                 words: self.words(request),
@@ -126,9 +126,8 @@ impl Store {
             .zip(keys())
             .filter(|&(index, _)| elements[index as usize].is_none())
             .collect();
-        if !missing.is_empty()
-            && let Redis::Down(outage) = &self.redis
-        {
+        let mut nodes = missing.iter().map(|(_, key)| self.node_of(key));
+        if let Some(outage) = nodes.find_map(|node| self.server(node).outage()) {
             if which == Elements::All {
                 replies.push_outage(outage);
             } else {
@@ -150,7 +149,10 @@ impl Store {
         let mut outcome = Outcome::Coalesced;
         for (element, key) in missing {
             let waiter = Waiter {
-                caller,
+                caller: Caller {
+                    node: self.node_of(key),
+                    ..caller
+                },
                 place,
                 element: Some(element),
             };
@@ -179,7 +181,7 @@ impl Store {
     fn advance_mget(&mut self, mget: &mut LongMget, now: Caller, replies: &mut Replies) -> bool {
         let mut look_ups = LOOK_UPS;
         while let Stage::Checking { at, left } = mget.stage {
-            if !matches!(self.redis, Redis::Down(_)) {
+            if !self.is_any_down() {
                 mget.stage = Stage::Starting;
                 break;
             }
@@ -190,10 +192,9 @@ impl Store {
             if self
                 .cached_for(replies, mget.caller.key(key), now.since)
                 .is_none()
+                && let Some(outage) = self.server(self.node_of(key)).outage()
             {
-                if let Redis::Down(outage) = &self.redis {
-                    replies.push_outage(outage);
-                }
+                replies.push_outage(outage);
                 mget.outcome = Outcome::Refused;
                 return true;
             }

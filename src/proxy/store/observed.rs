@@ -77,6 +77,7 @@ impl Store {
             client,
             protocol: identity.protocol,
             database: identity.database,
+            node: self.node_for(request, &row),
             command: row.number,
             since: now,
         };

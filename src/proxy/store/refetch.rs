@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 
 use super::super::in_flight::About;
 use super::asks::{push_ask, read_question};
-use super::{Coherence, Redis, Serving, Store, ask_for_value};
+use super::{Coherence, Serving, Store, ask_for_value};
 use crate::cache::{Key, Read, Removed};
 use crate::clock::Time;
 use crate::command::{Table, own};
@@ -168,6 +168,7 @@ impl Refetches {
 impl Store {
     /// A client writes the keys of that name, which were just invalidated; Redis will report it.
     pub(super) fn note_written(&mut self, name: &[u8]) {
+        let is_reported = self.server(self.node_of(name)).coherence == Coherence::Tracking;
         let Refetches {
             enabled,
             hopes,
@@ -176,7 +177,7 @@ impl Store {
             ..
         } = &mut self.refetches;
         let is_known = !hopes.keys.is_empty() || read.iter().any(|(_, read)| !read.is_nothing());
-        if !*enabled || !is_known || self.coherence != Coherence::Tracking {
+        if !*enabled || !is_known || !is_reported {
             return;
         }
         for (database, mut read) in read.drain(..) {
@@ -206,11 +207,12 @@ impl Store {
 
     /// Where Redis has a limit, no refetch: longer than before, the reply might break the connection for all.
     fn may_refetch(&self, key: Key<'_>) -> bool {
+        let server = self.server(self.node_of(key.name));
         self.refetches.enabled
-            && matches!(self.redis, Redis::Up)
+            && server.is_up()
             && !self.large.is_limited()
-            && self.coherence == Coherence::Tracking
-            && self.serving == Serving::Fresh
+            && server.coherence == Coherence::Tracking
+            && server.serving == Serving::Fresh
             && !self.awaited.contains(key.name)
     }
 

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use crate::upstream::{SLOTS, slot_of};
+
 /// For how long a missing key is cached: when its slot has moved to another node, nothing tells that it came to be
 /// there. Other keys are deleted here when they move, and that is reported.
 pub(super) const MISSING_TTL: Duration = Duration::from_secs(1);
 
 /// How many slots a cluster has.
-const COUNT: usize = 16384;
+const COUNT: usize = SLOTS as usize;
 
 /// A set of slots.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ impl Default for Slots {
 impl Slots {
     /// Adds the slot of a key.
     pub fn add(&mut self, key: &[u8]) {
-        let slot = slot_of(key);
+        let slot = usize::from(slot_of(key));
         self.0[slot / 64] |= 1 << (slot % 64);
     }
 
@@ -43,45 +45,9 @@ pub(super) fn moved(encoded: &[u8]) -> Option<usize> {
     std::str::from_utf8(number).ok()?.parse().ok()
 }
 
-/// The slot of a key: of the part between the first `{` and the next `}`, if there is something between them.
-fn slot_of(key: &[u8]) -> usize {
-    let tag = || {
-        let start = key.iter().position(|byte| *byte == b'{')? + 1;
-        let length = key[start..].iter().position(|byte| *byte == b'}')?;
-        (length > 0).then(|| &key[start..start + length])
-    };
-    usize::from(crc16(tag().unwrap_or(key))) % COUNT
-}
-
-/// CRC-16/XMODEM, by which the specification of Redis Cluster assigns keys to slots.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
-            let shifted = crc << 1;
-            if crc & 0x8000 == 0 {
-                shifted
-            } else {
-                shifted ^ 0x1021
-            }
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slots_are_as_the_specification_says() {
-        assert_eq!(crc16(b"123456789"), 0x31C3);
-        assert_eq!(slot_of(b"foo"), 12182);
-        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"user1000"));
-        assert_eq!(
-            slot_of(b"foo{}{bar}"),
-            usize::from(crc16(b"foo{}{bar}")) % COUNT
-        );
-        assert_eq!(slot_of(b"foo{{bar}}zap"), slot_of(b"{bar"));
-    }
 
     #[test]
     fn a_reply_names_the_slot_that_has_moved() {

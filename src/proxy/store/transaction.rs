@@ -6,7 +6,7 @@ use super::super::in_flight::{Asks, Caller, Forward, Part, Reads, Waiter};
 use super::super::replies::{Replies, to_reply};
 use super::super::{ClientId, MAX_OWED};
 use super::asks::write_question;
-use super::{Redis, Store, cost};
+use super::{Store, cost};
 use crate::cache::{Key, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Row, Way, Written};
@@ -35,11 +35,14 @@ impl Store {
         replies: &mut Replies,
         now: Time,
     ) -> Option<usize> {
-        let is_possible =
-            matches!(self.redis, Redis::Up) && now >= self.paused_until && !self.large.is_limited();
+        let is_possible = now >= self.paused_until && !self.large.is_limited();
         let (length, hash) = is_possible
             .then(|| self.whole_transaction(bytes, identity))
             .flatten()?;
+        let node = self.node_of_transaction(&bytes[..length])?;
+        if !self.server(node).is_up() {
+            return None;
+        }
         let mut parser = Parser::new();
         let mut used = 0;
         let mut has_script = false;
@@ -55,6 +58,7 @@ impl Store {
                         client,
                         protocol: identity.protocol,
                         database: identity.database,
+                        node,
                         command: row.number,
                         since: now,
                     };

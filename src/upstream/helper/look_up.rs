@@ -3,36 +3,68 @@
 use std::io;
 use std::sync::Arc;
 
+use super::super::NodeId;
 use super::super::node::{Loss, Phase, Role};
-use super::super::race::Race;
 use super::super::resolve::{self, Endpoints};
 use super::super::sentinel::{self, Master};
 use super::Helper;
+use super::member::Member;
 use crate::clock::Time;
 use crate::config::RedisAddress;
 use crate::transport::dial::Endpoint;
 
 impl Helper {
+    /// Makes the connections that members want.
+    pub(super) fn connect_wanted(&mut self) {
+        for at in 0..self.members.len() {
+            while let Some(role) = self.members[at].state().wants() {
+                let now = self.shell.clock.now();
+                let member = &mut self.members[at];
+                match member.state().endpoint().cloned() {
+                    // The others go where the first one went.
+                    Some(endpoint) if role != Role::Resp2 => {
+                        member.connect(role, &endpoint, self.shell.poll.registry(), now);
+                    }
+                    _ => {
+                        member.node().looking_up(role, now);
+                        self.look_up(at);
+                    }
+                }
+                self.members[at].drop_closed();
+            }
+        }
+    }
+
+    /// Looks up again where Redis is, if it may be elsewhere by now.
+    pub(super) fn look_up_again(&mut self) {
+        for at in 0..self.members.len() {
+            if self.members[at].wants_look_up() {
+                self.look_up(at);
+            }
+        }
+    }
+
     /// Looks up where Redis is, unless that is being done: the system may take longer for it than anybody waits.
-    pub(super) fn look_up(&mut self) {
-        if std::mem::replace(&mut self.looking_up, true) {
+    fn look_up(&mut self, at: usize) {
+        let member = &mut self.members[at];
+        if std::mem::replace(&mut member.looking_up, true) {
             return;
         }
         match &mut self.sentinels {
             None => {
-                let address = self.node.settings.address.clone();
-                self.resolve(&address);
+                let address = member.state().settings.address.clone();
+                self.resolve(at, &address);
             }
             Some(sentinels) => {
                 // What they said last may be old: if so, that shows soon.
-                sentinels.hurry(self.clock.now());
-                self.look_up_master();
+                sentinels.hurry(self.shell.clock.now());
+                self.look_up_master(at);
             }
         }
     }
 
     /// Looks up the address that sentinels name, as soon as they do.
-    fn look_up_master(&mut self) {
+    fn look_up_master(&mut self, at: usize) {
         let Some(sentinels) = &self.sentinels else {
             return;
         };
@@ -40,88 +72,99 @@ impl Helper {
             Ok(Some(master)) => {
                 let address = master.address.clone();
                 self.followed = Some(master.clone());
-                self.resolve(&address);
+                self.resolve(at, &address);
             }
             Ok(None) => self.followed = None,
             Err(trouble) => {
                 self.followed = None;
-                self.found(Err(io::Error::other(trouble)));
+                self.found(self.members[at].id(), Err(io::Error::other(trouble)));
             }
         }
     }
 
-    fn resolve(&mut self, address: &RedisAddress) {
-        let mailbox = Arc::clone(&self.mailbox);
+    fn resolve(&mut self, at: usize, address: &RedisAddress) {
+        let id = self.members[at].id();
+        let mailbox = Arc::clone(&self.shell.mailbox);
         let started = resolve::resolve(address, move |endpoints| {
-            mailbox.add(|work| work.endpoints = Some(endpoints));
+            mailbox.add(|work| work.endpoints.push((id, endpoints)));
         });
         if let Err(error) = started {
-            self.found(Err(error));
+            self.found(id, Err(error));
         }
     }
 
     /// Goes on with the sentinels, and leaves a master that is none any more.
     pub(super) fn hear_sentinels(&mut self) {
-        let Some(sentinels) = &mut self.sentinels else {
+        let (Some(sentinels), Some(member)) = (&mut self.sentinels, self.members.first_mut())
+        else {
             return;
         };
-        sentinels.turn(self.poll.registry(), &mut self.landing, self.clock.now());
-        let is_to_be_named = match self.looking_up {
+        let shell = &mut self.shell;
+        let now = shell.clock.now();
+        sentinels.turn(shell.poll.registry(), &mut shell.landing, now);
+        let is_to_be_named = match member.looking_up {
             true => self.followed.is_none(),
             false => sentinels.takes_news(),
         };
         if is_to_be_named {
-            self.looking_up = true;
-            self.look_up_master();
+            member.looking_up = true;
+            self.look_up_master(0);
         }
     }
 
-    /// It was looked up where Redis is.
-    pub(super) fn found(&mut self, endpoints: Endpoints) {
-        self.looking_up = false;
-        let now = self.clock.now();
-        let is_waited_for = matches!(self.node.connection(Role::Resp2).phase, Phase::LookingUp(_));
+    /// It was looked up where a member is.
+    pub(super) fn found(&mut self, id: NodeId, endpoints: Endpoints) {
+        let mut members = self.members.iter_mut();
+        let Some(member) = members.find(|member| member.id() == id) else {
+            return;
+        };
+        member.looking_up = false;
+        let now = self.shell.clock.now();
+        let is_of_cluster = self.nodes.is_some();
+        let node = member.node();
+        let is_waited_for = matches!(node.connection(Role::Resp2).phase, Phase::LookingUp(_));
         let endpoints = match (&self.followed, endpoints) {
             (Some(master), Ok(endpoints)) => Ok(sentinel::named(endpoints, &master.address)),
+            (None, Ok(endpoints)) if is_of_cluster => {
+                Ok(sentinel::named(endpoints, &node.settings.address))
+            }
             (_, endpoints) => endpoints,
         };
         match endpoints {
             Ok(endpoints) if is_waited_for => {
-                self.targets.clone_from(&endpoints);
                 let master = self.followed.as_ref();
-                self.node.backend.sentinel = master.map(|master| master.sentinel.clone());
-                self.race = Race::between(endpoints);
-                let time = self.race.time(&self.node.settings.dialer);
-                self.node.connecting(Role::Resp2, now.after(time));
-                self.run_race();
+                node.backend.sentinel = master.map(|master| master.sentinel.clone());
+                member.race_between(endpoints, &self.shell, now);
             }
-            Ok(endpoints) => match self.followed.clone() {
-                Some(master) => self.follow(&master, &endpoints, now),
-                None => self.node.found(&endpoints, now),
+            Ok(endpoints) => match &self.followed {
+                Some(master) => member.follow(master, &endpoints, now),
+                None => node.found(&endpoints, now),
             },
-            Err(error) if is_waited_for => self.lose(Role::Resp2, error),
+            Err(error) if is_waited_for => member.lose(Role::Resp2, error, now),
             Err(_) => {}
         }
     }
+}
 
+impl Member {
     /// Leaves the server that is, or is being, connected to unless it is at one of the addresses of that master.
     fn follow(&mut self, master: &Master, endpoints: &[Endpoint], now: Time) {
         let is_among = |target: &Endpoint| {
             let same = |endpoint: &Endpoint| endpoint.address() == target.address();
             endpoints.iter().any(same)
         };
-        let is_there = match self.node.is_up() {
-            true => self.node.endpoint().is_none_or(is_among),
+        let is_there = match self.is_up() {
+            true => self.state().endpoint().is_none_or(is_among),
             false => self.targets.iter().any(is_among),
         };
         if is_there {
-            return self.node.retry_at_once(now);
+            return self.node().retry_at_once(now);
         }
         let loss = Loss::Switched {
             sentinel: master.sentinel.clone(),
             master: master.address.to_string(),
         };
-        self.node.switched(&loss, now);
+        self.node().switched(&loss, now);
         self.drop_closed();
     }
 }

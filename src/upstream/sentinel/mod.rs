@@ -187,7 +187,7 @@ impl Sentinels {
         match endpoints {
             Ok(endpoints) => {
                 let endpoints = named(endpoints, &seat.peer.address);
-                seat.race = Race::between(endpoints).with_tokens(FIRST + at * TOKENS);
+                seat.race = Race::between(endpoints, FIRST + at * TOKENS);
                 let time = seat.race.time(dialer);
                 seat.peer.phase = Phase::Connecting(now.after(time));
             }

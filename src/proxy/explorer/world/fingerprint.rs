@@ -23,10 +23,10 @@ impl World {
         (self.fetched, self.heard_down, self.cached, self.trouble).hash(out);
         let Store {
             in_flight,
-            coherence,
             barriers,
             ..
         } = &self.proxy.store;
+        let coherence = &self.proxy.store.any_server().coherence;
         format!("{coherence:?}").hash(out);
         barriers.state().hash(out);
         for (link, fetched) in in_flight.fetched() {

@@ -240,7 +240,7 @@ impl World {
                 ));
             }
         }
-        if self.proxy.store.coherence != Coherence::Tracking {
+        if self.proxy.store.any_server().coherence != Coherence::Tracking {
             return Err("at rest nothing would be cached".to_owned());
         }
         Ok(())

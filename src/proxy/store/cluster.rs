@@ -1,0 +1,212 @@
+//! What is known of the cluster behind, if there is one: which node has which slot, and how the nodes are.
+//!
+//! A request goes to the node of its keys ([`routes`]), or is split among several ([`spread`]). What a node answers
+//! that no longer has the slot sends it on ([`redirects`]). Who waits for a reply may not overtake itself on the way:
+//! each time that something is sent on, or the map changes, the next [`Cluster::turn`] begins, and a client's requests
+//! wait until all its earlier ones of another turn are answered.
+
+mod alone;
+mod redirects;
+mod routes;
+mod scripts;
+mod spread;
+mod transactions;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::servers::Server;
+use super::{Outage, Redis, Store};
+use crate::clock::Time;
+use crate::metrics::Cause;
+use crate::resp::reply::Reply;
+use crate::upstream::{ClusterMap, NodeId, slot_of};
+pub(in crate::proxy) use redirects::Parked;
+pub(in crate::proxy) use spread::join;
+pub(super) use spread::with_cursor;
+
+/// The place for what is asked while it is not known which node is to be: nothing leads there.
+pub(in crate::proxy) const NOWHERE: NodeId = NodeId(u16::MAX);
+
+/// A cluster.
+pub(in crate::proxy) struct Cluster {
+    map: Arc<ClusterMap>,
+    /// The id that the proxy has, as the only node that clients know of.
+    id: Box<str>,
+    /// By the numbers of the nodes.
+    servers: Vec<Server>,
+    /// For what is asked while no node is known.
+    nowhere: Server,
+    /// The node for what concerns no key.
+    any: NodeId,
+    /// How often something was sent on to another node, or the map has changed.
+    turn: u32,
+    /// What waits to be sent, or to be sent again.
+    parked: Vec<Parked>,
+    /// Scripts that all masters have been told of, by their hashes.
+    scripts: scripts::Known,
+    /// For how long it may.
+    wait: Duration,
+    wishes: Wishes,
+}
+
+/// What the helper is to be asked about the cluster.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The map is out of date.
+    pub map: bool,
+    /// Nodes that the map does not name, and that a redirect leads to.
+    pub nodes: Vec<Box<str>>,
+}
+
+impl Wishes {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.map && self.nodes.is_empty()
+    }
+}
+
+impl Cluster {
+    fn new(wait: Duration) -> Self {
+        Self {
+            map: Arc::default(),
+            id: alone::new_id(),
+            servers: Vec::new(),
+            nowhere: Server::default(),
+            any: NOWHERE,
+            turn: 0,
+            parked: Vec::new(),
+            scripts: scripts::Known::default(),
+            wait,
+            wishes: Wishes::default(),
+        }
+    }
+
+    /// The node that has a key's slot.
+    #[inline]
+    pub fn node_of(&self, key: &[u8]) -> NodeId {
+        self.owner(slot_of(key))
+    }
+
+    /// The node that has a slot.
+    #[inline]
+    fn owner(&self, slot: u16) -> NodeId {
+        self.map.owner(slot).unwrap_or(NOWHERE)
+    }
+
+    #[inline]
+    pub fn server(&self, node: NodeId) -> &Server {
+        let server = self.servers.get(usize::from(node.0));
+        server.unwrap_or(&self.nowhere)
+    }
+
+    pub fn server_mut(&mut self, node: NodeId) -> &mut Server {
+        if node == NOWHERE {
+            return &mut self.nowhere;
+        }
+        let at = usize::from(node.0);
+        if self.servers.len() <= at {
+            self.servers.resize_with(at + 1, Server::default);
+        }
+        &mut self.servers[at]
+    }
+
+    /// Whether any node can't be asked.
+    pub fn is_any_down(&self) -> bool {
+        self.nodes()
+            .any(|node| self.server(node).outage().is_some())
+    }
+
+    /// All masters.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.map.nodes().iter().map(|node| node.id)
+    }
+
+    /// The node for what concerns no key.
+    pub fn any_node(&self) -> NodeId {
+        self.any
+    }
+
+    /// A node is another way than before: finds out which one is for what concerns no key. As long as there is no map,
+    /// and no seed can be asked, whoever asks is refused as the seeds are.
+    pub(super) fn changed(&mut self) {
+        let up = self.nodes().find(|node| self.server(*node).is_up());
+        self.any = up.or_else(|| self.nodes().next()).unwrap_or(NOWHERE);
+        if self.any != NOWHERE {
+            return;
+        }
+        let is_hopeful = |server: &Server| server.outage().is_none();
+        let outage = match self.servers.iter().any(is_hopeful) {
+            true => None,
+            false => self.servers.iter().find_map(Server::outage),
+        };
+        self.nowhere.redis = match outage {
+            None => Redis::Unknown,
+            Some(Outage { error, refused }) => Redis::Down(Outage {
+                error: error.clone(),
+                refused: *refused,
+            }),
+        };
+    }
+
+    fn next_turn(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+    }
+}
+
+impl Store {
+    /// What is behind is a cluster. For so long may a request wait for a node that has its slot.
+    pub fn set_cluster(&mut self, wait: Duration) {
+        self.cluster = Some(Box::new(Cluster::new(wait)));
+    }
+
+    /// The cluster behind, if it is one.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_deref()
+    }
+
+    /// Takes what the helper is to be asked about the cluster, which is done once a turn of the loop.
+    pub fn take_wishes(&mut self) -> Option<Wishes> {
+        let wishes = &mut self.cluster.as_mut()?.wishes;
+        (!wishes.is_empty()).then(|| std::mem::take(wishes))
+    }
+
+    /// Which node has which slot is known anew. What is cached of slots that have moved is no good any more.
+    pub fn set_slots(&mut self, map: &Arc<ClusterMap>, now: Time) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let before = std::mem::replace(&mut cluster.map, Arc::clone(map));
+        cluster.next_turn();
+        cluster.changed();
+        cluster.scripts.forget();
+        for parked in &mut cluster.parked {
+            parked.not_before = now;
+        }
+        let has_moved = |slot: u16| before.owner(slot) != map.owner(slot);
+        if (0..crate::upstream::SLOTS).any(has_moved) {
+            self.invalidate_slots(has_moved, Cause::Reconnected);
+        }
+        self.send_parked(now);
+    }
+
+    /// What is cached of the slots of a node, or being fetched, is no good any more.
+    pub(super) fn invalidate_node(&mut self, node: NodeId, cause: Cause) {
+        let Some(cluster) = &self.cluster else { return };
+        let map = Arc::clone(&cluster.map);
+        self.invalidate_slots(|slot| map.owner(slot) == Some(node), cause);
+    }
+
+    fn invalidate_slots(&mut self, is_gone: impl Fn(u16) -> bool, cause: Cause) {
+        let removed = self.cache.remove_where(|name| is_gone(slot_of(name)));
+        self.metrics.forgotten.add(cause, removed);
+        self.large.all_changed();
+        self.in_flight.all_changed();
+    }
+
+    /// The error reply to who has waited too long for a node that has the slot.
+    fn unserved() -> Reply {
+        Reply::Static(b"-CLUSTERDOWN Hash slot not served\r\n")
+    }
+}

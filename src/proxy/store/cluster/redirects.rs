@@ -1,0 +1,422 @@
+//! Replies by which a node says that it has a slot no more, or not wholly: what was asked is sent on, and who waits for
+//! it does not learn of it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::asks::{push_ask, read_question};
+use super::super::freshness::Arrived;
+use super::super::{GET, Store, ask_for_value};
+use super::routes::slots;
+use super::{Cluster, NOWHERE};
+use crate::clock::Time;
+use crate::command::own;
+use crate::metrics::Cause;
+use crate::proxy::in_flight::{Asked, Fetch, Forward, Then};
+use crate::resp::Protocol;
+use crate::resp::reply::{self, Reply};
+use crate::resp::request::{Parsed, Parser};
+use crate::upstream::{ELSEWHERE, LinkId, NodeId};
+
+/// How often a request is sent on at once; after that it waits before each.
+const AT_ONCE: u8 = 5;
+
+/// How long it waits then, or if a node can't say yet where it is to go.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a node answers in place of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Redirect<'a> {
+    /// Another node has the slot.
+    Moved { slot: u16, address: &'a str },
+    /// The slot is on its way to another node, which has the key already, or is to make it.
+    Ask { address: &'a str },
+    /// Some of the keys are on their way.
+    TryAgain,
+    /// Nobody has the slot, or too few nodes see each other.
+    Down,
+    /// The node is none of the cluster's any more.
+    Elsewhere,
+}
+
+impl<'a> Redirect<'a> {
+    fn of(encoded: &'a [u8]) -> Option<Self> {
+        let text = encoded.strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
+        if encoded == ELSEWHERE {
+            return Some(Self::Elsewhere);
+        }
+        let mut words = std::str::from_utf8(text).ok()?.split(' ');
+        match words.next()? {
+            "MOVED" => Some(Self::Moved {
+                slot: words.next()?.parse().ok()?,
+                address: words.next()?,
+            }),
+            "ASK" => Some(Self::Ask {
+                address: words.nth(1)?,
+            }),
+            "TRYAGAIN" => Some(Self::TryAgain),
+            "CLUSTERDOWN" => Some(Self::Down),
+            _ => None,
+        }
+    }
+}
+
+/// What waits to be sent, or sent again.
+pub(in crate::proxy) struct Parked {
+    asked: Asked,
+    protocol: Protocol,
+    /// Until when it waits.
+    pub(super) not_before: Time,
+    /// Until when it may.
+    until: Time,
+}
+
+/// What has waited for too long, with the error that those get who wait for it.
+pub(in crate::proxy) type Abandoned = (Arrived, Reply);
+
+/// What a client gets in place of a redirect whose transaction is not sent on: nothing was executed.
+const MOVING: &[u8] = b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n";
+
+impl Store {
+    /// If a reply to what can't be sent on is a redirect, what is said in its place.
+    pub(in crate::proxy::store) fn say_instead(
+        &mut self,
+        link: LinkId,
+        encoded: &[u8],
+    ) -> Option<Then> {
+        let redirect = Redirect::of(encoded)?;
+        self.follow(redirect, link);
+        Some(Then::Say(MOVING))
+    }
+
+    /// What a client gets in place of a redirect on its dedicated connection, which leads to that node.
+    pub(in crate::proxy) fn reply_for_redirect(&mut self, encoded: &[u8], node: NodeId) -> Reply {
+        let is_known = |redirect: &Redirect<'_>| match redirect {
+            Redirect::Moved { slot, .. } => {
+                let owner = self.cluster.as_ref().map(|cluster| cluster.owner(*slot));
+                owner.is_some_and(|owner| owner != node)
+            }
+            _ => false,
+        };
+        let redirect = Redirect::of(encoded);
+        let is_elsewhere = redirect.as_ref().is_some_and(is_known);
+        if let Some(redirect) = redirect {
+            self.follow(redirect, LinkId::new(Protocol::Resp2, 0).at(node));
+        }
+        match is_elsewhere {
+            // The connection was made for keys of another node.
+            true => Reply::Static(b"-CROSSSLOT Keys in request don't hash to the same slot\r\n"),
+            false => Reply::Static(MOVING),
+        }
+    }
+
+    /// If a node answered the oldest request of a link with a redirect, sends that on.
+    pub(in crate::proxy::store) fn redirected(
+        &mut self,
+        link: LinkId,
+        encoded: &[u8],
+        next: Option<&[u8]>,
+        now: Time,
+    ) -> Option<Arrived> {
+        let redirect = Redirect::of(encoded)?;
+        if !self.in_flight.is_sent_on(link) {
+            return None;
+        }
+        let mut asked = self.in_flight.answered(link)?;
+        let mut arrived = Arrived::default();
+        if let Asked::Fetch(fetch) = &asked {
+            // How long the key has to live, nobody knows there.
+            if next.is_some() && !fetch.reads_fields {
+                self.in_flight.answered(link);
+                arrived.with_next = true;
+            }
+            if fetch.is_refetch {
+                self.refetches.answered();
+            }
+        }
+        let waits = match &mut asked {
+            Asked::Fetch(fetch) => {
+                fetch.tries += 1;
+                fetch.waiters.is_some()
+            }
+            Asked::Forward(forward) => {
+                forward.tries += 1;
+                forward.waiter.is_some()
+            }
+            _ => false,
+        };
+        let target = self.follow(redirect, link);
+        if !waits {
+            return Some(arrived);
+        }
+        let is_patient = tries(&asked) > AT_ONCE;
+        match (redirect, target) {
+            (Redirect::Ask { .. }, Some(node)) if !is_patient => {
+                self.send_on(asked, link.protocol, node, true, now)
+            }
+            (Redirect::Moved { .. }, Some(node)) if !is_patient => {
+                self.send_on(asked, link.protocol, node, false, now)
+            }
+            (Redirect::Elsewhere, _) if !is_patient => self.send_to_owner(asked, link, now),
+            _ => self.park(asked, link.protocol, now.after(PAUSE), now),
+        }
+        Some(arrived)
+    }
+
+    /// Learns from a redirect. Returns the node that it leads to, if that is known.
+    fn follow(&mut self, redirect: Redirect<'_>, link: LinkId) -> Option<NodeId> {
+        let cluster = self.cluster.as_mut()?;
+        cluster.next_turn();
+        let address = match redirect {
+            Redirect::Moved { address, .. } | Redirect::Ask { address } => {
+                cluster.whole_address(address, link.node)
+            }
+            Redirect::TryAgain => return None,
+            Redirect::Down | Redirect::Elsewhere => {
+                cluster.wishes.map = true;
+                return None;
+            }
+        };
+        let node = cluster.map.node_at(&address);
+        if node.is_none() {
+            cluster.wishes.map = true;
+            if !cluster.wishes.nodes.contains(&address) {
+                cluster.wishes.nodes.push(address);
+            }
+        }
+        if let Redirect::Moved { slot, .. } = redirect {
+            cluster.wishes.map = true;
+            if let Some(node) = node
+                && cluster.map.owner(slot) != Some(node)
+            {
+                Arc::make_mut(&mut cluster.map).assign(slot, node);
+                self.invalidate_slots(|moved| moved == slot, Cause::Reconnected);
+            }
+        }
+        node
+    }
+
+    /// Sends what was asked of a node that serves nothing any more to the one that has the slot now.
+    fn send_to_owner(&mut self, asked: Asked, link: LinkId, now: Time) {
+        match self.owner_of(&asked) {
+            node if node == link.node || node == NOWHERE => {
+                self.park(asked, link.protocol, now.after(PAUSE), now)
+            }
+            node => self.send_on(asked, link.protocol, node, false, now),
+        }
+    }
+
+    /// The node for what was asked.
+    fn owner_of(&self, asked: &Asked) -> NodeId {
+        let Some(cluster) = &self.cluster else {
+            return NOWHERE;
+        };
+        match asked {
+            Asked::Fetch(fetch) => cluster.node_of(&fetch.key),
+            Asked::Forward(Forward {
+                encoded: Some(encoded),
+                ..
+            }) => {
+                let mut parser = Parser::new();
+                let Ok(Parsed::Request { request, .. }) = parser.parse(encoded) else {
+                    return cluster.any;
+                };
+                match self.table.find(&request) {
+                    Ok(row) => cluster.node_for(slots(&request, &row)),
+                    Err(_) => cluster.any,
+                }
+            }
+            _ => cluster.any,
+        }
+    }
+
+    /// Sends what was asked to a node; one that does not have the slot yet is to answer all the same.
+    fn send_on(&mut self, asked: Asked, protocol: Protocol, node: NodeId, asking: bool, now: Time) {
+        let link = LinkId::new(protocol, self.databases.home).at(node);
+        if asking {
+            self.requests.of(link).push(false, |out| {
+                reply::request(out, [own::ASKING.as_bytes()].into_iter());
+            });
+            self.in_flight.ask_for_nothing(link);
+        }
+        match asked {
+            Asked::Fetch(fetch) => self.fetch_on(fetch, link, asking, now),
+            Asked::Forward(mut forward) => {
+                if let Some(waiter) = &mut forward.waiter {
+                    waiter.caller.node = node;
+                }
+                let repeatable = forward.asks.is_some_and(|asks| asks.repeatable);
+                let encoded = forward.encoded.as_deref().unwrap_or_default();
+                self.requests
+                    .of(link)
+                    .push(repeatable, |out| out.extend_from_slice(encoded));
+                self.in_flight.forward_again(forward, link);
+            }
+            Asked::FieldsToLive | Asked::TimeToLive | Asked::Nothing | Asked::Describe(_) => return,
+        }
+        self.asked += 1;
+    }
+
+    fn fetch_on(&mut self, mut fetch: Fetch, link: LinkId, asking: bool, now: Time) {
+        fetch.since = now;
+        fetch.is_refetch = false;
+        for waiter in fetch
+            .waiters
+            .iter_mut()
+            .flat_map(|waiters| std::iter::once(&mut waiters.first).chain(&mut waiters.others))
+        {
+            waiter.caller.node = link.node;
+        }
+        let key = Rc::clone(&fetch.key);
+        let question = fetch.question.clone();
+        let words = std::mem::take(&mut fetch.words);
+        let Some(question) = question else {
+            self.in_flight.fetch_again(fetch, words, link, !asking);
+            return ask_for_value(self.requests.of(link), GET, &key);
+        };
+        let row = read_question(&question)
+            .and_then(|(_, command, rest)| self.table.ask(command, &key, rest));
+        let Some((row, request)) = row else {
+            return;
+        };
+        self.in_flight.fetch_again(fetch, words, link, !asking);
+        push_ask(self.requests.of(link), &row, &key, &question, |out| {
+            out.extend_from_slice(&request);
+        });
+    }
+
+    /// Keeps what was asked, to be sent later.
+    fn park(&mut self, asked: Asked, protocol: Protocol, not_before: Time, now: Time) {
+        if let Asked::Forward(forward) = &asked {
+            self.in_flight.hold(forward);
+        }
+        if let Some(cluster) = &mut self.cluster {
+            let since = match &asked {
+                Asked::Forward(forward) => {
+                    forward.waiter.as_ref().map(|waiter| waiter.caller.since)
+                }
+                Asked::Fetch(fetch) => fetch
+                    .waiters
+                    .as_ref()
+                    .map(|waiters| waiters.first.caller.since),
+                _ => None,
+            };
+            cluster.parked.push(Parked {
+                asked,
+                protocol,
+                not_before,
+                until: since.unwrap_or(now).after(cluster.wait),
+            });
+        }
+    }
+
+    fn park_nowhere(&mut self, link: LinkId, now: Time) {
+        // What is in flight on the link to nowhere is parked in the order in which it came.
+        while let Some(asked) = self.in_flight.answered(link) {
+            match asked {
+                Asked::Fetch(_) | Asked::Forward(_) => self.park(asked, link.protocol, now, now),
+                Asked::Describe(name) => self.described(name.as_deref(), ELSEWHERE, now),
+                Asked::FieldsToLive | Asked::TimeToLive | Asked::Nothing => {}
+            }
+        }
+        self.requests.of(link).clear();
+        if let Some(cluster) = &mut self.cluster {
+            cluster.wishes.map = true;
+        }
+    }
+
+    /// Keeps what was asked while it was not known which node has the slot.
+    pub fn park_lost(&mut self, now: Time) {
+        if self.cluster.is_some() {
+            for protocol in [Protocol::Resp2, Protocol::Resp3] {
+                let link = LinkId::new(protocol, self.databases.home).at(NOWHERE);
+                if !self.requests.of(link).is_empty() {
+                    self.park_nowhere(link, now);
+                }
+            }
+        }
+    }
+
+    /// When what is parked is to be looked at next.
+    pub fn parked_until(&self) -> Option<Time> {
+        let cluster = self.cluster.as_ref()?;
+        let parked = cluster.parked.iter();
+        parked
+            .map(|parked| parked.not_before.min(parked.until))
+            .min()
+    }
+
+    /// Sends what has waited long enough.
+    pub fn send_parked(&mut self, now: Time) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let is_due = |parked: &Parked| parked.not_before <= now && now < parked.until;
+        let (due, rest) = std::mem::take(&mut cluster.parked)
+            .into_iter()
+            .partition(is_due);
+        cluster.parked = rest;
+        let due: Vec<Parked> = due;
+        if !due.is_empty() {
+            cluster.next_turn();
+        }
+        for parked in due {
+            if let Asked::Forward(forward) = &parked.asked {
+                self.in_flight.release(forward);
+            }
+            match self.owner_of(&parked.asked) {
+                NOWHERE => self.park(parked.asked, parked.protocol, now.after(PAUSE), now),
+                node => self.send_on(parked.asked, parked.protocol, node, false, now),
+            }
+        }
+    }
+
+    /// Takes what has waited for too long.
+    pub fn take_abandoned(&mut self, now: Time) -> Vec<Abandoned> {
+        let Some(cluster) = &mut self.cluster else {
+            return Vec::new();
+        };
+        let is_late = |parked: &Parked| parked.until <= now;
+        let (late, rest): (Vec<Parked>, Vec<Parked>) = std::mem::take(&mut cluster.parked)
+            .into_iter()
+            .partition(is_late);
+        cluster.parked = rest;
+        let abandoned = late.into_iter().map(|parked| {
+            let arrived = match parked.asked {
+                Asked::Forward(forward) => {
+                    self.in_flight.release(&forward);
+                    Arrived::of_forward(forward)
+                }
+                Asked::Fetch(fetch) => Arrived::of_fetch(fetch),
+                _ => Arrived::default(),
+            };
+            (arrived, Self::unserved())
+        });
+        abandoned.collect()
+    }
+}
+
+/// How often it was sent on.
+fn tries(asked: &Asked) -> u8 {
+    match asked {
+        Asked::Fetch(fetch) => fetch.tries,
+        Asked::Forward(forward) => forward.tries,
+        _ => 0,
+    }
+}
+
+impl Cluster {
+    /// The address of a redirect, as the map has it: without a host, it is that of the node that answered.
+    fn whole_address(&self, address: &str, answered: NodeId) -> Box<str> {
+        if !address.starts_with(':') {
+            return address.into();
+        }
+        let mut nodes = self.map.nodes().iter();
+        let node = nodes.find(|node| node.id == answered);
+        let host = node
+            .and_then(|node| node.address.rsplit_once(':'))
+            .map_or("", |(host, _)| host);
+        format!("{host}{address}").into()
+    }
+}

@@ -1,0 +1,75 @@
+//! Scripts in front of a cluster: clients send the text once to what they take for one server, and its digest from then
+//! on. So the other nodes are told of each text that one is sent.
+
+use std::collections::HashSet;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+
+use super::super::Store;
+use crate::proxy::in_flight::Caller;
+use crate::resp::reply;
+use crate::resp::request::Request;
+use crate::upstream::NodeId;
+
+/// The most scripts that are remembered.
+const MOST: usize = 1024;
+
+/// Scripts that all nodes know.
+#[derive(Default)]
+pub(super) struct Known(HashSet<u64, RandomState>);
+
+impl Known {
+    /// The nodes may have forgotten them, or be others.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether this one is new, and known from now on.
+    fn is_new(&mut self, text: &[u8]) -> bool {
+        let hash = self.0.hasher().hash_one(text);
+        if self.0.len() >= MOST {
+            self.0.clear();
+        }
+        self.0.insert(hash)
+    }
+}
+
+impl Store {
+    /// A request goes to a node: if it brings a script, tells the other nodes of it. What they answer is of no interest.
+    #[inline(never)]
+    pub(in crate::proxy::store) fn spread_script(&mut self, request: &Request<'_>, caller: Caller) {
+        let name = self.table.own_name(request.argument(0));
+        let brings = [&b"eval"[..], b"eval_ro"]
+            .iter()
+            .any(|eval| name.eq_ignore_ascii_case(eval));
+        let flushes = name.eq_ignore_ascii_case(b"script");
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        if flushes {
+            return cluster.scripts.forget();
+        }
+        if !brings || request.len() < 3 || !cluster.scripts.is_new(request.argument(1)) {
+            return;
+        }
+        let others: Vec<NodeId> = cluster
+            .nodes()
+            .filter(|node| *node != caller.node)
+            .collect();
+        for node in others
+            .into_iter()
+            .filter(|node| self.server(*node).is_up())
+            .collect::<Vec<_>>()
+        {
+            let link = Caller { node, ..caller }.link();
+            self.requests.of(link).push(true, |out| {
+                reply::request(
+                    out,
+                    [&b"SCRIPT"[..], b"LOAD", request.argument(1)].into_iter(),
+                );
+            });
+            self.in_flight.ask_for_nothing(link);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The servers behind, as the helper reports them: the only one, or the nodes of a cluster.
+
+use std::time::Duration;
+
+use super::{Coherence, Outage, Redis, Serving, Store};
+use crate::transport::dial::Endpoint;
+use crate::upstream::{Backend, NodeId};
+
+/// A server behind.
+pub(in crate::proxy) struct Server {
+    pub redis: Redis,
+    pub coherence: Coherence,
+    /// Whether changes may be on their way that it should have reported long ago.
+    pub(super) is_suspended: bool,
+    /// Whether it refuses reads, as it has lost its master.
+    pub(super) is_refusing: bool,
+    /// How long a value is kept at the most, by what is known of the user's rights.
+    pub(super) longest: Duration,
+    /// What that means for hits.
+    pub(super) serving: Serving,
+    /// Where it was last reached.
+    pub endpoint: Option<Endpoint>,
+    /// What it reported of itself when it last took the proxy.
+    pub backend: Option<Backend>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            redis: Redis::Unknown,
+            coherence: Coherence::Unknown,
+            is_suspended: false,
+            is_refusing: false,
+            longest: Duration::MAX,
+            serving: Serving::Fresh,
+            endpoint: None,
+            backend: None,
+        }
+    }
+}
+
+impl Server {
+    /// Why it can't be asked, if it can't.
+    #[inline]
+    pub fn outage(&self) -> Option<&Outage> {
+        match &self.redis {
+            Redis::Down(outage) => Some(outage),
+            Redis::Unknown | Redis::Up => None,
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        matches!(self.redis, Redis::Up)
+    }
+
+    /// Whether it was there, and its connections broke.
+    pub fn is_lost(&self) -> bool {
+        let is_lost = match &self.redis {
+            Redis::Unknown => true,
+            Redis::Up => false,
+            Redis::Down(outage) => !outage.refused,
+        };
+        is_lost && self.backend.is_some()
+    }
+
+    pub(super) fn update_serving(&mut self) {
+        self.serving = match self.redis {
+            Redis::Unknown | Redis::Down(_) => Serving::Stale,
+            Redis::Up if self.is_suspended => Serving::Nothing,
+            Redis::Up if self.is_refusing => Serving::Nothing,
+            Redis::Up => Serving::Fresh,
+        };
+    }
+}
+
+impl Store {
+    /// The server of that number.
+    #[inline]
+    pub fn server(&self, node: NodeId) -> &Server {
+        match &self.cluster {
+            None => &self.only,
+            Some(cluster) => cluster.server(node),
+        }
+    }
+
+    #[inline]
+    pub(super) fn server_mut(&mut self, node: NodeId) -> &mut Server {
+        match &mut self.cluster {
+            None => &mut self.only,
+            Some(cluster) => cluster.server_mut(node),
+        }
+    }
+
+    /// A server is another way from now on.
+    pub(super) fn change_server(&mut self, node: NodeId, change: impl FnOnce(&mut Server)) {
+        let server = self.server_mut(node);
+        change(server);
+        server.update_serving();
+        if let Some(cluster) = &mut self.cluster {
+            cluster.changed();
+        }
+    }
+
+    /// Whether any can't be asked that has slots, or the only one.
+    pub(super) fn is_any_down(&self) -> bool {
+        match &self.cluster {
+            None => self.only.outage().is_some(),
+            Some(cluster) => cluster.is_any_down(),
+        }
+    }
+
+    /// The node for what concerns no key.
+    pub fn any_node(&self) -> NodeId {
+        self.cluster
+            .as_ref()
+            .map_or(NodeId::default(), |cluster| cluster.any_node())
+    }
+
+    /// The server for what concerns no key.
+    #[inline]
+    pub fn any_server(&self) -> &Server {
+        self.server(self.any_node())
+    }
+
+    /// The node that is asked about a key.
+    #[inline]
+    pub(super) fn node_of(&self, key: &[u8]) -> NodeId {
+        match &self.cluster {
+            None => NodeId::default(),
+            Some(cluster) => cluster.node_of(key),
+        }
+    }
+
+    /// Which entries are served of a key.
+    #[inline]
+    pub(super) fn serving(&self, key: &[u8]) -> Serving {
+        match &self.cluster {
+            None => self.only.serving,
+            Some(cluster) => cluster.server(cluster.node_of(key)).serving,
+        }
+    }
+}

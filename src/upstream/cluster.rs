@@ -1,0 +1,82 @@
+//! Which node of a cluster serves which slot.
+
+pub(super) mod asks;
+pub(super) mod follow;
+#[cfg(test)]
+mod tests;
+pub(super) mod view;
+pub(super) mod views;
+
+use super::NodeId;
+
+/// How many slots a cluster has.
+pub const SLOTS: u16 = 16384;
+
+/// The slot of a key: of the part between the first `{` and the next `}`, if there is something between them
+/// (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
+#[must_use]
+pub fn slot_of(key: &[u8]) -> u16 {
+    let tag = || {
+        let start = key.iter().position(|byte| *byte == b'{')? + 1;
+        let length = key[start..].iter().position(|byte| *byte == b'}')?;
+        (length > 0).then(|| &key[start..start + length])
+    };
+    crc16::State::<crc16::XMODEM>::calculate(tag().unwrap_or(key)) % SLOTS
+}
+
+/// A master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterNode {
+    /// Its number.
+    pub id: NodeId,
+    /// Where it is, as `host:port`, as redirects name it.
+    pub address: Box<str>,
+}
+
+/// Which node serves which slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterMap {
+    nodes: Vec<ClusterNode>,
+    /// By slot; empty if no slot is served.
+    owners: Vec<Option<NodeId>>,
+}
+
+impl ClusterMap {
+    /// A map of a cluster whose slots nobody serves.
+    #[must_use]
+    pub fn new(nodes: Vec<ClusterNode>) -> Self {
+        Self {
+            nodes,
+            owners: vec![None; SLOTS.into()],
+        }
+    }
+
+    /// A node serves a slot.
+    pub fn assign(&mut self, slot: u16, node: NodeId) {
+        if let Some(owner) = self.owners.get_mut(usize::from(slot)) {
+            *owner = Some(node);
+        }
+    }
+
+    /// All masters, those without slots included.
+    #[must_use]
+    pub fn nodes(&self) -> &[ClusterNode] {
+        &self.nodes
+    }
+
+    /// The node that serves a slot, if one does.
+    #[inline]
+    #[must_use]
+    pub fn owner(&self, slot: u16) -> Option<NodeId> {
+        self.owners.get(usize::from(slot)).copied().flatten()
+    }
+
+    /// The node at an address, if it is one of them.
+    #[must_use]
+    pub fn node_at(&self, address: &str) -> Option<NodeId> {
+        let mut nodes = self.nodes.iter();
+        nodes
+            .find(|node| &*node.address == address)
+            .map(|node| node.id)
+    }
+}

@@ -1,0 +1,164 @@
+//! How a node is asked for its view of the cluster: on the connection on which no client's reply is in the way, with
+//! two questions behind one another.
+
+use std::time::Duration;
+
+use super::super::node::{Loss, Node, Phase, Role};
+use super::super::setup::{self, Question};
+use super::view::{Asked, View};
+use crate::clock::Time;
+use crate::config::RedisAddress;
+
+/// After so long without an answer, a node may be one that others have given up.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// What a node was asked of its cluster, and what it said.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Asks {
+    /// The connection on which questions are in flight.
+    in_flight: Option<Role>,
+    /// It is to be asked again when they are answered: they may be older than what speaks for a change.
+    again: bool,
+    /// It does not know `CLUSTER SHARDS`, or refuses to answer it.
+    shards_refused: bool,
+    /// The words in which it refuses both, though it answered before.
+    refused: Option<String>,
+    /// It has answered before.
+    has_answered: bool,
+    /// What it has said in answer to the first question.
+    partial: Option<View>,
+    /// What it said, for the helper.
+    view: Option<View>,
+    /// Its cluster may be another by now.
+    is_doubted: bool,
+}
+
+impl Asks {
+    /// A connection is lost, and with it what was asked on it: the map is to be looked at again.
+    pub fn lost(&mut self, role: Role) {
+        self.in_flight.take_if(|asked| *asked == role);
+        self.is_doubted = true;
+    }
+
+    /// What clients are answered speaks for another map.
+    pub fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
+}
+
+impl Node {
+    /// Whether it is one of a cluster that the proxy is in front of.
+    pub(in crate::upstream) fn is_of_cluster(&self) -> bool {
+        self.settings.cluster.is_some()
+    }
+
+    /// Asks for its view of the cluster. Returns whether there is a connection for that.
+    pub fn ask_for_view(&mut self, now: Time) -> bool {
+        if self.asks.in_flight.is_some() {
+            self.asks.again = true;
+            return true;
+        }
+        let is_open = |role: &Role| self.connection(*role).phase == Phase::Open;
+        let Some(role) = [Role::Tracker, Role::Resp2].into_iter().find(is_open) else {
+            return false;
+        };
+        self.ask_view_on(role, now);
+        true
+    }
+
+    /// Asks for it on that connection, if there is a cluster.
+    pub(in crate::upstream) fn ask_view_on(&mut self, role: Role, now: Time) {
+        if !self.is_of_cluster() {
+            return;
+        }
+        self.asks.again = false;
+        self.asks.in_flight = Some(role);
+        let first = match self.asks.shards_refused {
+            false => (Question::Shards, setup::cluster("SHARDS")),
+            true => (Question::ClusterSlots, setup::cluster("SLOTS")),
+        };
+        for (question, command) in [first, (Question::Nodes, setup::cluster("NODES"))] {
+            let link = &mut self.connection(role).link;
+            link.ask(question, &command.get_packed_command(), now);
+        }
+    }
+
+    /// Who serves which slot, it answered.
+    ///
+    /// # Errors
+    /// If it does not say, and never did.
+    pub(in crate::upstream) fn slot_map_answered(
+        &mut self,
+        question: Question,
+        answer: &[u8],
+        refusal: Option<&str>,
+    ) -> Result<(), Loss> {
+        let host = match &self.settings.address {
+            RedisAddress::Tcp { host, .. } => host.as_str(),
+            _ => "",
+        };
+        let asked = Asked {
+            host,
+            by_tls: self.settings.dialer.tls.is_some(),
+        };
+        self.asks.partial = match question {
+            Question::Shards => View::of_shards(answer, asked),
+            _ => View::of_slots(answer, asked),
+        };
+        if self.asks.partial.is_some() {
+            self.asks.refused = None;
+            return Ok(());
+        }
+        let words = refusal.unwrap_or("with what can't be read");
+        if setup::is_temporary(words) {
+            return Ok(());
+        }
+        if setup::refuses_login(words) {
+            return Err(Loss::Refused(words.to_owned()));
+        }
+        if question == Question::Shards {
+            self.asks.shards_refused = true;
+            self.asks.again = true;
+            return Ok(());
+        }
+        if !self.asks.has_answered {
+            return Err(Loss::NoCluster(words.to_owned()));
+        }
+        if self.asks.refused.as_deref() != Some(words) {
+            let address = &self.settings.address;
+            log::warn!(address:%, reason = words; "redis no longer says which node has which slot");
+            self.asks.refused = Some(words.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The rest of its view.
+    pub(in crate::upstream) fn nodes_answered(&mut self, role: Role, answer: &[u8], now: Time) {
+        self.asks.in_flight = None;
+        if let Some(mut view) = self.asks.partial.take() {
+            view.add_nodes(answer);
+            self.asks.has_answered = true;
+            self.asks.view = Some(view);
+        }
+        if self.asks.again {
+            self.ask_view_on(role, now);
+        }
+    }
+
+    /// Whether it owes an answer to a question for so long that the others may know more of it.
+    pub fn is_silent(&self, now: Time) -> bool {
+        let tracker = &self.connections[Role::Tracker.place()];
+        let silence = tracker.silence();
+        silence.is_some_and(|oldest| oldest.since.after(SILENT) <= now)
+    }
+
+    /// What it said since this was last called.
+    pub fn takes_view(&mut self) -> Option<View> {
+        self.asks.view.take()
+    }
+
+    /// Whether the map may be another by now. Says so once.
+    pub fn takes_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.asks.is_doubted)
+    }
+}

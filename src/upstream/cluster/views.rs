@@ -1,0 +1,285 @@
+//! What the nodes of a cluster say of it, and which of them is believed: a slot belongs to whoever claims it with the
+//! highest epoch, as among the nodes themselves. So a node that is cut off, or was replaced while it was away, does not
+//! turn the map back, whenever it answers.
+
+use std::time::Duration;
+
+use super::super::NodeId;
+use super::SLOTS;
+use super::view::{Seen, View};
+use crate::clock::Time;
+use crate::config::RedisAddress;
+
+/// For how long what a node said counts when it can't be asked any more.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// The views of all nodes that were heard.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Views {
+    /// The one that was heard last comes last.
+    heard: Vec<(NodeId, Time, View)>,
+}
+
+/// A master that is believed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::upstream) struct Master {
+    /// Its name in the cluster; empty before Redis 4.
+    pub name: Box<str>,
+    pub address: RedisAddress,
+}
+
+/// Which nodes there are, and which slots they serve.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::upstream) struct Believed {
+    /// The masters that have slots, and those that may have some soon.
+    pub masters: Vec<Master>,
+    /// By slot, the place of its master.
+    pub owners: Vec<Option<usize>>,
+    /// A master with slots does not answer the others.
+    pub is_failing: bool,
+}
+
+impl Believed {
+    /// Whether any slot is served.
+    pub fn serves(&self) -> bool {
+        self.owners.iter().any(Option::is_some)
+    }
+
+    /// Whether every slot is.
+    pub fn serves_all(&self) -> bool {
+        self.owners.iter().all(Option::is_some)
+    }
+
+    /// The place of a master.
+    fn place(&mut self, node: &Seen) -> usize {
+        let is_meant = |master: &Master| match &*node.name {
+            "" => master.address == node.address,
+            name => *master.name == *name,
+        };
+        if let Some(place) = self.masters.iter().position(is_meant) {
+            return place;
+        }
+        self.masters.push(Master {
+            name: node.name.clone(),
+            address: node.address.clone(),
+        });
+        self.masters.len() - 1
+    }
+}
+
+impl Views {
+    /// A node said this. Returns whether that is news.
+    pub fn hear(&mut self, node: NodeId, view: View, now: Time) -> bool {
+        let before = self.heard.iter().position(|(known, ..)| *known == node);
+        let before = before.map(|at| self.heard.remove(at).2);
+        let is_news = before.is_none_or(|before| before != view);
+        self.heard.push((node, now, view));
+        is_news
+    }
+
+    /// Drops what can't be asked for any more and is old, save for the last that was heard. Returns whether there was
+    /// some.
+    pub fn drop_old(&mut self, is_there: impl Fn(NodeId) -> bool, now: Time) -> bool {
+        let count = self.heard.len();
+        let last = self.heard.last().map(|(node, ..)| *node);
+        self.heard.retain(|(node, heard, _)| {
+            Some(*node) == last || heard.after(KEPT) > now || is_there(*node)
+        });
+        self.heard.len() != count
+    }
+
+    /// What comes of all views; `None` before the first was heard.
+    pub fn believed(&self) -> Option<Believed> {
+        // Of equal epochs, that one counts which was heard last.
+        let latest = self.heard.iter().max_by_key(|(_, _, view)| view.epoch());
+        let (.., latest) = latest?;
+        let mut claims = vec![None; SLOTS.into()];
+        for (.., view) in &self.heard {
+            for &(start, end, at) in &view.ranges {
+                let node = &view.nodes[at];
+                for claim in &mut claims[usize::from(start)..=usize::from(end)] {
+                    match claim {
+                        Some((epoch, _)) if *epoch > node.epoch => {}
+                        _ => *claim = Some((node.epoch, node)),
+                    }
+                }
+            }
+        }
+        let mut believed = Believed::default();
+        for claim in claims {
+            let owner = claim.map(|(_, node)| {
+                believed.is_failing |= node.is_failing;
+                believed.place(node)
+            });
+            believed.owners.push(owner);
+        }
+        for node in &latest.nodes {
+            if node.is_master && !node.is_failing {
+                believed.place(node);
+            }
+        }
+        for master in &mut believed.masters {
+            if let Some(address) = self.address_of(&master.name) {
+                master.address = address.clone();
+            }
+        }
+        Some(believed)
+    }
+
+    /// Where a node of that name is: as it says itself, or else as the one says that was heard last; if it is named.
+    fn address_of(&self, name: &str) -> Option<&RedisAddress> {
+        let seen = self.heard.iter().flat_map(|(.., view)| {
+            let nodes = view.nodes.iter().enumerate();
+            nodes.map(|(at, node)| (view.myself == Some(at), node))
+        });
+        let named = seen.filter(|(_, node)| *node.name == *name && node.is_named);
+        let best = named.max_by_key(|(is_itself, _)| *is_itself);
+        best.filter(|_| !name.is_empty())
+            .map(|(_, node)| &node.address)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::view::tests::tcp;
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::default().after(Duration::from_secs(seconds))
+    }
+
+    /// A view with a range of 100 slots for each master, by its port and its epoch.
+    pub(in crate::upstream) fn view(masters: &[(u16, u64)]) -> View {
+        let node = |&(port, epoch): &(u16, u64)| Seen {
+            name: port.to_string().into(),
+            address: tcp("h", port),
+            is_named: true,
+            epoch,
+            is_master: true,
+            is_failing: false,
+            replica_of: None,
+        };
+        let range = |at: usize| (at as u16 * 100, at as u16 * 100 + 99, at);
+        View {
+            nodes: masters.iter().map(node).collect(),
+            ranges: (0..masters.len()).map(range).collect(),
+            myself: None,
+        }
+    }
+
+    /// The port of the master that is believed to serve a slot.
+    fn owner(views: &Views, slot: usize) -> Option<u16> {
+        let believed = views.believed()?;
+        match &believed.masters[believed.owners[slot]?].address {
+            RedisAddress::Tcp { port, .. } => Some(*port),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// The names of the masters that are believed in.
+    fn masters(views: &Views) -> Vec<String> {
+        let masters = views.believed().expect("there are views").masters;
+        masters
+            .into_iter()
+            .map(|master| master.name.into())
+            .collect()
+    }
+
+    #[test]
+    fn a_node_that_was_replaced_does_not_turn_the_map_back() {
+        let mut views = Views::default();
+        assert_eq!(views.believed(), None);
+        let (old, other) = (NodeId(0), NodeId(1));
+        assert!(views.hear(old, view(&[(1, 1), (2, 2)]), at(0)));
+        assert!(views.hear(other, view(&[(1, 1), (2, 2)]), at(0)));
+        assert_eq!(owner(&views, 0), Some(1));
+        // After a failover, port 3 has the slots of port 1.
+        let mut after = view(&[(3, 7), (2, 2)]);
+        assert!(views.hear(other, after.clone(), at(1)));
+        assert!(!views.hear(other, after.clone(), at(2)));
+        // The old master was cut off.
+        assert!(!views.hear(old, view(&[(1, 1), (2, 2)]), at(3)));
+        assert_eq!((owner(&views, 0), owner(&views, 100)), (Some(3), Some(2)));
+        assert_eq!(owner(&views, 200), None);
+        assert_eq!(masters(&views), ["3", "2"]);
+        // Nor when it is the only one left that answers.
+        assert!(!views.drop_old(|node| node == old, at(61)));
+        assert_eq!(owner(&views, 0), Some(3));
+        // If the other is gone for long, its word is no longer taken.
+        assert!(!views.hear(old, view(&[(1, 1), (2, 2)]), at(61)));
+        assert!(views.drop_old(|node| node == old, at(62)));
+        assert_eq!(owner(&views, 0), Some(1));
+        after.nodes[0].epoch = 8;
+        assert!(views.hear(old, after, at(63)));
+        assert_eq!(owner(&views, 0), Some(3));
+    }
+
+    #[test]
+    fn a_slot_that_moved_belongs_to_the_node_with_the_later_epoch_whoever_answers_last() {
+        let source = view(&[(1, 1), (2, 2)]);
+        let mut target = view(&[(1, 1), (2, 3)]);
+        target.ranges = vec![(0, 49, 0), (50, 199, 1)];
+        for order in [[0, 1], [1, 0]] {
+            let mut views = Views::default();
+            let both = [source.clone(), target.clone()];
+            for node in order {
+                views.hear(NodeId(node), both[usize::from(node)].clone(), at(0));
+            }
+            assert_eq!((owner(&views, 49), owner(&views, 50)), (Some(1), Some(2)));
+        }
+    }
+
+    #[test]
+    fn of_equal_epochs_the_last_answer_counts() {
+        let mut views = Views::default();
+        views.hear(NodeId(0), view(&[(1, 0)]), at(0));
+        views.hear(NodeId(1), view(&[(2, 0)]), at(0));
+        assert_eq!(owner(&views, 0), Some(2));
+        views.hear(NodeId(0), view(&[(1, 0)]), at(1));
+        assert_eq!(owner(&views, 0), Some(1));
+    }
+
+    #[test]
+    fn masters_without_slots_are_named_by_the_latest_view_unless_they_fail() {
+        let mut views = Views::default();
+        let mut latest = view(&[(1, 5), (2, 2), (3, 3)]);
+        latest.ranges.truncate(1);
+        latest.nodes[2].is_failing = true;
+        views.hear(NodeId(0), latest, at(0));
+        let mut island = view(&[(9, 0)]);
+        island.ranges.clear();
+        views.hear(NodeId(1), island, at(1));
+        assert_eq!(masters(&views), ["1", "2"]);
+        let believed = views.believed().expect("there are views");
+        assert!(believed.serves() && !believed.serves_all() && !believed.is_failing);
+    }
+
+    #[test]
+    fn a_master_with_slots_that_fails_is_noticed() {
+        let mut views = Views::default();
+        let mut view = view(&[(1, 5), (2, 2)]);
+        view.nodes[1].is_failing = true;
+        views.hear(NodeId(0), view, at(0));
+        assert!(views.believed().expect("there is a view").is_failing);
+    }
+
+    #[test]
+    fn a_node_is_where_it_says_itself_unless_it_does_not_know() {
+        let address = |views: &Views| {
+            views.believed().expect("there are views").masters[0]
+                .address
+                .clone()
+        };
+        let mut views = Views::default();
+        let mut itself = view(&[(1, 5)]);
+        itself.myself = Some(0);
+        views.hear(NodeId(0), itself.clone(), at(0));
+        let mut other = view(&[(1, 5)]);
+        other.nodes[0].address = tcp("other", 1);
+        views.hear(NodeId(1), other, at(0));
+        assert_eq!(address(&views), tcp("h", 1));
+        itself.nodes[0].is_named = false;
+        views.hear(NodeId(0), itself, at(1));
+        assert_eq!(address(&views), tcp("other", 1));
+    }
+}

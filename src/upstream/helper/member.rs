@@ -1,0 +1,326 @@
+//! One Redis with its sockets: it moves bytes between them and the state machine, and makes the connections that this
+//! wants.
+
+use std::io::{self, ErrorKind};
+
+use mio::event::Event as Ready;
+use mio::{Registry, Token};
+
+use super::super::cluster::view::View;
+use super::super::mailbox::Mailbox;
+use super::super::node::{Loss, Node, Phase, Role};
+use super::super::race::Race;
+use super::super::{NodeId, Replies};
+use super::{LANDING, Shell};
+use crate::clock::Time;
+use crate::config::Secret;
+use crate::transport::dial::Endpoint;
+use crate::transport::{ReadResult, Source, Transport};
+
+/// How often a connection is read from before the others have their turn.
+const READS: usize = 16;
+
+/// How many tokens each has: for its connections by their roles, which are fewer than 256, and then for attempts.
+const TOKENS: usize = 1 << 12;
+const ATTEMPTS: usize = 256;
+
+/// One Redis with its sockets.
+pub(super) struct Member {
+    node: Node,
+    /// The sockets, by the places of their roles, as are their tokens.
+    transports: Vec<Option<Transport>>,
+    /// Which of its addresses Redis is reached by, while that is being found out.
+    race: Race,
+    /// Where Redis is, is being looked up.
+    pub looking_up: bool,
+    /// The addresses that were last tried.
+    pub targets: Vec<Endpoint>,
+    /// Something may have come of it since what follows was looked at.
+    is_touched: bool,
+    /// When something is due.
+    due: Option<Time>,
+}
+
+impl Member {
+    pub fn new(node: Node) -> Self {
+        Self {
+            node,
+            transports: Vec::new(),
+            race: Race::default(),
+            looking_up: false,
+            targets: Vec::new(),
+            is_touched: true,
+            due: None,
+        }
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.node.id
+    }
+
+    /// Its state machine, for something to come of it.
+    pub fn node(&mut self) -> &mut Node {
+        self.is_touched = true;
+        &mut self.node
+    }
+
+    /// The same, to look at.
+    pub fn state(&self) -> &Node {
+        &self.node
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.node.is_up()
+    }
+
+    /// Whether the name of its host is to be looked up again. Says so once.
+    pub fn wants_look_up(&mut self) -> bool {
+        self.node.wants_look_up()
+    }
+
+    /// What it said of its cluster since this was last called.
+    pub fn takes_view(&mut self) -> Option<View> {
+        self.node.takes_view()
+    }
+
+    /// Whether which node serves which slot may be another by now. Says so once.
+    pub fn takes_doubt(&mut self) -> bool {
+        self.node.takes_doubt()
+    }
+
+    /// Memory for replies.
+    pub fn spare(&mut self) -> &mut Vec<Replies> {
+        &mut self.node.spare
+    }
+
+    fn first_token(&self) -> usize {
+        usize::from(self.node.id.0) * TOKENS
+    }
+
+    fn token(&self, role: Role) -> Token {
+        Token(self.first_token() + role.place())
+    }
+
+    /// Notes what an event says. Returns whether it is one of its sockets.
+    pub fn note(&mut self, event: &Ready) -> bool {
+        let Some(place) = event.token().0.checked_sub(self.first_token()) else {
+            return false;
+        };
+        if place >= TOKENS {
+            return false;
+        }
+        self.is_touched = true;
+        match self.transports.get_mut(place) {
+            Some(Some(transport)) => drop(transport.note(event)),
+            _ => self.race.note(event),
+        }
+        true
+    }
+
+    /// Whether there is something to read that no event will report. While what was read before waits for the loop,
+    /// only the tracker is read from.
+    pub fn is_readable(&self, is_full: bool) -> bool {
+        let open = self.node.roles().zip(&self.transports);
+        let mut readable = open.filter(|(_, transport)| {
+            let transport = transport.as_ref();
+            transport.is_some_and(|transport| transport.readable)
+        });
+        readable.any(|(role, _)| role == Role::Tracker || !is_full)
+    }
+
+    /// When something is due, if no event comes before.
+    pub fn due(&mut self) -> Option<Time> {
+        if std::mem::take(&mut self.is_touched) {
+            let due = [self.node.due(), self.race.due()];
+            self.due = due.into_iter().flatten().min();
+        }
+        self.due
+    }
+
+    /// Goes on with each connection as far as its socket allows, and does what is due.
+    pub fn turn(&mut self, shell: &mut Shell, now: Time) {
+        self.is_touched |=
+            self.due.is_some_and(|due| due <= now) || self.is_readable(shell.mailbox.is_full());
+        if !self.is_touched {
+            return;
+        }
+        self.run_race(shell);
+        for role in self.node.roles() {
+            self.finish_connecting(role, now);
+            self.read(role, shell);
+        }
+        if self.node.due().is_some_and(|due| due <= now) {
+            self.node.tick(now);
+        }
+    }
+
+    /// If Redis refuses the login, or the user's rights changed, the password may be another: reads it again, if a file
+    /// holds it, and tries it.
+    pub fn log_in_again(&mut self, now: Time) {
+        if self.is_touched && self.node.takes_password() {
+            let file = self.node.settings.password_file.as_deref();
+            let password = file.and_then(read_again);
+            self.node.log_in_again(password, now);
+        }
+    }
+
+    /// Connects to the first of these addresses that answers.
+    pub fn race_between(&mut self, endpoints: Vec<Endpoint>, shell: &Shell, now: Time) {
+        self.targets.clone_from(&endpoints);
+        self.race = Race::between(endpoints, self.first_token() + ATTEMPTS);
+        let time = self.race.time(&self.node.settings.dialer);
+        self.node().connecting(Role::Resp2, now.after(time));
+        self.run_race(shell);
+    }
+
+    /// Goes on with the attempts to reach Redis by one of its addresses.
+    fn run_race(&mut self, shell: &Shell) {
+        let now = shell.clock.now();
+        let registry = shell.poll.registry();
+        let dialer = &self.node.settings.dialer;
+        let connected = match self.race.turn(dialer, registry, now) {
+            None => return,
+            Some(result) => result.and_then(|(endpoint, transport)| {
+                transport.register_again(registry, self.token(Role::Resp2))?;
+                Ok((endpoint, transport))
+            }),
+        };
+        match connected {
+            Ok((endpoint, transport)) => {
+                self.set_transport(Role::Resp2, transport);
+                self.node.connected(Role::Resp2, Some(endpoint), now);
+            }
+            Err(error) => self.lose(Role::Resp2, error, now),
+        }
+    }
+
+    /// Makes a connection beside the first one, which leads there.
+    pub fn connect(&mut self, role: Role, endpoint: &Endpoint, registry: &Registry, now: Time) {
+        let dialer = &self.node.settings.dialer;
+        let deadline = now.after(dialer.timeout);
+        let connected = dialer.dial(endpoint, now).and_then(|transport| {
+            transport.register(registry, self.token(role))?;
+            Ok(transport)
+        });
+        self.node().connecting(role, deadline);
+        match connected {
+            Ok(transport) => self.set_transport(role, transport),
+            Err(error) => self.lose(role, error, now),
+        }
+    }
+
+    fn set_transport(&mut self, role: Role, transport: Transport) {
+        let place = role.place();
+        if self.transports.len() <= place {
+            self.transports.resize_with(place + 1, || None);
+        }
+        self.transports[place] = Some(transport);
+    }
+
+    /// Looks whether an attempt to connect has succeeded.
+    fn finish_connecting(&mut self, role: Role, now: Time) {
+        let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
+            return;
+        };
+        if !transport.is_connecting() {
+            return;
+        }
+        match transport.is_connected(now) {
+            Ok(true) => self.node.connected(role, None, now),
+            Ok(false) => {}
+            Err(error) => self.lose(role, error, now),
+        }
+    }
+
+    fn read(&mut self, role: Role, shell: &mut Shell) {
+        if role != Role::Tracker && shell.mailbox.is_full() {
+            return;
+        }
+        for _ in 0..READS {
+            let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
+                return;
+            };
+            if !transport.readable || transport.is_connecting() {
+                return;
+            }
+            match transport.read(&mut shell.landing) {
+                Ok(ReadResult::Bytes(length)) => {
+                    let now = shell.clock.now();
+                    let is_open = self.node.connection(role).phase == Phase::Open;
+                    self.node.received(role, &shell.landing[..length], now);
+                    self.drop_closed();
+                    if is_open && length == shell.landing.len() && length < LANDING {
+                        shell.landing = vec![0; LANDING].into();
+                    }
+                }
+                Ok(ReadResult::Nothing) => return,
+                Ok(ReadResult::End) => {
+                    self.node.lost(role, Loss::Closed, shell.clock.now());
+                    self.drop_closed();
+                }
+                Err(error) => self.lose(role, error, shell.clock.now()),
+            }
+        }
+    }
+
+    /// Writes what there is to say.
+    pub fn write(&mut self) {
+        if !self.is_touched {
+            return;
+        }
+        for role in self.node.roles() {
+            let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
+                continue;
+            };
+            let link = &mut self.node.connection(role).link;
+            let is_due = !link.is_empty() || transport.is_behind();
+            if !transport.is_connecting() && is_due && transport.write(link).is_err() {
+                // What Redis said before it closed is still to be read; that ends it.
+                transport.readable = true;
+            }
+        }
+    }
+
+    /// Hands the loop what happened.
+    pub fn report(&mut self, mailbox: &Mailbox) {
+        mailbox.report(self.node.id, &mut self.node.events);
+    }
+
+    /// A connection could not be made, or broke.
+    pub fn lose(&mut self, role: Role, error: io::Error, now: Time) {
+        let loss = match error.kind() {
+            ErrorKind::TimedOut if error.get_ref().is_none() => {
+                Loss::TimedOut(self.node.settings.dialer.timeout)
+            }
+            _ => Loss::Broken(error),
+        };
+        self.node().lost(role, loss, now);
+        self.drop_closed();
+    }
+
+    /// Closes the sockets of connections that the node has given up.
+    pub fn drop_closed(&mut self) {
+        if !self.is_touched {
+            return;
+        }
+        for ((_, connection), transport) in self.node.connections().zip(&mut self.transports) {
+            if matches!(connection.phase, Phase::Closed | Phase::Wanted) {
+                *transport = None;
+            }
+        }
+        let resp2 = self.node.connection(Role::Resp2).phase;
+        if self.race.is_on() && !matches!(resp2, Phase::Connecting(_)) {
+            self.race = Race::default();
+        }
+    }
+}
+
+fn read_again(path: &str) -> Option<Secret> {
+    match crate::config::read_secret(path) {
+        Ok(password) => Some(password),
+        Err(error) => {
+            log::warn!(reason:% = error; "cannot reread the password for redis");
+            None
+        }
+    }
+}

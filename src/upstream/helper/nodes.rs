@@ -1,0 +1,223 @@
+//! The members as nodes of a cluster: they are asked who serves which slot, and there are as many as that says.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::super::cluster::follow::{ASKED, Change, Follow, Known};
+use super::super::mailbox::Mailbox;
+use super::super::node::Node;
+use super::super::{Batch, ELSEWHERE, Event, LinkId, NodeId, Replies, Settings};
+use super::Helper;
+use super::member::Member;
+use crate::clock::Time;
+use crate::config::RedisAddress;
+
+/// How the nodes of a cluster are followed.
+pub(super) struct Nodes {
+    /// Those of new members.
+    settings: Settings,
+    follow: Follow,
+    /// Which member is asked next.
+    next: usize,
+    watched: bool,
+    /// The barriers that the loop asked for and that not all members have passed.
+    barriers: VecDeque<u64>,
+    /// How often the lists of links are still to be looked through for those of members that are gone. There are two,
+    /// which go to and fro.
+    gone: u8,
+}
+
+impl Nodes {
+    /// When something is due, if no event comes before.
+    pub fn due(&self) -> Option<Time> {
+        self.follow.due()
+    }
+}
+
+impl Helper {
+    /// Starts with the nodes that are known of a cluster.
+    pub(super) fn start_cluster(&mut self, settings: Settings) {
+        let seeds = settings.cluster.clone().unwrap_or_default();
+        let numbered = (0..).map(NodeId).zip(seeds.iter().cloned());
+        for (id, address) in numbered {
+            self.members.push(member(id, address, &settings));
+        }
+        self.nodes = Some(Nodes {
+            settings,
+            follow: Follow::new(seeds),
+            next: 0,
+            watched: false,
+            barriers: VecDeque::new(),
+            gone: 0,
+        });
+    }
+
+    pub(super) fn set_nodes_watched(&mut self, watched: bool) {
+        if let Some(nodes) = &mut self.nodes {
+            nodes.watched = watched;
+            nodes.follow.set_watched(watched);
+        }
+    }
+
+    /// Redis was demoted, or slots are elsewhere.
+    pub(super) fn doubt(&mut self, now: Time) {
+        match (&mut self.nodes, self.members.first_mut()) {
+            (Some(nodes), _) => nodes.follow.doubt(),
+            (None, Some(member)) => member.node().doubt(true, now),
+            (None, None) => {}
+        }
+    }
+
+    /// Redirects lead to nodes that the map does not know.
+    pub(super) fn want_nodes(&mut self, now: Time) {
+        for address in self.work.wanted.drain(..) {
+            if let Some(nodes) = &mut self.nodes {
+                nodes.follow.want(&address, now);
+            }
+        }
+    }
+
+    /// Asks for a barrier.
+    pub(super) fn ask_for_barrier(&mut self, number: u64, now: Time) {
+        for member in &mut self.members {
+            member.node().ask_for_barrier(number, now);
+        }
+        if let Some(nodes) = &mut self.nodes {
+            nodes.barriers.push_back(number);
+        }
+    }
+
+    /// Reports the barriers that all members have passed that can be reached. Who is lost then has reported so.
+    pub(super) fn report_barriers(&mut self) {
+        let Some(nodes) = &mut self.nodes else {
+            return;
+        };
+        let mut passed = None;
+        while let Some(number) = nodes.barriers.front()
+            && !self
+                .members
+                .iter()
+                .any(|member| member.state().is_before(*number))
+        {
+            passed = nodes.barriers.pop_front();
+        }
+        let mut events: Vec<Event> = passed.map(Event::Barrier).into_iter().collect();
+        self.shell.mailbox.report(NodeId::default(), &mut events);
+    }
+
+    /// Hears what members say of the cluster, and asks them.
+    pub(super) fn follow_nodes(&mut self, now: Time) {
+        let Some(nodes) = &mut self.nodes else {
+            return;
+        };
+        for member in &mut self.members {
+            if let Some(view) = member.takes_view() {
+                nodes.follow.hear(member.id(), view, now);
+            }
+            if member.takes_doubt() {
+                nodes.follow.doubt();
+            }
+        }
+        let known = self.members.iter().map(|member| Known {
+            id: member.id(),
+            address: &member.state().settings.address,
+            is_up: member.is_up(),
+            is_silent: member.state().is_silent(now),
+        });
+        if let Some(change) = nodes.follow.turn(known, now) {
+            self.change_nodes(change, now);
+        }
+        self.ask_nodes(now);
+    }
+
+    /// Asks some of the members for their views, others each time.
+    fn ask_nodes(&mut self, now: Time) {
+        let Some(nodes) = &mut self.nodes else {
+            return;
+        };
+        if !nodes.follow.asks(now) {
+            return;
+        }
+        let count = self.members.len();
+        let first = nodes.next;
+        let mut asked = 0;
+        for at in first..first + count {
+            let member = &mut self.members[at % count];
+            asked += usize::from(member.node().ask_for_view(now));
+            nodes.next = (at + 1) % count;
+            if asked == ASKED {
+                break;
+            }
+        }
+    }
+
+    fn change_nodes(&mut self, change: Change, now: Time) {
+        let Some(nodes) = &mut self.nodes else {
+            return;
+        };
+        let mut checks = Vec::new();
+        for member in &mut self.members {
+            if change.retired.contains(&member.id()) {
+                log::info!(address:% = member.state().settings.address; "node left");
+                checks.extend(member.node().retire());
+                member.report(&self.shell.mailbox);
+                nodes.gone = 2;
+            }
+        }
+        self.members
+            .retain(|member| !change.retired.contains(&member.id()));
+        for (id, address) in change.moved {
+            let mut members = self.members.iter_mut();
+            if let Some(member) = members.find(|member| member.id() == id) {
+                member.node().settings.address = address;
+            }
+        }
+        for (id, address) in change.added {
+            log::info!(address:%; "node joined");
+            let mut member = member(id, address, &nodes.settings);
+            member.node().set_watched(nodes.watched, now);
+            self.members.push(member);
+        }
+        // What happened before it was known is reported before it.
+        for member in &mut self.members {
+            member.report(&self.shell.mailbox);
+        }
+        let mut events: Vec<Event> = change.map.map(Event::Slots).into_iter().collect();
+        self.shell.mailbox.report(NodeId::default(), &mut events);
+        self.work.checks.append(&mut checks);
+        self.check(now);
+    }
+
+    /// Drops the places of links to members that are gone.
+    pub(super) fn forget_links(&mut self) {
+        if let Some(nodes) = &mut self.nodes
+            && nodes.gone > 0
+        {
+            nodes.gone -= 1;
+            let members = &self.members;
+            let is_there = |link: LinkId| members.iter().any(|member| member.id() == link.node);
+            self.work.requests.retain(is_there);
+        }
+    }
+}
+
+/// A node of the cluster, at that address.
+fn member(id: NodeId, address: RedisAddress, settings: &Settings) -> Member {
+    Member::new(Node::new(
+        id,
+        Settings {
+            address,
+            ..settings.clone()
+        },
+    ))
+}
+
+/// Answers requests for a node that is none any more.
+pub(super) fn send_elsewhere(link: LinkId, batch: &mut Batch, mailbox: &Arc<Mailbox>) {
+    let mut replies = Replies::default();
+    for _ in &batch.requests {
+        replies.push(ELSEWHERE);
+    }
+    batch.clear();
+    mailbox.report(link.node, &mut vec![Event::Replies { link, replies }]);
+}
