@@ -423,6 +423,11 @@ impl Cache {
         }
     }
 
+    /// The names of all keys, in no promised order, those in several databases for each.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.entries.keys().map(Entry::name)
+    }
+
     /// Forgets all keys whose names satisfy `is_gone`. Returns how many entries went. It takes time in proportion to all
     /// that is cached.
     pub fn remove_where(&mut self, mut is_gone: impl FnMut(&[u8]) -> bool) -> usize {

@@ -29,7 +29,7 @@ pub const MAX_TIME: Duration = Duration::from_secs(5);
 pub const MAX_CONNECTIONS: usize = 64;
 
 /// What the responses report.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Site<'a> {
     /// How things are.
     pub status: Status<'a>,

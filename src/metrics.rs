@@ -265,17 +265,17 @@ impl Metrics {
         }
     }
 
-    /// A key that a command reads was not in the cache, and Redis is asked for it.
-    pub fn missed(&mut self, key: Key<'_>, command: u16, now: Time) {
+    /// A key that a command reads was not in the cache, and Redis is asked for it; or it was there, as `is_known`
+    /// returns, without what is asked about it.
+    pub fn missed(
+        &mut self,
+        key: Key<'_>,
+        command: u16,
+        now: Time,
+        is_known: impl FnOnce() -> bool,
+    ) {
         self.keys.misses += 1;
-        let reason = self.misses.missed(key, now);
-        self.uncached.add(command, Why::Missed(reason));
-    }
-
-    /// The same, where something else of the key was.
-    pub fn missed_part(&mut self, command: u16) {
-        self.keys.misses += 1;
-        let reason = self.misses.missed_part();
+        let reason = self.misses.missed(key, now, is_known);
         self.uncached.add(command, Why::Missed(reason));
     }
 

@@ -20,7 +20,7 @@ pub use redis_info::{RedisInfo, Wanted};
 pub use rights::{MissingRights, Right};
 
 /// What is known at one moment.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Status<'a> {
     /// The counters.
     pub metrics: &'a Metrics,
@@ -50,10 +50,31 @@ pub struct Status<'a> {
     pub tracked_links: usize,
     /// The rights that the proxy's user there lacks.
     pub missing_rights: MissingRights,
+    /// The masters, if there is a cluster behind.
+    pub nodes: Vec<NodeStatus<'a>>,
     /// The counters when they were last reset, if they were.
     pub reset: Option<&'a Counters>,
     /// The moment.
     pub now: Time,
+}
+
+/// How a node of the cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeStatus<'a> {
+    /// Its address, as `host:port`.
+    pub address: &'a str,
+    /// Whether it can be reached.
+    pub redis: RedisState<'a>,
+    /// Whether it says what changes.
+    pub tracking: Tracking<'a>,
+    /// How many slots it has.
+    pub slots: usize,
+    /// How many requests wait for its replies.
+    pub in_flight: usize,
+    /// How many keys of its slots are cached; of a large cache, estimated from a part of it.
+    pub keys: usize,
+    /// How long it last took for a batch of requests.
+    pub round_trip: Duration,
 }
 
 /// Whether Redis can be reached.

@@ -213,8 +213,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "the end of a fetch that was overtaken is not the end of the newer one of that key",
         file: "fetches.rs",
-        kept: "if self.values.get(key) == Some(&ticket) {",
-        breakable: "if $broken || self.values.get(key) == Some(&ticket) {",
+        kept: "&& newest != ticket",
+        breakable: "&& !$broken\n                && newest != ticket",
         world: READERS_AND_WRITERS,
     },
     Rule {

@@ -68,7 +68,11 @@ pub(super) fn cost_of(key: Key<'_>, value: usize) -> usize {
 fn join(parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
     let number = database.to_le_bytes();
     let number = &number[..behind(low(database))];
-    [parts[0], parts[1], number].concat().into()
+    let mut joined = Vec::with_capacity(parts[0].len() + parts[1].len() + number.len());
+    joined.extend_from_slice(parts[0]);
+    joined.extend_from_slice(parts[1]);
+    joined.extend_from_slice(number);
+    joined.into()
 }
 
 enum Content {

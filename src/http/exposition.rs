@@ -48,7 +48,9 @@ impl fmt::Debug for Snapshot {
 }
 
 fn write(status: &Status<'_>, format: Format) -> String {
-    let families = FAMILIES.iter().map(|family| (family, family.read(status)));
+    let families = FAMILIES.iter();
+    let families = families.filter(|family| !status.nodes.is_empty() || !family.is_of_nodes());
+    let families = families.map(|family| (family, family.read(status)));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Snapshot {
         families: families.collect(),

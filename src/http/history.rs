@@ -170,6 +170,7 @@ mod tests {
                 full_table: None,
                 tracked_links: 0,
                 missing_rights: MissingRights::default(),
+                nodes: Vec::new(),
                 reset: None,
                 now: Time::from_millis(second * 1000),
             });

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::metrics::{Counts, ErrorKind, Histogram, Outcome, Reason};
-use crate::status::{RedisState, Status, Tracking};
+use crate::status::{NodeStatus, RedisState, Status, Tracking};
 
 /// A metric, with all its samples.
 #[derive(Debug)]
@@ -62,6 +62,11 @@ pub enum Number {
 }
 
 impl Family {
+    /// Whether it has a sample for each node of a cluster, and none without one.
+    pub fn is_of_nodes(&self) -> bool {
+        self.name.starts_with("redis_proxy_node_")
+    }
+
     /// Its samples at that moment.
     #[must_use]
     pub fn read(&self, status: &Status<'_>) -> Values {
@@ -343,6 +348,35 @@ pub static FAMILIES: &[Family] = &[
             Values::Labelled(vec![(labels, Number::Whole(1))])
         },
     ),
+    gauge(
+        "redis_proxy_node_up",
+        "Whether a node of the cluster can be reached",
+        |status| {
+            by_node(status, |node| {
+                Number::Whole(u64::from(node.redis == RedisState::Up))
+            })
+        },
+    ),
+    gauge(
+        "redis_proxy_node_slots",
+        "Slots that a node of the cluster has",
+        |status| by_node(status, |node| Number::Whole(node.slots as u64)),
+    ),
+    gauge(
+        "redis_proxy_node_in_flight",
+        "Requests that wait for replies of a node of the cluster",
+        |status| by_node(status, |node| Number::Whole(node.in_flight as u64)),
+    ),
+    gauge(
+        "redis_proxy_node_cached_keys",
+        "Cached keys of the slots of a node of the cluster; of a large cache, estimated",
+        |status| by_node(status, |node| Number::Whole(node.keys as u64)),
+    ),
+    gauge(
+        "redis_proxy_node_round_trip_seconds",
+        "Time that a node of the cluster last took for a batch of requests",
+        |status| by_node(status, |node| Number::Real(node.round_trip.as_secs_f64())),
+    ),
     family(
         Kind::Info,
         "redis_proxy_build",
@@ -408,6 +442,12 @@ fn uncached_reads(status: &Status<'_>) -> Values {
         }
     }
     Values::Labelled(samples)
+}
+
+fn by_node(status: &Status<'_>, of: impl Fn(&NodeStatus<'_>) -> Number) -> Values {
+    let nodes = status.nodes.iter();
+    let samples = nodes.map(|node| (vec![("node", node.address.to_owned().into())], of(node)));
+    Values::Labelled(samples.collect())
 }
 
 fn by_command(status: &Status<'_>, of: impl Fn(&Counts) -> Number) -> Values {

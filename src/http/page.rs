@@ -33,6 +33,7 @@ pub fn status(site: &Site<'_>, after: &str) -> Response {
         .float("started", status.facts.started.as_secs_f64())
         .float("uptime_seconds", status.uptime().as_secs_f64())
         .raw("redis", redis(status))
+        .raw("nodes", nodes(status))
         .raw("clients", clients(status))
         .raw("requests", requests(status))
         .raw("cache", cache(status))
@@ -59,6 +60,23 @@ fn redis(status: &Status<'_>) -> String {
         .integer("outages", metrics.outages)
         .integer("reconnects", metrics.reconnects());
     redis.finish()
+}
+
+/// The nodes of the cluster, if there is one.
+fn nodes(status: &Status<'_>) -> String {
+    let nodes = status.nodes.iter().map(|node| {
+        let mut object = Object::default();
+        object
+            .text("address", node.address)
+            .text("state", node.redis.name())
+            .text("tracking", node.tracking.name())
+            .integer("slots", node.slots as u64)
+            .integer("in_flight", node.in_flight as u64)
+            .integer("keys", node.keys as u64)
+            .float("round_trip_us", node.round_trip.as_secs_f64() * 1e6);
+        object.finish()
+    });
+    array(&nodes.collect::<Vec<_>>())
 }
 
 fn clients(status: &Status<'_>) -> String {

@@ -11,6 +11,7 @@ mod invalidated;
 mod replies;
 #[cfg(test)]
 mod tests;
+mod withdrawn;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -57,6 +58,8 @@ pub struct Link<Q> {
     frames: Frames,
     /// What those get that failed.
     error: Vec<u8>,
+    /// The replies to requests that were [withdrawn](Self::withdraw), for when all before them have theirs.
+    withdrawn: Replies,
     /// Memory of groups that were answered.
     spare: Vec<Batch>,
 }
@@ -166,6 +169,7 @@ impl<Q: Copy> Default for Link<Q> {
             late: 0,
             frames: Frames::default(),
             error: Vec::new(),
+            withdrawn: Replies::default(),
             spare: Vec::new(),
         }
     }
@@ -368,6 +372,9 @@ impl<Q: Copy> Link<Q> {
             self.late = self.late.saturating_sub(1);
             self.step();
         }
+        if !self.withdrawn.is_empty() {
+            self.answer_withdrawn(replies);
+        }
     }
 
     /// Counts the clients' requests that were sent at that moment or before, have no reply, and were not counted
@@ -453,6 +460,7 @@ impl<Q: Copy> Link<Q> {
                 });
             }
         }
+        replies.append(&self.withdrawn);
         *self = Self {
             spare: std::mem::take(&mut self.spare),
             ..Self::default()

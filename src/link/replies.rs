@@ -35,6 +35,13 @@ impl Replies {
         }
     }
 
+    /// Adds replies behind these.
+    pub(super) fn append(&mut self, others: &Self) {
+        for encoded in others.iter() {
+            self.push(encoded);
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

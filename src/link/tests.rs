@@ -1,4 +1,5 @@
 mod joined;
+mod withdrawn;
 
 use super::*;
 

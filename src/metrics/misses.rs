@@ -146,8 +146,9 @@ impl Misses {
         self.counts
     }
 
-    /// A key was not in the cache, and Redis is asked for it. Returns why it was not.
-    pub fn missed(&mut self, key: Key<'_>, now: Time) -> Reason {
+    /// A key was not in the cache, and Redis is asked for it. Returns why it was not. If something else of the key is
+    /// there, as `is_known` returns, this was not asked for before, or not for long.
+    pub fn missed(&mut self, key: Key<'_>, now: Time, is_known: impl FnOnce() -> bool) -> Reason {
         self.make_room();
         let (emptied, emptied_for) = (self.emptied, self.emptied_for);
         let (place, tag) = self.place(key);
@@ -157,6 +158,10 @@ impl Misses {
             _ if place.emptied != emptied => emptied_for,
             Fate::Asked => Reason::Unkept,
             Fate::Kept if place.deadline <= ticks(now) => Reason::Expired,
+            Fate::Kept if is_known() => {
+                self.counts[Reason::New as usize] += 1;
+                return Reason::New;
+            }
             Fate::Kept => Reason::Evicted,
         };
         *place = Place {
@@ -167,12 +172,6 @@ impl Misses {
         };
         self.counts[reason as usize] += 1;
         reason
-    }
-
-    /// Something else of the key was in the cache, and that was not asked for before, or not for long.
-    pub fn missed_part(&mut self) -> Reason {
-        self.counts[Reason::New as usize] += 1;
-        Reason::New
     }
 
     /// The value of a key that was asked for is kept until then.
@@ -263,7 +262,7 @@ mod tests {
     #[track_caller]
     fn miss(misses: &mut Misses, key: &str, now: u64) -> Reason {
         let before = misses.counts;
-        misses.missed(in_0(key.as_bytes()), at(now));
+        misses.missed(in_0(key.as_bytes()), at(now), || false);
         let grown: Vec<Reason> = Reason::ALL
             .into_iter()
             .filter(|&reason| misses.of(reason) > before[reason as usize])

@@ -64,6 +64,7 @@ impl Proxy {
         if *done == 0 {
             let metrics = &mut self.store.metrics;
             metrics.round_trip.add_duration(replies.round_trip);
+            self.store.note_round_trip(link.node, replies.round_trip);
         }
         let mut rest = replies.iter_from(*done).peekable();
         while rest.peek().is_some() && room.take() {

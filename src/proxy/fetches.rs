@@ -113,8 +113,10 @@ impl OfDatabase {
 
     fn remove(&mut self, key: &[u8], question: Option<&[u8]>, ticket: Ticket) {
         let Some(question) = question else {
-            if self.values.get(key) == Some(&ticket) {
-                self.values.remove(key);
+            if let Some((key, newest)) = self.values.remove_entry(key)
+                && newest != ticket
+            {
+                self.values.insert(key, newest);
             }
             return;
         };

@@ -195,10 +195,7 @@ impl Proxy {
     /// The same for one of them, as soon as it waits for no reply on a shared one.
     pub(super) fn open_if_redirected_to(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
-        if !session.is_redirected_to
-            || session.dedicated.is_some()
-            || !session.replies.none_wait() && !session.is_ending()
-        {
+        if session.dedicated.is_some() || !session.replies.none_wait() && !session.is_ending() {
             return;
         }
         if session.is_ending()

@@ -387,6 +387,12 @@ impl InFlight {
             || self.held.contains(key, hasher)
     }
 
+    /// How many requests wait for replies of a node.
+    pub fn count_of(&self, node: NodeId) -> usize {
+        let lanes = self.lanes.iter().filter(|(link, _)| link.node == node);
+        lanes.map(|(_, lane)| lane.asked.len()).sum()
+    }
+
     /// Whether the oldest request of a link can be sent on to another node.
     pub fn is_sent_on(&mut self, link: LinkId) -> bool {
         match self.lanes.of(link).asked.front() {

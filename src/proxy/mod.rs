@@ -764,6 +764,8 @@ impl Proxy {
             session.changed = true;
             self.changed.push(client);
         }
-        self.open_if_redirected_to(client);
+        if session.is_redirected_to {
+            self.open_if_redirected_to(client);
+        }
     }
 }

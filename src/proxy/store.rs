@@ -40,7 +40,7 @@ use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, Writes, o
 use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
-use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Status, Tracking, TrackingTable};
+use crate::status::{Facts, MissingRights, RedisInfo, Status, TrackingTable};
 use crate::upstream::{Batch, NodeId, Requests};
 pub(super) use cluster::Cluster;
 pub use cluster::Wishes;
@@ -494,10 +494,9 @@ impl Store {
     /// A request asks Redis about a key.
     fn count_miss(&mut self, key: &[u8], caller: Caller) {
         let key = caller.key(key);
-        match self.cache.knows(key, caller.since) {
-            true => self.metrics.missed_part(caller.command),
-            false => self.metrics.missed(key, caller.command, caller.since),
-        }
+        let (command, now) = (caller.command, caller.since);
+        let is_known = || self.cache.knows(key, now);
+        self.metrics.missed(key, command, now, is_known);
     }
 
     /// Sends a request to Redis.
@@ -588,29 +587,18 @@ impl Store {
             cache: &self.cache,
             table: &self.table,
             facts: &self.facts,
-            redis: match &any.redis {
-                Redis::Unknown => RedisState::Unknown,
-                Redis::Up => RedisState::Up,
-                Redis::Down(outage) => RedisState::Down(outage.error.bytes()),
-            },
+            redis: any.state(),
             endpoint: backend.and_then(|backend| backend.endpoint.as_ref()),
             sentinel: backend
                 .and_then(|backend| backend.sentinel.as_deref())
                 .unwrap_or_default(),
-            tracking: match &any.coherence {
-                Coherence::Unknown => Tracking::Unknown,
-                Coherence::Tracking => Tracking::On,
-                Coherence::Lost | Coherence::Missing => Tracking::Lost,
-                Coherence::TimeToLive { refused: None } => Tracking::Off,
-                Coherence::TimeToLive {
-                    refused: Some(words),
-                } => Tracking::Refused(words),
-            },
+            tracking: any.tracking(),
             hello: backend.map_or(&[], |backend| &backend.hello[0]),
             redis_info: &self.redis_info,
             full_table: self.full_table,
             tracked_links: self.tracked_links,
             missing_rights: self.missing_rights,
+            nodes: self.node_statuses(),
             reset: self.reset.as_deref(),
             now,
         }

@@ -218,7 +218,7 @@ mod tests {
                 return;
             }
             let key = Key::new(0, key.as_bytes());
-            self.metrics.missed(key, Table::GET, self.now);
+            self.metrics.missed(key, Table::GET, self.now, || false);
             self.cache.insert(key, &Value::Bytes(b"value"), self.now);
             let deadline = self.now.after(Duration::from_secs(1));
             self.metrics.kept(key, deadline);
@@ -261,6 +261,7 @@ mod tests {
                 full_table: self.full_table,
                 tracked_links: 0,
                 missing_rights: MissingRights::default(),
+                nodes: Vec::new(),
                 reset: None,
                 now: self.now,
             }
@@ -382,7 +383,7 @@ mod tests {
         (0..5).for_each(|_| {
             world
                 .metrics
-                .missed(Key::new(0, b"a"), Table::GET, Time::default())
+                .missed(Key::new(0, b"a"), Table::GET, Time::default(), || false)
         });
         world.assert_advice(&["cannot be cached"]);
         world.metrics.keys.coalesced = 10;

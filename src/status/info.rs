@@ -340,6 +340,21 @@ fn upstream(shown: &Shown<'_>, fields: &mut Fields) {
     let age = status.redis_info.at().map(|at| at.until(status.now));
     let age = age.filter(|_| !shown.is_fresh).unwrap_or_default();
     fields.line("upstream_info_age_ms", age.as_millis());
+    for (at, node) in status.nodes.iter().enumerate() {
+        fields.line(
+            format_args!("upstream_node_{at}"),
+            format_args!(
+                "address={},status={},tracking={},slots={},in_flight={},cached_keys={},round_trip_usec={}",
+                node.address,
+                node.redis.name(),
+                node.tracking.name(),
+                node.slots,
+                node.in_flight,
+                node.keys,
+                node.round_trip.as_micros(),
+            ),
+        );
+    }
     fields.line("tracking", status.tracking.name());
     fields.line("tracking_refused", status.tracking.refusal());
     fields.line("rights_missing", status.missing_rights.line());

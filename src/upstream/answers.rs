@@ -20,6 +20,9 @@ const TLS_ALERT: u8 = 0x15;
 impl Node {
     /// Bytes came.
     pub fn received(&mut self, role: Role, bytes: &[u8], now: Time) {
+        if self.is_leaving {
+            return self.received_last(role, bytes, now);
+        }
         let mut received = Received {
             replies: self.spare.pop().unwrap_or_default(),
             ..Received::default()

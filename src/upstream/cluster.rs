@@ -2,6 +2,7 @@
 
 pub(super) mod asks;
 pub(super) mod follow;
+pub(super) mod leaving;
 #[cfg(test)]
 mod tests;
 pub(super) mod view;

@@ -81,6 +81,10 @@ impl Node {
     /// Does what is due.
     pub fn tick(&mut self, now: Time) {
         self.ticked = now;
+        if self.is_leaving {
+            self.report_late(now);
+            return self.end_answered();
+        }
         self.end_patience(now);
         self.end_dedicated(now);
         self.report_late(now);
@@ -108,6 +112,9 @@ impl Node {
     pub fn due(&self) -> Option<Time> {
         let timeout = self.settings.dialer.timeout;
         let mut due = Earliest::default();
+        if self.is_leaving {
+            return self.last_due();
+        }
         due.extend(self.retry_due());
         let others = [self.rights_due(), self.checks_due(), self.moved.due()];
         due.extend(others.into_iter().flatten());

@@ -45,6 +45,7 @@ impl Upstream {
             sentinels: sentinels.map(|settings| Sentinels::new(settings, Arc::clone(&mailbox))),
             followed: None,
             members: Vec::new(),
+            leaving: Vec::new(),
             nodes: None,
             shell: Shell {
                 mailbox: Arc::clone(&mailbox),
@@ -152,7 +153,9 @@ struct Shell {
 struct Helper {
     /// The only Redis, or the nodes of the cluster.
     members: Vec<Member>,
-    /// How these are followed, if it is one.
+    /// Nodes that have left the cluster, and owe replies yet.
+    leaving: Vec<Member>,
+    /// How the cluster's nodes are followed.
     nodes: Option<Nodes>,
     /// Who says where it is, if sentinels do.
     sentinels: Option<Sentinels>,
@@ -174,7 +177,7 @@ impl Helper {
             }
             let now = self.shell.clock.now();
             self.take_work(now);
-            for member in &mut self.members {
+            for member in self.members.iter_mut().chain(&mut self.leaving) {
                 member.turn(&mut self.shell, now);
             }
             self.hear_sentinels();
@@ -182,25 +185,28 @@ impl Helper {
             self.look_up_again();
             for member in &mut self.members {
                 member.log_in_again(now);
+            }
+            for member in self.members.iter_mut().chain(&mut self.leaving) {
                 member.drop_closed();
             }
             self.connect_wanted();
-            for member in &mut self.members {
+            for member in self.members.iter_mut().chain(&mut self.leaving) {
                 member.write();
             }
             if let Some(sentinels) = &mut self.sentinels {
                 sentinels.write();
             }
-            for member in &mut self.members {
+            for member in self.members.iter_mut().chain(&mut self.leaving) {
                 member.report(&self.shell.mailbox);
             }
+            self.drop_left();
             self.report_barriers();
         }
     }
 
     /// Notes what an event says.
     fn note(&mut self, event: &Ready) {
-        let mut members = self.members.iter_mut();
+        let mut members = self.members.iter_mut().chain(&mut self.leaving);
         if members.any(|member| member.note(event)) {
             return;
         }
@@ -216,17 +222,21 @@ impl Helper {
         let is_readable = self
             .members
             .iter()
+            .chain(&self.leaving)
             .any(|member| member.is_readable(is_full))
             || sentinels.is_some_and(Sentinels::is_readable);
         let timeout = if is_readable || !self.shell.mailbox.may_sleep() {
             Some(Duration::ZERO)
         } else {
-            let members = self.members.iter_mut().filter_map(Member::due);
+            let members = self.members.iter_mut().chain(&mut self.leaving);
             let others = [
                 sentinels.and_then(Sentinels::due),
                 self.nodes.as_ref().and_then(Nodes::due),
             ];
-            let due = members.chain(others.into_iter().flatten()).min();
+            let due = members
+                .filter_map(Member::due)
+                .chain(others.into_iter().flatten())
+                .min();
             due.map(|due| self.shell.clock.now().until(due))
         };
         // Interrupted or not, what is there is looked at.
@@ -296,8 +306,13 @@ impl Helper {
                 continue;
             }
             let mut members = self.members.iter_mut();
-            match members.find(|member| member.id() == link.node) {
-                Some(member) => member.node().send(link, batch, now),
+            if let Some(member) = members.find(|member| member.id() == link.node) {
+                member.node().send(link, batch, now);
+                continue;
+            }
+            let mut leaving = self.leaving.iter_mut();
+            match leaving.find(|member| member.id() == link.node) {
+                Some(member) => member.node().send_elsewhere(link, batch, now),
                 None => nodes::send_elsewhere(link, batch, &self.shell.mailbox),
             }
         }

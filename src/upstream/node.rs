@@ -22,7 +22,7 @@ use super::rights::Rights;
 use super::setup;
 use super::tracking::{Barriers, Reports, Tracker};
 use super::unreported::Unreported;
-use super::{BROKEN, Backend, Batch, Check, ELSEWHERE, Event, LinkId, NodeId, Replies, Settings};
+use super::{BROKEN, Backend, Batch, Event, LinkId, NodeId, Replies, Settings};
 use crate::clock::Time;
 use crate::logging::Limit;
 use crate::resp::Protocol;
@@ -79,6 +79,8 @@ pub(super) struct Node {
     /// What it is asked of its cluster.
     pub(super) asks: Asks,
     pub(super) barriers: Barriers,
+    /// It serves nothing in its cluster any more, and what is in flight is the last.
+    pub(super) is_leaving: bool,
     /// What is to be reported to the loop.
     pub events: Vec<Event>,
     /// Memory for replies.
@@ -121,6 +123,7 @@ impl Node {
             moved: Moved::default(),
             asks: Asks::default(),
             barriers: Barriers::default(),
+            is_leaving: false,
             events: Vec::new(),
             spare: Vec::new(),
             ticked: Time::default(),
@@ -149,7 +152,7 @@ impl Node {
     }
 
     /// The connection that carries the requests of a link.
-    fn role_of(&mut self, link: LinkId) -> Role {
+    pub(super) fn role_of(&mut self, link: LinkId) -> Role {
         let serves = |connection: &Connection| connection.serves == Some(link);
         let place = match self.connections.iter().position(serves) {
             Some(place) => place,
@@ -338,6 +341,9 @@ impl Node {
 
     /// A connection is of no more use, or could not be made.
     pub fn lost(&mut self, role: Role, loss: Loss, now: Time) {
+        if self.is_leaving {
+            return self.end(role, &loss);
+        }
         let loss = self.judge_end(role, loss, now);
         let connection = self.connection(role);
         let was_open = connection.phase == Phase::Open;
@@ -438,17 +444,6 @@ impl Node {
         let mut replies = self.spare.pop().unwrap_or_default();
         self.connection(role).link.fail(error, &mut replies);
         self.report_replies(role, replies);
-    }
-
-    /// It serves nothing in its cluster any more. What it has not executed, or may be repeated, is for another node.
-    /// Returns the passwords that another one is to be asked about.
-    pub fn retire(&mut self) -> Vec<Check> {
-        for role in self.roles() {
-            self.close(role);
-            self.renew(role, &Loss::Retired);
-            self.fail(role, ELSEWHERE);
-        }
-        self.checks.take()
     }
 
     /// Whether Redis knows HELLO, as it does since version 6.

@@ -354,6 +354,48 @@ fn a_node_that_is_gone_hands_on_what_it_has_not_executed() {
 }
 
 #[test]
+fn a_master_that_gives_way_is_left_when_it_has_answered() {
+    let mut world = world();
+    let (writer, reader) = (world.connect(), world.connect());
+    send(&mut world, writer, &["INCR", LOW]);
+    send(&mut world, reader, &["GET", LOW]);
+    world.tell_of(NodeId(0), &map(&[(3, 0), (2, 8192)]));
+    up(&mut world, 3);
+    // It held the write back, and has become a replica meanwhile.
+    send(&mut world, writer, &["INCR", LOW]);
+    assert_asked(&world, &[(1, "INCR b"), (1, "GET b")]);
+    world.answer(moved(LOW, 3));
+    world.answer(bulk("0"));
+    world.assert_received(reader, bulk("0"));
+    assert_asked(&world, &[(3, "INCR b")]);
+    world.answer(":1\r\n");
+    world.answer(":2\r\n");
+    world.assert_received(writer, ":1\r\n:2\r\n");
+}
+
+#[test]
+fn what_a_node_answers_that_has_left_is_not_cached() {
+    for is_redirected in [false, true] {
+        let mut world = world();
+        let client = world.connect();
+        send(&mut world, client, &["GET", LOW]);
+        world.tell_of(NodeId(0), &map(&[(3, 0), (2, 8192)]));
+        up(&mut world, 3);
+        assert_eq!(world.asked_of_nodes(), [(1, "GET b".into())]);
+        if is_redirected {
+            world.answer(moved(LOW, 3));
+            assert_asked(&world, &[(3, "GET b")]);
+            world.answer(bulk("v"));
+        } else {
+            world.answer(bulk("v"));
+        }
+        world.assert_received(client, bulk("v"));
+        // Where it was sent on, the node that has the slot has answered.
+        assert_eq!(is_cached(&mut world, LOW), is_redirected);
+    }
+}
+
+#[test]
 fn a_node_that_cannot_be_reached_refuses_those_alone_who_need_it() {
     let mut world = world();
     let error = b"-ERR backing Redis at host:1 can't be reached: gone\r\n".to_vec();

@@ -106,6 +106,7 @@ function show(status) {
     });
   }
   showReads(document.getElementById("reads"), status.reads);
+  showNodes(document.getElementById("nodes"), status.nodes);
   for (const [id, plot] of Object.entries(PLOTS)) draw(document.getElementById(id), plot);
 }
 
@@ -126,6 +127,27 @@ function showReads(body, reads) {
     setText(why, others.map((other) => `${other.why} ${text(other.count, "count")}`).join(", "));
     setText(row.cells[1], `${text(hits / all, "share")} of ${text(all, "count")}`);
     row.style.setProperty("--share", hits / all);
+  });
+}
+
+// A row for each node of the cluster, if there is one.
+function showNodes(table, nodes) {
+  const body = table.tBodies[0];
+  table.hidden = nodes.length === 0;
+  while (body.rows.length > nodes.length) body.deleteRow(-1);
+  nodes.forEach((node, at) => {
+    let row = body.rows[at];
+    if (!row) {
+      row = body.insertRow();
+      const head = row.appendChild(document.createElement("th"));
+      head.scope = "row";
+      head.append(document.createElement("span"), " ", document.createElement("small"));
+      row.insertCell();
+    }
+    const [address, details] = row.cells[0].children;
+    setText(address, node.address);
+    setText(details, `${text(node.slots, "count")} slots, ${text(node.in_flight, "count")} in flight, ${text(node.keys, "count")} keys cached, ${text(node.round_trip_us, "time")}`);
+    setText(row.cells[1], `${node.state}, tracking ${node.tracking}`);
   });
 }
 

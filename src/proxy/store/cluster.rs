@@ -6,6 +6,7 @@
 //! wait until all its earlier ones of another turn are answered.
 
 mod alone;
+mod nodes;
 mod redirects;
 mod routes;
 mod scripts;

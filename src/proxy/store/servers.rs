@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Coherence, Outage, Redis, Serving, Store};
+use crate::status::{RedisState, Tracking};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, NodeId};
 
@@ -22,6 +23,8 @@ pub(in crate::proxy) struct Server {
     pub endpoint: Option<Endpoint>,
     /// What it reported of itself when it last took the proxy.
     pub backend: Option<Backend>,
+    /// How long it last took for a batch of requests.
+    pub round_trip: Duration,
 }
 
 impl Default for Server {
@@ -35,6 +38,7 @@ impl Default for Server {
             serving: Serving::Fresh,
             endpoint: None,
             backend: None,
+            round_trip: Duration::ZERO,
         }
     }
 }
@@ -61,6 +65,28 @@ impl Server {
             Redis::Down(outage) => !outage.refused,
         };
         is_lost && self.backend.is_some()
+    }
+
+    /// Whether it can be reached, as who asks for it is told.
+    pub(super) fn state(&self) -> RedisState<'_> {
+        match &self.redis {
+            Redis::Unknown => RedisState::Unknown,
+            Redis::Up => RedisState::Up,
+            Redis::Down(outage) => RedisState::Down(outage.error.bytes()),
+        }
+    }
+
+    /// The same of whether it reports changes.
+    pub(super) fn tracking(&self) -> Tracking<'_> {
+        match &self.coherence {
+            Coherence::Unknown => Tracking::Unknown,
+            Coherence::Tracking => Tracking::On,
+            Coherence::Lost | Coherence::Missing => Tracking::Lost,
+            Coherence::TimeToLive { refused: None } => Tracking::Off,
+            Coherence::TimeToLive {
+                refused: Some(words),
+            } => Tracking::Refused(words),
+        }
     }
 
     pub(super) fn update_serving(&mut self) {
@@ -98,6 +124,13 @@ impl Store {
         server.update_serving();
         if let Some(cluster) = &mut self.cluster {
             cluster.changed();
+        }
+    }
+
+    /// A server took so long for a batch of requests.
+    pub fn note_round_trip(&mut self, node: NodeId, round_trip: Duration) {
+        if self.cluster.is_some() {
+            self.server_mut(node).round_trip = round_trip;
         }
     }
 

@@ -1,9 +1,11 @@
 //! A node of a cluster, without sockets: what it is asked, what it makes of trouble, and what becomes of requests when
 //! it is given up.
 
+mod leaving;
+
 use super::super::node::{Loss, Node, Phase, Role};
 use super::super::rights::tests::{RIGHTS, asked, at, request, settings};
-use super::super::{BROKEN, ELSEWHERE, Event, NodeId};
+use super::super::{ELSEWHERE, Event, NodeId};
 use super::slot_of;
 use super::view::tests::tcp;
 use crate::clock::Time;
@@ -163,23 +165,6 @@ fn it_is_silent_when_a_question_waits_for_long() {
 }
 
 #[test]
-fn what_it_has_not_executed_is_for_another_when_it_is_given_up() {
-    let mut node = node();
-    request(&mut node, Protocol::Resp2, false, "SET", at(1));
-    request(&mut node, Protocol::Resp2, true, "GET", at(1));
-    request(&mut node, Protocol::Resp2, false, "INCR", at(1));
-    assert_eq!(asked(&mut node, Role::Resp2), "SETGETINCR");
-    request(&mut node, Protocol::Resp2, false, "unwritten", at(2));
-    assert_eq!(node.retire(), []);
-    assert_eq!(replies(&node), [BROKEN, ELSEWHERE, BROKEN, ELSEWHERE]);
-    assert_eq!(node.wants(), None);
-    assert!(
-        node.connections()
-            .all(|(_, connection)| connection.phase == Phase::Closed)
-    );
-}
-
-#[test]
 fn what_waits_for_it_while_it_is_away_is_for_another_too() {
     let mut node = node();
     let timeout = node.settings.dialer.timeout;
@@ -190,8 +175,9 @@ fn what_waits_for_it_while_it_is_away_is_for_another_too() {
     assert_eq!(node.events.last(), Some(&Event::Away));
     request(&mut node, Protocol::Resp3, false, "SET", at(3));
     assert_eq!(replies(&node), [b""; 0]);
-    node.retire();
+    node.retire(at(4));
     assert_eq!(replies(&node), [ELSEWHERE, ELSEWHERE]);
+    assert!(node.has_left());
 }
 
 #[test]
@@ -202,7 +188,7 @@ fn another_is_asked_about_passwords_when_it_is_given_up() {
     };
     let mut node = node();
     node.check(&mut vec![check(1), check(2)], at(1));
-    assert_eq!(node.retire(), [check(1), check(2)]);
+    assert_eq!(node.retire(at(2)), [check(1), check(2)]);
 }
 
 #[test]

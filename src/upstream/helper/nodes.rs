@@ -12,6 +12,9 @@ use super::member::Member;
 use crate::clock::Time;
 use crate::config::RedisAddress;
 
+/// How many nodes that have left are waited for.
+const LEAVING_MAX: usize = 16;
+
 /// How the nodes of a cluster are followed.
 pub(super) struct Nodes {
     /// Those of new members.
@@ -156,16 +159,17 @@ impl Helper {
             return;
         };
         let mut checks = Vec::new();
-        for member in &mut self.members {
-            if change.retired.contains(&member.id()) {
-                log::info!(address:% = member.state().settings.address; "node left");
-                checks.extend(member.node().retire());
-                member.report(&self.shell.mailbox);
-                nodes.gone = 2;
-            }
+        let is_retired = |member: &mut Member| change.retired.contains(&member.id());
+        for mut member in self.members.extract_if(.., is_retired) {
+            log::info!(address:% = member.state().settings.address; "node left");
+            checks.extend(member.node().retire(now));
+            member.report(&self.shell.mailbox);
+            self.leaving.push(member);
         }
-        self.members
-            .retain(|member| !change.retired.contains(&member.id()));
+        let excess = self.leaving.len().saturating_sub(LEAVING_MAX);
+        for member in &mut self.leaving[..excess] {
+            member.node().end_all();
+        }
         for (id, address) in change.moved {
             let mut members = self.members.iter_mut();
             if let Some(member) = members.find(|member| member.id() == id) {
@@ -188,14 +192,25 @@ impl Helper {
         self.check(now);
     }
 
+    /// Drops the nodes that have left and owe nothing any more.
+    pub(super) fn drop_left(&mut self) {
+        let count = self.leaving.len();
+        self.leaving.retain(|member| !member.state().has_left());
+        if let Some(nodes) = &mut self.nodes
+            && self.leaving.len() < count
+        {
+            nodes.gone = 2;
+        }
+    }
+
     /// Drops the places of links to members that are gone.
     pub(super) fn forget_links(&mut self) {
         if let Some(nodes) = &mut self.nodes
             && nodes.gone > 0
         {
             nodes.gone -= 1;
-            let members = &self.members;
-            let is_there = |link: LinkId| members.iter().any(|member| member.id() == link.node);
+            let members = || self.members.iter().chain(&self.leaving);
+            let is_there = |link: LinkId| members().any(|member| member.id() == link.node);
             self.work.requests.retain(is_there);
         }
     }
