@@ -52,6 +52,15 @@ const CASES: &[(&str, Case)] = &[
     ("hit in the core, no pipeline", |count| hit(1, count)),
     ("hit in the core, pipeline of 16", |count| hit(16, count)),
     ("hit in the core, pipeline of 64", |count| hit(64, count)),
+    ("hit with ten rules, no pipeline", |count| {
+        hit_with(&ten_rules("ttl=60000"), 1, count)
+    }),
+    ("hit with ten rules, pipeline of 16", |count| {
+        hit_with(&ten_rules("ttl=60000"), 16, count)
+    }),
+    ("hit of a pinned key, pipeline of 16", |count| {
+        hit_with(&ten_rules("pin"), 16, count)
+    }),
     ("HGET hit, no pipeline", |count| answer_hit(HGET, 1, count)),
     ("HGET hit, pipeline of 16", |count| {
         answer_hit(HGET, 16, count)
@@ -70,6 +79,9 @@ const CASES: &[(&str, Case)] = &[
     }),
     ("miss in the core, no pipeline", |count| miss(1, count)),
     ("miss in the core, pipeline of 16", |count| miss(16, count)),
+    ("miss with ten rules, pipeline of 16", |count| {
+        miss_with(&ten_rules("ttl=60000"), 16, count)
+    }),
     ("SET in the core, no pipeline", |count| set(1, count)),
     ("SET in the core, pipeline of 16", |count| set(16, count)),
 ];
@@ -369,9 +381,22 @@ fn pipelines(length: u32, keys: u32) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Ten rules for prefixes, of which the last matches all keys of a case.
+fn ten_rules(option: &str) -> String {
+    let others = (0..9).map(|number| format!("other:{number}:* {option}"));
+    let rules: Vec<String> = others.chain([format!("key:* {option}")]).collect();
+    rules.join(" ; ")
+}
+
 /// GETs of cached keys; an operation is one GET.
 fn hit(pipeline: u32, count: u32) {
+    hit_with("", pipeline, count);
+}
+
+/// The same with rules.
+fn hit_with(rules: &str, pipeline: u32, count: u32) {
     let mut world = World::new();
+    world.proxy.set_rules(rules.parse().expect("rules"), None);
     for number in 0..KEYS {
         let asked = world.turn(&get(number));
         world.answer(asked);
@@ -441,7 +466,13 @@ fn answer_hit(question: Question, pipeline: u32, count: u32) {
 
 /// GETs of keys that were evicted since, and Redis's replies to them; an operation is one GET.
 fn miss(pipeline: u32, count: u32) {
+    miss_with("", pipeline, count);
+}
+
+/// The same with rules.
+fn miss_with(rules: &str, pipeline: u32, count: u32) {
     let mut world = World::new();
+    world.proxy.set_rules(rules.parse().expect("rules"), None);
     let pipelines = pipelines(pipeline, 4 * KEYS);
     for requests in pipelines.iter().cycle().take((count / pipeline) as usize) {
         let asked = world.turn(requests);

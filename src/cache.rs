@@ -3,13 +3,15 @@
 //!
 //! Three things are kept in step here and nowhere else: the map (hashlink's [`LinkedHashMap`], which is
 //! the order of use too), the queue of deadlines, and the count of bytes. `Cache::forget` is the one
-//! place where an entry ends.
+//! place where an entry ends. What rules pin is in a map of its own.
 
 mod answers;
 mod entry;
 mod hash;
 mod look_ahead;
 mod queue;
+mod terms;
+mod walk;
 
 use std::hash::BuildHasher;
 use std::rc::Rc;
@@ -20,12 +22,15 @@ use hashlink::linked_hash_map::RawEntryMut;
 
 use crate::clock::Time;
 use crate::resp::reply::bulk_value;
+use crate::rules::Rules;
+#[cfg(test)]
 use answers::Answers;
 pub use answers::Question;
-use entry::{Deadline, Entry, Name, Part, cost_of};
+use entry::{Entry, Name, Part, cost_of};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
-use queue::{Place, Queue};
+use terms::{Life, Terms};
+pub use walk::{Cursor, Fate, Look, Visited};
 
 /// What an entry costs beyond its key and value, in bytes, as [`Limits::memory`] counts it: its node,
 /// its place in the table and in the queue, and what the allocator rounds up. Of a million entries with
@@ -65,6 +70,42 @@ impl<'a> Key<'a> {
     #[must_use]
     pub fn new(database: u32, name: &'a [u8]) -> Self {
         Self { database, name }
+    }
+}
+
+/// A key that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyBuf {
+    database: u32,
+    name: Box<[u8]>,
+}
+
+impl KeyBuf {
+    /// The number of the database.
+    #[must_use]
+    pub fn database(&self) -> u32 {
+        self.database
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+}
+
+impl From<Key<'_>> for KeyBuf {
+    fn from(key: Key<'_>) -> Self {
+        Self {
+            database: key.database,
+            name: key.name.into(),
+        }
+    }
+}
+
+impl<'a> From<&'a KeyBuf> for Key<'a> {
+    fn from(key: &'a KeyBuf) -> Self {
+        Self::new(key.database, &key.name)
     }
 }
 
@@ -145,12 +186,18 @@ impl Read {
     }
 }
 
+type Entries = LinkedHashMap<Entry, (), Hashes>;
+
 /// The cache itself. Its operations take constant time on average, save where they say otherwise.
 pub struct Cache {
-    entries: LinkedHashMap<Entry, (), Hashes>,
-    /// The deadline of each entry, in order, with the hash of its key to find it by.
-    queue: Queue,
+    entries: Entries,
+    /// Those that are not evicted while others can be.
+    pinned: Entries,
+    /// What rules ask, and the deadline of each entry, in order, with the hash of its key to find it by.
+    terms: Terms,
     limits: Limits,
+    /// The limits may not hold yet.
+    shrinks: bool,
     bytes: usize,
     /// The parts of the databases of which there ever was anything.
     tallies: Vec<Tally>,
@@ -166,10 +213,13 @@ impl Cache {
     /// An empty cache. It takes memory as it fills.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        let hashes = Hashes::default();
         Self {
-            entries: LinkedHashMap::with_hasher(Hashes::default()),
-            queue: Queue::default(),
+            entries: LinkedHashMap::with_hasher(hashes.clone()),
+            pinned: LinkedHashMap::with_hasher(hashes),
+            terms: Terms::new(&limits, Rc::default()),
             limits,
+            shrinks: false,
             bytes: 0,
             tallies: Vec::new(),
             evictions: Evictions::default(),
@@ -177,37 +227,71 @@ impl Cache {
         }
     }
 
+    /// Has these rules hold from now on. Forgets everything: by others, entries would have been kept for another time.
+    pub fn set_rules(&mut self, rules: Rc<Rules>) {
+        self.clear();
+        self.terms = Terms::new(&self.limits, rules);
+    }
+
+    /// The rules that hold.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        self.terms.rules()
+    }
+
+    /// The same, to keep.
+    #[must_use]
+    pub fn shared_rules(&self) -> Rc<Rules> {
+        Rc::clone(self.terms.rules())
+    }
+
+    /// How long an entry of a key lives at the most.
+    #[must_use]
+    pub fn ttl_of(&self, name: &[u8]) -> Duration {
+        self.terms.of(name).ttl
+    }
+
+    /// Whether anything is kept past its time to live, for [`Self::get_stale`].
+    #[must_use]
+    pub fn keeps_stale(&self) -> bool {
+        self.terms.keeps_stale()
+    }
+
     /// The value of a key, which becomes the most recently used. An entry past its time to live is none.
     #[inline]
     pub fn get(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
-        let entry = self.get_alive(key, Part::Value, |deadline| deadline.is_after(now))?;
+        let entry = self.get_alive(key, Part::Value, |terms, entry, hash| {
+            entry.deadline.is_after(now) || terms.reads_ahead(entry, hash, now)
+        })?;
         entry.value()
     }
 
-    /// The same, but an entry may be past its time to live by as much as [`Limits::stale_ttl`].
+    /// The same, but an entry may be past its time to live by as much as [`Limits::stale_ttl`], or its rule, says.
     pub fn get_stale(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
-        let stale_ttl = self.limits.stale_ttl;
-        let is_alive = |deadline: Deadline| deadline.time().after(stale_ttl) > now;
-        let entry = self.get_alive(key, Part::Value, is_alive)?;
+        let entry = self.get_alive(key, Part::Value, |terms, entry, hash| {
+            terms.is_good_when_stale(entry, hash, now)
+        })?;
         entry.value()
     }
 
     /// The reply to a question about a key, likewise.
     #[inline]
     pub fn answer(&mut self, key: Key<'_>, question: Question<'_>, now: Time) -> Option<Value<'_>> {
-        self.answer_alive(key, question, |deadline| deadline.is_after(now))
+        self.answer_alive(key, question, |terms, entry, hash| {
+            entry.deadline.is_after(now) || terms.reads_ahead(entry, hash, now)
+        })
     }
 
-    /// The same, but it may be past its time to live by as much as [`Limits::stale_ttl`].
+    /// The same, but it may be past its time to live as in [`Self::get_stale`].
     pub fn answer_stale(
         &mut self,
         key: Key<'_>,
         question: Question<'_>,
         now: Time,
     ) -> Option<Value<'_>> {
-        let stale_ttl = self.limits.stale_ttl;
-        let is_alive = |deadline: Deadline| deadline.time().after(stale_ttl) > now;
-        self.answer_alive(key, question, is_alive)
+        self.answer_alive(key, question, |terms, entry, hash| {
+            terms.is_good_when_stale(entry, hash, now)
+        })
     }
 
     #[inline]
@@ -215,7 +299,7 @@ impl Cache {
         &mut self,
         key: Key<'_>,
         question: Question<'_>,
-        is_alive: impl Fn(Deadline) -> bool,
+        is_alive: impl FnOnce(&mut Terms, &Entry, u32) -> bool,
     ) -> Option<Value<'_>> {
         let hashes = self.entries.hasher().clone();
         let entry = self.get_alive(key, Part::Answer, is_alive)?;
@@ -223,14 +307,40 @@ impl Cache {
         entry.answers_mut()?.get(question, hash)
     }
 
+    /// The entries that were read ahead of their end, as their rules have them fetched anew, and when they were. Each is
+    /// named once, unless it is read again.
+    pub fn take_read_ahead(&mut self) -> Vec<(KeyBuf, Time)> {
+        self.terms.take_read_ahead()
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    #[inline]
+    pub fn has_read_ahead(&self) -> bool {
+        self.terms.has_read_ahead()
+    }
+
+    /// What was read of a key from the cache.
+    #[must_use]
+    pub fn read_of(&self, key: Key<'_>) -> Read {
+        let entry = self.peek(key);
+        entry.map_or(Read::default(), Entry::read)
+    }
+
     /// Whether anything is cached of a key. It does not count as read.
     #[must_use]
     pub fn knows(&self, key: Key<'_>, now: Time) -> bool {
+        let hash = self.hash(key.name);
+        let entry = self.peek(key);
+        entry.is_some_and(|entry| self.terms.is_good(entry, hash, now))
+    }
+
+    fn peek(&self, key: Key<'_>) -> Option<&Entry> {
         let hash = widen(self.hash(key.name));
-        let entries = self.entries.raw_entry();
-        entries
-            .from_hash(hash, |entry| entry.is_of(key))
-            .is_some_and(|(entry, ())| entry.deadline.is_after(now))
+        let is_it = |entry: &Entry| entry.is_of(key);
+        let found = self.entries.raw_entry().from_hash(hash, is_it);
+        let found = found.or_else(|| self.pinned.raw_entry().from_hash(hash, is_it));
+        found.map(|(entry, ())| entry)
     }
 
     #[inline]
@@ -238,13 +348,21 @@ impl Cache {
         &mut self,
         key: Key<'_>,
         what: Part,
-        is_alive: impl Fn(Deadline) -> bool,
+        is_alive: impl FnOnce(&mut Terms, &Entry, u32) -> bool,
     ) -> Option<&mut Entry> {
         let hash = self.hash(key.name);
-        let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
-            return None;
+        let found = find_in(&mut self.entries, hash, |entry| entry.is_of(key));
+        let mut occupied = match found {
+            RawEntryMut::Occupied(occupied) => occupied,
+            RawEntryMut::Vacant(_) if self.pinned.is_empty() => return None,
+            RawEntryMut::Vacant(_) => {
+                match find_in(&mut self.pinned, hash, |entry| entry.is_of(key)) {
+                    RawEntryMut::Occupied(occupied) => occupied,
+                    RawEntryMut::Vacant(_) => return None,
+                }
+            }
         };
-        if !is_alive(occupied.key().deadline) {
+        if !is_alive(&mut self.terms, occupied.key(), hash) {
             return None;
         }
         occupied.to_back();
@@ -259,33 +377,32 @@ impl Cache {
         self.insert_for(key, value, self.limits.ttl, now);
     }
 
-    /// The same, for a time to live of its own, if that is shorter than [`Limits::ttl`].
+    /// The same, for a time to live of its own, if that is shorter than [`Limits::ttl`], or its rule's.
     pub fn insert_for(&mut self, key: Key<'_>, value: &Value<'_>, ttl: Duration, now: Time) {
         if self.limits.memory > 0 && cost_of(key, value.len()) > self.limits.memory
-            || self.is_too_long(value)
+            || self.is_too_long(key.name, value)
         {
             self.remove(key);
             return;
         }
-        let deadline = Deadline::new(now.after(ttl.min(self.limits.ttl)));
-        let entry = Entry::new(key, value, deadline);
+        let life = self.terms.life(key.name, ttl, now);
+        let entry = Entry::new(key, value, life.deadline);
         let hash = self.hash(key.name);
         self.count_new(key.database, entry.cost());
-        self.queue.insert(Place::new(deadline, hash));
         match self.find(hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
                 occupied.to_back();
                 let mut earlier = occupied.replace_key(entry);
-                self.forget(&earlier, hash);
+                let earlier_life = self.forget(&earlier, hash);
+                self.terms.add(life, hash);
                 if earlier.has_answers() && earlier.deadline.is_after(now) {
-                    self.change(key, |entry| {
-                        entry.deadline = entry.deadline.min(earlier.deadline);
-                        entry.inherit(&mut earlier);
-                    });
+                    let shorter = self.terms.shorter(key.name, life, earlier_life);
+                    self.change(key, shorter, |entry| entry.inherit(&mut earlier));
                 }
             }
             RawEntryMut::Vacant(vacant) => {
                 vacant.insert_hashed_nocheck(widen(hash), entry, ());
+                self.terms.add(life, hash);
             }
         }
         self.evict();
@@ -301,12 +418,12 @@ impl Cache {
         ttl: Duration,
         now: Time,
     ) {
-        if self.is_too_long(reply) {
+        if self.is_too_long(key.name, reply) {
             self.remove_answer(key, question);
             return;
         }
         let question_hash = self.entries.hasher().hash_one(question) as u32;
-        let deadline = Deadline::new(now.after(ttl.min(self.limits.ttl)));
+        let mut life = self.terms.life(key.name, ttl, now);
         let hash = self.hash(key.name);
         let is_known = match self.find(hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
@@ -315,17 +432,18 @@ impl Cache {
             }
             RawEntryMut::Vacant(_) => false,
         };
-        if !is_known {
+        if is_known {
+            life = self.terms.shorter(key.name, self.life_of(key, life), life);
+        } else {
             self.remove(key);
-            let entry = Entry::without_value(key, deadline);
+            let entry = Entry::without_value(key, life.deadline);
             self.count_new(key.database, entry.cost());
-            self.queue.insert(Place::new(deadline, hash));
+            self.terms.add(life, hash);
             if let RawEntryMut::Vacant(vacant) = self.find(hash, key) {
                 vacant.insert_hashed_nocheck(widen(hash), entry, ());
             }
         }
-        let cost = self.change(key, |entry| {
-            entry.deadline = entry.deadline.min(deadline);
+        let cost = self.change(key, life, |entry| {
             entry.change_answers(|answers| answers.insert(question_hash, question, reply));
         });
         if self.limits.memory > 0 && cost > self.limits.memory {
@@ -334,10 +452,21 @@ impl Cache {
         self.evict();
     }
 
+    /// The life of what is known of a key; if that is nothing, the other.
+    fn life_of(&self, key: Key<'_>, other: Life) -> Life {
+        let hash = self.hash(key.name);
+        let entry = self.peek(key);
+        entry.map_or(other, |entry| self.terms.life_of(entry, hash))
+    }
+
     /// Forgets the reply to a question about a key.
     pub fn remove_answer(&mut self, key: Key<'_>, question: Question<'_>) {
         let hash = self.entries.hasher().hash_one(question) as u32;
-        self.change(key, |entry| {
+        let Some(entry) = self.peek(key) else {
+            return;
+        };
+        let life = self.terms.life_of(entry, self.hash(key.name));
+        self.change(key, life, |entry| {
             if entry.has_answers() {
                 entry.change_answers(|answers| answers.remove(hash, question));
             }
@@ -347,45 +476,55 @@ impl Cache {
     /// The replies to all questions about a key.
     #[cfg(test)]
     pub fn answers(&mut self, key: Key<'_>) -> Vec<Vec<u8>> {
-        let entry = self.get_alive(key, Part::Answer, |_| true);
+        let entry = self.get_alive(key, Part::Answer, |_, _, _| true);
         let answers = entry.and_then(|entry| entry.answers());
         answers.map_or(Vec::new(), Answers::replies)
     }
 
-    fn is_too_long(&self, value: &Value<'_>) -> bool {
+    fn is_too_long(&self, name: &[u8], value: &Value<'_>) -> bool {
         match value {
-            Value::Bytes(bytes) => !self.takes(bytes.len()),
-            Value::Shared(encoded) => !self.takes_reply(encoded),
-            Value::Missing => false,
+            Value::Bytes(bytes) => !self.takes(name, bytes.len()),
+            Value::Shared(encoded) => !self.takes_reply(name, encoded),
+            Value::Missing => !self.takes(name, 0),
         }
     }
 
-    /// Whether an encoded reply of Redis, or the value in it, is short enough to be kept.
+    /// Whether an encoded reply of Redis about a key, or the value in it, is short enough to be kept.
     #[must_use]
-    pub fn takes_reply(&self, encoded: &[u8]) -> bool {
-        self.takes(bulk_value(encoded).unwrap_or(encoded).len())
+    pub fn takes_reply(&self, name: &[u8], encoded: &[u8]) -> bool {
+        self.takes(name, bulk_value(encoded).unwrap_or(encoded).len())
     }
 
-    fn takes(&self, length: usize) -> bool {
-        self.limits.reply == 0 || length <= self.limits.reply
+    fn takes(&self, name: &[u8], length: usize) -> bool {
+        let term = self.terms.of(name);
+        !term.is_nothing && (term.reply == 0 || length <= term.reply)
     }
 
     /// Changes an entry, with its place in the queue and its part of the count. Returns what it costs now.
-    fn change(&mut self, key: Key<'_>, change: impl FnOnce(&mut Entry)) -> usize {
+    fn change(&mut self, key: Key<'_>, life: Life, change: impl FnOnce(&mut Entry)) -> usize {
         let hash = self.hash(key.name);
-        let RawEntryMut::Occupied(mut occupied) = self.find(hash, key) else {
+        let is_pinned = self.is_pinned(key.name);
+        let entries = if is_pinned {
+            &mut self.pinned
+        } else {
+            &mut self.entries
+        };
+        let found = find_in(entries, hash, |entry| entry.is_of(key));
+        let RawEntryMut::Occupied(mut occupied) = found else {
             return 0;
         };
         let entry = occupied.key_mut();
-        let (cost, deadline) = (entry.cost(), entry.deadline);
+        let earlier_life = self.terms.life_of(entry, hash);
+        let cost = entry.cost();
         change(entry);
-        let (new_cost, new_deadline) = (entry.cost(), entry.deadline);
+        entry.deadline = life.deadline;
+        let new_cost = entry.cost();
         self.bytes = self.bytes - cost + new_cost;
         let tally = self.tally(key.database);
         tally.bytes = tally.bytes - cost + new_cost;
-        if new_deadline != deadline {
-            self.queue.remove(Place::new(deadline, hash));
-            self.queue.insert(Place::new(new_deadline, hash));
+        if life != earlier_life {
+            self.terms.remove(earlier_life, hash);
+            self.terms.add(life, hash);
         }
         new_cost
     }
@@ -404,21 +543,22 @@ impl Cache {
     /// Forgets the keys of that name in all databases, and says what was known of each.
     pub fn remove_everywhere(&mut self, name: &[u8], mut removed: impl FnMut(Removed)) {
         let hash = self.hash(name);
+        let is_pinned = !self.pinned.is_empty() && self.is_pinned(name);
         for _ in 0..self.tallies.len() {
-            let entries = self.entries.raw_entry_mut();
-            let RawEntryMut::Occupied(occupied) =
-                entries.from_hash(widen(hash), |entry| entry.name() == name)
-            else {
+            let entries = if is_pinned {
+                &mut self.pinned
+            } else {
+                &mut self.entries
+            };
+            let found = find_in(entries, hash, |entry| entry.name() == name);
+            let RawEntryMut::Occupied(occupied) = found else {
                 return;
             };
             let (entry, ()) = occupied.remove_entry();
             self.forget(&entry, hash);
             removed(Removed {
                 database: entry.database(),
-                read: Read {
-                    value: entry.value_was_read(),
-                    questions: entry.answers().map(Answers::read).unwrap_or_default(),
-                },
+                read: entry.read(),
             });
         }
     }
@@ -452,8 +592,10 @@ impl Cache {
 
     /// Forgets everything and gives the memory back.
     pub fn clear(&mut self) {
-        self.entries = LinkedHashMap::with_hasher(Hashes::default());
-        self.queue = Queue::default();
+        let hashes = Hashes::default();
+        self.entries = LinkedHashMap::with_hasher(hashes.clone());
+        self.pinned = LinkedHashMap::with_hasher(hashes);
+        self.terms = Terms::new(&self.limits, Rc::clone(self.terms.rules()));
         self.bytes = 0;
         for tally in &mut self.tallies {
             *tally = Tally {
@@ -463,33 +605,24 @@ impl Cache {
         }
     }
 
-    /// Forgets what is past its time to live (and [`Limits::stale_ttl`]), the oldest first and at most [`EXPIRED_AT_ONCE`] of it, so
+    /// Forgets what is past its time to live (and [`Limits::stale_ttl`]), at most [`EXPIRED_AT_ONCE`] of it, so
     /// that a million entries of one age don't stop the loop. Returns how many went.
     pub fn expire(&mut self, now: Time) -> usize {
         let mut expired = 0;
         while expired < EXPIRED_AT_ONCE
-            && let Some(place) = self.queue.first()
-            && place.deadline.time().after(self.limits.stale_ttl) <= now
+            && let Some((place, life)) = self.terms.first_due(now)
         {
-            let hash = place.hash();
-            let hasher = self.entries.hasher().clone();
-            let due = |entry: &Entry| {
-                entry.deadline == place.deadline && hasher.hash_one(entry) == widen(hash)
-            };
-            match self.entries.raw_entry_mut().from_hash(widen(hash), due) {
-                RawEntryMut::Occupied(occupied) => {
-                    let (entry, ()) = occupied.remove_entry();
-                    self.forget(&entry, hash);
-                    expired += 1;
-                }
-                RawEntryMut::Vacant(_) => {
-                    debug_assert!(false, "every place in the queue has its entry");
-                    self.queue.remove(place);
-                }
+            if let Some(occupied) = self.at(place, 0) {
+                let (entry, ()) = occupied.remove_entry();
+                self.forget(&entry, place.hash());
+                expired += 1;
+            } else {
+                debug_assert!(false, "every place in the queue has its entry");
+                self.terms.remove(life, place.hash());
             }
         }
         self.evictions.expired += expired as u64;
-        if expired > 0 && self.entries.is_empty() {
+        if expired > 0 && self.is_empty() {
             self.clear();
         }
         expired
@@ -498,21 +631,19 @@ impl Cache {
     /// When the oldest entry is to be removed; `None` for an empty cache.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.queue
-            .first()
-            .map(|place| place.deadline.time().after(self.limits.stale_ttl))
+        self.terms.next_due()
     }
 
     /// How many entries it holds, those included that are past their time to live and not yet removed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.pinned.len()
     }
 
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.pinned.is_empty()
     }
 
     /// The bytes of all keys and values, and [`ENTRY_OVERHEAD`] for each.
@@ -545,28 +676,41 @@ impl Cache {
         self.unread
     }
 
-    /// Evicts the least recently used until both limits hold.
+    /// Evicts the least recently used until both limits hold, and what is pinned only when there is nothing else.
     fn evict(&mut self) {
-        loop {
-            let reason = if self.entries.len() > self.limits.entries {
+        let most = if self.shrinks {
+            EXPIRED_AT_ONCE
+        } else {
+            usize::MAX
+        };
+        self.evict_some(most);
+    }
+
+    /// The same, but at most so many. Returns whether the limits hold.
+    fn evict_some(&mut self, most: usize) -> bool {
+        for _ in 0..most {
+            let reason = if self.len() > self.limits.entries {
                 &mut self.evictions.capacity
             } else if self.limits.memory > 0 && self.bytes > self.limits.memory {
                 &mut self.evictions.memory
             } else {
-                return;
+                return true;
             };
-            let Some((entry, ())) = self.entries.pop_front() else {
-                return;
+            let unpinned = self.entries.pop_front();
+            let Some((entry, ())) = unpinned.or_else(|| self.pinned.pop_front()) else {
+                return true;
             };
             *reason += 1;
             let hash = self.hash(entry.name());
             self.forget(&entry, hash);
         }
+        false
     }
 
-    /// Takes an entry that left the map out of the queue and the count.
-    fn forget(&mut self, entry: &Entry, hash: u32) {
-        let queued = self.queue.remove(Place::new(entry.deadline, hash));
+    /// Takes an entry that left the map out of the queue and the count. Returns what its life was.
+    fn forget(&mut self, entry: &Entry, hash: u32) -> Life {
+        let life = self.terms.life_of(entry, hash);
+        let queued = self.terms.remove(life, hash);
         debug_assert!(queued, "every entry has its place in the queue");
         let cost = entry.cost();
         self.bytes -= cost;
@@ -574,6 +718,7 @@ impl Cache {
         tally.entries -= 1;
         tally.bytes -= cost;
         self.unread += u64::from(!entry.was_read());
+        life
     }
 
     /// Counts an entry that comes into the map.
@@ -601,12 +746,27 @@ impl Cache {
         self.entries.hasher().hash_one(Name(name)) as u32
     }
 
-    #[inline]
-    fn find(&mut self, hash: u32, key: Key<'_>) -> RawEntryMut<'_, Entry, (), Hashes> {
-        self.entries
-            .raw_entry_mut()
-            .from_hash(widen(hash), |entry| entry.is_of(key))
+    fn find(&mut self, hash: u32, key: Key<'_>) -> Found<'_> {
+        let is_pinned = self.is_pinned(key.name);
+        let entries = if is_pinned {
+            &mut self.pinned
+        } else {
+            &mut self.entries
+        };
+        find_in(entries, hash, |entry| entry.is_of(key))
     }
+
+    /// Whether the entries of that name are pinned.
+    fn is_pinned(&self, name: &[u8]) -> bool {
+        self.terms.of(name).is_pinned
+    }
+}
+
+type Found<'a> = RawEntryMut<'a, Entry, (), Hashes>;
+
+#[inline]
+fn find_in(entries: &mut Entries, hash: u32, is_it: impl FnMut(&Entry) -> bool) -> Found<'_> {
+    entries.raw_entry_mut().from_hash(widen(hash), is_it)
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ mod description;
 mod error;
 mod file;
 mod flags;
+mod live;
 mod peer_tls;
 mod rules;
 mod secret;
@@ -58,6 +59,7 @@ pub use address::{Addresses, RedisAddress};
 pub use databases::DatabaseList;
 pub use description::{Description, Flag, describe};
 pub use error::ConfigError;
+pub use live::{Difference, Unchanged};
 pub use peer_tls::PeerTls;
 pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
 
@@ -172,6 +174,11 @@ pub struct Config {
     pub stale_ttl: Duration,
     /// How long it is remembered that a key does not exist: 0 to 365 days. Default: as long as `cache_ttl`.
     pub missing_ttl: Option<Duration>,
+    /// How often a Redis that evicts by use is told of keys that are read from the cache: 0 (never) to 365 days. Default:
+    /// a minute.
+    pub touch: Duration,
+    /// Who may change settings while the proxy runs. Default: clients of this host.
+    pub config_set: ConfigSet,
     /// What is special about some keys. Default: nothing.
     pub rules: Rules,
     /// Which commands no client may run. Default: none.
@@ -243,6 +250,8 @@ impl Default for Config {
             refetch: true,
             stale_ttl: Duration::ZERO,
             missing_ttl: None,
+            touch: Duration::from_secs(60),
+            config_set: ConfigSet::Local,
             rules: Rules::default(),
             denied_commands: CommandList::default(),
             slowlog_slower_than: Duration::from_millis(10),
@@ -305,6 +314,31 @@ impl AuthClients {
         match self {
             Self::Yes => "yes",
             Self::Optional => "optional",
+            Self::No => "no",
+        }
+    }
+}
+
+/// Which clients may change settings while the proxy runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigSet {
+    /// All.
+    Yes,
+    /// Those of this host, by their address.
+    Local,
+    /// None.
+    No,
+}
+
+impl ConfigSet {
+    pub(crate) const ALL: [Self; 3] = [Self::Yes, Self::Local, Self::No];
+
+    /// How it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::Local => "local",
             Self::No => "no",
         }
     }

@@ -38,7 +38,8 @@ fn main() -> ExitCode {
     };
     let builder = Server::builder().config((*config).clone()).tls(tls);
     match builder.start() {
-        Ok(server) => {
+        Ok(mut server) => {
+            server.reload_by(config::from_environment);
             if let Err(error) = hidden {
                 log::warn!(reason:% = error; "cannot hide a password from the process list");
             }

@@ -148,8 +148,14 @@ impl Rules {
     /// The first rule about entries that matches a key.
     #[must_use]
     pub fn of(&self, key: &[u8]) -> Option<&Rule> {
-        let mut of_entries = self.list.iter().filter(|rule| rule.is_about_entries());
-        of_entries.find(|rule| rule.pattern.matches(key))
+        self.position(key).map(|position| &self.list[position])
+    }
+
+    /// Which of [`iter`](Self::iter) that is.
+    #[must_use]
+    pub fn position(&self, key: &[u8]) -> Option<usize> {
+        let mut rules = self.list.iter();
+        rules.position(|rule| rule.is_about_entries() && rule.pattern.matches(key))
     }
 
     /// Those about requests.

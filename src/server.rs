@@ -16,6 +16,7 @@ mod idle;
 mod listeners;
 mod protection;
 mod reports;
+mod settings;
 mod shutdown;
 mod spares;
 mod unix_socket;
@@ -42,6 +43,7 @@ use idle::Idle;
 use listeners::Listeners;
 use protection::Protection;
 use reports::Reports;
+use settings::Reload;
 use shutdown::Shutdown;
 use spares::Spares;
 
@@ -110,6 +112,7 @@ pub struct Server {
     shortage: Shortage,
     floods: Floods,
     shutdown: Shutdown,
+    reload: Reload,
     /// For how long clients may finish when a signal has asked for the end.
     drain: Duration,
     redis: RedisAddress,
@@ -184,15 +187,12 @@ impl Server {
             proxy.set_cluster(config.redis_wait);
         }
         proxy.set_causal(config.causal);
-        proxy.set_refetch(config.refetch);
         proxy.deny_commands(config.denied_commands.clone());
-        proxy.set_request_rules(&config.rules);
         if !hooks.is_empty() {
             // It can't fail but for want of the loop, which then has no clients.
             let wake = move || waker.wake().unwrap_or_default();
             proxy.set_hooks(hooks, config.redis_timeout, Arc::new(wake));
         }
-        proxy.limit_buffers(config.max_buffers);
         proxy.describe(Facts {
             port: listeners.port(),
             max_clients,
@@ -202,6 +202,7 @@ impl Server {
             wall_clock,
             resident_memory,
         });
+        proxy.configure(config);
         Ok(Self {
             poll,
             clock: Clock::start(),
@@ -230,6 +231,7 @@ impl Server {
             shortage: Shortage::default(),
             floods: Floods::default(),
             shutdown: Shutdown::NotAsked,
+            reload: Reload::default(),
             drain: config.drain,
             redis: config.redis.clone(),
             dialer,
@@ -270,7 +272,9 @@ impl Server {
             self.deliver_reports();
             self.proxy.take_decisions(self.now);
             self.end_drain();
+            self.take_settings();
             self.serve_ready();
+            self.proxy.work(self.now);
             self.tick();
             self.proxy.send_parked(self.now);
             self.upstream.send(self.proxy.requests());
@@ -311,12 +315,14 @@ impl Server {
 
     /// How long the poll may sleep: for ever, if nothing is due.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.reports.is_empty() || self.proxy.has_room_again() {
+        let has_work = self.proxy.has_room_again() || self.proxy.has_work();
+        if !self.ready.is_empty() || !self.reports.is_empty() || has_work {
             return Some(Duration::ZERO);
         }
         let first = |list: &VecDeque<(Time, ClientId)>| list.front().map(|&(until, _)| until);
         let due = [
             self.next_tick(),
+            self.proxy.work_due(),
             self.listeners.due(),
             self.idle.due(),
             self.proxy.decisions_due(),

@@ -107,6 +107,17 @@ impl Answers {
         self.cost
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The questions, with the lengths of the replies.
+    pub fn lengths(&self) -> impl Iterator<Item = (Question<'_>, usize)> {
+        let answers = self.list.iter();
+        answers.map(|answer| (answer.question(), answer.reply().len()))
+    }
+
     /// The reply to a question, whose hash is found out if it is needed.
     #[inline]
     pub fn get(&mut self, question: Question<'_>, hash: impl FnOnce() -> u32) -> Option<Value<'_>> {

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use super::answers::Answers;
-use super::{Key, Value, cost};
+use super::{Key, Read, Value, cost};
 use crate::clock::Time;
 
 /// A key with its value. The key is its identity in the map: its name, and the database that it is in.
@@ -29,8 +29,8 @@ const _: () = assert!(size_of::<Entry>() <= 24);
 const MISSING: u8 = 1;
 /// It was read from the cache.
 const READ: u8 = 2;
-/// There are answers to further questions about the key.
-const ANSWERS: u8 = 4;
+/// It was read since that was last asked.
+const RECENTLY_READ: u8 = 4;
 /// Its value was read from the cache.
 const VALUE_READ: u8 = 8;
 
@@ -191,7 +191,7 @@ impl Entry {
 
     /// Whether there are answers to further questions.
     pub fn has_answers(&self) -> bool {
-        self.flags & ANSWERS != 0
+        self.answers().is_some_and(|answers| !answers.is_empty())
     }
 
     /// The answers, if there may be any, to mark those that are read.
@@ -230,7 +230,6 @@ impl Entry {
             };
         change(&mut parts.answers);
         self.content = Content::Apart(parts);
-        self.flags |= ANSWERS;
     }
 
     /// Takes over the answers of an earlier entry.
@@ -253,9 +252,16 @@ impl Entry {
     #[inline]
     pub fn note_read(&mut self, what: Part) {
         self.flags |= match what {
-            Part::Value => READ | VALUE_READ,
-            Part::Answer => READ,
+            Part::Value => READ | RECENTLY_READ | VALUE_READ,
+            Part::Answer => READ | RECENTLY_READ,
         };
+    }
+
+    /// Whether it was read since this was last asked.
+    pub fn take_recently_read(&mut self) -> bool {
+        let was_read = self.flags & RECENTLY_READ != 0;
+        self.flags &= !RECENTLY_READ;
+        was_read
     }
 
     /// Whether it was.
@@ -266,6 +272,14 @@ impl Entry {
     /// Whether its value was.
     pub fn value_was_read(&self) -> bool {
         self.flags & VALUE_READ != 0 && self.value().is_some()
+    }
+
+    /// What of it was.
+    pub fn read(&self) -> Read {
+        Read {
+            value: self.value_was_read(),
+            questions: self.answers().map(Answers::read).unwrap_or_default(),
+        }
     }
 
     /// What it counts for in [`super::Limits::memory`].
@@ -321,15 +335,6 @@ impl Deadline {
     /// Whether it is still to come.
     pub fn is_after(self, now: Time) -> bool {
         self.steps() > steps(now)
-    }
-
-    /// The earlier of the two.
-    pub fn min(self, other: Self) -> Self {
-        if other.steps() < self.steps() {
-            other
-        } else {
-            self
-        }
     }
 
     pub fn steps(self) -> u64 {

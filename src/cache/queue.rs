@@ -114,6 +114,20 @@ impl Queue {
         true
     }
 
+    /// Whether a place is there.
+    pub fn has(&self, place: Place) -> bool {
+        self.find(place).is_some()
+    }
+
+    /// The places behind a deadline, the earliest first; without one, all.
+    pub fn behind(&self, deadline: Option<u64>) -> impl Iterator<Item = Place> {
+        let from = deadline.map_or(0, |deadline| deadline + 1);
+        let first = self.blocks.partition_point(|block| block.from < from);
+        let blocks = self.blocks.range(first.saturating_sub(1)..);
+        let places = blocks.flat_map(|block| block.places.iter().copied());
+        places.skip_while(move |place| place.deadline.steps() < from)
+    }
+
     /// The block of a place, and where in it that stands.
     fn find(&self, place: Place) -> Option<(usize, usize)> {
         let at = place.deadline.steps();

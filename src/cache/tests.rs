@@ -5,6 +5,7 @@ mod expiry;
 mod memory;
 mod model;
 
+use super::queue::Place;
 use super::*;
 
 /// No bound but the ones that a test names.
@@ -69,17 +70,17 @@ fn keys(cache: &Cache) -> Vec<String> {
 /// Map, queue and byte count tell of the same entries.
 #[track_caller]
 fn assert_in_step(cache: &Cache) {
-    assert_eq!(cache.entries.len(), cache.len());
-    assert_eq!(cache.entries.is_empty(), cache.is_empty());
+    assert_eq!(cache.is_empty(), cache.len() == 0);
     let place = |entry: &Entry| Place::new(entry.deadline, cache.hash(entry.name()));
     let order = |place: &Place| (place.deadline.steps(), place.hash());
-    let mut expected: Vec<Place> = cache.entries.keys().map(place).collect();
+    let all = || cache.entries.keys().chain(cache.pinned.keys());
+    let mut expected: Vec<Place> = all().map(place).collect();
     expected.sort_by_key(order);
-    let mut places: Vec<Place> = cache.queue.places().collect();
+    let mut places: Vec<Place> = cache.terms.places().collect();
     places.sort_by_key(order);
     assert_eq!(places, expected);
-    cache.queue.assert_whole();
-    let costs = cache.entries.keys().map(Entry::cost);
+    cache.terms.assert_whole();
+    let costs = all().map(Entry::cost);
     assert_eq!(cache.bytes(), costs.sum());
 }
 

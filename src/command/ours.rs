@@ -240,6 +240,10 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("quit", here(1, ANY, Here::Quit)),
     ("reset", newer(1, 1, Here::Reset)),
     ("select", here(2, 2, Here::Select)),
+    ("proxy|cache", here(4, 5, Here::ProxyCache)),
+    ("proxy|config", here(4, ANY, Here::ProxyConfig)),
+    ("proxy|invalidate", here(3, 3, Here::ProxyInvalidate)),
+    ("proxy|rules", here(2, 2, Here::ProxyRules)),
     ("proxy|slowlog", here(3, 4, Here::ProxySlowlog)),
 
     // What the proxy answers for itself, asked of Redis.

@@ -36,6 +36,8 @@ pub const RESET: &str = "ReSET";
 pub const ROLE: &str = "RoLE";
 /// `SELECT`
 pub const SELECT: &str = "SeLECT";
+/// `TOUCH`
+pub const TOUCH: &str = "ToUCH";
 
 /// What it asks, with the subcommand where there is one. None of these changes data, so that a client that spells its
 /// requests so hides nothing.
@@ -64,6 +66,7 @@ const REQUESTS: &[(&str, Option<&str>)] = &[
     (RESET, None),
     (ROLE, None),
     (SELECT, None),
+    (TOUCH, None),
 ];
 
 /// Whether a request with these first words is one of the proxy's own.

@@ -261,6 +261,16 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) missing_ttl: Vec<String>,
 
+    /// how often a Redis that evicts the keys which were not used lately is told of those that are read from the
+    /// cache, in milliseconds, 0 for never (default 60000)
+    #[argh(option)]
+    pub(super) touch: Vec<String>,
+
+    /// yes, local or no: whether clients may change settings by PROXY CONFIG SET, or only those of this host
+    /// (default local)
+    #[argh(option)]
+    pub(super) config_set: Vec<String>,
+
     /// options for the keys that match a pattern, as in 'session:* ttl=60000 pin'; may be repeated, and the first
     /// rule that matches a key applies (default none)
     #[argh(option)]

@@ -1,5 +1,6 @@
 //! Rules as they are written: `PATTERN OPTION…`, and [`Rules::BETWEEN`] between two.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::settings::YEAR_MS;
@@ -11,6 +12,17 @@ const TEXT_MAX: usize = 1024;
 
 const OPTIONS: &str = "ttl=MS, stale=MS, nocache, max_reply=BYTES, refresh=MS, pin, touch=MS, missing_ttl=MS, deny, \
     readonly, allow, prefix=TEXT, listener=port|tls_port|unix_socket and user=NAME";
+
+/// One or more rules, with [`Rules::BETWEEN`] between two. The error says what is allowed.
+impl FromStr for Rules {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut rules = Self::default();
+        add(text, &mut rules)?;
+        Ok(rules)
+    }
+}
 
 /// Adds the rules in a text, if all are right, or says what is allowed, as the end of a sentence that starts with "give".
 pub(super) fn add(text: &str, rules: &mut Rules) -> Result<(), String> {

@@ -8,9 +8,9 @@ use super::flags::{self, Flags};
 use super::sources::PREFIX;
 use super::url::RedisUrl;
 use super::value::{
-    LOG_LEVELS, auth_clients, cluster_nodes, databases, host_names, ip_address, log_format,
-    log_level, memory, milliseconds, milliseconds_or_none, number, on_or_off, permissions,
-    port_or_none, redis_address, seconds, sentinels, with_tls, yes_or_no,
+    LOG_LEVELS, auth_clients, cluster_nodes, config_set, databases, host_names, ip_address,
+    log_format, log_level, memory, milliseconds, milliseconds_or_none, number, on_or_off,
+    permissions, port_or_none, redis_address, seconds, sentinels, with_tls, yes_or_no,
 };
 use super::{Addresses, Config, Secret, rules};
 use crate::command::CommandList;
@@ -462,6 +462,20 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |config| config.missing_ttl.map_or("none".into(), milliseconds_of),
     },
     Setting {
+        name: "touch",
+        shown: Shown::As("touch_ms"),
+        given: |flags| &flags.touch,
+        set: |config, text| milliseconds(text, 0..=YEAR_MS).map(|time| config.touch = time),
+        show: |config| milliseconds_of(config.touch),
+    },
+    Setting {
+        name: "config_set",
+        shown: Shown::Plain,
+        given: |flags| &flags.config_set,
+        set: |config, text| config_set(text).map(|who| config.config_set = who),
+        show: |config| config.config_set.name().into(),
+    },
+    Setting {
         name: RULE,
         shown: Shown::Plain,
         given: |flags| &flags.rule,
@@ -541,7 +555,7 @@ pub(super) static SETTINGS: &[Setting] = &[
 const RULE: &str = "rule";
 
 /// How an empty setting shows.
-const NONE: &str = "<none>";
+pub(super) const NONE: &str = "<none>";
 
 /// Puts a text in its field, or nothing if it is empty.
 fn optional(text: &str, field: &mut Option<String>) -> Result<(), String> {
@@ -610,6 +624,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
         .iter()
         .map(|setting| setting.name)
         .chain(flags::NOT_SETTINGS)
+        .filter(|known| known.len().abs_diff(name.len()) * 3 <= name.len())
         .map(|known| (distance(&name, known), known))
         .min()
         .and_then(|(distance, known)| (distance * 3 <= name.len()).then_some(known))

@@ -12,6 +12,7 @@ use crate::logging::Format;
 
 mod arguments;
 mod file;
+mod live;
 mod precedence;
 mod rules;
 mod secrets;
@@ -80,6 +81,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("refetch", "off"),
     ("stale_ttl", "9"),
     ("missing_ttl", "9"),
+    ("touch", "9"),
+    ("config_set", "no"),
     ("rule", "session:* ttl=9"),
     ("deny_command", "flushall"),
     ("slowlog_slower_than", "9"),
@@ -250,6 +253,8 @@ fn without_any_source_the_defaults_hold() {
     assert!(config.refetch);
     assert_eq!(config.stale_ttl, Duration::ZERO);
     assert_eq!(config.missing_ttl, None);
+    assert_eq!(config.touch, Duration::from_secs(60));
+    assert_eq!(config.config_set.name(), "local");
     assert!(config.rules.is_empty());
     assert!(config.denied_commands.is_empty());
     assert_eq!(config.slowlog_slower_than, Duration::from_millis(10));
@@ -276,7 +281,7 @@ fn the_summary_has_every_setting_with_its_unit() {
          redis_sentinel_password=<none> redis_sentinel_password_file=<none> redis_sentinel_tls=off \
          redis_sentinel_tls_ca=<none> redis_sentinel_tls_cert=<none> redis_sentinel_tls_key=<none> \
          redis_sentinel_tls_server_name=<none> redis_sentinel_tls_insecure=off \
-         redis_timeout_ms=1000 redis_wait_ms=10000 tracking=on causal=on refetch=on stale_ttl_ms=0 missing_ttl_ms=none rule=<none> deny_command=<none> slowlog_slower_than_ms=10 metrics_port=0 \
+         redis_timeout_ms=1000 redis_wait_ms=10000 tracking=on causal=on refetch=on stale_ttl_ms=0 missing_ttl_ms=none touch_ms=60000 config_set=local rule=<none> deny_command=<none> slowlog_slower_than_ms=10 metrics_port=0 \
          metrics_bind=127.0.0.1 metrics_host=<none> drain_ms=0 log_level=info log_format=text"
     );
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{Addresses, AuthClients, DatabaseList, HostNames, Permissions, RedisAddress};
+use super::{
+    Addresses, AuthClients, ConfigSet, DatabaseList, HostNames, Permissions, RedisAddress,
+};
 use crate::logging::Format;
 
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
@@ -117,6 +119,14 @@ pub(super) fn auth_clients(text: &str) -> Result<AuthClients, String> {
         .into_iter()
         .find(|auth| text.eq_ignore_ascii_case(auth.name()))
         .ok_or_else(|| "yes, optional or no".to_owned())
+}
+
+/// Who may change settings, in any case.
+pub(super) fn config_set(text: &str) -> Result<ConfigSet, String> {
+    ConfigSet::ALL
+        .into_iter()
+        .find(|who| text.eq_ignore_ascii_case(who.name()))
+        .ok_or_else(|| "yes, local or no".to_owned())
 }
 
 /// A value that may ask for TLS; if it does in a build without, `instead` is what is allowed.

@@ -20,7 +20,7 @@ pub fn alive(status: &Status<'_>) -> Response {
 #[must_use]
 pub fn ready(site: &Site<'_>) -> Response {
     let status = &site.status;
-    let serves_stale = !status.cache.limits().stale_ttl.is_zero();
+    let serves_stale = status.cache.keeps_stale();
     let (ready, reason) = match status.redis {
         _ if site.shutting_down => (false, "the proxy is shutting down"),
         RedisState::Up => (true, "Redis is reachable"),

@@ -117,8 +117,8 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_errors",
-        "Error replies sent to clients, by kind: protocol, denied (not authenticated), usage (wrong arguments), \
-         unreachable (no connection to Redis), redis (Redis's own)",
+        "Error replies sent to clients, by kind: protocol, denied (not authenticated, or not permitted), usage (wrong \
+         arguments), unreachable (no connection to Redis), redis (Redis's own)",
         |status| {
             let errors = ErrorKind::ALL.map(|kind| (kind.name(), status.metrics.errors(kind)));
             labelled("kind", &errors)

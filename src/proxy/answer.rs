@@ -79,6 +79,10 @@ impl Store {
             Here::ClientSetinfo => set_info(request, identity, replies),
             // Redis is asked first, and where the client is goes before all.
             Here::Info | Here::Select => {}
+            Here::ProxyCache => return self.proxy_cache(request, identity, replies, now),
+            Here::ProxyConfig => self.proxy_config(request, identity, replies),
+            Here::ProxyInvalidate => return self.proxy_invalidate(request, identity, replies),
+            Here::ProxyRules => self.proxy_rules(replies),
             Here::ProxySlowlog => self.proxy_slowlog(request, replies),
         }
         Flow::Continue

@@ -201,6 +201,36 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
             },
         ),
         (
+            "entries that are fetched anew ahead of their end",
+            Bounds {
+                ahead: true,
+                gets: 2,
+                writes_at_redis: 1,
+                waits: 2,
+                ..tracked
+            },
+        ),
+        (
+            "entries that are fetched anew ahead of their end, of keys that expire",
+            Bounds {
+                ahead: true,
+                gets: 2,
+                writes_for_a_while: 1,
+                waits: 2,
+                ..tracked
+            },
+        ),
+        (
+            "answers that are fetched anew ahead of their end",
+            Bounds {
+                ahead: true,
+                asks: 2,
+                writes: 1,
+                waits: 1,
+                ..tracked
+            },
+        ),
+        (
             "values that are fetched anew, and connections that break",
             Bounds {
                 refetch: true,
@@ -476,6 +506,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
         tracking: bounds.tracking,
         databases: bounds.databases,
         refetch: bounds.refetch,
+        ahead: bounds.ahead,
         gets: more(bounds.gets),
         asks: more(bounds.asks),
         gets_of_all: more(bounds.gets_of_all),

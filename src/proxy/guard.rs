@@ -23,7 +23,14 @@ const NO_KEY: &[u8] =
 const STREAMS: [&[u8]; 3] = [b"psync", b"script|debug", b"sync"];
 
 /// What shows or changes keys that it does not name.
-const BEYOND_KEYS: [&[u8]; 2] = [b"debug", b"monitor"];
+const BEYOND_KEYS: [&[u8]; 6] = [
+    b"debug",
+    b"monitor",
+    b"proxy|cache",
+    b"proxy|config",
+    b"proxy|invalidate",
+    b"proxy|rules",
+];
 
 /// What all guards are made of.
 #[derive(Default)]

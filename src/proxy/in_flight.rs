@@ -66,6 +66,10 @@ pub(super) enum Asked {
     FieldsToLive,
     /// The last part: how long its key has to live.
     TimeToLive,
+    /// Whether it evicts the keys that are not used.
+    Policy,
+    /// To take keys for used.
+    Touch,
     /// What a client sent.
     Forward(Forward),
     /// What the command of that name is; without a name, what all are.
@@ -450,6 +454,16 @@ impl InFlight {
             .push_back(Asked::Forward(Forward { written, ..request }));
     }
 
+    /// The proxy asked Redis something for itself over a link.
+    pub fn ask(&mut self, asked: Asked, link: LinkId) {
+        self.lanes.of(link).asked.push_back(asked);
+    }
+
+    /// Whether anything was asked over a link.
+    pub fn has(&self, link: LinkId) -> bool {
+        self.lanes.has(link)
+    }
+
     /// Redis was asked over a link to describe a command, or all.
     pub fn describe(&mut self, name: Option<Box<[u8]>>, link: LinkId) {
         self.lanes.of(link).asked.push_back(Asked::Describe(name));
@@ -539,7 +553,11 @@ impl InFlight {
         let mut late = Vec::new();
         for index in first..lane.late {
             match &mut lane.asked[index] {
-                Asked::FieldsToLive | Asked::TimeToLive | Asked::Nothing => {}
+                Asked::FieldsToLive
+                | Asked::TimeToLive
+                | Asked::Nothing
+                | Asked::Policy
+                | Asked::Touch => {}
                 Asked::Describe(name) => late.extend(name.clone().map(Late::Description)),
                 Asked::Fetch(fetch) => {
                     fetch.fresh = false;

@@ -9,6 +9,7 @@
 //! bytes, and closes it, as that says.
 
 mod access;
+mod admin;
 mod admission;
 mod answer;
 mod barriers;
@@ -36,6 +37,7 @@ mod session;
 mod slow_log;
 mod spare;
 mod store;
+mod walks;
 mod written;
 
 use std::sync::Arc;
@@ -48,7 +50,7 @@ pub use identity::Peer;
 use crate::cache::{self, Cache};
 use crate::clock::Time;
 use crate::command::CommandList;
-use crate::config::DatabaseList;
+use crate::config::{Config, DatabaseList};
 use crate::hooks::Hook;
 use crate::metrics::Metrics;
 use crate::resp::reply::{Output, Reply};
@@ -127,6 +129,43 @@ impl Proxy {
     /// Whether values that are read are fetched again as soon as they change. They are not unless this says so.
     pub fn set_refetch(&mut self, refetch: bool) {
         self.store.refetches.enable(refetch);
+    }
+
+    /// Has these rules hold from now on, and of what no rule says, how long it is remembered that a key does not exist: if
+    /// that is none, as long as anything else.
+    pub fn set_rules(&mut self, rules: Rules, missing_ttl: Option<Duration>) {
+        self.store.set_rules(rules);
+        self.store.missing_ttl = missing_ttl;
+    }
+
+    /// Has these settings hold from now on, as far as they can be changed while the proxy runs.
+    pub fn configure(&mut self, config: &Config) {
+        if config.rules != self.store.config.rules {
+            self.set_request_rules(&config.rules);
+        }
+        self.store.configure(config);
+    }
+
+    /// The settings that hold, if a client has changed them since this was last asked.
+    pub fn take_reconfigured(&mut self) -> Option<&Config> {
+        if !std::mem::take(&mut self.store.is_reconfigured) {
+            return None;
+        }
+        let rules = self.store.config.rules.clone();
+        self.set_request_rules(&rules);
+        Some(&self.store.config)
+    }
+
+    /// The settings that hold.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.store.config
+    }
+
+    /// When [`Self::work`] has something to do, if it has nothing before.
+    #[must_use]
+    pub fn work_due(&self) -> Option<Time> {
+        self.store.touches.due(self.store.metrics.keys.hits)
     }
 
     /// Which databases are cached, beside the one that clients start in. All are unless this says otherwise.
@@ -246,6 +285,7 @@ impl Proxy {
     pub fn disconnect(&mut self, client: ClientId, now: Time) {
         self.invalidate_in_flight(client);
         self.store.numbers.left(self.sessions[client.0].identity.id);
+        self.store.leave_walk(self.sessions[client.0].identity.id);
         self.wake_if_numbered();
         let clients = &mut self.store.metrics.clients;
         clients.connected -= 1;

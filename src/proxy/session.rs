@@ -62,6 +62,8 @@ pub(super) enum WaitsFor {
     Return,
     /// Its dedicated connection to be set up.
     SetUp,
+    /// The walk through the cache to end that it or another client has begun.
+    Walk,
     /// Its dedicated connection to have nothing in flight: it goes over a shared one, to another node of the cluster.
     Quiet,
 }
@@ -144,6 +146,7 @@ impl Session {
             | WaitsFor::Description
             | WaitsFor::Redirection
             | WaitsFor::Check
+            | WaitsFor::Walk
             | WaitsFor::Hook => false,
         }
     }

@@ -54,6 +54,11 @@ impl SlowLog {
         }
     }
 
+    /// From how long on a request is slow.
+    pub fn set_slower_than(&mut self, slower_than: Duration) {
+        self.slower_than = Some(slower_than);
+    }
+
     /// How the log would show a request, should it turn out to be slow. `name` is the one that its command has
     /// of its own.
     pub fn words(&self, request: &Request<'_>, name: &[u8]) -> Words {

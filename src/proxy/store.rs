@@ -17,7 +17,11 @@ mod observed;
 mod refetch;
 mod servers;
 mod slots;
+mod touch;
 mod transaction;
+
+use std::rc::Rc;
+use std::time::Duration;
 
 use super::ClientId;
 use super::access::Access;
@@ -34,14 +38,18 @@ use super::replies::{Cost, Replies};
 use super::scripts::Harmless;
 use super::session::WaitsFor;
 use super::slow_log::SlowLog;
+use super::walks::Walk;
 use crate::cache::{Cache, Key, Limits, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way, Writes, own};
+use crate::config::Config;
 use crate::metrics::{Counters, Metrics, Outcome, Why};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
+use crate::rules::Rules;
 use crate::status::{Facts, MissingRights, RedisInfo, Status, TrackingTable};
 use crate::upstream::{Batch, NodeId, Requests};
+pub(super) use asks::question_command;
 pub(super) use cluster::Cluster;
 pub use cluster::Wishes;
 pub(super) use cluster::join;
@@ -55,6 +63,7 @@ pub(super) use mget::LongMget;
 use refetch::Refetches;
 use servers::Server;
 use slots::Slots;
+pub(super) use touch::Touches;
 
 pub(super) struct Store {
     pub(super) cache: Cache,
@@ -93,6 +102,8 @@ pub(super) struct Store {
     cluster: Option<Box<Cluster>>,
     /// The slots that something may be cached of, if Redis is a node of a cluster.
     slots: Option<Slots>,
+    /// How long it is remembered at the most that a key does not exist, if a time of its own is set for that.
+    pub missing_ttl: Option<Duration>,
     /// What it said in its `INFO` when it was last asked.
     redis_info: RedisInfo,
     /// Its table of tracked keys, if that is full.
@@ -110,6 +121,15 @@ pub(super) struct Store {
     /// What all clients together hold.
     pub buffers: Buffers,
     pub large: LargeReplies,
+    /// A walk through the cache for a client.
+    pub walk: Option<Box<Walk>>,
+    /// One has ended, and others may wait for that.
+    pub walk_ended: bool,
+    pub touches: Touches,
+    /// The settings that hold.
+    pub config: Box<Config>,
+    /// A client has changed them, since this was last asked.
+    pub is_reconfigured: bool,
     pub facts: Facts,
 }
 
@@ -211,6 +231,7 @@ impl Store {
             only: Server::default(),
             cluster: None,
             slots: None,
+            missing_ttl: None,
             redis_info: RedisInfo::default(),
             full_table: None,
             busy: None,
@@ -221,6 +242,14 @@ impl Store {
             slow_log: SlowLog::default(),
             buffers: Buffers::default(),
             large: LargeReplies::default(),
+            walk: None,
+            walk_ended: false,
+            touches: Touches::default(),
+            config: Box::new(Config {
+                touch: Duration::ZERO,
+                ..Config::default()
+            }),
+            is_reconfigured: false,
             facts: Facts::default(),
         }
     }
@@ -605,11 +634,20 @@ impl Store {
     }
 
     pub fn requests(&mut self) -> &mut Requests {
+        if self.cache.has_read_ahead() {
+            self.refresh();
+        }
         let asked = std::mem::take(&mut self.asked);
         if asked > 0 {
             self.metrics.batch.add(asked);
         }
         &mut self.requests
+    }
+
+    /// Has these rules hold from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.in_flight.all_changed();
+        self.cache.set_rules(Rc::new(rules));
     }
 
     pub fn cache(&self) -> &Cache {

@@ -73,14 +73,11 @@ impl Server {
         let signals: Vec<i32> = self.signals.pending().collect();
         for signal in signals {
             let name = signal_name(signal);
-            if signal == SIGHUP && self.tls.is_used() {
-                log::info!(signal = name; "reloading certificates");
-                self.tls.reload_in_background();
+            if signal == SIGHUP && self.reload_settings(name) {
                 continue;
             }
             if IGNORED.contains(&signal) {
-                let reason = (signal == SIGHUP).then_some("nothing to reload");
-                log::info!(signal = name, reason; "signal ignored");
+                log::info!(signal = name; "signal ignored");
                 continue;
             }
             let clients = self.connections.len();

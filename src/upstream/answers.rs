@@ -33,7 +33,9 @@ impl Node {
         if served || !received.answers.is_empty() {
             connection.heard = now;
             connection.has_answered = true;
+            self.answered_on(role);
         }
+        let connection = self.connection(role);
         let is_tls = !connection.has_answered && bytes.first() == Some(&TLS_ALERT);
         // A new connection answers the first questions, whatever it is like.
         let is_steady = connection.opened.until(now) >= STEADY;
@@ -125,6 +127,11 @@ impl Node {
             Question::Barrier(number) => {
                 self.note_busy(answer);
                 self.passed(number);
+                return Ok(());
+            }
+            Question::Life(losses) => {
+                self.note_busy(answer);
+                self.outlived(losses);
                 return Ok(());
             }
             _ => {}

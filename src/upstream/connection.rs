@@ -80,6 +80,8 @@ pub(super) struct Connection {
     pub reports_to: Option<i64>,
     /// Redis is being asked to report them to that one.
     pub redirecting: Option<i64>,
+    /// How many losses there had been when it was to be made.
+    pub losses: u64,
     /// Until then no other is made.
     pub not_before: Time,
     /// The last one was of no use by itself: that is no sign that Redis has gone.
@@ -102,6 +104,7 @@ impl Default for Connection {
             useless: 0,
             reports_to: None,
             redirecting: None,
+            losses: 0,
             not_before: Time::default(),
             refused: false,
             state: ConnectionState::default(),

@@ -81,6 +81,12 @@ impl Upstream {
         });
     }
 
+    /// Wakes the loop as the helper thread does, from another thread.
+    pub fn waker_of_loop(&self) -> impl FnOnce() + Send + use<> {
+        let mailbox = Arc::clone(&self.mailbox);
+        move || mailbox.wake_loop()
+    }
+
     /// Hands over passwords that Redis is to be asked about, and leaves none.
     pub fn check(&self, checks: &mut Vec<Check>) {
         if !checks.is_empty() {

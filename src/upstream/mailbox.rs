@@ -128,6 +128,11 @@ impl Mailbox {
         }
     }
 
+    /// Wakes the loop.
+    pub fn wake_loop(&self) {
+        self.wake(&self.the_loop);
+    }
+
     /// Whether so many bytes of replies wait for the loop that no more are to be read from Redis before it takes them.
     pub fn is_full(&self) -> bool {
         self.unread.load(Ordering::SeqCst) >= UNREAD_MAX

@@ -5,24 +5,25 @@
 //! ([`Upstream::send`]). The helper writes them at once, whatever else is in flight, and hands back [`Event`]s.
 //! There is one reply for each request of a link, in order, whatever happens to its connection meanwhile.
 //!
-//! - [`node`] is one Redis: which connections to it there are, how they are opened, and what is done when one
+//! - `node` is one Redis: which connections to it there are, how they are opened, and what is done when one
 //!   breaks. It is a state machine without sockets, of [`Link`](crate::link::Link)s.
-//! - [`connection`] is one of its connections, and [`answers`] what comes of what Redis sends on it.
-//! - [`outage`] is what it makes of a Redis that can't be reached.
-//! - [`tracking`] is how Redis comes to report what changes.
-//! - [`loss`] is why a connection is lost.
-//! - [`health`] is what it makes of silence.
-//! - [`state`] is how it notices that a connection is no longer as it was set up.
-//! - [`rights`] is how it learns that the proxy's user may do less than before, or may not log in any more.
-//! - [`unreported`] is how it learns what Redis doesn't report, though it may change what clients read.
-//! - [`checks`] is how it asks about passwords of clients.
-//! - [`setup`] is what the proxy itself asks Redis.
-//! - [`helper`] is the thread: one poll over the sockets and the [`mailbox`].
-//! - [`resolve`] finds out where Redis is: it looks names up, on a thread of its own, so that nothing else waits for that.
-//! - [`race`] connects to the first of its addresses that answers.
-//! - [`sentinel`] is how it learns from sentinels where Redis is.
-//! - [`cluster`] is how it learns which nodes a cluster has, and which of them serves which slot.
-//! - [`moved`] is how it learns that Redis is elsewhere by now.
+//! - `connection` is one of its connections, and `answers` what comes of what Redis sends on it.
+//! - `outage` is what it makes of a Redis that can't be reached.
+//! - `tracking` is how Redis comes to report what changes.
+//! - `loss` is why a connection is lost.
+//! - `life` is how it learns whether Redis outlived a connection that was lost.
+//! - `health` is what it makes of silence.
+//! - `state` is how it notices that a connection is no longer as it was set up.
+//! - `rights` is how it learns that the proxy's user may do less than before, or may not log in any more.
+//! - `unreported` is how it learns what Redis doesn't report, though it may change what clients read.
+//! - `checks` is how it asks about passwords of clients.
+//! - `setup` is what the proxy itself asks Redis.
+//! - `helper` is the thread: one poll over the sockets and the `mailbox`.
+//! - `resolve` finds out where Redis is: it looks names up, on a thread of its own, so that nothing else waits for that.
+//! - `race` connects to the first of its addresses that answers.
+//! - `sentinel` is how it learns from sentinels where Redis is.
+//! - `cluster` is how it learns which nodes a cluster has, and which of them serves which slot.
+//! - `moved` is how it learns that Redis is elsewhere by now.
 
 mod answers;
 mod busy;
@@ -31,6 +32,9 @@ mod cluster;
 mod connection;
 mod health;
 mod helper;
+#[cfg(test)]
+mod kills;
+mod life;
 mod loss;
 mod mailbox;
 mod moved;

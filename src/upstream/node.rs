@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::checks::Checks;
 use super::cluster::asks::Asks;
 pub(super) use super::connection::{Connection, Phase, Role};
+use super::life::Life;
 pub(super) use super::loss::Loss;
 use super::moved::Moved;
 use super::outage::{FIRST_PAUSE, Outage, State};
@@ -51,6 +52,8 @@ pub(super) struct Node {
     pub(super) known: bool,
     /// When the last outage ended.
     pub(super) returned: Option<Time>,
+    /// Whether it outlived the connections that were lost.
+    pub(super) life: Life,
     /// Since an attempt to connect failed.
     pub(super) outage: Option<Outage>,
     pub(super) pause: Duration,
@@ -108,6 +111,7 @@ impl Node {
             run_id: None,
             known: false,
             returned: None,
+            life: Life::default(),
             outage: None,
             pause: FIRST_PAUSE,
             reconnecting: None,
@@ -203,11 +207,13 @@ impl Node {
     pub(super) fn open(&mut self, now: Time) {
         self.state = State::Opening;
         self.expect_tracker(now);
+        self.tracker.give_time(now);
         self.run_id = None;
         self.want(Role::Resp2);
     }
 
     pub(super) fn want(&mut self, role: Role) {
+        self.date(role);
         self.connection(role).phase = Phase::Wanted;
     }
 
@@ -354,6 +360,7 @@ impl Node {
         let at_once = was_open && connection.useless <= USELESS;
         let was_tracked = connection.reports_to.is_some();
         self.close(role);
+        self.doubt_life(&loss);
         if role == Role::Tracker {
             self.checks.lost();
         }
@@ -389,6 +396,7 @@ impl Node {
                 }
             }
         }
+        self.ask_for_life(now);
         self.advance(now);
     }
 

@@ -54,6 +54,8 @@ pub(super) enum Question {
     Id,
     /// That changes are to be reported to another connection.
     Track,
+    /// Whether Redis outlived so many connections.
+    Life(u64),
     /// Which rights the proxy's user has.
     Rights,
     /// Whether the user may still log in.

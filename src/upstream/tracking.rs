@@ -92,6 +92,11 @@ impl Tracker {
         self.is_refused = false;
     }
 
+    /// If it is being set up, it has its time for that from now on.
+    pub fn give_time(&mut self, now: Time) {
+        self.since = now;
+    }
+
     /// It has this number.
     pub fn numbered(&mut self, id: Option<i64>) {
         if !self.is_refused {
@@ -208,7 +213,7 @@ impl Node {
             Some(Tracking::Suspended | Tracking::Resumed) => Some(&Tracking::On),
             known => known.as_ref(),
         };
-        if known == Some(&news) {
+        if known == Some(&news) || !self.is_alive() {
             return;
         }
         if news == Tracking::On {
@@ -236,6 +241,7 @@ impl Node {
     /// When what was cached before the tracker was lost is served no longer, as a link takes long to report to the next.
     pub(super) fn vouching_ends(&self) -> Option<Time> {
         let is_lost = self.tracker.reported == Some(Tracking::Lost)
+            && self.is_alive()
             && matches!(self.tracker.reports, Reports::Open(_))
             && matches!(self.state, State::Up(_));
         is_lost.then(|| self.tracker.since.after(self.settings.dialer.timeout))

@@ -19,7 +19,7 @@ fn send_dedicated(world: &mut World, client: ClientId) {
 }
 
 /// Redis has the client select what it asked for, and the client is served by links with its next request.
-fn let_select(world: &mut World, client: ClientId) {
+pub fn let_select(world: &mut World, client: ClientId) {
     send_dedicated(world, client);
     world.receive_dedicated(client, ":9\r\n");
     world.receive_dedicated(client, OK);

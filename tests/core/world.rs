@@ -462,6 +462,10 @@ impl World {
     /// after the clients that the proxy names, and no others.
     pub fn turn(&mut self) {
         let now = self.time();
+        self.proxy.work(now);
+        while self.proxy.has_work() {
+            self.proxy.work(now);
+        }
         self.proxy.send_parked(now);
         self.take_requests();
         self.look_after_clients();

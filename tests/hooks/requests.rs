@@ -296,3 +296,45 @@ fn a_rule_is_for_one_listener() {
     drop(proxy);
     let _ = std::fs::remove_dir_all(directory);
 }
+
+/// Commands of each family, most of which name keys.
+const OF_EACH_FAMILY: &str = "\
+    SET a 1|GET a|MSET b 2 c 3|MGET a b none|MSETNX a 1 d 2|APPEND a x|GETRANGE a 0 -1|SETRANGE a 1 y|STRLEN a|INCR n|\
+    GETSET a 5|GETDEL c|GETEX a PERSIST|LCS a b|SETBIT bits 7 1|BITCOUNT bits|BITOP NOT inverse bits|BITPOS bits 1|\
+    BITFIELD bits GET u8 0|EXISTS a b none|TYPE a|RENAME b e|RENAMENX e a|COPY a f|COPY a f REPLACE|TOUCH a f|\
+    EXPIRE f 100|PERSIST f|OBJECT ENCODING a|UNLINK f|DEL e none|RPUSH l 3 1 2|LPUSH l 4|LRANGE l 0 -1|LINDEX l 0|LLEN l|\
+    LSET l 0 9|LPOS l 1|LREM l 1 9|LINSERT l BEFORE 1 7|LMOVE l m LEFT RIGHT|RPOPLPUSH l m|LMPOP 2 none m LEFT COUNT 1|\
+    BLPOP none m 1|BRPOP l 1|BLMOVE l m LEFT LEFT 1|BLMPOP 1 1 m RIGHT|SADD s a b|SADD t b c|SINTER s t|SUNIONSTORE u s t|\
+    SCARD u|SDIFF s t|SMOVE s t a|SISMEMBER t a|SMISMEMBER t a b x|SINTERCARD 2 s t|ZADD z 1 x 2 y|ZADD y 5 y|\
+    ZRANGE z 0 -1 WITHSCORES|ZUNION 2 z y WITHSCORES|ZUNIONSTORE v 2 z y|ZINTERSTORE w 2 z y|ZDIFF 2 z y|ZINTERCARD 2 z y|\
+    ZRANGESTORE x z 0 -1|ZMPOP 1 x MIN|BZPOPMIN none x 1|BZPOPMAX v 1|BZMPOP 1 1 v MAX|ZSCORE z x|HSET h f 1 g 2|HGETALL h|\
+    HMGET h f g none|HINCRBY h f 1|PFADD p a b|PFCOUNT p p|PFMERGE q p|GEOADD g 13.3 38.1 P 15.0 37.5 C|GEODIST g P C|\
+    GEOSEARCHSTORE k g FROMMEMBER P BYRADIUS 200 km|GEORADIUS g 15 37 200 km STORE j|XADD st 1-1 f v|XLEN st|XRANGE st - +|\
+    XREAD COUNT 1 STREAMS st 0|XGROUP CREATE st grp 0|XREADGROUP GROUP grp c STREAMS st >|XACK st grp 1-1|XINFO GROUPS st|\
+    SORT l ALPHA|SORT s BY nosort GET #|EVAL return(redis.call('get',KEYS[1])) 1 a|EVAL_RO return(KEYS) 0|WATCH a|UNWATCH|\
+    MULTI|SET a 8|BLPOP none 1|XREAD STREAMS st 0|EXEC|MULTI|GET a|DISCARD|KEYS st|EXISTS a|GET";
+
+#[test]
+fn with_a_prefix_each_command_replies_as_without() {
+    let redis = [RedisServer::start(), RedisServer::start()];
+    let proxy = Proxy::start(&redis[0], &["--rule", "* prefix=p:"]);
+    let mut clients = [proxy.client(), redis[1].client()];
+    for line in OF_EACH_FAMILY.split('|') {
+        let [prefixed, direct] = clients.each_mut().map(|client| ask(client, line));
+        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        assert_eq!(text(&prefixed), text(&direct), "{line}");
+    }
+    // All that was written has the prefix, and nothing else was.
+    let mut names = redis.each_ref().map(|redis| {
+        let keys = redis.client().command(&["KEYS", "*"]);
+        let keys = String::from_utf8(keys).expect("text");
+        let names = keys.lines().skip(1).filter(|line| !line.starts_with('$'));
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        names
+    });
+    names[1]
+        .iter_mut()
+        .for_each(|name| name.insert_str(0, "p:"));
+    assert_eq!(names[0], names[1]);
+}

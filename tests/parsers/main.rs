@@ -1,8 +1,8 @@
 //! Everything that reads what others send is given what nobody sends on purpose: inputs from a corpus, changed at
 //! random. Nothing panics, and what comes in pieces is read as if it had come at once.
 //!
-//! `make fuzz-parsers SECONDS=600` goes on with seeds that were not tried before; `FUZZ_SEED=7`
-//! tries one, which the failure names.
+//! `make fuzz-parsers SECONDS=600` goes on with seeds that were not tried before, and ends after `FUZZ_INPUTS=1000000` of
+//! them if that comes first; `FUZZ_SEED=7` tries one, which the failure names.
 
 mod configuration;
 mod core;
@@ -40,19 +40,19 @@ impl Drop for Shown<'_> {
     }
 }
 
-/// Tries inputs made of the corpus: so many, or for as long as `FUZZ_SECONDS` says.
+/// Tries inputs made of the corpus: so many, or new ones, for as long as `FUZZ_SECONDS` says, and `FUZZ_INPUTS` at most.
 fn fuzz(name: &str, inputs: u64, corpus: &Corpus, test: impl Fn(&[u8], &mut Rng)) {
     let seconds = variable("FUZZ_SECONDS").map(Duration::from_secs);
-    let first = match (variable("FUZZ_SEED"), seconds) {
-        (Some(seed), _) => seed,
-        (None, Some(_)) => fastrand::u64(..1 << 48),
-        (None, None) => 0,
+    let wanted = variable("FUZZ_INPUTS");
+    let (first, most) = match (variable("FUZZ_SEED"), seconds, wanted) {
+        (Some(seed), _, _) => (seed, 1),
+        (None, None, None) => (0, inputs),
+        (None, _, wanted) => (fastrand::u64(..1 << 48), wanted.unwrap_or(u64::MAX)),
     };
     let start = Instant::now();
-    let goes_on = |count: u64| match (variable("FUZZ_SEED"), seconds) {
-        (Some(_), _) => count < 1,
-        (None, Some(seconds)) => !count.is_multiple_of(BETWEEN) || start.elapsed() < seconds,
-        (None, None) => count < inputs,
+    let is_over = |seconds: Duration| start.elapsed() >= seconds;
+    let goes_on = |count: u64| {
+        count < most && !(count.is_multiple_of(BETWEEN) && seconds.is_some_and(is_over))
     };
     let mut count = 0;
     while goes_on(count) {
@@ -66,7 +66,8 @@ fn fuzz(name: &str, inputs: u64, corpus: &Corpus, test: impl Fn(&[u8], &mut Rng)
         test(shown.input, &mut random);
         count += 1;
     }
-    println!("{name}: {count} inputs from seed {first} on");
+    let seconds = start.elapsed().as_secs();
+    println!("{name}: {count} inputs from seed {first} on, in {seconds} s");
 }
 
 fn variable(name: &str) -> Option<u64> {

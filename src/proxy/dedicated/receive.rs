@@ -75,7 +75,7 @@ impl Dedicated {
             }
             if let Fate::Kept { .. } = self.fate {
                 if self.kept.len() + used > REPLY_MAX {
-                    return Received::Failed("its reply about clients is too long");
+                    return Received::Failed("a reply that is edited is too long");
                 }
                 self.kept.extend_from_slice(&bytes[at..at + used]);
             }

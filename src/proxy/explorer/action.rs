@@ -86,6 +86,8 @@ pub struct Bounds {
     pub databases: bool,
     /// Values that were read are fetched anew as soon as they change.
     pub refetch: bool,
+    /// Entries that are read in the second half of their life are fetched anew ahead of its end.
+    pub ahead: bool,
     pub gets: u8,
     pub asks: u8,
     pub gets_of_all: u8,

@@ -112,6 +112,10 @@ impl World {
             undelivered: None,
         };
         proxy.set_refetch(bounds.refetch);
+        if bounds.ahead {
+            let rules = format!("* refresh={} pin", TTL / 2);
+            proxy.set_rules(rules.parse().unwrap_or_default(), None);
+        }
         if bounds.databases {
             proxy.store.selected(1);
         }

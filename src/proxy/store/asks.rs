@@ -237,6 +237,12 @@ fn kind(protocol: Protocol, command: u16) -> [u8; 3] {
     [protocol, low, high]
 }
 
+/// The number of the command of a question.
+pub(in crate::proxy) fn question_command(question: Question<'_>) -> u16 {
+    let [_, low, high, _] = question.kind.to_le_bytes();
+    u16::from_le_bytes([low, high])
+}
+
 /// The link that a question goes over, the command's number, and the arguments but the key, as bulk strings.
 pub(super) fn read_question(question: &[u8]) -> Option<(Protocol, u16, &[u8])> {
     let (&[protocol, low, high], rest) = question.split_first_chunk()?;

@@ -236,6 +236,14 @@ impl Store {
                 }
                 Arrived::default()
             }
+            Asked::Policy => {
+                self.policy_came(encoded);
+                Arrived::default()
+            }
+            Asked::Touch => {
+                self.touched(encoded);
+                Arrived::default()
+            }
             Asked::Describe(name) => {
                 self.described(name.as_deref(), encoded, now);
                 Arrived::default()
@@ -288,7 +296,7 @@ impl Store {
         let hash = self.large.hash_of(command, &fetch.key);
         let memory = self.cache.limits().memory;
         let fits = memory == 0 || encoded.len() <= memory;
-        if fits && self.cache.takes_reply(encoded) && !is_error {
+        if fits && self.cache.takes_reply(&fetch.key, encoded) && !is_error {
             // It comes once for all.
             let is_limited = self.large.is_limited();
             let length = if is_limited { encoded.len() } else { 0 };
@@ -383,7 +391,7 @@ impl Store {
         let ttl = match Reader::new(time_to_live).number() {
             Some(-1) => Duration::MAX,
             Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
-            Some(-2) if is_of_no_key(found.reply) => Duration::MAX,
+            Some(-2) if is_of_no_key(found.reply) => self.missing_ttl(found.key.name),
             // It is gone already, or Redis does not say.
             _ => return false,
         };
@@ -397,6 +405,13 @@ impl Store {
         is_kept_coherent && !left.is_zero() && self.keep(found, left, now)
     }
 
+    /// How long it is remembered at the most that a key does not exist.
+    fn missing_ttl(&self, name: &[u8]) -> Duration {
+        let rule = self.cache.rules().of(name);
+        let missing_ttl = rule.and_then(|rule| rule.missing_ttl);
+        missing_ttl.or(self.missing_ttl).unwrap_or(Duration::MAX)
+    }
+
     /// Caches what was fetched. Returns whether it can be.
     fn keep(&mut self, found: &Found<'_>, ttl: Duration, now: Time) -> bool {
         let Found { key, reply, .. } = *found;
@@ -404,6 +419,14 @@ impl Store {
         let reports = self.server(self.node_of(key.name)).coherence == Coherence::Tracking;
         let may_be_missing = !reports && is_of_no_key(reply);
         if self.awaited.contains(key.name) || may_be_missing {
+            return false;
+        }
+        if !self.cache.takes_reply(key.name, reply) {
+            // One from before goes all the same.
+            match found.question {
+                Some(question) => self.cache.remove_answer(key, question.into()),
+                None => _ = self.cache.remove(key),
+            }
             return false;
         }
         let mut ttl = ttl;
@@ -422,6 +445,7 @@ impl Store {
             if depends_on_more {
                 return false;
             }
+            self.invalidate_if_walked(key.name);
             self.cache
                 .insert_answer(key, question.into(), &shared_or(reply), ttl, now);
         } else {
@@ -432,7 +456,7 @@ impl Store {
             };
             self.cache.insert_for(key, &value, ttl, now);
         }
-        let ttl = ttl.min(self.cache.limits().ttl);
+        let ttl = ttl.min(self.cache.ttl_of(key.name));
         self.metrics.kept(key, now.after(ttl));
         true
     }
@@ -486,6 +510,7 @@ impl Store {
             server.backend = Some(backend.clone());
             server.redis = Redis::Up;
         });
+        self.touches.forget_refusal();
         is_another
     }
 

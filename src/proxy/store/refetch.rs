@@ -194,26 +194,47 @@ impl Store {
 
     /// Fetches what was read of a key from the cache anew, for whoever asks next.
     pub(super) fn refetch(&mut self, key: Key<'_>, read: &Read, now: Time) {
-        if !self.may_refetch(key) {
-            return;
-        }
-        if read.value {
-            self.refetch_value(key, now);
-        }
-        for question in &read.questions {
-            self.refetch_answer(key, question, now);
+        let coherence = &self.server(self.node_of(key.name)).coherence;
+        let may_refetch =
+            self.refetches.enabled && *coherence == Coherence::Tracking && self.may_refetch(key);
+        if may_refetch {
+            self.refetch_all(key, read, now);
         }
     }
 
     /// Where Redis has a limit, no refetch: longer than before, the reply might break the connection for all.
     fn may_refetch(&self, key: Key<'_>) -> bool {
         let server = self.server(self.node_of(key.name));
-        self.refetches.enabled
-            && server.is_up()
+        server.is_up()
             && !self.large.is_limited()
-            && server.coherence == Coherence::Tracking
             && server.serving == Serving::Fresh
             && !self.awaited.contains(key.name)
+    }
+
+    /// Fetches anew what was read shortly before its end, as its rule has it, so that the next read finds it too.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refresh(&mut self) {
+        for (key, since) in self.cache.take_read_ahead() {
+            let key = Key::from(&key);
+            let is_kept_coherent = matches!(
+                self.server(self.node_of(key.name)).coherence,
+                Coherence::Tracking | Coherence::TimeToLive { .. }
+            );
+            if is_kept_coherent && self.may_refetch(key) {
+                let read = self.cache.read_of(key);
+                self.refetch_all(key, &read, since);
+            }
+        }
+    }
+
+    fn refetch_all(&mut self, key: Key<'_>, read: &Read, now: Time) {
+        if read.value {
+            self.refetch_value(key, now);
+        }
+        for question in &read.questions {
+            self.refetch_answer(key, question, now);
+        }
     }
 
     fn refetch_value(&mut self, key: Key<'_>, now: Time) {

@@ -253,7 +253,12 @@ impl Store {
                     .push(repeatable, |out| out.extend_from_slice(encoded));
                 self.in_flight.forward_again(forward, link);
             }
-            Asked::FieldsToLive | Asked::TimeToLive | Asked::Nothing | Asked::Describe(_) => return,
+            Asked::FieldsToLive
+            | Asked::TimeToLive
+            | Asked::Nothing
+            | Asked::Policy
+            | Asked::Touch
+            | Asked::Describe(_) => return,
         }
         self.asked += 1;
     }
@@ -317,7 +322,11 @@ impl Store {
             match asked {
                 Asked::Fetch(_) | Asked::Forward(_) => self.park(asked, link.protocol, now, now),
                 Asked::Describe(name) => self.described(name.as_deref(), ELSEWHERE, now),
-                Asked::FieldsToLive | Asked::TimeToLive | Asked::Nothing => {}
+                Asked::FieldsToLive
+                | Asked::TimeToLive
+                | Asked::Nothing
+                | Asked::Policy
+                | Asked::Touch => {}
             }
         }
         self.requests.of(link).clear();

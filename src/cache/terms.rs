@@ -1,0 +1,296 @@
+//! What rules ask of entries: how long they live, how long past that they are kept, which are fetched anew ahead of their
+//! end, and which are pinned.
+//!
+//! An entry that is to be fetched anew ahead has its deadline so much before its end: from then on it is not found at once,
+//! and who reads it has it noted, and gets it all the same. So no other entry costs more to read.
+//!
+//! There is a queue of deadlines for each different time that entries are kept past theirs, so that each is in order.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::entry::{Deadline, Entry};
+use super::queue::{Place, Queue};
+use super::{Key, KeyBuf, Limits};
+use crate::clock::Time;
+use crate::rules::Rules;
+
+/// The most entries that are noted to be fetched anew, until they are taken. Others are when they are read again.
+const AHEAD_MAX: usize = 64;
+
+/// What holds for the entries of a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Term {
+    pub ttl: Duration,
+    /// The longest value or reply, in bytes; 0 for no bound.
+    pub reply: usize,
+    /// Nothing is kept.
+    pub is_nothing: bool,
+    pub is_pinned: bool,
+    /// Where the deadlines of its entries are.
+    queue: QueueId,
+    /// The same of those that are fetched anew ahead, and how long that is.
+    ahead: Option<(QueueId, Duration)>,
+}
+
+/// Which queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QueueId(usize);
+
+/// The deadlines of entries that are kept equally long past theirs.
+struct Kept {
+    /// How much before its end such an entry has its deadline.
+    ahead: Duration,
+    /// How long past its end it may still be of use.
+    stale: Duration,
+    queue: Queue,
+}
+
+/// What rules ask of entries, and the deadlines of all entries.
+pub(super) struct Terms {
+    rules: Rc<Rules>,
+    /// What holds without a rule.
+    common: Term,
+    /// What holds by each rule.
+    of_rules: Vec<Term>,
+    /// That of entries without a rule is the first.
+    queues: Vec<Kept>,
+    /// Entries that were read ahead of their end.
+    read_ahead: Vec<(KeyBuf, Time)>,
+}
+
+/// Where an entry's deadline is, and when that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    pub deadline: Deadline,
+    queue: QueueId,
+}
+
+impl Terms {
+    /// What these rules ask, and for all other keys the limits.
+    pub fn new(limits: &Limits, rules: Rc<Rules>) -> Self {
+        let common = Term {
+            ttl: limits.ttl,
+            reply: limits.reply,
+            is_nothing: false,
+            is_pinned: false,
+            queue: QueueId(0),
+            ahead: None,
+        };
+        let mut queues = vec![Kept {
+            ahead: Duration::ZERO,
+            stale: limits.stale_ttl,
+            queue: Queue::default(),
+        }];
+        let of_rules = rules.iter().map(|rule| {
+            let stale = rule.stale.unwrap_or(limits.stale_ttl);
+            Term {
+                ttl: rule.ttl.unwrap_or(limits.ttl),
+                reply: rule.max_reply.unwrap_or(limits.reply),
+                is_nothing: rule.nocache,
+                is_pinned: rule.pin,
+                queue: queue_of(&mut queues, Duration::ZERO, stale),
+                ahead: rule
+                    .refresh
+                    .map(|ahead| (queue_of(&mut queues, ahead, stale), ahead)),
+            }
+        });
+        let of_rules = of_rules.collect();
+        Self {
+            rules,
+            common,
+            of_rules,
+            queues,
+            read_ahead: Vec::new(),
+        }
+    }
+
+    pub fn rules(&self) -> &Rc<Rules> {
+        &self.rules
+    }
+
+    /// What holds for the entries of a key.
+    pub fn of(&self, name: &[u8]) -> &Term {
+        let rule = self.rules.position(name);
+        rule.map_or(&self.common, |rule| &self.of_rules[rule])
+    }
+
+    /// The life of an entry that is to end after `ttl`, or when its rule says.
+    pub fn life(&self, name: &[u8], ttl: Duration, now: Time) -> Life {
+        let term = self.of(name);
+        match term.ahead {
+            // What ends earlier by itself, no fetch would prolong.
+            Some((queue, ahead)) if ttl >= term.ttl && ahead < term.ttl => Life {
+                deadline: Deadline::new(now.after(term.ttl - ahead)),
+                queue,
+            },
+            _ => Life {
+                deadline: Deadline::new(now.after(ttl.min(term.ttl))),
+                queue: term.queue,
+            },
+        }
+    }
+
+    /// The life of an entry.
+    pub fn life_of(&self, entry: &Entry, hash: u32) -> Life {
+        let deadline = entry.deadline;
+        let queue = match self.rules.is_empty() {
+            true => QueueId(0),
+            false => self.queue_of(entry, hash),
+        };
+        Life { deadline, queue }
+    }
+
+    fn queue_of(&self, entry: &Entry, hash: u32) -> QueueId {
+        let term = self.of(entry.name());
+        let place = Place::new(entry.deadline, hash);
+        match term.ahead {
+            Some((QueueId(queue), _)) if self.queues[queue].queue.has(place) => QueueId(queue),
+            _ => term.queue,
+        }
+    }
+
+    /// The life of what ends with the first of two parts.
+    pub fn shorter(&self, name: &[u8], one: Life, other: Life) -> Life {
+        let (ends, other_ends) = (self.end(one), self.end(other));
+        let shorter = if other_ends < ends { other } else { one };
+        if one.queue == other.queue {
+            return shorter;
+        }
+        // A fetch would prolong but one of the parts.
+        Life {
+            deadline: Deadline::new(ends.min(other_ends)),
+            queue: self.of(name).queue,
+        }
+    }
+
+    /// The deadlines of some of the entries, by a number from 0 on.
+    pub fn queue(&self, number: usize) -> Option<&Queue> {
+        self.queues.get(number).map(|kept| &kept.queue)
+    }
+
+    /// Has other limits hold for what comes from now on, save for how long stale entries are kept.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        let rules = self.rules.iter();
+        for (term, rule) in self.of_rules.iter_mut().zip(rules) {
+            term.ttl = rule.ttl.unwrap_or(limits.ttl);
+            term.reply = rule.max_reply.unwrap_or(limits.reply);
+        }
+        self.common.ttl = limits.ttl;
+        self.common.reply = limits.reply;
+    }
+
+    /// When an entry of that life ends.
+    pub fn end(&self, life: Life) -> Time {
+        life.deadline.time().after(self.queues[life.queue.0].ahead)
+    }
+
+    pub fn add(&mut self, life: Life, hash: u32) {
+        let place = Place::new(life.deadline, hash);
+        self.queues[life.queue.0].queue.insert(place);
+    }
+
+    /// Takes a deadline out. Returns whether it was there.
+    pub fn remove(&mut self, life: Life, hash: u32) -> bool {
+        let place = Place::new(life.deadline, hash);
+        self.queues[life.queue.0].queue.remove(place)
+    }
+
+    /// Whether an entry past its deadline is not past its end, as it is to be fetched anew ahead of that: which is noted.
+    #[cold]
+    #[inline(never)]
+    pub fn reads_ahead(&mut self, entry: &Entry, hash: u32, now: Time) -> bool {
+        if self.rules.is_empty() || self.end(self.life_of(entry, hash)) <= now {
+            return false;
+        }
+        let key = Key::new(entry.database(), entry.name());
+        let mut noted = self.read_ahead.iter();
+        if self.read_ahead.len() < AHEAD_MAX && !noted.any(|(noted, _)| Key::from(noted) == key) {
+            self.read_ahead.push((key.into(), now));
+        }
+        true
+    }
+
+    /// Whether an entry is not past its end.
+    pub fn is_good(&self, entry: &Entry, hash: u32, now: Time) -> bool {
+        entry.deadline.is_after(now) || self.end(self.life_of(entry, hash)) > now
+    }
+
+    /// Whether an entry is not past its end by more than it may be.
+    pub fn is_good_when_stale(&self, entry: &Entry, hash: u32, now: Time) -> bool {
+        let life = self.life_of(entry, hash);
+        self.end(life).after(self.queues[life.queue.0].stale) > now
+    }
+
+    /// Entries that were read ahead of their end, since they were last taken from here, and when they were.
+    pub fn take_read_ahead(&mut self) -> Vec<(KeyBuf, Time)> {
+        std::mem::take(&mut self.read_ahead)
+    }
+
+    #[inline]
+    pub fn has_read_ahead(&self) -> bool {
+        !self.read_ahead.is_empty()
+    }
+
+    /// The earliest deadline of an entry that is of no use any more.
+    pub fn first_due(&self, now: Time) -> Option<(Place, Life)> {
+        let queues = (0..).map(QueueId).zip(&self.queues);
+        let mut due = queues.filter_map(|(queue, kept)| {
+            let place = kept
+                .queue
+                .first()
+                .filter(|place| kept.gone(*place) <= now)?;
+            let deadline = place.deadline;
+            Some((place, Life { deadline, queue }))
+        });
+        due.next()
+    }
+
+    /// When the first entry is of no use any more.
+    pub fn next_due(&self) -> Option<Time> {
+        let due = self
+            .queues
+            .iter()
+            .filter_map(|kept| Some(kept.gone(kept.queue.first()?)));
+        due.min()
+    }
+
+    /// Whether anything is kept past its end.
+    pub fn keeps_stale(&self) -> bool {
+        self.queues.iter().any(|kept| !kept.stale.is_zero())
+    }
+
+    #[cfg(test)]
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.queues.iter().flat_map(|kept| kept.queue.places())
+    }
+
+    #[cfg(test)]
+    pub fn assert_whole(&self) {
+        self.queues
+            .iter()
+            .for_each(|kept| kept.queue.assert_whole());
+    }
+}
+
+impl Kept {
+    /// When the entry of a place is of no use any more.
+    fn gone(&self, place: Place) -> Time {
+        place.deadline.time().after(self.ahead).after(self.stale)
+    }
+}
+
+/// The queue of entries that are kept so long; makes one if there is none.
+fn queue_of(queues: &mut Vec<Kept>, ahead: Duration, stale: Duration) -> QueueId {
+    let known = queues
+        .iter()
+        .position(|kept| kept.ahead == ahead && kept.stale == stale);
+    QueueId(known.unwrap_or_else(|| {
+        queues.push(Kept {
+            ahead,
+            stale,
+            queue: Queue::default(),
+        });
+        queues.len() - 1
+    }))
+}

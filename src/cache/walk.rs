@@ -1,0 +1,196 @@
+//! Walks through all entries, a step at a time, so that a million of them don't stop the loop.
+
+use std::hash::BuildHasher;
+
+use hashlink::linked_hash_map::{RawEntryMut, RawOccupiedEntryMut};
+
+use super::entry::Entry;
+use super::hash::{Hashes, widen};
+use super::queue::Place;
+use super::{Cache, EXPIRED_AT_ONCE, Found, Key, Limits, Question, Value, find_in};
+use crate::clock::Time;
+use crate::rules::Rule;
+
+/// How many entries a step looks at. It goes on to the last that ends at the same moment.
+const STEP: usize = 2048;
+
+/// How far a walk has come: by the deadlines of entries, as these stay what they are while others come and go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    queue: usize,
+    /// All up to this one were visited.
+    behind: Option<u64>,
+}
+
+/// What becomes of an entry that was visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays.
+    Stays,
+    /// It goes.
+    Goes,
+}
+
+/// An entry that is visited.
+pub struct Visited<'a>(&'a mut Entry);
+
+impl Visited<'_> {
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> Key<'_> {
+        Key::new(self.0.database(), self.0.name())
+    }
+
+    /// Whether it was read from the cache since this was last asked.
+    pub fn take_read(&mut self) -> bool {
+        self.0.take_recently_read()
+    }
+}
+
+/// What is known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look<'a> {
+    /// Its value, if that was asked for.
+    pub value: Option<Value<'a>>,
+    /// The questions whose answers are known, each with the length of the encoded reply.
+    pub answers: Vec<(Question<'a>, usize)>,
+    /// It was read from the cache.
+    pub was_read: bool,
+    /// It is evicted only when nothing else can be.
+    pub is_pinned: bool,
+    /// When it ends.
+    pub end: Time,
+    /// What it counts for in [`Limits::memory`].
+    pub cost: usize,
+    /// The rule that holds for it.
+    pub rule: Option<&'a Rule>,
+}
+
+impl Cache {
+    /// Visits the next entries. One that comes meanwhile may be visited or not, and one whose end was moved nearer may be
+    /// passed over. Returns whether there may be more.
+    pub fn walk(
+        &mut self,
+        cursor: &mut Cursor,
+        mut visit: impl FnMut(&mut Visited<'_>) -> Fate,
+    ) -> bool {
+        let mut places: Vec<Place> = Vec::new();
+        while let Some(queue) = self.terms.queue(cursor.queue) {
+            let mut is_whole = true;
+            for place in queue.behind(cursor.behind) {
+                let deadline = Some(place.deadline.steps());
+                if places.len() >= STEP && deadline != cursor.behind {
+                    is_whole = false;
+                    break;
+                }
+                cursor.behind = deadline;
+                places.push(place);
+            }
+            if !is_whole {
+                break;
+            }
+            cursor.queue += 1;
+            cursor.behind = None;
+            if places.len() >= STEP {
+                break;
+            }
+        }
+        let mut before = None;
+        // How many entries at this place were visited and are still there.
+        let mut passed = 0;
+        for place in places {
+            passed = if before == Some(place) { passed } else { 0 };
+            before = Some(place);
+            if self.visit(place, passed, &mut visit) {
+                passed += 1;
+            }
+        }
+        self.terms.queue(cursor.queue).is_some()
+    }
+
+    /// Visits the entry at a place behind so many others. Returns whether it stays.
+    fn visit(
+        &mut self,
+        place: Place,
+        passed: usize,
+        visit: &mut impl FnMut(&mut Visited<'_>) -> Fate,
+    ) -> bool {
+        let Some(mut occupied) = self.at(place, passed) else {
+            return false;
+        };
+        if visit(&mut Visited(occupied.key_mut())) == Fate::Stays {
+            return true;
+        }
+        let (entry, ()) = occupied.remove_entry();
+        self.forget(&entry, place.hash());
+        false
+    }
+
+    /// The entry that has that place in the queue, behind so many others.
+    pub(super) fn at(
+        &mut self,
+        place: Place,
+        mut passed: usize,
+    ) -> Option<RawOccupiedEntryMut<'_, Entry, (), Hashes>> {
+        let hash = place.hash();
+        let hasher = self.entries.hasher().clone();
+        let mut is_at = |entry: &Entry| {
+            let is_at = entry.deadline == place.deadline && hasher.hash_one(entry) == widen(hash);
+            if is_at && passed > 0 {
+                passed -= 1;
+                return false;
+            }
+            is_at
+        };
+        let found: Found<'_> = find_in(&mut self.entries, hash, &mut is_at);
+        if let RawEntryMut::Occupied(occupied) = found {
+            return Some(occupied);
+        }
+        match find_in(&mut self.pinned, hash, &mut is_at) {
+            RawEntryMut::Occupied(occupied) => Some(occupied),
+            RawEntryMut::Vacant(_) => None,
+        }
+    }
+
+    /// What is known of a key, though it may be past its end. It does not count as read.
+    #[must_use]
+    pub fn look(&self, key: Key<'_>) -> Option<Look<'_>> {
+        let entry = self.peek(key)?;
+        let life = self.terms.life_of(entry, self.hash(key.name));
+        Some(Look {
+            value: entry.value(),
+            answers: entry
+                .answers()
+                .map_or(Vec::new(), |it| it.lengths().collect()),
+            was_read: entry.was_read(),
+            is_pinned: self.terms.of(key.name).is_pinned,
+            end: self.terms.end(life),
+            cost: entry.cost(),
+            rule: self.rules().of(entry.name()),
+        })
+    }
+
+    /// Has other limits hold from now on, save for how long stale entries are kept. What is too much then goes with
+    /// [`Self::shrink`].
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = Limits {
+            stale_ttl: self.limits.stale_ttl,
+            ..limits
+        };
+        self.terms.set_limits(&self.limits);
+        self.shrinks = true;
+    }
+
+    /// Whether limits were set that do not hold yet.
+    #[must_use]
+    pub fn shrinks(&self) -> bool {
+        self.shrinks
+    }
+
+    /// Evicts some of what limits that were set have made too much.
+    pub fn shrink(&mut self) {
+        if self.shrinks {
+            self.shrinks = !self.evict_some(EXPIRED_AT_ONCE);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Settings as a running proxy shows and changes them.
+
+use super::check::{self, Places};
+use super::settings::{self, NONE, SETTINGS, Setting};
+use super::{Config, Rules};
+
+/// The settings that can be changed while the proxy runs. All others take effect when it is started.
+const LIVE: [&str; 13] = [
+    "cache_period",
+    "cache_ttl",
+    "capacity",
+    "max_memory",
+    "max_reply",
+    "max_buffers",
+    "refetch",
+    "missing_ttl",
+    "rule",
+    "touch",
+    "slowlog_slower_than",
+    "drain",
+    "log_level",
+];
+
+/// Why a setting can't be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unchanged {
+    /// There is none of that name.
+    Unknown,
+    /// It takes effect when the proxy is started.
+    AtStart,
+    /// The value is not allowed; what is, as the end of a sentence that starts with "give".
+    NotAllowed(String),
+}
+
+/// A setting that has two values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name.
+    pub name: &'static str,
+    /// One value,
+    pub before: String,
+    /// and the other.
+    pub after: String,
+    /// It can be changed while the proxy runs.
+    pub is_live: bool,
+}
+
+impl Config {
+    /// Every setting with its value as it is written; a password is hidden.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let values = SETTINGS.iter();
+        values.map(|setting| (setting.name, self.value(setting)))
+    }
+
+    fn value(&self, setting: &Setting) -> String {
+        let shown = (setting.show)(self).to_string();
+        if shown == NONE { String::new() } else { shown }
+    }
+
+    /// Changes a setting of a running proxy.
+    ///
+    /// # Errors
+    /// If it can't be changed so. Then it has no value to go on with.
+    pub fn change(&mut self, name: &str, value: &str) -> Result<(), Unchanged> {
+        let setting = settings::find(name).ok_or(Unchanged::Unknown)?;
+        if !is_live(setting) {
+            return Err(Unchanged::AtStart);
+        }
+        if setting.is_list() {
+            self.rules = Rules::default();
+        }
+        (setting.set)(self, value).map_err(Unchanged::NotAllowed)
+    }
+
+    /// Checks the settings together.
+    ///
+    /// # Errors
+    /// The first that can't be had with another.
+    pub fn check(&self) -> Result<(), Unchanged> {
+        check::together(self, Places::default())
+            .map_err(|error| Unchanged::NotAllowed(error.to_string()))
+    }
+
+    /// The settings that have another value in the other configuration.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let settings = SETTINGS
+            .iter()
+            .filter(|setting| !self.is_same(other, setting));
+        settings
+            .map(|setting| Difference {
+                name: setting.name,
+                before: self.value(setting),
+                after: other.value(setting),
+                is_live: is_live(setting),
+            })
+            .collect()
+    }
+
+    fn is_same(&self, other: &Self, setting: &Setting) -> bool {
+        match setting.name {
+            // They show as the same.
+            "password" => self.password == other.password,
+            "redis_password" => self.redis_password == other.redis_password,
+            "redis_url" => self.redis_url == other.redis_url,
+            "redis_sentinel_password" => {
+                self.redis_sentinel_password == other.redis_sentinel_password
+            }
+            _ => self.value(setting) == other.value(setting),
+        }
+    }
+
+    /// Takes those over from another configuration that can be changed while the proxy runs.
+    pub fn take_live(&mut self, other: &Self) {
+        self.cache_period = other.cache_period;
+        self.cache_ttl = other.cache_ttl;
+        self.capacity = other.capacity;
+        self.max_memory = other.max_memory;
+        self.max_reply = other.max_reply;
+        self.max_buffers = other.max_buffers;
+        self.refetch = other.refetch;
+        self.missing_ttl = other.missing_ttl;
+        self.rules = other.rules.clone();
+        self.touch = other.touch;
+        self.slowlog_slower_than = other.slowlog_slower_than;
+        self.drain = other.drain;
+        self.log_level = other.log_level;
+    }
+}
+
+fn is_live(setting: &Setting) -> bool {
+    LIVE.contains(&setting.name)
+}

@@ -1,0 +1,236 @@
+//! Redis is told now and then of keys that are read here: it never sees those reads, and one that evicts what was not used
+//! for long would evict just the keys that are used most.
+//!
+//! First it is asked whether it evicts by use at all; then a walk through the cache finds what was read since the last one.
+
+use std::time::Duration;
+
+use super::super::in_flight::Asked;
+use super::{Coherence, Store};
+use crate::cache::{Cursor, Fate, KeyBuf};
+use crate::clock::Time;
+use crate::command::own;
+use crate::resp::Protocol;
+use crate::resp::read::Reader;
+use crate::resp::reply;
+use crate::rules::Rules;
+use crate::upstream::LinkId;
+
+/// The most keys of one `TOUCH`.
+const BATCH: usize = 256;
+
+/// When Redis is told of which keys.
+#[derive(Default)]
+pub(in crate::proxy) struct Touches {
+    /// How often, for keys without a rule that says so, and by each rule, with when it is next to be.
+    common: Schedule,
+    of_rules: Vec<Schedule>,
+    stage: Stage,
+    /// It is known when they are next to be.
+    is_scheduled: bool,
+    /// How many hits there had been before the last walk.
+    hits: u64,
+    /// Redis refused.
+    is_refused: bool,
+}
+
+/// How often; never, if that is zero.
+#[derive(Clone, Copy, Default)]
+struct Schedule {
+    every: Duration,
+    next: Time,
+    /// It is due in the walk that is being taken.
+    is_due: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Waiting,
+    /// Redis is asked whether it evicts by use.
+    Asking,
+    Walking(Cursor),
+}
+
+impl Schedule {
+    fn new(every: Duration) -> Self {
+        Self {
+            every,
+            ..Self::default()
+        }
+    }
+
+    fn due(&self) -> Option<Time> {
+        (!self.every.is_zero()).then_some(self.next)
+    }
+
+    /// Whether it is due, and then when it is next.
+    fn begin(&mut self, now: Time) {
+        self.is_due = self.due().is_some_and(|due| due <= now);
+        if self.is_due {
+            self.next = now.after(self.every);
+        }
+    }
+}
+
+impl Touches {
+    /// Keys are touched as often as their rules say, and all others so often.
+    pub fn set(&mut self, every: Duration, rules: &Rules) {
+        self.common = Schedule::new(every);
+        let of_rules = rules.iter().map(|rule| rule.touch.unwrap_or(every));
+        self.of_rules = of_rules.map(Schedule::new).collect();
+        self.stage = Stage::Waiting;
+        self.is_scheduled = false;
+    }
+
+    fn schedule(&mut self, now: Time) {
+        let all = [&mut self.common].into_iter().chain(&mut self.of_rules);
+        all.for_each(|schedule| schedule.next = now.after(schedule.every));
+        self.is_scheduled = true;
+    }
+
+    fn schedules(&self) -> impl Iterator<Item = &Schedule> {
+        [&self.common].into_iter().chain(&self.of_rules)
+    }
+
+    /// When there is something to do; never, as long as nothing is read.
+    pub fn due(&self, hits: u64) -> Option<Time> {
+        let is_ready = self.is_scheduled && self.stage == Stage::Waiting && !self.is_refused;
+        if !is_ready || hits == self.hits {
+            return None;
+        }
+        self.schedules().filter_map(Schedule::due).min()
+    }
+
+    pub fn is_walking(&self) -> bool {
+        matches!(self.stage, Stage::Walking(_))
+    }
+
+    /// Redis is to be asked again what it refused.
+    pub fn forget_refusal(&mut self) {
+        self.is_refused = false;
+        self.stage = Stage::Waiting;
+    }
+}
+
+impl Store {
+    /// Goes on with what is due.
+    pub(in crate::proxy) fn touch(&mut self, now: Time) {
+        if !self.touches.is_scheduled {
+            self.touches.schedule(now);
+        }
+        // Of a cluster, no node is told.
+        let may_ask = self.cluster.is_none()
+            && self.only.is_up()
+            && matches!(
+                self.only.coherence,
+                Coherence::Tracking | Coherence::TimeToLive { .. }
+            );
+        if self.touches.is_walking() {
+            return self.walk_to_touch(may_ask);
+        }
+        let hits = self.metrics.keys.hits;
+        if may_ask && self.touches.due(hits).is_some_and(|due| due <= now) {
+            self.touches.hits = hits;
+            for schedule in &mut self.touches.of_rules {
+                schedule.begin(now);
+            }
+            self.touches.common.begin(now);
+            self.ask_for_policy();
+        }
+    }
+
+    fn ask_for_policy(&mut self) {
+        let Some(link) = self.any_link(self.databases.home) else {
+            return;
+        };
+        self.touches.stage = Stage::Asking;
+        self.asked += 1;
+        self.requests.of(link).push(true, |out| {
+            reply::request(out, [own::INFO.as_bytes(), b"memory"].into_iter());
+        });
+        self.in_flight.ask(Asked::Policy, link);
+    }
+
+    /// Redis said how it evicts.
+    pub(super) fn policy_came(&mut self, encoded: &[u8]) {
+        if self.touches.stage != Stage::Asking {
+            return;
+        }
+        let mut reader = Reader::new(encoded);
+        let text = reader.verbatim().unwrap_or_default();
+        let text = str::from_utf8(text).unwrap_or_default();
+        let field = |name: &str| {
+            let mut fields = text
+                .lines()
+                .filter_map(|line| line.trim_end().split_once(':'));
+            fields.find_map(|(known, value)| (known == name).then_some(value))
+        };
+        let has_limit = field("maxmemory").is_some_and(|limit| limit != "0");
+        let policy = field("maxmemory_policy").unwrap_or_default();
+        let evicts_by_use = has_limit && (policy.ends_with("-lru") || policy.ends_with("-lfu"));
+        self.touches.stage = match evicts_by_use {
+            true => Stage::Walking(Cursor::default()),
+            false => Stage::Waiting,
+        };
+    }
+
+    /// Redis touched keys, or refused.
+    pub(super) fn touched(&mut self, encoded: &[u8]) {
+        if encoded.starts_with(b"-NOPERM") && !self.touches.is_refused {
+            self.touches.is_refused = true;
+            let reason = String::from_utf8_lossy(encoded).trim_end().to_owned();
+            log::warn!(reason; "Redis is not told of keys that are read here, and may evict them");
+        }
+    }
+
+    fn walk_to_touch(&mut self, may_ask: bool) {
+        let Stage::Walking(mut cursor) = self.touches.stage else {
+            return;
+        };
+        if !may_ask {
+            self.touches.stage = Stage::Waiting;
+            return;
+        }
+        let mut read: Vec<KeyBuf> = Vec::new();
+        let touches = &self.touches;
+        let rules = self.cache.shared_rules();
+        let has_more = self.cache.walk(&mut cursor, |visited| {
+            let rule = rules.position(visited.key().name);
+            let schedule = rule.map_or(&touches.common, |rule| &touches.of_rules[rule]);
+            if schedule.is_due && visited.take_read() {
+                read.push(visited.key().into());
+            }
+            Fate::Stays
+        });
+        self.touches.stage = match has_more {
+            true => Stage::Walking(cursor),
+            false => Stage::Waiting,
+        };
+        read.sort_by_key(KeyBuf::database);
+        for keys in read.chunk_by(|one, other| one.database() == other.database()) {
+            // The keys of a cluster are in many slots.
+            let most = if self.slots.is_some() { 1 } else { BATCH };
+            keys.chunks(most).for_each(|keys| self.send_touch(keys));
+        }
+    }
+
+    fn send_touch(&mut self, keys: &[KeyBuf]) {
+        let Some(link) = keys.first().and_then(|key| self.any_link(key.database())) else {
+            return;
+        };
+        self.asked += 1;
+        self.requests.of(link).push(true, |out| {
+            reply::header(out, b'*', 1 + keys.len());
+            reply::bulk(out, own::TOUCH.as_bytes());
+            keys.iter().for_each(|key| reply::bulk(out, key.name()));
+        });
+        self.in_flight.ask(Asked::Touch, link);
+    }
+
+    /// A link to a database that is there.
+    fn any_link(&self, database: u32) -> Option<LinkId> {
+        let links = [Protocol::Resp2, Protocol::Resp3].map(|it| LinkId::new(it, database));
+        links.into_iter().find(|link| self.in_flight.has(*link))
+    }
+}

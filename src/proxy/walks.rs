@@ -1,0 +1,185 @@
+//! Walks through the whole cache for a client, a step a turn. One walks at a time; others wait for it.
+
+use super::Proxy;
+use super::session::WaitsFor;
+use super::store::Store;
+use crate::cache::{Cursor, Fate};
+use crate::clock::Time;
+use crate::resp::reply;
+use crate::rules::Pattern;
+
+/// The most keys that are named, and about how many bytes of them.
+pub(super) const KEYS_MAX: usize = 100_000;
+const NAMES_MAX: usize = 1024 * 1024;
+
+/// A walk for a client.
+pub(super) struct Walk {
+    /// The number of the client; none if that left.
+    owner: Option<u64>,
+    cursor: Cursor,
+    job: Job,
+    is_done: bool,
+}
+
+/// What a walk is for.
+pub(super) enum Job {
+    /// Removes entries.
+    Invalidate { pattern: Pattern, removed: usize },
+    /// Names keys of that database, at most so many.
+    Keys {
+        pattern: Pattern,
+        database: u32,
+        most: usize,
+        count: usize,
+        /// As bulk strings.
+        names: Vec<u8>,
+    },
+}
+
+/// What came of a walk.
+pub(super) enum Walked {
+    /// So many entries were removed.
+    Invalidated(usize),
+    /// So many keys are named, as bulk strings.
+    Keys { count: usize, names: Vec<u8> },
+}
+
+impl Job {
+    pub fn invalidate(pattern: &[u8]) -> Self {
+        Self::Invalidate {
+            pattern: Pattern::new(pattern),
+            removed: 0,
+        }
+    }
+
+    pub fn keys(pattern: &[u8], database: u32, most: usize) -> Self {
+        Self::Keys {
+            pattern: Pattern::new(pattern),
+            database,
+            most,
+            count: 0,
+            names: Vec::new(),
+        }
+    }
+}
+
+impl From<Job> for Walked {
+    fn from(job: Job) -> Self {
+        match job {
+            Job::Invalidate { removed, .. } => Self::Invalidated(removed),
+            Job::Keys { count, names, .. } => Self::Keys { count, names },
+        }
+    }
+}
+
+impl Store {
+    /// What came of a client's walk, which is begun if there is none; nothing as long as it has to wait.
+    pub(super) fn walk_for(&mut self, client: u64, job: impl FnOnce() -> Job) -> Option<Walked> {
+        if self.walk.is_none() {
+            let job = job();
+            if let Job::Invalidate { .. } = job {
+                // What was asked for before is not to come in after it.
+                self.in_flight.all_changed();
+            }
+            self.walk = Some(Box::new(Walk {
+                owner: Some(client),
+                cursor: Cursor::default(),
+                job,
+                is_done: false,
+            }));
+            self.step_walk();
+        }
+        let is_its_own = |walk: &mut Box<Walk>| walk.owner == Some(client) && walk.is_done;
+        let walk = self.walk.take_if(is_its_own)?;
+        // Whoever waits comes next.
+        self.walk_ended = true;
+        Some(walk.job.into())
+    }
+
+    /// Takes a step.
+    fn step_walk(&mut self) {
+        let Some(walk) = self.walk.as_mut().filter(|walk| !walk.is_done) else {
+            return;
+        };
+        let cache = &mut self.cache;
+        let has_more = match &mut walk.job {
+            Job::Invalidate { pattern, removed } => cache.walk(&mut walk.cursor, |visited| {
+                if !pattern.matches(visited.key().name) {
+                    return Fate::Stays;
+                }
+                *removed += 1;
+                Fate::Goes
+            }),
+            Job::Keys {
+                pattern,
+                database,
+                most,
+                count,
+                names,
+            } => {
+                let has_more = cache.walk(&mut walk.cursor, |visited| {
+                    let key = visited.key();
+                    let has_room = *count < *most && names.len() < NAMES_MAX;
+                    if has_room && key.database == *database && pattern.matches(key.name) {
+                        *count += 1;
+                        reply::bulk(names, key.name);
+                    }
+                    Fate::Stays
+                });
+                has_more && *count < *most && names.len() < NAMES_MAX
+            }
+        };
+        walk.is_done = !has_more;
+        if walk.is_done && walk.owner.is_none() {
+            self.walk = None;
+        }
+    }
+
+    /// An answer about a key is to be kept beside what is known of it. If that is to go, it goes first.
+    pub(super) fn invalidate_if_walked(&mut self, name: &[u8]) {
+        if let Some(walk) = &mut self.walk
+            && let Job::Invalidate { pattern, removed } = &mut walk.job
+            && !walk.is_done
+            && pattern.matches(name)
+        {
+            self.cache.remove_everywhere(name, |_| *removed += 1);
+        }
+    }
+
+    /// A client left.
+    pub(super) fn leave_walk(&mut self, client: u64) {
+        if let Some(walk) = self.walk.as_mut().filter(|it| it.owner == Some(client)) {
+            walk.owner = None;
+            if walk.is_done {
+                self.walk = None;
+                self.walk_ended = true;
+            }
+        }
+    }
+}
+
+impl Proxy {
+    /// Whether there is work that goes on a step a turn.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        let store = &self.store;
+        let walks = store.walk.as_ref().is_some_and(|walk| !walk.is_done);
+        walks || store.walk_ended || store.cache.shrinks() || store.touches.is_walking()
+    }
+
+    /// Goes on with that work.
+    pub fn work(&mut self, now: Time) {
+        if self.store.cache.shrinks() {
+            self.store.cache.shrink();
+        }
+        self.store.touch(now);
+        if self.store.walk.as_ref().is_some_and(|walk| !walk.is_done) {
+            self.store.step_walk();
+            let is_done = self.store.walk.as_ref().is_none_or(|walk| walk.is_done);
+            self.store.walk_ended |= is_done;
+        }
+        if std::mem::take(&mut self.store.walk_ended) {
+            self.wake(WaitsFor::Walk);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Settings of a running proxy: read again at a signal, or changed by a client.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::Server;
+use crate::config::{Config, ConfigError, Invocation};
+
+/// How the settings are read.
+type Load = fn() -> Result<Invocation, ConfigError>;
+
+/// Settings that are read again.
+#[derive(Default)]
+pub(super) struct Reload {
+    load: Option<Load>,
+    /// What was read and is not taken yet.
+    loaded: Arc<Mutex<Option<Result<Invocation, ConfigError>>>>,
+}
+
+impl Server {
+    /// Has the settings read again by this when a SIGHUP comes, on a thread of its own: as for their files, it may take its
+    /// time.
+    pub fn reload_by(&mut self, load: fn() -> Result<Invocation, ConfigError>) {
+        self.reload.load = Some(load);
+    }
+
+    /// Reads settings and certificates again. Returns whether there is anything to read.
+    pub(super) fn reload_settings(&mut self, signal: Option<&str>) -> bool {
+        if self.tls.is_used() {
+            log::info!(signal; "reloading certificates");
+            self.tls.reload_in_background();
+        }
+        let Some(load) = self.reload.load else {
+            return self.tls.is_used();
+        };
+        log::info!(signal; "reading settings again");
+        let loaded = Arc::clone(&self.reload.loaded);
+        let wake = self.upstream.waker_of_loop();
+        let thread = thread::Builder::new().name("settings".into());
+        let started = thread.spawn(move || {
+            let result = load();
+            *loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            wake();
+        });
+        if let Err(error) = started {
+            log::warn!(reason:% = error; "can't start a thread to read settings");
+        }
+        true
+    }
+
+    /// Has settings hold that were read again, wholly or not at all, or that a client has changed.
+    pub(super) fn take_settings(&mut self) {
+        if let Some(config) = self.proxy.take_reconfigured() {
+            let config = config.clone();
+            self.apply(&config);
+        }
+        let Ok(mut loaded) = self.reload.loaded.try_lock() else {
+            return;
+        };
+        let Some(result) = loaded.take() else {
+            return;
+        };
+        drop(loaded);
+        match result {
+            Ok(Invocation::Run(config)) => self.change(&config),
+            Ok(Invocation::Print(_)) => {}
+            Err(error) => log::warn!(reason:% = error; "the settings from before stay in use"),
+        }
+    }
+
+    fn change(&mut self, new: &Config) {
+        let differences = self.proxy.config().differences(new);
+        for difference in &differences {
+            let setting = difference.name;
+            if difference.is_live {
+                let (before, after) = (&difference.before, &difference.after);
+                log::info!(setting, before, after; "setting changed");
+            } else {
+                log::warn!(setting; "setting changed; it takes effect when the proxy is started again");
+            }
+        }
+        if differences.is_empty() {
+            log::info!("settings read again, none has changed");
+            return;
+        }
+        let mut config = self.proxy.config().clone();
+        config.take_live(new);
+        self.proxy.configure(&config);
+        self.apply(&config);
+    }
+
+    /// Has those hold that are not the core's.
+    fn apply(&mut self, config: &Config) {
+        self.cache_period = config.cache_period;
+        self.drain = config.drain;
+        log::set_max_level(config.log_level);
+    }
+}
