@@ -35,8 +35,9 @@ TEST_NEEDS = redis-server redis-cli=redis-tools curl python3 pip3=python3-pip no
 FRAMEWORK_NEEDS = redis-server python3 pip3=python3-pip node=nodejs npm php=php-cli 'php --ri redis=php-redis' \
 	ruby 'ruby -rredis -e 0=ruby-redis'
 
-# What the benchmarks start.
-BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker stunnel=stunnel4 setpriv=util-linux taskset=util-linux
+# What the benchmarks start. With pip they install the client library that tests/clients names.
+BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker stunnel=stunnel4 setpriv=util-linux taskset=util-linux \
+	python3 pip3=python3-pip
 
 # What `make dist` builds for. With musl, the binary runs on any Linux; where Rust has no such target, a target that ends in
 # -gnu links glibc statically.

@@ -11,6 +11,9 @@ mod dataset;
 mod floor;
 mod load;
 mod options;
+#[allow(dead_code)]
+#[path = "../../tests/common/packages.rs"]
+mod packages;
 mod plot;
 #[path = "../../tests/common/port.rs"]
 mod port;

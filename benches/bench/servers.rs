@@ -73,6 +73,11 @@ impl Server {
 
     /// A twemproxy in front of a Redis.
     pub fn twemproxy(plan: &Plan, redis: &Self) -> io::Result<Self> {
+        Self::twemproxy_over(plan, std::slice::from_ref(redis))
+    }
+
+    /// A twemproxy that spreads keys over several.
+    pub fn twemproxy_over(plan: &Plan, servers: &[Self]) -> io::Result<Self> {
         let (port, stats) = (Port::reserve(), Port::reserve());
         let scratch = scratch(&port)?;
         let config = scratch.join("nutcracker.yml");
@@ -80,9 +85,12 @@ impl Server {
             &config,
             format!(
                 "bench:\n  listen: {}\n  redis: true\n  hash: fnv1a_64\n  \
-                 distribution: ketama\n  servers:\n   - {}:1\n",
+                 distribution: ketama\n  servers:\n{}",
                 address_of(&port),
-                redis.address
+                servers
+                    .iter()
+                    .map(|server| format!("   - {}:1\n", server.address))
+                    .collect::<String>()
             ),
         )?;
         let mut command = on_core(plan, "nutcracker");
@@ -123,6 +131,20 @@ impl Server {
 
     /// The proxy with these flags alone.
     pub fn proxy_as(plan: &Plan, redis: &Self, flags: &[&str]) -> io::Result<Self> {
+        let redis = redis.address.to_string();
+        Self::proxy_before(plan, &["--redis_hostname", &redis], flags)
+    }
+
+    /// The proxy in front of the cluster of these nodes, with room for every key, and with these flags besides.
+    pub fn proxy_before_cluster(plan: &Plan, nodes: &[Self], flags: &[&str]) -> io::Result<Self> {
+        let addresses = nodes.iter().map(|node| node.address.to_string());
+        let seeds = addresses.collect::<Vec<_>>().join(",");
+        let cluster = ["--redis_cluster", &seeds];
+        Self::proxy_before(plan, &cluster, &[ROOMY, flags].concat())
+    }
+
+    /// The proxy with these flags alone, some of which say where Redis is.
+    fn proxy_before(plan: &Plan, redis: &[&str], flags: &[&str]) -> io::Result<Self> {
         let port = Port::reserve();
         let mut command = on_core(plan, &plan.proxy.to_string_lossy());
         proxy_flags(&mut command, &port, redis);
@@ -232,7 +254,8 @@ pub fn time_to_first_reply(
 ) -> io::Result<Duration> {
     let port = Port::reserve();
     let mut command = Command::new(&plan.proxy);
-    proxy_flags(&mut command, &port, redis);
+    let redis = redis.address.to_string();
+    proxy_flags(&mut command, &port, &["--redis_hostname", &redis]);
     command.stderr(Stdio::null());
     let address = address_of(&port);
     let start = Instant::now();
@@ -255,11 +278,11 @@ pub fn time_to_first_reply(
     }
 }
 
-fn proxy_flags(command: &mut Command, port: &Port, redis: &Server) {
+fn proxy_flags(command: &mut Command, port: &Port, redis: &[&str]) {
     command
         .env_clear()
         .args(["--port", &port.number().to_string()])
-        .args(["--redis_hostname", &redis.address.to_string()])
+        .args(redis)
         .args(["--log_level", "error"]);
 }
 

@@ -2,6 +2,7 @@
 //! list:
 //!
 //! - the number of a connection in the reply to `HELLO` ([`Compare::ButId`]);
+//! - what a cluster calls itself there, and a single Redis does ([`Compare::ButIdAndMode`]);
 //! - the order of what Redis keeps in a hash table, which it seeds at random for each process
 //!   ([`Compare::AnyOrder`]);
 //! - a time to live, which goes on while the two are asked ([`Compare::Near`]);
@@ -17,6 +18,8 @@ pub enum Compare {
     Exact,
     /// The same but for the number after the field `id`.
     ButId,
+    /// The same but for that, and for the field `mode`: `cluster` or `standalone`.
+    ButIdAndMode,
     /// The same elements, at every level, in any order.
     AnyOrder,
     /// Positive integers so close to each other, everything else byte for byte.
@@ -34,6 +37,7 @@ impl Compare {
         match self {
             Compare::Exact => false,
             Compare::ButId => without_id(one) == without_id(other),
+            Compare::ButIdAndMode => without_mode(one) == without_mode(other),
             Compare::AnyOrder => sorted(one) == sorted(other),
             Compare::Near(distance) => match (positive(one), positive(other)) {
                 (Some(one), Some(other)) => (one - other).abs() <= distance,
@@ -51,6 +55,17 @@ fn without_id(reply: &[u8]) -> Vec<u8> {
     let (before, number) = reply.split_at(at + FIELD.len());
     let digits = number.iter().take_while(|byte| byte.is_ascii_digit());
     [before, &number[digits.count()..]].concat()
+}
+
+/// A reply without the number of the connection and, if it is a greeting, its mode.
+fn without_mode(reply: &[u8]) -> Vec<u8> {
+    let mut reply = without_id(reply);
+    for mode in [&b"$10\r\nstandalone\r\n"[..], b"$7\r\ncluster\r\n"] {
+        if let Some(at) = reply.windows(mode.len()).position(|part| part == mode) {
+            reply.drain(at..at + mode.len());
+        }
+    }
+    reply
 }
 
 fn positive(reply: &[u8]) -> Option<i64> {

@@ -12,8 +12,7 @@ use crate::report;
 use crate::session::{Batch, End, Kind, Session};
 use crate::stateful::WAKING;
 use crate::wire::Connection;
-use crate::words::{self, Words};
-use crate::worlds::Worlds;
+use crate::words::{self, Known, Words};
 
 /// Who talks.
 const CLIENTS: &[Kind] = &[
@@ -59,9 +58,15 @@ pub struct Run<'a> {
     flags: &'static [&'static str],
     pub random: Rng,
     ids: u64,
-    worlds: &'a Worlds,
+    known: &'a Known,
+    /// The hash tag of all keys.
+    tag: &'static str,
+    /// How replies to `HELLO` are compared.
+    pub greeting: Compare,
     /// Of the proxy, and of the Redis that is asked directly.
     addresses: [SocketAddr; 2],
+    /// Of the Redis behind the proxy, and of the one that is asked directly.
+    servers: [SocketAddr; 2],
     pairs: Vec<Pair>,
     /// The requests of each step, and whose they were.
     history: Vec<(usize, Vec<Vec<u8>>)>,
@@ -81,12 +86,13 @@ impl Pair {
 
 impl<'a> Run<'a> {
     /// A run of the clients of [`CLIENTS`]. The addresses are those of the proxy, and of the Redis that
-    /// is asked directly.
+    /// is asked directly; the servers are the Redis behind the proxy, and again the one that is asked directly.
     pub fn new(
         seed: u64,
         flags: &'static [&'static str],
-        worlds: &'a Worlds,
+        known: &'a Known,
         addresses: [SocketAddr; 2],
+        servers: [SocketAddr; 2],
     ) -> Self {
         let pairs = CLIENTS.iter().map(|&kind| Pair::open(kind, addresses));
         Self {
@@ -94,12 +100,20 @@ impl<'a> Run<'a> {
             flags,
             random: Rng::with_seed(seed),
             ids: 0,
-            worlds,
+            known,
+            tag: "",
+            greeting: Compare::ButId,
             addresses,
+            servers,
             pairs: pairs.collect(),
             history: Vec::new(),
             count: Count::default(),
         }
+    }
+
+    /// The same with this hash tag in all keys.
+    pub fn with_tag(self, tag: &'static str) -> Self {
+        Self { tag, ..self }
     }
 
     /// What makes up words, most keys of which are the one in `focus`.
@@ -107,7 +121,8 @@ impl<'a> Run<'a> {
         Words {
             random: &mut self.random,
             ids: &mut self.ids,
-            known: &self.worlds.known,
+            known: self.known,
+            tag: self.tag,
             focus,
         }
     }
@@ -124,7 +139,8 @@ impl<'a> Run<'a> {
                 let mut words = Words {
                     random: &mut self.random,
                     ids: &mut self.ids,
-                    known: &self.worlds.known,
+                    known: self.known,
+                    tag: self.tag,
                     focus: focus.clone(),
                 };
                 let batch = self.pairs[client].session.batch(&mut words);
@@ -241,7 +257,7 @@ impl<'a> Run<'a> {
 
     /// Reads a key that is likely to hold a string, so that it is in the cache.
     fn read_one(&mut self) -> Vec<u8> {
-        let keys = words::keys_of_strings();
+        let keys = words::keys_of_strings(self.tag);
         let key = keys[self.random.usize(..keys.len())].clone();
         self.read(key.clone());
         key
@@ -276,7 +292,8 @@ impl<'a> Run<'a> {
         let mut words = Words {
             random: &mut self.random,
             ids: &mut self.ids,
-            known: &self.worlds.known,
+            known: self.known,
+            tag: self.tag,
             focus: None,
         };
         let (block, wake) = words.any(WAKING);
@@ -297,7 +314,7 @@ impl<'a> Run<'a> {
             connection.send(&bytes, &[]).expect("the server reads");
         }
         let whose = ["through the proxy", "directly"];
-        for (whose, mut inspector) in whose.into_iter().zip(self.worlds.inspectors()) {
+        for (whose, mut inspector) in whose.into_iter().zip(self.inspectors()) {
             let end = Instant::now() + DEADLINE;
             while !blocks_one(&mut inspector) {
                 if Instant::now() > end {
@@ -309,6 +326,11 @@ impl<'a> Run<'a> {
         self.exchange(waiting, &batch.already_sent());
     }
 
+    /// Connections to both, past the proxy.
+    fn inspectors(&self) -> [Connection; 2] {
+        self.servers.map(Connection::open)
+    }
+
     /// A client closes its connection, whatever it is at.
     fn leave_without_a_word(&mut self) {
         let client = self.wild();
@@ -318,7 +340,7 @@ impl<'a> Run<'a> {
             let batch = session.subscribe(&channel, &mut self.random);
             self.exchange(client, &batch);
             self.reconnect(client);
-            for mut inspector in self.worlds.inspectors() {
+            for mut inspector in self.inspectors() {
                 eventually("the subscriber is gone", || {
                     inspector
                         .command(&["PUBSUB", "NUMSUB", &channel])
@@ -334,10 +356,10 @@ impl<'a> Run<'a> {
     pub fn compare_all_keys(&mut self) {
         let client = self.pairs.len();
         self.pairs.push(Pair::open(Kind::Plain, self.addresses));
-        let keys = words::all_keys();
+        let keys = words::all_keys(self.tag);
         for version in ["2", "3"] {
             let greeting = [b"HELLO".to_vec(), version.into()];
-            self.exchange(client, &Batch::of(&greeting, Compare::ButId));
+            self.exchange(client, &Batch::of(&greeting, self.greeting));
             let all = [vec![b"MGET".to_vec()], keys.clone()].concat();
             self.exchange(client, &Batch::of(&all, Compare::Exact));
             for key in &keys {

@@ -72,7 +72,7 @@ impl Run<'_> {
     }
 
     fn try_line(&mut self, line: &str, compare: Compare, how: How) {
-        let read = [vec![b"MGET".to_vec()], words::keys_of_strings()].concat();
+        let read = [vec![b"MGET".to_vec()], words::keys_of_strings("")].concat();
         let mut before = Batch::default();
         for line in BEFORE {
             let line = self.words(None).line(line);

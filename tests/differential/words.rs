@@ -21,21 +21,27 @@ const NUMBERED: &[(&str, usize)] = &[
     ("none", 2),
 ];
 
-/// All keys that commands are made up with.
-pub fn all_keys() -> Vec<Vec<u8>> {
+/// All keys that commands are made up with, with this hash tag.
+pub fn all_keys(tag: &str) -> Vec<Vec<u8>> {
     let numbered = NUMBERED.iter().flat_map(|&(prefix, count)| {
         (1..=count).map(move |number| format!("{prefix}{number}").into_bytes())
     });
-    HOT.iter().map(|key| key.to_vec()).chain(numbered).collect()
+    let keys = HOT.iter().map(|key| key.to_vec()).chain(numbered);
+    keys.map(|key| tagged(tag, key)).collect()
 }
 
 /// Those that hold strings more often than not.
-pub fn keys_of_strings() -> Vec<Vec<u8>> {
-    let mut keys = all_keys();
+pub fn keys_of_strings(tag: &str) -> Vec<Vec<u8>> {
+    let mut keys = all_keys("");
     keys.retain(|key| {
         HOT.contains(&key.as_slice()) || key.starts_with(b"str") || key.starts_with(b"hll")
     });
-    keys
+    keys.into_iter().map(|key| tagged(tag, key)).collect()
+}
+
+/// A key with a hash tag, if there is to be one.
+fn tagged(tag: &str, key: Vec<u8>) -> Vec<u8> {
+    [tag.as_bytes(), &key].concat()
 }
 
 /// Scripts with one key and one argument.
@@ -141,6 +147,8 @@ pub struct Words<'a> {
     /// How many stream ids were given out.
     pub ids: &'a mut u64,
     pub known: &'a Known,
+    /// What all keys begin with: a hash tag in braces, or nothing.
+    pub tag: &'static str,
     /// Most keys are this one.
     pub focus: Option<Vec<u8>>,
 }
@@ -204,7 +212,7 @@ impl Words<'_> {
     fn one(&mut self, name: &str) -> Vec<u8> {
         let text = match name {
             "any" => return self.any_key(),
-            "hot" => return self.any(HOT).to_vec(),
+            "hot" => return tagged(self.tag, self.any(HOT).to_vec()),
             "string" => return self.key("str", 4, 25),
             "list" => return self.key("list", 3, 15),
             "set" => return self.key("set", 3, 15),
@@ -268,11 +276,12 @@ impl Words<'_> {
         {
             return key.clone();
         }
-        if self.random.u8(..100) < hot_percent {
+        let key = if self.random.u8(..100) < hot_percent {
             self.any(HOT).to_vec()
         } else {
             format!("{prefix}{}", self.random.usize(1..=count)).into_bytes()
-        }
+        };
+        tagged(self.tag, key)
     }
 
     fn any_key(&mut self) -> Vec<u8> {

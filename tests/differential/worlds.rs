@@ -16,7 +16,7 @@ pub struct Worlds {
 
 /// How the proxy is started, by the seed. Without tracking it knows of writes only from what its own
 /// clients send: so nothing hides what it overlooks there.
-const FLAGS: &[&[&str]] = &[
+pub const FLAGS: &[&[&str]] = &[
     &["--tracking", "off"],
     &[],
     &["--tracking", "off", "--capacity", "3"],
@@ -64,17 +64,14 @@ impl Worlds {
         let proxy = Proxy::start(&self.behind, &[PATIENT, flags].concat());
         // It knows its Redis as soon as it has asked it something.
         Connection::open(proxy.address()).command(&["GET", "any"]);
-        let mut run = Run::new(seed, flags, self, [proxy.address(), address(&self.alone)]);
+        let [behind, alone] = [&self.behind, &self.alone].map(address);
+        let addresses = [proxy.address(), alone];
+        let mut run = Run::new(seed, flags, &self.known, addresses, [behind, alone]);
         let asked = || self.behind.calls("get") + self.behind.calls("mget");
         let before = asked();
         what(&mut run);
         run.count.misses = asked() - before;
         run.count
-    }
-
-    /// Connections to both, past the proxy.
-    pub fn inspectors(&self) -> [Connection; 2] {
-        [&self.behind, &self.alone].map(|redis| Connection::open(address(redis)))
     }
 }
 
@@ -101,7 +98,7 @@ fn clear(redis: &RedisServer) {
 }
 
 /// Asks Redis for what the runs have to know.
-fn know(redis: &mut Connection) -> Known {
+pub fn know(redis: &mut Connection) -> Known {
     let long = "x".repeat(300);
     let mut dumps = Vec::new();
     for line in [

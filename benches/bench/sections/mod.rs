@@ -2,6 +2,7 @@
 
 mod answers;
 mod application;
+mod cluster;
 mod coherence;
 mod far;
 mod growth;
@@ -75,6 +76,12 @@ pub const ALL: &[Section] = &[
         title: "An application",
         about: application::ABOUT,
         run: application::run,
+    },
+    Section {
+        name: "cluster",
+        title: "In front of a cluster",
+        about: cluster::ABOUT,
+        run: cluster::run,
     },
     Section {
         name: "value-size",

@@ -4,9 +4,10 @@ mod node;
 mod slots;
 mod topology;
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
-use super::{Client, Proxy};
+use super::{Client, PATIENT, Proxy};
 pub use node::Node;
 pub use slots::{SLOTS, keys_with};
 
@@ -25,6 +26,19 @@ impl Cluster {
     #[track_caller]
     pub fn start() -> Self {
         Self::start_with(&[])
+    }
+
+    /// A cluster for all tests at the time that change nothing but keys with names of their own: starting one takes
+    /// seconds, most of which its nodes wait.
+    #[track_caller]
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let cluster = Arc::new(Self::start());
+            *shared = Arc::downgrade(&cluster);
+            cluster
+        })
     }
 
     /// Starts them, each with these options.
@@ -98,7 +112,9 @@ impl Cluster {
     #[track_caller]
     pub fn proxy_not_yet_connected(&self, flags: &[&str]) -> Proxy {
         let seeds = self.seeds();
-        Proxy::start_with(&[&["--redis_cluster", &seeds], flags].concat())
+        let is_said = flags.contains(&PATIENT[0]);
+        let patient = if is_said { &[] } else { PATIENT };
+        Proxy::start_with(&[&["--redis_cluster", &seeds], patient, flags].concat())
     }
 
     /// A connection to the master that has this key's slot.

@@ -2,7 +2,7 @@
 
 use super::node::PATIENT_TIMEOUT;
 use super::{Cluster, Node};
-use crate::common::eventually;
+use crate::common::{Client, eventually};
 
 /// After how long the others hold a silent node for failed, once a test wants that, in milliseconds.
 const SHORT_TIMEOUT: &str = "1500";
@@ -64,6 +64,20 @@ impl Cluster {
                         == slots_in(&master.ask("CLUSTER NODES"), master.id())
                 };
                 masters.iter().all(ours)
+            });
+        }
+    }
+
+    /// Waits until the replica of each master has all that the master has executed.
+    #[track_caller]
+    pub fn wait_for_replicas(&self) {
+        for node in self.answering().filter(|node| node.is_master()) {
+            // Only what a connection has written itself makes its WAIT wait.
+            let mut client = node.client();
+            let offset = |client: &mut Client| offsets(&client.command(&["INFO", "replication"]));
+            eventually("the replica has everything", || {
+                let (master, replicas) = offset(&mut client);
+                !replicas.is_empty() && replicas.iter().all(|&replica| replica >= master)
             });
         }
     }
@@ -149,6 +163,21 @@ impl Cluster {
             node.ok(&format!("CLUSTER FORGET {id}"));
         }
     }
+}
+
+/// How much a master has executed, and how much of that each of its replicas has, in a reply to `INFO replication`.
+fn offsets(info: &[u8]) -> (u64, Vec<u64>) {
+    let info = String::from_utf8_lossy(info);
+    let number = |text: &str| text.trim_end().parse().expect("an offset");
+    let master = info
+        .lines()
+        .find_map(|line| line.strip_prefix("master_repl_offset:"));
+    let replicas = info.lines().filter(|line| line.starts_with("slave"));
+    let replicas = replicas.filter_map(|line| line.split("offset=").nth(1)?.split(',').next());
+    (
+        number(master.expect("an offset")),
+        replicas.map(number).collect(),
+    )
 }
 
 /// Has two nodes meet.
