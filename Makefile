@@ -8,7 +8,7 @@ BIN  = $(or $(CARGO_TARGET_DIR),target)/release/redis-proxy
 ARGS =
 PORT = 8001
 
-# How long each test of `make soak`, `make fuzz` and `make fuzz-parsers` goes on.
+# How long each test of `make soak`, `make fuzz` and `make fuzz-parsers` runs.
 SECONDS = 60
 
 # How the optimised proxy is linked, to take less memory. Relocations take 2 KB instead of 70, where the C library knows
@@ -60,10 +60,10 @@ build: ## build the proxy, optimised
 build-small: ## build it without TLS, into target/small
 	$(CARGO) rustc --profile small --locked --no-default-features --bin redis-proxy -- $(LINKED)
 
-run: build ## run the proxy, and a Redis for it if none is there; flags in ARGS="--cache_ttl 1000"
+run: build ## run the proxy, and a Redis if none is there; flags in ARGS="--cache_ttl 1000"
 	@exec deploy/run.sh $(BIN) $(ARGS)
 
-run-cluster: build ## run the proxy, and a Redis Cluster of six nodes for it if none is there; flags in ARGS=
+run-cluster: build ## run the proxy, and a Redis Cluster of six nodes if none is there; flags in ARGS=
 	@exec deploy/run-cluster.sh $(BIN) $(ARGS)
 
 dist: ## pack a static binary: a tarball, a Debian package and checksums, into target/dist
@@ -74,13 +74,13 @@ dist: ## pack a static binary: a tarball, a Debian package and checksums, into t
 	$(CARGO) build --locked --example manual
 	deploy/dist.sh $(DIST)/../$(DIST_TARGET)/release/redis-proxy $(DIST_TARGET) $(DIST)/../debug/examples/manual $(DIST)
 
-cli: ## talk to the running proxy with redis-cli; another port as PORT=8002
+cli: ## connect redis-cli to the running proxy; another port with PORT=8002
 	@deploy/need.sh redis-cli=redis-tools
 	@exec redis-cli -p $(PORT)
 
 # Most tests wait for most of their time: three at once for each core take half as long.
 test: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
-test: ## run all tests, unit and end to end; installs what they need
+test: ## run all unit and end-to-end tests; installs what they need
 	@deploy/need.sh $(TEST_NEEDS)
 	$(CARGO) test --locked
 
@@ -88,24 +88,24 @@ test-packages: dist ## install the Debian package into an empty root, and check 
 	@deploy/need.sh $(PACKAGE_NEEDS)
 	DIST=$(abspath $(DIST)) $(CARGO) test --locked --test packages -- --include-ignored
 
-test-frameworks: ## run what frameworks do by default through the proxy, and show what they gain
+test-frameworks: ## run frameworks with default settings through the proxy, and show their hit ratios
 	@deploy/need.sh $(FRAMEWORK_NEEDS)
 	$(CARGO) test --locked --test frameworks -- --include-ignored --test-threads 1
 
-redis-suite: build ## run Redis's own tests straight and through the proxy; REDIS_SOURCES=path, for docs/redis-suite.md
+redis-suite: build ## run Redis's test suite directly and through the proxy, for docs/redis-suite.md; REDIS_SOURCES=path
 	@deploy/need.sh redis-server python3 tclsh=tcl
 	tests/redis-suite.py $(REDIS_SOURCES) $(BIN)
 
-soak: ## let the random tests of what is cached, and of a Redis that misbehaves, go on; each as long as SECONDS=600
+soak: ## run random workloads with faults, and a misbehaving Redis, for SECONDS=600 each
 	@deploy/need.sh redis-server
 	SOAK_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test coherence --test fake -- --nocapture
 
-fuzz: ## compare random commands and garbled bytes with Redis, with new seeds; for how long as SECONDS=600
+fuzz: ## compare random commands and garbled bytes with Redis, with new seeds, for SECONDS=600 each
 	@deploy/need.sh redis-server
 	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --release --test differential --test dedicated --test garbled -- \
 		--nocapture random
 
-fuzz-parsers: ## give all that reads bytes what nobody sends, with new seeds; for how long as SECONDS=600
+fuzz-parsers: ## feed random bytes to every parser, with new seeds, for SECONDS=600 each
 	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --profile fuzz --test parsers -- --nocapture
 
 lint: ## check the format, clippy's warnings, and the licences and sources of dependencies
@@ -123,24 +123,24 @@ commands: ## renew what the documentation takes from the code, Redis and the ben
 	@deploy/need.sh $(TEST_NEEDS)
 	UPDATE_DOCS=1 $(CARGO) test --locked --test docs -- commands figures
 
-bench: build build-small ## measure side by side with Redis and twemproxy, into docs/; a try with ARGS=--quick, a part with ARGS=far
+bench: build build-small ## compare with Redis and twemproxy, for docs/benchmarks.md; quickly with ARGS=--quick, a section with ARGS=far
 	@deploy/need.sh $(BENCH_NEEDS)
 	cp $(BIN) $(BIN)-linked
 	$(CARGO) bench --locked --bench bench -- --proxy $(abspath $(BIN))-linked $(ARGS)
 
-bench-check: ## count instructions, and show what moved by more than 2%
+bench-check: ## count instructions, and show changes of more than 2%
 	@deploy/need.sh valgrind
 	$(CARGO) bench --locked --bench micro -- --check
 
-bench-record: ## count instructions, and keep the counts for bench-check
+bench-record: ## count instructions, and record them for bench-check
 	@deploy/need.sh valgrind
 	$(CARGO) bench --locked --bench micro -- --record
 
-docker-run: ## run Redis and the proxy in containers; builds the image if there is none
+docker-run: ## run Redis and the proxy in containers; builds the image if needed
 	$(COMPOSE) up
 
-dev-run: ## the same, with the image built anew from this tree
+dev-run: ## the same, after rebuilding the image
 	$(COMPOSE) up --build
 
-clean: ## remove what was built
+clean: ## remove build results
 	$(CARGO) clean

@@ -112,7 +112,7 @@ pub struct Config {
     pub max_memory: usize,
     /// The longest value or reply that is cached, in bytes; 0 for no limit. Default: 1 MiB.
     pub max_reply: usize,
-    /// The most that all clients together may hold beside the cache, in bytes: what they sent and what they are owed;
+    /// The most that all clients together may hold beside the cache, in bytes: requests and replies;
     /// 0 for no limit. Default: 256 MiB. Written as [`max_memory`](Self::max_memory).
     pub max_buffers: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
@@ -169,7 +169,7 @@ pub struct Config {
     pub tracking: bool,
     /// Whether messages and the like wait until what changed before them is out of the cache. Default: yes.
     pub causal: bool,
-    /// Whether values that are read are fetched anew as soon as they change. Default: yes.
+    /// Whether values that are read are fetched again as soon as they change. Default: yes.
     pub refetch: bool,
     /// How long past its time to live an entry may be served while Redis can't be reached: 0 to 365
     /// days. Default: 0.
@@ -201,7 +201,7 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// How a line of the log is written. Default: as text.
     pub log_format: Format,
-    /// Environment variables that have the name of a setting, but tell where a service is. They were left alone.
+    /// Environment variables that have the name of a setting, but are addresses of services. They were ignored.
     pub left_alone: Vec<String>,
 }
 

@@ -28,7 +28,7 @@ pub const MAX_TIME: Duration = Duration::from_secs(5);
 /// The most connections at a time.
 pub const MAX_CONNECTIONS: usize = 64;
 
-/// What the responses tell of.
+/// What the responses report.
 #[derive(Clone)]
 pub struct Site<'a> {
     /// How things are.

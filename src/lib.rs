@@ -1,23 +1,38 @@
-//! redis-proxy: a read-through LRU cache in front of a Redis, for any Redis client.
+//! redis-proxy: a read-through LRU cache for Redis that any Redis client can use.
 //!
-//! The life of a request, from room to room:
+//! # The life of a request
 //!
-//! 1. [`server`] is the event loop. It finds a client's socket readable ([`transport`]), reads once, and
-//!    hands the bytes to the core. [`tls`] lies between them where they are encrypted.
-//! 2. [`proxy`] is the core, a state machine without sockets. It has the bytes parsed
-//!    ([`resp::request`]), looks the command up ([`command`]), and answers: by itself, from the
-//!    [`cache`], or by asking Redis.
-//! 3. What Redis is asked goes to [`upstream`] at the end of the turn: a helper thread writes it to the connection
-//!    for that version of the protocol and that database, a [`link`], and hands back the replies, and what Redis reports has
-//!    changed.
-//! 4. Replies collect in order in the client's output ([`resp::reply`]), and the loop writes them when the
-//!    turn ends, or earlier if they are large.
+//! 1. **Receive.** [`server`] is the event loop: one poll over all client sockets. A readable socket is read once
+//!    ([`transport`], with [`tls`] where it is encrypted), and the bytes go to the core.
+//! 2. **Parse and dispatch.** [`proxy`] is the core, a state machine without sockets, threads or a clock. It parses the bytes
+//!    ([`resp::request`]), finds the command ([`command`]), and answers from the [`cache`], by itself, or by asking Redis.
+//! 3. **Ask Redis.** At the end of the turn, requests for Redis go to [`upstream`], a helper thread. It writes them to the
+//!    [`link`] for that protocol version and database, and returns replies and invalidations to the loop.
+//! 4. **Deliver and write.** Replies collect in order in the client's output ([`resp::reply`]). The loop writes it when the
+//!    turn ends, or earlier if it is large.
 //!
-//! What happens is counted in [`metrics`], which [`status`] tells to whoever asks: by `INFO`, and over
-//! [`http`].
+//! ```text
+//!  client ─► server ─► proxy ─► command ─┬─► cache ─── hit ───► output ─► server ─► client
+//!                                        └─► upstream ─► link ─► Redis
+//!                                              │ replies, invalidations
+//!                                              └──────────► proxy: cache, output
+//! ```
 //!
-//! [`config`] is read once and [`logging`] starts, before all this; [`clock`] is how the core is told the time.
-//! [`keepalive`] finds connections whose other side has vanished; [`json`] writes objects for the log and for HTTP.
+//! # Threads
+//!
+//! The event loop owns the core, the cache and all client sockets. The helper thread owns the connections to Redis, except
+//! for dedicated ones, which the loop polls too. They exchange messages through two mailboxes and wake each other with a
+//! [`mio::Waker`]. A third thread copies the log to standard error, so that it never blocks the loop; host names are looked up
+//! on threads of their own.
+//!
+//! # Around it
+//!
+//! [`config`] is read once at startup and [`logging`] started. [`clock`] is how the core learns the time. [`metrics`] are
+//! counted in the core; [`status`] reports them by `INFO`, and [`http`] as metrics, health checks and a page. [`systemd`]
+//! is notified of startup and shutdown. [`keepalive`] detects dead peers; [`json`] writes objects for the log and HTTP;
+//! [`rules`] are options for the keys that match a pattern, and [`hooks`] code of your own that sees requests and replies.
+//!
+//! `docs/design.md` explains the decisions, and `docs/consistency.md` the guarantees.
 
 pub mod cache;
 pub mod clock;

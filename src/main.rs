@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let tls = match Tls::load(&config) {
         Ok(tls) => tls,
         Err(error) => {
-            log::error!(reason:% = error; "can't use TLS as it is configured");
+            log::error!(reason:% = error; "invalid TLS configuration");
             return ExitCode::from(2);
         }
     };
@@ -41,10 +41,10 @@ fn main() -> ExitCode {
         Ok(mut server) => {
             server.reload_by(config::from_environment);
             if let Err(error) = hidden {
-                log::warn!(reason:% = error; "a password stays visible in the process list");
+                log::warn!(reason:% = error; "cannot hide a password from the process list");
             }
             for variable in &config.left_alone {
-                log::info!(variable, reason = "it tells where a service is"; "variable left alone");
+                log::info!(variable, reason = "set by Kubernetes for a service"; "variable ignored");
             }
             match server.run() {
                 Ok(()) => ExitCode::SUCCESS,
@@ -56,6 +56,6 @@ fn main() -> ExitCode {
 }
 
 fn fatal(error: &std::io::Error) -> ExitCode {
-    log::error!(reason:% = error; "can't go on");
+    log::error!(reason:% = error; "fatal error");
     ExitCode::FAILURE
 }

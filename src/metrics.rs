@@ -41,7 +41,7 @@ pub struct Metrics {
     pub cached: u64,
     /// Keys that Redis said have changed.
     pub invalidations: u64,
-    /// Values that were fetched anew because their keys had changed, before anybody asked for them.
+    /// Values fetched again because their keys had changed, before any client requested them.
     pub refetches: u64,
     /// How often Redis said that all keys have changed.
     pub flushes: u64,
@@ -126,7 +126,7 @@ pub struct Forgotten {
     pub written: u64,
     /// All keys were flushed.
     pub flushed: u64,
-    /// The connection to Redis was made anew: whether they changed in between can't be known.
+    /// The connection to Redis was reopened: whether they changed in between can't be known.
     pub reconnected: u64,
 }
 
@@ -139,7 +139,7 @@ pub enum Cause {
     Written,
     /// All keys were flushed.
     Flushed,
-    /// The connection to Redis was made anew.
+    /// The connection to Redis was reopened.
     Reconnected,
 }
 

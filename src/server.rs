@@ -65,7 +65,7 @@ const SIGNALS: Token = Token(usize::MAX - 2);
 /// How much one read takes at first, in bytes: [`READ`] is seldom needed.
 const FIRST_READ: usize = 16 * 1024;
 
-/// How often a client is read from when the proxy shuts down.
+/// How often a client is read from when the proxy is shutting down.
 const LAST_READS: usize = 16;
 
 /// How much longer than Redis may take for a reply the proxy takes to shut down: the reply, or the error
@@ -241,7 +241,7 @@ impl Server {
         })
     }
 
-    /// Serves until a signal ends it: SIGINT, SIGQUIT or SIGTERM, after the replies that are owed are sent; a
+    /// Serves until a signal ends it: SIGINT, SIGQUIT or SIGTERM, after all outstanding replies are sent; a
     /// second one at once.
     ///
     /// # Errors
@@ -349,7 +349,7 @@ impl Server {
         }
     }
 
-    /// Sees to those who ask over HTTP, when the clients have been seen to.
+    /// Serves HTTP, after the clients.
     fn serve_http(&mut self) {
         if let Some(http) = &mut self.http {
             http.turn(&mut http::Turn {
@@ -428,7 +428,7 @@ fn wall_clock() -> Duration {
         .unwrap_or_default()
 }
 
-/// The resident memory of this process in bytes, as the kernel counts it; 0 if it doesn't tell.
+/// The resident memory of this process in bytes, as the kernel counts it; 0 if unknown.
 fn resident_memory() -> u64 {
     // The second field, in pages. It is no file on any disk: reading it doesn't block.
     let pages = std::fs::read_to_string("/proc/self/statm")

@@ -182,7 +182,7 @@ impl TrackingTable {
     }
 }
 
-/// What the world around the core is, and what only that can tell.
+/// Facts about the process, and what only the shell can read.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The port that clients connect to.

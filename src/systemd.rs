@@ -24,7 +24,7 @@ pub fn notify(state: State) {
         State::Stopping => "STOPPING=1",
     };
     if let Err(error) = send(&socket, message) {
-        log::warn!(reason:% = error; "can't notify the service manager");
+        log::warn!(reason:% = error; "cannot notify the service manager");
     }
 }
 

@@ -58,11 +58,13 @@ impl Tls {
         let tls = self.clone();
         let thread = thread::Builder::new().name("certificates".into());
         let started = thread.spawn(move || match tls.reload() {
-            Ok(()) => log::info!("certificates read again"),
-            Err(error) => log::warn!(reason:% = error; "the certificates from before stay in use"),
+            Ok(()) => log::info!("certificates reloaded"),
+            Err(error) => {
+                log::warn!(reason:% = error; "cannot reload certificates: the old ones stay in use")
+            }
         });
         if let Err(error) = started {
-            log::warn!(reason:% = error; "can't start a thread to read certificates");
+            log::warn!(reason:% = error; "cannot start a thread to reload certificates");
         }
     }
 

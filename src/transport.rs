@@ -1,7 +1,7 @@
 //! A socket as the loop and the helper thread use it: never waiting, with what is known of its readiness. All bytes,
 //! of clients and of Redis, are read and written here.
 //!
-//! The poll is edge-triggered: it tells of a change once, so what it told is kept here until a read or
+//! The poll is edge-triggered: it reports a change once, so that is kept here until a read or
 //! a write finds nothing more to do.
 
 pub mod dial;
@@ -196,7 +196,7 @@ impl Transport {
         self.tls.as_ref().is_some_and(|tls| tls.is_behind())
     }
 
-    /// Tells the other side that nothing more comes.
+    /// Shuts down the sending side.
     ///
     /// # Errors
     /// If the connection is broken.

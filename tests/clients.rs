@@ -165,7 +165,7 @@ fn without_file_descriptors_clients_wait_and_others_go_on() {
     for client in &mut waiting {
         client.send("PING\r\n");
     }
-    proxy.wait_for_log("can't accept");
+    proxy.wait_for_log("cannot accept");
     let before = proxy.cpu_time_of_the_loop();
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {
@@ -186,7 +186,7 @@ fn without_file_descriptors_clients_wait_and_others_go_on() {
         assert_same(&client.read_reply(), b"+PONG\r\n", &"a client that waited");
     }
     assert_pong(&mut client);
-    let lines = proxy.count_in_log("can't accept");
+    let lines = proxy.count_in_log("cannot accept");
     assert!(lines < 30, "{lines} lines in the log");
 }
 

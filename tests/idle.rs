@@ -75,7 +75,7 @@ fn clients_that_are_silent_are_closed_after_the_timeout_unless_they_wait_or_list
     let redis = RedisServer::start();
     let proxy = Proxy::start(&redis, &["--timeout", "2", "--log_level", "debug"]);
     assert_closes_idle_clients_alone(proxy.address(), &redis);
-    proxy.wait_for_log(r#"reason="it was silent for too long""#);
+    proxy.wait_for_log(r#"reason="it was idle for too long""#);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn who_reads_nothing_of_what_it_asked_for_is_silent_too() {
     let proxy = Proxy::start(&redis, &["--timeout", "2", "--log_level", "debug"]);
     let mut client = proxy.client();
     client.send("GET large\r\n".repeat(100));
-    proxy.wait_for_log(r#"reason="it was silent for too long""#);
+    proxy.wait_for_log(r#"reason="it was idle for too long""#);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_client_or_a_redis_that_is_silent_is_asked_whether_it_is_there_as_often_as_i
 fn a_redis_that_closes_idle_connections_does_so_once() {
     let redis = RedisServer::start_with(&["--timeout", "1"]);
     let proxy = Proxy::start(&redis, &[]);
-    proxy.wait_for_log("by its timeout perhaps");
+    proxy.wait_for_log("perhaps because of its timeout");
     // Those that were idle when the first was closed.
     let pings = redis.calls("ping");
     eventually("they are used", || redis.calls("ping") > pings + 6);

@@ -73,14 +73,14 @@ fn a_service_that_is_called_like_a_setting_does_no_harm() {
     command.env("REDIS_PROXY_PORT", "tcp://10.96.0.13:8001");
     let proxy = Proxy::start_command(command);
     proxy.wait_for_log("configured");
-    let line = proxy.wait_for_log("variable left alone");
+    let line = proxy.wait_for_log("variable ignored");
     assert!(
         message_of(&line).contains(" variable=METRICS_PORT "),
         "{line}"
     );
     assert_same(&proxy.client().command(&["PING"]), b"+PONG\r\n", &"PING");
     // The flag says which port it is: nobody looks for a variable.
-    assert_eq!(proxy.count_in_log("variable left alone"), 1);
+    assert_eq!(proxy.count_in_log("variable ignored"), 1);
 }
 
 #[test]

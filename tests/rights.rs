@@ -145,7 +145,7 @@ fn a_password_file_is_read_again_when_the_password_changes() {
     // The file first: nobody notices more than a miss.
     fs::write(&path, "second\n").expect("a file");
     told(&redis, &["ACL", "SETUSER", "app", "resetpass", ">second"]);
-    proxy.wait_for_log("the rights of the proxy's user have changed");
+    proxy.wait_for_log("permissions of the proxy's user changed");
     assert_cached(&redis, &mut client, "secret", "hidden");
     assert_eq!(proxy.count_in_log("redis down"), 0);
     // The password that dedicated connections are made with is the new one as soon as Redis has accepted it.
@@ -421,5 +421,5 @@ fn a_right_that_is_granted_is_missing_no_more() {
         client.command(&["INFO"]);
         missing(&mut client).is_empty()
     });
-    proxy.wait_for_log("has a right again");
+    proxy.wait_for_log("permission at redis granted");
 }

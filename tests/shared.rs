@@ -11,7 +11,7 @@ use common::{Answer, Client, FakeRedis, Proxy, RedisServer, assert_same, bulk, e
 const OK: &[u8] = b"+OK\r\n";
 
 /// What the log says when the proxy makes its connections anew.
-const NOTICED: &str = "it is no longer as it was set up";
+const NOTICED: &str = "the state of a connection has changed";
 
 /// A Redis where a name that the proxy takes for that of a harmless command stands for another one.
 fn redis_with(harmless: &str, other: &str) -> RedisServer {

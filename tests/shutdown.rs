@@ -72,7 +72,9 @@ fn a_proxy_that_drains_is_not_ready_and_serves_everybody_at_first() {
     let ready = http.get("/readyz");
     assert_eq!(ready.code, 503, "{ready:?}");
     assert!(
-        ready.body.contains(r#""reason":"the proxy shuts down""#),
+        ready
+            .body
+            .contains(r#""reason":"the proxy is shutting down""#),
         "{ready:?}"
     );
     assert_eq!(http.get("/healthz").code, 200);
@@ -99,7 +101,7 @@ fn who_is_in_the_middle_of_something_finishes_before_idle_clients_are_closed() {
     let mut blocked = blocked(&proxy, &redis);
     let start = Instant::now();
     proxy.signal("TERM");
-    let line = proxy.wait_for_log("no more clients");
+    let line = proxy.wait_for_log("no longer accepting clients");
     assert!(line.ends_with(" clients=3"), "{line}");
     assert!(TcpStream::connect(proxy.address()).is_err());
 

@@ -59,6 +59,6 @@ fn a_socket_that_is_not_there_is_a_line_in_the_log() {
     let mut command = proxy_command(&redis.address(), &[]);
     command.env("NOTIFY_SOCKET", "/nowhere/notify");
     let proxy = Proxy::start_command(command);
-    proxy.wait_for_log("can't notify the service manager");
+    proxy.wait_for_log("cannot notify the service manager");
     assert_eq!(proxy.client().command(&["PING"]), b"+PONG\r\n");
 }

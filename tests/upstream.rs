@@ -492,7 +492,7 @@ fn without_a_tracker_nothing_is_cached_until_there_is_one_again() {
     }
     assert_eq!(field(&mut client, "stats", "keyspace_hits"), "0");
     until.store(true, Ordering::SeqCst);
-    proxy.wait_for_log("tells what changes again");
+    proxy.wait_for_log("reports changes again");
     eventually("it is cached", || {
         client.get("key");
         field(&mut client, "stats", "keyspace_hits") != "0"
@@ -521,7 +521,7 @@ fn connections_that_lead_to_another_server_than_the_first_are_made_anew() {
     let mut client = proxy.client();
     client.command(&["SET", "key", "value"]);
     assert_same(&client.get("key"), &bulk("value"), &"a miss");
-    proxy.wait_for_log("it leads to another server than before");
+    proxy.wait_for_log("it now connects to another server");
     eventually("changes are reported", || {
         field(&mut client, "upstream", "tracking") == "on"
     });

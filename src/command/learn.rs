@@ -1,4 +1,4 @@
-//! Reads what Redis tells of its commands: the reply to `COMMAND` or `COMMAND INFO`
+//! Reads Redis's description of its commands: the reply to `COMMAND` or `COMMAND INFO`
 //! (<https://redis.io/docs/latest/commands/command/>), in the form of RESP2.
 
 use super::unknown::is_full_name;
@@ -20,7 +20,7 @@ pub struct Spec {
     pub no_auth: bool,
     /// No script may call it. Whatever leaves state on a connection is among those.
     pub no_script: bool,
-    /// Its keys can't be told from their positions alone.
+    /// Its keys do not follow from their positions alone.
     pub movable_keys: bool,
     /// Its reply may change though no key does, as Redis itself says since 7.0.
     pub is_random: bool,

@@ -1,8 +1,8 @@
 //! The command table: a row a command (or subcommand), with the way that it goes and the keys that it
 //! writes.
 //!
-//! The rows come from Redis itself, which tells the arity, flags and key positions of all its commands,
-//! modules' included (`learn`), and from a short list of our own for what Redis does not tell
+//! The rows come from Redis itself, which reports the arity, flags and key positions of all its commands,
+//! modules' included (`learn`), and from a short list of our own for what Redis does not report
 //! (`ours`). What the table does not hold is asked of Redis, by its name, before it goes anywhere; should Redis
 //! describe none of its commands, there is a list of those of Redis 7.0 (`fallback`).
 

@@ -1,4 +1,4 @@
-//! What Redis does not tell of its commands: which the proxy answers, which leave state on a connection,
+//! What Redis's description of its commands lacks: which the proxy answers, which leave state on a connection,
 //! and which keys are written where `COMMAND` is vague about it.
 
 use super::{Cached, Clients, Fields, Here, Keys, Row, Way, Writes};

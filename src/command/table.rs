@@ -37,7 +37,7 @@ pub struct Refusal {
 /// The most rows that the table holds, so that their numbers suffice.
 const ROWS_MAX: usize = 32 * 1024;
 
-/// What Redis told of its commands.
+/// How far Redis has described its commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     /// Nothing.
@@ -79,7 +79,7 @@ impl Table {
     /// The number of GET.
     pub const GET: u16 = ours::GET.number;
 
-    /// The table for a Redis that has these commands; without any, for one that has not told.
+    /// The table for a Redis that has these commands; without any, for one that has not described them.
     #[must_use]
     pub fn new(specs: &[Spec]) -> Self {
         let mut table = Self {
@@ -106,7 +106,7 @@ impl Table {
             _ => Told::Commands,
         };
         let tells_of = |name: &str| specs.iter().any(|spec| &*spec.name == name.as_bytes());
-        // Before 7.0, Redis told of no subcommands. CLIENT INFO came with GETDEL, in 6.2.
+        // Before 7.0, Redis did not describe subcommands. CLIENT INFO came with GETDEL, in 6.2.
         let has_client_info = self.told == Told::Commands && tells_of("getdel");
         for &(name, row) in ours::ROWS {
             let known = self.told == Told::Nothing
@@ -176,7 +176,7 @@ impl Table {
         }
     }
 
-    /// Adds a row for a command that Redis tells of. Our own rows stay as they are.
+    /// Adds a row for a command that Redis describes. The proxy's own rows stay as they are.
     fn add(&mut self, spec: &Spec) {
         // As dedicated as the command that it belongs to.
         let whole = container(&spec.name).and_then(|name| self.rows.get(name));

@@ -148,11 +148,10 @@ impl fmt::Display for Problem {
                 write!(f, "{username:?} needs a password; give {password} as well")
             }
             Problem::Needs(needed) => write!(f, "give {needed}"),
-            Problem::GivenByUrl => f.write_str("redis_url says it as well; give one of the two"),
-            Problem::GivenBeside(other) => write!(
-                f,
-                "{other} says where the Redis is as well; give one of the two"
-            ),
+            Problem::GivenByUrl => f.write_str("redis_url sets it too; give only one"),
+            Problem::GivenBeside(other) => {
+                write!(f, "{other} sets the address of Redis too; give only one")
+            }
             Problem::UnknownFlag {
                 nearest: Some(name),
             } => {
@@ -181,9 +180,7 @@ impl fmt::Display for Problem {
             Problem::EmptyFile { path } => {
                 write!(f, "{path:?}: is empty; give a file that holds the password")
             }
-            Problem::SecretGiven => {
-                f.write_str("the password is given as well; give one of the two")
-            }
+            Problem::SecretGiven => f.write_str("the password is set too; give only one"),
             Problem::NotASetting => f.write_str("not a setting; give a line as name = value"),
             Problem::UnknownName(name) => {
                 let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();

@@ -355,7 +355,7 @@ pub(super) fn parse(args: &[OsString]) -> Result<Request, ConfigError> {
     }
 }
 
-/// The arguments, told apart, every name known.
+/// The parsed arguments; every name is known.
 pub(super) struct Arguments {
     pub(super) given: Vec<Given>,
     /// The flag that asks for a text instead of a run. What comes after it is not read.
@@ -376,7 +376,7 @@ impl Given {
     }
 }
 
-/// Tells flags from values. A value is the rest of the argument after `=` or else the next
+/// Separates flags from values. A value is the rest of the argument after `=` or else the next
 /// argument, whatever it looks like.
 pub(super) fn read(args: &[OsString]) -> Result<Arguments, ConfigError> {
     let mut given: Vec<Given> = Vec::new();

@@ -115,7 +115,7 @@ fn in_flags(name: &'static str, given: &[String]) -> impl Iterator<Item = Found>
     })
 }
 
-/// Whether a variable tells where a service is, as Kubernetes and Docker set one for every service: one that
+/// Whether a variable is the address of a service, as Kubernetes and Docker set one for every service: one that
 /// is called `metrics` makes it `METRICS_PORT=tcp://10.96.0.12:9001`.
 fn is_service_link(variable: &str, value: &OsStr) -> bool {
     let value = value.as_encoded_bytes();

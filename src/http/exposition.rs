@@ -106,7 +106,7 @@ fn open_family(
     samples(values, metric, family.kind == Kind::Counter)
 }
 
-/// The text format knows no units and no infos, and the type of a counter is told under the name of its
+/// The text format knows no units and no infos, and the type of a counter is given under the name of its
 /// samples. So all is written as a gauge is, under its whole name.
 fn plain_family(
     family: &Family,

@@ -1,4 +1,4 @@
-//! Whether the proxy is alive and ready, with one line of JSON that says why.
+//! Health checks: whether the proxy is alive and ready, with a line of JSON that says why.
 
 use super::Site;
 use super::response::Response;
@@ -7,34 +7,34 @@ use crate::status::{RedisState, Status};
 
 const JSON: &str = "application/json";
 
-/// Alive: whoever reads this was answered by the loop.
+/// Liveness: the event loop turns, or it could not answer.
 #[must_use]
 pub fn alive(status: &Status<'_>) -> Response {
     let mut line = Object::default();
     line.text("status", "alive");
-    tell(status, &mut line);
+    describe(status, &mut line);
     Response::ok(JSON, line.finish() + "\n")
 }
 
-/// Ready: requests can be answered, by Redis or from what is cached, and will be for some time.
+/// Readiness: requests can be answered, by Redis or from the cache, and no shutdown has begun.
 #[must_use]
 pub fn ready(site: &Site<'_>) -> Response {
     let status = &site.status;
     let serves_stale = status.cache.keeps_stale();
     let (ready, reason) = match status.redis {
-        _ if site.shutting_down => (false, "the proxy shuts down"),
-        RedisState::Up => (true, "Redis can be reached"),
+        _ if site.shutting_down => (false, "the proxy is shutting down"),
+        RedisState::Up => (true, "Redis is reachable"),
         _ if serves_stale => (
             true,
-            "Redis can't be reached; entries are served, also stale ones",
+            "Redis is unreachable; cached entries are served, including stale ones",
         ),
-        RedisState::Down(_) => (false, "Redis can't be reached"),
-        RedisState::Unknown => (false, "Redis is being connected to"),
+        RedisState::Down(_) => (false, "Redis is unreachable"),
+        RedisState::Unknown => (false, "connecting to Redis"),
     };
     let mut line = Object::default();
     line.text("status", if ready { "ready" } else { "not ready" })
         .text("reason", reason);
-    tell(status, &mut line);
+    describe(status, &mut line);
     let code = if ready {
         "200 OK"
     } else {
@@ -43,8 +43,8 @@ pub fn ready(site: &Site<'_>) -> Response {
     Response::new(code, JSON, line.finish() + "\n")
 }
 
-/// What there is to know.
-fn tell(status: &Status<'_>, line: &mut Object) {
+/// Adds the state of the proxy.
+fn describe(status: &Status<'_>, line: &mut Object) {
     let away = status.metrics.redis.away_since;
     line.text("redis", status.redis.name())
         .text("redis_error", status.redis.reason())

@@ -1,4 +1,4 @@
-//! The metrics: each with its name, what it says, and where it is read.
+//! The metrics: the name, help text and source of each.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::status::{NodeStatus, RedisState, Status, Tracking};
 pub struct Family {
     /// Its name; that of a counter's samples ends in `_total`, and of an info's in `_info`.
     pub name: &'static str,
-    /// What it says. A sentence without its full stop.
+    /// Its help text, without a full stop.
     pub help: &'static str,
     /// Its type.
     pub kind: Kind,
@@ -25,11 +25,11 @@ type Read = fn(&Status<'_>) -> Values;
 pub enum Kind {
     /// It only grows.
     Counter,
-    /// It goes up and down.
+    /// It can go up and down.
     Gauge,
-    /// How often values of each size came.
+    /// A distribution of values.
     Histogram,
-    /// Words that don't change.
+    /// Constant text.
     Info,
 }
 
@@ -99,9 +99,9 @@ const fn histogram(name: &'static str, help: &'static str, read: Read) -> Family
 pub static FAMILIES: &[Family] = &[
     counter(
         "redis_proxy_requests",
-        "Requests by command, and by what became of them: answered here, hit (the cache had all), miss \
-         (Redis was asked for a value), coalesced (others had asked for it), forwarded, sent over the \
-         client's dedicated connection, or refused with an error",
+        "Requests by command and outcome: here (answered by the proxy), hit (answered from the cache), miss (fetched \
+         from Redis), coalesced (shared another request's fetch), forwarded, dedicated (sent over the client's \
+         dedicated connection), or refused with an error",
         requests,
     ),
     counter(
@@ -118,7 +118,7 @@ pub static FAMILIES: &[Family] = &[
     counter(
         "redis_proxy_errors",
         "Error replies sent to clients, by kind: protocol, denied (not authenticated, or not permitted), usage (wrong \
-         arguments), unreachable (Redis is away), redis (its own)",
+         arguments), unreachable (no connection to Redis), redis (Redis's own)",
         |status| {
             let errors = ErrorKind::ALL.map(|kind| (kind.name(), status.metrics.errors(kind)));
             labelled("kind", &errors)
@@ -134,68 +134,67 @@ pub static FAMILIES: &[Family] = &[
         "Bytes written to clients",
         |status| whole(status.metrics.clients.sent),
     ),
-    gauge("redis_proxy_clients", "Clients connected now", |status| {
+    gauge("redis_proxy_clients", "Connected clients", |status| {
         whole(status.metrics.clients.connected)
     }),
     gauge(
         "redis_proxy_max_clients",
-        "The most clients that are served at a time",
+        "Maximum number of connected clients",
         |status| whole(status.facts.max_clients as u64),
     ),
     gauge(
         "redis_proxy_clients_on_dedicated_connection",
-        "Clients with a connection to Redis of their own now",
+        "Clients with a dedicated connection to Redis",
         |status| whole(status.metrics.clients.dedicated),
     ),
     gauge(
         "redis_proxy_clients_blocked",
-        "Clients that wait there, in BLPOP say, for something to come up",
+        "Clients waiting in a blocking command such as BLPOP",
         |status| whole(status.metrics.clients.blocked),
     ),
     counter(
         "redis_proxy_connections",
-        "Clients that came and were served",
+        "Client connections accepted",
         |status| whole(status.metrics.clients.total),
     ),
     counter(
         "redis_proxy_connections_refused",
-        "Clients that were one too many",
+        "Client connections refused because of --max_clients",
         |status| whole(status.metrics.clients.refused),
     ),
     counter(
         "redis_proxy_protocol_errors",
-        "Clients that were closed because what they sent was no request",
+        "Clients closed because of malformed requests",
         |status| whole(status.metrics.clients.protocol_errors),
     ),
     counter(
         "redis_proxy_clients_slowed",
-        "Times that a client's requests had to wait because it did not read its replies, or asked for too \
-         much at once",
+        "Times that a client's requests were delayed because it did not read its replies, or requested too much at once",
         |status| whole(status.metrics.clients.slowed),
     ),
     counter(
         "redis_proxy_clients_evicted",
-        "Clients that were closed because all together held more than --max_buffers, and these the most",
+        "Clients closed to keep the buffers of all clients within --max_buffers",
         |status| whole(status.metrics.clients.evicted),
     ),
     gauge(
         "redis_proxy_buffers_bytes",
-        "Bytes that all clients together hold beside the cache: what they sent and what they are owed",
+        "Bytes of buffered requests and replies of all clients, not counting the cache",
         |status| whole(status.buffers.0 as u64),
     ),
     gauge(
         "redis_proxy_buffers_max_bytes",
-        "The most bytes that they may hold (--max_buffers); 0 for no limit",
+        "Maximum bytes of buffered requests and replies (--max_buffers); 0 for no limit",
         |status| whole(status.buffers.1 as u64),
     ),
     gauge(
         "redis_proxy_cache_entries",
-        "Entries in the cache, those past their time to live included until they are removed",
+        "Entries in the cache, including expired ones that have not been removed yet",
         |status| whole(status.cache.len() as u64),
     ),
     gauge(
         "redis_proxy_cache_capacity_entries",
-        "The most entries in the cache (--capacity)",
+        "Maximum number of entries in the cache (--capacity)",
         |status| whole(status.cache.limits().entries as u64),
     ),
     gauge(
@@ -205,13 +204,13 @@ pub static FAMILIES: &[Family] = &[
     ),
     gauge(
         "redis_proxy_cache_max_bytes",
-        "The most bytes in the cache (--max_memory); 0 for no limit",
+        "Maximum bytes in the cache (--max_memory); 0 for no limit",
         |status| whole(status.cache.limits().memory as u64),
     ),
     counter(
         "redis_proxy_cache_keys",
-        "Keys looked for in the cache: hit, miss (Redis was asked), or coalesced (another request was \
-         asking Redis already)",
+        "Keys looked up in the cache: hit, miss (fetched from Redis), or coalesced (another request was already \
+         fetching it)",
         |status| {
             let keys = status.metrics.keys;
             let results = [
@@ -224,10 +223,9 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_cache_misses",
-        "Keys that Redis was asked for, by why the cache did not have them: new (not asked for before, or \
-         not for long), evicted for lack of room, expired, invalidated (Redis said they changed), written \
-         through the proxy, flushed, reconnected (the cache starts empty), or unkept (the reply before was \
-         not one to cache)",
+        "Cache misses by reason: new (first read, or first in a long while), evicted, expired, invalidated (Redis \
+         reported a change), written (through the proxy), flushed, reconnected (the cache started empty), or unkept \
+         (the previous reply could not be cached)",
         |status| {
             let misses = &status.metrics.misses;
             labelled(
@@ -238,9 +236,9 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_uncached_reads",
-        "Reads of commands that are cached, by command and by why they were not answered from the cache: one of the \
-         reasons above, several_keys, transaction, large_reply, or dedicated (the client had a dedicated connection, \
-         for the command that `by` names); of MGET, keys",
+        "Reads by cacheable commands that were not hits, by command and reason: those of cache_misses, coalesced, \
+         several_keys, transaction, large_reply, or dedicated (the client used a dedicated connection, because of the \
+         command in `by`); counts keys for MGET",
         uncached_reads,
     ),
     counter(
@@ -250,34 +248,34 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_cache_removed",
-        "Entries that left the cache, by reason: capacity, memory, expired, invalidated, written, flushed, \
+        "Entries removed from the cache, by reason: capacity, memory, expired, invalidated, written, flushed, \
          reconnected",
         |status| labelled("reason", &status.removed()),
     ),
     counter(
         "redis_proxy_cache_removed_unread",
-        "Entries that left the cache one by one and had never been read from it",
+        "Entries removed one by one that had never been read",
         |status| whole(status.cache.unread()),
     ),
     counter(
         "redis_proxy_invalidations",
-        "Keys that Redis said have changed",
+        "Keys that Redis reported as changed",
         |status| whole(status.metrics.invalidations),
     ),
     counter(
         "redis_proxy_refetches",
-        "Values that were fetched anew because their keys had changed, before anybody asked for them",
+        "Values fetched again after a change, before any client requested them",
         |status| whole(status.metrics.refetches),
     ),
     counter(
         "redis_proxy_flushes",
-        "Times that Redis said that all keys have changed",
+        "Times that Redis reported all keys as changed",
         |status| whole(status.metrics.flushes),
     ),
     gauge(
         "redis_proxy_tracking",
-        "Whether Redis says what changes, as one state that is 1: on, off (not asked), refused (by Redis), \
-         lost (its connection broke), unknown (Redis has not been reached yet)",
+        "Whether Redis reports changes, as one state that is 1: on, off (by configuration), refused (by Redis), lost \
+         (the connection broke), unknown (Redis not reached yet)",
         |status| {
             let now = status.tracking.name();
             labelled(
@@ -288,58 +286,58 @@ pub static FAMILIES: &[Family] = &[
     ),
     gauge(
         "redis_proxy_redis_up",
-        "1 while Redis can be reached, else 0",
+        "1 while Redis is reachable, 0 otherwise",
         |status| whole(u64::from(status.redis == RedisState::Up)),
     ),
     counter(
         "redis_proxy_redis_outages",
-        "Times that Redis went away",
+        "Times that Redis became unreachable",
         |status| whole(status.metrics.redis.outages),
     ),
     counter(
         "redis_proxy_redis_away_seconds",
-        "Time that Redis was away, the present outage included",
+        "Time that Redis was unreachable, including the current outage",
         |status| real(status.metrics.redis.away(status.now).as_secs_f64()),
     ),
     counter(
         "redis_proxy_redis_reconnects",
-        "Times that Redis was connected to again",
+        "Times that Redis was reconnected to",
         |status| whole(status.metrics.redis.reconnects()),
     ),
     histogram(
         "redis_proxy_hit_duration_seconds",
-        "Time of a hit, from its last byte read to its reply queued",
+        "Latency of hits, from the last byte read to the reply queued",
         |status| seconds(&status.metrics.hit_time),
     ),
     histogram(
         "redis_proxy_miss_duration_seconds",
-        "Time of a request that waited for a value from Redis, from its last byte read to its reply queued",
+        "Latency of misses, from the last byte read to the reply queued",
         |status| seconds(&status.metrics.miss_time),
     ),
     histogram(
         "redis_proxy_forward_duration_seconds",
-        "Time of a request that Redis answered, from its last byte read to its reply queued",
+        "Latency of forwarded requests, from the last byte read to the reply queued",
         |status| seconds(&status.metrics.forward_time),
     ),
     histogram(
         "redis_proxy_redis_round_trip_seconds",
-        "Time that Redis took for a batch of requests",
+        "Round-trip time of a batch of requests to Redis",
         |status| seconds(&status.metrics.round_trip),
     ),
     histogram(
         "redis_proxy_batch_requests",
-        "Requests that were sent to Redis as one batch",
+        "Requests sent to Redis in one batch",
         |status| distribution(&status.metrics.batch, 1.0),
     ),
     histogram(
         "redis_proxy_loop_turn_seconds",
-        "Time of a turn of the event loop, without the wait before it",
+        "Duration of a turn of the event loop, excluding the wait before it",
         |status| seconds(&status.metrics.turn),
     ),
     family(
         Kind::Info,
         "redis_proxy_upstream",
-        "The Redis behind: as it is configured, where it was last reached, and the sentinel that named it",
+        "The Redis upstream: the configured address, where it was last reached, and the sentinel that named it",
         |status| {
             let endpoint = status.endpoint.map(ToString::to_string);
             let labels: Labels = vec![
@@ -392,7 +390,7 @@ pub static FAMILIES: &[Family] = &[
     ),
     gauge(
         "process_resident_memory_bytes",
-        "Memory of the process that is resident",
+        "Resident memory of the process",
         |status| whole((status.facts.resident_memory)()),
     ),
 ];

@@ -67,7 +67,7 @@ impl Frame<'_> {
         }
     }
 
-    /// Its type, as the first byte tells it.
+    /// Its type, by the first byte.
     pub fn kind(&self) -> u8 {
         self.bytes().first().copied().unwrap_or_default()
     }

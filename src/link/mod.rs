@@ -30,7 +30,7 @@ use crate::transport::Source;
 /// How much memory of a list is kept for another, in bytes.
 const KEPT: usize = 64 * 1024;
 
-/// Empties a list that goes to and fro between the threads. If it were allocated anew on one of them and freed on
+/// Empties a list that goes to and fro between the threads. If it were allocated on one of them and freed on
 /// the other, a miss would take half as many instructions again, and a cache that fills while Redis is slow a
 /// tenth more memory, as its entries would lie in gaps of two heaps.
 fn empty<T>(list: &mut Vec<T>) {
@@ -142,7 +142,7 @@ impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(error) => error.fmt(f),
-            Self::Unasked => f.write_str("it sent more replies than it was asked for"),
+            Self::Unasked => f.write_str("it sent an unexpected reply"),
         }
     }
 }

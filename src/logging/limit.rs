@@ -11,8 +11,8 @@ const LINES: u32 = 10;
 
 /// Lets so many lines of a kind through in each period, and counts the others.
 ///
-/// The next line that is let through tells how many were left out before it. When none comes,
-/// [`Self::end`] tells it at the end of the period, for which whoever keeps the limit wakes up.
+/// The next line that is logged says how many were left out before it. When none comes,
+/// [`Self::end`] reports it at the end of the period, for which the owner of the limit wakes up.
 #[derive(Debug, Default)]
 pub struct Limit {
     /// The end of the period.
@@ -30,7 +30,7 @@ impl Limit {
     /// The period, which starts with the first line.
     pub const PERIOD: Duration = Duration::from_secs(1);
 
-    /// Whether a line may be logged now, and what it has to tell.
+    /// Whether a line may be logged now, and how many were left out before it.
     pub fn admit(&mut self, now: Time) -> Option<LeftOut> {
         if now >= self.until {
             self.until = now.after(Self::PERIOD);
@@ -50,7 +50,7 @@ impl Limit {
         (self.left_out > 0).then_some(self.until)
     }
 
-    /// How many lines were left out, if that is to be told now in a line of its own.
+    /// How many lines were left out, if that is to be logged now in a line of its own.
     pub fn end(&mut self, now: Time) -> Option<LeftOut> {
         let due = self.due()?;
         (due <= now).then(|| self.admit(now))?

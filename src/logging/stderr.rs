@@ -1,6 +1,6 @@
 //! Standard error that never makes its writers wait.
 //!
-//! Whoever reads the log may be slow, stuck or gone. Nothing tells beforehand whether a write would wait, as
+//! The reader of the log may be slow, stuck or gone. It cannot be known beforehand whether a write would block, as
 //! other processes may write to the same pipe or terminal, and a flag that makes the write non-blocking would
 //! hold for these others too. So the standard error of this process becomes a pipe of its own, and a thread
 //! copies what comes through it to where standard error led before, and does the waiting.

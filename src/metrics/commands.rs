@@ -162,7 +162,7 @@ impl Commands {
         counts.failed += u64::from(failed);
     }
 
-    /// Whether the time that the present run took is to be told: all its requests may be Redis's to answer, or refused.
+    /// Whether the time of the current run is to be reported: all its requests may be Redis's to answer, or refused.
     pub fn is_run_timed(&self) -> bool {
         self.mixed || self.latest.1.is_at_once() && self.row > 0
     }

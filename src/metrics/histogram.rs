@@ -101,7 +101,7 @@ impl Histogram {
             .map(|(index, &count)| ((index < BOUNDED).then(|| self.bound(index)), count))
     }
 
-    /// The value that this share of all values does not exceed, from 0 to 1, as exactly as the buckets tell:
+    /// The value that this share of all values does not exceed, from 0 to 1, as exactly as the buckets allow:
     /// within one, values are taken to be spread evenly. Nothing without values.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<f64> {

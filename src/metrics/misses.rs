@@ -23,7 +23,7 @@ pub enum Reason {
     Written,
     /// All keys had been flushed.
     Flushed,
-    /// The connection to Redis had been made anew.
+    /// The connection to Redis had been reopened.
     Reconnected,
     /// What Redis replied when it was asked for before was not kept.
     Unkept,
@@ -183,7 +183,7 @@ impl Misses {
     }
 
     /// What was kept of a key, or is on its way, is no good any more. Of several causes the first counts:
-    /// Redis also tells of what was written through the proxy.
+    /// Redis also reports writes made through the proxy.
     pub fn forgotten(&mut self, key: Key<'_>, cause: Cause) {
         if let Some(place) = self.remembered(key)
             && !matches!(place.fate, Fate::Forgotten(_))
@@ -233,7 +233,7 @@ impl Misses {
     }
 }
 
-/// The number of a place, of so many: among the fewest it is the first number, and beyond it is told by the tag, but for
+/// The number of a place, of so many: among the fewest it is the first number, and beyond that the tag decides, but for
 /// the bit that all tags have.
 fn number(of_fewest: usize, tag: u16, places: usize) -> usize {
     (of_fewest + usize::from(tag >> 1) * LEAST_REMEMBERED) & (places - 1)

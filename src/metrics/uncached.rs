@@ -21,7 +21,7 @@ pub enum Why {
     Dedicated(u16),
 }
 
-/// The most pairs of a command and a reason that are told apart: more are counted as [`Why::Dedicated`] by an unknown command.
+/// The most pairs of a command and a reason that are counted separately: more are counted as [`Why::Dedicated`] by an unknown command.
 const PAIRS_MAX: usize = 2048;
 
 /// How many reads there were of each command for each reason; of MGET how many keys, as far as it was looked for those.
@@ -75,7 +75,7 @@ impl Uncached {
 }
 
 impl Why {
-    /// A number that tells it from the others.
+    /// A number that distinguishes it from the others.
     fn order(self) -> u32 {
         match self {
             Self::Missed(reason) => reason as u32,

@@ -1,4 +1,4 @@
-//! Write, then notify: who is told of a change reads no older value from the cache.
+//! Write, then notify: a client that learns of a change reads no older value from the cache.
 //!
 //! A message that comes on a client's dedicated connection may overtake Redis's report of a change that was made before
 //! it, as that comes on the tracker. So bytes by which a client may learn what others did are held until a barrier has

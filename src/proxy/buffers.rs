@@ -18,7 +18,7 @@ pub(super) struct Buffers {
     clients: usize,
     /// Clients have shares, until there is room again.
     scarce: bool,
-    /// There is room again, and those who had to wait for it were not told.
+    /// There is room again, and the clients that wait for it do not know yet.
     relieved: bool,
     /// The client that is read from beyond its share.
     favored: Option<ClientId>,
@@ -138,7 +138,7 @@ impl Buffers {
         self.freed
     }
 
-    /// How many bytes a client may be owed before its further requests wait.
+    /// How many bytes of replies may be outstanding for a client before its further requests wait.
     #[inline]
     pub fn most_owed(&self) -> usize {
         if self.scarce {

@@ -80,7 +80,7 @@ pub(super) struct Dedicated {
     passes: bool,
     /// In which words Redis refused what sets the connection up.
     refusal: String,
-    /// What was passed on last may tell of what others did.
+    /// What was passed on last may reveal what others did.
     tells_of_others: bool,
     /// Redis answered that it is a replica, which takes no writes.
     readonly: bool,
@@ -154,7 +154,7 @@ pub(super) enum Received {
     Over { reset: bool },
     /// Redis refused what sets the connection up: [`Dedicated::refusal`] has its words.
     Refused,
-    /// The connection can't go on, for this reason.
+    /// The connection has failed, for this reason.
     Failed(&'static str),
 }
 

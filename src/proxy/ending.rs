@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::resp::request::ProtocolError;
 
-/// Why a client is to be closed, once it was sent what it is owed. Displays as a few words that show
+/// Why a client is to be closed, once its replies are sent. Displays as a few words that show
 /// nothing of what the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -42,8 +42,8 @@ pub enum Ending {
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Left => f.write_str("it left"),
-            Self::Quit => f.write_str("it said QUIT"),
+            Self::Left => f.write_str("it disconnected"),
+            Self::Quit => f.write_str("it sent QUIT"),
             // The byte that came instead is the client's own.
             Self::Protocol(ProtocolError::ExpectedDollar(_)) => {
                 f.write_str("Protocol error: expected '$'")
@@ -55,13 +55,13 @@ impl fmt::Display for Ending {
             Self::DedicatedEnded => f.write_str("Redis closed its dedicated connection"),
             Self::Killed => f.write_str("it was killed by CLIENT KILL"),
             Self::Protected => f.write_str("it comes from another host, and protected mode is on"),
-            Self::Idle => f.write_str("it was silent for too long"),
+            Self::Idle => f.write_str("it was idle for too long"),
             Self::Evicted { held } => write!(
                 f,
-                "overcoming of --max_buffers: it held {held} bytes, the most of all clients"
+                "buffers exceed --max_buffers: it held {held} bytes, the most of all clients"
             ),
             Self::Interrupted => f.write_str("Redis failed in the middle of its reply"),
-            Self::Shutdown => f.write_str("the proxy shuts down"),
+            Self::Shutdown => f.write_str("the proxy is shutting down"),
         }
     }
 }

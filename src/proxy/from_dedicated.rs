@@ -235,7 +235,7 @@ impl Proxy {
         self.end_with_dedicated(client, Ending::DedicatedFailed(reason.into()));
     }
 
-    /// Whether a client can't go on without its dedicated connection.
+    /// Whether a client needs its dedicated connection to continue.
     fn needs_dedicated(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
         let dedicated = session.dedicated.as_ref();

@@ -100,7 +100,7 @@ impl Proxy {
         }
     }
 
-    /// Whether there is room again, and those who had to wait for it were not told.
+    /// Whether there is room again, and the clients that wait for it do not know yet.
     #[must_use]
     pub fn has_room_again(&self) -> bool {
         self.store.buffers.is_relieved()

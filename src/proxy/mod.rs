@@ -126,7 +126,7 @@ impl Proxy {
         self.store.barriers.enable(causal);
     }
 
-    /// Whether values that are read are fetched anew as soon as they change. They are not unless this says so.
+    /// Whether values that are read are fetched again as soon as they change. They are not unless this says so.
     pub fn set_refetch(&mut self, refetch: bool) {
         self.store.refetches.enable(refetch);
     }
@@ -361,7 +361,7 @@ impl Proxy {
         self.store.metrics.end_run(elapsed);
     }
 
-    /// Nothing more is taken from a client: it closed its side, or the proxy shuts down.
+    /// Nothing more is taken from a client: it closed its side, or the proxy is shutting down.
     pub fn end_of_input(&mut self, client: ClientId, why: Ending) {
         self.sessions[client.0].end(why);
         self.note_change(client);
@@ -380,7 +380,7 @@ impl Proxy {
         session.held_back && session.may_run()
     }
 
-    /// Whether a client was sent all that it is owed and will ask for nothing more.
+    /// Whether a client was sent all its replies and will send no more requests.
     #[must_use]
     pub fn is_done(&self, client: ClientId) -> bool {
         self.sessions[client.0].is_done()
@@ -405,7 +405,7 @@ impl Proxy {
         self.sessions[client.0].ending.as_ref()
     }
 
-    /// The number that `CLIENT ID` tells a client, and where it came from.
+    /// The id that `CLIENT ID` returns, and where the client comes from.
     #[must_use]
     pub fn peer(&self, client: ClientId) -> (u64, Option<&Peer>) {
         let identity = &self.sessions[client.0].identity;

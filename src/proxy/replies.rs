@@ -1,4 +1,4 @@
-//! What one client is owed: its replies in the order of its requests, whether they are there already or
+//! The replies of one client in the order of its requests, whether they are there already or
 //! have to wait for Redis.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use crate::resp::Protocol;
 use crate::resp::reply::{self, Output, Reply};
 use crate::upstream::is_unreachable;
 
-/// The replies owed to a client.
+/// The outstanding replies of a client.
 ///
 /// As long as none has to wait, each goes straight to the output. From the first that waits on, all
 /// queue up behind it.
@@ -30,7 +30,7 @@ pub(super) struct Replies {
     queued: usize,
     /// Those of them that are not there yet.
     coming: usize,
-    /// The most bytes that may be owed before further requests have to wait: [`MAX_OWED`], or less while all clients
+    /// The most bytes of outstanding replies before further requests have to wait: [`MAX_OWED`], or less while all clients
     /// together hold too much.
     pub most: usize,
     /// The same for what the rest of a long MGET asks Redis for.
@@ -161,7 +161,7 @@ impl Default for Replies {
 }
 
 impl Replies {
-    /// Whether so much is owed that further requests have to wait, or the rest of a long MGET.
+    /// Whether so many replies are outstanding that further requests have to wait, or the rest of a long MGET.
     pub fn full(&self) -> bool {
         match self.long_mget {
             None => self.output.len() + self.queued >= self.most,
@@ -169,7 +169,7 @@ impl Replies {
         }
     }
 
-    /// Whether so much is owed that the rest of a long MGET has to wait.
+    /// Whether so many replies are outstanding that the rest of a long MGET has to wait.
     pub fn full_ahead(&self) -> bool {
         self.output.len() >= self.most || self.queued >= self.ahead
     }
@@ -180,7 +180,7 @@ impl Replies {
         self.ahead = if most < MAX_OWED { most } else { AHEAD };
     }
 
-    /// How many bytes are held for what is owed.
+    /// How many bytes are held for outstanding replies.
     pub fn held(&self) -> usize {
         let rest = self.long_mget.as_ref().map_or(0, |mget| mget.held());
         self.output.held() + self.queued - self.coming + rest
@@ -206,7 +206,7 @@ impl Replies {
         self.queue.is_empty()
     }
 
-    /// Whether nothing is owed.
+    /// Whether no reply is outstanding.
     pub fn is_empty(&self) -> bool {
         (self.queue.is_empty() || self.is_at_end()) && self.output.is_empty()
     }
@@ -216,7 +216,7 @@ impl Replies {
         matches!(self.queue.front(), Some(Slot::End))
     }
 
-    /// Whether the client is to be closed behind what it is owed.
+    /// Whether the client is to be closed after its outstanding replies.
     pub fn ends(&self) -> bool {
         matches!(self.queue.back(), Some(Slot::End))
     }

@@ -1,4 +1,4 @@
-//! What one client has sent and is owed, and who it is.
+//! One client: what it has sent, its outstanding replies, and who it is.
 
 use super::admission::Admission;
 use super::buffers::Buffers;
@@ -25,7 +25,7 @@ pub(super) struct Session {
     pub waits_for: WaitsFor,
     /// What becomes of the request at the start of `input`, if that is decided and it has to wait.
     pub admission: Option<Box<Admission>>,
-    /// Nothing more is taken from the client: it is closed when it was sent what it is owed, for this reason.
+    /// Nothing more is taken from the client: it is closed when its replies are sent, for this reason.
     pub ending: Option<Ending>,
     /// It waits for something to come up, on its dedicated connection.
     pub blocked: bool,
@@ -97,7 +97,7 @@ impl Session {
         self.ending.get_or_insert(why);
     }
 
-    /// Ends the client at once: it is owed nothing any more.
+    /// Ends the client at once; its outstanding replies are dropped.
     pub fn abort(&mut self, why: Ending) {
         self.ending = Some(why);
         self.replies.forget_all();
@@ -218,7 +218,7 @@ impl Session {
             || self.waits_for == WaitsFor::Nothing && self.replies.none_wait()
     }
 
-    /// Whether the client was sent all that it is owed and will ask for nothing more.
+    /// Whether the client was sent all its replies and will send no more requests.
     pub fn is_done(&self) -> bool {
         let quiet = self
             .dedicated

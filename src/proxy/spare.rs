@@ -1,4 +1,4 @@
-//! Memory of outputs that were sent, for others: a client that is owed nothing holds none.
+//! Memory of outputs that were sent, for others: a client without outstanding replies holds none.
 
 /// Empty buffers.
 #[derive(Default)]

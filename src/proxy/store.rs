@@ -254,7 +254,7 @@ impl Store {
         }
     }
 
-    /// Answers a request, or sees to it that Redis does.
+    /// Answers a request, or has Redis answer it.
     pub fn execute(
         &mut self,
         request: &Request<'_>,
@@ -440,7 +440,7 @@ impl Store {
         self.is_large(row.way(request), caller, request)
     }
 
-    /// Counts a request that was seen to.
+    /// Counts a request that was handled.
     fn count(&mut self, command: u16, outcome: Outcome, replies: &mut Replies) {
         let outcome = match replies.take_refusal() {
             None => outcome,

@@ -1,4 +1,4 @@
-//! Reads the values of a whole reply, for what Redis tells the proxy itself.
+//! Reads the values of a whole reply, for Redis's replies to the proxy's own requests.
 
 use super::integer;
 use super::scan::Scanner;

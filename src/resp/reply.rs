@@ -186,7 +186,7 @@ pub fn bulk_value(encoded: &[u8]) -> Option<&[u8]> {
 /// such buffers, so that a value that a thousand clients ask for is in memory once.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// What stands before `tail`; empty unless a shared reply is under way.
+    /// What stands before `tail`; empty unless a shared reply is being sent.
     chunks: VecDeque<Chunk>,
     tail: Vec<u8>,
     /// The bytes of the first chunk (of the tail, if there is none) that are sent.

@@ -30,7 +30,7 @@ const OWN_FILES: u64 = 32;
 /// Whether clients wait to be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accept {
-    /// The next event tells.
+    /// The next event shows.
     Idle,
     /// Some may.
     Pending,
@@ -39,7 +39,7 @@ pub(super) enum Accept {
 }
 
 impl Accept {
-    /// When to accept, if no event tells before.
+    /// When to accept, unless an event comes first.
     pub fn due(self) -> Option<Time> {
         match self {
             Self::Idle => None,
@@ -161,7 +161,7 @@ pub(super) fn clients_that_fit(max_clients: usize, others: u64) -> usize {
         Ok(limit) if limit >= wanted => return max_clients,
         Ok(limit) => limit,
         Err(error) => {
-            log::warn!(reason:% = error; "can't tell how many files may be open");
+            log::warn!(reason:% = error; "cannot read the open-file limit");
             return max_clients;
         }
     };
@@ -170,7 +170,7 @@ pub(super) fn clients_that_fit(max_clients: usize, others: u64) -> usize {
         .clamp(1, max_clients);
     log::warn!(
         max_clients = fit, open_files = limit;
-        "max_clients lowered to what the limit of open files allows"
+        "max_clients lowered to the open-file limit"
     );
     fit
 }

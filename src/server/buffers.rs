@@ -35,7 +35,7 @@ impl Shortage {
 }
 
 impl Server {
-    /// Looks whether clients get on while room is scarce, and sees to it that they do.
+    /// Checks that clients make progress while buffers are scarce, and ensures that they do.
     pub(super) fn relieve(&mut self) {
         if !self.proxy.is_short_of_buffers() {
             self.shortage = Shortage::default();

@@ -100,7 +100,7 @@ impl Server {
         }
     }
 
-    /// Has the core count the requests that it has seen to since that moment.
+    /// Has the core count the requests handled since that moment.
     fn end_run(&mut self, start: Time) {
         let took = match self.proxy.is_run_timed() {
             true => start.until(self.clock.now()),
@@ -239,7 +239,7 @@ impl Server {
         true
     }
 
-    /// A client was sent all that it is owed.
+    /// A client was sent all its replies.
     fn end(&mut self, client: ClientId) {
         let connection = &mut self.connections[client.0];
         let pauses = matches!(

@@ -43,13 +43,13 @@ impl Floods {
         limits.into_iter().filter_map(Limit::due).min()
     }
 
-    /// Tells what was left out and no further line has told.
+    /// Logs how many lines were left out, if no later line has.
     pub fn end(&mut self, now: Time) {
         let limits = [
-            (Level::Info, "client broke the protocol", &mut self.broken),
+            (Level::Info, "protocol error of a client", &mut self.broken),
             (Level::Warn, HTTP, &mut self.http),
             (Level::Warn, "client refused", &mut self.refused),
-            (Level::Warn, "can't accept clients", &mut self.unaccepted),
+            (Level::Warn, "cannot accept clients", &mut self.unaccepted),
             (Level::Warn, EVICTED, &mut self.evicted),
             (
                 Level::Warn,
@@ -80,7 +80,7 @@ impl Server {
             let (number, address) = self.proxy.peer(client);
             log::info!(
                 client = number, address = address.map(Peer::to_string), reason:% = error, left_out;
-                "client broke the protocol"
+                "protocol error of a client"
             );
         }
     }
@@ -89,7 +89,7 @@ impl Server {
     pub(super) fn log_unaccepted(&mut self, error: &io::Error) {
         if let Some(left_out) = self.floods.unaccepted.admit(self.now) {
             let clients = self.connections.len();
-            log::warn!(clients, reason:% = error, left_out; "can't accept clients");
+            log::warn!(clients, reason:% = error, left_out; "cannot accept clients");
         }
     }
 
@@ -105,7 +105,7 @@ impl Server {
                 if let Some(left_out) = self.floods.broken.admit(self.now) {
                     log::info!(
                         client = number, address = address(), reason:% = ending, left_out;
-                        "client broke the protocol"
+                        "protocol error of a client"
                     );
                 }
             }
@@ -113,8 +113,8 @@ impl Server {
                 if let Some(left_out) = self.floods.http.admit(self.now) {
                     log::warn!(
                         client = number, address = address(),
-                        reason = "it sent POST or Host:, as a browser does that a web page leads here to give \
-                                  commands to Redis; it was closed, and nothing of it went there",
+                        reason = "it sent POST or Host:, as a browser does when a web page attacks Redis; the \
+                                  connection was closed, and nothing was forwarded",
                         left_out;
                         "{HTTP}"
                     );

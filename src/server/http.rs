@@ -88,7 +88,7 @@ impl Http {
     pub fn start(address: SocketAddr, names: Vec<String>, registry: &Registry) -> io::Result<Self> {
         let mut listener = super::listen(address)?;
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        log::info!(address:% = listener.local_addr()?; "serving metrics");
+        log::info!(address:% = listener.local_addr()?; "serving HTTP");
         Ok(Self {
             listener,
             accept: Accept::Idle,
@@ -177,7 +177,7 @@ impl Http {
     fn cut_off(&mut self, now: Time) {
         self.connections.retain(|_, connection| {
             let over = connection.end() <= now;
-            // One that never said anything is not told, either: a browser opens some for later use.
+            // One that never sent anything gets no reply either: a browser opens some for later use.
             if over && !connection.answered && !connection.input.is_empty() {
                 connection.output.copy(&http::too_late());
                 // It is cut off, whether it hears why or not.

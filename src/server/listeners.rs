@@ -157,7 +157,7 @@ impl Listeners {
         }
     }
 
-    /// When to accept, if no event tells before.
+    /// When to accept, unless an event comes first.
     pub fn due(&self) -> Option<Time> {
         self.all.iter().filter_map(|one| one.accept.due()).min()
     }

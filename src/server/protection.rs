@@ -27,15 +27,15 @@ impl Protection {
         if is_open && config.protected_mode {
             log::warn!(
                 bind:% = config.bind,
-                reason = "clients of other hosts are refused, as none is asked for a password; --password asks \
-                          for one, and --protected_mode no serves whoever reaches this port";
+                reason = "clients on other hosts are refused, as no password is set: set --password, or \
+                          --protected_mode no to serve anyone who can reach this port";
                 "protected mode"
             );
         } else if is_open {
             log::warn!(
                 bind:% = config.bind,
-                reason = "whoever reaches this port may do all that the proxy's user may do in Redis; \
-                          --password asks for one";
+                reason = "anyone who can reach this port has the permissions of the proxy's user at Redis: \
+                          set --password";
                 "open to the network without a password"
             );
         }

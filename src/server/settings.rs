@@ -27,7 +27,7 @@ impl Server {
     /// Reads settings and certificates again. Returns whether there is anything to read.
     pub(super) fn reload_settings(&mut self, signal: Option<&str>) -> bool {
         if self.tls.is_used() {
-            log::info!(signal; "reading certificates again");
+            log::info!(signal; "reloading certificates");
             self.tls.reload_in_background();
         }
         let Some(load) = self.reload.load else {

@@ -143,7 +143,7 @@ impl Server {
         }
     }
 
-    /// Takes no more clients and no more requests; what was received is answered.
+    /// Accepts no longer accepting clients and requests; what was received is answered.
     fn stop(&mut self) {
         self.shutdown = Shutdown::Stopping {
             until: self.now.after(self.dialer.timeout + STOP_MARGIN),
@@ -163,7 +163,7 @@ impl Server {
 
     fn stop_listening(&mut self) {
         if self.listeners.stop() && !self.shutdown.is_stopping() {
-            log::info!(clients = self.connections.len(); "no more clients");
+            log::info!(clients = self.connections.len(); "no longer accepting clients");
         }
     }
 

@@ -143,7 +143,7 @@ impl Spares {
         }
     }
 
-    /// Sees to those of which there is news, or that are too old.
+    /// Handles those with events, and those that are too old.
     pub fn turn(&mut self, buffer: &mut [u8], now: Time) {
         if std::mem::take(&mut self.news) || self.due().is_some_and(|due| due <= now) {
             self.spares.retain(|_, spare| spare.turn(buffer, now));

@@ -1,4 +1,4 @@
-//! Why the hit ratio is what it is, in a sentence, and what could be done.
+//! Explains the hit ratio in a sentence, and says what would improve it.
 
 use super::Status;
 use super::reads::KeptOut;
@@ -8,8 +8,7 @@ use crate::metrics::{Counters, Counts, Outcome, Reason, Why};
 const GOOD: f64 = 0.9;
 
 impl Status<'_> {
-    /// One line that names the main reason why reads were not answered from the cache, since the counters were last reset, and
-    /// what helps.
+    /// One line with the main reason for misses since the counters were last reset, and what helps.
     #[must_use]
     pub fn advice(&self) -> String {
         let counters = &self.counters();
@@ -18,21 +17,18 @@ impl Status<'_> {
         let others = others.into_iter().flatten().collect::<Vec<_>>();
         let Some(ratio) = keys.hit_ratio() else {
             return match others.is_empty() {
-                true => "Nothing was asked for yet.".to_owned(),
-                false => format!("No read was looked for in the cache. {}", others.join(" ")),
+                true => "No requests yet.".to_owned(),
+                false => format!("No reads used the cache. {}", others.join(" ")),
             };
         };
-        let answered = format!(
-            "{} of the reads were answered from the cache",
-            percent(ratio)
-        );
+        let answered = format!("{} of reads were hits", percent(ratio));
         let mut advice = if ratio >= GOOD {
-            format!("{answered}: that is good.")
+            format!("{answered}: no action needed.")
         } else {
             let (count, reason) = self.main_reason(counters);
             let missed = keys.misses + keys.coalesced;
             let share = percent(count as f64 / missed as f64);
-            format!("{answered}. {share} of the others {reason}.")
+            format!("{answered}. Of the others, {share} {reason}.")
         };
         for other in others {
             advice.push(' ');
@@ -50,12 +46,12 @@ impl Status<'_> {
         let (_, command) = self.why_by(why);
         let how = match (why, command) {
             (Why::Dedicated(_), Some(command)) => format!(
-                "came on dedicated connections, where nothing is cached, most of them for {}",
+                "used dedicated connections, which bypass the cache, mostly because of {}",
                 command.to_ascii_uppercase().replace('_', " ")
             ),
-            (Why::Transaction, _) => "came in transactions, which Redis executes".to_owned(),
-            (Why::Large, _) => "had replies too large to be cached: look at --max_reply".to_owned(),
-            _ => "asked about several keys at once, which Redis answers".to_owned(),
+            (Why::Transaction, _) => "were in transactions, which Redis executes".to_owned(),
+            (Why::Large, _) => "had replies too large to cache: see --max_reply".to_owned(),
+            _ => "named several keys, which only Redis can answer".to_owned(),
         };
         Some(format!("{} of all reads {how}.", percent(share)))
     }
@@ -73,8 +69,7 @@ impl Status<'_> {
             }
             _ => (
                 coalesced,
-                "shared the fetch of another request for the same key, which spared Redis them"
-                    .into(),
+                "shared another request's fetch of the same key, so Redis saw only one".into(),
             ),
         }
     }
@@ -85,56 +80,55 @@ impl Status<'_> {
         match reason {
             Reason::New => self.explain_new(counters),
             Reason::Evicted if evictions.memory > evictions.capacity => format!(
-                "had been cached, but there was no memory for them: raise --max_memory (now {} bytes)",
+                "had been evicted for lack of memory: raise --max_memory (now {} bytes)",
                 limits.memory
             ),
             Reason::Evicted => format!(
-                "had been cached, but there was no room for them: raise --capacity (now {} entries)",
+                "had been evicted because the cache was full: raise --capacity (now {} entries)",
                 limits.entries
             ),
             Reason::Expired => format!(
-                "had been cached, but longer ago than they may be served: raise --cache_ttl (now {} ms)",
+                "had expired: raise --cache_ttl (now {} ms)",
                 limits.ttl.as_millis()
             ),
             Reason::Invalidated => match self.full_table {
                 Some(table) => format!(
-                    "had been cached, but Redis said that they changed, as it does of keys that did not when it \
-                     tracks too many: it tracks {} of at most {}, so raise tracking-table-max-keys there",
+                    "had been invalidated by Redis, possibly without a change: it tracks {} keys of at most {}, \
+                     so raise tracking-table-max-keys there",
                     table.keys, table.max
                 ),
-                None => "had been cached, but Redis said that they changed: keys that change \
-                                    often gain little"
+                None => "had been invalidated by Redis: keys that change often benefit little from a cache"
                     .into(),
             },
             Reason::Written => {
-                "had been cached, but were written through the proxy, or may have been by a \
-                                script: keys that change often gain little"
+                "had been written through the proxy, or possibly by a script: keys that change often \
+                 benefit little from a cache"
                     .into()
             }
-            Reason::Flushed => "had been cached, but all keys were flushed".into(),
+            Reason::Flushed => "had been flushed with all keys".into(),
             Reason::Reconnected => {
-                "had been cached, but the connection to Redis broke, so that it can't be \
-                                    known whether they changed: look at upstream_reconnects"
+                "had been dropped when the connection to Redis was lost, as changes may have been missed: \
+                 see upstream_reconnects"
                     .into()
             }
             Reason::Unkept => {
-                "asked again for what can't be kept: errors, values larger than --max_memory, \
-                               missing keys while Redis does not say what changes"
+                "had replies that cannot be cached: errors, values larger than --max_memory, missing keys \
+                 without tracking"
                     .into()
             }
         }
     }
 
-    /// Keys that were not asked for before: either the cache is young, or they don't come again.
+    /// First reads of keys: either the cache is young, or keys are read only once.
     fn explain_new(&self, counters: &Counters) -> String {
         let removed: u64 = counters.removed().iter().map(|(_, count)| count).sum();
         let unread = counters.unread;
         if removed < self.cache.len() as u64 {
-            return "asked for a key for the first time: the cache is still filling".into();
+            return "were first reads of their keys: the cache is still filling".into();
         }
         format!(
-            "asked for a key for the first time, or the first for long, and of {removed} entries that left \
-             the cache {unread} had never been read from it: keys that are read once gain nothing"
+            "were first reads of their keys, or first in a long while, and of {removed} entries removed \
+             {unread} had never been read: a cache cannot help with keys that are read once"
         )
     }
 
@@ -151,7 +145,7 @@ impl Status<'_> {
         let passed: u64 = others.map(passed).sum();
         (passed * 2 > all).then(|| {
             format!(
-                "{} of all requests can't be answered from a cache, most of them {}.",
+                "{} of all requests cannot use the cache, mostly {}.",
                 percent(passed as f64 / all as f64),
                 self.command_name(most)
                     .to_ascii_uppercase()
@@ -281,21 +275,21 @@ mod tests {
 
     #[test]
     fn before_the_first_request_there_is_nothing_to_say() {
-        World::new(0).assert_advice(&["Nothing was asked for yet"]);
+        World::new(0).assert_advice(&["No requests yet"]);
     }
 
     #[test]
     fn a_good_ratio_needs_no_advice() {
         let mut world = World::new(0);
         (0..100).for_each(|_| world.get("a"));
-        world.assert_advice(&["99% of the reads", "good"]);
+        world.assert_advice(&["99% of reads were hits", "no action needed"]);
     }
 
     #[test]
     fn a_young_cache_is_still_filling() {
         let mut world = World::new(0);
         (0..5).for_each(|key| world.get(key));
-        world.assert_advice(&["0% of the reads", "still filling"]);
+        world.assert_advice(&["0% of reads", "still filling"]);
     }
 
     #[test]
@@ -316,7 +310,7 @@ mod tests {
     fn keys_that_are_read_once_are_told_from_a_small_cache() {
         let mut world = World::new(0);
         (0..100).for_each(|key| world.get(key));
-        world.assert_advice(&["90 entries that left the cache 90 had never been read"]);
+        world.assert_advice(&["of 90 entries removed 90 had never been read"]);
     }
 
     #[test]
@@ -328,8 +322,8 @@ mod tests {
             world.get("a");
         }
         world.assert_advice(&[
-            "50% of the reads",
-            "80% of the others",
+            "50% of reads",
+            "Of the others, 80%",
             "--cache_ttl (now 1000 ms)",
         ]);
     }
@@ -337,7 +331,7 @@ mod tests {
     #[test]
     fn keys_that_change_are_named_so_whoever_changes_them() {
         for (cause, words) in [
-            (Cause::Invalidated, "Redis said that they changed"),
+            (Cause::Invalidated, "invalidated by Redis"),
             (Cause::Written, "written through the proxy"),
         ] {
             let mut world = World::new(0);
@@ -359,8 +353,8 @@ mod tests {
         }
         for (keys, max, words) in [
             (1000, 1000, "raise tracking-table-max-keys there"),
-            (899, 1000, "keys that change often gain little"),
-            (1000, 0, "keys that change often gain little"),
+            (899, 1000, "keys that change often benefit little"),
+            (1000, 0, "keys that change often benefit little"),
         ] {
             world.full_table = Some(TrackingTable { keys, max }).filter(TrackingTable::is_full);
             world.assert_advice(&[words]);
@@ -370,7 +364,7 @@ mod tests {
     #[test]
     fn an_emptied_cache_is_named() {
         for (cause, words) in [
-            (Cause::Flushed, "all keys were flushed"),
+            (Cause::Flushed, "flushed with all keys"),
             (Cause::Reconnected, "upstream_reconnects"),
         ] {
             let mut world = World::new(0);
@@ -391,24 +385,21 @@ mod tests {
                 .metrics
                 .missed(Key::new(0, b"a"), Table::GET, Time::default(), || false)
         });
-        world.assert_advice(&["can't be kept"]);
+        world.assert_advice(&["cannot be cached"]);
         world.metrics.keys.coalesced = 10;
-        world.assert_advice(&["shared the fetch"]);
+        world.assert_advice(&["shared another request's fetch"]);
     }
 
     #[test]
     fn commands_that_are_not_cached_are_named_if_they_are_most() {
         let mut world = World::new(0);
         world.requests("quit", Outcome::Forwarded, 10);
-        world.assert_advice(&[
-            "No read was looked for in the cache. 100% of all requests",
-            "QUIT",
-        ]);
+        world.assert_advice(&["No reads used the cache. 100% of all requests", "QUIT"]);
         (0..100).for_each(|_| world.get("a"));
         world.requests("get", Outcome::Hit, 5);
-        world.assert_advice(&["good. 67% of all requests can't be answered from a cache"]);
+        world.assert_advice(&["no action needed. 67% of all requests cannot use the cache"]);
         world.requests("get", Outcome::Hit, 10);
-        world.assert_advice(&["that is good."]);
+        world.assert_advice(&["no action needed."]);
     }
 
     #[test]
@@ -432,16 +423,16 @@ mod tests {
         }
         world.requests("get", Outcome::Dedicated, 12);
         world.assert_advice(&[
-            "good. 12% of all reads came on dedicated connections",
-            "most of them for CLIENT TRACKING.",
+            "no action needed. 12% of all reads used dedicated connections",
+            "mostly because of CLIENT TRACKING.",
         ]);
         let exists = number(&world, "exists");
         (0..20).for_each(|_| world.metrics.uncached.add(exists, Why::Keys));
         world.requests("exists", Outcome::Forwarded, 20);
-        world.assert_advice(&["good. 16% of all reads asked about several keys at once"]);
+        world.assert_advice(&["no action needed. 16% of all reads named several keys"]);
         (0..3000).for_each(|_| world.get("a"));
         world.requests("get", Outcome::Hit, 3000);
-        let advice_ends = ["that is good."];
+        let advice_ends = ["no action needed."];
         world.assert_advice(&advice_ends);
     }
 

@@ -179,7 +179,7 @@ impl Status<'_> {
 fn server(shown: &Shown<'_>, fields: &mut Fields) {
     let status = shown.status;
     if status.lacks("Server") {
-        // Whoever may not ask for INFO is told so much in the greeting.
+        // A user without permission for INFO gets this much in the greeting.
         for (name, field) in [("redis_version", "version"), ("redis_mode", "mode")] {
             fields.line(name, status.hello_field(field).unwrap_or_default());
         }

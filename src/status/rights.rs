@@ -56,19 +56,17 @@ impl Right {
             Self::Command => {
                 "commands that Redis 7.0 does not have empty the cache, on a dedicated connection"
             }
-            Self::GetUser => "values are kept for 5 s at the most",
+            Self::GetUser => "values are cached for at most 5 s",
             Self::Info => {
-                "INFO lacks Redis's fields, and whether all connections lead to one server is not known"
+                "INFO lacks Redis's fields, and it is unknown whether all connections lead to one server"
             }
             Self::Ping => {
-                "it is not seen that a replica has lost its master and is set to serve nothing stale"
+                "a replica that lost its master and must not serve stale data is not detected"
             }
-            Self::Slots => "it is not seen that slots of the cluster move",
-            Self::Swaps => "it is not seen that other clients swap databases",
+            Self::Slots => "moved slots of the cluster are not detected",
+            Self::Swaps => "databases swapped by other clients are not detected",
             Self::TimeToLive => "nothing is cached",
-            Self::Tracking => {
-                "changes made elsewhere are seen when the time to live of a value is over"
-            }
+            Self::Tracking => "changes made elsewhere become visible when a value expires",
         }
     }
 }
@@ -89,9 +87,9 @@ impl MissingRights {
             return;
         }
         if is_missing {
-            log::warn!(right = right.name(); "the proxy's user lacks a right at Redis: {}", right.loss());
+            log::warn!(right = right.name(); "missing permission at redis: {}", right.loss());
         } else {
-            log::info!(right = right.name(); "the proxy's user has a right again");
+            log::info!(right = right.name(); "permission at redis granted");
         }
     }
 

@@ -81,14 +81,12 @@ impl Connector {
         if tls.insecure {
             let (whose, reason) = match settings {
                 "redis_tls" => (
-                    "any certificate of redis is accepted",
-                    "whoever is on the way can read and change what goes to redis and comes from there; \
-                     redis_tls_ca trusts a certificate of your own",
+                    "certificates of redis are not verified",
+                    "anyone on the path can read and change the traffic; redis_tls_ca trusts a private CA",
                 ),
                 _ => (
-                    "any certificate of a sentinel is accepted",
-                    "whoever is on the way can say where redis is; redis_sentinel_tls_ca trusts a certificate of \
-                     your own",
+                    "certificates of sentinels are not verified",
+                    "anyone on the path can redirect the proxy; redis_sentinel_tls_ca trusts a private CA",
                 ),
             };
             log::warn!(reason; "{whose}");

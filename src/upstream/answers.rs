@@ -96,7 +96,7 @@ impl Node {
             };
             return self.lost(role, loss, now);
         }
-        // Not before the last of them: the connection owes no answer from the first on.
+        // Not before the last of them: no answer is outstanding on the connection from the first on.
         if has_answers {
             self.advance(now);
         }

@@ -15,7 +15,7 @@ pub(super) enum Role {
     Resp3,
     /// Reports of changes, and whether Redis is there.
     Tracker,
-    /// Requests for another database, likewise; the number tells such connections apart.
+    /// Requests for another database, likewise; the number distinguishes such connections.
     Other(u8),
 }
 

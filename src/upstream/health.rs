@@ -2,7 +2,7 @@
 //! when that must be its own fault, or when Redis is away.
 //!
 //! A late reply alone is no reason: a script may be running, or writes may be paused. So as long as Redis answers on
-//! another connection, one that owes clients' requests stays; one that owes nothing but the answer to a PING of the
+//! another connection, one with clients' requests outstanding stays; one with nothing outstanding but the answer to a PING of the
 //! proxy's own does not. Only when nothing was heard on any for twice the timeout, Redis is taken to be away.
 //!
 //! While anybody would miss Redis, each connection on which nothing else is in flight is asked with a PING every

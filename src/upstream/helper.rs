@@ -249,7 +249,7 @@ impl Helper {
         if let Err(error) = self.shell.poll.poll(events, timeout)
             && error.kind() != ErrorKind::Interrupted
         {
-            log::error!(reason:% = error; "can't wait for Redis");
+            log::error!(reason:% = error; "cannot poll the connections to Redis");
         }
     }
 

@@ -74,7 +74,7 @@ impl Loss {
 }
 
 /// What helps where Redis speaks TLS and the proxy does not.
-const TURN_TLS_ON: &str = "turn redis_tls on, or write rediss:// for redis://";
+const TURN_TLS_ON: &str = "set redis_tls on, or use rediss:// instead of redis://";
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,8 +84,8 @@ impl fmt::Display for Loss {
             Self::Closed => f.write_str("it closed the connection"),
             Self::ClosedIdle(idle) => write!(
                 f,
-                "it closed the connection after {} ms without a request, by its timeout perhaps, so it is asked \
-                 more often from now on",
+                "it closed the connection after {} ms without a request, perhaps because of its timeout: health \
+                 checks are more frequent from now on",
                 idle.as_millis()
             ),
             Self::Unanswered { error, may_be_tls } => {
@@ -98,11 +98,11 @@ impl fmt::Display for Loss {
                     )?,
                 }
                 if *may_be_tls {
-                    write!(f, "; or its port may be one for TLS: {TURN_TLS_ON}")?;
+                    write!(f, "; or its port may expect TLS: {TURN_TLS_ON}")?;
                 }
                 Ok(())
             }
-            Self::Tls => write!(f, "its port is one for TLS: {TURN_TLS_ON}"),
+            Self::Tls => write!(f, "its port expects TLS: {TURN_TLS_ON}"),
             Self::TimedOut(timeout) => write!(f, "timed out after {} ms", timeout.as_millis()),
             Self::Refused(words) => write!(f, "it answers {words}"),
             Self::NoCluster(words) => {
@@ -112,19 +112,16 @@ impl fmt::Display for Loss {
                 )
             }
             Self::Retired => f.write_str("it serves no slot any more"),
-            Self::Altered(how) => write!(f, "it is no longer as it was set up: {how}"),
-            Self::Elsewhere => f.write_str("it leads to another server than before"),
+            Self::Altered(how) => write!(f, "the state of a connection has changed: {how}"),
+            Self::Elsewhere => f.write_str("it now connects to another server"),
             Self::Demoted => f.write_str("it has become a replica"),
-            Self::Moved => f.write_str("its name leads to another address"),
+            Self::Moved => f.write_str("its name resolves to another address"),
             Self::Switched { sentinel, master } => {
-                write!(
-                    f,
-                    "the master is {master} by now, says the sentinel {sentinel}"
-                )
+                write!(f, "sentinel {sentinel} reports {master} as the master")
             }
             Self::NotMaster(role) => write!(
                 f,
-                "sentinels name it the master, but its role is {role}: they are asked again until they agree"
+                "sentinels report it as the master, but its role is {role}"
             ),
         }
     }

@@ -147,7 +147,7 @@ impl Mailbox {
     fn wake(&self, waker: &Waker) {
         let woken: io::Result<()> = waker.wake();
         if let Err(error) = woken {
-            log::error!(reason:% = error; "can't wake the other thread");
+            log::error!(reason:% = error; "cannot wake the other thread");
         }
     }
 }

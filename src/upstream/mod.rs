@@ -67,7 +67,7 @@ pub use setup::{refusal, starts_as_refusal};
 /// Where Redis is, how to get there, and as whom the proxy comes.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The host and port, or Unix socket. The host is looked up anew whenever Redis is connected to.
+    /// The host and port, or Unix socket. The host is looked up for every connection attempt.
     pub address: RedisAddress,
     /// The sentinels that say where it is, if the address is a master's name.
     pub sentinels: Option<SentinelSettings>,
@@ -266,7 +266,7 @@ pub enum Event {
     Away,
     /// Redis can be reached: requests are worth sending.
     Up(Backend),
-    /// A connection was lost and made anew, while Redis was there.
+    /// A connection was lost and reopened, while Redis was there.
     Reconnected,
     /// Redis is another server than before, while that may still be there: dedicated connections lead to the old one.
     /// Another is made to the new one only after [`Event::Up`].
@@ -319,7 +319,7 @@ pub enum Event {
     TrackedLinks(usize),
     /// Redis's table of tracked keys is full, or is so no more.
     TrackingTable(Option<TrackingTable>),
-    /// Redis closes clients to which it owes so many bytes; 0 if it has no such limit, or doesn't say.
+    /// The output buffer, in bytes, at which Redis closes a client; 0 if there is no such limit, or it is unknown.
     OutputLimit(usize),
     /// Databases were swapped.
     Swapped,

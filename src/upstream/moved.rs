@@ -1,4 +1,4 @@
-//! Notices that Redis is no longer where it was: after a failover, its name leads to another address, or the address to
+//! Notices that Redis is no longer where it was: after a failover, its name resolves to another address, or the address to
 //! another server, while the old one may go on answering as a replica.
 //!
 //! Errors say so first: `READONLY` where there was a master, `LOADING` and `MASTERDOWN` too. They are passed on as they
@@ -130,7 +130,7 @@ impl Node {
         }
     }
 
-    /// Where Redis may be by now: if it is not where it was, all connections are made anew.
+    /// Where Redis may be by now: if it is not where it was, all connections are reopened.
     pub fn found(&mut self, endpoints: &[Endpoint], now: Time) {
         let is_known = |endpoint| endpoints.contains(endpoint);
         if matches!(self.state, State::Up(_))

@@ -1,5 +1,5 @@
 //! One Redis: the connections to it that all clients share, from the first to the last. It is a state machine
-//! without sockets: the helper tells it what came of each connection and the time, and makes the connections that it
+//! without sockets: the helper reports what happened to each connection and the time, and opens the connections that it
 //! wants ([`Node::wants`]).
 //!
 //! There is a connection for each version of the protocol and each database that clients use, which carry requests, and
@@ -57,7 +57,7 @@ pub(super) struct Node {
     /// Since an attempt to connect failed.
     pub(super) outage: Option<Outage>,
     pub(super) pause: Duration,
-    /// Why a connection is made anew, if it is while Redis is there.
+    /// Why a connection is reopened, if that happens while Redis is reachable.
     pub(super) reconnecting: Option<String>,
     /// Of lines that say so: a client may kill connections as often as it likes.
     pub(super) reconnects: Limit,
@@ -336,7 +336,7 @@ impl Node {
         self.report_replies(role, replies);
     }
 
-    /// If that was while Redis was there: a connection was lost and made anew.
+    /// If that was while Redis was there: a connection was lost and reopened.
     pub(super) fn log_reconnected(&mut self, now: Time) {
         if let Some(reason) = self.reconnecting.take()
             && let Some(left_out) = self.reconnects.admit(now)
@@ -371,7 +371,7 @@ impl Node {
         match role {
             Role::Tracker => self.tracker_lost(&loss, was_open, at_once, now),
             Role::Resp2 if !at_once => return self.down(&loss, now),
-            // Whether the next one leads to the same server can't be told.
+            // Whether the next one leads to the same server is unknown.
             Role::Resp2 if self.run_id.is_none() => return self.start_anew(&loss, now),
             Role::Resp2 => {
                 self.state = State::Opening;
@@ -406,7 +406,7 @@ impl Node {
         self.want(role);
     }
 
-    /// Makes all connections anew.
+    /// Reopens all connections.
     pub(super) fn start_anew(&mut self, loss: &Loss, now: Time) {
         self.leave();
         self.tracking_lost();

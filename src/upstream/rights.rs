@@ -156,7 +156,7 @@ impl Node {
         }
         self.forget_refusals();
         if before != Known::Nothing && shown_before_on == Some(role) {
-            log::info!("the rights of the proxy's user have changed");
+            log::info!("permissions of the proxy's user changed");
             self.rights.login_is_due = true;
         }
         if before != Known::Nothing || known == Known::Refused {

@@ -214,7 +214,7 @@ impl Node {
         }
     }
 
-    /// A connection is not as it was set up: what came over it is not to be trusted, and all are made anew; after a
+    /// A connection is not as it was set up: what came over it is not to be trusted, and all are reopened; after a
     /// pause, if that is of no use.
     pub(super) fn distrust(&mut self, role: Role, loss: &Loss, now: Time) {
         self.report_rights();

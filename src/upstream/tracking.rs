@@ -1,7 +1,7 @@
 //! How Redis comes to report what changes of what was read: the tracker, and the links that have it do so.
 //!
 //! All connections must lead to the same server: a connection's number says nothing on another one, where Redis would
-//! report changes to nobody, or to a stranger. So each shows its `run_id`, and where one differs, all are made anew.
+//! report changes to nobody, or to a stranger. So each shows its `run_id`, and where one differs, all are reopened.
 
 use std::io;
 
@@ -144,7 +144,7 @@ impl Node {
             // There is another by now.
             Some(_) if asked.map(Reports::Open).as_ref() != Some(&self.tracker.reports) => {}
             Some(words) if setup::is_gone(&words) => {
-                let error = io::Error::other("it closed the connection that is told of changes");
+                let error = io::Error::other("it closed the tracking connection");
                 self.lost(Role::Tracker, Loss::Broken(error), now);
             }
             Some(words) if setup::is_temporary(&words) => {
@@ -288,15 +288,15 @@ impl Node {
                 refused: Some(words),
             } => (
                 words,
-                "redis does not tell what changes, so the time to live alone holds",
+                "redis does not report changes: cached values may be outdated until they expire",
             ),
             Reports::Missing { reason } => (
                 reason,
-                "redis can't tell what changes, so nothing is cached until it can",
+                "redis cannot report changes at present: nothing is cached until it can",
             ),
             Reports::Open(_) => {
                 if self.tracker.logged.take().is_some() {
-                    log::info!("redis tells what changes again");
+                    log::info!("redis reports changes again");
                 }
                 return;
             }
@@ -338,7 +338,7 @@ impl Node {
             loss => {
                 if self.tracker.reports == Reports::Opening && takes_long {
                     self.tracker.reports = Reports::Missing {
-                        reason: format!("no connection can be told of them: {loss}"),
+                        reason: format!("no tracking connection: {loss}"),
                     };
                 }
                 FIRST_PAUSE

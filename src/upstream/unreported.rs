@@ -2,7 +2,7 @@
 //! node of a cluster has other slots, and that a replica has lost its master and refuses reads
 //! (`replica-serve-stale-data no`). Redis is asked for it as often as for the user's rights; and now and then whether its
 //! table of tracked keys is full, so that it reports keys which did not change; and whether it closes clients to which it
-//! owes too much (`client-output-buffer-limit`).
+//! buffers too much for them (`client-output-buffer-limit`).
 //!
 //! That `SWAPDB` was executed, by whomever, in a script or by replication, is seen by how often it was: in its latency
 //! histogram, which is short, or else among the statistics of all commands.
@@ -20,7 +20,7 @@ use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::status::{MissingRights, Right, TrackingTable};
 
-/// How often Redis is asked whether it closes clients to which it owes too much.
+/// How often Redis is asked whether it closes clients with too much output buffered.
 const LIMIT_AFTER: Duration = Duration::from_secs(5);
 
 /// How often Redis is asked for its table of tracked keys.
@@ -66,7 +66,7 @@ pub(super) struct Unreported {
     table: TrackingTable,
     /// What the loop knows of it, if it is full.
     full_table: Option<TrackingTable>,
-    /// When it was asked whether it closes clients to which it owes too much.
+    /// When it was asked whether it closes clients with too much output buffered.
     limit_asked: Option<Time>,
     /// What the loop knows of that.
     output_limit: usize,
@@ -174,7 +174,7 @@ impl Node {
         if is_cluster && !self.unreported.is_cluster && !self.is_of_cluster() {
             log::warn!(
                 address:% = self.settings.address;
-                "redis is one node of a cluster: keys of the others get MOVED, which clients follow past the proxy"
+                "redis is a node of a cluster: keys of other nodes get MOVED, which clients follow past the proxy"
             );
         }
         self.unreported.is_cluster = is_cluster;
@@ -220,7 +220,7 @@ impl Node {
         }
     }
 
-    /// Asks whether Redis closes clients to which it owes too much.
+    /// Asks whether Redis closes clients with too much output buffered.
     pub(super) fn ask_output_limit(&mut self, role: Role, now: Time) {
         self.unreported.limit_asked = Some(now);
         if !self.unreported.refused.output_limit {
@@ -237,10 +237,10 @@ impl Node {
         if before != limit {
             self.events.push(Event::OutputLimit(limit));
             match limit {
-                0 => log::info!("redis holds any amount for a client again"),
+                0 => log::info!("redis no longer limits the output buffer of clients"),
                 _ => log::info!(
                     limit;
-                    "redis closes clients to which it owes too much, so what may be is asked over dedicated connections"
+                    "redis limits the output buffer of clients, so requests with large replies use dedicated connections"
                 ),
             }
         }
@@ -279,9 +279,9 @@ impl Node {
             self.events.push(Event::MasterLost(is_lost));
             match is_lost {
                 true => log::warn!(
-                    "redis has lost its master and refuses reads, so nothing is served from the cache"
+                    "redis has lost its master and refuses reads: nothing is served from the cache"
                 ),
-                false => log::info!("redis has its master again, or needs none"),
+                false => log::info!("redis serves reads again"),
             }
         }
     }

@@ -56,7 +56,7 @@ fn a_user_that_can_not_see_swaps_is_said_to() {
     tell(&mut redis.client(), user);
     let flags = ["--redis_username", "app", "--redis_password", "right"];
     let proxy = Proxy::start(&redis, &flags);
-    let line = proxy.wait_for_log("other clients swap databases");
+    let line = proxy.wait_for_log("databases swapped by other clients");
     assert!(line.contains("right=+latency|histogram"), "{line}");
 }
 

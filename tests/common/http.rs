@@ -43,7 +43,7 @@ impl Http {
         let number = port.number();
         let flag = ["--metrics_port", &number.to_string()];
         let proxy = Proxy::start_with(&[flags, &flag].concat());
-        proxy.wait_for_log("serving metrics");
+        proxy.wait_for_log("serving HTTP");
         Self {
             proxy,
             address: ([127, 0, 0, 1], number).into(),

@@ -147,7 +147,7 @@ fn a_script_that_does_not_end_is_killed_and_redis_is_not_taken_to_be_away() {
             assert_answers(&mut killer, "SET x 1", OK);
         }
         assert_eq!(proxy.count_in_log("redis down"), 0);
-        assert_eq!(proxy.count_in_log("does not tell what changes"), 0);
+        assert_eq!(proxy.count_in_log("does not report changes"), 0);
         assert_eq!(proxy.count_in_log("rights"), 0);
     }
 }

@@ -64,12 +64,7 @@ fn each_route_is_answered_and_the_connection_closed() {
 fn nothing_listens_and_nothing_turns_the_loop_without_the_flag() {
     let redis = RedisServer::start();
     let proxy = Proxy::start(&redis, &[]);
-    assert!(
-        !proxy
-            .log()
-            .iter()
-            .any(|line| line.contains("serving metrics"))
-    );
+    assert!(!proxy.log().iter().any(|line| line.contains("serving HTTP")));
     let sockets = |pid: u32| {
         let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).expect("a table");
         let listening = format!(":{:04X} 00000000:0000 0A", proxy.address().port());
@@ -85,7 +80,7 @@ fn a_port_that_is_taken_ends_the_program_with_a_reason() {
     let port = first.address.port().to_string();
     let mut second = Proxy::start_at(&redis.address(), &["--metrics_port", &port]);
     assert!(!second.wait_for_exit().success());
-    let line = second.wait_for_log("can't go on");
+    let line = second.wait_for_log("fatal error");
     assert!(
         line.contains(&format!("can't listen on 127.0.0.1:{port}")),
         "{line}"

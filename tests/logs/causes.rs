@@ -54,7 +54,7 @@ fn a_port_for_tls_is_named() {
     ] {
         let line = reason(act);
         assert!(
-            line.contains("port may be one for TLS") || line.contains("port is one for TLS"),
+            line.contains("port may expect TLS") || line.contains("port expects TLS"),
             "{line}"
         );
     }

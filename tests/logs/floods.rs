@@ -43,10 +43,10 @@ fn clients_that_break_the_protocol_are_logged_at_a_bounded_rate_with_a_count() {
             &"no request",
         );
     }
-    assert_accounted_for(&proxy, "client broke the protocol", 2000, start);
-    let first = proxy.wait_for_log("client broke the protocol");
+    assert_accounted_for(&proxy, "protocol error of a client", 2000, start);
+    let first = proxy.wait_for_log("protocol error of a client");
     assert!(first.starts_with("INFO  "), "{first}");
-    let told = &lines(&proxy, "client broke the protocol")[0];
+    let told = &lines(&proxy, "protocol error of a client")[0];
     assert!(
         told.contains(" client=") && told.contains(" address=127.0.0.1:"),
         "{told}"

@@ -58,7 +58,7 @@ fn as_json_every_line_is_an_object_that_a_parser_reads() {
             r#"|name:a"b\c"#,
         ),
         (
-            "info|client broke the protocol|client:int|address:127.0.0.1:",
+            "info|protocol error of a client|client:int|address:127.0.0.1:",
             "|reason:Protocol error: invalid multibulk length",
         ),
         ("info|shutting down|signal:SIGTERM|clients:int", ""),
@@ -84,13 +84,13 @@ fn a_log_of_json_that_nobody_reads_any_more_ends_nothing() {
     let redis = RedisServer::start();
     redis.set("a", "1");
     let proxy = Proxy::start(&redis, &["--log_format", "json"]);
-    proxy.close_log_after("client broke the protocol");
+    proxy.close_log_after("protocol error of a client");
     for _ in 0..5 {
         proxy.client().send("*x\r\n");
         proxy.let_it_read();
     }
     assert_same(&proxy.client().get("a"), &bulk("1"), &"a");
     let log = proxy.log();
-    let is_told = |line: &&String| line.contains("client broke the protocol");
+    let is_told = |line: &&String| line.contains("protocol error of a client");
     assert_eq!(log.iter().filter(is_told).count(), 1, "{log:?}");
 }

@@ -68,7 +68,7 @@ fn debug_shows_the_life_of_a_client() {
             "dedicated connection command=MULTI",
             "client reset",
             "client authenticated",
-            r#"client closed reason="it said QUIT""#,
+            r#"client closed reason="it sent QUIT""#,
         ]
     );
 }
@@ -81,7 +81,7 @@ fn debug_shows_why_a_client_was_closed() {
 
     let (client, left) = client_and_number(&proxy);
     drop(client);
-    assert!(closed(left).ends_with(r#" reason="it left""#));
+    assert!(closed(left).ends_with(r#" reason="it disconnected""#));
 
     let (mut client, broke) = client_and_number(&proxy);
     client.send("GET \"a\r\n");
@@ -101,7 +101,7 @@ fn debug_shows_why_a_client_was_closed() {
 
     let (_client, rest) = client_and_number(&proxy);
     proxy.signal("TERM");
-    assert!(closed(rest).ends_with(r#" reason="the proxy shuts down""#));
+    assert!(closed(rest).ends_with(r#" reason="the proxy is shutting down""#));
 }
 
 #[test]

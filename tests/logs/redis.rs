@@ -68,7 +68,7 @@ fn whether_redis_tells_what_changes_is_logged_when_that_is_news() {
     };
     rights("-client|tracking");
     let proxy = Proxy::start(&redis, &[]);
-    let refused = proxy.wait_for_log("redis does not tell what changes");
+    let refused = proxy.wait_for_log("redis does not report changes");
     assert!(
         refused.starts_with("WARN  ") && refused.contains("NOPERM"),
         "{refused}"
@@ -76,12 +76,12 @@ fn whether_redis_tells_what_changes_is_logged_when_that_is_news() {
     rights("-client|tracking");
     proxy.wait_for_logs("reconnected", 1);
     rights("+client|tracking");
-    proxy.wait_for_log("redis tells what changes again");
+    proxy.wait_for_log("redis reports changes again");
     rights("+client|tracking");
     proxy.wait_for_logs("reconnected", 3);
     let said = |message| lines(&proxy, message).len();
-    assert_eq!(said("redis does not tell what changes"), 1);
-    assert_eq!(said("redis tells what changes again"), 1);
+    assert_eq!(said("redis does not report changes"), 1);
+    assert_eq!(said("redis reports changes again"), 1);
 }
 
 #[test]

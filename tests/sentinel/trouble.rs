@@ -135,12 +135,15 @@ fn sentinels_may_speak_tls() {
     let sentinel = Sentinel::start(&redis, 1, &lines);
     let address = format!("localhost:{}", port.number());
     let flags = flags_of(&address);
-    assert_trouble(&flags, &["turn redis_sentinel_tls on"]);
+    assert_trouble(&flags, &["set redis_sentinel_tls on"]);
     let on = ["--redis_sentinel_tls", "on"];
     let trusted = ["--redis_sentinel_tls_ca", &ca];
     assert_trouble(
         &[&flags[..], &on, &trusted].concat(),
-        &["it asks for a certificate", "redis_sentinel_tls_cert"],
+        &[
+            "it requires a client certificate",
+            "redis_sentinel_tls_cert",
+        ],
     );
     let [cert, key] = certificates.pair("client");
     let shown = [
@@ -152,7 +155,7 @@ fn sentinels_may_speak_tls() {
     let other = [&flags[..], &on, &shown].concat();
     assert_trouble(
         &other,
-        &["signed by nobody who is trusted", "redis_sentinel_tls_ca"],
+        &["signed by an unknown CA", "redis_sentinel_tls_ca"],
     );
     let plain = sentinel.address();
     let to_plain = [&flags_of(&plain)[..], &on, &trusted, &shown].concat();

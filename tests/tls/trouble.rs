@@ -35,7 +35,7 @@ fn assert_away_for(flags: &[&str], words: &[&str]) -> (Proxy, String) {
 fn a_certificate_must_be_signed_by_somebody_who_is_trusted() {
     let [certificates, others] = [Certificates::new(), Certificates::new()];
     let redis = TlsRedis::start(&certificates, "server", &["--tls-auth-clients", "no"]);
-    let words = ["signed by nobody who is trusted", "redis_tls_ca"];
+    let words = ["signed by an unknown CA", "redis_tls_ca"];
     let (url, ca) = (redis.url(), others.path("ca.pem"));
     assert_trouble(&["--redis_url", &url, "--redis_tls_ca", &ca], &words);
     // Nor is it by the system, if that trusts anybody.
@@ -77,7 +77,7 @@ fn any_certificate_will_do_for_who_asks_for_that_and_is_warned() {
     let flags = ["--redis_url", &redis.url(), "--redis_tls_insecure", "on"];
     let proxy = Proxy::start_with(&flags);
     proxy.wait_for_redis();
-    let line = proxy.wait_for_log("any certificate of redis is accepted");
+    let line = proxy.wait_for_log("certificates of redis are not verified");
     assert!(line.starts_with("WARN "), "{line}");
     redis.plain.set("a", "1");
     assert_same(&proxy.client().get("a"), &bulk("1"), &"a");
@@ -90,7 +90,7 @@ fn a_redis_that_asks_for_a_certificate_says_so() {
     let (url, ca) = (redis.url(), certificates.path("ca.pem"));
     assert_trouble(
         &["--redis_url", &url, "--redis_tls_ca", &ca],
-        &["it asks for a certificate", "redis_tls_cert"],
+        &["it requires a client certificate", "redis_tls_cert"],
     );
 }
 
@@ -100,7 +100,7 @@ fn a_redis_without_tls_is_no_redis_with_it() {
     let address = redis.address();
     let flags = ["--redis_hostname", &address, "--redis_tls", "on"];
     // It only closes the connection, as if it restarted.
-    let words = ["turn redis_tls off", "redis:// for rediss://"];
+    let words = ["set redis_tls off", "redis:// instead of rediss://"];
     let reason = assert_never_there(&assert_away_for(&[SOON_AWAY, &flags].concat(), &words).0);
     assert!(reason.contains(words[0]), "{reason}");
 }
@@ -110,7 +110,7 @@ fn a_redis_with_tls_is_no_redis_without_it() {
     let certificates = Certificates::new();
     let redis = TlsRedis::start(&certificates, "server", &[]);
     let url = redis.url().replace("rediss", "redis");
-    let words = ["turn redis_tls on", "rediss://"];
+    let words = ["set redis_tls on", "rediss://"];
     let flags = [SOON_AWAY, &["--redis_url", &url]].concat();
     let reason = assert_never_there(&assert_away_for(&flags, &words).0);
     assert!(reason.contains(words[0]), "{reason}");
@@ -122,7 +122,7 @@ fn a_handshake_that_nobody_answers_is_given_up() {
     let address = listener.local_addr().expect("a bound socket").to_string();
     let always = ["--redis_tls", "on", "--redis_timeout", "100"];
     let flags = [&always[..], &["--redis_hostname", &address]].concat();
-    let (proxy, _) = assert_away_for(&flags, &["did not end in time", "redis_tls off"]);
+    let (proxy, _) = assert_away_for(&flags, &["the TLS handshake timed out", "redis_tls off"]);
     // It may only be restarting.
     assert_never_there(&proxy);
 }

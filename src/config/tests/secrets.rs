@@ -226,7 +226,7 @@ fn a_file_that_holds_no_password_is_an_error_that_shows_nothing_of_it() {
 
 #[test]
 fn a_password_and_a_file_for_it_are_one_too_many() {
-    let problem = "the password is given as well; give one of the two";
+    let problem = "the password is set too; give only one";
     assert_eq!(
         flags_error(&["--redis_password_file", SECRET_FILE, "--redis_password=a"]),
         format!("--redis_password_file: {problem}")

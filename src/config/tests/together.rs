@@ -29,12 +29,12 @@ fn what_a_url_says_is_not_said_twice() {
         let error = flags_error(&[url, &format!("--{flag}=7")]);
         assert_eq!(
             error,
-            format!("--{flag}: redis_url says it as well; give one of the two")
+            format!("--{flag}: redis_url sets it too; give only one")
         );
     }
     let error = flags_error(&[url, "--redis_password_file", SECRET_FILE]);
     assert!(
-        error.starts_with("--redis_password_file: the password is given"),
+        error.starts_with("--redis_password_file: the password is set"),
         "{error}"
     );
 }
@@ -164,9 +164,8 @@ fn what_sentinels_say_is_not_said_twice() {
         ("--redis_hostname=redis.example", "redis_hostname"),
     ] {
         let error = flags_error(&[sentinels[0], sentinels[1], flag]);
-        let expected = format!(
-            "--redis_sentinels: {name} says where the Redis is as well; give one of the two"
-        );
+        let expected =
+            format!("--redis_sentinels: {name} sets the address of Redis too; give only one");
         assert_eq!(error, expected);
     }
     // The rest is as ever.

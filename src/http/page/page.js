@@ -1,6 +1,6 @@
 "use strict";
 
-// Shows what /status.json tells, once a second while the page can be seen.
+// Shows the data of /status.json, refreshed every second while the page is visible.
 
 const MINUTES = 5;
 const SPAN = MINUTES * 60;
@@ -72,6 +72,19 @@ function lastMinute() {
   return keys ? latest.reduce((sum, sample) => sum + sample.hit_ratio * sample.keys, 0) / keys : null;
 }
 
+// What the state of Redis and of tracking means for clients, in a sentence.
+function describe({ address, state, tracking }) {
+  if (state === "down") return `Redis at ${address} is unreachable. Only cached values are served.`;
+  if (state !== "up") return `Connecting to Redis at ${address}.`;
+  const meaning = {
+    on: "Redis reports changes, so cached values are current.",
+    off: "Tracking is off: cached values may be outdated until they expire.",
+    refused: "Redis refuses to report changes: cached values may be outdated until they expire.",
+    lost: "The connection that reports changes was lost: nothing new is cached until it is back.",
+  };
+  return `Connected to Redis at ${address}. ${meaning[tracking] ?? ""}`.trim();
+}
+
 function show(status) {
   const looks = cache.hits + cache.misses + cache.coalesced;
   status.ratio = looks ? cache.hits / looks : null;
@@ -79,7 +92,9 @@ function show(status) {
   for (const element of document.querySelectorAll("[data-of]")) {
     setText(element, text(find(element.dataset.of), element.dataset.as ?? "count"));
   }
-  document.getElementById("state").dataset.up = status.redis.state === "up";
+  const state = document.getElementById("state");
+  setText(state, describe(status.redis));
+  state.dataset.up = status.redis.state === "up" && status.redis.tracking === "on";
   for (const body of document.querySelectorAll("[data-shares]")) {
     const cells = [...body.querySelectorAll("[data-of]")];
     const values = cells.map((cell) => find(cell.dataset.of));
@@ -190,7 +205,7 @@ async function poll() {
     show(status);
     trouble.hidden = true;
   } catch {
-    setText(trouble, "The proxy does not answer. These are its last figures.");
+    setText(trouble, "The proxy does not respond. These are its last figures.");
     trouble.hidden = false;
   }
   asking = false;

@@ -184,7 +184,7 @@ impl Store {
         Known::Asked
     }
 
-    /// The commands may have changed, by what was sent over a link: the table is to be told anew.
+    /// The commands may have changed, by what was sent over a link: they are to be read again.
     pub(super) fn renew_table(&mut self, link: LinkId) {
         self.names.forget_answers();
         if self.renewal != Renewal::None {

@@ -461,7 +461,7 @@ impl Store {
         true
     }
 
-    /// Whether what tells a client of others is held until a barrier has passed.
+    /// Whether messages that reveal what others did are held until a barrier has passed.
     ///
     /// It is so also while the tracker is being made anew: that soon succeeds, and the cache is emptied, or it is given
     /// up. Without it nothing is cached, and only fetches in flight could bring older values.
@@ -522,7 +522,7 @@ impl Store {
         }
     }
 
-    /// A connection was lost and made anew, while Redis was there.
+    /// A connection was lost and reopened, while Redis was there.
     pub fn reconnected(&mut self, now: Time) {
         self.metrics.redis.up(now);
     }

@@ -22,7 +22,7 @@ const PART_OF_LIMIT: usize = 4;
 const PLACES: usize = 256;
 const SHORT_PLACES: usize = 16 * 1024;
 
-/// How many keys' changes are told apart.
+/// How many keys' changes are distinguished.
 const CHANGES: usize = 1024;
 
 /// Which requests, by the hashes of command and key, or first argument. Two of the same hash are taken for one, and one takes

@@ -19,7 +19,7 @@ pub(in crate::proxy) enum Leave {
     With(Box<Dedicated>),
     /// It has to wait.
     Wait(WaitsFor),
-    /// It can't have one, and is told why.
+    /// It can't have one, and gets an error that says why.
     Refused,
     /// The one that it has was set up in another way, or leads elsewhere: that is to be closed first.
     Close,

@@ -124,7 +124,7 @@ impl Stream {
         match self.connection.process_new_packets() {
             Ok(_) => Ok(Some(length)),
             Err(error) => {
-                // The other side is told what is wrong, if it still listens.
+                // The peer gets an alert that says what is wrong, if it still reads.
                 let _ = self.flush(wire);
                 Err(trouble::explain(self.side(), &error))
             }

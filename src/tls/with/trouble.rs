@@ -15,10 +15,10 @@ pub(super) enum Side {
 pub(super) fn late(side: Side) -> &'static str {
     match side {
         Side::Redis => {
-            "it accepts connections, but the handshake of TLS did not end in time: if it does not speak TLS, turn \
-             redis_tls off, or write redis:// for rediss://"
+            "it accepts connections, but the TLS handshake timed out: if it does not speak TLS, set \
+             redis_tls off, or use redis:// instead of rediss://"
         }
-        Side::Client => "the handshake of TLS did not end in time",
+        Side::Client => "the TLS handshake timed out",
     }
 }
 
@@ -26,10 +26,10 @@ pub(super) fn late(side: Side) -> &'static str {
 pub(super) fn closed(side: Side) -> &'static str {
     match side {
         Side::Redis => {
-            "it closed the connection in the handshake of TLS: if it does not speak TLS, turn redis_tls off, or \
-             write redis:// for rediss://"
+            "it closed the connection during the TLS handshake: if it does not speak TLS, set redis_tls off, or \
+             use redis:// instead of rediss://"
         }
-        Side::Client => "it closed the connection in the handshake of TLS",
+        Side::Client => "it closed the connection during the TLS handshake",
     }
 }
 
@@ -39,7 +39,8 @@ pub(super) fn explain(side: Side, error: &Error) -> io::Error {
         (Side::Redis, Error::InvalidCertificate(error)) => of_certificate(error),
         (Side::Redis, Error::AlertReceived(alert)) => of_alert(*alert),
         (Side::Redis, Error::InvalidMessage(_)) => {
-            "it does not speak TLS: turn redis_tls off, or write redis:// for rediss://".to_owned()
+            "it does not speak TLS: set redis_tls off, or use redis:// instead of rediss://"
+                .to_owned()
         }
         (Side::Client, Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
         (_, error) => format!("TLS failed: {error}"),
@@ -50,19 +51,17 @@ pub(super) fn explain(side: Side, error: &Error) -> io::Error {
 fn of_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired: renew it, unless the clock of this host is wrong"
-                .to_owned()
+            "its certificate has expired: renew it, or check this host's clock".to_owned()
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet: the clock of this host may be wrong".to_owned()
+            "its certificate is not valid yet: check this host's clock".to_owned()
         }
         // Of one who has the name of somebody who is trusted, the signature is wrong.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "its certificate is signed by nobody who is trusted: redis_tls_ca names who is"
-                .to_owned()
+            "its certificate is signed by an unknown CA: add it with redis_tls_ca".to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("{error}: redis_tls_server_name says which name it is to be for")
+            format!("{error}: redis_tls_server_name sets the expected name")
         }
         error => format!("its certificate is not valid: {error}"),
     }
@@ -71,17 +70,17 @@ fn of_certificate(error: &CertificateError) -> String {
 fn of_alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::CertificateRequired => {
-            "it asks for a certificate: give redis_tls_cert and redis_tls_key".to_owned()
+            "it requires a client certificate: set redis_tls_cert and redis_tls_key".to_owned()
         }
         AlertDescription::HandshakeFailure => {
-            "it refuses the handshake of TLS: it may ask for a certificate (redis_tls_cert and redis_tls_key)"
+            "it refused the TLS handshake: it may require a client certificate (redis_tls_cert and redis_tls_key)"
                 .to_owned()
         }
         AlertDescription::UnknownCA
         | AlertDescription::BadCertificate
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateUnknown => {
-            format!("it refuses the certificate of redis_tls_cert: {alert:?}")
+            format!("it rejected the certificate in redis_tls_cert: {alert:?}")
         }
         alert => format!("it ended TLS: {alert:?}"),
     }

@@ -319,7 +319,7 @@ fn read_again(path: &str) -> Option<Secret> {
     match crate::config::read_secret(path) {
         Ok(password) => Some(password),
         Err(error) => {
-            log::warn!(reason:% = error; "can't read the password of redis again");
+            log::warn!(reason:% = error; "cannot reread the password for redis");
             None
         }
     }

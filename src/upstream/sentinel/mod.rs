@@ -262,7 +262,7 @@ impl Sentinels {
             match read_secret(path) {
                 Ok(password) => self.login.password = Some(password),
                 Err(error) => {
-                    log::warn!(reason:% = error; "can't read the password of sentinels again");
+                    log::warn!(reason:% = error; "cannot reread the password for sentinels");
                 }
             }
         }

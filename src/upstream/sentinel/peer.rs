@@ -200,7 +200,7 @@ impl Peer {
     /// Why the sentinel is to be given up for now.
     pub fn receive(&mut self, mut bytes: &[u8], login: &Login, now: Time) -> Result<(), String> {
         if !self.has_answered && bytes.first() == Some(&TLS_ALERT) {
-            return Err("its port is one for TLS: turn redis_sentinel_tls on".to_owned());
+            return Err("its port expects TLS: set redis_sentinel_tls on".to_owned());
         }
         while !bytes.is_empty() {
             let mut frames = std::mem::take(&mut self.frames);
@@ -298,7 +298,7 @@ impl Peer {
         match self.has_answered {
             true => reason,
             false => format!(
-                "{reason}, before its first answer; or its port may be one for TLS: turn redis_sentinel_tls on"
+                "{reason}, before its first answer; or its port may expect TLS: set redis_sentinel_tls on"
             ),
         }
     }

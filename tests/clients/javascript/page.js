@@ -75,7 +75,8 @@ async function shoot(page, name) {
 async function main() {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
   const page = await open(browser, { viewport: WIDE, colorScheme: "light" });
-  await shows(page, "#state", "up");
+  await shows(page, "#state", "Connected to Redis at");
+  await shows(page, "#state", "Redis reports changes");
 
   // What a client did just now is shown, and the lines move.
   const before = await plots(page);
@@ -84,7 +85,7 @@ async function main() {
   await shows(page, "[data-of='misses.new']", "100 (100 %)");
   await shows(page, "#ratio b", "75.0 %");
   await shows(page, "#fill .now", "100 / ");
-  await shows(page, "#advice", "75% of the reads were answered from the cache. 100% of the others asked for a key for the first time");
+  await shows(page, "#advice", "75% of reads were hits. Of the others, 100% were first reads of their keys");
   // The figures are those of this moment. The lines grow sample by sample: these may be split between two, of
   // which the second is yet to come.
   await shows(page, "#ratio .now", "75.0 %");
@@ -123,7 +124,7 @@ async function main() {
   for (const [role, count] of [["heading", 7], ["table", 5], ["img", 6], ["link", 4], ["main", 1]]) {
     assert.strictEqual(await page.getByRole(role).count(), count, role);
   }
-  for (const table of ["Why keys were not in the cache", "Why entries left the cache"]) {
+  for (const table of ["Misses by reason", "Entries removed by reason"]) {
     assert.strictEqual(await page.getByRole("table", { name: table }).count(), 1, table);
   }
   await page.keyboard.press("Tab");
@@ -150,7 +151,7 @@ async function main() {
   }
 
   await ask("Redis is stopped");
-  await shows(page, "#state", "down");
+  await shows(page, "#state", "is unreachable. Only cached values are served");
   await ask("the proxy is stopped");
   await page.getByRole("alert").waitFor();
   await shoot(page, "alone");

@@ -170,7 +170,7 @@ fn what_is_wrong_says_what_to_do() {
         "{no_sentinel}"
     );
     let tls = refused(None, &["\x15\x03\x01"]);
-    assert!(tls.ends_with("turn redis_sentinel_tls on"), "{tls}");
+    assert!(tls.ends_with("set redis_sentinel_tls on"), "{tls}");
     let rights = refused(None, &[NAME, "-NOPERM no\r\n"]);
     assert!(
         rights.contains("+sentinel|get-master-addr-by-name"),
