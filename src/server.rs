@@ -145,7 +145,7 @@ impl Server {
             address: config.redis.clone(),
             sentinels: sentinels(config, &tls),
             cluster: match &config.redis {
-                RedisAddress::Cluster(nodes) => Some(nodes.0.clone()),
+                RedisAddress::Cluster(nodes) => upstream::Seeds::new(nodes.0.clone()),
                 _ => None,
             },
             reads_replicas: config.redis_read_from == ReadFrom::Replica,

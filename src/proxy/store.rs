@@ -99,7 +99,7 @@ pub(super) struct Store {
     pub databases: Databases,
     /// The only server behind, if that is no cluster.
     only: Server,
-    cluster: Option<Box<Cluster>>,
+    cluster: Option<Cluster>,
     /// The slots that something may be cached of, if Redis is a node of a cluster.
     slots: Option<Slots>,
     /// How long it is remembered at the most that a key does not exist, if a time of its own is set for that.

@@ -9,6 +9,45 @@ pub(super) mod view;
 pub(super) mod views;
 
 use super::NodeId;
+use crate::config::RedisAddress;
+
+/// That this build can be in front of a cluster. In one that can't there is no such value, and so nothing that holds one:
+/// the compiler leaves out what would be done with it.
+#[cfg(feature = "cluster")]
+#[derive(Clone, Copy, Debug)]
+pub struct Clusters(());
+#[cfg(not(feature = "cluster"))]
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // there is none
+pub enum Clusters {}
+
+impl Clusters {
+    /// Whether it can.
+    #[must_use]
+    pub fn built() -> Option<Self> {
+        #[cfg(feature = "cluster")]
+        return Some(Self(()));
+        #[cfg(not(feature = "cluster"))]
+        None
+    }
+}
+
+/// The nodes of a cluster that are known from the start.
+#[derive(Clone, Debug)]
+pub struct Seeds {
+    /// Where they are.
+    pub addresses: Vec<RedisAddress>,
+    pub(super) built: Clusters,
+}
+
+impl Seeds {
+    /// These; none in a build that can't be in front of a cluster.
+    #[must_use]
+    pub fn new(addresses: Vec<RedisAddress>) -> Option<Self> {
+        let built = Clusters::built()?;
+        Some(Self { addresses, built })
+    }
+}
 
 /// How many slots a cluster has.
 pub const SLOTS: u16 = 16384;

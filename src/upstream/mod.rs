@@ -52,7 +52,7 @@ mod unreported;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use cluster::{ClusterMap, ClusterNode, SLOTS, slot_of};
+pub use cluster::{ClusterMap, ClusterNode, Clusters, SLOTS, Seeds, slot_of};
 pub use helper::Upstream;
 pub use sentinel::Settings as SentinelSettings;
 
@@ -72,7 +72,7 @@ pub struct Settings {
     /// The sentinels that say where it is, if the address is a master's name.
     pub sentinels: Option<SentinelSettings>,
     /// Nodes of the cluster, by which the others are found, if it is one.
-    pub cluster: Option<Vec<RedisAddress>>,
+    pub cluster: Option<Seeds>,
     /// Whether its replicas are connected to, for reads.
     pub reads_replicas: bool,
     /// Whether this is one of them.

@@ -22,7 +22,7 @@ use super::{Outage, Redis, Store};
 use crate::clock::Time;
 use crate::metrics::Cause;
 use crate::resp::reply::Reply;
-use crate::upstream::{ClusterMap, NodeId, slot_of};
+use crate::upstream::{ClusterMap, Clusters, NodeId, slot_of};
 pub(in crate::proxy) use redirects::Parked;
 pub(in crate::proxy) use spread::join;
 pub(super) use spread::with_cursor;
@@ -32,6 +32,7 @@ pub(in crate::proxy) const NOWHERE: NodeId = NodeId(u16::MAX);
 
 /// A cluster.
 pub(in crate::proxy) struct Cluster {
+    _built: Clusters,
     map: Arc<ClusterMap>,
     /// The id that the proxy has, as the only node that clients know of.
     id: Box<str>,
@@ -72,8 +73,9 @@ impl Wishes {
 }
 
 impl Cluster {
-    fn new(wait: Duration) -> Self {
+    fn new(built: Clusters, wait: Duration) -> Self {
         Self {
+            _built: built,
             map: Arc::default(),
             id: alone::new_id(),
             servers: Vec::new(),
@@ -163,12 +165,12 @@ impl Cluster {
 impl Store {
     /// What is behind is a cluster. For so long may a request wait for a node that has its slot.
     pub fn set_cluster(&mut self, wait: Duration) {
-        self.cluster = Some(Box::new(Cluster::new(wait)));
+        self.cluster = Clusters::built().map(|built| Cluster::new(built, wait));
     }
 
     /// The cluster behind, if it is one.
     pub fn cluster(&self) -> Option<&Cluster> {
-        self.cluster.as_deref()
+        self.cluster.as_ref()
     }
 
     /// Takes what the helper is to be asked about the cluster, which is done once a turn of the loop.

@@ -6,7 +6,7 @@ mod replica;
 
 use super::super::node::{Loss, Node, Phase, Role};
 use super::super::rights::tests::{RIGHTS, asked, at, request, settings};
-use super::super::{ELSEWHERE, Event, NodeId};
+use super::super::{ELSEWHERE, Event, NodeId, Seeds};
 use super::slot_of;
 use super::view::tests::tcp;
 use crate::clock::Time;
@@ -26,7 +26,7 @@ fn new_node() -> Node {
     let mut node = Node::new(
         NodeId(3),
         super::super::Settings {
-            cluster: Some(Vec::new()),
+            cluster: Seeds::new(Vec::new()),
             ..settings
         },
     );

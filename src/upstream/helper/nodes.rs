@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::cluster::follow::{ASKED, Change, Follow, Known};
 use super::super::mailbox::Mailbox;
 use super::super::node::Node;
-use super::super::{Batch, ELSEWHERE, Event, LinkId, NodeId, Replies, Settings};
+use super::super::{Batch, Clusters, ELSEWHERE, Event, LinkId, NodeId, Replies, Seeds, Settings};
 use super::Helper;
 use super::member::Member;
 use crate::clock::Time;
@@ -17,6 +17,7 @@ const LEAVING_MAX: usize = 16;
 
 /// How the nodes of a cluster are followed.
 pub(super) struct Nodes {
+    _built: Clusters,
     /// Those of new members.
     settings: Settings,
     follow: Follow,
@@ -40,7 +41,13 @@ impl Nodes {
 impl Helper {
     /// Starts with the nodes that are known of a cluster.
     pub(super) fn start_cluster(&mut self, settings: Settings) {
-        let seeds = settings.cluster.clone().unwrap_or_default();
+        let Some(seeds) = settings.cluster.clone() else {
+            return;
+        };
+        let Seeds {
+            addresses: seeds,
+            built,
+        } = seeds;
         let numbered = (0..).map(NodeId).zip(seeds.iter().cloned());
         for (id, address) in numbered {
             self.members.push(member(id, address, false, &settings));
@@ -48,6 +55,7 @@ impl Helper {
         let mut follow = Follow::new(seeds);
         follow.set_reads_replicas(settings.reads_replicas);
         self.nodes = Some(Nodes {
+            _built: built,
             settings,
             follow,
             next: 0,

@@ -8,7 +8,7 @@ const RESP2: &str = "%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n";
 /// A replica that has answered READONLY.
 fn replica(answer: &str) -> Node {
     let settings = Settings {
-        cluster: Some(Vec::new()),
+        cluster: Seeds::new(Vec::new()),
         reads_replicas: true,
         is_replica: true,
         ..settings(None)
