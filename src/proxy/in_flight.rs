@@ -1,7 +1,7 @@
 //! The requests that Redis has not answered yet. On each link replies come in the order of the requests, so the
 //! oldest is always the next; and a key that is being fetched is found again, to wait for that fetch.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -221,6 +221,13 @@ impl Fetch {
     }
 }
 
+impl Waiters {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Waiter> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
 impl From<Waiter> for Waiters {
     fn from(first: Waiter) -> Self {
         Self {
@@ -236,6 +243,18 @@ impl IntoIterator for Waiters {
 
     fn into_iter(self) -> Self::IntoIter {
         std::iter::once(self.first).chain(self.others)
+    }
+}
+
+impl Asked {
+    /// Those who wait for it.
+    pub fn waiters(&self) -> impl Iterator<Item = &Waiter> {
+        let (fetched, forwarded) = match self {
+            Self::Fetch(fetch) => (fetch.waiters.as_ref(), None),
+            Self::Forward(forward) => (None, forward.waiter.as_ref()),
+            _ => (None, None),
+        };
+        fetched.into_iter().flat_map(Waiters::iter).chain(forwarded)
     }
 }
 
@@ -301,6 +320,16 @@ impl InFlight {
     pub fn fetched(&self) -> impl Iterator<Item = (LinkId, &Fetched)> {
         let lanes = self.lanes.iter();
         lanes.filter_map(|(link, lane)| Some((link, lane.fetched.as_ref()?)))
+    }
+
+    /// The clients that wait for a reply.
+    pub fn clients(&self) -> HashSet<ClientId> {
+        let lanes = self.lanes.iter();
+        let asked = lanes.flat_map(|(_, lane)| &lane.asked);
+        asked
+            .flat_map(Asked::waiters)
+            .map(|waiter| waiter.caller.client)
+            .collect()
     }
 
     /// Lets a waiter wait for the fetch of a key, or of the answer to a question about it, that is in flight. Returns

@@ -61,7 +61,7 @@ pub(super) struct Observed {
 
 /// The place of a reply among all that its slot's clients were ever owed: none is used twice, so what
 /// comes for a client that left finds nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u64);
 
 enum Slot {

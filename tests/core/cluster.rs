@@ -1,5 +1,7 @@
 //! In front of a cluster: which node is asked, and what becomes of what it says of others.
 
+mod parked;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Replies by which a node says that it has a slot no more, or not wholly: what was asked is sent on, and who waits for
 //! it does not learn of it.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use super::{Cluster, NOWHERE};
 use crate::clock::Time;
 use crate::command::own;
 use crate::metrics::Cause;
+use crate::proxy::ClientId;
 use crate::proxy::in_flight::{Asked, Fetch, Forward, Then};
+use crate::proxy::replies::Place;
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Parsed, Parser};
@@ -72,6 +75,18 @@ pub(in crate::proxy) struct Parked {
     pub(super) not_before: Time,
     /// Until when it may.
     until: Time,
+}
+
+impl Parked {
+    /// Who waits for it.
+    fn clients(&self) -> impl Iterator<Item = ClientId> {
+        self.asked.waiters().map(|waiter| waiter.caller.client)
+    }
+
+    /// Where its reply belongs.
+    fn place(&self) -> Option<Place> {
+        self.asked.waiters().next().map(|waiter| waiter.place)
+    }
 }
 
 /// What has waited for too long, with the error that those get who wait for it.
@@ -152,7 +167,7 @@ impl Store {
         if !waits {
             return Some(arrived);
         }
-        let is_patient = tries(&asked) > AT_ONCE;
+        let is_patient = tries(&asked) > AT_ONCE || self.is_behind_parked(&asked);
         match (redirect, target) {
             (Redirect::Ask { .. }, Some(node)) if !is_patient => {
                 self.send_on(asked, link.protocol, node, true, now)
@@ -164,6 +179,16 @@ impl Store {
             _ => self.park(asked, link.protocol, now.after(PAUSE), now),
         }
         Some(arrived)
+    }
+
+    /// Whether something is parked of a client that waits for what was asked, and may have been asked before.
+    fn is_behind_parked(&self, asked: &Asked) -> bool {
+        let parked = self.cluster.iter().flat_map(|cluster| &cluster.parked);
+        let mut clients = parked.flat_map(Parked::clients);
+        clients.any(|client| {
+            let mut waiters = asked.waiters();
+            waiters.any(|waiter| waiter.caller.client == client)
+        })
     }
 
     /// Learns from a redirect. Returns the node that it leads to, if that is known.
@@ -334,6 +359,7 @@ impl Store {
         }
         self.requests.of(link).clear();
         if let Some(cluster) = &mut self.cluster {
+            cluster.next_turn();
             cluster.wishes.map = true;
         }
     }
@@ -359,20 +385,37 @@ impl Store {
             .min()
     }
 
-    /// Sends what has waited long enough.
+    /// Sends what has waited long enough. What a client has asked is sent in the order in which it came: so all of that
+    /// goes together, and waits until nothing else of it is in flight, which may have to be sent again too.
     pub fn send_parked(&mut self, now: Time) {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
-        let is_due = |parked: &Parked| parked.not_before <= now && now < parked.until;
-        let (due, rest) = std::mem::take(&mut cluster.parked)
+        let is_due = |parked: &&Parked| parked.not_before <= now && now < parked.until;
+        let due = cluster.parked.iter().filter(is_due);
+        let due: HashSet<ClientId> = due.flat_map(Parked::clients).collect();
+        if due.is_empty() {
+            return;
+        }
+        let waiting = self.in_flight.clients();
+        let is_sent = |parked: &Parked| {
+            now < parked.until
+                && parked.clients().any(|client| due.contains(&client))
+                && !parked.clients().any(|client| waiting.contains(&client))
+        };
+        let (mut due, mut rest): (Vec<Parked>, Vec<Parked>) = std::mem::take(&mut cluster.parked)
             .into_iter()
-            .partition(is_due);
+            .partition(is_sent);
+        for parked in &mut rest {
+            if parked.not_before <= now {
+                parked.not_before = now.after(PAUSE);
+            }
+        }
         cluster.parked = rest;
-        let due: Vec<Parked> = due;
         if !due.is_empty() {
             cluster.next_turn();
         }
+        due.sort_by_key(Parked::place);
         for parked in due {
             if let Asked::Forward(forward) = &parked.asked {
                 self.in_flight.release(forward);
