@@ -20,6 +20,7 @@
 //! The core is not copied: to try another continuation, the steps that led to a state are taken again.
 
 mod action;
+mod cluster;
 mod redis;
 mod world;
 

@@ -695,7 +695,11 @@ impl World {
     }
 }
 
-fn spec(name: &str, reads_only: bool, keys: (i64, i64, i64)) -> Spec {
+pub(in crate::proxy::explorer) fn spec(
+    name: &str,
+    reads_only: bool,
+    keys: (i64, i64, i64),
+) -> Spec {
     Spec {
         name: name.as_bytes().into(),
         writes: !reads_only,
