@@ -202,7 +202,7 @@ fn a_cluster_stands_beside_no_other_place_and_has_one_database() {
     ] {
         let error = flags_error(&["--redis_cluster=n", flag]);
         let expected =
-            format!("--redis_cluster: {name} says where the Redis is as well; give one of the two");
+            format!("--redis_cluster: {name} sets the address of Redis too; give only one");
         assert_eq!(error, expected);
     }
     assert_eq!(
