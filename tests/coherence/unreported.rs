@@ -140,7 +140,7 @@ fn a_node_of_a_cluster_that_loses_a_slot() {
         straight.command(&["SET", "foo", "value"]) == OK
     });
     let proxy = Proxy::start(&redis, &[]);
-    proxy.wait_for_log("one node of a cluster");
+    proxy.wait_for_log("redis is a node of a cluster");
     let mut client = proxy.client();
     cache(&mut client, &redis, "foo", &bulk("value"));
     tell(&mut straight, "CLUSTER DELSLOTS 12182");

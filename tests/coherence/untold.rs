@@ -6,7 +6,7 @@ use crate::common::{Proxy, RedisServer, assert_same, bulk, eventually};
 use crate::connections::kill_all;
 use crate::wire::words;
 
-const WARNING: &str = "time to live alone holds";
+const WARNING: &str = "cached values may be outdated until they expire";
 
 /// A Redis that knows no CLIENT.
 const WITHOUT_CLIENT: &[&str] = &["--rename-command", "CLIENT", ""];

@@ -621,3 +621,18 @@ fn a_script_that_one_node_is_sent_is_known_to_all() {
     send(&mut world, client, &["EVAL", "return 1", "1", LOW]);
     assert_asked(&world, &[(1, "EVAL return 1 1 b")]);
 }
+
+#[test]
+fn what_is_cached_is_queued_behind_multi_all_the_same() {
+    let mut world = world();
+    cache(&mut world, LOW);
+    let client = world.connect();
+    // So that no earlier turn of the cluster keeps it from the shortest way.
+    send(&mut world, client, &["GET", LOW]);
+    world.received(client);
+    send(&mut world, client, &["MULTI"]);
+    send(&mut world, client, &["GET", LOW]);
+    world.assert_received(client, "+OK\r\n");
+    world.receive_dedicated(client, ":5\r\n+OK\r\n+QUEUED\r\n");
+    world.assert_received(client, "+QUEUED\r\n");
+}

@@ -104,8 +104,10 @@ fn run(document: &str, block: &Block) {
     let redis_port = redis.port().to_string();
     let script = block
         .script
-        .replace("8001", &port)
+        // One of the ports may hold the digits of the other's place.
+        .replace("8001", "PORT")
         .replace("6379", &redis_port)
+        .replace("PORT", &port)
         .replace("9001", &http);
     let inherited = std::env::var("PATH").unwrap_or_default();
     let make_path = which("make", &inherited);

@@ -72,6 +72,9 @@ impl Store {
         replies: &mut Replies,
         (hooks, now): (u32, Time),
     ) -> Flow {
+        if identity.multi {
+            return self.execute(request, client, identity, replies, now);
+        }
         let row = self.table.find(request).unwrap_or(UNKNOWN);
         let caller = Caller {
             client,

@@ -61,12 +61,12 @@ impl Cluster {
 
 impl Store {
     /// Whether a client's requests may be executed although earlier ones are not answered: none of those can have been
-    /// sent on to another node meanwhile.
+    /// sent on to another node meanwhile. What belongs to a transaction is not executed yet.
     #[inline]
     pub(in crate::proxy) fn is_in_turn(&self, identity: &Identity) -> bool {
         match &self.cluster {
             None => true,
-            Some(cluster) => cluster.turn == identity.turn,
+            Some(cluster) => cluster.turn == identity.turn && !identity.multi,
         }
     }
 
