@@ -372,13 +372,13 @@ fn each_right_that_is_missing_is_named_with_what_is_lost() {
             "+client|tracking (changes made elsewhere",
         ),
         ("-client|id", "+client|tracking (changes made elsewhere"),
-        ("-acl|getuser", "+acl|getuser (values are kept for 5 s"),
+        ("-acl|getuser", "+acl|getuser (values are cached for at most 5 s"),
         (
             "-command",
             "+command (commands that Redis 7.0 does not have",
         ),
         ("-info", "+info (INFO lacks Redis's fields"),
-        ("-ping", "+ping (it is not seen that a replica"),
+        ("-ping", "+ping (a replica that lost its master"),
     ] {
         let redis = RedisServer::start();
         let (proxy, mut client) = as_user_of_the_documentation(&redis, &[right]);

@@ -159,7 +159,7 @@ fn sentinels_may_speak_tls() {
     );
     let plain = sentinel.address();
     let to_plain = [&flags_of(&plain)[..], &on, &trusted, &shown].concat();
-    assert_trouble(&to_plain, &["turn redis_sentinel_tls off"]);
+    assert_trouble(&to_plain, &["set redis_sentinel_tls off"]);
     let proxy = Proxy::start_with(&[&flags[..], &on, &trusted, &shown].concat());
     proxy.wait_for_redis();
     redis.set("a", "1");
