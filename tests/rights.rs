@@ -372,7 +372,10 @@ fn each_right_that_is_missing_is_named_with_what_is_lost() {
             "+client|tracking (changes made elsewhere",
         ),
         ("-client|id", "+client|tracking (changes made elsewhere"),
-        ("-acl|getuser", "+acl|getuser (values are cached for at most 5 s"),
+        (
+            "-acl|getuser",
+            "+acl|getuser (values are cached for at most 5 s",
+        ),
         (
             "-command",
             "+command (commands that Redis 7.0 does not have",

@@ -9,6 +9,10 @@ use crate::common::{Client, eventually};
 /// After how long the others hold a silent node for failed, once a test wants that, in milliseconds.
 const SHORT_TIMEOUT: &str = "1500";
 
+/// The same while a replica is to take over from a master that lives, in milliseconds: no node is to be held for failed
+/// because the machine is busy.
+const SWITCH_TIMEOUT: &str = "3000";
+
 impl Cluster {
     /// Has every node meet every other, and waits until they know each other.
     pub(super) fn meet_all(&self) {
@@ -122,7 +126,9 @@ impl Cluster {
     #[track_caller]
     pub fn switch_over(&self, replica: usize) {
         let id = self.node(replica).id();
-        // Redis gives a switch-over up after five seconds, which may pass on a busy machine.
+        // Redis gives a switch-over up after five seconds, which may pass on a busy machine. A master votes for a replica of
+        // the same master again only after twice the timeout of the nodes, so that is to be short for another try.
+        self.set_node_timeout(SWITCH_TIMEOUT);
         let mut begun: Option<Instant> = None;
         eventually("the replica is promoted", || {
             if begun.is_none_or(|begun| begun.elapsed().as_secs() >= 6) {
@@ -136,6 +142,7 @@ impl Cluster {
                 !slots_in(&node.ask("CLUSTER NODES"), id).is_empty()
             });
         }
+        self.set_node_timeout(PATIENT_TIMEOUT);
     }
 
     /// Sets how long a node may be silent before the others hold it for failed.
