@@ -65,7 +65,7 @@ fn man(description: &Description) -> String {
              .SH SIGNALS\n\
              .TP\n.BR SIGTERM \", \" SIGINT \", \" SIGQUIT\nFinish what was received, for at most \
              \\fB\\-\\-drain\\fR and \\fB\\-\\-redis_timeout\\fR, and exit. A second one exits at once.\n\
-             .TP\n.B SIGHUP\nReload certificates and keys.\n\
+             .TP\n.B SIGHUP\nReload settings, certificates and keys.\n\
              .SH EXIT STATUS\n\
              .TP\n.B 0\nEnded by a signal, or by \\fB\\-\\-help\\fR or \\fB\\-\\-version\\fR.\n\
              .TP\n.B 1\nThe port cannot be opened, or the system refused another resource.\n\
