@@ -94,7 +94,7 @@ impl Upstream {
         }
     }
 
-    /// Asks for a barrier: [`Event::Barrier`] comes when all changes so far are reported.
+    /// Asks for a barrier: [`Event::Barrier`](super::Event::Barrier) comes when all changes so far are reported.
     pub fn ask_for_barrier(&self, number: u64) {
         self.mailbox.add(|work| work.barrier = Some(number));
     }
