@@ -11,6 +11,8 @@
 //! There are too many states to visit them all. So many lives of the world are tried, each of which is told by its seed;
 //! at its end everything comes to rest.
 
+#![allow(clippy::needless_range_loop)] // several arrays share an index
+
 mod action;
 mod nodes;
 mod world;

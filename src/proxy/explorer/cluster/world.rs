@@ -567,8 +567,8 @@ impl World {
         let now = self.time();
         self.proxy.store.park_lost(now);
         for node in 0..NODES {
-            for link in 0..LINKS {
-                let place = LinkId::new(PROTOCOLS[link], 0).at(id(node));
+            for (link, protocol) in PROTOCOLS.into_iter().enumerate() {
+                let place = LinkId::new(protocol, 0).at(id(node));
                 let batch = std::mem::take(self.proxy.requests().of(place));
                 let mut start = 0;
                 for request in &batch.requests {
