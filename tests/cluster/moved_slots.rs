@@ -35,7 +35,16 @@ fn nothing_is_lost_wrong_or_late_while_slots_move_under_traffic() {
     for &slot in &slots {
         cluster.migrate(slot, 0);
     }
+    // A write that is in flight at a node as it ends is lost, here as straight.
+    let held = traffic.hold();
+    let address = cluster.node(added).address();
     cluster.remove(added);
+    eventually("the node is known to be gone", || {
+        let info = proxy.client().command(&["INFO", "upstream"]);
+        let gone = format!("address={address},status=up");
+        !String::from_utf8_lossy(&info).contains(&gone)
+    });
+    drop(held);
     traffic.go_on_for(200);
     let tally = traffic.stop();
     assert!(tally.errors.is_empty(), "{tally:?}");
