@@ -324,9 +324,10 @@ fn a_read_in_flight_when_redis_dies_waits_until_it_is_back_and_a_writer_is_close
     redis.pause();
     let mut writer = proxy.client();
     client.send("PING\r\nGET a\r\nPING\r\n");
-    writer.send("SET b 2\r\n");
-    proxy.let_it_read();
     assert_same(&client.read_reply(), b"+PONG\r\n", &"what is before it");
+    let long = "x".repeat(1000);
+    writer.send(format!("SET b {long}\r\n"));
+    redis.wait_to_be_sent(1000);
     redis.stop();
     proxy.wait_for_log("redis down");
     assert!(client.has_received_nothing());

@@ -96,6 +96,24 @@ impl RedisServer {
         status.contains("State:\tT")
     }
 
+    /// Waits until this many bytes have arrived that a paused Redis has not read.
+    #[track_caller]
+    pub fn wait_to_be_sent(&self, bytes: u64) {
+        let local = format!("0100007F:{:04X}", self.port());
+        eventually("the requests are sent to Redis", || {
+            let sockets = fs::read_to_string("/proc/net/tcp").expect("the sockets");
+            let unread = sockets.lines().filter_map(|line| {
+                // Number, local address, remote address, state, and what waits to be sent and to be read.
+                let mut fields = line.split_ascii_whitespace().skip(1);
+                let (address, state, queues) = (fields.next()?, fields.nth(1)?, fields.next()?);
+                let (_, unread) = queues.split_once(':')?;
+                let is_connected = address == local && state == "01";
+                is_connected.then(|| u64::from_str_radix(unread, 16).expect("a number"))
+            });
+            unread.sum::<u64>() >= bytes
+        });
+    }
+
     /// Lets a paused Redis go on.
     pub fn resume(&self) {
         send_signal(self.pid(), "CONT");
