@@ -82,7 +82,7 @@ cli: ## connect redis-cli to the running proxy; another port with PORT=8002
 test: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 test: ## run all unit and end-to-end tests; installs what they need
 	@deploy/need.sh $(TEST_NEEDS)
-	$(CARGO) test --locked
+	@CARGO="$(CARGO)" tests/run.sh
 
 test-packages: dist ## install the Debian package into an empty root, and check all that `make dist` makes
 	@deploy/need.sh $(PACKAGE_NEEDS)
