@@ -51,7 +51,12 @@ const ASKED: [Asked; 5] = [
     },
     Asked {
         name: "SET",
-        words: &["SET", KEY, "a value of thirty-five bytes, no less"],
+        // Keys of its own: what is cached of the others is checked.
+        words: &[
+            "SET",
+            "set:__rand_int__",
+            "a value of thirty-five bytes, no less",
+        ],
         cached: false,
     },
     Asked {
