@@ -9,6 +9,7 @@ mod answers;
 mod entry;
 mod hash;
 mod look_ahead;
+mod notes;
 mod queue;
 mod terms;
 mod walk;
@@ -26,9 +27,10 @@ use crate::rules::Rules;
 #[cfg(test)]
 use answers::Answers;
 pub use answers::Question;
-use entry::{Entry, Name, Part, cost_of};
+use entry::{Entry, Name, cost_of};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
+use notes::Samples;
 use terms::{Life, Terms};
 pub use walk::{Cursor, Fate, Look, Visited};
 
@@ -203,6 +205,7 @@ pub struct Cache {
     tallies: Vec<Tally>,
     evictions: Evictions,
     unread: u64,
+    samples: Samples,
 }
 
 fn cost(key: usize, value: usize) -> usize {
@@ -224,6 +227,7 @@ impl Cache {
             tallies: Vec::new(),
             evictions: Evictions::default(),
             unread: 0,
+            samples: Samples::default(),
         }
     }
 
@@ -260,18 +264,20 @@ impl Cache {
     /// The value of a key, which becomes the most recently used. An entry past its time to live is none.
     #[inline]
     pub fn get(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
-        let entry = self.get_alive(key, Part::Value, |terms, entry, hash| {
+        let sample = self.samples.next();
+        let entry = self.get_alive(key, |terms, entry, hash| {
             entry.deadline.is_after(now) || terms.reads_ahead(entry, hash, now)
         })?;
-        entry.value()
+        entry.read_value(sample)
     }
 
     /// The same, but an entry may be past its time to live by as much as [`Limits::stale_ttl`], or its rule, says.
     pub fn get_stale(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
-        let entry = self.get_alive(key, Part::Value, |terms, entry, hash| {
+        let sample = self.samples.next();
+        let entry = self.get_alive(key, |terms, entry, hash| {
             terms.is_good_when_stale(entry, hash, now)
         })?;
-        entry.value()
+        entry.read_value(sample)
     }
 
     /// The reply to a question about a key, likewise.
@@ -302,9 +308,9 @@ impl Cache {
         is_alive: impl FnOnce(&mut Terms, &Entry, u32) -> bool,
     ) -> Option<Value<'_>> {
         let hashes = self.entries.hasher().clone();
-        let entry = self.get_alive(key, Part::Answer, is_alive)?;
-        let hash = || hashes.hash_one(question) as u32;
-        entry.answers_mut()?.get(question, hash)
+        let sample = self.samples.next();
+        let entry = self.get_alive(key, is_alive)?;
+        entry.read_answer(question, || hashes.hash_one(question) as u32, sample)
     }
 
     /// The entries that were read ahead of their end, as their rules have them fetched anew, and when they were. Each is
@@ -347,7 +353,6 @@ impl Cache {
     fn get_alive(
         &mut self,
         key: Key<'_>,
-        what: Part,
         is_alive: impl FnOnce(&mut Terms, &Entry, u32) -> bool,
     ) -> Option<&mut Entry> {
         let hash = self.hash(key.name);
@@ -366,9 +371,7 @@ impl Cache {
             return None;
         }
         occupied.to_back();
-        let entry = occupied.into_key();
-        entry.note_read(what);
-        Some(entry)
+        Some(occupied.into_key())
     }
 
     /// Keeps a value from now on, in place of an earlier one, and evicts what then is too much. A value
@@ -386,7 +389,7 @@ impl Cache {
             return;
         }
         let life = self.terms.life(key.name, ttl, now);
-        let entry = Entry::new(key, value, life.deadline);
+        let entry = Entry::new(key, value, life.deadline, now);
         let hash = self.hash(key.name);
         self.count_new(key.database, entry.cost());
         match self.find(hash, key) {
@@ -436,7 +439,7 @@ impl Cache {
             life = self.terms.shorter(key.name, self.life_of(key, life), life);
         } else {
             self.remove(key);
-            let entry = Entry::without_value(key, life.deadline);
+            let entry = Entry::without_value(key, life.deadline, now);
             self.count_new(key.database, entry.cost());
             self.terms.add(life, hash);
             if let RawEntryMut::Vacant(vacant) = self.find(hash, key) {
@@ -476,7 +479,7 @@ impl Cache {
     /// The replies to all questions about a key.
     #[cfg(test)]
     pub fn answers(&mut self, key: Key<'_>) -> Vec<Vec<u8>> {
-        let entry = self.get_alive(key, Part::Answer, |_, _, _| true);
+        let entry = self.get_alive(key, |_, _, _| true);
         let answers = entry.and_then(|entry| entry.answers());
         answers.map_or(Vec::new(), Answers::replies)
     }
@@ -517,7 +520,9 @@ impl Cache {
         let earlier_life = self.terms.life_of(entry, hash);
         let cost = entry.cost();
         change(entry);
-        entry.deadline = life.deadline;
+        if entry.deadline != life.deadline {
+            entry.move_deadline(life.deadline);
+        }
         let new_cost = entry.cost();
         self.bytes = self.bytes - cost + new_cost;
         let tally = self.tally(key.database);

@@ -2,16 +2,18 @@
 
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::answers::Answers;
-use super::{Key, Read, Value, cost};
+use super::notes::{self, NOTES};
+use super::{Key, Question, Read, Value, cost};
 use crate::clock::Time;
 
 /// A key with its value. The key is its identity in the map: its name, and the database that it is in.
 ///
 /// The map hashes the name alone, so that the entries of one name are found together, whatever their databases: Redis
 /// reports changes by name. A database takes no memory if its number is low, as nearly all are: it lies beside the flags.
-/// Any other number stands behind the name and value.
+/// Any other number stands behind the name and value. Before them stand the [notes].
 pub(super) struct Entry {
     content: Content,
     /// From this moment on it is not served.
@@ -33,13 +35,6 @@ const READ: u8 = 2;
 const RECENTLY_READ: u8 = 4;
 /// Its value was read from the cache.
 const VALUE_READ: u8 = 8;
-
-/// What is read of an entry.
-#[derive(Clone, Copy)]
-pub(super) enum Part {
-    Value,
-    Answer,
-}
 
 /// How many bits are flags.
 const FLAGS: u32 = 4;
@@ -64,11 +59,13 @@ pub(super) fn cost_of(key: Key<'_>, value: usize) -> usize {
     cost(key.name.len(), value) + behind(low(key.database))
 }
 
-/// These parts behind one another, and what has to stand behind them for a database.
-fn join(parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
+/// The notes, these parts behind one another, and what has to stand behind them for a database.
+fn join(notes: [u8; NOTES], parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
     let number = database.to_le_bytes();
     let number = &number[..behind(low(database))];
-    let mut joined = Vec::with_capacity(parts[0].len() + parts[1].len() + number.len());
+    let length = NOTES + parts[0].len() + parts[1].len() + number.len();
+    let mut joined = Vec::with_capacity(length);
+    joined.extend_from_slice(&notes);
     joined.extend_from_slice(parts[0]);
     joined.extend_from_slice(parts[1]);
     joined.extend_from_slice(number);
@@ -76,13 +73,14 @@ fn join(parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
 }
 
 enum Content {
-    /// Name and value behind one another in one allocation.
+    /// Notes, name and value behind one another in one allocation.
     Together(Box<[u8]>),
     /// A name too long for that, a value that is shared, or answers.
     Apart(Box<Parts>),
 }
 
 struct Parts {
+    /// Behind the notes.
     name: Box<[u8]>,
     value: Kept,
     answers: Answers,
@@ -97,9 +95,9 @@ enum Kept {
 }
 
 impl Parts {
-    fn new(key: Key<'_>, value: Kept) -> Box<Self> {
+    fn new(notes: [u8; NOTES], key: Key<'_>, value: Kept) -> Box<Self> {
         Box::new(Self {
-            name: join([key.name, &[]], key.database),
+            name: join(notes, [key.name, &[]], key.database),
             value,
             answers: Answers::default(),
         })
@@ -107,9 +105,11 @@ impl Parts {
 }
 
 impl Entry {
-    pub fn new(key: Key<'_>, value: &Value<'_>, deadline: Deadline) -> Self {
-        let apart = |value| Content::Apart(Parts::new(key, value));
-        let together = |value| Content::Together(join([key.name, value], key.database));
+    /// One that is made now.
+    pub fn new(key: Key<'_>, value: &Value<'_>, deadline: Deadline, now: Time) -> Self {
+        let notes = notes::new(now.until(deadline.time()));
+        let apart = |value| Content::Apart(Parts::new(notes, key, value));
+        let together = |value| Content::Together(join(notes, [key.name, value], key.database));
         let name_length = u8::try_from(key.name.len());
         let (content, flags) = match (name_length, value) {
             (Ok(_), Value::Bytes(bytes)) => (together(bytes), 0),
@@ -127,9 +127,10 @@ impl Entry {
     }
 
     /// One that knows nothing of its key yet.
-    pub fn without_value(key: Key<'_>, deadline: Deadline) -> Self {
+    pub fn without_value(key: Key<'_>, deadline: Deadline, now: Time) -> Self {
+        let notes = notes::new(now.until(deadline.time()));
         Self {
-            content: Content::Apart(Parts::new(key, Kept::Unknown)),
+            content: Content::Apart(Parts::new(notes, key, Kept::Unknown)),
             deadline,
             name_length: 0,
             flags: low(key.database) << FLAGS,
@@ -138,9 +139,14 @@ impl Entry {
 
     pub fn name(&self) -> &[u8] {
         match &self.content {
-            Content::Together(bytes) => &bytes[..self.name_length.into()],
-            Content::Apart(parts) => &parts.name[..parts.name.len() - self.behind()],
+            Content::Together(bytes) => &bytes[NOTES..self.name_end()],
+            Content::Apart(parts) => &parts.name[NOTES..parts.name.len() - self.behind()],
         }
+    }
+
+    /// Where a name ends that stands before its value.
+    fn name_end(&self) -> usize {
+        NOTES + usize::from(self.name_length)
     }
 
     /// The database that the key is in.
@@ -178,7 +184,7 @@ impl Entry {
         Some(match &self.content {
             Content::Together(_) if self.flags & MISSING != 0 => Value::Missing,
             Content::Together(bytes) => {
-                Value::Bytes(&bytes[self.name_length.into()..bytes.len() - self.behind()])
+                Value::Bytes(&bytes[self.name_end()..bytes.len() - self.behind()])
             }
             Content::Apart(parts) => match &parts.value {
                 Kept::Bytes(bytes) => Value::Bytes(bytes),
@@ -192,15 +198,6 @@ impl Entry {
     /// Whether there are answers to further questions.
     pub fn has_answers(&self) -> bool {
         self.answers().is_some_and(|answers| !answers.is_empty())
-    }
-
-    /// The answers, if there may be any, to mark those that are read.
-    #[inline]
-    pub fn answers_mut(&mut self) -> Option<&mut Answers> {
-        match &mut self.content {
-            Content::Apart(parts) => Some(&mut parts.answers),
-            Content::Together(_) => None,
-        }
     }
 
     pub fn answers(&self) -> Option<&Answers> {
@@ -217,9 +214,10 @@ impl Entry {
             match std::mem::replace(&mut self.content, Content::Together(Box::default())) {
                 Content::Apart(parts) => parts,
                 Content::Together(bytes) => {
-                    let value = &bytes[self.name_length.into()..bytes.len() - self.behind()];
-                    let name = &bytes[..self.name_length.into()];
+                    let value = &bytes[self.name_end()..bytes.len() - self.behind()];
+                    let name = &bytes[NOTES..self.name_end()];
                     Parts::new(
+                        notes_in(&bytes),
                         Key::new(database, name),
                         match self.flags & MISSING {
                             0 => Kept::Bytes(value.into()),
@@ -248,13 +246,66 @@ impl Entry {
         }
     }
 
-    /// Notes that it was read from the cache: its value, or an answer.
+    fn content_mut(&mut self) -> &mut [u8] {
+        match &mut self.content {
+            Content::Together(bytes) => bytes,
+            Content::Apart(parts) => &mut parts.name,
+        }
+    }
+
+    /// The value, if it is known, which is read from the cache. `sample` is one of [`notes::Samples`].
     #[inline]
-    pub fn note_read(&mut self, what: Part) {
-        self.flags |= match what {
-            Part::Value => READ | RECENTLY_READ | VALUE_READ,
-            Part::Answer => READ | RECENTLY_READ,
+    pub fn read_value(&mut self, sample: u32) -> Option<Value<'_>> {
+        let notes = match &mut self.content {
+            Content::Together(bytes) => bytes,
+            Content::Apart(parts) if matches!(parts.value, Kept::Unknown) => return None,
+            Content::Apart(parts) => &mut parts.name,
         };
+        notes::count(notes, sample);
+        self.flags |= READ | RECENTLY_READ | VALUE_READ;
+        self.value()
+    }
+
+    /// The answer to a question, likewise.
+    #[inline]
+    pub fn read_answer(
+        &mut self,
+        question: Question<'_>,
+        hash: impl FnOnce() -> u32,
+        sample: u32,
+    ) -> Option<Value<'_>> {
+        let Content::Apart(parts) = &mut self.content else {
+            return None;
+        };
+        let Parts { name, answers, .. } = &mut **parts;
+        let answer = answers.get(question, hash)?;
+        notes::count(name, sample);
+        self.flags |= READ | RECENTLY_READ;
+        Some(answer)
+    }
+
+    /// About how often it was read from the cache.
+    pub fn reads(&self) -> u32 {
+        notes::reads(notes_in(self.content()))
+    }
+
+    /// How long ago it was made, to within a thousandth of its life.
+    pub fn age(&self, now: Time) -> Duration {
+        let life = notes::life(notes_in(self.content()));
+        let left = now.until(self.deadline.time());
+        let past = self.deadline.time().until(now);
+        (life + past).saturating_sub(left)
+    }
+
+    /// Has it end at another moment.
+    pub fn move_deadline(&mut self, deadline: Deadline) {
+        let (before, after) = (self.deadline.time(), deadline.time());
+        let life = notes::life(notes_in(self.content()));
+        let life = (life + before.until(after)).saturating_sub(after.until(before));
+        let reads = self.content()[0];
+        let [_, low, high] = notes::new(life);
+        self.content_mut()[..NOTES].copy_from_slice(&[reads, low, high]);
+        self.deadline = deadline;
     }
 
     /// Whether it was read since this was last asked.
@@ -288,6 +339,11 @@ impl Entry {
         let answers = self.answers().map_or(0, Answers::cost);
         cost(self.name().len(), value) + self.behind() + answers
     }
+}
+
+/// The notes at the start of an entry's content.
+fn notes_in(content: &[u8]) -> [u8; NOTES] {
+    content.first_chunk().copied().unwrap_or_default()
 }
 
 impl PartialEq for Entry {

@@ -4,6 +4,7 @@ mod eviction;
 mod expiry;
 mod memory;
 mod model;
+mod notes;
 
 use super::queue::Place;
 use super::*;

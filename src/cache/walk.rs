@@ -1,6 +1,7 @@
 //! Walks through all entries, a step at a time, so that a million of them don't stop the loop.
 
 use std::hash::BuildHasher;
+use std::time::Duration;
 
 use hashlink::linked_hash_map::{RawEntryMut, RawOccupiedEntryMut};
 
@@ -54,8 +55,10 @@ pub struct Look<'a> {
     pub value: Option<Value<'a>>,
     /// The questions whose answers are known, each with the length of the encoded reply.
     pub answers: Vec<(Question<'a>, usize)>,
-    /// It was read from the cache.
-    pub was_read: bool,
+    /// About how often it was read from the cache: exactly up to 16 times, then to within a third.
+    pub reads: u32,
+    /// How long ago it was fetched, to within a thousandth of how long it was to be kept.
+    pub age: Duration,
     /// It is evicted only when nothing else can be.
     pub is_pinned: bool,
     /// When it ends.
@@ -154,7 +157,7 @@ impl Cache {
 
     /// What is known of a key, though it may be past its end. It does not count as read.
     #[must_use]
-    pub fn look(&self, key: Key<'_>) -> Option<Look<'_>> {
+    pub fn look(&self, key: Key<'_>, now: Time) -> Option<Look<'_>> {
         let entry = self.peek(key)?;
         let life = self.terms.life_of(entry, self.hash(key.name));
         Some(Look {
@@ -162,7 +165,8 @@ impl Cache {
             answers: entry
                 .answers()
                 .map_or(Vec::new(), |it| it.lengths().collect()),
-            was_read: entry.was_read(),
+            reads: entry.reads(),
+            age: entry.age(now),
             is_pinned: self.terms.of(key.name).is_pinned,
             end: self.terms.end(life),
             cost: entry.cost(),

@@ -164,7 +164,7 @@ impl Store {
         }
         if is(b"get", 4) {
             let key = Key::new(identity.database, request.argument(3));
-            match self.cache.look(key) {
+            match self.cache.look(key, now) {
                 Some(look) => {
                     let shown = self.show(&look, identity.protocol, now);
                     replies.push(shown);
@@ -220,7 +220,7 @@ impl Store {
         let rule = look.rule.map(ToString::to_string).unwrap_or_default();
         let left = now.until(look.end).as_millis() as usize;
         let mut out = Vec::new();
-        push_map_header(&mut out, 8, protocol);
+        push_map_header(&mut out, 9, protocol);
         let text = |out: &mut Vec<u8>, name: &str, value: &str| {
             reply::bulk(out, name.as_bytes());
             reply::bulk(out, value.as_bytes());
@@ -241,7 +241,8 @@ impl Store {
             reply::header(&mut out, b':', *length);
         }
         number(&mut out, "ttl-ms", left);
-        text(&mut out, "read", yes_no(look.was_read));
+        number(&mut out, "age-ms", look.age.as_millis() as usize);
+        number(&mut out, "hits", look.reads as usize);
         text(&mut out, "pinned", yes_no(look.is_pinned));
         number(&mut out, "cost-bytes", look.cost);
         text(&mut out, "rule", &rule);

@@ -225,15 +225,15 @@ fn what_is_cached_of_a_key_is_shown() {
     for _ in 0..2 {
         let shown = say(&mut world, client, "PROXY CACHE GET key");
         let shown = String::from_utf8(shown).expect("text");
-        assert!(shown.contains("read\r\n$2\r\nno"), "{shown}");
+        assert!(shown.contains("hits\r\n:0\r\n"), "{shown}");
     }
     assert_eq!(say(&mut world, client, "GET key"), bulk("value"));
     world.send(client, multibulk(&["STRLEN", "key"]));
     world.answer(":5\r\n");
     world.received(client);
     world.wait(10_000);
-    let expected = "*16\r\n$5\r\nvalue\r\n$6\r\nstring\r\n$11\r\nvalue-bytes\r\n:5\r\n$7\r\nanswers\r\n*1\r\n*2\r\n\
-                    $6\r\nSTRLEN\r\n:4\r\n$6\r\nttl-ms\r\n:50000\r\n$4\r\nread\r\n$3\r\nyes\r\n\
+    let expected = "*18\r\n$5\r\nvalue\r\n$6\r\nstring\r\n$11\r\nvalue-bytes\r\n:5\r\n$7\r\nanswers\r\n*1\r\n*2\r\n\
+                    $6\r\nSTRLEN\r\n:4\r\n$6\r\nttl-ms\r\n:50000\r\n$6\r\nage-ms\r\n:10000\r\n$4\r\nhits\r\n:1\r\n\
                     $6\r\npinned\r\n$2\r\nno\r\n$10\r\ncost-bytes\r\n:184\r\n$4\r\nrule\r\n$14\r\nkey* ttl=60000\r\n";
     let shown = say(&mut world, client, "PROXY CACHE GET key");
     assert_eq!(String::from_utf8(shown).expect("text"), expected);
@@ -351,6 +351,6 @@ fn an_old_value_does_not_escape_a_walk_beside_a_new_answer() {
     let look = large
         .proxy
         .cache()
-        .look(redis_proxy::cache::Key::new(0, b"key:19999"));
+        .look(redis_proxy::cache::Key::new(0, b"key:19999"), large.now);
     assert!(look.is_none_or(|look| look.value.is_none()));
 }
