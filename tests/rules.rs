@@ -314,17 +314,17 @@ const RULES: &[Rule] = &[
         world: MOVES_AND_BREAKS,
     },
     Rule {
-        name: "what a node answers before it has the slot is not cached",
+        name: "nothing overtakes what was sent on of the same client",
         file: "store/cluster/redirects.rs",
-        kept: "let Some(question) = question else {\n            self.in_flight.fetch_again(fetch, words, link, !asking);",
-        breakable: "let Some(question) = question else {\n            self.in_flight.fetch_again(fetch, words, link, $broken || !asking);",
+        kept: "|| self.is_behind_sent_on(&asked, target);",
+        breakable: "|| !$broken && self.is_behind_sent_on(&asked, target);",
         world: CLUSTER,
     },
     Rule {
         name: "nothing overtakes what is parked of the same client",
         file: "store/cluster/redirects.rs",
-        kept: "let is_patient = tries(&asked) > AT_ONCE || self.is_behind_parked(&asked);",
-        breakable: "let is_patient = tries(&asked) > AT_ONCE || !$broken && self.is_behind_parked(&asked);",
+        kept: "|| self.is_behind_parked(&asked)",
+        breakable: "|| !$broken && self.is_behind_parked(&asked)",
         world: FAILURES,
     },
 ];

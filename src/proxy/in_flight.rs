@@ -309,7 +309,6 @@ pub(super) struct InFlight {
 
 impl InFlight {
     /// All requests, with their links.
-    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = (LinkId, &Asked)> {
         let lanes = self.lanes.iter();
         lanes.flat_map(|(link, lane)| lane.asked.iter().map(move |asked| (link, asked)))
@@ -324,10 +323,8 @@ impl InFlight {
 
     /// The clients that wait for a reply.
     pub fn clients(&self) -> HashSet<ClientId> {
-        let lanes = self.lanes.iter();
-        let asked = lanes.flat_map(|(_, lane)| &lane.asked);
-        asked
-            .flat_map(Asked::waiters)
+        self.iter()
+            .flat_map(|(_, asked)| asked.waiters())
             .map(|waiter| waiter.caller.client)
             .collect()
     }

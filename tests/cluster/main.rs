@@ -3,6 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(feature = "tls")]
+#[path = "../tls/certificates.rs"]
+mod certificates;
 mod clients;
 mod coherence;
 mod commands;
@@ -11,7 +14,11 @@ mod failover;
 mod messages;
 mod moved_slots;
 mod replicas;
+mod rules;
 mod settings;
+mod shown;
 mod straight;
+#[cfg(feature = "tls")]
+mod tls;
 mod traffic;
 mod whole;

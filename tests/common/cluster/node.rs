@@ -10,6 +10,8 @@ pub const PATIENT_TIMEOUT: &str = "60000";
 pub struct Node {
     server: RedisServer,
     bus: Port,
+    /// If it has a certificate.
+    tls: Option<Port>,
     id: String,
     runs: bool,
 }
@@ -32,11 +34,16 @@ impl Node {
             ["--cluster-allow-replica-migration", "no"],
             ["--repl-diskless-sync-delay", "0"],
         ];
-        server.start_again_with(&[&always.concat(), options].concat());
+        let tls = options.contains(&"--tls-cert-file").then(Port::reserve);
+        let tls_port = tls.as_ref().map(|port| port.number().to_string());
+        let tls_option = tls_port.iter().flat_map(|port| ["--tls-port", port]);
+        let tls_option: Vec<&str> = tls_option.collect();
+        server.start_again_with(&[&always.concat(), &tls_option[..], options].concat());
         let id = text(&server.client().command(&["CLUSTER", "MYID"]));
         Self {
             server,
             bus,
+            tls,
             id: bulk_content(&id),
             runs: true,
         }
@@ -60,6 +67,12 @@ impl Node {
     /// The port for clients.
     pub fn port(&self) -> u16 {
         self.server.port()
+    }
+
+    /// `host:port` for clients that speak TLS, if it has a certificate.
+    pub fn tls_address(&self) -> Option<String> {
+        let port = self.tls.as_ref()?;
+        Some(format!("127.0.0.1:{}", port.number()))
     }
 
     /// The port for the other nodes.

@@ -167,7 +167,9 @@ impl Store {
         if !waits {
             return Some(arrived);
         }
-        let is_patient = tries(&asked) > AT_ONCE || self.is_behind_parked(&asked);
+        let is_patient = tries(&asked) > AT_ONCE
+            || self.is_behind_parked(&asked)
+            || self.is_behind_sent_on(&asked, target);
         match (redirect, target) {
             (Redirect::Ask { .. }, Some(node)) if !is_patient => {
                 self.send_on(asked, link.protocol, node, true, now)
@@ -181,14 +183,21 @@ impl Store {
         Some(arrived)
     }
 
-    /// Whether something is parked of a client that waits for what was asked, and may have been asked before.
+    /// Whether something is parked that a client which waits for what was asked had asked before.
     fn is_behind_parked(&self, asked: &Asked) -> bool {
         let parked = self.cluster.iter().flat_map(|cluster| &cluster.parked);
-        let mut clients = parked.flat_map(Parked::clients);
-        clients.any(|client| {
-            let mut waiters = asked.waiters();
-            waiters.any(|waiter| waiter.caller.client == client)
-        })
+        let mut parked = parked.map(|parked| &parked.asked);
+        parked.any(|other| is_behind(asked, other))
+    }
+
+    /// Whether such a thing was sent on, and is in flight at another node: it may be sent on once more. Reads may overtake
+    /// reads: those of several clients, each of which asks for the keys in another order, would wait for each other.
+    fn is_behind_sent_on(&self, asked: &Asked, target: Option<NodeId>) -> bool {
+        let mut sent_on = self.in_flight.iter().filter(|(link, other)| {
+            let is_elsewhere = Some(link.node) != target;
+            is_elsewhere && tries(other) > 0
+        });
+        sent_on.any(|(_, other)| (may_write(asked) || may_write(other)) && is_behind(asked, other))
     }
 
     /// Learns from a redirect. Returns the node that it leads to, if that is known.
@@ -319,10 +328,15 @@ impl Store {
         });
     }
 
-    /// Keeps what was asked, to be sent later.
-    fn park(&mut self, asked: Asked, protocol: Protocol, not_before: Time, now: Time) {
+    /// Keeps what was asked, to be sent later. Then it may be sent on at once again.
+    fn park(&mut self, mut asked: Asked, protocol: Protocol, not_before: Time, now: Time) {
         if let Asked::Forward(forward) = &asked {
             self.in_flight.hold(forward);
+        }
+        match &mut asked {
+            Asked::Fetch(fetch) => fetch.tries = fetch.tries.min(1),
+            Asked::Forward(forward) => forward.tries = forward.tries.min(1),
+            _ => {}
         }
         if let Some(cluster) = &mut self.cluster {
             let since = match &asked {
@@ -449,6 +463,27 @@ impl Store {
             (arrived, Self::unserved())
         });
         abandoned.collect()
+    }
+}
+
+/// Whether a client waits for both, and asked for the other one first.
+fn is_behind(asked: &Asked, other: &Asked) -> bool {
+    let first = |asked: &Asked, client| {
+        let waiters = asked.waiters();
+        let mut of_client = waiters.filter(|waiter| waiter.caller.client == client);
+        of_client.next().map(|waiter| waiter.place)
+    };
+    let mut clients = asked.waiters().map(|waiter| waiter.caller.client);
+    clients.any(|client| {
+        let earlier = first(other, client);
+        earlier.is_some() && earlier < first(asked, client)
+    })
+}
+
+fn may_write(asked: &Asked) -> bool {
+    match asked {
+        Asked::Forward(forward) => !forward.asks.is_some_and(|asks| asks.repeatable),
+        _ => false,
     }
 }
 

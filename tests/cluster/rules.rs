@@ -1,0 +1,139 @@
+//! Rules, and what is shown and changed of the cache, for keys at every node.
+
+use crate::common::cluster::{Cluster, MASTERS};
+use crate::common::{Client, assert_same, bulk, eventually};
+
+const DENIED: &[u8] =
+    b"-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+
+/// A key of each master, with this text before it.
+fn keys_with(cluster: &Cluster, start: &str) -> Vec<String> {
+    let tags = (0..MASTERS).map(|master| cluster.tag_at(master));
+    tags.map(|tag| format!("{start}{{{tag}}}")).collect()
+}
+
+fn words(reply: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(reply).into_owned();
+    let lines = text
+        .split("\r\n")
+        .filter(|line| !line.starts_with(['*', '$', '%']));
+    let mut words: Vec<String> = lines
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    words.sort();
+    words
+}
+
+/// What `PROXY CACHE GET` says of a key under a name.
+#[track_caller]
+fn shown(client: &mut Client, key: &str, name: &str) -> Option<String> {
+    let reply = client.command(&["PROXY", "CACHE", "GET", key]);
+    let text = String::from_utf8_lossy(&reply).into_owned();
+    let mut lines = text.split("\r\n").skip_while(|line| *line != name).skip(1);
+    lines.next().map(str::to_owned)
+}
+
+#[test]
+fn a_prefix_is_put_before_keys_at_every_node() {
+    let cluster = Cluster::shared();
+    let keys = keys_with(&cluster, "prefixed:");
+    let proxy = cluster.proxy(&["--rule", "* prefix=app1:"]);
+    let mut client = proxy.client();
+    for key in &keys {
+        // The part in braces still says which slot it is in.
+        let prefixed = format!("app1:{key}");
+        assert_same(&client.command(&["SET", key, "mine"]), b"+OK\r\n", key);
+        let mut straight = cluster.client_for(&prefixed);
+        assert_same(&straight.get(&prefixed), &bulk("mine"), key);
+        for _ in 0..2 {
+            assert_same(&client.get(key), &bulk("mine"), key);
+        }
+        straight.command(&["SET", &prefixed, "changed"]);
+        eventually("the change is seen", || client.get(key) == bulk("changed"));
+    }
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let values = bulk("changed").repeat(MASTERS);
+    let expected = [b"*3\r\n".to_vec(), values].concat();
+    assert_same(
+        &client.command(&[&["MGET"], &names[..]].concat()),
+        &expected,
+        &"MGET",
+    );
+    for listing in [&["KEYS", "prefixed:*"][..], &["SCAN", "0"]] {
+        let refused = b"-ERR keys behind a prefix can't be listed in front of a cluster\r\n";
+        assert_same(&client.command(listing), refused, &listing);
+    }
+    let deleted = client.command(&[&["DEL"], &names[..]].concat());
+    assert_same(&deleted, b":3\r\n", &"DEL");
+}
+
+#[test]
+fn keys_of_every_node_are_denied_and_read_only() {
+    let cluster = Cluster::shared();
+    let rules = ["--rule", "secret:* deny", "--rule", "config:* readonly"];
+    let proxy = cluster.proxy(&[&rules[..], &["--deny_command", "FLUSHALL,KEYS"]].concat());
+    let mut client = proxy.client();
+    for key in keys_with(&cluster, "secret:") {
+        assert_same(&client.get(&key), DENIED, &key);
+        let several = client.command(&["MGET", "other", &key]);
+        assert_same(&several, DENIED, &key);
+    }
+    for key in keys_with(&cluster, "config:") {
+        cluster.client_for(&key).command(&["SET", &key, "value"]);
+        assert_same(&client.get(&key), &bulk("value"), &key);
+        assert_same(&client.command(&["SET", &key, "other"]), DENIED, &key);
+        assert_same(
+            &client.command(&["MSET", "other", "1", &key, "2"]),
+            DENIED,
+            &key,
+        );
+    }
+    for command in [&["FLUSHALL"][..], &["KEYS", "*"]] {
+        assert!(
+            client.command(command).starts_with(b"-NOPERM"),
+            "{command:?}"
+        );
+    }
+}
+
+#[test]
+fn a_hot_key_of_any_node_is_fetched_anew_ahead_of_its_end() {
+    let cluster = Cluster::shared();
+    let proxy = cluster.proxy(&["--rule", "hot:* ttl=2000 refresh=1900"]);
+    let mut client = proxy.client();
+    for key in keys_with(&cluster, "hot:") {
+        cluster.client_for(&key).command(&["SET", &key, "value"]);
+        client.get(&key);
+        // Its age starts anew, and it was never missed.
+        let mut oldest = 0;
+        eventually("it is fetched anew", || {
+            assert_same(&client.get(&key), &bulk("value"), &key);
+            let age = shown(&mut client, &key, "age-ms").expect("it is cached");
+            let age: u64 = age[1..].parse().expect("a number");
+            oldest = oldest.max(age);
+            age < oldest
+        });
+    }
+}
+
+#[test]
+fn what_is_cached_of_all_nodes_is_listed_and_invalidated() {
+    let cluster = Cluster::shared();
+    let keys = keys_with(&cluster, "listed:");
+    let proxy = cluster.proxy(&["--rule", "listed:* pin"]);
+    let mut client = proxy.client();
+    for key in &keys {
+        client.get(key);
+        assert_eq!(shown(&mut client, key, "value"), Some("$7".to_owned()));
+        assert_eq!(shown(&mut client, key, "missing"), Some("$11".to_owned()));
+    }
+    let mut sorted = keys.clone();
+    sorted.sort();
+    let listed = client.command(&["PROXY", "CACHE", "KEYS", "listed:*"]);
+    assert_eq!(words(&listed), sorted);
+    let gone = client.command(&["PROXY", "INVALIDATE", "listed:*"]);
+    assert_same(&gone, b":3\r\n", &"as many as there are");
+    let listed = client.command(&["PROXY", "CACHE", "KEYS", "listed:*"]);
+    assert_same(&listed, b"*0\r\n", &"none is left");
+}
