@@ -75,7 +75,12 @@ impl Node {
         Some(format!("127.0.0.1:{}", port.number()))
     }
 
-    /// The port for the other nodes.
+    /// The port to which other nodes bring keys: the one for TLS, if it has a certificate.
+    pub fn port_for_nodes(&self) -> u16 {
+        self.tls.as_ref().map_or(self.port(), Port::number)
+    }
+
+    /// The port on which the nodes tell each other of the cluster.
     pub fn bus_port(&self) -> u16 {
         self.bus.number()
     }

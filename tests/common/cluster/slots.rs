@@ -141,7 +141,7 @@ impl Cluster {
         if keys.is_empty() {
             return;
         }
-        let port = self.node(to).port().to_string();
+        let port = self.node(to).port_for_nodes().to_string();
         let command = ["MIGRATE", "127.0.0.1", &port, "", "0", "30000", "KEYS"];
         let mut client = self.node(self.owner(slot)).client();
         let reply = client.command(&[&command, keys].concat());
