@@ -136,6 +136,15 @@ enum Fate {
     Kept { is_wanted: bool },
 }
 
+/// What a client has yet to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// There may be more.
+    ToCome,
+    /// It has sent everything, and may ask whatever that is.
+    Here,
+}
+
 /// What came of bytes from Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
@@ -310,7 +319,7 @@ impl Dedicated {
     }
 
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
-    pub fn takes_requests(&self, most_owed: usize) -> bool {
+    pub fn takes_requests(&self, most_owed: usize, rest: Rest) -> bool {
         let is_free = match &self.borrowed {
             Some(borrowed) => borrowed.takes(self.expectations.len()),
             None => !self.passes || self.expectations.is_empty(),
@@ -322,14 +331,18 @@ impl Dedicated {
             && match self.phase {
                 Phase::Authenticating { .. } => self.expectations.is_empty(),
                 Phase::Closing => false,
-                Phase::Open | Phase::Unparsed | Phase::Stream { .. } => !self.holds_back(),
+                Phase::Open | Phase::Unparsed | Phase::Stream { .. } => !self.holds_back(rest),
             }
     }
 
-    /// Whether the newest request decides if those behind it go to Redis at all.
-    pub fn holds_back(&self) -> bool {
+    /// Whether the newest request decides if those behind it go to Redis at all. Behind a request that blocks, they may not
+    /// wait for that if the client has sent its last: only Redis knows whether it sees the client's end before it goes on.
+    pub fn holds_back(&self, rest: Rest) -> bool {
+        let all_goes = rest == Rest::Here && self.is_blocked();
         let newest = self.expectations.back();
-        newest.is_some_and(|newest| newest.kind.holds_back() || Some(newest.kind) == self.last)
+        newest.is_some_and(|newest| {
+            newest.kind.holds_back() || Some(newest.kind) == self.last && !all_goes
+        })
     }
 
     /// The bytes that are held for it.

@@ -667,7 +667,8 @@ impl Proxy {
         let session = &self.sessions[client.0];
         let passes_end_on = session.dedicated.as_ref().is_some_and(|dedicated| {
             // What is held back behind a RESET or QUIT is not for this connection.
-            let is_all = !session.held_back || dedicated.is_blocked() && dedicated.holds_back();
+            let is_all = !session.held_back
+                || dedicated.is_blocked() && dedicated.holds_back(session.rest());
             is_all && dedicated.to_redis.is_empty() && dedicated.passes_end_on()
         });
         session.is_ending() && passes_end_on

@@ -2,7 +2,7 @@
 
 use super::admission::Admission;
 use super::buffers::Buffers;
-use super::dedicated::Dedicated;
+use super::dedicated::{Dedicated, Rest};
 use super::ending::Ending;
 use super::identity::Identity;
 use super::input::Input;
@@ -137,7 +137,7 @@ impl Session {
                 WaitsFor::Quiet => dedicated.is_quiet() && dedicated.to_redis.is_empty(),
                 _ => true,
             };
-            return is_free && dedicated.takes_requests(self.replies.most);
+            return is_free && dedicated.takes_requests(self.replies.most, self.rest());
         }
         match self.waits_for {
             WaitsFor::Nothing | WaitsFor::Return | WaitsFor::SetUp | WaitsFor::Quiet => true,
@@ -148,6 +148,14 @@ impl Session {
             | WaitsFor::Check
             | WaitsFor::Walk
             | WaitsFor::Hook => false,
+        }
+    }
+
+    /// What it has yet to send, if whatever that is may go to Redis.
+    pub fn rest(&self) -> Rest {
+        match self.is_ending() && !self.identity.is_checked {
+            true => Rest::Here,
+            false => Rest::ToCome,
         }
     }
 

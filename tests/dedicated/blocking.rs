@@ -168,3 +168,23 @@ fn who_closes_its_side_waits_no_longer_whatever_it_sent_behind() {
         await_blocked(&redis, 0);
     }
 }
+
+#[test]
+fn what_is_behind_a_login_is_answered_if_the_client_has_ended_and_redis_does_not_block() {
+    let (redis, proxy) = proxy_with_x(&[]);
+    // Whether it blocks, the proxy can't know before it is answered.
+    for blocks in ["WAIT 0 0", "BLPOP x 0"] {
+        let mut client = proxy.client();
+        assert_answers(&mut client, "WAIT 0 0", b":0\r\n");
+        redis.pause();
+        client.send(format!(
+            "{blocks}\r\nAUTH default any\r\nGET x\r\nAUTH default any\r\nPING\r\n"
+        ));
+        client.finish_sending();
+        proxy.let_it_read();
+        redis.resume();
+        let received = String::from_utf8(client.read_to_end()).expect("text");
+        let expected = "+OK\r\n$4\r\ntrue\r\n+OK\r\n+PONG\r\n";
+        assert!(received.ends_with(expected), "{blocks}: {received:?}");
+    }
+}

@@ -7,7 +7,7 @@ fn what_is_in_flight_is_bounded() {
     let mut world = World::new(RESP2);
     let line = format!("SET {} 1", "k".repeat(100));
     let mut sent = 0;
-    while world.dedicated.takes_requests(MAX_OWED) {
+    while world.dedicated.takes_requests(MAX_OWED, Rest::ToCome) {
         world.send(&line);
         world.sent();
         sent += 1;
@@ -19,7 +19,7 @@ fn what_is_in_flight_is_bounded() {
     }
     assert!(world.dedicated.expectations.cost() < 2 * IN_FLIGHT_MAX);
     world.receive("+OK\r\n".repeat(sent).as_bytes());
-    assert!(world.dedicated.takes_requests(MAX_OWED) && world.dedicated.is_quiet());
+    assert!(world.dedicated.takes_requests(MAX_OWED, Rest::ToCome) && world.dedicated.is_quiet());
     assert_eq!(world.dedicated.expectations.cost(), 0);
 }
 

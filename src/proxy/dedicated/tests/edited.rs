@@ -112,7 +112,7 @@ fn what_may_end_the_client_is_not_followed_by_anything_before_its_reply() {
     world
         .dedicated
         .pass(&request, b"CLIENT", bytes, Effects::default(), false, edit);
-    assert!(!world.dedicated.takes_requests(MAX_OWED));
+    assert!(!world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
     world.receive(b"-ERR no\r\n");
-    assert!(world.dedicated.takes_requests(MAX_OWED));
+    assert!(world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
 }

@@ -55,13 +55,13 @@ fn a_connection_is_set_up_before_anything_else() {
 fn who_logs_in_waits_and_is_set_up_then() {
     let new = || Dedicated::authenticating(b"set up\r\n".to_vec(), (1, 0), RESP2, 0);
     let mut world = World::with(new());
-    assert!(world.dedicated.takes_requests(MAX_OWED));
+    assert!(world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
     world.send("AUTH a b");
-    assert!(!world.dedicated.takes_requests(MAX_OWED));
+    assert!(!world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
     world.receive(b"+OK\r\n");
     assert_eq!(world.received, Received::Authenticated);
     assert_eq!(world.sent(), "AUTH a b\r\nset up\r\n");
-    assert!(world.dedicated.takes_requests(MAX_OWED));
+    assert!(world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
     world.send("PING");
     world.receive(b"+OK\r\n+PONG\r\n");
     assert_eq!(world.output(), "+OK\r\n+PONG\r\n");
@@ -81,7 +81,7 @@ fn a_client_goes_back_only_if_reset_succeeds() {
         world.send_all(before);
         world.receive("+OK\r\n".repeat(before.len()).as_bytes());
         world.send("RESET");
-        assert!(!world.dedicated.takes_requests(MAX_OWED));
+        assert!(!world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
         world.receive(b"+RESE");
         assert_eq!(world.received, Received::Passed);
         world.receive(b"T\r\n");
@@ -92,10 +92,12 @@ fn a_client_goes_back_only_if_reset_succeeds() {
         let mut world = World::new(RESP2);
         world.send_all(&["MULTI", "RESET"]);
         world.receive(b"+OK\r\n");
-        assert!(!world.dedicated.takes_requests(MAX_OWED));
+        assert!(!world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
         world.receive(error.as_bytes());
         assert_eq!(world.received, Received::Passed);
-        assert!(world.dedicated.takes_requests(MAX_OWED) && world.dedicated.is_quiet());
+        assert!(
+            world.dedicated.takes_requests(MAX_OWED, Rest::ToCome) && world.dedicated.is_quiet()
+        );
         // The transaction is open still.
         world.send_all(&["SET k 1", "EXEC"]);
         world.receive(b"+QUEUED\r\n-EXECABORT\r\n");
@@ -107,12 +109,12 @@ fn a_client_goes_back_only_if_reset_succeeds() {
 fn nothing_is_passed_on_behind_a_quit_that_succeeds() {
     let mut world = World::new(RESP2);
     world.send("QUIT");
-    assert!(!world.dedicated.takes_requests(MAX_OWED));
+    assert!(!world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
     world.receive(b"-NOPERM no\r\n");
-    assert!(world.dedicated.takes_requests(MAX_OWED) && world.dedicated.is_quiet());
+    assert!(world.dedicated.takes_requests(MAX_OWED, Rest::ToCome) && world.dedicated.is_quiet());
     world.send("QUIT");
     world.receive(b"+OK\r\n");
-    assert!(!world.dedicated.takes_requests(MAX_OWED));
+    assert!(!world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
     // Redis closes the connection, not the proxy.
     assert!(!world.dedicated.is_quiet() && world.dedicated.passes_end_on());
     assert_eq!(world.output(), "-NOPERM no\r\n+OK\r\n");
@@ -129,13 +131,16 @@ fn a_replication_stream_is_passed_on_as_it_is() {
             let mut world = World::new(RESP2);
             world.send_all(&["PING", "PSYNC ? -1", "SET k 1", "RESET"]);
             world.receive(b"+PONG\r\n");
-            assert!(!world.dedicated.takes_requests(MAX_OWED));
+            assert!(!world.dedicated.takes_requests(MAX_OWED, Rest::ToCome));
             for piece in stream.as_bytes().chunks(step) {
                 world.receive(piece);
             }
             assert_eq!(world.output(), "+PONG\r\n".to_owned() + stream);
             assert_eq!(world.answered, ["k"]);
-            assert!(world.dedicated.is_unparsed() && world.dedicated.takes_requests(MAX_OWED));
+            assert!(
+                world.dedicated.is_unparsed()
+                    && world.dedicated.takes_requests(MAX_OWED, Rest::ToCome)
+            );
             assert!(!world.dedicated.is_quiet() && world.dedicated.passes_end_on());
         }
     }
