@@ -185,6 +185,15 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
+        reason: "RANDOMKEY may name any key",
+        applies: |bytes, actual, expected| {
+            let lines = |text: &[u8]| text.iter().filter(|&&byte| byte == b'\n').count();
+            contains(&bytes.to_ascii_lowercase(), b"randomkey")
+                && contains(expected, b"\r\n$1\r\n")
+                && lines(actual) == lines(expected)
+        },
+    },
+    Explained {
         reason: "INFO is about the proxy",
         applies: |_, actual, expected| {
             contains(expected, b"redis_version:") && contains(actual, b"redis_proxy_version:")

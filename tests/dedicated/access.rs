@@ -1,6 +1,9 @@
 //! Passwords and users.
 
-use super::{OK, PONG, QUEUED, assert_answers, assert_as_at, assert_x, await_clients, clients_of};
+use super::{
+    OK, PONG, QUEUED, assert_answers, assert_as_at, assert_x, await_clients, clients_of,
+    settled_clients,
+};
 use crate::common::{Proxy, RedisServer, assert_same, bulk};
 
 const NOAUTH: &[u8] = b"-NOAUTH Authentication required.\r\n";
@@ -99,7 +102,7 @@ fn another_user_is_never_served_from_the_cache() {
 #[test]
 fn a_wrong_password_changes_nothing() {
     let (redis, proxy) = with_reader(&[], &[]);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     let mut client = proxy.client();
     assert_answers(&mut client, "CLIENT SETNAME me", OK);
     for attempt in [
@@ -149,7 +152,7 @@ fn another_user_subscribes_and_opens_transactions() {
     assert_answers(&mut client, "GET open", QUEUED);
     assert_no_permission(&client.get("closed"));
     assert!(client.command(&["EXEC"]).starts_with(b"-EXECABORT "));
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     assert_answers(&mut client, "AUTH default any", OK);
     assert_answers(&mut client, "GET closed", &bulk("hidden"));
     assert_eq!(clients_of(&redis).len(), before);

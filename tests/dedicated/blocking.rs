@@ -1,7 +1,7 @@
 //! Commands that wait at Redis.
 
 use super::{
-    OK, PONG, assert_answers, assert_x, await_blocked, await_clients, clients_of, proxy_with_x,
+    OK, PONG, assert_answers, assert_x, await_blocked, await_clients, proxy_with_x, settled_clients,
 };
 use crate::common::{assert_same, bulk};
 
@@ -104,7 +104,7 @@ fn other_commands_wait_too() {
 #[test]
 fn a_client_that_leaves_while_it_waits_takes_nothing() {
     let (redis, proxy) = proxy_with_x(&[]);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     let mut client = proxy.client();
     client.send("BLPOP list 0\r\n");
     await_blocked(&redis, 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{OK, QUEUED, assert_answers, assert_x, await_clients, clients_of, proxy_with_x};
+use super::{OK, QUEUED, assert_answers, assert_x, await_clients, proxy_with_x, settled_clients};
 use crate::common::{Client, Proxy, assert_same, eventually, raise_open_files};
 
 /// What a thousand hits, one at a time, cost the proxy: the least of several rounds.
@@ -22,7 +22,7 @@ fn cost_of_hits(proxy: &Proxy, client: &mut Client) -> Duration {
 fn five_hundred_open_transactions_and_a_hundred_subscribers_disturb_nobody() {
     raise_open_files(4000);
     let (redis, proxy) = proxy_with_x(&["--dedicated_idle", "0"]);
-    let at_redis = clients_of(&redis).len();
+    let at_redis = settled_clients(&redis);
     let open_files = proxy.open_files();
     let mut reader = proxy.client();
     assert_x(&mut reader);

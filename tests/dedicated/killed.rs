@@ -1,7 +1,9 @@
 //! `CLIENT KILL` closes clients of the proxy, as Redis closes its own.
 
 use super::twins::{Place, assert_same_at_redis, id, say};
-use super::{OK, assert_answers, assert_x, await_blocked, await_clients, clients_of, proxy_with_x};
+use super::{
+    OK, assert_answers, assert_x, await_blocked, await_clients, proxy_with_x, settled_clients,
+};
 use crate::common::{Client, Proxy, RedisServer, assert_same};
 
 /// Waits until a client is closed. Returns whether it received nothing before.
@@ -199,7 +201,7 @@ fn whom_redis_forbids_it_kills_nobody() {
 #[test]
 fn the_dedicated_connection_of_a_killed_client_is_closed() {
     let (redis, proxy) = proxy_with_x(&[]);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     let mut waiting = proxy.client();
     let number = id(&mut waiting);
     waiting.send("BLPOP list 0\r\n");

@@ -89,6 +89,18 @@ fn clients_of(redis: &RedisServer) -> Vec<String> {
         .collect()
 }
 
+/// How many clients are connected to Redis when no more come and go, as connections of the proxy do at its start.
+#[track_caller]
+fn settled_clients(redis: &RedisServer) -> usize {
+    let (mut count, mut looks) = (0, 0);
+    eventually("no client comes or goes", || {
+        let before = std::mem::replace(&mut count, clients_of(redis).len());
+        looks = if count == before { looks + 1 } else { 0 };
+        looks == 10
+    });
+    count
+}
+
 /// The line of the client that has this name at a Redis.
 #[track_caller]
 fn client_named(redis: &RedisServer, name: &str) -> String {

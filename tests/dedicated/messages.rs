@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     GoOn, OK, PONG, assert_answers, assert_as_at_redis, assert_ends_with, assert_x, await_clients,
-    clients_of, proxy_with_x,
+    proxy_with_x, settled_clients,
 };
 use crate::common::{Client, MB, assert_same, bulk, eventually};
 
@@ -148,7 +148,7 @@ fn many_subscribers_get_every_message() {
 fn a_subscriber_that_does_not_read_costs_the_proxy_little() {
     let (redis, proxy) = proxy_with_x(&[]);
     let before = proxy.memory();
-    let at_redis = clients_of(&redis).len();
+    let at_redis = settled_clients(&redis);
     let mut subscriber = proxy.client();
     subscribe(&mut subscriber);
     let text = "x".repeat(MB);

@@ -1,7 +1,10 @@
 //! The number of a client: it is the same wherever it comes back, and never taken for one of Redis's.
 
 use super::twins::{assert_same_at_redis, field, id, lines, number, say};
-use super::{OK, PONG, assert_answers, await_blocked, await_clients, clients_of, proxy_with_x};
+use super::{
+    OK, PONG, assert_answers, await_blocked, await_clients, clients_of, proxy_with_x,
+    settled_clients,
+};
 use crate::common::{assert_same, bulk};
 
 #[test]
@@ -88,7 +91,7 @@ fn a_blocked_client_is_unblocked_by_its_number() {
 #[test]
 fn numbers_of_redis_reach_nobody() {
     let (redis, proxy) = proxy_with_x(&[]);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     let mut straight = redis.client();
     straight.send("BLPOP theirs 0\r\n");
     let mut blocked = proxy.client();

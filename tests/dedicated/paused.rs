@@ -1,7 +1,9 @@
 //! Redis lets clients wait, or is busy with a script: whoever ends that gets through, and others are not held up.
 
 use super::twins::{assert_same_at_redis, say};
-use super::{OK, PONG, assert_answers, assert_x, await_clients, clients_of, proxy_with_x};
+use super::{
+    OK, PONG, assert_answers, assert_x, await_clients, clients_of, proxy_with_x, settled_clients,
+};
 use crate::common::{
     Client, Proxy, RedisServer, SOON_AWAY, assert_away, assert_same, bulk, eventually,
 };
@@ -9,7 +11,7 @@ use crate::common::{
 #[test]
 fn who_reads_is_not_held_up_behind_a_write_that_waits() {
     let (redis, proxy) = proxy_with_x(&[]);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     let (mut writer, mut reader) = (proxy.client(), proxy.client());
     assert_answers(&mut reader, "CLIENT PAUSE 60000 WRITE", OK);
     writer.send("SET x late\r\nGET x\r\n");

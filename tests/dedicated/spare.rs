@@ -1,6 +1,9 @@
 //! A dedicated connection whose client has left it serves the next who needs one.
 
-use super::{OK, QUEUED, assert_answers, await_clients, client_named, clients_of, proxy_with_x};
+use super::{
+    OK, QUEUED, assert_answers, await_clients, client_named, clients_of, proxy_with_x,
+    settled_clients,
+};
 use crate::common::{Client, Proxy, RedisServer, assert_same, eventually};
 
 /// A transaction in parts, which needs a dedicated connection.
@@ -57,7 +60,7 @@ fn the_next_client_gets_the_connection_that_another_has_left() {
 fn only_so_many_are_kept_and_none_for_longer_than_they_lead_to_redis() {
     for (most, kept) in [("0", 0), ("2", 2)] {
         let (mut redis, proxy) = proxy_with_x(&["--dedicated_idle", most]);
-        let before = clients_of(&redis).len();
+        let before = settled_clients(&redis);
         let mut clients: Vec<Client> = (0..4).map(|_| proxy.client()).collect();
         clients.iter_mut().for_each(transact);
         await_clients(&redis, before + 4);
@@ -99,7 +102,7 @@ fn nor_is_one_that_redis_has_closed_just_before_a_client_needs_it() {
 #[test]
 fn one_on_which_something_is_left_or_in_flight_is_closed() {
     let (redis, proxy) = proxy_with_x(&[]);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     for left in [
         &["WATCH a"][..],
         &["MULTI"],

@@ -2,7 +2,7 @@
 
 use super::{
     OK, PONG, QUEUED, assert_answers, assert_as_at_redis, assert_ends_with, assert_x,
-    await_clients, client_named, clients_of, proxy_with_x,
+    await_clients, client_named, clients_of, proxy_with_x, settled_clients,
 };
 use crate::common::{Proxy, RedisServer, assert_same, bulk};
 
@@ -32,7 +32,7 @@ fn name_database_and_protocol_go_with_the_client() {
 #[test]
 fn each_client_has_its_own() {
     let (redis, proxy) = proxy_with_x(&["--dedicated_idle", "0"]);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     let mut clients = [proxy.client(), proxy.client(), proxy.client()];
     for (number, client) in clients.iter_mut().enumerate() {
         assert_answers(client, &format!("CLIENT SETNAME client-{number}"), OK);
@@ -80,7 +80,7 @@ fn a_pipeline_of_hits_misses_writes_errors_and_a_multi_is_answered_in_order() {
 #[test]
 fn reset_brings_a_client_back_to_the_cache() {
     let (redis, proxy) = proxy_with_x(&[]);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     let mut client = proxy.client();
     for state in ["MULTI", "WATCH x", "CLIENT REPLY ON"] {
         client.command(&["CLIENT", "SETNAME", "named"]);
@@ -97,7 +97,7 @@ fn reset_brings_a_client_back_to_the_cache() {
 #[test]
 fn reset_behind_other_commands_is_obeyed_in_its_turn() {
     let (redis, proxy) = proxy_with_x(&[]);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     let mut client = proxy.client();
     for _ in 0..20 {
         client.send(
@@ -164,7 +164,7 @@ fn the_configured_database_is_no_other() {
     let proxy = Proxy::start(&redis, &["--redis_database", "2"]);
     let mut client = proxy.client();
     assert_answers(&mut client, "SET a two", OK);
-    let before = clients_of(&redis).len();
+    let before = settled_clients(&redis);
     assert_answers(&mut client, "SELECT 2", OK);
     assert_answers(&mut client, "GET a", &bulk("two"));
     assert_eq!(clients_of(&redis).len(), before);

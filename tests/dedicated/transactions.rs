@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::{
-    GoOn, OK, QUEUED, assert_answers, assert_as_at_redis, assert_x, await_clients, clients_of,
-    proxy_with_x,
+    GoOn, OK, QUEUED, assert_answers, assert_as_at_redis, assert_x, await_clients, proxy_with_x,
+    settled_clients,
 };
 use crate::common::{Client, assert_same, bulk, eventually};
 
@@ -190,7 +190,7 @@ fn a_write_of_another_breaks_a_watch() {
 #[test]
 fn a_client_that_leaves_within_a_multi_leaves_nothing_behind() {
     let (redis, proxy) = proxy_with_x(&[]);
-    let at_redis = clients_of(&redis).len();
+    let at_redis = settled_clients(&redis);
     let open_files = proxy.open_files();
     for _ in 0..20 {
         let mut client = proxy.client();
@@ -223,7 +223,7 @@ fn a_client_that_leaves_within_a_multi_leaves_nothing_behind() {
 #[test]
 fn a_client_that_sends_no_more_gets_what_it_is_owed() {
     let (redis, proxy) = proxy_with_x(&[]);
-    let at_redis = clients_of(&redis).len();
+    let at_redis = settled_clients(&redis);
     let mut client = proxy.client();
     client.send("GET x\r\nMULTI\r\nGET x\r\nSET y 1\r\nEXEC\r\nGET y\r\n");
     client.finish_sending();

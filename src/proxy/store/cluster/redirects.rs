@@ -163,7 +163,13 @@ impl Store {
             }
             _ => false,
         };
-        let target = self.follow(redirect, link);
+        let target = match redirect {
+            Redirect::Elsewhere => {
+                self.follow(redirect, link);
+                Some(self.owner_of(&asked))
+            }
+            _ => self.follow(redirect, link),
+        };
         if !waits {
             return Some(arrived);
         }
@@ -177,7 +183,11 @@ impl Store {
             (Redirect::Moved { .. }, Some(node)) if !is_patient => {
                 self.send_on(asked, link.protocol, node, false, now)
             }
-            (Redirect::Elsewhere, _) if !is_patient => self.send_to_owner(asked, link, now),
+            (Redirect::Elsewhere, Some(owner))
+                if !is_patient && owner != link.node && owner != NOWHERE =>
+            {
+                self.send_on(asked, link.protocol, owner, false, now)
+            }
             _ => self.park(asked, link.protocol, now.after(PAUSE), now),
         }
         Some(arrived)
@@ -232,16 +242,6 @@ impl Store {
             }
         }
         node
-    }
-
-    /// Sends what was asked of a node that serves nothing any more to the one that has the slot now.
-    fn send_to_owner(&mut self, asked: Asked, link: LinkId, now: Time) {
-        match self.owner_of(&asked) {
-            node if node == link.node || node == NOWHERE => {
-                self.park(asked, link.protocol, now.after(PAUSE), now)
-            }
-            node => self.send_on(asked, link.protocol, node, false, now),
-        }
     }
 
     /// The node for what was asked.
