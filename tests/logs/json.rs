@@ -90,6 +90,7 @@ fn a_log_of_json_that_nobody_reads_any_more_ends_nothing() {
         proxy.let_it_read();
     }
     assert_same(&proxy.client().get("a"), &bulk("1"), &"a");
+    proxy.wait_for_log("protocol error of a client");
     let log = proxy.log();
     let is_told = |line: &&String| line.contains("protocol error of a client");
     assert_eq!(log.iter().filter(is_told).count(), 1, "{log:?}");
