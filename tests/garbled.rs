@@ -200,6 +200,24 @@ const EXPLAINED: &[Explained] = &[
         },
     },
     Explained {
+        reason: "CLIENT INFO shows the proxy's client",
+        applies: |_, actual, expected| {
+            let is_shown = |line: &[u8]| line.starts_with(b"id=") && contains(line, b" laddr=");
+            let others = |text: &[u8]| {
+                let mut lines: Vec<Vec<u8>> = Vec::new();
+                for line in text.split(|&byte| byte == b'\n') {
+                    // It follows on its length, which differs too.
+                    match is_shown(line) {
+                        true => drop(lines.pop()),
+                        false => lines.push(line.to_vec()),
+                    }
+                }
+                lines
+            };
+            contains(expected, b" laddr=") && others(actual) == others(expected)
+        },
+    },
+    Explained {
         reason: "each Redis ends several subscriptions in an order of its own",
         applies: |bytes, actual, expected| {
             let lines = |text: &[u8]| {
