@@ -74,7 +74,7 @@ fn each_master_is_shown_with_its_state_slots_and_keys() {
         assert!(page.contains(&address), "{page}");
     }
     assert_eq!(slots, u64::from(SLOTS));
-    // One that hangs is known to be away, and what waits for it is counted.
+    // One that hangs is known to be away.
     let (hung, address) = (cluster.node(1), cluster.node(1).address());
     hung.server().pause();
     let key = cluster.tag_at(1);
