@@ -18,7 +18,7 @@ run() {
 }
 export -f run
 
-"${CARGO:-cargo}" test --locked --no-run 2>&1 | tee "$results/build"
+"${CARGO:-cargo}" test --locked --no-run --color never 2>&1 | tee "$results/build"
 programs=$(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$results/build")
 { grep -E "$LONGEST" <<<"$programs"; grep -vE "$LONGEST" <<<"$programs"; } |
 	xargs -P 2 -I PROGRAM bash -c 'run "$@"' run PROGRAM "$results"

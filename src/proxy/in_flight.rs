@@ -256,6 +256,24 @@ impl Asked {
         };
         fetched.into_iter().flat_map(Waiters::iter).chain(forwarded)
     }
+
+    /// How often it was sent on to another node of a cluster.
+    pub fn tries(&self) -> u8 {
+        match self {
+            Self::Fetch(fetch) => fetch.tries,
+            Self::Forward(forward) => forward.tries,
+            _ => 0,
+        }
+    }
+
+    /// The same, to count; none of what can't be sent on.
+    pub fn tries_mut(&mut self) -> Option<&mut u8> {
+        match self {
+            Self::Fetch(fetch) => Some(&mut fetch.tries),
+            Self::Forward(forward) => Some(&mut forward.tries),
+            _ => None,
+        }
+    }
 }
 
 /// What Redis was asked on one link.

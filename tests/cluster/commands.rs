@@ -7,7 +7,7 @@ use crate::common::wire::words;
 use crate::common::{Client, Proxy, assert_same, bulk, eventually, request};
 
 /// Names that no other test has: keys of each master.
-fn keys_of(cluster: &Cluster, test: &str, count: usize) -> [Vec<String>; MASTERS] {
+pub fn keys_of(cluster: &Cluster, test: &str, count: usize) -> [Vec<String>; MASTERS] {
     let tags = [0, 1, 2].map(|master| cluster.keys_at(master, count));
     tags.map(|tags| tags.iter().map(|tag| format!("{test}:{{{tag}}}")).collect())
 }

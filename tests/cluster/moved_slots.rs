@@ -41,8 +41,8 @@ fn nothing_is_lost_wrong_or_late_while_slots_move_under_traffic() {
     cluster.remove(added);
     eventually("the node is known to be gone", || {
         let info = proxy.client().command(&["INFO", "upstream"]);
-        let gone = format!("address={address},status=up");
-        !String::from_utf8_lossy(&info).contains(&gone)
+        let up = format!("address={address},status=up");
+        !String::from_utf8_lossy(&info).contains(&up)
     });
     drop(held);
     traffic.go_on_for(200);

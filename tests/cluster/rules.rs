@@ -1,17 +1,13 @@
 //! Rules, and what is shown and changed of the cache, for keys at every node.
 
+use crate::commands::keys_of;
 use crate::common::cluster::{Cluster, MASTERS};
 use crate::common::{Client, assert_same, bulk, eventually};
 
 const DENIED: &[u8] =
     b"-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
 
-/// A key of each master, with this text before it.
-fn keys_with(cluster: &Cluster, start: &str) -> Vec<String> {
-    let tags = (0..MASTERS).map(|master| cluster.tag_at(master));
-    tags.map(|tag| format!("{start}{{{tag}}}")).collect()
-}
-
+/// The bulk strings of a flat array, in order of the alphabet.
 fn words(reply: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(reply).into_owned();
     let lines = text
@@ -37,7 +33,7 @@ fn shown(client: &mut Client, key: &str, name: &str) -> Option<String> {
 #[test]
 fn a_prefix_is_put_before_keys_at_every_node() {
     let cluster = Cluster::shared();
-    let keys = keys_with(&cluster, "prefixed:");
+    let keys = keys_of(&cluster, "prefixed", 1).concat();
     let proxy = cluster.proxy(&["--rule", "* prefix=app1:"]);
     let mut client = proxy.client();
     for key in &keys {
@@ -74,12 +70,12 @@ fn keys_of_every_node_are_denied_and_read_only() {
     let rules = ["--rule", "secret:* deny", "--rule", "config:* readonly"];
     let proxy = cluster.proxy(&[&rules[..], &["--deny_command", "FLUSHALL,KEYS"]].concat());
     let mut client = proxy.client();
-    for key in keys_with(&cluster, "secret:") {
+    for key in keys_of(&cluster, "secret", 1).concat() {
         assert_same(&client.get(&key), DENIED, &key);
         let several = client.command(&["MGET", "other", &key]);
         assert_same(&several, DENIED, &key);
     }
-    for key in keys_with(&cluster, "config:") {
+    for key in keys_of(&cluster, "config", 1).concat() {
         cluster.client_for(&key).command(&["SET", &key, "value"]);
         assert_same(&client.get(&key), &bulk("value"), &key);
         assert_same(&client.command(&["SET", &key, "other"]), DENIED, &key);
@@ -102,7 +98,7 @@ fn a_hot_key_of_any_node_is_fetched_anew_ahead_of_its_end() {
     let cluster = Cluster::shared();
     let proxy = cluster.proxy(&["--rule", "hot:* ttl=2000 refresh=1900"]);
     let mut client = proxy.client();
-    for key in keys_with(&cluster, "hot:") {
+    for key in keys_of(&cluster, "hot", 1).concat() {
         cluster.client_for(&key).command(&["SET", &key, "value"]);
         client.get(&key);
         // Its age starts anew, and it was never missed.
@@ -120,7 +116,7 @@ fn a_hot_key_of_any_node_is_fetched_anew_ahead_of_its_end() {
 #[test]
 fn what_is_cached_of_all_nodes_is_listed_and_invalidated() {
     let cluster = Cluster::shared();
-    let keys = keys_with(&cluster, "listed:");
+    let keys = keys_of(&cluster, "listed", 1).concat();
     let proxy = cluster.proxy(&["--rule", "listed:* pin"]);
     let mut client = proxy.client();
     for key in &keys {

@@ -152,28 +152,18 @@ impl Store {
                 self.refetches.answered();
             }
         }
-        let waits = match &mut asked {
-            Asked::Fetch(fetch) => {
-                fetch.tries += 1;
-                fetch.waiters.is_some()
-            }
-            Asked::Forward(forward) => {
-                forward.tries += 1;
-                forward.waiter.is_some()
-            }
-            _ => false,
-        };
-        let target = match redirect {
-            Redirect::Elsewhere => {
-                self.follow(redirect, link);
-                Some(self.owner_of(&asked))
-            }
-            _ => self.follow(redirect, link),
-        };
-        if !waits {
+        if let Some(tries) = asked.tries_mut() {
+            *tries += 1;
+        }
+        let leads_to = self.follow(redirect, link);
+        if asked.waiters().next().is_none() {
             return Some(arrived);
         }
-        let is_patient = tries(&asked) > AT_ONCE
+        let target = match redirect {
+            Redirect::Elsewhere => Some(self.owner_of(&asked)),
+            _ => leads_to,
+        };
+        let is_patient = asked.tries() > AT_ONCE
             || self.is_behind_parked(&asked)
             || self.is_behind_sent_on(&asked, target);
         match (redirect, target) {
@@ -205,7 +195,7 @@ impl Store {
     fn is_behind_sent_on(&self, asked: &Asked, target: Option<NodeId>) -> bool {
         let mut sent_on = self.in_flight.iter().filter(|(link, other)| {
             let is_elsewhere = Some(link.node) != target;
-            is_elsewhere && tries(other) > 0
+            is_elsewhere && other.tries() > 0
         });
         sent_on.any(|(_, other)| (may_write(asked) || may_write(other)) && is_behind(asked, other))
     }
@@ -333,10 +323,8 @@ impl Store {
         if let Asked::Forward(forward) = &asked {
             self.in_flight.hold(forward);
         }
-        match &mut asked {
-            Asked::Fetch(fetch) => fetch.tries = fetch.tries.min(1),
-            Asked::Forward(forward) => forward.tries = forward.tries.min(1),
-            _ => {}
+        if let Some(tries) = asked.tries_mut() {
+            *tries = (*tries).min(1);
         }
         if let Some(cluster) = &mut self.cluster {
             let since = match &asked {
@@ -484,15 +472,6 @@ fn may_write(asked: &Asked) -> bool {
     match asked {
         Asked::Forward(forward) => !forward.asks.is_some_and(|asks| asks.repeatable),
         _ => false,
-    }
-}
-
-/// How often it was sent on.
-fn tries(asked: &Asked) -> u8 {
-    match asked {
-        Asked::Fetch(fetch) => fetch.tries,
-        Asked::Forward(forward) => forward.tries,
-        _ => 0,
     }
 }
 
