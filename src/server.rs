@@ -189,7 +189,6 @@ impl Server {
             proxy.set_cluster(config.redis_wait);
         }
         proxy.set_causal(config.causal);
-        proxy.deny_commands(config.denied_commands.clone());
         if !hooks.is_empty() {
             // It can't fail but for want of the loop, which then has no clients.
             let wake = move || waker.wake().unwrap_or_default();

@@ -41,8 +41,8 @@ pub(super) struct QueueId(usize);
 struct Kept {
     /// How much before its end such an entry has its deadline.
     ahead: Duration,
-    /// How long past its end it may still be of use.
-    stale: Duration,
+    /// How long past its end it may still be of use, if a rule says so.
+    stale: Option<Duration>,
     queue: Queue,
 }
 
@@ -55,6 +55,8 @@ pub(super) struct Terms {
     of_rules: Vec<Term>,
     /// That of entries without a rule is the first.
     queues: Vec<Kept>,
+    /// How long past its end an entry may still be of use, if no rule says so.
+    stale: Duration,
     /// Entries that were read ahead of their end.
     read_ahead: Vec<(KeyBuf, Time)>,
 }
@@ -79,21 +81,18 @@ impl Terms {
         };
         let mut queues = vec![Kept {
             ahead: Duration::ZERO,
-            stale: limits.stale_ttl,
+            stale: None,
             queue: Queue::default(),
         }];
-        let of_rules = rules.iter().map(|rule| {
-            let stale = rule.stale.unwrap_or(limits.stale_ttl);
-            Term {
-                ttl: rule.ttl.unwrap_or(limits.ttl),
-                reply: rule.max_reply.unwrap_or(limits.reply),
-                is_nothing: rule.nocache,
-                is_pinned: rule.pin,
-                queue: queue_of(&mut queues, Duration::ZERO, stale),
-                ahead: rule
-                    .refresh
-                    .map(|ahead| (queue_of(&mut queues, ahead, stale), ahead)),
-            }
+        let of_rules = rules.iter().map(|rule| Term {
+            ttl: rule.ttl.unwrap_or(limits.ttl),
+            reply: rule.max_reply.unwrap_or(limits.reply),
+            is_nothing: rule.nocache,
+            is_pinned: rule.pin,
+            queue: queue_of(&mut queues, Duration::ZERO, rule.stale),
+            ahead: rule
+                .refresh
+                .map(|ahead| (queue_of(&mut queues, ahead, rule.stale), ahead)),
         });
         let of_rules = of_rules.collect();
         Self {
@@ -101,6 +100,7 @@ impl Terms {
             common,
             of_rules,
             queues,
+            stale: limits.stale_ttl,
             read_ahead: Vec::new(),
         }
     }
@@ -169,7 +169,7 @@ impl Terms {
         self.queues.get(number).map(|kept| &kept.queue)
     }
 
-    /// Has other limits hold for what comes from now on, save for how long stale entries are kept.
+    /// Has other limits hold: for what comes from now on, and for how long past its end what is there may be of use.
     pub fn set_limits(&mut self, limits: &Limits) {
         let rules = self.rules.iter();
         for (term, rule) in self.of_rules.iter_mut().zip(rules) {
@@ -178,6 +178,7 @@ impl Terms {
         }
         self.common.ttl = limits.ttl;
         self.common.reply = limits.reply;
+        self.stale = limits.stale_ttl;
     }
 
     /// When an entry of that life ends.
@@ -219,7 +220,9 @@ impl Terms {
     /// Whether an entry is not past its end by more than it may be.
     pub fn is_good_when_stale(&self, entry: &Entry, hash: u32, now: Time) -> bool {
         let life = self.life_of(entry, hash);
-        self.end(life).after(self.queues[life.queue.0].stale) > now
+        self.end(life)
+            .after(self.stale_of(&self.queues[life.queue.0]))
+            > now
     }
 
     /// Entries that were read ahead of their end, since they were last taken from here, and when they were.
@@ -239,7 +242,7 @@ impl Terms {
             let place = kept
                 .queue
                 .first()
-                .filter(|place| kept.gone(*place) <= now)?;
+                .filter(|place| self.gone(kept, *place) <= now)?;
             let deadline = place.deadline;
             Some((place, Life { deadline, queue }))
         });
@@ -251,13 +254,24 @@ impl Terms {
         let due = self
             .queues
             .iter()
-            .filter_map(|kept| Some(kept.gone(kept.queue.first()?)));
+            .filter_map(|kept| Some(self.gone(kept, kept.queue.first()?)));
         due.min()
     }
 
     /// Whether anything is kept past its end.
     pub fn keeps_stale(&self) -> bool {
-        self.queues.iter().any(|kept| !kept.stale.is_zero())
+        let mut queues = self.queues.iter();
+        queues.any(|kept| !self.stale_of(kept).is_zero())
+    }
+
+    fn stale_of(&self, kept: &Kept) -> Duration {
+        kept.stale.unwrap_or(self.stale)
+    }
+
+    /// When the entry of a place is of no use any more.
+    fn gone(&self, kept: &Kept, place: Place) -> Time {
+        let end = place.deadline.time().after(kept.ahead);
+        end.after(self.stale_of(kept))
     }
 
     #[cfg(test)]
@@ -273,15 +287,8 @@ impl Terms {
     }
 }
 
-impl Kept {
-    /// When the entry of a place is of no use any more.
-    fn gone(&self, place: Place) -> Time {
-        place.deadline.time().after(self.ahead).after(self.stale)
-    }
-}
-
 /// The queue of entries that are kept so long; makes one if there is none.
-fn queue_of(queues: &mut Vec<Kept>, ahead: Duration, stale: Duration) -> QueueId {
+fn queue_of(queues: &mut Vec<Kept>, ahead: Duration, stale: Option<Duration>) -> QueueId {
     let known = queues
         .iter()
         .position(|kept| kept.ahead == ahead && kept.stale == stale);

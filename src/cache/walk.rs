@@ -174,13 +174,9 @@ impl Cache {
         })
     }
 
-    /// Has other limits hold from now on, save for how long stale entries are kept. What is too much then goes with
-    /// [`Self::shrink`].
+    /// Has other limits hold from now on. What is too much then goes with [`Self::shrink`].
     pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = Limits {
-            stale_ttl: self.limits.stale_ttl,
-            ..limits
-        };
+        self.limits = limits;
         self.terms.set_limits(&self.limits);
         self.shrinks = true;
     }

@@ -5,7 +5,7 @@ use super::settings::{self, NONE, SETTINGS, Setting};
 use super::{Config, Rules};
 
 /// The settings that can be changed while the proxy runs. All others take effect when it is started.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 15] = [
     "cache_period",
     "cache_ttl",
     "capacity",
@@ -13,8 +13,10 @@ const LIVE: [&str; 13] = [
     "max_reply",
     "max_buffers",
     "refetch",
+    "stale_ttl",
     "missing_ttl",
     "rule",
+    "deny_command",
     "touch",
     "slowlog_slower_than",
     "drain",
@@ -119,8 +121,10 @@ impl Config {
         self.max_reply = other.max_reply;
         self.max_buffers = other.max_buffers;
         self.refetch = other.refetch;
+        self.stale_ttl = other.stale_ttl;
         self.missing_ttl = other.missing_ttl;
         self.rules = other.rules.clone();
+        self.denied_commands = other.denied_commands.clone();
         self.touch = other.touch;
         self.slowlog_slower_than = other.slowlog_slower_than;
         self.drain = other.drain;

@@ -34,6 +34,10 @@ impl Store {
         });
         if before.rules != config.rules {
             self.set_rules(config.rules.clone());
+            self.guards.set_rules(&config.rules);
+        }
+        if before.denied_commands != config.denied_commands {
+            self.guards.deny(config.denied_commands.clone());
         }
         if before.rules != config.rules || before.touch != config.touch {
             self.touches.set(config.touch, self.cache.rules());

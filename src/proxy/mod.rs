@@ -140,10 +140,8 @@ impl Proxy {
 
     /// Has these settings hold from now on, as far as they can be changed while the proxy runs.
     pub fn configure(&mut self, config: &Config) {
-        if config.rules != self.store.config.rules {
-            self.set_request_rules(&config.rules);
-        }
         self.store.configure(config);
+        self.assign_guards();
     }
 
     /// The settings that hold, if a client has changed them since this was last asked.
@@ -151,8 +149,7 @@ impl Proxy {
         if !std::mem::take(&mut self.store.is_reconfigured) {
             return None;
         }
-        let rules = self.store.config.rules.clone();
-        self.set_request_rules(&rules);
+        self.assign_guards();
         Some(&self.store.config)
     }
 

@@ -61,6 +61,24 @@ fn settings_are_shown_by_patterns() {
 }
 
 #[test]
+fn commands_are_denied_from_then_on_and_allowed_again() {
+    let mut world = world("");
+    let (client, other) = (world.connect(), world.connect());
+    let denied = b"-NOPERM this user has no permissions to run the 'flushall' command\r\n";
+    let set = "PROXY CONFIG SET deny_command";
+    assert_eq!(say(&mut world, client, &format!("{set} FLUSH*")), OK);
+    assert!(world.proxy.take_reconfigured().is_some());
+    for client in [client, other] {
+        assert_eq!(say(&mut world, client, "FLUSHALL"), denied);
+    }
+    world.assert_asked(&[]);
+    assert_eq!(say(&mut world, client, &format!("{set} ")), OK);
+    assert!(world.proxy.take_reconfigured().is_some());
+    world.send(other, multibulk(&["FLUSHALL"]));
+    world.assert_asked(&["FLUSHALL"]);
+}
+
+#[test]
 fn a_password_is_not_shown() {
     let mut world = world("");
     let config = Config {

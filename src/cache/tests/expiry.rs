@@ -68,6 +68,33 @@ fn a_stale_entry_is_kept_for_those_who_take_it() {
 }
 
 #[test]
+fn what_is_there_is_kept_for_as_long_as_a_new_limit_says() {
+    let mut limits = ROOMY;
+    limits.ttl = Duration::from_millis(10);
+    let mut cache = Cache::new(limits);
+    let rules = "own stale=7 ; soon refresh=4".parse().expect("rules");
+    cache.set_rules(Rc::new(rules));
+    for key in ["own", "soon", "other"] {
+        insert(&mut cache, key, "value", 0);
+    }
+    for stale in [5, 0, 9] {
+        limits.stale_ttl = Duration::from_millis(stale);
+        cache.set_limits(limits);
+        for (key, stale) in [("own", 7), ("soon", stale), ("other", stale)] {
+            let mut is_kept = |now| cache.get_stale(in_0(key.as_bytes()), at(now)).is_some();
+            assert!(is_kept(9 + stale) && !is_kept(10 + stale), "{key} {stale}");
+        }
+        assert_eq!(cache.next_deadline(), Some(at(10 + stale.min(7))));
+        assert!(cache.keeps_stale());
+    }
+    assert_eq!(cache.expire(at(16)), 0);
+    assert_eq!(cache.expire(at(17)), 1);
+    assert_eq!(cache.expire(at(18)), 0);
+    assert_eq!(cache.expire(at(19)), 2);
+    assert_in_step(&cache);
+}
+
+#[test]
 fn a_replaced_entry_lives_its_new_time() {
     let mut cache = with_ttl(10);
     insert(&mut cache, "key", "old", 0);
