@@ -11,6 +11,7 @@ mod coherence;
 mod commands;
 mod direct;
 mod failover;
+mod hooks;
 mod messages;
 mod moved_slots;
 mod replicas;

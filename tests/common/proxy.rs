@@ -1,8 +1,10 @@
 //! The built program, with its log.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -102,6 +104,31 @@ impl Proxy {
         Self::start_command(proxy_command_with(
             &[&["--port", "0"], &wait[..], flags].concat(),
         ))
+    }
+
+    /// Builds an example, and starts it as [`Self::start_with`] does the program.
+    #[track_caller]
+    pub fn start_example(name: &str, flags: &[&str]) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_redis-proxy"));
+        let directory = program.parent().expect("a directory");
+        let profile = match directory.file_name().and_then(OsStr::to_str) {
+            Some("debug") | None => "dev",
+            Some(profile) => profile,
+        };
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--locked", "--profile", profile]);
+        build.args(["--example", name]);
+        let target = directory.parent().expect("a directory of all profiles");
+        build.env("CARGO_TARGET_DIR", target);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(
+            build.status().expect("cargo runs").success(),
+            "{name} builds"
+        );
+        let mut example = Command::new(directory.join("examples").join(name));
+        let wait = wait_for_a_restart(flags);
+        set_flags(&mut example, &[&["--port", "0"], &wait[..], flags].concat());
+        Self::start_command(example)
     }
 
     /// Starts a command of [`proxy_command`] and waits until it listens.

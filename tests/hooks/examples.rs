@@ -1,34 +1,10 @@
 //! The examples, built as the program that is tested.
 
-use std::path::PathBuf;
-use std::process::Command;
-
-use crate::common::{Proxy, RedisServer, bulk, proxy_command};
+use crate::common::{Proxy, RedisServer, bulk};
 
 /// An example in front of a Redis.
 fn example(name: &str, redis: &RedisServer) -> Proxy {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_redis-proxy"));
-    let directory = program.parent().expect("a directory");
-    let profile = match directory.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--locked", "--profile", profile]);
-    build.args(["--example", name]);
-    let target = directory.parent().expect("a directory of all profiles");
-    build.env("CARGO_TARGET_DIR", target);
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
-    assert!(
-        build.status().expect("cargo runs").success(),
-        "{name} builds"
-    );
-    let path = directory.join("examples").join(name);
-    let like = proxy_command(&redis.address(), &[]);
-    let mut command = Command::new(path);
-    command.args(like.get_args()).env_clear();
-    command.stderr(std::process::Stdio::piped());
-    let proxy = Proxy::start_command(command);
+    let proxy = Proxy::start_example(name, &["--redis_hostname", &redis.address()]);
     proxy.wait_for_redis();
     proxy
 }
