@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::servers::Server;
-use super::{Outage, Redis, Store};
+use super::{Outage, Redis, Serving, Store};
 use crate::clock::Time;
 use crate::metrics::Cause;
 use crate::resp::reply::Reply;
@@ -42,6 +42,8 @@ pub(in crate::proxy) struct Cluster {
     nowhere: Server,
     /// The node for what concerns no key.
     any: NodeId,
+    /// Which entries are served, if that is the same at all masters.
+    serving: Option<Serving>,
     /// How many reads went to replicas.
     reads: usize,
     /// How often something was sent on to another node, or the map has changed.
@@ -81,6 +83,7 @@ impl Cluster {
             servers: Vec::new(),
             nowhere: Server::default(),
             any: NOWHERE,
+            serving: None,
             reads: 0,
             turn: 0,
             parked: Vec::new(),
@@ -100,6 +103,15 @@ impl Cluster {
     #[inline]
     fn owner(&self, slot: u16) -> NodeId {
         self.map.owner(slot).unwrap_or(NOWHERE)
+    }
+
+    /// Which entries are served of a key. Its slot need not be found out if all masters are in the same state.
+    #[inline]
+    pub(super) fn serving(&self, key: &[u8]) -> Serving {
+        match self.serving {
+            Some(serving) => serving,
+            None => self.server(self.node_of(key)).serving,
+        }
     }
 
     #[inline]
@@ -135,9 +147,10 @@ impl Cluster {
         self.any
     }
 
-    /// A node is another way than before: finds out which one is for what concerns no key. As long as there is no map,
-    /// and no seed can be asked, whoever asks is refused as the seeds are.
+    /// A node is in another state, or has other slots: finds out what all masters have in common, and which one is for what
+    /// concerns no key. As long as there is no map, and no seed can be asked, requests are refused as the seeds are.
     pub(super) fn changed(&mut self) {
+        self.serving = self.common_serving();
         let up = self.nodes().find(|node| self.server(*node).is_up());
         self.any = up.or_else(|| self.nodes().next()).unwrap_or(NOWHERE);
         if self.any != NOWHERE {
@@ -155,6 +168,12 @@ impl Cluster {
                 refused: *refused,
             }),
         };
+    }
+
+    fn common_serving(&self) -> Option<Serving> {
+        let mut serving = self.nodes().map(|node| self.server(node).serving);
+        let first = serving.next()?;
+        serving.all(|other| other == first).then_some(first)
     }
 
     fn next_turn(&mut self) {

@@ -83,6 +83,7 @@ impl Arrived {
 
 /// What Redis replied to a fetch.
 struct Found<'a> {
+    node: NodeId,
     key: Key<'a>,
     question: Option<&'a [u8]>,
     reply: &'a [u8],
@@ -92,9 +93,10 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn of(fetched: &'a Fetched, database: u32) -> Self {
+    fn of(fetched: &'a Fetched, link: LinkId) -> Self {
         Self {
-            key: Key::new(database, &fetched.key),
+            node: link.node,
+            key: Key::new(link.database, &fetched.key),
             question: fetched.question.as_deref(),
             reply: fetched.reply.bytes(),
             shared: fetched.reply.shared(),
@@ -232,7 +234,7 @@ impl Store {
             }
             Asked::TimeToLive => {
                 if let Some(fetched) = self.in_flight.take_fetched(link) {
-                    self.keep_for(&Found::of(&fetched, link.database), encoded, now);
+                    self.keep_for(&Found::of(&fetched, link), encoded, now);
                 }
                 Arrived::default()
             }
@@ -342,6 +344,7 @@ impl Store {
             self.in_flight.answered(link);
             if fetch.fresh {
                 let found = Found {
+                    node: link.node,
                     key,
                     question: fetch.question.as_deref(),
                     reply: encoded,
@@ -395,7 +398,7 @@ impl Store {
             // It is gone already, or Redis does not say.
             _ => return false,
         };
-        let server = self.server(self.node_of(found.key.name));
+        let server = self.server(found.node);
         let ttl = ttl.min(server.longest).min(found.longest);
         let left = ttl.saturating_sub(found.since.until(now));
         let is_kept_coherent = matches!(
@@ -416,7 +419,7 @@ impl Store {
     fn keep(&mut self, found: &Found<'_>, ttl: Duration, now: Time) -> bool {
         let Found { key, reply, .. } = *found;
         // Only Redis knows when a key comes to be that is not there.
-        let reports = self.server(self.node_of(key.name)).coherence == Coherence::Tracking;
+        let reports = self.server(found.node).coherence == Coherence::Tracking;
         let may_be_missing = !reports && is_of_no_key(reply);
         if self.awaited.contains(key.name) || may_be_missing {
             return false;

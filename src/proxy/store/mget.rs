@@ -4,10 +4,12 @@
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::{Cost, Elements, Replies, to_reply};
 use super::super::slow_log::Words;
+use super::servers::Server;
 use super::{ASKED_COST, GET, Store};
 use crate::metrics::Outcome;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
+use crate::upstream::NodeId;
 
 /// An MGET of more keys is answered a part at a time, as its client takes the replies and others have their turns.
 pub const LONG: usize = 1024;
@@ -122,12 +124,13 @@ impl Store {
                     .map(|value| to_reply(&value, caller.protocol))
             })
             .collect();
-        let missing: Vec<(u32, &[u8])> = (0..)
+        let missing: Vec<(u32, &[u8], NodeId)> = (0..)
             .zip(keys())
             .filter(|&(index, _)| elements[index as usize].is_none())
+            .map(|(index, key)| (index, key, self.node_of(key)))
             .collect();
-        let mut nodes = missing.iter().map(|(_, key)| self.node_of(key));
-        if let Some(outage) = nodes.find_map(|node| self.server(node).outage()) {
+        let mut nodes = missing.iter().map(|(.., node)| self.server(*node));
+        if let Some(outage) = nodes.find_map(Server::outage) {
             if which == Elements::All {
                 replies.push_outage(outage);
             } else {
@@ -141,18 +144,18 @@ impl Store {
             return Outcome::Hit;
         }
         let cost = Cost {
-            held: missing.iter().map(|(_, key)| ASKED_COST + key.len()).sum(),
+            held: missing
+                .iter()
+                .map(|(_, key, _)| ASKED_COST + key.len())
+                .sum(),
             expected: self.value_length,
         };
         let place = replies.gather(elements, which, cost, words);
         let may_join = self.may_be_served(replies);
         let mut outcome = Outcome::Coalesced;
-        for (element, key) in missing {
+        for (element, key, node) in missing {
             let waiter = Waiter {
-                caller: Caller {
-                    node: self.node_of(key),
-                    ..caller
-                },
+                caller: Caller { node, ..caller },
                 place,
                 element: Some(element),
             };

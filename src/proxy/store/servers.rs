@@ -169,7 +169,7 @@ impl Store {
     pub(super) fn serving(&self, key: &[u8]) -> Serving {
         match &self.cluster {
             None => self.only.serving,
-            Some(cluster) => cluster.server(cluster.node_of(key)).serving,
+            Some(cluster) => cluster.serving(key),
         }
     }
 }

@@ -61,6 +61,7 @@ impl Store {
             Event::MasterLost(is_lost) => server.is_refusing = *is_lost,
             _ => {}
         }
+        server.update_serving();
         true
     }
 }
