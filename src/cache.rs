@@ -22,7 +22,6 @@ use hashlink::LinkedHashMap;
 use hashlink::linked_hash_map::RawEntryMut;
 
 use crate::clock::Time;
-use crate::resp::reply::bulk_value;
 use crate::rules::Rules;
 #[cfg(test)]
 use answers::Answers;
@@ -31,7 +30,7 @@ use entry::{Entry, Name, cost_of};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
 use notes::Samples;
-use terms::{Life, Terms};
+use terms::{Life, Term, Terms};
 pub use walk::{Cursor, Fate, Look, Visited};
 
 /// What an entry costs beyond its key and value, in bytes, as [`Limits::memory`] counts it: its node,
@@ -249,12 +248,6 @@ impl Cache {
         Rc::clone(self.terms.rules())
     }
 
-    /// How long an entry of a key lives at the most.
-    #[must_use]
-    pub fn ttl_of(&self, name: &[u8]) -> Duration {
-        self.terms.of(name).ttl
-    }
-
     /// Whether anything is kept past its time to live, for [`Self::get_stale`].
     #[must_use]
     pub fn keeps_stale(&self) -> bool {
@@ -380,19 +373,27 @@ impl Cache {
         self.insert_for(key, value, self.limits.ttl, now);
     }
 
-    /// The same, for a time to live of its own, if that is shorter than [`Limits::ttl`], or its rule's.
-    pub fn insert_for(&mut self, key: Key<'_>, value: &Value<'_>, ttl: Duration, now: Time) {
-        if self.limits.memory > 0 && cost_of(key, value.len()) > self.limits.memory
-            || self.is_too_long(key.name, value)
-        {
+    /// The same, for a time to live of its own, if that is shorter than [`Limits::ttl`], or its rule's. Returns for how long
+    /// it is kept, if it is.
+    pub fn insert_for(
+        &mut self,
+        key: Key<'_>,
+        value: &Value<'_>,
+        ttl: Duration,
+        now: Time,
+    ) -> Option<Duration> {
+        let term = *self.terms.of(key.name);
+        let exceeds_memory =
+            self.limits.memory > 0 && cost_of(key, value.len()) > self.limits.memory;
+        if exceeds_memory || !term.takes(value) {
             self.remove(key);
-            return;
+            return None;
         }
-        let life = self.terms.life(key.name, ttl, now);
+        let life = term.life(ttl, now);
         let entry = Entry::new(key, value, life.deadline, now);
         let hash = self.hash(key.name);
         self.count_new(key.database, entry.cost());
-        match self.find(hash, key) {
+        match self.find_as(&term, hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
                 occupied.to_back();
                 let mut earlier = occupied.replace_key(entry);
@@ -409,10 +410,12 @@ impl Cache {
             }
         }
         self.evict();
+        Some(ttl.min(term.ttl))
     }
 
     /// Keeps the reply to a question about a key beside its value and other answers; all end with the first of
-    /// them. An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`Limits::reply`].
+    /// them. An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`Limits::reply`]. Returns for how long
+    /// it is kept at the most, if it is.
     pub fn insert_answer(
         &mut self,
         key: Key<'_>,
@@ -420,15 +423,16 @@ impl Cache {
         reply: &Value<'_>,
         ttl: Duration,
         now: Time,
-    ) {
-        if self.is_too_long(key.name, reply) {
+    ) -> Option<Duration> {
+        let term = *self.terms.of(key.name);
+        if !term.takes(reply) {
             self.remove_answer(key, question);
-            return;
+            return None;
         }
         let question_hash = self.entries.hasher().hash_one(question) as u32;
-        let mut life = self.terms.life(key.name, ttl, now);
+        let mut life = term.life(ttl, now);
         let hash = self.hash(key.name);
-        let is_known = match self.find(hash, key) {
+        let is_known = match self.find_as(&term, hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
                 occupied.to_back();
                 occupied.key().deadline.is_after(now)
@@ -442,17 +446,19 @@ impl Cache {
             let entry = Entry::without_value(key, life.deadline, now);
             self.count_new(key.database, entry.cost());
             self.terms.add(life, hash);
-            if let RawEntryMut::Vacant(vacant) = self.find(hash, key) {
+            if let RawEntryMut::Vacant(vacant) = self.find_as(&term, hash, key) {
                 vacant.insert_hashed_nocheck(widen(hash), entry, ());
             }
         }
         let cost = self.change(key, life, |entry| {
             entry.change_answers(|answers| answers.insert(question_hash, question, reply));
         });
-        if self.limits.memory > 0 && cost > self.limits.memory {
+        let exceeds_memory = self.limits.memory > 0 && cost > self.limits.memory;
+        if exceeds_memory {
             self.remove(key);
         }
         self.evict();
+        (!exceeds_memory).then(|| ttl.min(term.ttl))
     }
 
     /// The life of what is known of a key; if that is nothing, the other.
@@ -484,33 +490,18 @@ impl Cache {
         answers.map_or(Vec::new(), Answers::replies)
     }
 
-    fn is_too_long(&self, name: &[u8], value: &Value<'_>) -> bool {
-        match value {
-            Value::Bytes(bytes) => !self.takes(name, bytes.len()),
-            Value::Shared(encoded) => !self.takes_reply(name, encoded),
-            Value::Missing => !self.takes(name, 0),
-        }
-    }
-
     /// Whether an encoded reply of Redis about a key, or the value in it, is short enough to be kept.
     #[must_use]
     pub fn takes_reply(&self, name: &[u8], encoded: &[u8]) -> bool {
-        self.takes(name, bulk_value(encoded).unwrap_or(encoded).len())
-    }
-
-    fn takes(&self, name: &[u8], length: usize) -> bool {
-        let term = self.terms.of(name);
-        !term.is_nothing && (term.reply == 0 || length <= term.reply)
+        self.terms.of(name).takes_reply(encoded)
     }
 
     /// Changes an entry, with its place in the queue and its part of the count. Returns what it costs now.
     fn change(&mut self, key: Key<'_>, life: Life, change: impl FnOnce(&mut Entry)) -> usize {
         let hash = self.hash(key.name);
-        let is_pinned = self.is_pinned(key.name);
-        let entries = if is_pinned {
-            &mut self.pinned
-        } else {
-            &mut self.entries
+        let entries = match self.terms.of(key.name).is_pinned {
+            true => &mut self.pinned,
+            false => &mut self.entries,
         };
         let found = find_in(entries, hash, |entry| entry.is_of(key));
         let RawEntryMut::Occupied(mut occupied) = found else {
@@ -548,7 +539,7 @@ impl Cache {
     /// Forgets the keys of that name in all databases, and says what was known of each.
     pub fn remove_everywhere(&mut self, name: &[u8], mut removed: impl FnMut(Removed)) {
         let hash = self.hash(name);
-        let is_pinned = !self.pinned.is_empty() && self.is_pinned(name);
+        let is_pinned = !self.pinned.is_empty() && self.terms.of(name).is_pinned;
         for _ in 0..self.tallies.len() {
             let entries = if is_pinned {
                 &mut self.pinned
@@ -752,18 +743,17 @@ impl Cache {
     }
 
     fn find(&mut self, hash: u32, key: Key<'_>) -> Found<'_> {
-        let is_pinned = self.is_pinned(key.name);
-        let entries = if is_pinned {
-            &mut self.pinned
-        } else {
-            &mut self.entries
-        };
-        find_in(entries, hash, |entry| entry.is_of(key))
+        let term = *self.terms.of(key.name);
+        self.find_as(&term, hash, key)
     }
 
-    /// Whether the entries of that name are pinned.
-    fn is_pinned(&self, name: &[u8]) -> bool {
-        self.terms.of(name).is_pinned
+    /// The same for a key whose term is known.
+    fn find_as(&mut self, term: &Term, hash: u32, key: Key<'_>) -> Found<'_> {
+        let entries = match term.is_pinned {
+            true => &mut self.pinned,
+            false => &mut self.entries,
+        };
+        find_in(entries, hash, |entry| entry.is_of(key))
     }
 }
 

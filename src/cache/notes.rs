@@ -30,7 +30,8 @@ pub(super) fn life(notes: [u8; NOTES]) -> Duration {
 }
 
 fn packed(life: Duration) -> u16 {
-    let millis = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+    let seconds = life.as_secs().saturating_mul(1000);
+    let millis = seconds.saturating_add(life.subsec_millis().into());
     let bits = u64::BITS - millis.leading_zeros();
     // As many bits less as the number has beyond the lower ones.
     let shift = bits.saturating_sub(LIFE);

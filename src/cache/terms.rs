@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use super::entry::{Deadline, Entry};
 use super::queue::{Place, Queue};
-use super::{Key, KeyBuf, Limits};
+use super::{Key, KeyBuf, Limits, Value};
 use crate::clock::Time;
+use crate::resp::reply::bulk_value;
 use crate::rules::Rules;
 
 /// The most entries that are noted to be fetched anew, until they are taken. Others are when they are read again.
@@ -68,6 +69,41 @@ pub(super) struct Life {
     queue: QueueId,
 }
 
+impl Term {
+    /// Whether a value is short enough to be kept.
+    pub fn takes(&self, value: &Value<'_>) -> bool {
+        match value {
+            Value::Bytes(bytes) => self.takes_length(bytes.len()),
+            Value::Shared(encoded) => self.takes_reply(encoded),
+            Value::Missing => self.takes_length(0),
+        }
+    }
+
+    /// Whether an encoded reply, or the value in it, is.
+    pub fn takes_reply(&self, encoded: &[u8]) -> bool {
+        self.takes_length(bulk_value(encoded).unwrap_or(encoded).len())
+    }
+
+    fn takes_length(&self, length: usize) -> bool {
+        !self.is_nothing && (self.reply == 0 || length <= self.reply)
+    }
+
+    /// The life of an entry that is to end after `ttl`, or when the rule says.
+    pub fn life(&self, ttl: Duration, now: Time) -> Life {
+        match self.ahead {
+            // What ends earlier by itself, no fetch would prolong.
+            Some((queue, ahead)) if ttl >= self.ttl && ahead < self.ttl => Life {
+                deadline: Deadline::new(now.after(self.ttl - ahead)),
+                queue,
+            },
+            _ => Life {
+                deadline: Deadline::new(now.after(ttl.min(self.ttl))),
+                queue: self.queue,
+            },
+        }
+    }
+}
+
 impl Terms {
     /// What these rules ask, and for all other keys the limits.
     pub fn new(limits: &Limits, rules: Rc<Rules>) -> Self {
@@ -110,25 +146,13 @@ impl Terms {
     }
 
     /// What holds for the entries of a key.
+    #[inline]
     pub fn of(&self, name: &[u8]) -> &Term {
+        if self.of_rules.is_empty() {
+            return &self.common;
+        }
         let rule = self.rules.position(name);
         rule.map_or(&self.common, |rule| &self.of_rules[rule])
-    }
-
-    /// The life of an entry that is to end after `ttl`, or when its rule says.
-    pub fn life(&self, name: &[u8], ttl: Duration, now: Time) -> Life {
-        let term = self.of(name);
-        match term.ahead {
-            // What ends earlier by itself, no fetch would prolong.
-            Some((queue, ahead)) if ttl >= term.ttl && ahead < term.ttl => Life {
-                deadline: Deadline::new(now.after(term.ttl - ahead)),
-                queue,
-            },
-            _ => Life {
-                deadline: Deadline::new(now.after(ttl.min(term.ttl))),
-                queue: term.queue,
-            },
-        }
     }
 
     /// The life of an entry.

@@ -424,14 +424,6 @@ impl Store {
         if self.awaited.contains(key.name) || may_be_missing {
             return false;
         }
-        if !self.cache.takes_reply(key.name, reply) {
-            // One from before goes all the same.
-            match found.question {
-                Some(question) => self.cache.remove_answer(key, question.into()),
-                None => _ = self.cache.remove(key),
-            }
-            return false;
-        }
         let mut ttl = ttl;
         if self.cluster.is_some() && is_of_no_key(reply) {
             ttl = ttl.min(slots::MISSING_TTL);
@@ -443,25 +435,26 @@ impl Store {
             }
         }
         let shared_or = |bytes| found.shared.map_or(Value::Bytes(bytes), Value::Shared);
-        if let Some(question) = found.question {
+        let kept = if let Some(question) = found.question {
             let depends_on_more = reply.starts_with(b"-") && !reply.starts_with(b"-WRONGTYPE ");
             if depends_on_more {
                 return false;
             }
             self.invalidate_if_walked(key.name);
             self.cache
-                .insert_answer(key, question.into(), &shared_or(reply), ttl, now);
+                .insert_answer(key, question.into(), &shared_or(reply), ttl, now)
         } else {
             let value = match reply::bulk_value(reply) {
                 Some(bytes) => shared_or(bytes),
                 None if is_null(reply) => Value::Missing,
                 None => return false,
             };
-            self.cache.insert_for(key, &value, ttl, now);
+            self.cache.insert_for(key, &value, ttl, now)
+        };
+        if let Some(ttl) = kept {
+            self.metrics.kept(key, now.after(ttl));
         }
-        let ttl = ttl.min(self.cache.ttl_of(key.name));
-        self.metrics.kept(key, now.after(ttl));
-        true
+        kept.is_some()
     }
 
     /// Whether messages that reveal what others did are held until a barrier has passed.
