@@ -526,13 +526,24 @@ impl InFlight {
 
     /// A value of a key came over a link that may be newer than what others are fetching over other links.
     pub fn overtaken(&mut self, name: &[u8], link: LinkId) {
+        if !self.is_other_busy(link) {
+            return;
+        }
         for ticket in self.fetches.take_key_elsewhere(name, link) {
             self.spoil(ticket);
         }
-        let is_other = |other: LinkId| other != link && other.database == link.database;
-        for (_, lane) in self.lanes.iter_mut().filter(|(other, _)| is_other(*other)) {
+        let lanes = self.lanes.iter_mut();
+        for (_, lane) in lanes.filter(|(other, _)| is_beside(*other, link)) {
             lane.fetched.take_if(|fetched| *fetched.key == *name);
         }
+    }
+
+    /// Whether another link to the same keys has anything in flight.
+    fn is_other_busy(&self, link: LinkId) -> bool {
+        let mut lanes = self.lanes.iter();
+        lanes.any(|(other, lane)| {
+            is_beside(other, link) && (!lane.asked.is_empty() || lane.fetched.is_some())
+        })
     }
 
     /// All keys were changed.
@@ -631,6 +642,12 @@ impl InFlight {
         }
         late
     }
+}
+
+/// Whether another link leads to the same keys. Another node is asked for a key only once it is known to have the slot, and
+/// then all fetches are spoiled.
+fn is_beside(other: LinkId, link: LinkId) -> bool {
+    other != link && other.database == link.database && other.node == link.node
 }
 
 /// A request that is late.
