@@ -133,3 +133,47 @@ fn what_is_cached_of_all_nodes_is_listed_and_invalidated() {
     let listed = client.command(&["PROXY", "CACHE", "KEYS", "listed:*"]);
     assert_same(&listed, b"*0\r\n", &"none is left");
 }
+
+/// For how many seconds a key was not used, as its node counts.
+#[track_caller]
+fn idle_time(straight: &mut Client, key: &str) -> u64 {
+    let reply = straight.command(&["OBJECT", "IDLETIME", key]);
+    let text = String::from_utf8_lossy(&reply).into_owned();
+    let number = text.strip_prefix(':').and_then(|it| it.trim().parse().ok());
+    number.unwrap_or_else(|| panic!("{text}"))
+}
+
+#[test]
+fn each_node_is_told_of_its_keys_that_are_read_here() {
+    let cluster = Cluster::start();
+    for node in cluster.running() {
+        node.ok("CONFIG SET maxmemory-policy allkeys-lru");
+        node.ok("CONFIG SET maxmemory 1gb");
+    }
+    let proxy = cluster.proxy(&["--touch", "100"]);
+    let mut client = proxy.client();
+    let keys = keys_of(&cluster, "hot", 1).concat();
+    for key in &keys {
+        cluster.set(key, "value");
+        cluster.set(&format!("{key}:cold"), "value");
+        assert_same(&client.get(key), &bulk("value"), key);
+    }
+    let calls = || cluster.calls("get");
+    let before = calls();
+    for key in &keys {
+        let mut straight = cluster.client_for(key);
+        let cold = format!("{key}:cold");
+        eventually(
+            "Redis takes one key for used, and the other for unused",
+            || {
+                for key in &keys {
+                    assert_same(&client.get(key), &bulk("value"), key);
+                }
+                let hot = idle_time(&mut straight, key);
+                hot < 2 && idle_time(&mut straight, &cold) > hot + 1
+            },
+        );
+    }
+    assert_eq!(calls(), before, "all are hits");
+    assert!(cluster.calls("touch") >= 3);
+}

@@ -14,7 +14,7 @@ use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::rules::Rules;
-use crate::upstream::LinkId;
+use crate::upstream::{LinkId, NodeId};
 
 /// The most keys of one `TOUCH`.
 const BATCH: usize = 256;
@@ -119,13 +119,7 @@ impl Store {
         if !self.touches.is_scheduled {
             self.touches.schedule(now);
         }
-        // Of a cluster, no node is told.
-        let may_ask = self.cluster.is_none()
-            && self.only.is_up()
-            && matches!(
-                self.only.coherence,
-                Coherence::Tracking | Coherence::TimeToLive { .. }
-            );
+        let may_ask = self.may_touch(self.any_node());
         if self.touches.is_walking() {
             return self.walk_to_touch(may_ask);
         }
@@ -140,8 +134,19 @@ impl Store {
         }
     }
 
+    /// Whether a server is there, and something is cached of it.
+    fn may_touch(&self, node: NodeId) -> bool {
+        let server = self.server(node);
+        let is_kept_coherent = matches!(
+            server.coherence,
+            Coherence::Tracking | Coherence::TimeToLive { .. }
+        );
+        server.is_up() && is_kept_coherent
+    }
+
+    /// The nodes of a cluster are taken to evict alike.
     fn ask_for_policy(&mut self) {
-        let Some(link) = self.any_link(self.databases.home) else {
+        let Some(link) = self.any_link(self.any_node(), self.databases.home) else {
             return;
         };
         self.touches.stage = Stage::Asking;
@@ -210,13 +215,22 @@ impl Store {
         read.sort_by_key(KeyBuf::database);
         for keys in read.chunk_by(|one, other| one.database() == other.database()) {
             // The keys of a cluster are in many slots.
-            let most = if self.slots.is_some() { 1 } else { BATCH };
+            let is_cluster = self.cluster.is_some() || self.slots.is_some();
+            let most = if is_cluster { 1 } else { BATCH };
             keys.chunks(most).for_each(|keys| self.send_touch(keys));
         }
     }
 
+    /// Has the node of these keys touch them.
     fn send_touch(&mut self, keys: &[KeyBuf]) {
-        let Some(link) = keys.first().and_then(|key| self.any_link(key.database())) else {
+        let Some(first) = keys.first() else {
+            return;
+        };
+        let node = self.node_of(first.name());
+        let Some(link) = self
+            .any_link(node, first.database())
+            .filter(|_| self.may_touch(node))
+        else {
             return;
         };
         self.asked += 1;
@@ -228,9 +242,9 @@ impl Store {
         self.in_flight.ask(Asked::Touch, link);
     }
 
-    /// A link to a database that is there.
-    fn any_link(&self, database: u32) -> Option<LinkId> {
-        let links = [Protocol::Resp2, Protocol::Resp3].map(|it| LinkId::new(it, database));
+    /// A link to a database of a node that is there.
+    fn any_link(&self, node: NodeId, database: u32) -> Option<LinkId> {
+        let links = [Protocol::Resp2, Protocol::Resp3].map(|it| LinkId::new(it, database).at(node));
         links.into_iter().find(|link| self.in_flight.has(*link))
     }
 }
