@@ -285,6 +285,8 @@ struct Lane {
     answered: u64,
     /// How many of the oldest are late: nobody waits for them any more.
     late: usize,
+    /// How many were sent on from another node.
+    sent_on: usize,
     /// The value of the fetch whose time to live comes next, if it may be cached.
     fetched: Option<Fetched>,
     /// What those that are not answered write, or not executed.
@@ -294,6 +296,21 @@ struct Lane {
 }
 
 impl Lane {
+    /// It was sent.
+    fn push(&mut self, asked: Asked) {
+        self.sent_on += usize::from(asked.tries() > 0);
+        self.asked.push_back(asked);
+    }
+
+    /// The oldest is answered.
+    fn pop(&mut self) -> Option<Asked> {
+        let asked = self.asked.pop_front()?;
+        self.sent_on -= usize::from(asked.tries() > 0);
+        self.answered += 1;
+        self.late = self.late.saturating_sub(1);
+        Some(asked)
+    }
+
     /// A request that was passed on is answered, and executed unless it is queued.
     fn executed(&mut self, forward: &mut Forward) {
         match forward.part.as_deref_mut() {
@@ -419,11 +436,11 @@ impl InFlight {
         }
         let lane = self.lanes.of(link);
         let reads_fields = fetch.reads_fields;
-        lane.asked.push_back(Asked::Fetch(fetch));
+        lane.push(Asked::Fetch(fetch));
         if reads_fields {
-            lane.asked.push_back(Asked::FieldsToLive);
+            lane.push(Asked::FieldsToLive);
         }
-        lane.asked.push_back(Asked::TimeToLive);
+        lane.push(Asked::TimeToLive);
     }
 
     /// Whether a request in flight on another link may write a key. Some write in more databases than their own (`MOVE`), so
@@ -441,6 +458,15 @@ impl InFlight {
         lanes.map(|(_, lane)| lane.asked.len()).sum()
     }
 
+    /// The requests that were sent on to nodes other than this one.
+    pub fn sent_on_elsewhere(&self, target: Option<NodeId>) -> impl Iterator<Item = &Asked> {
+        let lanes = self.lanes.iter();
+        let elsewhere =
+            lanes.filter(move |(link, lane)| lane.sent_on > 0 && Some(link.node) != target);
+        let all = elsewhere.flat_map(|(_, lane)| &lane.asked);
+        all.filter(|asked| asked.tries() > 0)
+    }
+
     /// Whether the oldest request of a link can be sent on to another node.
     pub fn is_sent_on(&mut self, link: LinkId) -> bool {
         match self.lanes.of(link).asked.front() {
@@ -452,7 +478,7 @@ impl InFlight {
 
     /// Something was sent over a link that has a reply of no interest.
     pub fn ask_for_nothing(&mut self, link: LinkId) {
-        self.lanes.of(link).asked.push_back(Asked::Nothing);
+        self.lanes.of(link).push(Asked::Nothing);
     }
 
     /// A fetch is sent over another link, perhaps to a node whose values are not to be kept.
@@ -463,21 +489,21 @@ impl InFlight {
         }
         let reads_fields = fetch.reads_fields;
         let lane = self.lanes.of(link);
-        lane.asked.push_back(Asked::Fetch(Fetch {
+        lane.push(Asked::Fetch(Fetch {
             fresh: false,
             ..fetch
         }));
         if reads_fields {
-            lane.asked.push_back(Asked::FieldsToLive);
+            lane.push(Asked::FieldsToLive);
         }
-        lane.asked.push_back(Asked::TimeToLive);
+        lane.push(Asked::TimeToLive);
     }
 
     /// A request is sent over another link.
     pub fn forward_again(&mut self, forward: Forward, link: LinkId) {
         let lane = self.lanes.of(link);
         lane.written.add_again(&forward.written);
-        lane.asked.push_back(Asked::Forward(forward));
+        lane.push(Asked::Forward(forward));
     }
 
     /// A request is to be sent later, and writes its keys then.
@@ -500,7 +526,7 @@ impl InFlight {
 
     /// The proxy asked Redis something for itself over a link.
     pub fn ask(&mut self, asked: Asked, link: LinkId) {
-        self.lanes.of(link).asked.push_back(asked);
+        self.lanes.of(link).push(asked);
     }
 
     /// Whether anything was asked over a link.
@@ -510,7 +536,7 @@ impl InFlight {
 
     /// Redis was asked over a link to describe a command, or all.
     pub fn describe(&mut self, name: Option<Box<[u8]>>, link: LinkId) {
-        self.lanes.of(link).asked.push_back(Asked::Describe(name));
+        self.lanes.of(link).push(Asked::Describe(name));
     }
 
     /// The keys of that name were changed, in whatever database: what is being fetched of them is for those who wait, but
@@ -574,10 +600,8 @@ impl InFlight {
     /// The oldest of a link is answered.
     pub fn answered(&mut self, link: LinkId) -> Option<Asked> {
         let lane = self.lanes.of(link);
-        let mut asked = lane.asked.pop_front()?;
         let number = lane.answered;
-        lane.answered += 1;
-        lane.late = lane.late.saturating_sub(1);
+        let mut asked = lane.pop()?;
         if let Asked::Forward(forward) = &mut asked {
             lane.executed(forward);
         }

@@ -193,11 +193,8 @@ impl Store {
     /// Whether such a thing was sent on, and is in flight at another node: it may be sent on once more. Reads may overtake
     /// reads: those of several clients, each of which asks for the keys in another order, would wait for each other.
     fn is_behind_sent_on(&self, asked: &Asked, target: Option<NodeId>) -> bool {
-        let mut sent_on = self.in_flight.iter().filter(|(link, other)| {
-            let is_elsewhere = Some(link.node) != target;
-            is_elsewhere && other.tries() > 0
-        });
-        sent_on.any(|(_, other)| (may_write(asked) || may_write(other)) && is_behind(asked, other))
+        let mut sent_on = self.in_flight.sent_on_elsewhere(target);
+        sent_on.any(|other| (may_write(asked) || may_write(other)) && is_behind(asked, other))
     }
 
     /// Learns from a redirect. Returns the node that it leads to, if that is known.
