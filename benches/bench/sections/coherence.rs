@@ -106,7 +106,8 @@ fn cost(plan: &Plan, report: &mut Report) -> io::Result<()> {
     }
     report.table(table);
     report.text(
-        "Without tracking the proxy asks Redis for two things: the value, and how long the key has to live.",
+        "Without tracking, the proxy sends Redis two requests per miss: for the value and for the key's time to \
+        live.",
     );
     Ok(())
 }
