@@ -58,7 +58,7 @@ pub fn respond(received: &[u8], site: &Site<'_>) -> Option<Vec<u8>> {
 /// The response to a request that did not come in time.
 #[must_use]
 pub fn too_late() -> Vec<u8> {
-    Response::text("408 Request Timeout", "the request did not come in time\n").encode(true)
+    Response::text("408 Request Timeout", "the request did not arrive in time\n").encode(true)
 }
 
 fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
@@ -68,7 +68,7 @@ fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
     {
         return Response::text(
             "403 Forbidden",
-            "this name of the host is not known here; --metrics_host gives those that are\n",
+            "unknown host name; --metrics_host lists the names to accept\n",
         );
     }
     if let Some(file) = page::file(request.path) {
@@ -82,18 +82,18 @@ fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
         "/status.json" => page::status(site, request.parameter("after")),
         _ => Response::text(
             "404 Not Found",
-            "there are /, /metrics, /healthz, /readyz and /status.json\n",
+            "not found; try /, /metrics, /healthz, /readyz or /status.json\n",
         ),
     }
 }
 
 fn refuse(refusal: Refusal) -> Response {
     match refusal {
-        Refusal::NoRequest => Response::text("400 Bad Request", "this is no request in HTTP/1\n"),
+        Refusal::NoRequest => Response::text("400 Bad Request", "not an HTTP/1 request\n"),
         Refusal::Method => Response::text("405 Method Not Allowed", "GET and HEAD are allowed\n"),
         Refusal::TooLarge => Response::text(
             "431 Request Header Fields Too Large",
-            "the head of a request may have 8 KB and 64 fields\n",
+            "a request head may have at most 8 KB and 64 fields\n",
         ),
     }
 }

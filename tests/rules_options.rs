@@ -171,7 +171,7 @@ fn a_file_is_read_again_wholly_or_not_at_all() {
 
     fs::write(&file, "rule = b nocache\nrule = c no_such\n").expect("a file");
     proxy.signal("HUP");
-    let line = proxy.wait_for_log("the settings from before stay in use");
+    let line = proxy.wait_for_log("settings not reloaded: the old ones stay in use");
     assert!(line.contains(":2: rule: "), "{line}");
     assert_eq!(shown(&mut client), before);
 
@@ -196,7 +196,7 @@ fn a_file_is_read_again_wholly_or_not_at_all() {
     });
 
     proxy.signal("HUP");
-    proxy.wait_for_log("reading settings again");
+    proxy.wait_for_log("reloading settings");
     fs::remove_file(&file).expect("a file");
 }
 

@@ -93,7 +93,7 @@ pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigErro
 /// A setting that is given, and what has to be given with it and is not.
 fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
     if config.port.is_none() && config.tls_port.is_none() && config.unix_socket.is_none() {
-        return Some(("port", "unix_socket or tls_port beside none"));
+        return Some(("port", "unix_socket or tls_port as well"));
     }
     if config.tls_port.is_some() {
         if config.tls_cert.is_none() {

@@ -50,7 +50,7 @@ fn rule(pattern: &str, options: &[&str]) -> Result<Rule, String> {
     let mut rule = Rule::new(Pattern::new(pattern.as_bytes()));
     if options.is_empty() {
         return Err(format!(
-            "options behind the pattern {pattern:?}: some of {OPTIONS}"
+            "options after the pattern {pattern:?}: some of {OPTIONS}"
         ));
     }
     for (number, option) in options.iter().enumerate() {
@@ -116,7 +116,7 @@ fn check_requests(rule: &Rule) -> Result<(), String> {
         }
         () if rule.clients.are_all() => Ok(()),
         () if rule.is_about_entries() || !rule.is_about_requests() => Err(format!(
-            "for \"{pattern}\" listener and user with deny, readonly, allow or prefix alone"
+            "for \"{pattern}\" listener and user only with deny, readonly, allow or prefix"
         )),
         () => Ok(()),
     }

@@ -235,7 +235,7 @@ pub(super) fn sentinels(text: &str) -> Result<Addresses, String> {
 /// The same of nodes of a cluster.
 pub(super) fn cluster_nodes(text: &str) -> Result<Addresses, String> {
     if !cfg!(feature = "cluster") && !text.trim_ascii().is_empty() {
-        return Err("nothing: this build knows no clusters".to_owned());
+        return Err("nothing: this build has no cluster support".to_owned());
     }
     addresses(text, RedisAddress::DEFAULT_PORT).ok_or_else(|| {
         "HOST or HOST:PORT of some nodes with commas between them, such as n1.example:6379,n2.example:6379"

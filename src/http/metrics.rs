@@ -301,7 +301,7 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_redis_reconnects",
-        "Times that Redis was reconnected to",
+        "Reconnections to Redis",
         |status| whole(status.metrics.redis.reconnects()),
     ),
     histogram(
@@ -350,7 +350,7 @@ pub static FAMILIES: &[Family] = &[
     ),
     gauge(
         "redis_proxy_node_up",
-        "Whether a node of the cluster can be reached",
+        "Whether a node of the cluster is reachable",
         |status| {
             by_node(status, |node| {
                 Number::Whole(u64::from(node.redis == RedisState::Up))
@@ -359,22 +359,22 @@ pub static FAMILIES: &[Family] = &[
     ),
     gauge(
         "redis_proxy_node_slots",
-        "Slots that a node of the cluster has",
+        "Slots that a node of the cluster serves",
         |status| by_node(status, |node| Number::Whole(node.slots as u64)),
     ),
     gauge(
         "redis_proxy_node_in_flight",
-        "Requests that wait for replies of a node of the cluster",
+        "Requests in flight to a node of the cluster",
         |status| by_node(status, |node| Number::Whole(node.in_flight as u64)),
     ),
     gauge(
         "redis_proxy_node_cached_keys",
-        "Cached keys of the slots of a node of the cluster; of a large cache, estimated",
+        "Cached keys in the slots of a node of the cluster; an estimate if the cache is large",
         |status| by_node(status, |node| Number::Whole(node.keys as u64)),
     ),
     gauge(
         "redis_proxy_node_round_trip_seconds",
-        "Time that a node of the cluster last took for a batch of requests",
+        "Time that a node of the cluster took for its last batch of requests",
         |status| by_node(status, |node| Number::Real(node.round_trip.as_secs_f64())),
     ),
     family(

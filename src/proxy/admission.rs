@@ -74,7 +74,7 @@ fn with_request<T>(
 }
 
 /// What a request gets that a hook made, and that is none.
-pub(super) const NO_REQUEST: &[u8] = b"ERR a hook made something that is no request";
+pub(super) const NO_REQUEST: &[u8] = b"ERR a hook produced an invalid request";
 
 impl Store {
     /// Has a client be judged by what is known of it: it authenticated, or is another user now, or came in elsewhere.

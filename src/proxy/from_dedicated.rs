@@ -158,7 +158,7 @@ impl Proxy {
         let session = &mut self.sessions[client.0];
         session.dedicated = None;
         session.is_redirected_to = false;
-        session.identity.log("dedicated connection over");
+        session.identity.log("dedicated connection released");
         if reset {
             let home = self.store.databases.home;
             session

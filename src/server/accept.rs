@@ -109,7 +109,7 @@ impl Server {
                 let _ = send(&socket, why, SendFlags::NOSIGNAL);
             }
             self.proxy.metrics().clients.refused += 1;
-            return self.log_refused(&peer, "there are max_clients of them");
+            return self.log_refused(&peer, "max_clients is reached");
         }
         let is_tls = tls.is_some();
         let is_refused = self.protection.refuses(&peer, is_tls);

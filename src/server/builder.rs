@@ -61,7 +61,7 @@ impl Builder {
     /// or thread.
     pub fn start(self) -> io::Result<Server> {
         if self.hooks.len() > HOOKS_MAX {
-            let message = format!("at most {HOOKS_MAX} hooks can be had");
+            let message = format!("at most {HOOKS_MAX} hooks are allowed");
             return Err(io::Error::new(ErrorKind::InvalidInput, message));
         }
         let tls = match self.tls {

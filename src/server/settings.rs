@@ -33,7 +33,7 @@ impl Server {
         let Some(load) = self.reload.load else {
             return self.tls.is_used();
         };
-        log::info!(signal; "reading settings again");
+        log::info!(signal; "reloading settings");
         let loaded = Arc::clone(&self.reload.loaded);
         let wake = self.upstream.waker_of_loop();
         let thread = thread::Builder::new().name("settings".into());
@@ -64,7 +64,7 @@ impl Server {
         match result {
             Ok(Invocation::Run(config)) => self.change(&config),
             Ok(Invocation::Print(_)) => {}
-            Err(error) => log::warn!(reason:% = error; "the settings from before stay in use"),
+            Err(error) => log::warn!(reason:% = error; "settings not reloaded: the old ones stay in use"),
         }
     }
 
@@ -76,11 +76,11 @@ impl Server {
                 let (before, after) = (&difference.before, &difference.after);
                 log::info!(setting, before, after; "setting changed");
             } else {
-                log::warn!(setting; "setting changed; it takes effect when the proxy is started again");
+                log::warn!(setting; "setting changed; it takes effect at the next start");
             }
         }
         if differences.is_empty() {
-            log::info!("settings read again, none has changed");
+            log::info!("settings reloaded, none has changed");
             return;
         }
         let mut config = self.proxy.config().clone();

@@ -57,13 +57,13 @@ fn open(path: &str, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
 /// Removes a socket that nobody listens on.
 fn remove_left_over(path: &str) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(io::Error::other("there is a file that is no socket"));
+        return Err(io::Error::other("it exists and is not a socket"));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         _ => Err(io::Error::new(
             ErrorKind::AddrInUse,
-            "another program listens there",
+            "another process listens on it",
         )),
     }
 }

@@ -58,10 +58,10 @@ impl Right {
             }
             Self::GetUser => "values are cached for at most 5 s",
             Self::Info => {
-                "INFO lacks Redis's fields, and it is unknown whether all connections lead to one server"
+                "INFO lacks Redis's fields, and the proxy cannot check that all connections lead to one server"
             }
             Self::Ping => {
-                "a replica that lost its master and must not serve stale data is not detected"
+                "a replica that has lost its master and must not serve stale data is not detected"
             }
             Self::Slots => "moved slots of the cluster are not detected",
             Self::Swaps => "databases swapped by other clients are not detected",

@@ -169,7 +169,7 @@ impl Node {
         match self.connection(role).phase {
             Phase::LookingUp(deadline) if deadline <= now => {
                 let reason = format!(
-                    "looking its name up took over {} ms",
+                    "the DNS lookup took over {} ms",
                     self.look_up_time().as_millis()
                 );
                 let error = io::Error::new(io::ErrorKind::TimedOut, reason);

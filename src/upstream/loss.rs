@@ -108,10 +108,10 @@ impl fmt::Display for Loss {
             Self::NoCluster(words) => {
                 write!(
                     f,
-                    "it doesn't say which node has which slot: it answers {words}"
+                    "it doesn't report which node has which slot: it answers {words}"
                 )
             }
-            Self::Retired => f.write_str("it serves no slot any more"),
+            Self::Retired => f.write_str("it no longer serves any slot"),
             Self::Altered(how) => write!(f, "the state of a connection has changed: {how}"),
             Self::Elsewhere => f.write_str("it now connects to another server"),
             Self::Demoted => f.write_str("it has become a replica"),

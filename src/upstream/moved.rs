@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(node.events, [Event::Away]);
         node.events.clear();
         node.tick(at(3998));
-        let error = "-LOADING backing Redis at localhost:6379 can't be reached: looking its name up took over 1000 ms\r\n";
+        let error = "-LOADING backing Redis at localhost:6379 can't be reached: the DNS lookup took over 1000 ms\r\n";
         let error = error.as_bytes().to_vec();
         assert_eq!(
             node.events,

@@ -197,7 +197,7 @@ impl Node {
             State::Down(_) => self.refuse_during_outage(role),
             State::Up(_) if is_closed && not_before <= now => self.want(role),
             State::Up(_) if is_closed && refused => {
-                self.refuse(role, "no connection for that can be made")
+                self.refuse(role, "no connection can be opened for it")
             }
             State::Up(_) | State::Opening => {}
         }
@@ -326,7 +326,7 @@ impl Node {
 
     pub(super) fn set_open(&mut self, role: Role, now: Time) {
         self.ask_for_first_state(role, now);
-        let error = setup::error_reply(&self.settings, "the request waited for too long");
+        let error = setup::error_reply(&self.settings, "the request timed out");
         let mut replies = self.spare.pop().unwrap_or_default();
         let connection = self.connection(role);
         connection.phase = Phase::Open;

@@ -162,7 +162,7 @@ impl Node {
             Some(words) if setup::refuses_context(words) => Err(altered("it is subscribed")),
             Some(_) => Ok(()),
             None if answer == b"+PONG\r\n" => Ok(()),
-            None => Err(altered("PING is answered otherwise")),
+            None => Err(altered("PING got an unexpected reply")),
         }
     }
 
@@ -184,7 +184,7 @@ impl Node {
                 _ if setup::refuses_context(words) => Err(altered("it is subscribed")),
                 // The user's rights are others, or it is another user: a new connection shows what it may.
                 Shown::Fields(_) if words.starts_with("NOPERM ") => {
-                    Err(altered("its user may do less"))
+                    Err(altered("its user has fewer permissions"))
                 }
                 Shown::Fields(_) => Ok(()),
                 Shown::Unknown | Shown::Refused => {
@@ -195,7 +195,7 @@ impl Node {
         }
         let text = Reader::new(answer).verbatim().map(String::from_utf8_lossy);
         let Some(text) = text else {
-            return Err(altered("CLIENT INFO is answered otherwise"));
+            return Err(altered("CLIENT INFO got an unexpected reply"));
         };
         let info = Info(&text);
         if connection.reports_to.is_some_and(|id| !info.reports_to(id)) {

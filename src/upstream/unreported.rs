@@ -174,7 +174,7 @@ impl Node {
         if is_cluster && !self.unreported.is_cluster && !self.is_of_cluster() {
             log::warn!(
                 address:% = self.settings.address;
-                "redis is a node of a cluster: keys of other nodes get MOVED, which clients follow past the proxy"
+                "redis is a node of a cluster: keys of other nodes get MOVED, and clients that follow it bypass the proxy"
             );
         }
         self.unreported.is_cluster = is_cluster;

@@ -203,7 +203,7 @@ impl Proxy {
                 prefix.as_ref(),
                 (protocol, now),
             ),
-            Edit::TooMuch => Reply::error(b"ERR too much is asked about clients at once"),
+            Edit::TooMuch => Reply::error(b"ERR too many requests about clients at once"),
         }
     }
 

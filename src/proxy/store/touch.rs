@@ -180,7 +180,7 @@ impl Store {
         if encoded.starts_with(b"-NOPERM") && !self.touches.is_refused {
             self.touches.is_refused = true;
             let reason = String::from_utf8_lossy(encoded).trim_end().to_owned();
-            log::warn!(reason; "Redis is not told of keys that are read here, and may evict them");
+            log::warn!(reason; "cannot report reads to redis, which may evict keys that are read here");
         }
     }
 

@@ -109,7 +109,7 @@ impl Node {
             self.asks.refused = None;
             return Ok(());
         }
-        let words = refusal.unwrap_or("with what can't be read");
+        let words = refusal.unwrap_or("with an unreadable reply");
         if setup::is_temporary(words) {
             return Ok(());
         }
@@ -126,7 +126,7 @@ impl Node {
         }
         if self.asks.refused.as_deref() != Some(words) {
             let address = &self.settings.address;
-            log::warn!(address:%, reason = words; "redis no longer says which node has which slot");
+            log::warn!(address:%, reason = words; "redis no longer reports which node has which slot");
             self.asks.refused = Some(words.to_owned());
         }
         Ok(())

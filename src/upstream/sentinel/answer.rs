@@ -36,7 +36,7 @@ pub(super) fn address(reply: &[u8]) -> Result<Option<RedisAddress>, String> {
     };
     match read() {
         Some(address) => Ok(Some(address)),
-        None => Err("it names no address of a master".to_owned()),
+        None => Err("it reports no address of a master".to_owned()),
     }
 }
 

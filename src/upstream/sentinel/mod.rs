@@ -128,7 +128,7 @@ impl Sentinels {
             let separator = if at == 0 { "" } else { "; " };
             let trouble = match &peer.trouble {
                 Some(trouble) => trouble,
-                None => "it names one of before the last failover",
+                None => "it names the master before the last failover",
             };
             text += &format!("{separator}{}: {trouble}", peer.address);
         }

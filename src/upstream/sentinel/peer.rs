@@ -189,7 +189,7 @@ impl Peer {
                 self.ask(login, now);
                 Ok(())
             }
-            Phase::LookingUp(_) => Err(format!("looking its name up took over {timeout} ms")),
+            Phase::LookingUp(_) => Err(format!("the DNS lookup took over {timeout} ms")),
             Phase::Connecting(_) | Phase::Asking(_) => Err(format!("timed out after {timeout} ms")),
         }
     }
@@ -244,7 +244,7 @@ impl Peer {
                         *left -= 1;
                         Ok(())
                     }
-                    _ => Err("it answered what it was not asked".to_owned()),
+                    _ => Err("it sent an unexpected reply".to_owned()),
                 };
             }
             _ => {}
@@ -252,24 +252,24 @@ impl Peer {
         let refused = refusal(reply);
         match (self.due.pop_front(), refused) {
             (Some(Due::Login), Some(words)) => Err(format!(
-                "it answers {words}: give the redis_sentinel_password that it has (and redis_sentinel_username, if \
+                "it answers {words}: set redis_sentinel_password to its password (and redis_sentinel_username, if \
                  it has users)"
             )),
             (Some(Due::Address), Some(words)) if is_login(&words) => {
-                Err(format!("it answers {words}: give redis_sentinel_password"))
+                Err(format!("it answers {words}: set redis_sentinel_password"))
             }
             (Some(Due::Address), Some(words)) if words.starts_with("NOPERM") => Err(format!(
                 "it answers {words}: its user needs +sentinel|get-master-addr-by-name"
             )),
             (Some(Due::Address), Some(words)) => Err(format!(
-                "it answers {words}: it may be no sentinel, whose port is 26379 as a rule"
+                "it answers {words}: it may not be a sentinel, whose port is usually 26379"
             )),
             (Some(Due::Address), None) => {
                 self.coming = answer::address(reply)?;
                 match self.coming {
                     Some(_) => Ok(()),
                     None => Err(format!(
-                        "No such master with that name: redis_sentinel_master is {:?}, and is to be what follows \
+                        "No such master with that name: redis_sentinel_master is {:?}, and must be the name after \
                          \"sentinel monitor\" in its configuration",
                         login.master
                     )),
@@ -287,7 +287,7 @@ impl Peer {
             (Some(Due::Login | Due::Name), _) => Ok(()),
             (Some(Due::Subscriptions(_)), Some(_)) => Ok(()),
             (Some(Due::Subscriptions(_)) | None, _) => {
-                Err("it answered what it was not asked".to_owned())
+                Err("it sent an unexpected reply".to_owned())
             }
         }
     }

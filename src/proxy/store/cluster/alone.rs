@@ -145,7 +145,7 @@ impl Store {
             }
             () => {
                 replies.push_error(
-                    b"ERR the proxy is a cluster of one node: its nodes are to be asked for that",
+                    b"ERR the proxy is a cluster of one node: send this to the nodes behind it",
                 );
                 return Some(About::Answered(Outcome::Refused));
             }

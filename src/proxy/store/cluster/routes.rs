@@ -16,7 +16,7 @@ use crate::upstream::{NodeId, slot_of};
 const CROSSSLOT: &[u8] = b"CROSSSLOT Keys in request don't hash to the same slot";
 
 /// What a client gets whose keys have a prefix, for a request whose reply names keys of several nodes.
-const UNLISTED: &[u8] = b"ERR keys behind a prefix can't be listed in front of a cluster";
+const UNLISTED: &[u8] = b"ERR keys with a prefix can't be listed in front of a cluster";
 
 /// The slots of a request's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
