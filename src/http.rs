@@ -58,7 +58,11 @@ pub fn respond(received: &[u8], site: &Site<'_>) -> Option<Vec<u8>> {
 /// The response to a request that did not come in time.
 #[must_use]
 pub fn too_late() -> Vec<u8> {
-    Response::text("408 Request Timeout", "the request did not arrive in time\n").encode(true)
+    Response::text(
+        "408 Request Timeout",
+        "the request did not arrive in time\n",
+    )
+    .encode(true)
 }
 
 fn route(request: &Request<'_>, site: &Site<'_>) -> Response {

@@ -189,7 +189,7 @@ fn a_file_is_read_again_wholly_or_not_at_all() {
     let line = proxy.wait_for_log("setting changed setting=cache_ttl");
     assert!(line.contains("before=5000 after=6000"), "{line}");
     let line = proxy.wait_for_log("setting=max_clients");
-    assert!(line.contains("started again"), "{line}");
+    assert!(line.contains("next start"), "{line}");
     eventually("they hold", || {
         let after = shown(&mut client);
         after.contains("b nocache") && after.contains("6000")
