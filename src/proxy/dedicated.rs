@@ -412,7 +412,7 @@ impl Dedicated {
     }
 
     /// Passes on a request, whose encoded form is `bytes`, of the command that has this name at Redis. Its reply may
-    /// have to be edited. `lasts` says that it may leave lasting state beyond what is mirrored.
+    /// have to be edited. `lasting` says that it may leave lasting state beyond what is mirrored.
     pub fn pass(
         &mut self,
         request: &Request<'_>,

@@ -27,7 +27,7 @@ struct Answer<'a> {
     round_trip: Duration,
 }
 
-/// Replies of this length are counted at once towards the clients' buffers, others when they are sent, at the end of
+/// Replies of at least this length are counted at once towards the clients' buffers, others when they are sent, at the end of
 /// the turn.
 const COUNTED: usize = 1024;
 
