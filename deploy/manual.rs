@@ -61,9 +61,9 @@ fn man(description: &Description) -> String {
     for note in &description.notes {
         page += &format!("{}\n.PP\n", roff(note));
     }
-    page += "A value is checked at startup; an invalid one ends the program with status 2.\n\
+    page += "Values are checked at startup; an invalid one exits with status 2.\n\
              .SH SIGNALS\n\
-             .TP\n.BR SIGTERM \", \" SIGINT \", \" SIGQUIT\nFinish what was received, for at most \
+             .TP\n.BR SIGTERM \", \" SIGINT \", \" SIGQUIT\nFinish the received requests, for at most \
              \\fB\\-\\-drain\\fR and \\fB\\-\\-redis_timeout\\fR, and exit. A second one exits at once.\n\
              .TP\n.B SIGHUP\nReload settings, certificates and keys.\n\
              .SH EXIT STATUS\n\

@@ -1,9 +1,9 @@
-//! The cache: least recently used out first, within a number of entries and of bytes, each entry for a
-//! time to live. It knows nothing of RESP, sockets or clocks.
+//! The cache: least recently used entries are evicted first, within a number of entries and of bytes, and each entry
+//! has a time to live. It knows nothing of RESP, sockets or clocks.
 //!
-//! Three things are kept in step here and nowhere else: the map (hashlink's [`LinkedHashMap`], which is
-//! the order of use too), the queue of deadlines, and the count of bytes. `Cache::forget` is the one
-//! place where an entry ends. What rules pin is in a map of its own.
+//! Three things are kept in step here and nowhere else: the map (hashlink's [`LinkedHashMap`], which also keeps the
+//! order of use), the queue of deadlines, and the count of bytes. `Cache::forget` is the one place where an entry ends.
+//! Pinned entries are in a map of their own.
 
 mod answers;
 mod entry;
@@ -33,10 +33,9 @@ use notes::Samples;
 use terms::{Life, Term, Terms};
 pub use walk::{Cursor, Fate, Look, Visited};
 
-/// What an entry costs beyond its key and value, in bytes, as [`Limits::memory`] counts it: its node,
-/// its place in the table and in the queue, and what the allocator rounds up. Of a million entries with
-/// keys of 16 bytes and values of 100, each was measured to take 90, and 94 when three millions had
-/// replaced them at random.
+/// What an entry costs beyond its key and value, in bytes, as [`Limits::memory`] counts it: its node, its place in the
+/// table and in the queue, and the allocator's rounding. Measured with a million entries with keys of 16 bytes and
+/// values of 100: 90 bytes each, and 94 after three million had replaced them at random.
 pub const ENTRY_OVERHEAD: usize = 92;
 
 /// The most entries that one call of [`Cache::expire`] removes: a few milliseconds' work.
@@ -53,7 +52,7 @@ pub struct Limits {
     pub reply: usize,
     /// How long an entry lives.
     pub ttl: Duration,
-    /// How much longer it is kept, for [`Cache::get_stale`].
+    /// How much longer an entry is kept, for [`Cache::get_stale`].
     pub stale_ttl: Duration,
 }
 
@@ -74,7 +73,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// A key that is kept.
+/// An owned key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyBuf {
     database: u32,
@@ -110,14 +109,14 @@ impl<'a> From<&'a KeyBuf> for Key<'a> {
     }
 }
 
-/// What there is of a database.
+/// The contents of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Its number.
     pub database: u32,
     /// How many entries.
     pub entries: usize,
-    /// What they count for in [`Limits::memory`].
+    /// Their cost, as in [`Limits::memory`].
     pub bytes: usize,
 }
 
@@ -126,9 +125,9 @@ pub struct Tally {
 pub enum Value<'a> {
     /// Its bytes.
     Bytes(&'a [u8]),
-    /// A long one, which is kept in the form in which it is sent, so that its readers can share it.
+    /// A long one, kept in its encoded form, so that its readers can share it.
     Shared(&'a Rc<[u8]>),
-    /// That there is no such key.
+    /// The key does not exist.
     Missing,
 }
 
@@ -142,7 +141,7 @@ impl Value<'_> {
     }
 }
 
-/// Why entries went, counted since the start.
+/// How many entries were evicted or expired, by reason, counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evictions {
     /// There were more than [`Limits::entries`].
@@ -153,12 +152,12 @@ pub struct Evictions {
     pub expired: u64,
 }
 
-/// What was known of a key that is forgotten.
+/// What was known of a key that is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// The database that it was in.
     pub database: u32,
-    /// What of it was read from the cache.
+    /// What was read of it from the cache.
     pub read: Read,
 }
 
@@ -167,7 +166,7 @@ pub struct Removed {
 pub struct Read {
     /// The entry had a value, and was read.
     pub value: bool,
-    /// Some questions whose answers were read.
+    /// Some of the questions whose answers were read.
     pub questions: Vec<Box<[u8]>>,
 }
 
@@ -189,18 +188,18 @@ impl Read {
 
 type Entries = LinkedHashMap<Entry, (), Hashes>;
 
-/// The cache itself. Its operations take constant time on average, save where they say otherwise.
+/// The cache itself. Its operations take constant time on average, except where noted.
 pub struct Cache {
     entries: Entries,
-    /// Those that are not evicted while others can be.
+    /// Entries that are evicted only when no others are left.
     pinned: Entries,
-    /// What rules ask, and the deadline of each entry, in order, with the hash of its key to find it by.
+    /// The terms set by rules, and the deadline of each entry, in order, with the hash of its key to find it by.
     terms: Terms,
     limits: Limits,
-    /// The limits may not hold yet.
+    /// The cache may exceed new limits and still has to shrink.
     shrinks: bool,
     bytes: usize,
-    /// The parts of the databases of which there ever was anything.
+    /// The contents of each database that ever had entries.
     tallies: Vec<Tally>,
     evictions: Evictions,
     unread: u64,
@@ -212,7 +211,7 @@ fn cost(key: usize, value: usize) -> usize {
 }
 
 impl Cache {
-    /// An empty cache. It takes memory as it fills.
+    /// An empty cache. It allocates memory as it fills.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let hashes = Hashes::default();
@@ -230,19 +229,19 @@ impl Cache {
         }
     }
 
-    /// Has these rules hold from now on. Forgets everything: by others, entries would have been kept for another time.
+    /// Replaces the rules. Empties the cache: under other rules, entries would have been kept for another time.
     pub fn set_rules(&mut self, rules: Rc<Rules>) {
         self.clear();
         self.terms = Terms::new(&self.limits, rules);
     }
 
-    /// The rules that hold.
+    /// The rules in force.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         self.terms.rules()
     }
 
-    /// The same, to keep.
+    /// The same rules, shared.
     #[must_use]
     pub fn shared_rules(&self) -> Rc<Rules> {
         Rc::clone(self.terms.rules())
@@ -254,7 +253,7 @@ impl Cache {
         self.terms.keeps_stale()
     }
 
-    /// The value of a key, which becomes the most recently used. An entry past its time to live is none.
+    /// The value of a key, which becomes the most recently used. An expired entry does not count.
     #[inline]
     pub fn get(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         let sample = self.samples.next();
@@ -264,7 +263,7 @@ impl Cache {
         entry.read_value(sample)
     }
 
-    /// The same, but an entry may be past its time to live by as much as [`Limits::stale_ttl`], or its rule, says.
+    /// Like [`Self::get`], but an entry may be past its time to live by up to [`Limits::stale_ttl`] or its rule's.
     pub fn get_stale(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         let sample = self.samples.next();
         let entry = self.get_alive(key, |terms, entry, hash| {
@@ -281,7 +280,7 @@ impl Cache {
         })
     }
 
-    /// The same, but it may be past its time to live as in [`Self::get_stale`].
+    /// The same, but the reply may be past its time to live as in [`Self::get_stale`].
     pub fn answer_stale(
         &mut self,
         key: Key<'_>,
@@ -306,8 +305,8 @@ impl Cache {
         entry.read_answer(question, || hashes.hash_one(question) as u32, sample)
     }
 
-    /// The entries that were read ahead of their end, as their rules have them fetched anew, and when they were. Each is
-    /// named once, unless it is read again.
+    /// The entries that were read within the refresh time of their rules, and when they were read. Each is named once,
+    /// unless it is read again.
     pub fn take_read_ahead(&mut self) -> Vec<(KeyBuf, Time)> {
         self.terms.take_read_ahead()
     }
@@ -326,7 +325,7 @@ impl Cache {
         entry.map_or(Read::default(), Entry::read)
     }
 
-    /// Whether anything is cached of a key. It does not count as read.
+    /// Whether anything is cached of a key. This does not count as a read.
     #[must_use]
     pub fn knows(&self, key: Key<'_>, now: Time) -> bool {
         let hash = self.hash(key.name);
@@ -367,14 +366,14 @@ impl Cache {
         Some(occupied.into_key())
     }
 
-    /// Keeps a value from now on, in place of an earlier one, and evicts what then is too much. A value
-    /// that exceeds [`Limits::reply`] or the whole budget isn't kept; an earlier one goes all the same.
+    /// Inserts a value in place of an earlier one, and evicts until the limits hold. A value that exceeds
+    /// [`Limits::reply`] or the whole budget isn't kept; an earlier one is removed all the same.
     pub fn insert(&mut self, key: Key<'_>, value: &Value<'_>, now: Time) {
         self.insert_for(key, value, self.limits.ttl, now);
     }
 
-    /// The same, for a time to live of its own, if that is shorter than [`Limits::ttl`], or its rule's. Returns for how long
-    /// it is kept, if it is.
+    /// The same, with a time to live of its own, if that is shorter than [`Limits::ttl`] or its rule's. Returns the time to
+    /// live of the entry, if one was inserted.
     pub fn insert_for(
         &mut self,
         key: Key<'_>,
@@ -413,9 +412,9 @@ impl Cache {
         Some(ttl.min(term.ttl))
     }
 
-    /// Keeps the reply to a question about a key beside its value and other answers; all end with the first of
-    /// them. An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`Limits::reply`]. Returns for how long
-    /// it is kept at the most, if it is.
+    /// Keeps the reply to a question about a key beside its value and other answers; all of them expire with the first.
+    /// An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`Limits::reply`]. Returns the longest that
+    /// the reply lives, if it was inserted.
     pub fn insert_answer(
         &mut self,
         key: Key<'_>,
@@ -461,14 +460,14 @@ impl Cache {
         (!exceeds_memory).then(|| ttl.min(term.ttl))
     }
 
-    /// The life of what is known of a key; if that is nothing, the other.
+    /// The life of the entry of a key; `other` if there is no entry.
     fn life_of(&self, key: Key<'_>, other: Life) -> Life {
         let hash = self.hash(key.name);
         let entry = self.peek(key);
         entry.map_or(other, |entry| self.terms.life_of(entry, hash))
     }
 
-    /// Forgets the reply to a question about a key.
+    /// Removes the reply to a question about a key.
     pub fn remove_answer(&mut self, key: Key<'_>, question: Question<'_>) {
         let hash = self.entries.hasher().hash_one(question) as u32;
         let Some(entry) = self.peek(key) else {
@@ -496,7 +495,7 @@ impl Cache {
         self.terms.of(name).takes_reply(encoded)
     }
 
-    /// Changes an entry, with its place in the queue and its part of the count. Returns what it costs now.
+    /// Changes an entry, its place in the queue and its part of the count. Returns what it costs now.
     fn change(&mut self, key: Key<'_>, life: Life, change: impl FnOnce(&mut Entry)) -> usize {
         let hash = self.hash(key.name);
         let entries = match self.terms.of(key.name).is_pinned {
@@ -525,7 +524,7 @@ impl Cache {
         new_cost
     }
 
-    /// Forgets a key. Returns whether there was an entry.
+    /// Removes a key. Returns whether there was an entry.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
         let hash = self.hash(key.name);
         let RawEntryMut::Occupied(occupied) = self.find(hash, key) else {
@@ -536,7 +535,7 @@ impl Cache {
         true
     }
 
-    /// Forgets the keys of that name in all databases, and says what was known of each.
+    /// Removes the keys of that name in all databases, and reports what was known of each.
     pub fn remove_everywhere(&mut self, name: &[u8], mut removed: impl FnMut(Removed)) {
         let hash = self.hash(name);
         let is_pinned = !self.pinned.is_empty() && self.terms.of(name).is_pinned;
@@ -559,13 +558,13 @@ impl Cache {
         }
     }
 
-    /// The names of all keys, in no promised order, those in several databases for each.
+    /// The names of all keys, in no particular order; a name in several databases appears once for each.
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.entries.keys().map(Entry::name)
     }
 
-    /// Forgets all keys whose names satisfy `is_gone`. Returns how many entries went. It takes time in proportion to all
-    /// that is cached.
+    /// Removes all keys whose names satisfy `is_gone`. Returns how many entries were removed. It takes time in
+    /// proportion to the size of the cache.
     pub fn remove_where(&mut self, mut is_gone: impl FnMut(&[u8]) -> bool) -> usize {
         let hashes = self.entries.hasher().clone();
         let kept = LinkedHashMap::with_hasher(hashes);
@@ -586,7 +585,7 @@ impl Cache {
         removed
     }
 
-    /// Forgets everything and gives the memory back.
+    /// Removes everything and frees the memory.
     pub fn clear(&mut self) {
         let hashes = Hashes::default();
         self.entries = LinkedHashMap::with_hasher(hashes.clone());
@@ -601,8 +600,8 @@ impl Cache {
         }
     }
 
-    /// Forgets what is past its time to live (and [`Limits::stale_ttl`]), at most [`EXPIRED_AT_ONCE`] of it, so
-    /// that a million entries of one age don't stop the loop. Returns how many went.
+    /// Removes expired entries (past [`Limits::stale_ttl`] as well), at most [`EXPIRED_AT_ONCE`], so that a million
+    /// entries of one age don't stop the loop. Returns how many were removed.
     pub fn expire(&mut self, now: Time) -> usize {
         let mut expired = 0;
         while expired < EXPIRED_AT_ONCE
@@ -630,7 +629,7 @@ impl Cache {
         self.terms.next_due()
     }
 
-    /// How many entries it holds, those included that are past their time to live and not yet removed.
+    /// How many entries it holds, including expired ones that have not been removed yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len() + self.pinned.len()
@@ -648,7 +647,7 @@ impl Cache {
         self.bytes
     }
 
-    /// What there is of each database of which there ever was anything, in no order.
+    /// The contents of each database that ever had entries, in no particular order.
     #[must_use]
     pub fn databases(&self) -> &[Tally] {
         &self.tallies
@@ -660,19 +659,19 @@ impl Cache {
         &self.limits
     }
 
-    /// Why entries went.
+    /// How many entries were evicted or expired, by reason.
     #[must_use]
     pub fn evictions(&self) -> Evictions {
         self.evictions
     }
 
-    /// How many entries went one by one, however that came, and had never been read from the cache.
+    /// How many entries were removed one by one, for whatever reason, without ever having been read from the cache.
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread
     }
 
-    /// Evicts the least recently used until both limits hold, and what is pinned only when there is nothing else.
+    /// Evicts the least recently used until both limits hold, and pinned entries only when there is nothing else.
     fn evict(&mut self) {
         let most = if self.shrinks {
             EXPIRED_AT_ONCE
@@ -682,7 +681,7 @@ impl Cache {
         self.evict_some(most);
     }
 
-    /// The same, but at most so many. Returns whether the limits hold.
+    /// The same, but evicts at most so many. Returns whether the limits hold.
     fn evict_some(&mut self, most: usize) -> bool {
         for _ in 0..most {
             let reason = if self.len() > self.limits.entries {
@@ -703,7 +702,7 @@ impl Cache {
         false
     }
 
-    /// Takes an entry that left the map out of the queue and the count. Returns what its life was.
+    /// Removes an entry that left the map from the queue and the count. Returns its life.
     fn forget(&mut self, entry: &Entry, hash: u32) -> Life {
         let life = self.terms.life_of(entry, hash);
         let queued = self.terms.remove(life, hash);
@@ -717,7 +716,7 @@ impl Cache {
         life
     }
 
-    /// Counts an entry that comes into the map.
+    /// Counts an entry that is added to the map.
     fn count_new(&mut self, database: u32, cost: usize) {
         self.bytes += cost;
         let tally = self.tally(database);

@@ -1,4 +1,4 @@
-//! Time as the core sees it: nanoseconds since the program's start, handed in by the shell.
+//! Time as the core sees it: nanoseconds since the program's start, passed in by the shell.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ impl Time {
         Self(self.0.saturating_sub(nanos))
     }
 
-    /// How long from `self` until `later`; zero if that is past.
+    /// How long from `self` until `later`; zero if `later` is past.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {
         Duration::from_nanos(later.0.saturating_sub(self.0))
@@ -63,7 +63,7 @@ impl Clock {
         }
     }
 
-    /// The present moment.
+    /// The current moment.
     #[must_use]
     pub fn now(&self) -> Time {
         Time::default().after(self.start.elapsed())

@@ -1,9 +1,8 @@
-//! The proxy's configuration: read from flags, the environment and a file, checked once, plain
-//! values afterwards.
+//! The proxy's configuration: read from flags, the environment and a file, checked once, and plain values afterwards.
 //!
-//! A flag beats the environment, the environment beats the file, the file beats the default. Only
-//! the value that wins is checked, so a flag can always replace a wrong value from elsewhere. Of a
-//! flag that is given twice the last one counts; only of `rule` all do that come from one source.
+//! A flag overrides the environment, the environment overrides the file, the file overrides the default. Only the value
+//! that wins is checked, so a flag can always replace an invalid value from elsewhere. If a flag is repeated, the last
+//! one wins; only for `rule`, all from one source count.
 //!
 //! | source | a setting looks like | |
 //! |---|---|---|
@@ -11,10 +10,10 @@
 //! | environment | `CACHE_TTL=5`, `REDIS_PROXY_CACHE_TTL=5` | the second wins; an empty variable counts as not set |
 //! | file | `cache_ttl = 5` | the file is named by `--config` or `CONFIG`; see below |
 //!
-//! In the file every line is `name = value`, a comment or blank. A `#` at the start of a line or
-//! after white space starts a comment. A value in double quotes is taken as it is, `#` and white
-//! space included; inside the quotes, `\"` stands for a quote and `\\` for a backslash. A name may be
-//! set only once, save `rule`, and a file can't name another file.
+//! In the file every line is `name = value`, a comment or blank. A `#` at the start of a line or after white space
+//! starts a comment. A value in double quotes is taken as it is, including `#` and white space; inside the quotes, `\"`
+//! stands for a quote and `\\` for a backslash. A name may be set only once, except `rule`, and a file can't name
+//! another file.
 //!
 //! ```text
 //! # /etc/redis-proxy.conf
@@ -78,68 +77,67 @@ use crate::rules::Rules;
 /// Its `Debug` output and its [`summary`](Config::summary) don't show the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where clients are listened for: an IPv4 or IPv6 address. Default: 127.0.0.1.
+    /// The address to listen on: IPv4 or IPv6. Default: 127.0.0.1.
     pub bind: IpAddr,
-    /// The TCP port that clients connect to; 0 takes a free one. Default: 8001.
+    /// The TCP port that clients connect to; 0 picks a free one. Default: 8001.
     pub port: Option<u16>,
     /// The path of a Unix socket that clients connect to as well. Default: none.
     pub unix_socket: Option<String>,
-    /// Who may use it. Default: 770.
+    /// Its permissions. Default: 770.
     pub unix_socket_perm: Permissions,
-    /// The TCP port that clients connect to by TLS. Default: none.
+    /// The TLS port that clients connect to. Default: none.
     pub tls_port: Option<u16>,
-    /// The file with the certificate that is shown there. Default: none.
+    /// The file with the certificate for that port. Default: none.
     pub tls_cert: Option<String>,
     /// The file with its key. Default: none.
     pub tls_key: Option<String>,
-    /// The file with the certificates of who may sign those of clients. Default: none.
+    /// The file with the CA certificates for client certificates. Default: none.
     pub tls_ca: Option<String>,
-    /// Whether clients must show a certificate. Default: yes, as Redis has it.
+    /// Whether clients must present a certificate. Default: yes, as in Redis.
     pub tls_auth_clients: AuthClients,
-    /// Whether clients of other hosts are refused, unless they give a password or must show a certificate. Default:
-    /// yes, as Redis has it.
+    /// Whether clients on other hosts are refused, unless they must give a password or present a certificate. Default:
+    /// yes, as in Redis.
     pub protected_mode: bool,
     /// How often expired entries are removed: 1 ms to an hour. Default: 100 ms.
     pub cache_period: Duration,
     /// How long an entry may be served: 1 ms to 365 days. Default: 5 minutes.
     pub cache_ttl: Duration,
-    /// The most entries that are cached: 1 to 4294967295. Default: 1024.
+    /// The most entries: 1 to 4294967295. Default: 1024.
     pub capacity: usize,
     /// The most memory that entries may take, in bytes; 0 for no limit. Default: 64 MiB.
     ///
     /// Written as in Redis's own configuration: k, m and g are powers of 1000, kb, mb and gb
     /// powers of 1024, in any case.
     pub max_memory: usize,
-    /// The longest value or reply that is cached, in bytes; 0 for no limit. Default: 1 MiB.
+    /// The longest cached value or reply, in bytes; 0 for no limit. Default: 1 MiB.
     pub max_reply: usize,
-    /// The most that all clients together may hold beside the cache, in bytes: requests and replies;
-    /// 0 for no limit. Default: 256 MiB. Written as [`max_memory`](Self::max_memory).
+    /// The most memory that the requests and replies of all clients together may take beside the cache, in bytes; 0 for
+    /// no limit. Default: 256 MiB. Written as [`max_memory`](Self::max_memory).
     pub max_buffers: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
     pub max_clients: usize,
-    /// The most dedicated connections that are kept for other clients when theirs have left them: 0 to a million.
-    /// Default: 16.
+    /// The most dedicated connections kept for reuse after their clients have left: 0 to a million. Default: 16.
     pub dedicated_idle: usize,
-    /// After which silence of a client it is asked whether it is still there: 1 s to 32767 s, the most that Linux
-    /// takes; 0 for never. Default: 300 s, as Redis has it.
+    /// The idle time after which TCP probes a client or Redis: 1 s to 32767 s, the most that Linux supports; 0 for
+    /// never. Default: 300 s, as in Redis.
     pub tcp_keepalive: Duration,
-    /// After which silence a client is closed: 1 s to 365 days; 0 for never. Default: 0.
+    /// The idle time after which a client is closed: 1 s to 365 days; 0 for never. Default: 0.
     pub timeout: Duration,
-    /// What clients must give with AUTH before they are served. Default: none.
+    /// The password that clients must give with AUTH. Default: none.
     pub password: Option<Secret>,
     /// The file that it was read from. Default: none.
     pub password_file: Option<String>,
-    /// The URL that the Redis, the database, the user, the password and TLS were given by. Default: none.
+    /// The URL that sets the address of Redis, the database, the user, the password and TLS. Default: none.
     pub redis_url: Option<Secret>,
-    /// The Redis behind the cache; the one that sentinels name, if there are some, or a cluster. Default: localhost:6379.
+    /// The Redis behind the cache; the master that sentinels name, or a cluster. Default: localhost:6379.
     pub redis: RedisAddress,
-    /// Nodes of the cluster behind the cache: the others are found through them. Default: none.
+    /// The seeds of the cluster behind the cache: the other nodes are found through them. Default: none.
     pub redis_cluster: Addresses,
     /// Which of its nodes answer reads that are not cached. Default: masters.
     pub redis_read_from: ReadFrom,
     /// The database selected there: 0 to 2147483647. Default: 0.
     pub redis_database: u32,
-    /// Which others are cached. Default: all.
+    /// Which other databases are cached. Default: all.
     pub cached_databases: DatabaseList,
     /// The user to authenticate as; never without a password. Default: none.
     pub redis_username: Option<String>,
@@ -147,11 +145,11 @@ pub struct Config {
     pub redis_password: Option<Secret>,
     /// The file that it was read from. Default: none.
     pub redis_password_file: Option<String>,
-    /// Whether and how Redis is spoken to by TLS. Default: not.
+    /// Whether and how to connect to Redis over TLS. Default: not.
     pub redis_tls: PeerTls,
-    /// The sentinels that say where it is. Default: none.
+    /// The sentinels that name the master. Default: none.
     pub redis_sentinels: Addresses,
-    /// The name of the master that they are asked for. Default: none.
+    /// The name of the master at the sentinels. Default: none.
     pub redis_sentinel_master: Option<String>,
     /// The user to authenticate as at sentinels; never without a password. Default: none.
     pub redis_sentinel_username: Option<String>,
@@ -159,49 +157,48 @@ pub struct Config {
     pub redis_sentinel_password: Option<Secret>,
     /// The file that it was read from. Default: none.
     pub redis_sentinel_password_file: Option<String>,
-    /// Whether and how sentinels are spoken to by TLS. Default: not.
+    /// Whether and how to connect to sentinels over TLS. Default: not.
     pub redis_sentinel_tls: PeerTls,
     /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
     pub redis_timeout: Duration,
-    /// How long requests wait for a Redis that went away before their clients are closed: 0 to an hour. Default: 10 s.
+    /// How long requests wait for an unreachable Redis before their clients are closed: 0 to an hour. Default: 10 s.
     pub redis_wait: Duration,
-    /// Whether Redis is asked to say which entries changed. Default: yes.
+    /// Whether Redis is asked to report changes. Default: yes.
     pub tracking: bool,
-    /// Whether messages and the like wait until what changed before them is out of the cache. Default: yes.
+    /// Whether messages and unblocking replies wait until earlier changes have been invalidated. Default: yes.
     pub causal: bool,
     /// Whether values that are read are fetched again as soon as they change. Default: yes.
     pub refetch: bool,
     /// How long past its time to live an entry may be served while Redis can't be reached: 0 to 365
     /// days. Default: 0.
     pub stale_ttl: Duration,
-    /// How long it is remembered that a key does not exist: 0 to 365 days. Default: as long as `cache_ttl`.
+    /// How long a missing key is cached: 0 to 365 days. Default: as long as `cache_ttl`.
     pub missing_ttl: Option<Duration>,
-    /// How often a Redis that evicts by use is told of keys that are read from the cache: 0 (never) to 365 days. Default:
-    /// a minute.
+    /// How often keys that were read from the cache are reported to a Redis that evicts by use: 0 (never) to 365 days.
+    /// Default: a minute.
     pub touch: Duration,
-    /// Who may change settings while the proxy runs. Default: clients of this host.
+    /// Who may change settings while the proxy runs. Default: clients on this host.
     pub config_set: ConfigSet,
-    /// What is special about some keys. Default: nothing.
+    /// Options for the keys that match a pattern. Default: none.
     pub rules: Rules,
     /// Which commands no client may run. Default: none.
     pub denied_commands: CommandList,
-    /// From how long on a request that waited for Redis is in the slow log: 0 (all are) to an hour.
-    /// Default: 10 ms, as Redis has it.
+    /// How long a request in the slow log waited for Redis, at least: 0 (all are logged) to an hour. Default: 10 ms, as
+    /// in Redis.
     pub slowlog_slower_than: Duration,
     /// The TCP port for metrics, health checks and the status page over HTTP; 0 for none. Default: 0.
     pub metrics_port: u16,
-    /// Where that port is: an IPv4 or IPv6 address. Default: 127.0.0.1.
+    /// The address of that port: IPv4 or IPv6. Default: 127.0.0.1.
     pub metrics_bind: IpAddr,
-    /// The names under which it may be asked, beside IP addresses and `localhost`. Default: none.
+    /// The host names that HTTP requests may use, beside IP addresses and `localhost`. Default: none.
     pub metrics_hosts: HostNames,
-    /// How long clients may finish what they are at when a signal has asked for the end: 0 to an hour.
-    /// Default: 0.
+    /// How long clients may finish their work after a signal has asked for the end: 0 to an hour. Default: 0.
     pub drain: Duration,
-    /// The least severe messages that are logged. Default: info.
+    /// The least severe level that is logged. Default: info.
     pub log_level: LevelFilter,
-    /// How a line of the log is written. Default: as text.
+    /// The format of log lines. Default: text.
     pub log_format: Format,
-    /// Environment variables that have the name of a setting, but are addresses of services. They were ignored.
+    /// Environment variables with the name of a setting that hold the address of a service and were ignored.
     pub left_alone: Vec<String>,
 }
 
@@ -270,15 +267,15 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Every setting as `key=value`, separated by spaces, as the log shows it in text. Keys carry their
-    /// unit (`cache_ttl_ms=300000`), a value that is not one plain word is quoted and escaped, and a
-    /// password shows as `<hidden>`, or `<none>` if there is none.
+    /// Every setting as `key=value`, separated by spaces, as in a text log line. Keys include their unit
+    /// (`cache_ttl_ms=300000`), a value that is not one plain word is quoted and escaped, and a password shows as
+    /// `<hidden>`, or `<none>` if there is none.
     pub fn summary(&self) -> String {
         Pairs(self).to_string().trim_start().to_owned()
     }
 }
 
-/// The settings as keys and values of a line of the log.
+/// The settings as the keys and values of a log line.
 impl Source for Config {
     fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), kv::Error> {
         SETTINGS
@@ -297,7 +294,7 @@ impl fmt::Display for Permissions {
     }
 }
 
-/// Whether clients must show a certificate.
+/// Whether clients must present a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthClients {
     /// They must.
@@ -311,7 +308,7 @@ pub enum AuthClients {
 impl AuthClients {
     pub(crate) const ALL: [Self; 3] = [Self::Yes, Self::Optional, Self::No];
 
-    /// How it is written.
+    /// Its name in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -328,14 +325,14 @@ pub enum ReadFrom {
     /// Masters.
     #[default]
     Master,
-    /// Replicas, as far as they can be reached.
+    /// Replicas, if they are reachable.
     Replica,
 }
 
 impl ReadFrom {
     pub(crate) const ALL: [Self; 2] = [Self::Master, Self::Replica];
 
-    /// How it is written.
+    /// Its name in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -350,7 +347,7 @@ impl ReadFrom {
 pub enum ConfigSet {
     /// All.
     Yes,
-    /// Those of this host, by their address.
+    /// Those on this host, by their address.
     Local,
     /// None.
     No,
@@ -359,7 +356,7 @@ pub enum ConfigSet {
 impl ConfigSet {
     pub(crate) const ALL: [Self; 3] = [Self::Yes, Self::Local, Self::No];
 
-    /// How it is written.
+    /// Its name in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -370,7 +367,7 @@ impl ConfigSet {
     }
 }
 
-/// Names of hosts. Displays as they are written, with a comma between two.
+/// Host names. Displays as written, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostNames(pub Vec<String>);
 
@@ -385,8 +382,7 @@ impl fmt::Display for HostNames {
 pub enum Invocation {
     /// Serve clients.
     Run(Box<Config>),
-    /// Write this text, of `--help` or `--version`, to standard output and leave. It ends with a
-    /// newline.
+    /// Write this text, of `--help` or `--version`, to standard output and exit. It ends with a newline.
     Print(String),
 }
 
@@ -403,13 +399,13 @@ pub fn from_environment() -> Result<Invocation, ConfigError> {
     })
 }
 
-/// Reads the configuration from `args` (without the program's name), the variables that
-/// `environment` gives, and the files that they name, by way of `read_file`.
+/// Reads the configuration from `args` (without the program's name), the variables in `environment`, and the files that
+/// they name, through `read_file`.
 ///
 /// # Errors
 ///
-/// The first thing found wrong: an unknown flag or name, a value out of its bounds, a file that
-/// can't be read, a user name without a password, text that is not UTF-8.
+/// The first problem found: an unknown flag or name, a value out of bounds, a file that can't be read, a user name
+/// without a password, text that is not UTF-8.
 pub fn load(
     args: &[OsString],
     environment: &dyn Fn(&str) -> Option<OsString>,
@@ -442,7 +438,7 @@ pub fn load(
     Ok(Invocation::Run(Box::new(config)))
 }
 
-/// Checks a value and puts it in its place.
+/// Checks a value and stores it.
 fn set(
     setting: &Setting,
     config: &mut Config,

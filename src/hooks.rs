@@ -1,10 +1,10 @@
-//! Hooks: code of an application's own inside the proxy.
+//! Hooks: an application's own code inside the proxy.
 //!
-//! A [`Hook`] says which requests it [wants](Hook::wants). It sees each of them [before](Hook::before) it is executed and may
-//! answer, rewrite or refuse it; it may replace the reply [after](Hook::after) that; and it hears which keys were
-//! [invalidated](Hook::on_invalidate). What no hook wants costs nothing more.
+//! A [`Hook`] declares which requests it [wants](Hook::wants). It sees each of them [before](Hook::before) it is
+//! executed and may answer, rewrite or refuse it; it may replace the reply [after](Hook::after) that; and it is
+//! notified of [invalidated](Hook::on_invalidate) keys. Requests that no hook wants cost nothing more.
 //!
-//! A hook runs in the event loop and must not block. What takes time is handed to a thread of the hook's own, which answers
+//! A hook runs in the event loop and must not block. It can pass slow work to a thread of its own, which answers
 //! [later](Client::defer).
 //!
 //! ```
@@ -71,34 +71,35 @@ pub const HOOKS_MAX: usize = 32;
 
 /// Code that sees requests, replies and invalidations.
 ///
-/// Requests are seen of clients that are authenticated, as Redis would be sent them: with the prefix of the client, and
-/// without what rules refuse. In a transaction each is seen when the client sends it. What a script does inside Redis no hook
-/// sees.
+/// Hooks see the requests of authenticated clients as Redis would receive them: with the client's prefix, and without
+/// those that rules refuse. In a transaction, a hook sees each request when the client sends it. Hooks do not see what
+/// a script does inside Redis.
 pub trait Hook {
-    /// What it is to see. This is asked once, when the proxy starts.
+    /// What it wants to see. Called once, when the proxy starts.
     fn wants(&self) -> Wants;
 
-    /// A client sent a request. Of several hooks the first that does not pass it decides; what one has rewritten, those
-    /// behind it see.
+    /// A client has sent a request. The first hook that replies to it or denies it decides; if a hook rewrites it, the
+    /// next hooks see the new request.
     fn before(&mut self, request: &Request<'_>, client: &Client<'_>) -> Before {
         let _ = (request, client);
         Before::Pass
     }
 
-    /// A request was answered by Redis or from the cache, with that encoded reply, which is no error. What the proxy answers
-    /// by itself, such as `PING`, is not seen, nor what is no single reply, such as that of `SUBSCRIBE`.
+    /// A request was answered by Redis or from the cache, with that encoded reply, which is not an error. Replies that
+    /// the proxy makes itself, such as that to `PING`, are not shown, nor is anything but a single reply, such as that
+    /// to `SUBSCRIBE`.
     fn after(&mut self, request: &Request<'_>, reply: &[u8], client: &Client<'_>) -> After {
         let _ = (request, reply, client);
         After::Pass
     }
 
-    /// A key changed, as Redis reports or a client wrote it; `None` stands for perhaps any.
+    /// A key has changed, as Redis reports or because a client wrote it; `None` stands for possibly any key.
     fn on_invalidate(&mut self, key: Option<&[u8]>) {
         let _ = key;
     }
 }
 
-/// What a hook is to see. Nothing, unless it says so.
+/// What a hook wants to see: nothing, by default.
 #[derive(Clone, Debug, Default)]
 pub struct Wants {
     pub(crate) commands: CommandList,
@@ -108,10 +109,10 @@ pub struct Wants {
 }
 
 impl Wants {
-    /// Requests of these commands: names or patterns with commas between them, `@read`, `@write` or `@all`.
+    /// Requests of these commands: names or patterns, separated by commas, `@read`, `@write` or `@all`.
     ///
     /// # Panics
-    /// If one of them is none of these.
+    /// If one of them is invalid.
     #[must_use]
     #[track_caller]
     pub fn commands(list: &str) -> Self {
@@ -125,22 +126,22 @@ impl Wants {
         }
     }
 
-    /// Only those that have a key which matches this pattern, or another that is given so. A request is seen too if Redis
-    /// does not say where its keys are.
+    /// Only requests with a key that matches this pattern, or another one given like this. A request is also seen if
+    /// Redis does not say where its keys are.
     #[must_use]
     pub fn keys(mut self, pattern: &str) -> Self {
         self.keys.push(Pattern::new(pattern.as_bytes()));
         self
     }
 
-    /// Their replies too.
+    /// Their replies as well.
     #[must_use]
     pub fn replies(mut self) -> Self {
         self.replies = true;
         self
     }
 
-    /// What is invalidated.
+    /// Invalidated keys.
     #[must_use]
     pub fn invalidations(mut self) -> Self {
         self.invalidations = true;
@@ -158,49 +159,50 @@ impl Wants {
     }
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Before {
     /// It is executed.
     Pass,
     /// It is answered with this.
     Reply(Value),
-    /// These words are executed in its place. Rules that refuse requests are not asked again.
+    /// It is replaced by these arguments. Rules that refuse requests are not checked again.
     Rewrite(Vec<Vec<u8>>),
-    /// It is refused with this error, which starts with its code, such as `NOPERM`. A transaction that it belongs to fails.
+    /// It is refused with this error, which starts with its code, such as `NOPERM`. The transaction that it belongs to
+    /// fails.
     Deny(String),
-    /// It is decided later. The client's further requests wait for that.
+    /// It is decided later. The client's further requests wait for the decision.
     Later(Later),
 }
 
-/// What becomes of a reply.
+/// What happens to a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum After {
     /// The client gets it.
     Pass,
-    /// The client gets this in its place.
+    /// The client gets this instead.
     Rewrite(Value),
 }
 
 /// Who sent a request.
 #[derive(Clone, Copy)]
 pub struct Client<'a> {
-    /// Its number, as `CLIENT ID` shows it.
+    /// Its id, as shown by `CLIENT ID`.
     pub id: u64,
-    /// Where it is, if that is known.
+    /// Its address, if known.
     pub peer: Option<&'a Peer>,
-    /// The user that it is at Redis.
+    /// Its user at Redis.
     pub user: &'a [u8],
-    /// What it calls itself; empty if it doesn't say.
+    /// Its name; empty if it has none.
     pub name: &'a [u8],
-    /// The database that it is in.
+    /// Its database.
     pub database: u32,
     pub(crate) deferrals: &'a Deferrals,
 }
 
 impl Client<'_> {
-    /// What a request is to be answered with later: give [`Before::Later`] back, and the [`Answer`] to a thread. If that does
-    /// not answer within the time that Redis has (`redis_timeout`), the client gets an error.
+    /// Defers the decision: return the [`Before::Later`], and pass the [`Answer`] to a thread. If it does not answer
+    /// within the timeout of Redis (`redis_timeout`), the client gets an error.
     #[must_use]
     pub fn defer(&self) -> (Answer, Before) {
         let (answer, later) = self.deferrals.defer();

@@ -1,5 +1,5 @@
-//! What is answered over HTTP: metrics, health, and a page to look at. Bytes of a request and a [`Site`] in,
-//! bytes of a response out; the sockets are the server's.
+//! Responds over HTTP: metrics, health, and a status page. Takes bytes of a request and a [`Site`], and returns the
+//! bytes of a response; the server owns the sockets.
 
 mod exposition;
 mod health;
@@ -19,10 +19,10 @@ use history::History;
 use request::{Refusal, Request};
 use response::Response;
 
-/// The most bytes that the head of a request may have.
+/// The most bytes of a request head.
 pub const MAX_HEAD: usize = 8 * 1024;
 
-/// How long a request may take, from its connection made to its response sent.
+/// How long a request may take, from the connection to the sent response.
 pub const MAX_TIME: Duration = Duration::from_secs(5);
 
 /// The most connections at a time.
@@ -31,18 +31,17 @@ pub const MAX_CONNECTIONS: usize = 64;
 /// What the responses report.
 #[derive(Clone)]
 pub struct Site<'a> {
-    /// How things are.
+    /// The current status.
     pub status: Status<'a>,
-    /// How they were.
+    /// The status over time.
     pub history: &'a History,
-    /// The names by which it may be asked, beside addresses and loopback names.
+    /// The host names that requests may use, beside addresses and loopback names.
     pub names: &'a [String],
-    /// The proxy is about to end.
+    /// The proxy is shutting down.
     pub shutting_down: bool,
 }
 
-/// The response to the request that was received; nothing as long as more of it is to come. The connection
-/// is to be closed after it.
+/// The response to a request; nothing if the request is incomplete. The connection must be closed after the response.
 #[must_use]
 #[inline(never)]
 pub fn respond(received: &[u8], site: &Site<'_>) -> Option<Vec<u8>> {
@@ -55,10 +54,14 @@ pub fn respond(received: &[u8], site: &Site<'_>) -> Option<Vec<u8>> {
     Some(response)
 }
 
-/// The response to a request that did not come in time.
+/// The response to a request that did not arrive in time.
 #[must_use]
 pub fn too_late() -> Vec<u8> {
-    Response::text("408 Request Timeout", "the request did not come in time\n").encode(true)
+    Response::text(
+        "408 Request Timeout",
+        "the request did not arrive in time\n",
+    )
+    .encode(true)
 }
 
 fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
@@ -68,7 +71,7 @@ fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
     {
         return Response::text(
             "403 Forbidden",
-            "this name of the host is not known here; --metrics_host gives those that are\n",
+            "unknown host name; --metrics_host lists the names to accept\n",
         );
     }
     if let Some(file) = page::file(request.path) {
@@ -82,18 +85,18 @@ fn route(request: &Request<'_>, site: &Site<'_>) -> Response {
         "/status.json" => page::status(site, request.parameter("after")),
         _ => Response::text(
             "404 Not Found",
-            "there are /, /metrics, /healthz, /readyz and /status.json\n",
+            "not found; try /, /metrics, /healthz, /readyz or /status.json\n",
         ),
     }
 }
 
 fn refuse(refusal: Refusal) -> Response {
     match refusal {
-        Refusal::NoRequest => Response::text("400 Bad Request", "this is no request in HTTP/1\n"),
+        Refusal::NoRequest => Response::text("400 Bad Request", "not an HTTP/1 request\n"),
         Refusal::Method => Response::text("405 Method Not Allowed", "GET and HEAD are allowed\n"),
         Refusal::TooLarge => Response::text(
             "431 Request Header Fields Too Large",
-            "the head of a request may have 8 KB and 64 fields\n",
+            "a request head may have at most 8 KB and 64 fields\n",
         ),
     }
 }

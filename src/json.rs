@@ -1,8 +1,8 @@
-//! Writing JSON (RFC 8259): objects for lines of the log and for answers over HTTP.
+//! Writes JSON (RFC 8259): objects for log lines and for responses over HTTP.
 
 use std::fmt::{self, Display, Write};
 
-/// An object that is being written: each method adds a member, in order. No key may come twice.
+/// An object under construction: each method adds a member, in order. Keys must be unique.
 ///
 /// ```
 /// use redis_proxy::json::Object;
@@ -15,7 +15,7 @@ use std::fmt::{self, Display, Write};
 pub struct Object(String);
 
 impl Object {
-    /// Adds a string: what `value` displays as.
+    /// Adds a string: the `Display` of `value`.
     pub fn text(&mut self, key: &str, value: impl Display) -> &mut Self {
         self.key(key);
         string(&mut self.0, value);
@@ -27,7 +27,7 @@ impl Object {
         self.raw(key, value.into())
     }
 
-    /// Adds a number; null for what JSON has no number for (not a number, the infinities).
+    /// Adds a number; null for values that JSON can't represent (not a number, the infinities).
     pub fn float(&mut self, key: &str, value: f64) -> &mut Self {
         if value.is_finite() {
             self.raw(key, value)
@@ -41,7 +41,7 @@ impl Object {
         self.raw(key, value)
     }
 
-    /// Adds what displays as JSON: a nested object, an array.
+    /// Adds text that is JSON already: a nested object, an array.
     pub fn raw(&mut self, key: &str, json: impl Display) -> &mut Self {
         self.key(key);
         append(&mut self.0, json);
@@ -63,7 +63,7 @@ impl Object {
     }
 }
 
-/// Appends what `value` displays as, as a JSON string.
+/// Appends the `Display` of `value` as a JSON string.
 pub fn string(out: &mut String, value: impl Display) {
     out.push('"');
     append(&mut Escaped(out), value);
@@ -71,11 +71,11 @@ pub fn string(out: &mut String, value: impl Display) {
 }
 
 fn append(out: &mut impl Write, value: impl Display) {
-    // A string takes all; a value that fails to display itself has shown what it could.
+    // Writing to a string can't fail; a value that fails to display itself has written what it could.
     let _ = write!(out, "{value}");
 }
 
-/// Escapes what must not stand in a string as it is: quotes, backslashes and control characters.
+/// Escapes what must be escaped in a string: quotes, backslashes and control characters.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {

@@ -1,4 +1,4 @@
-//! Connections whose other side has vanished without a word: the system is to find them out.
+//! Detects connections whose peer has vanished silently, with TCP keepalive.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
-/// How often the other side is asked before the connection ends.
+/// How many probes are sent before the connection ends.
 const PROBES: u32 = 3;
 
-/// Has the system ask the other side of a TCP connection that has been silent for so long whether it is still there, and
-/// twice more, a third of that time apart, before it ends the connection; as Redis does (`anetKeepAlive`). What a
-/// listener accepts inherits this. With no time, nobody is asked.
+/// Makes the system probe the peer of a TCP connection that has been silent for that long, and twice more, a third of
+/// that time apart, before it ends the connection; as Redis does (`anetKeepAlive`). Connections that a listener accepts
+/// inherit this. With zero, there are no probes.
 ///
 /// # Errors
 /// If the system refuses.
@@ -27,8 +27,8 @@ pub fn keep_alive(socket: impl AsFd, silence: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// The same for a connection that the proxy made, which ends after the same time also while bytes that it was given are
-/// not acknowledged: then the system asks nothing, and would send them again for a quarter of an hour.
+/// The same for a connection that the proxy opened. It also ends after that time if sent bytes are not acknowledged:
+/// the system sends no probes then, and would retransmit for a quarter of an hour.
 ///
 /// # Errors
 /// If the system refuses.

@@ -1,4 +1,4 @@
-//! The log: one line an event on standard error, as text or as JSON.
+//! The log: one line per event on standard error, as text or as JSON.
 //!
 //! An event has a message that is always the same, and keys with values:
 //!
@@ -7,10 +7,10 @@
 //! log::info!(address:%, away_ms = 120; "redis up");
 //! ```
 //!
-//! What clients can bring about as often as they like goes through a [`Limit`]. No key may have a password
-//! or anything else that a client stores for its value.
+//! Events that clients can trigger as often as they like go through a [`Limit`]. No value may contain a password or
+//! anything that a client stores.
 //!
-//! Whoever logs never waits for whoever reads the log: see [`start`].
+//! Logging never waits for the reader of the log: see [`start`].
 
 mod json;
 mod limit;
@@ -31,7 +31,7 @@ pub use text::Pairs;
 
 use stderr::Queue;
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `LEVEL [time module] message key=value …`
@@ -41,7 +41,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// As the setting is written.
+    /// Its name in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -51,14 +51,14 @@ impl Format {
     }
 }
 
-/// Writes each line to standard error, which is a [`Queue`] to wherever it led at the start.
+/// Writes each line to standard error, which is a [`Queue`] to the original one.
 struct Logger {
     text: SimpleLogger,
     format: Format,
     queue: Arc<Queue>,
 }
 
-/// A log that was started. When it goes, the last lines are written, for which it waits a second at most.
+/// A started log. On drop it waits up to a second for the last lines to be written.
 pub struct Started(Option<Arc<Queue>>);
 
 impl Drop for Started {
@@ -69,13 +69,13 @@ impl Drop for Started {
     }
 }
 
-/// Starts the log: events from this level on.
+/// Starts the log: events of this level and more severe ones.
 ///
-/// Standard error is then a queue of up to 256 KB to where it led before. While nobody takes what is in it, lines
-/// that it has no room for are dropped; how many, a line says when it goes on.
+/// Standard error is then a queue of up to 256 KB to the original one. While that accepts nothing, lines for which
+/// there is no room are dropped; a line reports their number afterwards.
 ///
 /// # Errors
-/// If it was started before, or the system gives no pipe or thread.
+/// If it was started before, or no pipe or thread can be created.
 pub fn start(level: LevelFilter, format: Format) -> io::Result<Started> {
     if level == LevelFilter::Off {
         return Ok(Started(None));
@@ -91,7 +91,7 @@ pub fn start(level: LevelFilter, format: Format) -> io::Result<Started> {
     Ok(Started(Some(queue)))
 }
 
-/// Logs an event whose keys no line of code has: those that `keys` gives.
+/// Logs an event whose keys are not known at compile time: those of `keys`.
 pub fn info(target: &str, message: &str, keys: &dyn Source) {
     log::logger().log(
         &Record::builder()
@@ -117,7 +117,7 @@ impl Log for Logger {
             Format::Json => {
                 let line = json::line(record);
                 self.queue.write(line.len(), |mut stderr| {
-                    // It can't fail: the other end of the pipe is this process's own.
+                    // It can't fail: the other end of the pipe belongs to this process.
                     let _ = stderr.write_all(line.as_bytes());
                 });
             }
@@ -131,7 +131,7 @@ impl Logger {
     fn log_text(&self, record: &Record<'_>) {
         let target = format!("{} {}", time(), record.target());
         let text = format!("{}{}", record.args(), Pairs(record.key_values()));
-        // With what `LEVEL [target] text` has besides, and its end.
+        // With what `LEVEL [target] text` adds, and its end.
         let length = target.len() + text.len() + "WARN  [] \n".len();
         self.queue.write(length, |_| {
             let mut line = record.to_builder();
@@ -141,15 +141,15 @@ impl Logger {
     }
 }
 
-/// The time as both formats show it: as in RFC 3339, in UTC, to the millisecond.
+/// The time in both formats: as in RFC 3339, in UTC, to the millisecond.
 fn time() -> impl Display {
     humantime::format_rfc3339_millis(SystemTime::now())
 }
 
-/// The most characters of a value that are shown: Redis's words and clients' names may be of any length.
+/// The most characters of a value that are shown: Redis's errors and clients' names may have any length.
 const LONGEST: usize = 1024;
 
-/// A value as text, if need be cut short with an ellipsis.
+/// A value as text, shortened with an ellipsis if necessary.
 fn shortened(value: &Value<'_>) -> String {
     let mut text = value.to_string();
     if let Some((end, _)) = text.char_indices().nth(LONGEST) {

@@ -1,5 +1,5 @@
-//! What is counted and timed: plain integers in the loop, read by `INFO` and by the metrics page. Counting
-//! takes no lock and no allocation on the path of a hit.
+//! Counts and times: plain integers in the loop, read by `INFO` and by the metrics page. Counting takes no lock and no
+//! allocation on the path of a hit.
 
 mod commands;
 mod counters;
@@ -25,9 +25,9 @@ use rate::Rate;
 pub struct Metrics {
     /// Requests, by command.
     pub commands: Commands,
-    /// What was looked for in the cache, key by key.
+    /// Look-ups in the cache, by key.
     pub keys: Keys,
-    /// Why those were not there that Redis was asked for.
+    /// The reasons of misses.
     pub misses: Misses,
     /// Why reads were not answered from the cache, by command.
     pub uncached: Uncached,
@@ -35,17 +35,17 @@ pub struct Metrics {
     pub errors: [u64; ErrorKind::ALL.len()],
     /// Clients.
     pub clients: Clients,
-    /// Why entries left the cache, beside what the cache counts itself.
+    /// Why entries left the cache, in addition to the cache's own counters.
     pub forgotten: Forgotten,
-    /// Values that were put into the cache.
+    /// Values put into the cache.
     pub cached: u64,
-    /// Keys that Redis said have changed.
+    /// Keys that Redis reported as changed.
     pub invalidations: u64,
     /// Values fetched again because their keys had changed, before any client requested them.
     pub refetches: u64,
-    /// How often Redis said that all keys have changed.
+    /// How often Redis reported all keys as changed.
     pub flushes: u64,
-    /// Whether Redis could be reached.
+    /// Whether Redis was reachable.
     pub redis: Redis,
     /// The time of a request from its last byte read to its reply queued, for hits.
     pub hit_time: Histogram,
@@ -55,26 +55,26 @@ pub struct Metrics {
     pub forward_time: Histogram,
     /// How long Redis took for a batch of requests.
     pub round_trip: Histogram,
-    /// The requests of such a batch.
+    /// The number of requests in a batch.
     pub batch: Histogram,
-    /// How long a turn of the loop took, the wait before it not included.
+    /// How long a turn of the loop took, excluding the wait before it.
     pub turn: Histogram,
     rate: Rate,
 }
 
-/// What was looked for in the cache, key by key.
+/// Look-ups in the cache, by key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
-    /// It was there.
+    /// Found.
     pub hits: u64,
     /// Redis was asked.
     pub misses: u64,
-    /// Redis had been asked by another request, whose reply served both.
+    /// Another request had asked Redis already, and its reply served both.
     pub coalesced: u64,
 }
 
 impl Keys {
-    /// What came since they were as `earlier` says.
+    /// The difference to `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Keys {
         }
     }
 
-    /// The share of hits, from 0 to 1; nothing before the first look.
+    /// The share of hits, from 0 to 1; nothing before the first look-up.
     #[must_use]
     pub fn hit_ratio(&self) -> Option<f64> {
         let all = self.hits + self.misses + self.coalesced;
@@ -97,19 +97,19 @@ impl Keys {
 pub struct Clients {
     /// Those connected now.
     pub connected: u64,
-    /// All that ever came and were served.
+    /// All that were ever accepted.
     pub total: u64,
-    /// Those that were one too many.
+    /// Those refused because of the maximum.
     pub refused: u64,
-    /// Those that were closed because what they sent was no request.
+    /// Those closed because of malformed requests.
     pub protocol_errors: u64,
-    /// How often the requests of one had to wait because it did not read its replies, or asked for too much at once.
+    /// How often a client's requests had to wait because it did not read its replies, or requested too much at once.
     pub slowed: u64,
-    /// Those that were closed because all together held too much.
+    /// Those closed because all together held too much.
     pub evicted: u64,
-    /// Those with a connection of their own to Redis now.
+    /// Those with a dedicated connection to Redis now.
     pub dedicated: u64,
-    /// Those of them that wait there, in BLPOP say, for something to come up.
+    /// Those of them in a blocking command, such as BLPOP.
     pub blocked: u64,
     /// Bytes read from clients.
     pub received: u64,
@@ -117,23 +117,23 @@ pub struct Clients {
     pub sent: u64,
 }
 
-/// Entries that left the cache for what happened to their keys.
+/// Entries removed because of events of their keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
-    /// Redis said that they changed.
+    /// Redis reported a change.
     pub invalidated: u64,
     /// They were written through the proxy.
     pub written: u64,
     /// All keys were flushed.
     pub flushed: u64,
-    /// The connection to Redis was reopened: whether they changed in between can't be known.
+    /// The connection to Redis was reopened: changes in between are unknown.
     pub reconnected: u64,
 }
 
-/// Why entries are forgotten.
+/// Why entries are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Redis said that the key changed.
+    /// Redis reported a change of the key.
     Invalidated,
     /// It was written through the proxy.
     Written,
@@ -144,7 +144,7 @@ pub enum Cause {
 }
 
 impl Forgotten {
-    /// Counts entries that left.
+    /// Counts removed entries.
     pub fn add(&mut self, cause: Cause, entries: usize) {
         let count = match cause {
             Cause::Invalidated => &mut self.invalidated,
@@ -159,20 +159,20 @@ impl Forgotten {
 /// The kinds of error replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// What the client sent is no request.
+    /// The client sent a malformed request.
     Protocol,
     /// The client is not authenticated, or gave a wrong password.
     Denied,
-    /// The request is not one that the proxy takes: its arguments are wrong.
+    /// The proxy does not accept the request: its arguments are wrong.
     Usage,
-    /// Redis can't be reached, or gave no reply.
+    /// Redis is unreachable, or gave no reply.
     Unreachable,
     /// Redis answered with an error.
     Redis,
 }
 
 impl ErrorKind {
-    /// Them all, each at the place of its number.
+    /// All of them, each at the index of its number.
     pub const ALL: [Self; 5] = [
         Self::Protocol,
         Self::Denied,
@@ -194,21 +194,21 @@ impl ErrorKind {
     }
 }
 
-/// Whether Redis could be reached.
+/// Whether Redis was reachable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Redis {
     /// How often it was connected to.
     pub connections: u64,
-    /// How often it went away.
+    /// How often it became unreachable.
     pub outages: u64,
-    /// Since when it is away, if it is.
+    /// Since when it is unreachable, if it is.
     pub away_since: Option<Time>,
-    /// How long it was away before.
+    /// The total of earlier outages.
     away: Duration,
 }
 
 impl Redis {
-    /// It can be reached.
+    /// It is reachable.
     pub fn up(&mut self, now: Time) {
         self.connections += 1;
         if let Some(since) = self.away_since.take() {
@@ -216,7 +216,7 @@ impl Redis {
         }
     }
 
-    /// It can't.
+    /// It is unreachable.
     pub fn down(&mut self, now: Time) {
         if self.away_since.is_none() {
             self.away_since = Some(now);
@@ -224,14 +224,14 @@ impl Redis {
         }
     }
 
-    /// How long it was away, the present outage included.
+    /// The total of outages, including the current one.
     #[must_use]
     pub fn away(&self, now: Time) -> Duration {
         let present = self.away_since.map(|since| since.until(now));
         self.away + present.unwrap_or_default()
     }
 
-    /// How often it was connected to again.
+    /// How often it was reconnected.
     #[must_use]
     pub fn reconnects(&self) -> u64 {
         self.connections.saturating_sub(1)
@@ -239,7 +239,7 @@ impl Redis {
 }
 
 impl Metrics {
-    /// All at zero, beside a cache of so many entries.
+    /// All zero, for a cache of so many entries.
     #[must_use]
     pub fn beside(entries: usize) -> Self {
         Self {
@@ -265,8 +265,8 @@ impl Metrics {
         }
     }
 
-    /// A key that a command reads was not in the cache, and Redis is asked for it; or it was there, as `is_known`
-    /// returns, without what is asked about it.
+    /// A key that a command reads was not in the cache, so Redis is asked; or, as the result says, it was, but without
+    /// the answer to the question.
     pub fn missed(
         &mut self,
         key: Key<'_>,
@@ -279,7 +279,7 @@ impl Metrics {
         self.uncached.add(command, Why::Missed(reason));
     }
 
-    /// The value of a key was put into the cache, to stay until then.
+    /// The value of a key was cached until `deadline`.
     pub fn kept(&mut self, key: Key<'_>, deadline: Time) {
         self.cached += 1;
         self.misses.kept(key, deadline);
@@ -307,7 +307,7 @@ impl Metrics {
         self.errors[kind as usize]
     }
 
-    /// A turn of the loop ended now, and took so long.
+    /// A turn of the loop has ended, and took so long.
     pub fn end_turn(&mut self, elapsed: Duration, now: Time) {
         self.turn.add_duration(elapsed);
         if self.rate.is_due(now) {
@@ -315,7 +315,7 @@ impl Metrics {
         }
     }
 
-    /// How many requests came in the latest second.
+    /// How many requests there were in the last second.
     #[must_use]
     pub fn per_second(&self, now: Time) -> u64 {
         self.rate.per_second(self.commands.calls(), now)
@@ -329,8 +329,8 @@ impl Metrics {
         }
     }
 
-    /// The requests of one read were seen to, as far as they could be, in that time: those that were
-    /// answered at once took so long together.
+    /// The requests of one read were handled, as far as possible, in that time: those answered at once took that long
+    /// together.
     pub fn end_run(&mut self, elapsed: Duration) {
         let hits = self.commands.end_run(elapsed);
         if hits > 0 {

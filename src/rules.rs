@@ -1,9 +1,8 @@
-//! Rules: what is special about the keys that match a pattern.
+//! Rules: options for the keys that match a pattern.
 //!
-//! Of several rules about entries the first that matches a key counts, and the others say nothing of it; the same holds of
-//! those about requests. They apply in every
-//! database, to a key's value and to all answers about it. A rule is looked up when something is fetched, kept or removed,
-//! not when it is read from the cache.
+//! Among the rules about entries, the first that matches a key applies, and the others are ignored; the same holds
+//! among those about requests. Rules apply in every database, to a key's value and to all answers about it. A rule is
+//! looked up when something is fetched, cached or removed, not when it is read from the cache.
 
 mod clients;
 mod pattern;
@@ -17,41 +16,41 @@ pub use pattern::Pattern;
 /// The most rules.
 pub const RULES_MAX: usize = 256;
 
-/// What is special about some keys. What is not given is as the settings for all keys have it.
+/// The options for some keys. Options that are not given default to the settings for all keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Which keys.
     pub pattern: Pattern,
     /// How long an entry lives, in place of `cache_ttl`.
     pub ttl: Option<Duration>,
-    /// How long past that it may be served while Redis can't be reached, in place of `stale_ttl`.
+    /// How long past that it may be served while Redis is unreachable, in place of `stale_ttl`.
     pub stale: Option<Duration>,
     /// Nothing is cached.
     pub nocache: bool,
-    /// The longest value or reply that is cached, in bytes, in place of `max_reply`; 0 for no limit.
+    /// The longest cached value or reply, in bytes, in place of `max_reply`; 0 for no limit.
     pub max_reply: Option<usize>,
-    /// An entry that is read within this time before its end is fetched anew ahead of it.
+    /// An entry that is read within this time before its end is refreshed.
     pub refresh: Option<Duration>,
     /// An entry is not evicted while others can be.
     pub pin: bool,
-    /// How often Redis is told of keys that are read here; 0 for never.
+    /// How often reads from the cache are reported to Redis; 0 for never.
     pub touch: Option<Duration>,
-    /// How long it is remembered that a key does not exist, in place of `missing_ttl`; 0 for not at all.
+    /// How long a missing key is cached, in place of `missing_ttl`; 0 for not at all.
     pub missing_ttl: Option<Duration>,
     /// No client may use such a key.
     pub deny: bool,
     /// No client may write such a key.
     pub readonly: bool,
-    /// What is put before such a key on its way to Redis.
+    /// The prefix of such a key at Redis.
     pub prefix: Option<Box<str>>,
-    /// Clients may do with such a key what they like, though a later rule says something else.
+    /// No later rule restricts what clients may do with such a key.
     pub allow: bool,
-    /// The clients whose requests it is about, if it is about requests.
+    /// The clients whose requests it applies to, if it is about requests.
     pub clients: Clients,
 }
 
 impl Rule {
-    /// A rule that changes nothing yet.
+    /// A rule without options.
     #[must_use]
     pub fn new(pattern: Pattern) -> Self {
         Self {
@@ -72,7 +71,7 @@ impl Rule {
         }
     }
 
-    /// Whether it says how entries are kept.
+    /// Whether it has options about entries.
     #[must_use]
     pub fn is_about_entries(&self) -> bool {
         let times = [
@@ -86,20 +85,20 @@ impl Rule {
         has_time || self.nocache || self.pin || self.max_reply.is_some()
     }
 
-    /// Whether it says what clients may do with keys.
+    /// Whether it restricts what clients may do with keys.
     #[must_use]
     pub fn limits_keys(&self) -> bool {
         self.allow || self.deny || self.readonly
     }
 
-    /// Whether it is about requests.
+    /// Whether it has options about requests.
     #[must_use]
     pub fn is_about_requests(&self) -> bool {
         self.limits_keys() || self.prefix.is_some()
     }
 }
 
-/// As it is written, with times in milliseconds and sizes in bytes.
+/// As written, with times in milliseconds and sizes in bytes.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.pattern)?;
@@ -135,14 +134,14 @@ impl fmt::Display for Rule {
     }
 }
 
-/// All rules, in order. They display on one line, with [`Rules::BETWEEN`] between two.
+/// All rules, in order. They display on one line, separated by [`Rules::BETWEEN`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     list: Vec<Rule>,
 }
 
 impl Rules {
-    /// The word that stands between two rules in one text.
+    /// The word between two rules in one text.
     pub const BETWEEN: &str = ";";
 
     /// The first rule about entries that matches a key.
@@ -151,7 +150,7 @@ impl Rules {
         self.position(key).map(|position| &self.list[position])
     }
 
-    /// Which of [`iter`](Self::iter) that is.
+    /// Its index in [`iter`](Self::iter).
     #[must_use]
     pub fn position(&self, key: &[u8]) -> Option<usize> {
         let mut rules = self.list.iter();
@@ -163,7 +162,7 @@ impl Rules {
         self.list.iter().filter(|rule| rule.is_about_requests())
     }
 
-    /// Adds a rule behind the others.
+    /// Appends a rule.
     pub fn push(&mut self, rule: Rule) {
         self.list.push(rule);
     }

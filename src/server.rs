@@ -1,8 +1,8 @@
 //! The event loop: all sockets of clients, the timer, the signals, and the waker of the helper thread. It moves bytes
 //! between them and the core, and knows nothing of what they mean.
 //!
-//! A turn: wait for events, note who is ready, hand the core what Redis answered and what clients sent,
-//! hand the helper what the core asks of Redis, and at the end write each client its replies in one go.
+//! In each turn it waits for events, notes which sockets are ready, gives the core Redis's replies and clients' input,
+//! gives the helper the core's requests to Redis, and at the end writes each client its replies in one go.
 
 mod accept;
 mod buffers;
@@ -65,11 +65,11 @@ const SIGNALS: Token = Token(usize::MAX - 2);
 /// How much one read takes at first, in bytes: [`READ`] is seldom needed.
 const FIRST_READ: usize = 16 * 1024;
 
-/// How often a client is read from when the proxy is shutting down.
+/// How many more times a client is read from when the proxy shuts down.
 const LAST_READS: usize = 16;
 
-/// How much longer than Redis may take for a reply the proxy takes to shut down: the reply, or the error
-/// in its place, is still sent.
+/// How much longer than the timeout of Redis's replies a shutdown may take: the reply, or the error in its place, is
+/// still sent.
 const STOP_MARGIN: Duration = Duration::from_millis(500);
 
 /// The server: its sockets, and the core that it serves.
@@ -84,36 +84,36 @@ pub struct Server {
     proxy: Proxy,
     connections: Slab<Connection>,
     spares: Spares,
-    /// Metrics, health and a page over HTTP, if they are wanted.
+    /// Metrics, health and a page over HTTP, if enabled.
     http: Option<Http>,
     /// Clients to read from, to write to or to close, in the order in which they came up.
     ready: VecDeque<ClientId>,
-    /// Clients that are done, and until when they may take to close.
+    /// Clients that are done, and how long they may take to close.
     lingering: VecDeque<(Time, ClientId)>,
-    /// Clients that are to do the handshake of TLS, and until when that may take.
+    /// Clients that still have to complete the TLS handshake, and their deadlines.
     handshakes: VecDeque<(Time, ClientId)>,
-    /// Clients that are to be closed because Redis is away, and when.
+    /// Clients that are to be closed because Redis is unreachable, and when.
     closing: VecDeque<(Time, ClientId)>,
-    /// Clients whose dedicated connections to Redis are being made, and until when that may take.
+    /// Clients whose dedicated connections to Redis are being opened, and their deadlines.
     connecting: VecDeque<(Time, ClientId)>,
-    /// Where reads go. See [`Server::widen`].
+    /// The buffer for reads. See [`Server::widen`].
     buffer: Box<[u8]>,
     max_clients: usize,
     cache_period: Duration,
     /// When the present turn started.
     now: Time,
-    /// When entries were last looked through for those past their time to live.
+    /// When expired entries were last removed.
     last_tick: Time,
-    /// The helper thread knows that Redis would be missed.
+    /// The helper thread knows that an outage of Redis would matter.
     watched: bool,
     idle: Idle,
-    /// It was logged that there are no files left for more clients.
+    /// It was logged that no file descriptors are left for more clients.
     out_of_files: bool,
     shortage: Shortage,
     floods: Floods,
     shutdown: Shutdown,
     reload: Reload,
-    /// For how long clients may finish when a signal has asked for the end.
+    /// How long clients may finish after a signal has asked for the end.
     drain: Duration,
     redis: RedisAddress,
     dialer: Dialer,
@@ -190,7 +190,7 @@ impl Server {
         }
         proxy.set_causal(config.causal);
         if !hooks.is_empty() {
-            // It can't fail but for want of the loop, which then has no clients.
+            // It can only fail if the loop is gone, which then has no clients.
             let wake = move || waker.wake().unwrap_or_default();
             proxy.set_hooks(hooks, config.redis_timeout, Arc::new(wake));
         }
@@ -240,8 +240,8 @@ impl Server {
         })
     }
 
-    /// Serves until a signal ends it: SIGINT, SIGQUIT or SIGTERM, after all outstanding replies are sent; a
-    /// second one at once.
+    /// Serves until a signal ends it: SIGINT, SIGQUIT or SIGTERM, after all outstanding replies are sent; or at once on
+    /// a second one.
     ///
     /// # Errors
     /// If the poll fails.
@@ -254,7 +254,7 @@ impl Server {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 result => result?,
             }
-            // The time of the whole turn, save where a request is timed.
+            // The time of the whole turn, except where a request is timed.
             self.now = self.clock.now();
             for event in &events {
                 match event.token() {
@@ -314,7 +314,7 @@ impl Server {
         }
     }
 
-    /// How long the poll may sleep: for ever, if nothing is due.
+    /// How long the poll may sleep: forever, if nothing is due.
     fn timeout(&self) -> Option<Duration> {
         let has_work = self.proxy.has_room_again() || self.proxy.has_work();
         if !self.ready.is_empty() || !self.reports.is_empty() || has_work {
@@ -361,14 +361,14 @@ impl Server {
         }
     }
 
-    /// A read took so many bytes: if it filled the buffer, the next may take as many as a read ever does.
+    /// A read took so many bytes: if it filled the buffer, the buffer grows to the size of the largest read.
     fn widen(&mut self, length: usize) {
         if length == self.buffer.len() && length < READ {
             self.buffer = vec![0; READ].into();
         }
     }
 
-    /// Removes entries past their time to live, at most once a `cache_period`.
+    /// Removes expired entries, at most once per `cache_period`.
     fn tick(&mut self) {
         if self.next_tick().is_some_and(|tick| tick <= self.now) {
             let all = self.proxy.expire(self.now) < EXPIRED_AT_ONCE;
@@ -378,7 +378,7 @@ impl Server {
         }
     }
 
-    /// Has the helper thread look whether Redis is there, while it would be missed.
+    /// Makes the helper thread check Redis while an outage would matter.
     fn watch_redis(&mut self) {
         let cached = !self.proxy.cache().is_empty();
         let watched = cached || !self.connections.is_empty() || self.http.is_some();
@@ -388,14 +388,14 @@ impl Server {
         }
     }
 
-    /// When entries are next to be removed; with an empty cache, never.
+    /// When to remove entries next; never, with an empty cache.
     fn next_tick(&self) -> Option<Time> {
         let deadline = self.proxy.cache().next_deadline()?;
         Some(deadline.max(self.last_tick.after(self.cache_period)))
     }
 }
 
-/// The sentinels that say where Redis is, if any do.
+/// The sentinels that name the master, if configured.
 fn sentinels(config: &Config, tls: &Tls) -> Option<upstream::SentinelSettings> {
     let RedisAddress::Master(master) = &config.redis else {
         return None;
@@ -429,7 +429,7 @@ fn wall_clock() -> Duration {
 
 /// The resident memory of this process in bytes, as the kernel counts it; 0 if unknown.
 fn resident_memory() -> u64 {
-    // The second field, in pages. It is no file on any disk: reading it doesn't block.
+    // The second field, in pages. This file is not on a disk: reading it doesn't block.
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());

@@ -1,4 +1,4 @@
-//! How things are, for whoever asks: `INFO`, the metrics and the page read the same [`Status`].
+//! The status of the proxy: `INFO`, the metrics and the page read the same [`Status`].
 
 mod advice;
 mod info;
@@ -19,7 +19,7 @@ pub use reads::Reads;
 pub use redis_info::{RedisInfo, Wanted};
 pub use rights::{MissingRights, Right};
 
-/// What is known at one moment.
+/// The status at one moment.
 #[derive(Clone)]
 pub struct Status<'a> {
     /// The counters.
@@ -30,61 +30,61 @@ pub struct Status<'a> {
     pub cache: &'a Cache,
     /// The commands, for their names.
     pub table: &'a Table,
-    /// What does not change.
+    /// Constant facts.
     pub facts: &'a Facts,
-    /// Whether Redis can be reached.
+    /// Whether Redis is reachable.
     pub redis: RedisState<'a>,
-    /// Where it was last reached, if it was.
+    /// The endpoint at which it was last reached, if it was.
     pub endpoint: Option<&'a Endpoint>,
-    /// The sentinel that named it; empty if none did.
+    /// The sentinel that named it; empty if none.
     pub sentinel: &'a str,
-    /// Whether Redis says what changes.
+    /// Whether Redis reports changes.
     pub tracking: Tracking<'a>,
     /// Redis's reply to `HELLO 2`; empty if there is none.
     pub hello: &'a [u8],
-    /// What Redis last said in its `INFO`.
+    /// The fields of Redis's latest `INFO`.
     pub redis_info: &'a RedisInfo,
     /// Redis's table of tracked keys, if it is full.
     pub full_table: Option<TrackingTable>,
     /// How many of the proxy's own connections Redis tracks keys for.
     pub tracked_links: usize,
-    /// The rights that the proxy's user there lacks.
+    /// The permissions that the proxy's user lacks there.
     pub missing_rights: MissingRights,
-    /// The masters, if there is a cluster behind.
+    /// The masters, if Redis is a cluster.
     pub nodes: Vec<NodeStatus<'a>>,
     /// The counters when they were last reset, if they were.
     pub reset: Option<&'a Counters>,
-    /// The moment.
+    /// The current moment.
     pub now: Time,
 }
 
-/// How a node of the cluster is.
+/// The status of a node of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus<'a> {
     /// Its address, as `host:port`.
     pub address: &'a str,
-    /// Whether it can be reached.
+    /// Whether it is reachable.
     pub redis: RedisState<'a>,
-    /// Whether it says what changes.
+    /// Whether it reports changes.
     pub tracking: Tracking<'a>,
     /// How many slots it has.
     pub slots: usize,
-    /// How many requests wait for its replies.
+    /// How many requests are in flight to it.
     pub in_flight: usize,
-    /// How many keys of its slots are cached; of a large cache, estimated from a part of it.
+    /// How many keys of its slots are cached; an estimate if the cache is large.
     pub keys: usize,
-    /// How long it last took for a batch of requests.
+    /// The time of its latest batch of requests.
     pub round_trip: Duration,
 }
 
-/// Whether Redis can be reached.
+/// Whether Redis is reachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisState<'a> {
-    /// That is being found out: for the first time, or as it was lost a moment ago.
+    /// Not known yet, at first or because it was lost a moment ago.
     Unknown,
-    /// It can.
+    /// It is.
     Up,
-    /// It can't; clients get this encoded error reply.
+    /// It is not; clients get this encoded error reply.
     Down(&'a [u8]),
 }
 
@@ -99,7 +99,7 @@ impl RedisState<'_> {
         }
     }
 
-    /// Why it can't be reached; empty if it can.
+    /// Why it is unreachable; empty if it is reachable.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
@@ -112,7 +112,7 @@ impl RedisState<'_> {
     }
 }
 
-/// Whether Redis says what changes.
+/// Whether Redis reports changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracking<'a> {
     /// Redis has not been reached yet.
@@ -121,9 +121,9 @@ pub enum Tracking<'a> {
     On,
     /// It is not asked to.
     Off,
-    /// It refused, in these words: the time to live alone holds.
+    /// It refused with this error: only the time to live applies.
     Refused(&'a str),
-    /// The connection for it broke; a new one is being made.
+    /// The tracking connection broke; a new one is being opened.
     Lost,
 }
 
@@ -143,7 +143,7 @@ impl Tracking<'_> {
         }
     }
 
-    /// In which words Redis refused; empty if it did not.
+    /// Redis's error if it refused; empty otherwise.
     #[must_use]
     pub fn refusal(&self) -> &str {
         match self {
@@ -153,12 +153,12 @@ impl Tracking<'_> {
     }
 }
 
-/// How many keys Redis tracks for all its clients. When there are too many, it reports some that did not change.
+/// How many keys Redis tracks for all its clients. If there are too many, it reports some that did not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackingTable {
-    /// How many they are (`tracking_total_keys`).
+    /// The current number (`tracking_total_keys`).
     pub keys: u64,
-    /// How many there may be (`tracking-table-max-keys`); 0 for no limit.
+    /// The maximum (`tracking-table-max-keys`); 0 for no limit.
     pub max: u64,
 }
 
@@ -175,7 +175,7 @@ impl TrackingTable {
     /// Redis's default.
     pub const DEFAULT_MAX: u64 = 1_000_000;
 
-    /// Whether it is as full as can be, or was a moment ago.
+    /// Whether it is full, or was a moment ago.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.max > 0 && self.keys >= self.max - self.max / 10
@@ -189,15 +189,15 @@ pub struct Facts {
     pub port: u16,
     /// The most clients.
     pub max_clients: usize,
-    /// The Redis behind, as `host:port`, path of a socket or `sentinel:NAME`.
+    /// The address of Redis, as `host:port`, path of a socket or `sentinel:NAME`.
     pub redis: String,
-    /// From how long on a request is in the slow log; `None`: it is empty.
+    /// How long a request in the slow log took at least; `None`: it is empty.
     pub slower_than: Option<Duration>,
     /// When the proxy was started: the time since 1970.
     pub started: Duration,
     /// The time since 1970.
     pub wall_clock: fn() -> Duration,
-    /// The memory of the process that is resident, in bytes.
+    /// The resident memory of the process, in bytes.
     pub resident_memory: fn() -> u64,
 }
 
@@ -215,7 +215,7 @@ impl Default for Facts {
     }
 }
 
-/// What Redis says of itself under a name in its greeting, in the form of RESP2.
+/// A field of Redis's greeting, in RESP2.
 pub(crate) fn greeting_field(greeting: &[u8], name: &str) -> Option<String> {
     let mut reader = Reader::new(greeting);
     let fields = reader.array()? / 2;
@@ -229,7 +229,7 @@ pub(crate) fn greeting_field(greeting: &[u8], name: &str) -> Option<String> {
 }
 
 impl Status<'_> {
-    /// What Redis says of itself under a name in its greeting, such as `version`.
+    /// A field of Redis's greeting, such as `version`.
     #[must_use]
     pub fn hello_field(&self, name: &str) -> Option<String> {
         greeting_field(self.hello, name)
@@ -245,7 +245,7 @@ impl Status<'_> {
         }
     }
 
-    /// Why entries left the cache, and how many did for it, since the start.
+    /// How many entries left the cache for each reason, since the start.
     #[must_use]
     pub fn removed(&self) -> [(&'static str, u64); 7] {
         Counters::of(self.metrics, self.cache).removed()
@@ -257,7 +257,7 @@ impl Status<'_> {
         String::from_utf8_lossy(self.table.name(counts.command)).into_owned()
     }
 
-    /// How long the proxy has run.
+    /// The uptime of the proxy.
     #[must_use]
     pub fn uptime(&self) -> Duration {
         Time::default().until(self.now)

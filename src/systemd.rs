@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// What the service manager is told.
+/// A state to report to the service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Clients are accepted.

@@ -1,5 +1,5 @@
-//! TLS, as far as it does not know of sockets: who shows which certificate to whom, and the stream of one connection.
-//! In a build without it (`--no-default-features`) none of it can be had, and no code of it is left.
+//! TLS without sockets: certificates and trust, and the stream of one connection. A build without it
+//! (`--no-default-features`) contains none of its code.
 
 #[cfg(feature = "tls")]
 mod with;
@@ -16,7 +16,7 @@ pub use without::{Acceptor, Connector, Stream};
 
 use crate::config::Config;
 
-/// What TLS needs, as far as it is configured. Copies share it.
+/// The TLS configuration. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
     /// For connections to Redis.
@@ -31,7 +31,7 @@ impl Tls {
     /// Reads the files that the configuration names.
     ///
     /// # Errors
-    /// If one can't be read, or is not what it should be; the error says which.
+    /// If one can't be read, or is invalid; the error says which.
     pub fn load(config: &Config) -> io::Result<Self> {
         let acceptor = config.tls_port.map(|_| Acceptor::load(config));
         let connector = config.redis_tls.on.then(|| Connector::load(config));
@@ -46,14 +46,14 @@ impl Tls {
         })
     }
 
-    /// Whether there is any.
+    /// Whether TLS is used at all.
     #[must_use]
     pub fn is_used(&self) -> bool {
         self.connector.is_some() || self.to_sentinels.is_some() || self.acceptor.is_some()
     }
 
-    /// Reads the files again, on a thread that says in the log what came of it. What was before stays if they are of
-    /// no use; connections that are there stay as they are.
+    /// Reads the files again, on a thread that logs the result. If they are invalid, the old ones stay in use; open
+    /// connections are not affected.
     pub fn reload_in_background(&self) {
         let tls = self.clone();
         let thread = thread::Builder::new().name("certificates".into());

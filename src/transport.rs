@@ -1,8 +1,8 @@
-//! A socket as the loop and the helper thread use it: never waiting, with what is known of its readiness. All bytes,
-//! of clients and of Redis, are read and written here.
+//! A non-blocking socket as the loop and the helper thread use it, with its readiness. All bytes of clients and Redis
+//! are read and written here.
 //!
-//! The poll is edge-triggered: it reports a change once, so that is kept here until a read or
-//! a write finds nothing more to do.
+//! The poll is edge-triggered: it reports a change once, so the readiness is kept here until a read or a write finds
+//! nothing more to do.
 
 pub mod dial;
 mod socket;
@@ -19,32 +19,32 @@ use crate::clock::Time;
 use crate::resp::reply::Output;
 use crate::tls;
 
-/// A connection, and what is known of its readiness.
+/// A connection and its readiness.
 pub struct Transport {
     socket: Socket,
-    /// What encrypts what goes through it, if that is encrypted.
+    /// Encrypts the bytes, if TLS is used.
     tls: Option<Box<tls::Stream>>,
     /// There may be bytes to read.
     pub readable: bool,
-    /// Its end came: it is to be read until that is found.
+    /// The peer has closed its side: it must be read until the end is found.
     ending: bool,
     /// It may take bytes.
     pub writable: bool,
-    /// Until when it may take to be connected, as long as it is not.
+    /// How long connecting may take, if it is not connected yet.
     connecting: Option<Time>,
     /// Nothing more will be written.
     ended: bool,
 }
 
-/// Bytes that are to be written.
+/// Bytes to write.
 pub trait Source {
     /// Whether there are none for now.
     fn is_empty(&self) -> bool;
 
-    /// Gives a writer what it takes with one call, and no longer holds that much. Returns how many bytes went.
+    /// Gives a writer as much as it takes with one call, and drops that. Returns how many bytes were written.
     ///
     /// # Errors
-    /// Those of the writer; all is still held then.
+    /// Those of the writer; nothing is dropped then.
     fn send(&mut self, writer: &mut impl Write) -> io::Result<usize>;
 }
 
@@ -58,7 +58,7 @@ impl Source for Output {
     }
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReadResult {
     /// So many bytes.
@@ -70,7 +70,7 @@ pub enum ReadResult {
 }
 
 impl Transport {
-    /// Takes over one that somebody else connected.
+    /// Takes over a socket that is connected already.
     #[must_use]
     pub fn accepted(socket: impl Into<OwnedFd>) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Transport {
         }
     }
 
-    /// The same, to be spoken over by TLS: the handshake may take until the deadline.
+    /// The same, with TLS: the handshake may take until the deadline.
     #[must_use]
     pub fn accepted_by_tls(socket: impl Into<OwnedFd>, tls: tls::Stream, deadline: Time) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Transport {
         }
     }
 
-    /// Has the poll report what happens, under this token.
+    /// Registers it with the poll under this token.
     ///
     /// # Errors
     /// If the system refuses.
@@ -102,7 +102,7 @@ impl Transport {
         self.socket.register(registry, token)
     }
 
-    /// The same under another token than before.
+    /// The same under another token.
     ///
     /// # Errors
     /// If the system refuses.
@@ -110,7 +110,7 @@ impl Transport {
         self.socket.register_again(registry, token)
     }
 
-    /// Notes what an event says. Returns whether it takes bytes now and did not before.
+    /// Notes an event. Returns whether it takes bytes now and did not before.
     pub fn note(&mut self, event: &Event) -> bool {
         self.ending |= event.is_read_closed() || event.is_error();
         self.readable |= event.is_readable() || self.ending;
@@ -120,13 +120,13 @@ impl Transport {
         news
     }
 
-    /// Whether nobody has found it connected yet.
+    /// Whether it is not known to be connected yet.
     #[must_use]
     pub fn is_connecting(&self) -> bool {
         self.connecting.is_some()
     }
 
-    /// Whether it is connected by now, and done with the handshake of TLS if there is one.
+    /// Whether it is connected by now, with the TLS handshake complete if there is one.
     ///
     /// # Errors
     /// If that failed, or took too long.
@@ -149,7 +149,7 @@ impl Transport {
             };
         if is_connected {
             self.connecting = None;
-            // What came after the handshake is not announced once more.
+            // Bytes that followed the handshake are not announced again.
             self.readable |= self.tls.is_some();
             Ok(true)
         } else if now < deadline {
@@ -159,7 +159,7 @@ impl Transport {
         }
     }
 
-    /// Reads what is there, with one system call unless it is encrypted.
+    /// Reads what has arrived, with one system call unless it is encrypted.
     ///
     /// # Errors
     /// If the connection is broken.
@@ -170,7 +170,8 @@ impl Transport {
         }
     }
 
-    /// Writes as far as the socket takes it; one system call if it takes all. Returns how many bytes that was.
+    /// Writes as much as the socket takes; with one system call if it takes everything. Returns how many bytes that
+    /// was.
     ///
     /// # Errors
     /// If the connection is broken.
@@ -190,7 +191,7 @@ impl Transport {
         Ok(written)
     }
 
-    /// Whether what was written still waits for the socket, encrypted.
+    /// Whether written bytes still wait for the socket, encrypted.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_behind())
@@ -211,7 +212,7 @@ impl Transport {
         self.socket.end_output()
     }
 
-    /// The socket with its readiness, and what encrypts.
+    /// The socket with its readiness, and the TLS stream.
     fn parts(&mut self) -> (Wire<'_>, Option<&mut tls::Stream>) {
         let wire = Wire {
             socket: &self.socket,
@@ -239,7 +240,7 @@ impl Wire<'_> {
                 Ok(ReadResult::End)
             }
             Ok(length) => {
-                // A short read emptied the socket; what comes later is a new event. The end came already.
+                // A short read emptied the socket; later bytes are a new event. The end was announced already.
                 *self.readable = length == buffer.len() || self.ending;
                 Ok(ReadResult::Bytes(length))
             }

@@ -171,7 +171,7 @@ fn a_file_is_read_again_wholly_or_not_at_all() {
 
     fs::write(&file, "rule = b nocache\nrule = c no_such\n").expect("a file");
     proxy.signal("HUP");
-    let line = proxy.wait_for_log("the settings from before stay in use");
+    let line = proxy.wait_for_log("settings not reloaded: the old ones stay in use");
     assert!(line.contains(":2: rule: "), "{line}");
     assert_eq!(shown(&mut client), before);
 
@@ -189,14 +189,14 @@ fn a_file_is_read_again_wholly_or_not_at_all() {
     let line = proxy.wait_for_log("setting changed setting=cache_ttl");
     assert!(line.contains("before=5000 after=6000"), "{line}");
     let line = proxy.wait_for_log("setting=max_clients");
-    assert!(line.contains("started again"), "{line}");
+    assert!(line.contains("next start"), "{line}");
     eventually("they hold", || {
         let after = shown(&mut client);
         after.contains("b nocache") && after.contains("6000")
     });
 
     proxy.signal("HUP");
-    proxy.wait_for_log("reading settings again");
+    proxy.wait_for_log("reloading settings");
     fs::remove_file(&file).expect("a file");
 }
 

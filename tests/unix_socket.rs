@@ -120,7 +120,7 @@ fn one_that_is_in_use_stays_as_it_is() {
     let second = ["--port", "0", "--unix_socket", &path];
     let run = run_program(env!("CARGO_BIN_EXE_redis-proxy"), &second, "");
     let said = String::from_utf8(run.stderr).expect("a text");
-    assert!(said.contains("another program listens there"), "{said}");
+    assert!(said.contains("another process listens on it"), "{said}");
     assert_eq!(run.status.code(), Some(1));
     assert_eq!(redis_cli(&path, &["PING"]), "PONG");
 }
@@ -133,7 +133,7 @@ fn a_file_that_is_none_is_not_replaced() {
     let flags = ["--port", "0", "--unix_socket", &path];
     let run = run_program(env!("CARGO_BIN_EXE_redis-proxy"), &flags, "");
     let said = String::from_utf8(run.stderr).expect("a text");
-    assert!(said.contains("there is a file that is no socket"), "{said}");
+    assert!(said.contains("it exists and is not a socket"), "{said}");
     assert_eq!(run.status.code(), Some(1));
     assert_eq!(fs::read_to_string(&path).expect("a file"), "precious");
 }

@@ -125,7 +125,7 @@ impl Report {
              {method}\n\
              ## Targets\n\n{met} of {all} are met.\n\n{targets}{sections}\n\
              ## Instructions\n\n\
-             What the parser, the cache and the core take without the sockets, in instructions, is kept in\n\
+             The instruction counts of the parser, the cache and the core, without the sockets, are in\n\
              [`benches/instructions.txt`](../benches/instructions.txt); `make bench-check` compares with it.\n",
             plot = plot::FILE,
             method = method(plan),

@@ -1,4 +1,4 @@
-//! What Redis answered to further questions about a key, beside its value.
+//! Replies of Redis to further questions about a key, beside its value.
 
 use std::rc::Rc;
 
@@ -7,10 +7,10 @@ use super::Value;
 /// What an answer costs beyond its question and reply, in bytes: its place in the list, and two allocations.
 const ANSWER_OVERHEAD: usize = 80;
 
-/// Of so few answers, the right one is found by comparing questions; of more, by their hashes.
+/// With this few answers, the right one is found by comparing questions; with more, by their hashes.
 const FEW: usize = 8;
 
-/// The most questions of a key that [`Answers::read`] names, and the longest, in bytes.
+/// The most questions of a key that [`Answers::read`] returns, and the longest, in bytes.
 const READ_MAX: usize = 4;
 const READ_WORDS_MAX: usize = 256;
 
@@ -30,7 +30,7 @@ impl Question<'static> {
     pub fn of_kind(kind: [u8; 3]) -> Self {
         let [first, second, third] = kind;
         Self {
-            // With it, no kind is that of a question without one.
+            // The last byte tells it from any kind of a question without one.
             kind: u32::from_le_bytes([first, second, third, 1]),
             words: b"",
         }
@@ -96,13 +96,13 @@ impl Answer {
     }
 }
 
-/// What an answer counts for in [`super::Limits::memory`].
+/// The cost of an answer, as in [`super::Limits::memory`].
 pub(super) fn cost(question: Question<'_>, reply: &Value<'_>) -> usize {
     question.words.len() + reply.len() + ANSWER_OVERHEAD
 }
 
 impl Answers {
-    /// What they count for.
+    /// The cost of all answers.
     pub fn cost(&self) -> usize {
         self.cost
     }
@@ -118,7 +118,7 @@ impl Answers {
         answers.map(|answer| (answer.question(), answer.reply().len()))
     }
 
-    /// The reply to a question, whose hash is found out if it is needed.
+    /// The reply to a question, whose hash is computed only if needed.
     #[inline]
     pub fn get(&mut self, question: Question<'_>, hash: impl FnOnce() -> u32) -> Option<Value<'_>> {
         let answer = if self.list.len() <= FEW {
@@ -168,7 +168,7 @@ impl Answers {
         }
     }
 
-    /// Forgets the reply to a question.
+    /// Removes the reply to a question.
     pub fn remove(&mut self, hash: u32, question: Question<'_>) {
         if let Ok(at) = self.find(hash, question) {
             self.cost -= self.list.remove(at).cost();
@@ -187,7 +187,7 @@ impl Answers {
             .collect()
     }
 
-    /// Where the answer to a question is, or belongs.
+    /// Where the answer to a question is, or would be inserted.
     fn find(&self, hash: u32, question: Question<'_>) -> Result<usize, usize> {
         let first = self.list.partition_point(|answer| answer.hash < hash);
         let same = self.list[first..]

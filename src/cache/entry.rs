@@ -1,4 +1,4 @@
-//! A key with its value, and until when they are good.
+//! A key with its value, and when it expires.
 
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -11,55 +11,55 @@ use crate::clock::Time;
 
 /// A key with its value. The key is its identity in the map: its name, and the database that it is in.
 ///
-/// The map hashes the name alone, so that the entries of one name are found together, whatever their databases: Redis
-/// reports changes by name. A database takes no memory if its number is low, as nearly all are: it lies beside the flags.
-/// Any other number stands behind the name and value. Before them stand the [notes].
+/// The map hashes the name alone, so that the entries of one name are found together in all databases: Redis reports
+/// changes by name. A database number takes no memory if it is low, as nearly all are: it is stored beside the flags.
+/// Any other number follows the name and value. The [notes] precede them.
 pub(super) struct Entry {
     content: Content,
     /// From this moment on it is not served.
     pub deadline: Deadline,
-    /// The length of a name that stands before its value.
+    /// The length of a name that is stored in front of its value.
     name_length: u8,
-    /// The lowest bits are flags, and the others the number of the database, or [`HIGH`].
+    /// The lowest bits are flags, the others the number of the database, or [`HIGH`].
     flags: u8,
 }
 
-/// With 24 bytes and its two links, hashlink's node takes 48 of the allocator's; with 25 it would be 64.
+/// With 24 bytes and its two links, hashlink's node takes 48 bytes of the allocator; with 25 it would take 64.
 const _: () = assert!(size_of::<Entry>() <= 24);
 
-/// It says that there is no such key, if that is not said `Apart`.
+/// The key does not exist, unless the entry is `Apart`.
 const MISSING: u8 = 1;
 /// It was read from the cache.
 const READ: u8 = 2;
-/// It was read since that was last asked.
+/// It was read since this flag was last taken.
 const RECENTLY_READ: u8 = 4;
 /// Its value was read from the cache.
 const VALUE_READ: u8 = 8;
 
 /// How many bits are flags.
 const FLAGS: u32 = 4;
-/// The number of the database stands behind the name and value.
+/// The number of the database is stored after the name and value.
 const HIGH: u8 = u8::MAX >> FLAGS;
-/// How many bytes it takes there.
+/// How many bytes the number takes there.
 const NUMBER: usize = size_of::<u32>();
 
-/// What stands beside the flags for a database.
+/// What is stored beside the flags for a database.
 fn low(database: u32) -> u8 {
     // At most [`HIGH`].
     database.min(HIGH.into()) as u8
 }
 
-/// How many bytes the number of a database takes behind the name and value, where that stands beside the flags.
+/// How many bytes the database number takes after the name and value, given the bits beside the flags.
 fn behind(low: u8) -> usize {
     if low == HIGH { NUMBER } else { 0 }
 }
 
-/// What a key with a value of so many bytes counts for.
+/// The cost of a key with a value of so many bytes.
 pub(super) fn cost_of(key: Key<'_>, value: usize) -> usize {
     cost(key.name.len(), value) + behind(low(key.database))
 }
 
-/// The notes, these parts behind one another, and what has to stand behind them for a database.
+/// The notes, these parts one after another, and the database number if it has to follow them.
 fn join(notes: [u8; NOTES], parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
     let number = database.to_le_bytes();
     let number = &number[..behind(low(database))];
@@ -73,14 +73,14 @@ fn join(notes: [u8; NOTES], parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
 }
 
 enum Content {
-    /// Notes, name and value behind one another in one allocation.
+    /// Notes, name and value one after another in one allocation.
     Together(Box<[u8]>),
     /// A name too long for that, a value that is shared, or answers.
     Apart(Box<Parts>),
 }
 
 struct Parts {
-    /// Behind the notes.
+    /// After the notes.
     name: Box<[u8]>,
     value: Kept,
     answers: Answers,
@@ -90,7 +90,7 @@ enum Kept {
     Bytes(Box<[u8]>),
     Shared(Rc<[u8]>),
     Missing,
-    /// Nobody asked for it.
+    /// It was not fetched.
     Unknown,
 }
 
@@ -105,7 +105,7 @@ impl Parts {
 }
 
 impl Entry {
-    /// One that is made now.
+    /// An entry made now.
     pub fn new(key: Key<'_>, value: &Value<'_>, deadline: Deadline, now: Time) -> Self {
         let notes = notes::new(now.until(deadline.time()));
         let apart = |value| Content::Apart(Parts::new(notes, key, value));
@@ -126,7 +126,7 @@ impl Entry {
         }
     }
 
-    /// One that knows nothing of its key yet.
+    /// An entry that knows nothing of its key yet.
     pub fn without_value(key: Key<'_>, deadline: Deadline, now: Time) -> Self {
         let notes = notes::new(now.until(deadline.time()));
         Self {
@@ -144,7 +144,7 @@ impl Entry {
         }
     }
 
-    /// Where a name ends that stands before its value.
+    /// Where a name that is stored in front of its value ends.
     fn name_end(&self) -> usize {
         NOTES + usize::from(self.name_length)
     }
@@ -157,14 +157,14 @@ impl Entry {
         }
     }
 
-    /// The same, if it is no low one.
+    /// The same, if the number is not a low one.
     #[cold]
     fn high(&self) -> u32 {
         let number = self.content().last_chunk::<NUMBER>();
         number.map_or(0, |number| u32::from_le_bytes(*number))
     }
 
-    /// How many bytes the number of the database takes behind the name and value.
+    /// How many bytes the number of the database takes after the name and value.
     fn behind(&self) -> usize {
         behind(self.flags >> FLAGS)
     }
@@ -238,7 +238,7 @@ impl Entry {
         });
     }
 
-    /// What lies elsewhere in memory.
+    /// The part that is stored elsewhere in memory.
     pub fn content(&self) -> &[u8] {
         match &self.content {
             Content::Together(bytes) => bytes,
@@ -253,7 +253,7 @@ impl Entry {
         }
     }
 
-    /// The value, if it is known, which is read from the cache. `sample` is one of [`notes::Samples`].
+    /// Reads the value, if it is known. `sample` is one of [`notes::Samples`].
     #[inline]
     pub fn read_value(&mut self, sample: u32) -> Option<Value<'_>> {
         let notes = match &mut self.content {
@@ -266,7 +266,7 @@ impl Entry {
         self.value()
     }
 
-    /// The answer to a question, likewise.
+    /// Reads the answer to a question, likewise.
     #[inline]
     pub fn read_answer(
         &mut self,
@@ -284,7 +284,7 @@ impl Entry {
         Some(answer)
     }
 
-    /// About how often it was read from the cache.
+    /// Approximately how often it was read from the cache.
     pub fn reads(&self) -> u32 {
         notes::reads(notes_in(self.content()))
     }
@@ -297,7 +297,7 @@ impl Entry {
         (life + past).saturating_sub(left)
     }
 
-    /// Has it end at another moment.
+    /// Moves the deadline.
     pub fn move_deadline(&mut self, deadline: Deadline) {
         let (before, after) = (self.deadline.time(), deadline.time());
         let life = notes::life(notes_in(self.content()));
@@ -308,24 +308,24 @@ impl Entry {
         self.deadline = deadline;
     }
 
-    /// Whether it was read since this was last asked.
+    /// Whether it was read since this was last called.
     pub fn take_recently_read(&mut self) -> bool {
         let was_read = self.flags & RECENTLY_READ != 0;
         self.flags &= !RECENTLY_READ;
         was_read
     }
 
-    /// Whether it was.
+    /// Whether it was ever read.
     pub fn was_read(&self) -> bool {
         self.flags & READ != 0
     }
 
-    /// Whether its value was.
+    /// Whether its value was ever read.
     pub fn value_was_read(&self) -> bool {
         self.flags & VALUE_READ != 0 && self.value().is_some()
     }
 
-    /// What of it was.
+    /// What of it was read.
     pub fn read(&self) -> Read {
         Read {
             value: self.value_was_read(),
@@ -333,7 +333,7 @@ impl Entry {
         }
     }
 
-    /// What it counts for in [`super::Limits::memory`].
+    /// Its cost, as in [`super::Limits::memory`].
     pub fn cost(&self) -> usize {
         let value = self.value().map_or(0, |value| value.len());
         let answers = self.answers().map_or(0, Answers::cost);
@@ -360,7 +360,7 @@ impl Hash for Entry {
     }
 }
 
-/// A name as it is hashed: its bytes at one go, without the length that a slice would put before them.
+/// A name as it is hashed: its bytes in one go, without the length prefix of a slice.
 pub(super) struct Name<'a>(pub &'a [u8]);
 
 impl Hash for Name<'_> {

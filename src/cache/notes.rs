@@ -1,15 +1,15 @@
-//! What is noted of an entry, for those who look at it: how long it was to live, and how often it was read. Three bytes,
-//! so both are approximate.
+//! What an entry records for inspection: how long it was to live, and how often it was read. Three bytes, so both are
+//! approximate.
 
 use std::time::Duration;
 
 /// How many bytes they take.
 pub(super) const NOTES: usize = 3;
 
-/// The number of reads lies in one byte: the steps in the lower half, each of two to the power of the upper half.
+/// The number of reads takes one byte: the steps in the lower half, each of two to the power of the upper half.
 const STEPS: u32 = 4;
 
-/// The life, in milliseconds, lies in two bytes likewise: the lower bits with a leading one, shifted by the upper ones.
+/// The life, in milliseconds, takes two bytes likewise: the lower bits with a leading one, shifted by the upper ones.
 const LIFE: u32 = 11;
 
 /// The notes of an entry that lives so long, and was never read.
@@ -33,7 +33,7 @@ fn packed(life: Duration) -> u16 {
     let seconds = life.as_secs().saturating_mul(1000);
     let millis = seconds.saturating_add(life.subsec_millis().into());
     let bits = u64::BITS - millis.leading_zeros();
-    // As many bits less as the number has beyond the lower ones.
+    // As many bits fewer as the number has beyond the lower ones.
     let shift = bits.saturating_sub(LIFE);
     if shift >= 1 << (u16::BITS - LIFE) {
         return u16::MAX;
@@ -45,7 +45,7 @@ fn packed(life: Duration) -> u16 {
 /// 2³² divided by the golden ratio.
 const GOLDEN: u32 = 0x9E37_79B9;
 
-/// Its multiples: they are spread evenly, also those at any distance from one another.
+/// Its multiples, which are spread evenly, and so are those at any distance from one another.
 #[derive(Default)]
 pub(super) struct Samples(u32);
 
@@ -57,7 +57,8 @@ impl Samples {
     }
 }
 
-/// Counts a read in the notes at the start of these bytes. Of many, some are counted for all: those with a low sample.
+/// Counts a read in the notes at the start of these bytes. With many reads, some are counted for all: those with a low
+/// sample.
 #[inline]
 pub(super) fn count(notes: &mut [u8], sample: u32) {
     let Some(reads) = notes.first_mut() else {

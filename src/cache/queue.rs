@@ -1,18 +1,18 @@
-//! The queue of deadlines: sorted, in blocks behind one another, so that a deadline takes ten bytes where
-//! a node of a tree would hold half a dozen beside as much air.
+//! The queue of deadlines: sorted, in consecutive blocks, so that a deadline takes ten bytes, while the nodes of a tree
+//! would hold half a dozen and be half empty.
 //!
-//! Nearly all entries live equally long, so nearly all deadlines go behind the last. Any other, and any
-//! that leaves, is found by two searches, and moves what stands behind it in its block.
+//! Nearly all entries have the same time to live, so nearly all deadlines are appended. Any other, and any that is
+//! removed, is found by two searches, and moves the places after it in its block.
 
 use std::collections::VecDeque;
 
 use super::entry::Deadline;
 
-/// A deadline, with the hash of the key whose entry it is of.
+/// A deadline, with the hash of the key whose entry it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub deadline: Deadline,
-    /// In halves, so that it fits behind the deadline.
+    /// In halves, so that it fits after the deadline without padding.
     hash: [u16; 2],
 }
 
@@ -30,18 +30,18 @@ impl Place {
 /// The most places of a block.
 const BLOCK: usize = 128;
 
-/// Two neighbours with no more than this between them become one block.
+/// Two neighbours with no more than this between them are merged.
 const MERGED: usize = BLOCK * 3 / 4;
 
 /// Some places in order.
 struct Block {
-    /// No place in it is earlier, and none in the blocks before is later.
+    /// No place in it is earlier, and none in the blocks before it is later.
     from: u64,
     /// At least one.
     places: Vec<Place>,
 }
 
-/// The queue. Equal deadlines stand in the order in which they came.
+/// The queue. Equal deadlines are kept in the order of insertion.
 #[derive(Default)]
 pub(super) struct Queue {
     blocks: VecDeque<Block>,
@@ -91,14 +91,14 @@ impl Queue {
         block.places.insert(position, place);
     }
 
-    /// Makes two blocks of one.
+    /// Splits a block in two.
     fn split(&mut self, index: usize) {
         let places = self.blocks[index].places.split_off(BLOCK / 2);
         let from = places[0].deadline.steps();
         self.blocks.insert(index + 1, Block { from, places });
     }
 
-    /// Takes a place out. Returns whether it was there.
+    /// Removes a place. Returns whether it was there.
     pub fn remove(&mut self, place: Place) -> bool {
         let Some((index, position)) = self.find(place) else {
             return false;
@@ -119,7 +119,7 @@ impl Queue {
         self.find(place).is_some()
     }
 
-    /// The places behind a deadline, the earliest first; without one, all.
+    /// The places after a deadline, the earliest first; all of them without one.
     pub fn behind(&self, deadline: Option<u64>) -> impl Iterator<Item = Place> {
         let from = deadline.map_or(0, |deadline| deadline + 1);
         let first = self.blocks.partition_point(|block| block.from < from);
@@ -128,7 +128,7 @@ impl Queue {
         places.skip_while(move |place| place.deadline.steps() < from)
     }
 
-    /// The block of a place, and where in it that stands.
+    /// The block of a place, and its index in the block.
     fn find(&self, place: Place) -> Option<(usize, usize)> {
         let at = place.deadline.steps();
         let first = self
@@ -152,7 +152,7 @@ impl Queue {
         None
     }
 
-    /// Makes one block of two, if both are small.
+    /// Merges two blocks, if both are small.
     fn merge(&mut self, index: usize) {
         let length = |index: usize| self.blocks.get(index).map(|block| block.places.len());
         let (Some(left), Some(right)) = (length(index), length(index + 1)) else {

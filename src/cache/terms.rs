@@ -1,10 +1,11 @@
-//! What rules ask of entries: how long they live, how long past that they are kept, which are fetched anew ahead of their
-//! end, and which are pinned.
+//! The terms that rules set for entries: how long they live, how long past that they are kept, which are refreshed
+//! before they expire, and which are pinned.
 //!
-//! An entry that is to be fetched anew ahead has its deadline so much before its end: from then on it is not found at once,
-//! and who reads it has it noted, and gets it all the same. So no other entry costs more to read.
+//! An entry with a refresh time has its deadline that much before its end. From then on the fast path does not find it;
+//! a read then records that it is to be refreshed, and still returns it. So other entries cost no more to read.
 //!
-//! There is a queue of deadlines for each different time that entries are kept past theirs, so that each is in order.
+//! There is one queue of deadlines for each different time that entries are kept past them, so that each queue is in
+//! order.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,53 +17,53 @@ use crate::clock::Time;
 use crate::resp::reply::bulk_value;
 use crate::rules::Rules;
 
-/// The most entries that are noted to be fetched anew, until they are taken. Others are when they are read again.
+/// The most entries that wait to be refreshed, until they are taken. Others wait for their next read.
 const AHEAD_MAX: usize = 64;
 
-/// What holds for the entries of a key.
+/// The terms for the entries of a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
     pub ttl: Duration,
     /// The longest value or reply, in bytes; 0 for no bound.
     pub reply: usize,
-    /// Nothing is kept.
+    /// Nothing is cached.
     pub is_nothing: bool,
     pub is_pinned: bool,
-    /// Where the deadlines of its entries are.
+    /// The queue of its entries' deadlines.
     queue: QueueId,
-    /// The same of those that are fetched anew ahead, and how long that is.
+    /// The queue of those that are refreshed ahead, and how long ahead.
     ahead: Option<(QueueId, Duration)>,
 }
 
-/// Which queue.
+/// The number of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueId(usize);
 
-/// The deadlines of entries that are kept equally long past theirs.
+/// The deadlines of entries that are kept equally long past them.
 struct Kept {
-    /// How much before its end such an entry has its deadline.
+    /// How long before its end such an entry has its deadline.
     ahead: Duration,
-    /// How long past its end it may still be of use, if a rule says so.
+    /// How long past its end an entry may still be used, if a rule says so.
     stale: Option<Duration>,
     queue: Queue,
 }
 
-/// What rules ask of entries, and the deadlines of all entries.
+/// The terms of all rules, and the deadlines of all entries.
 pub(super) struct Terms {
     rules: Rc<Rules>,
-    /// What holds without a rule.
+    /// The terms without a rule.
     common: Term,
-    /// What holds by each rule.
+    /// The terms of each rule.
     of_rules: Vec<Term>,
-    /// That of entries without a rule is the first.
+    /// The first is that of entries without a rule.
     queues: Vec<Kept>,
-    /// How long past its end an entry may still be of use, if no rule says so.
+    /// How long past its end an entry may still be used, if no rule says so.
     stale: Duration,
-    /// Entries that were read ahead of their end.
+    /// Entries that were read within their refresh time.
     read_ahead: Vec<(KeyBuf, Time)>,
 }
 
-/// Where an entry's deadline is, and when that is.
+/// The queue that an entry's deadline is in, and the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     pub deadline: Deadline,
@@ -91,7 +92,7 @@ impl Term {
     /// The life of an entry that is to end after `ttl`, or when the rule says.
     pub fn life(&self, ttl: Duration, now: Time) -> Life {
         match self.ahead {
-            // What ends earlier by itself, no fetch would prolong.
+            // A fetch would not prolong an entry that ends earlier by itself.
             Some((queue, ahead)) if ttl >= self.ttl && ahead < self.ttl => Life {
                 deadline: Deadline::new(now.after(self.ttl - ahead)),
                 queue,
@@ -105,7 +106,7 @@ impl Term {
 }
 
 impl Terms {
-    /// What these rules ask, and for all other keys the limits.
+    /// The terms of these rules, and the limits for all other keys.
     pub fn new(limits: &Limits, rules: Rc<Rules>) -> Self {
         let common = Term {
             ttl: limits.ttl,
@@ -145,7 +146,7 @@ impl Terms {
         &self.rules
     }
 
-    /// What holds for the entries of a key.
+    /// The terms for the entries of a key.
     #[inline]
     pub fn of(&self, name: &[u8]) -> &Term {
         if self.of_rules.is_empty() {
@@ -174,14 +175,14 @@ impl Terms {
         }
     }
 
-    /// The life of what ends with the first of two parts.
+    /// The life of an entry that ends with the first of two parts.
     pub fn shorter(&self, name: &[u8], one: Life, other: Life) -> Life {
         let (ends, other_ends) = (self.end(one), self.end(other));
         let shorter = if other_ends < ends { other } else { one };
         if one.queue == other.queue {
             return shorter;
         }
-        // A fetch would prolong but one of the parts.
+        // A fetch would prolong only one of the parts.
         Life {
             deadline: Deadline::new(ends.min(other_ends)),
             queue: self.of(name).queue,
@@ -193,7 +194,8 @@ impl Terms {
         self.queues.get(number).map(|kept| &kept.queue)
     }
 
-    /// Has other limits hold: for what comes from now on, and for how long past its end what is there may be of use.
+    /// Sets other limits. The times to live are those of later entries; how long entries are used past their end changes for
+    /// those that exist too.
     pub fn set_limits(&mut self, limits: &Limits) {
         let rules = self.rules.iter();
         for (term, rule) in self.of_rules.iter_mut().zip(rules) {
@@ -215,13 +217,13 @@ impl Terms {
         self.queues[life.queue.0].queue.insert(place);
     }
 
-    /// Takes a deadline out. Returns whether it was there.
+    /// Removes a deadline. Returns whether it was there.
     pub fn remove(&mut self, life: Life, hash: u32) -> bool {
         let place = Place::new(life.deadline, hash);
         self.queues[life.queue.0].queue.remove(place)
     }
 
-    /// Whether an entry past its deadline is not past its end, as it is to be fetched anew ahead of that: which is noted.
+    /// Whether an entry is past its deadline but not past its end, because it is to be refreshed ahead; records that.
     #[cold]
     #[inline(never)]
     pub fn reads_ahead(&mut self, entry: &Entry, hash: u32, now: Time) -> bool {
@@ -241,7 +243,7 @@ impl Terms {
         entry.deadline.is_after(now) || self.end(self.life_of(entry, hash)) > now
     }
 
-    /// Whether an entry is not past its end by more than it may be.
+    /// Whether an entry may still be served as stale.
     pub fn is_good_when_stale(&self, entry: &Entry, hash: u32, now: Time) -> bool {
         let life = self.life_of(entry, hash);
         self.end(life)
@@ -249,7 +251,7 @@ impl Terms {
             > now
     }
 
-    /// Entries that were read ahead of their end, since they were last taken from here, and when they were.
+    /// Takes the entries that were read within their refresh time since the last call, and when they were read.
     pub fn take_read_ahead(&mut self) -> Vec<(KeyBuf, Time)> {
         std::mem::take(&mut self.read_ahead)
     }
@@ -259,7 +261,7 @@ impl Terms {
         !self.read_ahead.is_empty()
     }
 
-    /// The earliest deadline of an entry that is of no use any more.
+    /// The earliest deadline of an entry that can no longer be used.
     pub fn first_due(&self, now: Time) -> Option<(Place, Life)> {
         let queues = (0..).map(QueueId).zip(&self.queues);
         let mut due = queues.filter_map(|(queue, kept)| {
@@ -273,7 +275,7 @@ impl Terms {
         due.next()
     }
 
-    /// When the first entry is of no use any more.
+    /// When the first entry can no longer be used.
     pub fn next_due(&self) -> Option<Time> {
         let due = self
             .queues
@@ -292,7 +294,7 @@ impl Terms {
         kept.stale.unwrap_or(self.stale)
     }
 
-    /// When the entry of a place is of no use any more.
+    /// When the entry of a place can no longer be used.
     fn gone(&self, kept: &Kept, place: Place) -> Time {
         let end = place.deadline.time().after(kept.ahead);
         end.after(self.stale_of(kept))
@@ -311,7 +313,7 @@ impl Terms {
     }
 }
 
-/// The queue of entries that are kept so long; makes one if there is none.
+/// The queue of entries that are kept that long; creates it if there is none.
 fn queue_of(queues: &mut Vec<Kept>, ahead: Duration, stale: Option<Duration>) -> QueueId {
     let known = queues
         .iter()

@@ -12,18 +12,18 @@ use super::{Cache, EXPIRED_AT_ONCE, Found, Key, Limits, Question, Value, find_in
 use crate::clock::Time;
 use crate::rules::Rule;
 
-/// How many entries a step looks at. It goes on to the last that ends at the same moment.
+/// How many entries a step visits. It continues to the last one with the same deadline.
 const STEP: usize = 2048;
 
-/// How far a walk has come: by the deadlines of entries, as these stay what they are while others come and go.
+/// The position of a walk: a deadline, as deadlines stay the same while other entries come and go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     queue: usize,
-    /// All up to this one were visited.
+    /// All entries up to this deadline were visited.
     behind: Option<u64>,
 }
 
-/// What becomes of an entry that was visited.
+/// What happens to a visited entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It stays.
@@ -42,36 +42,36 @@ impl Visited<'_> {
         Key::new(self.0.database(), self.0.name())
     }
 
-    /// Whether it was read from the cache since this was last asked.
+    /// Whether it was read from the cache since this was last called.
     pub fn take_read(&mut self) -> bool {
         self.0.take_recently_read()
     }
 }
 
-/// What is known of a key.
+/// What is cached of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look<'a> {
-    /// Its value, if that was asked for.
+    /// Its value, if it is cached.
     pub value: Option<Value<'a>>,
     /// The questions whose answers are known, each with the length of the encoded reply.
     pub answers: Vec<(Question<'a>, usize)>,
-    /// About how often it was read from the cache: exactly up to 16 times, then to within a third.
+    /// Approximately how often it was read from the cache: exact up to 16 times, then to within a third.
     pub reads: u32,
-    /// How long ago it was fetched, to within a thousandth of how long it was to be kept.
+    /// How long ago it was fetched, to within a thousandth of its intended life.
     pub age: Duration,
     /// It is evicted only when nothing else can be.
     pub is_pinned: bool,
     /// When it ends.
     pub end: Time,
-    /// What it counts for in [`Limits::memory`].
+    /// Its cost, as in [`Limits::memory`].
     pub cost: usize,
-    /// The rule that holds for it.
+    /// The rule that applies to it.
     pub rule: Option<&'a Rule>,
 }
 
 impl Cache {
-    /// Visits the next entries. One that comes meanwhile may be visited or not, and one whose end was moved nearer may be
-    /// passed over. Returns whether there may be more.
+    /// Visits the next entries. An entry inserted meanwhile may be visited or not, and one whose end was brought
+    /// forward may be skipped. Returns whether there may be more.
     pub fn walk(
         &mut self,
         cursor: &mut Cursor,
@@ -99,7 +99,7 @@ impl Cache {
             }
         }
         let mut before = None;
-        // How many entries at this place were visited and are still there.
+        // How many entries at this place were visited and stay.
         let mut passed = 0;
         for place in places {
             passed = if before == Some(place) { passed } else { 0 };
@@ -111,7 +111,7 @@ impl Cache {
         self.terms.queue(cursor.queue).is_some()
     }
 
-    /// Visits the entry at a place behind so many others. Returns whether it stays.
+    /// Visits the entry at a place, after `passed` others there. Returns whether it stays.
     fn visit(
         &mut self,
         place: Place,
@@ -129,7 +129,7 @@ impl Cache {
         false
     }
 
-    /// The entry that has that place in the queue, behind so many others.
+    /// The entry at that place in the queue, after so many others there.
     pub(super) fn at(
         &mut self,
         place: Place,
@@ -155,7 +155,7 @@ impl Cache {
         }
     }
 
-    /// What is known of a key, though it may be past its end. It does not count as read.
+    /// What is cached of a key, even past its end. This does not count as a read.
     #[must_use]
     pub fn look(&self, key: Key<'_>, now: Time) -> Option<Look<'_>> {
         let entry = self.peek(key)?;
@@ -174,20 +174,20 @@ impl Cache {
         })
     }
 
-    /// Has other limits hold from now on. What is too much then goes with [`Self::shrink`].
+    /// Sets other limits from now on. [`Self::shrink`] then evicts what exceeds them.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
         self.terms.set_limits(&self.limits);
         self.shrinks = true;
     }
 
-    /// Whether limits were set that do not hold yet.
+    /// Whether the cache still exceeds limits that were set.
     #[must_use]
     pub fn shrinks(&self) -> bool {
         self.shrinks
     }
 
-    /// Evicts some of what limits that were set have made too much.
+    /// Evicts some of the entries that exceed limits that were set.
     pub fn shrink(&mut self) {
         if self.shrinks {
             self.shrinks = !self.evict_some(EXPIRED_AT_ONCE);

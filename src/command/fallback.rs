@@ -1,18 +1,18 @@
-//! The commands of Redis 7.0 beside our own rows, for a Redis that does not describe its commands (a user
-//! without the right to `COMMAND`, say): otherwise none could go over the shared connection.
+//! The commands of Redis 7.0 that have no row of our own, for a Redis that does not describe its commands (because the
+//! user may not run `COMMAND`, for example): otherwise none could go over the shared connection.
 
 use super::keys::{ALL, FIRST, FIRST_TWO};
 use super::{Cached, Keys, Row, UNKNOWN, Way, Writes};
 
-/// They change nothing that the cache could hold, and not all of them only read.
+/// They change nothing that the cache could hold, and some do more than read.
 const OTHERS: &str = "acl bgrewriteaof bgsave client command config function lastsave latency module pubsub \
     publish role save script slowlog spublish time";
 
-/// They have subcommands, which name a key behind.
+/// They have subcommands, followed by a key.
 const OF_SECOND: &str = "memory object xinfo";
 const WRITE_SECOND: &str = "xgroup";
 
-/// They only read, and name no key, or where we know.
+/// They only read, and have no keys, or keys at a position that we know.
 const READS: &str = "dbsize eval_ro evalsha_ro fcall_ro keys lolwut randomkey scan sintercard sort_ro zdiff zinter \
     zintercard zunion";
 
@@ -30,7 +30,7 @@ const READ_FIRST: &str = "bitcount bitfield_ro bitpos geodist geohash geopos geo
     sismember smembers smismember strlen substr type xlen xrange xrevrange zcard zcount zlexcount zmscore \
     zrange zrangebylex zrangebyscore zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscore";
 
-/// The same, if they have no more arguments than one.
+/// The same, if they have exactly one argument.
 const READ_ALL: &str = "exists sdiff sinter sunion";
 
 /// They write the key that is their first argument.
@@ -46,7 +46,7 @@ const WRITE_TWO: &str = "copy geosearchstore lmove rename renamenx rpoplpush smo
 /// All.
 const WRITE_ALL: &str = "del pfmerge sdiffstore sinterstore sunionstore unlink";
 
-/// Every other.
+/// Every other one.
 const WRITE_PAIRS: &str = "mset msetnx";
 
 /// All from the second on.

@@ -4,30 +4,30 @@ use super::is_word;
 use crate::resp::integer;
 use crate::resp::request::Request;
 
-/// Where a command has its keys.
+/// Where the keys of a command are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// It has none.
     None,
-    /// The arguments from `first` to `last` (from the end, if negative), each `step` further.
+    /// The arguments from `first` to `last` (counted from the end, if negative), every `step`-th.
     Range {
         /// The position of the first key.
         first: usize,
         /// The position of the last; -1 is the last argument, -2 the one before.
         last: i32,
-        /// From key to key.
+        /// The distance from key to key.
         step: usize,
     },
-    /// As many arguments as one of them says, behind that one, whose position this is.
+    /// As many arguments as the one at this position says, after it.
     Counted(usize),
-    /// The first argument, and as many behind the second as that one says.
+    /// The first argument, and as many after the second as that one says.
     DestinationAndCounted,
-    /// Behind the word `STREAMS`, the first half of what follows.
+    /// After the word `STREAMS`, the first half of the rest.
     Streams,
-    /// The first argument, and the one behind the last word `STORE`; what stands behind `BY` and `GET` names further
+    /// The first argument, and the one after the last word `STORE`; the arguments after `BY` and `GET` name further
     /// keys by patterns.
     Sort,
-    /// The first argument, and those behind the words `STORE` and `STOREDIST`.
+    /// The first argument, and those after the words `STORE` and `STOREDIST`.
     Stored,
     /// Redis does not say.
     Unknown,
@@ -45,7 +45,7 @@ pub(super) const FIRST_TWO: Keys = range(1, 2, 1);
 pub(super) const ALL: Keys = range(1, -1, 1);
 const ALL_BUT_LAST: Keys = range(1, -2, 1);
 
-/// Where commands have their keys for which Redis says it vaguely or wrongly, and those of our own rows.
+/// Where the keys are of commands that Redis describes vaguely or wrongly, and of those with rows of our own.
 const KNOWN: &[(Keys, &str)] = &[
     (FIRST, "get"),
     (
@@ -73,19 +73,19 @@ const KNOWN: &[(Keys, &str)] = &[
     (Keys::Streams, "xread xreadgroup"),
     (Keys::Sort, "sort sort_ro"),
     (Keys::Stored, "georadius georadiusbymember"),
-    // They name channels.
+    // Their arguments are channels.
     (Keys::None, "spublish ssubscribe sunsubscribe"),
 ];
 
 impl Keys {
-    /// Where the command of that name, in lower case, has its keys, if we know it better than Redis says.
+    /// Where the keys of the command of that name, in lower case, are, if we know better than Redis.
     pub(super) fn known(name: &[u8]) -> Option<Self> {
         let is_in = |names: &str| names.split(' ').any(|known| known.as_bytes() == name);
         let mut known = KNOWN.iter().filter(|(_, names)| is_in(names));
         known.next().map(|(keys, _)| *keys)
     }
 
-    /// Calls `key` with the position of each key of a request. Returns whether they can be told.
+    /// Calls `key` with the position of each key of a request. Returns whether the positions are known.
     pub fn each(self, request: &Request<'_>, mut key: impl FnMut(usize)) -> bool {
         let length = request.len();
         match self {
@@ -124,7 +124,7 @@ impl Keys {
     }
 }
 
-/// The positions of as many arguments as the one at `position` says, behind it.
+/// The positions of as many arguments as the one at `position` says, after it.
 fn counted(request: &Request<'_>, position: usize) -> std::ops::Range<usize> {
     let count = request.arguments().nth(position).and_then(integer);
     let count = count.and_then(|count| usize::try_from(count).ok());

@@ -1,5 +1,5 @@
-//! Reads Redis's description of its commands: the reply to `COMMAND` or `COMMAND INFO`
-//! (<https://redis.io/docs/latest/commands/command/>), in the form of RESP2.
+//! Parses Redis's description of its commands: the reply to `COMMAND` or `COMMAND INFO`
+//! (<https://redis.io/docs/latest/commands/command/>), in RESP2.
 
 use super::unknown::is_full_name;
 use super::{Cached, Keys, NAME_MAX, Row, Spread, UNKNOWN, Way, Writes, ours};
@@ -18,20 +18,20 @@ pub struct Spec {
     pub blocks: bool,
     /// It may be sent by a client that is not authenticated.
     pub no_auth: bool,
-    /// No script may call it. Whatever leaves state on a connection is among those.
+    /// No script may call it. Commands that leave state on a connection are among these.
     pub no_script: bool,
     /// Its keys do not follow from their positions alone.
     pub movable_keys: bool,
-    /// Its reply may change though no key does, as Redis itself says since 7.0.
+    /// Its reply may change though no key does, as Redis has reported since 7.0.
     pub is_random: bool,
-    /// To which nodes of a cluster it goes, as Redis says since 7.0.
+    /// To which nodes of a cluster it goes, as Redis has reported since 7.0.
     pub spread: Option<Spread>,
-    /// The positions of its first key (0: none) and its last, and from key to key.
+    /// The positions of its first key (0: none) and its last, and the distance from key to key.
     pub keys: (i64, i64, i64),
 }
 
 impl Spec {
-    /// Its row, for a command that we know nothing else of.
+    /// Its row, for a command about which we know nothing else.
     pub(super) fn row(&self) -> Row {
         Row {
             way: if self.blocks || self.may_leave_state() {
@@ -55,8 +55,8 @@ impl Spec {
         is_suspect && !ours::leaves_no_state(&self.name) || ours::may_leave_state(&self.name)
     }
 
-    /// How its replies are cached, if they are: it only reads, has one key at a fixed place, and its reply depends on
-    /// that key alone.
+    /// How its replies are cached, if they are: it only reads, has one key at a fixed position, and its reply depends
+    /// on that key alone.
     fn cached(&self) -> Option<Cached> {
         let depends_on_more = self.movable_keys
             || self.is_random
@@ -120,8 +120,8 @@ impl Spec {
 /// The most commands and subcommands that are read. Redis 7.0 has 366; modules add a few hundred.
 const SPECS_MAX: usize = 16 * 1024;
 
-/// Reads the reply to `COMMAND` or `COMMAND INFO`, which names none for a command that Redis does not know.
-/// `None` if it is not in the form that is documented, an error, or longer than any Redis has reason for.
+/// Parses the reply to `COMMAND` or `COMMAND INFO`, which leaves out commands that Redis does not have. `None` if it
+/// does not have the documented form, is an error, or is longer than any Redis has reason for.
 #[must_use]
 pub fn read_specs(reply: &[u8]) -> Option<Vec<Spec>> {
     let mut specs = Vec::new();
@@ -134,7 +134,7 @@ pub fn read_specs(reply: &[u8]) -> Option<Vec<Spec>> {
     Some(specs)
 }
 
-/// Where a description stands. A subcommand has no subcommands: what a reply nests deeper is skipped.
+/// The level of a description. A subcommand has no subcommands: deeper levels of a reply are skipped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     Command,
@@ -193,7 +193,7 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Op
     if specs.len() == SPECS_MAX {
         return None;
     }
-    // Another is looked for by nobody.
+    // Any other is never looked up.
     if name.len() < NAME_MAX && is_full_name(name) {
         spec.name = name.to_ascii_lowercase().into();
         spec.spread = Spread::of_tips(&spec.name, request_policy, response_policy);

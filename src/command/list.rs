@@ -1,11 +1,11 @@
-//! Lists of commands, as people write them: names, patterns of names, and kinds.
+//! Lists of commands, as users write them: names, patterns of names, and kinds.
 
 use std::fmt;
 
 use super::{Row, container};
 use crate::rules::Pattern;
 
-/// Some commands. A list displays as it is written, with commas between.
+/// A set of commands. Displays as written, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandList(Vec<Item>);
 
@@ -15,29 +15,29 @@ enum Item {
     Write,
     /// `@read`: those that only read.
     Read,
-    /// Those whose names match, or whose whole command does: `config` and `conf*` stand for `config|get` too.
+    /// Those whose names match, or whose container's name does: `config` and `conf*` stand for `config|get` too.
     Named(Pattern),
 }
 
 impl CommandList {
-    /// Reads a list such as `flushall,config*,@write`. Names are written in any case, those of subcommands as
-    /// `config|set`; `@all` stands for all commands.
+    /// Parses a list such as `flushall,config*,@write`. Names are in any case, those of subcommands as `config|set`;
+    /// `@all` stands for all commands.
     ///
     /// # Errors
-    /// What is allowed in place of an item that is none, as the end of a sentence that starts with "give".
+    /// What is allowed in place of an invalid item, as the end of a sentence that starts with "give".
     pub fn parse(text: &str) -> Result<Self, String> {
         let items = text.split(',').map(str::trim);
         let items = items.filter(|item| !item.is_empty());
         items.map(Item::parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether no command is in it.
+    /// Whether it contains no command.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the command of a row is in it, by its name in lower case; a subcommand's is `name|subcommand`.
+    /// Whether it contains the command of a row, by its name in lower case; a subcommand's is `name|subcommand`.
     #[must_use]
     pub fn contains(&self, name: &[u8], row: &Row) -> bool {
         self.0.iter().any(|item| match item {

@@ -1,10 +1,9 @@
-//! The command table: a row a command (or subcommand), with the way that it goes and the keys that it
-//! writes.
+//! The command table: a row for each command (or subcommand), with its way and the keys that it writes.
 //!
-//! The rows come from Redis itself, which reports the arity, flags and key positions of all its commands,
-//! modules' included (`learn`), and from a short list of our own for what Redis does not report
-//! (`ours`). What the table does not hold is asked of Redis, by its name, before it goes anywhere; should Redis
-//! describe none of its commands, there is a list of those of Redis 7.0 (`fallback`).
+//! The rows come from Redis itself, which reports the arity, flags and key positions of all its commands, including
+//! modules' (`learn`), and from a short list of our own for what Redis does not report (`ours`). Redis is asked about a
+//! name that is not in the table before the request goes anywhere; if Redis describes none of its commands, there is a
+//! list of those of Redis 7.0 (`fallback`).
 
 mod fallback;
 mod keys;
@@ -29,20 +28,20 @@ pub use table::{NotFound, Refusal, Table};
 pub use unknown::{is_word, surely_unknown};
 pub use written::Written;
 
-/// The way of a command.
+/// How a command is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// Answered by the proxy.
     Here(Here),
-    /// Answered from the cache, which Redis fills.
+    /// Answered from the cache, which is filled from Redis.
     Cached(Cached),
     /// Sent to Redis over the connection that all clients share.
     Forward,
-    /// The same without its first word, which tells it from what the proxy answers itself.
+    /// The same without its first word, which distinguishes it from a command that the proxy answers itself.
     Upstream,
-    /// Sent to Redis over a dedicated connection, with all that the client sends after it.
+    /// Sent to Redis over a dedicated connection, as are the client's later requests.
     Dedicated,
-    /// Not at all: the client is closed. It is a browser that a web page sends here (`POST`, `Host:`).
+    /// Not executed: the client is closed. It is a browser that a web page makes connect here (`POST`, `Host:`).
     Abort,
 }
 
@@ -79,27 +78,27 @@ pub enum Here {
 pub enum Cached {
     Get,
     Mget,
-    /// Any other command that only reads a key. Its reply is kept as it is.
+    /// Any other command that only reads a key. Its reply is cached unchanged.
     Answer {
         /// The position of the key.
         key: u8,
-        /// There may be more keys behind it; then Redis is asked each time.
+        /// It may have more keys after this one; then Redis is asked each time.
         alone: bool,
     },
 }
 
-/// What a command reads of a hash, where fields may expire by themselves.
+/// What a command reads from a hash, whose fields may expire by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fields {
-    /// Those that it names, behind the key.
+    /// Those that it names, after the key.
     Named,
     /// All.
     All,
 }
 
-/// What a command has to do with clients. Redis numbers the connections to it, and the proxy its clients, and shows
-/// what the proxy asks for itself: what concerns them is translated, in the request, in the reply, or in both. So is what
-/// starts the counters of both anew.
+/// How a command concerns clients. Redis has ids for the connections to it, and the proxy for its clients, and Redis
+/// also shows the proxy's own requests: so such requests, their replies, or both are translated. So are commands that
+/// reset the counters of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // they are subcommands of Redis's CLIENT, CONFIG and SLOWLOG
 pub enum Clients {
@@ -123,61 +122,61 @@ pub enum Clients {
 pub enum Writes {
     /// None that the cache could hold.
     Nothing,
-    /// The arguments from `first` to `last` (from the end, if negative), each `step` further.
+    /// The arguments from `first` to `last` (counted from the end, if negative), every `step`-th.
     Range {
         /// The position of the first key.
         first: usize,
         /// The position of the last; -1 is the last argument, -2 the one before.
         last: i32,
-        /// From key to key.
+        /// The distance from key to key.
         step: usize,
     },
-    /// As many arguments as one of them says, behind that one, whose position this is.
+    /// As many arguments as the one at this position says, after it.
     Counted(usize),
     /// The same, and keys that it does not name: it is a script.
     Declared(usize),
-    /// The argument behind the word STORE or STOREDIST, if there is one.
+    /// The argument after the word STORE or STOREDIST, if there is one.
     Stored,
-    /// Perhaps any.
+    /// Possibly any.
     Anything,
 }
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The command's number: it keeps it whatever the table learns.
+    /// The command's number, which stays the same whatever the table learns.
     pub number: u16,
-    /// The fewest arguments, the name (and subcommand) included.
+    /// The fewest arguments, including the name (and subcommand).
     pub least: usize,
     /// The most.
     pub most: usize,
-    /// Where it goes.
+    /// How it is handled.
     pub way: Way,
     /// What it writes.
     pub writes: Writes,
     /// Where its keys are.
     pub keys: Keys,
-    /// To which nodes of a cluster it goes, if Redis says that it goes to several.
+    /// To which nodes of a cluster it goes, if Redis reports that it goes to several.
     pub spread: Option<Spread>,
-    /// It may change data, by what Redis says of it.
+    /// It may change data, as Redis reports.
     pub may_write: bool,
-    /// Whether it only reads: sending it twice is as good as once.
+    /// Whether it only reads, and so may be sent twice.
     pub reads_only: bool,
     /// It blocks its connection until there is something to reply.
     pub blocks: bool,
-    /// It only blocks, and needs a dedicated connection, with the word BLOCK among its arguments.
+    /// It only blocks, and needs a dedicated connection, if the word BLOCK is among its arguments.
     pub only_with_block: bool,
-    /// It may leave more on a dedicated connection than the proxy follows there.
+    /// It may leave more state on a dedicated connection than the proxy mirrors.
     pub lasts: bool,
-    /// The proxy answers it if Redis knows it too.
+    /// The proxy answers it if Redis has it too.
     pub if_redis_knows: bool,
-    /// There may be other commands after it, or rights to them.
+    /// It may change the commands, or the permissions for them.
     pub changes_commands: bool,
-    /// What it has to do with clients.
+    /// How it concerns clients.
     pub clients: Option<Clients>,
-    /// What it reads that may expire without its key, which Redis does not report in time.
+    /// Which hash fields it reads that may expire before their key, which Redis does not report in time.
     pub fields: Option<Fields>,
-    /// It ends what may hold up the shared connections: it has a dedicated one for itself, which it leaves again.
+    /// It ends what may hold up the shared connections: it has a dedicated one for itself, and then leaves it.
     pub passes: bool,
     /// It has subcommands, with rows of their own.
     pub is_container: bool,
@@ -208,13 +207,13 @@ pub const UNKNOWN: Row = Row {
     hooks: 0,
 };
 
-/// The longest name of a command and a subcommand that is looked for, in bytes.
+/// The longest name of a command and a subcommand that is looked up, in bytes.
 const NAME_MAX: usize = 64;
 
 impl Row {
-    /// The row of a command that is called by another name than its own. What the proxy would answer or cache
-    /// by the one goes to Redis by the other. Where `SELECT` has another name, a client that selects stays on its dedicated
-    /// connection: the proxy can't make one for that database.
+    /// The row of a command that is called by another name than its own. If the proxy would answer or cache it, it goes
+    /// to Redis by its other name instead. If `SELECT` is renamed, a client that selects stays on its dedicated
+    /// connection: the proxy can't set one up for that database.
     fn under_another_name(self) -> Self {
         let way = match self.way {
             Way::Here(_) | Way::Cached(Cached::Get | Cached::Mget) => Way::Dedicated,
@@ -227,7 +226,7 @@ impl Row {
         }
     }
 
-    /// Whether this request may leave more on a dedicated connection than the proxy follows there.
+    /// Whether this request may leave more state on a dedicated connection than the proxy mirrors.
     #[must_use]
     pub fn lasts(&self, request: &Request<'_>) -> bool {
         match self.way(request) {
@@ -245,7 +244,7 @@ impl Row {
         }
     }
 
-    /// Whether this request is why a client has a dedicated connection, if it is sent there.
+    /// Whether a client needs a dedicated connection because of this request.
     #[must_use]
     pub fn needs_dedicated(&self, request: &Request<'_>) -> bool {
         match self.way(request) {
@@ -254,14 +253,14 @@ impl Row {
         }
     }
 
-    /// Whether Redis may let it wait while it pauses who writes (`CLIENT PAUSE`).
+    /// Whether Redis may delay it while it pauses writers (`CLIENT PAUSE`).
     #[must_use]
     pub fn waits_for_pause(&self) -> bool {
-        // PFCOUNT counts as one that reads, and does not only that.
+        // PFCOUNT is flagged as a read, but may write.
         !self.reads_only || self.writes != Writes::Nothing
     }
 
-    /// The way of this request: it may depend on the arguments.
+    /// How this request is handled, which may depend on its arguments.
     #[must_use]
     pub fn way(&self, request: &Request<'_>) -> Way {
         let blocks = || {
@@ -281,13 +280,13 @@ impl Row {
     }
 }
 
-/// The name of the command that a subcommand belongs to, by its name in the table; `None` for a command.
+/// The name of the command that a subcommand belongs to, from its name in the table; `None` for a command.
 fn container(name: &[u8]) -> Option<&[u8]> {
     let bar = name.iter().position(|&byte| byte == b'|')?;
     Some(&name[..bar])
 }
 
-/// The keys that a request writes, for a script those that it declares; `None` stands for perhaps any.
+/// The keys that a request writes, for a script those that it declares; `None` stands for possibly any.
 #[must_use]
 pub fn written<'a>(request: &Request<'a>, writes: Writes) -> Option<Written<'a>> {
     match writes {

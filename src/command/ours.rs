@@ -1,5 +1,5 @@
-//! What Redis's description of its commands lacks: which the proxy answers, which leave state on a connection,
-//! and which keys are written where `COMMAND` is vague about it.
+//! What Redis's description of its commands lacks: which the proxy answers, which leave state on a connection, and
+//! which keys are written where `COMMAND` is vague.
 
 use super::{Cached, Clients, Fields, Here, Keys, Row, Way, Writes};
 
@@ -33,7 +33,7 @@ const fn here(least: usize, most: usize, here: Here) -> Row {
     row(least, most, Way::Here(here))
 }
 
-/// A subcommand that not every version of Redis has: without it there, Redis's own error is right.
+/// A subcommand that not every version of Redis has: if Redis lacks it, Redis's own error is right.
 const fn newer(least: usize, most: usize, here: Here) -> Row {
     Row {
         if_redis_knows: true,
@@ -48,7 +48,7 @@ const fn dedicated() -> Row {
     }
 }
 
-/// The proxy follows what it leaves on a connection, or it leaves nothing.
+/// The proxy mirrors the state that it leaves on a connection, or it leaves none.
 const fn followed() -> Row {
     row(0, ANY, Way::Dedicated)
 }
@@ -74,7 +74,7 @@ const fn writes(writes: Writes) -> Row {
     }
 }
 
-/// It only goes to Redis, and leaves nothing behind.
+/// It only goes to Redis, and leaves no state.
 const fn forward() -> Row {
     row(0, ANY, Way::Forward)
 }
@@ -101,7 +101,7 @@ const fn passes() -> Row {
     }
 }
 
-/// It is flagged as a read, and may write the count that it found into the key.
+/// It is flagged as a read, but may write the computed count to the key.
 const PFCOUNT: Row = Row {
     way: Way::Cached(Cached::Answer {
         key: 1,
@@ -110,27 +110,26 @@ const PFCOUNT: Row = Row {
     ..writes(ALL_ARGUMENTS)
 };
 
-/// What a browser sends that a web page leads here to speak to Redis (cross-protocol scripting). Redis closes such
-/// a connection (`securityWarningCommand`).
+/// What a browser sends when a web page makes it connect here (cross-protocol scripting). Redis closes such a
+/// connection (`securityWarningCommand`).
 pub(super) const ATTACKS: [&[u8]; 2] = [b"post", b"host:"];
 pub(super) const ATTACK: Row = row(0, ANY, Way::Abort);
 
-/// What stands before a command to have Redis answer it in the place of the proxy.
+/// The word before a command that Redis is to answer in place of the proxy.
 pub(super) const UPSTREAM: &[u8] = b"upstream";
 
-/// What stands before a command that the proxy has beside Redis's of that name.
+/// The word before a command of the proxy's own that has the same name as one of Redis.
 pub(super) const PROXY: &[u8] = b"proxy";
 
-/// Whether a subcommand may leave state on its connection for all that we know: it belongs to a command of which
-/// others do, and is not one that doesn't.
+/// Whether a subcommand may leave state on its connection as far as we know: other subcommands of its command do, and
+/// it is not listed as one that doesn't.
 pub(super) fn may_leave_state(name: &[u8]) -> bool {
     let container = super::container(name);
     let is_suspect = container.is_some_and(|container| STATEFUL.contains(&container));
     is_suspect && !leaves_no_state(name)
 }
 
-/// Whether we know that a command or subcommand leaves nothing on its connection, though Redis lets no script
-/// call it.
+/// Whether we know that a command or subcommand leaves no state on its connection, though Redis lets no script call it.
 pub(super) fn leaves_no_state(name: &[u8]) -> bool {
     let is_in = |names: &str, name: &[u8]| names.split(' ').any(|known| known.as_bytes() == name);
     let (list, name) = match super::container(name) {
@@ -145,7 +144,7 @@ pub(super) fn leaves_no_state(name: &[u8]) -> bool {
 /// Commands of which some subcommands leave state on a connection.
 pub(super) const STATEFUL: [&[u8]; 3] = [b"client", b"cluster", b"script"];
 
-/// Commands, with all their subcommands, but those below.
+/// Commands with all their subcommands, except for those below.
 const NO_STATE: &str = "acl bgrewriteaof bgsave cluster config eval_ro evalsha_ro fcall_ro function latency \
     module role save script";
 
@@ -155,22 +154,22 @@ const NO_STATE_CLUSTER: &str = "addslots addslotsrange bumpepoch count-failure-r
     delslotsrange failover flushslots forget getkeysinslot help info keyslot links meet myid myshardid nodes \
     replicas replicate reset saveconfig set-config-epoch setslot shards slaves slot-stats slots";
 
-/// Whether the reply of a command that reads one key depends on more than that key's value: on time, chance, where the
-/// value lies in memory, or, with a subcommand, on anything.
+/// Whether the reply of a command that reads one key depends on more than that key's value: on time, chance, the
+/// value's place in memory, or, for a subcommand, on anything.
 pub(super) fn depends_on_more(name: &[u8]) -> bool {
     let is_in = |names: &str| names.split(' ').any(|known| known.as_bytes() == name);
-    // A search reads an index of many keys under the name of one.
+    // A search reads an index of many keys by the name of one.
     name.contains(&b'|') || name.starts_with(b"ft.") || is_in(DEPEND_ON_MORE)
 }
 
-/// Such commands. Redis says it of most of them too, since 7.0.
+/// These commands. Redis reports most of them as such too, since 7.0.
 const DEPEND_ON_MORE: &str = "dump expiretime hexpiretime hpexpiretime hpttl hrandfield hscan httl object pexpiretime \
     pttl sort_ro srandmember sscan touch ttl xpending zrandmember zscan";
 
-/// With it fields of hashes expire, since Redis 7.4.
+/// Makes fields of hashes expire, since Redis 7.4.
 pub(super) const HEXPIRE: &[u8] = b"hexpire";
 
-/// What then depends on time too, and what it reads.
+/// The commands that then depend on time too, and what they read.
 pub(super) const READS_OF_HASHES: [(&[u8], Fields); 8] = [
     (b"hexists", Fields::Named),
     (b"hget", Fields::Named),
@@ -182,7 +181,7 @@ pub(super) const READS_OF_HASHES: [(&[u8], Fields); 8] = [
     (b"hvals", Fields::All),
 ];
 
-/// The row of GET, which is looked for most.
+/// The row of GET, which is looked up most.
 pub(super) const GET: Row = Row {
     number: 1,
     reads_only: true,
@@ -246,7 +245,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("proxy|rules", here(2, 2, Here::ProxyRules)),
     ("proxy|slowlog", here(3, 4, Here::ProxySlowlog)),
 
-    // What the proxy answers for itself, asked of Redis.
+    // Commands that the proxy answers itself, sent to Redis instead.
     ("upstream|client", row(2, ANY, Way::Upstream)),
     ("upstream|info", row(2, ANY, Way::Upstream)),
     ("upstream|slowlog", row(2, ANY, Way::Upstream)),
@@ -273,21 +272,21 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("unsubscribe", followed()),
     ("watch", followed()),
 
-    // Other subcommands of CLIENT do, as far as we know.
+    // Other subcommands of CLIENT leave state, as far as we know.
     ("client|help", forward()),
     ("client|kill", clients(Clients::Kill, forward())),
     ("client|list", clients(Clients::List, forward())),
     ("client|pause", clients(Clients::Pause, forward())),
     ("client|unblock", clients(Clients::Unblock, forward())),
 
-    // Counters start anew here too.
+    // These reset the proxy's counters too.
     ("config|resetstat", clients(Clients::Resetstat, forward())),
 
-    // They show what the proxy asks for itself.
+    // These show the proxy's own requests.
     ("slowlog|get", clients(Clients::SlowlogGet, forward())),
     ("slowlog|len", clients(Clients::SlowlogLen, forward())),
 
-    // They end what holds up others, perhaps the shared connections.
+    // These end what holds up others, perhaps on the shared connections.
     ("client|unpause", clients(Clients::Unpause, passes())),
     ("function|kill", passes()),
     ("function|stats", passes()),
@@ -297,7 +296,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("debug", dedicated_writes(Writes::Anything)),
     ("shutdown", followed()),
 
-    // They block. Redis flags most of them; this is for one that does not tell.
+    // These block. Redis flags most of them; this is for a Redis that describes none.
     ("blmove", blocks(SOURCE_AND_DESTINATION)),
     ("blmpop", blocks(Writes::Counted(2))),
     ("blpop", blocks(ALL_BUT_TIMEOUT)),
@@ -312,12 +311,12 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("xread", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
     ("xreadgroup", Row { only_with_block: true, may_write: true, ..blocks(Writes::Nothing) }),
 
-    // Without MULTI or WATCH on a connection, where they would stay on theirs, these change nothing.
+    // On a connection without MULTI or WATCH these change nothing; with it, the client is on a dedicated connection.
     ("discard", forward()),
     ("exec", forward()),
     ("unwatch", forward()),
 
-    // Redis's key positions say which keys they touch, not which they write.
+    // Redis reports the positions of the keys that these access, not of those that they write.
     ("georadius", writes(Writes::Stored)),
     ("georadiusbymember", writes(Writes::Stored)),
     ("sort", writes(Writes::Stored)),
@@ -336,7 +335,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("zmpop", writes(Writes::Counted(1))),
     ("pfcount", PFCOUNT),
 
-    // They write what they like.
+    // These may write anything.
     ("cluster", writes(Writes::Anything)),
     ("eval", writes(Writes::Declared(2))),
     ("evalsha", writes(Writes::Declared(2))),
@@ -345,7 +344,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("replicaof", writes(Writes::Anything)),
     ("slaveof", writes(Writes::Anything)),
 
-    // There may be other commands after these, or rights to them.
+    // These may change the commands, or the permissions for them.
     ("acl|deluser", changes_commands()),
     ("acl|load", changes_commands()),
     ("acl|setuser", changes_commands()),
@@ -357,7 +356,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("module|loadex", changes_commands()),
     ("module|unload", changes_commands()),
 
-    // No client of Redis says that.
+    // No Redis client sends this.
     ("host:", ATTACK),
     ("post", ATTACK),
 ];

@@ -1,6 +1,6 @@
-//! How the proxy spells the requests of its own: in capitals but for the second letter, as nobody else does. Redis
-//! takes any spelling, and shows it in `MONITOR` and `SLOWLOG`: so what the proxy asks for itself is told from what
-//! clients ask, and left out of what they are shown.
+//! The spelling of the proxy's own requests: in capitals except for the second letter, which no client uses. Redis
+//! accepts any spelling, and shows it in `MONITOR` and `SLOWLOG`: so the proxy's own requests can be distinguished from
+//! those of clients, and left out of the replies to them.
 
 /// `ACL`
 pub const ACL: &str = "AcL";
@@ -41,8 +41,8 @@ pub const SELECT: &str = "SeLECT";
 /// `TOUCH`
 pub const TOUCH: &str = "ToUCH";
 
-/// What it asks, with the subcommand where there is one. None of these changes data, so that a client that spells its
-/// requests so hides nothing.
+/// The proxy's own requests, with the subcommand if there is one. None of these changes data, so that a client that
+/// uses this spelling hides nothing.
 const REQUESTS: &[(&str, Option<&str>)] = &[
     (ACL, Some("GETUSER")),
     (ASKING, None),
@@ -80,10 +80,10 @@ pub fn is_own(name: &[u8], subcommand: Option<&[u8]>) -> bool {
     })
 }
 
-/// Whether a line of `MONITOR` shows a request of the proxy's own, judged by its first bytes. `None` if more are needed.
+/// Whether a line of `MONITOR` shows a request of the proxy's own, by its first bytes. `None` if more are needed.
 #[must_use]
 pub fn is_own_line(start: &[u8]) -> Option<bool> {
-    // The time, and in brackets the database and the address, which may be a path of any kind.
+    // The time, and in brackets the database and the address, which may be any path.
     const BEFORE: &[u8] = b"] \"";
     let is_over = start.len() >= LINE_MAX || start.ends_with(b"\n");
     let Some(at) = start.windows(BEFORE.len()).position(|part| part == BEFORE) else {
@@ -107,7 +107,7 @@ pub fn is_own_line(start: &[u8]) -> Option<bool> {
     }
 }
 
-/// How much of a line of `MONITOR` is looked at, in bytes: enough for an address that is a path.
+/// The most bytes of a line of `MONITOR` that are examined: enough for an address that is a path.
 const LINE_MAX: usize = 256;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The commands that ask about the key which is their first argument, found by name in a few instructions: in a
-//! pipeline of hits, looking each up in the whole table would take as long as the hit itself.
+//! The commands that ask about the key in their first argument, found by name in a few instructions: in a pipeline of
+//! hits, a look-up in the whole table would take as long as the hit itself.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use foldhash::fast::RandomState;
 
 use super::{Cached, Row, Way};
 
-/// The longest name that is among them, in bytes.
+/// The longest name among them, in bytes.
 const NAME_MAX: usize = 16;
 
 /// The commands by their names.
 #[derive(Debug, Default)]
 pub(super) struct Shortcuts {
     commands: HashMap<u128, Shortcut, RandomState>,
-    /// Which letters names of each length start with, a bit for each: most other commands are told from these by that.
+    /// Which letters names of each length start with, a bit for each: this rules out most other commands.
     first: [u32; NAME_MAX + 1],
 }
 
@@ -28,7 +28,7 @@ struct Shortcut {
 }
 
 impl Shortcuts {
-    /// To those of the rows.
+    /// The shortcuts for these rows.
     pub fn to<'a>(rows: impl Iterator<Item = (&'a [u8], Row)>) -> Self {
         let shortcut = |(name, row): (&[u8], Row)| match row.way {
             Way::Cached(Cached::Answer { key: 1, alone })
@@ -77,8 +77,8 @@ fn bit_of_first(name: &[u8]) -> u32 {
     name.first().map_or(0, |first| 1 << (first & 31))
 }
 
-/// A name of at most [`NAME_MAX`] bytes, the same in any case. Among names of one length, no other than one of letters
-/// folds to what a name of letters does.
+/// A name of at most [`NAME_MAX`] bytes, the same in any case. Among names of one length, no other folds to the same
+/// value as a name of letters.
 #[inline]
 fn fold(name: &[u8]) -> u128 {
     const LOWER_CASE: u128 = u128::from_ne_bytes([b' '; NAME_MAX]);

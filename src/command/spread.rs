@@ -1,13 +1,13 @@
-//! Commands that concern several nodes of a cluster: which, and how their replies make one. Redis says it of its commands
-//! since 7.0, in its tips (<https://redis.io/docs/latest/develop/reference/command-tips/>).
+//! Commands that concern several nodes of a cluster: which ones, and how their replies are merged. Redis reports it
+//! since 7.0, in its command tips (<https://redis.io/docs/latest/develop/reference/command-tips/>).
 
 use super::is_word;
 use crate::resp::request::Request;
 
-/// How replies of several nodes make one. An error of one is the reply to the whole.
+/// How the replies of several nodes are merged. If one is an error, that is the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// All say the same: any of them.
+    /// All are equal: any of them.
     Same,
     /// The sum of numbers.
     Sum,
@@ -23,19 +23,19 @@ pub enum Join {
     Some,
 }
 
-/// To which nodes a request goes, if not to one.
+/// To which nodes a request goes, if not to a single one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
     /// To all masters.
     Masters(Join),
-    /// To the nodes of its keys, each with those that it has.
+    /// To the nodes of its keys, each with its own keys.
     Slots(Join),
-    /// To one master after the other, as the cursor says.
+    /// To one master after another, as the cursor says.
     Scan,
 }
 
-/// What the tips of Redis before 7.0 would be, and of those whose policies Redis calls special what the clients of
-/// clusters do.
+/// What the tips would be before Redis 7.0, and for commands whose policies Redis calls special, what cluster clients
+/// do.
 const KNOWN: &[(&str, Spread)] = &[
     ("acl|deluser", Spread::Masters(Join::Least)),
     ("acl|load", Spread::Masters(Join::Same)),
@@ -71,17 +71,17 @@ const KNOWN: &[(&str, Spread)] = &[
     ("wait", Spread::Masters(Join::Least)),
 ];
 
-/// It sets all of its keys or none, which several nodes can't.
+/// It sets all of its keys or none, which is impossible across several nodes.
 const WHOLE: &[u8] = b"msetnx";
 
 impl Spread {
-    /// By the tips of the command of that name, in lower case.
+    /// From the tips of the command of that name, in lower case.
     pub(super) fn of_tips(
         name: &[u8],
         request_policy: &[u8],
         response_policy: &[u8],
     ) -> Option<Self> {
-        // Redis says of RANDOMKEY only that all nodes are to be asked.
+        // For RANDOMKEY, Redis only reports that all nodes are to be asked.
         if name == WHOLE || name == b"randomkey" {
             return None;
         }
@@ -96,13 +96,13 @@ impl Spread {
         };
         match request_policy {
             b"all_shards" | b"all_nodes" => Some(Self::Masters(join)),
-            // Without a policy, each reply has its place among the others, which is known of MGET alone.
+            // Without a policy, each reply has its place among the others, which is only known for MGET.
             b"multi_shard" if join != Join::Elements => Some(Self::Slots(join)),
             _ => None,
         }
     }
 
-    /// Of a request of the command that Redis calls by that name, in lower case, which has no tips.
+    /// For a request whose command has that original name, in lower case, and no tips.
     #[must_use]
     pub fn known(name: &[u8], request: &Request<'_>) -> Option<Self> {
         let is_this = |known: &str| match known.split_once('|') {

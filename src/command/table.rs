@@ -1,4 +1,4 @@
-//! The table itself: looking a request up, and learning from Redis.
+//! The table itself: finds the row of a request, and learns from Redis.
 
 use std::collections::HashMap;
 
@@ -17,15 +17,15 @@ use crate::resp::request::Request;
 /// Why there is no row for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotFound {
-    /// The proxy would answer it, and its number of arguments is not one that its command takes.
+    /// The proxy would answer it, but its command does not take that number of arguments.
     WrongArity(Refusal),
     /// No command has such a name.
     NoName(Refusal),
-    /// Redis is to be asked for this name of a command, or `name|subcommand`, in lower case.
+    /// Redis must be asked about this name of a command, or `name|subcommand`, in lower case.
     Unknown(Box<[u8]>),
 }
 
-/// What a request is refused with.
+/// The error for a refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The command's number.
@@ -37,7 +37,7 @@ pub struct Refusal {
 /// The most rows that the table holds, so that their numbers suffice.
 const ROWS_MAX: usize = 32 * 1024;
 
-/// How far Redis has described its commands.
+/// What Redis has described of its commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     /// Nothing.
@@ -53,14 +53,13 @@ enum Told {
 pub struct Table {
     /// By name in lower case; a subcommand's is `name|subcommand`.
     rows: HashMap<Box<[u8]>, Row, RandomState>,
-    /// The numbers of commands that it held before.
+    /// The numbers of commands that it contained before.
     gone: Vec<(Box<[u8]>, u16)>,
-    /// The first number that no command has.
+    /// The first number that is free.
     numbers: u16,
     /// Those with subcommands.
     containers: Vec<Box<[u8]>>,
-    /// By names that stand for other commands (`rename-command`): the names that those have of their own, and
-    /// in `rows`.
+    /// By other names of commands (`rename-command`): their original names, which are in `rows`.
     aliases: HashMap<Box<[u8]>, Box<[u8]>, RandomState>,
     told: Told,
     /// The commands of `rows` that ask about one key, and that no hook wants.
@@ -96,7 +95,7 @@ impl Table {
         table
     }
 
-    /// Takes over what Redis has to say of all its commands.
+    /// Learns Redis's description of all its commands.
     pub fn learn(&mut self, specs: &[Spec]) {
         let before = std::mem::take(&mut self.rows);
         self.aliases.clear();
@@ -106,13 +105,13 @@ impl Table {
             _ => Told::Commands,
         };
         let tells_of = |name: &str| specs.iter().any(|spec| &*spec.name == name.as_bytes());
-        // Before 7.0, Redis did not describe subcommands. CLIENT INFO came with GETDEL, in 6.2.
+        // Before 7.0, Redis did not describe subcommands. CLIENT INFO was added with GETDEL, in 6.2.
         let has_client_info = self.told == Told::Commands && tells_of("getdel");
         for &(name, row) in ours::ROWS {
             let known = self.told == Told::Nothing
                 || tells_of(name)
                 || name == "client|info" && has_client_info;
-            // Where Redis does not know it, its own error is right.
+            // If Redis does not have it, its own error is right.
             let way = if row.if_redis_knows && !known {
                 Way::Forward
             } else {
@@ -144,8 +143,8 @@ impl Table {
         self.mark_containers();
     }
 
-    /// Takes over what Redis has to say of one command, with its subcommands, when it was asked for it by this
-    /// name. Returns whether the table holds it now.
+    /// Learns Redis's description of one command, with its subcommands, which was asked for by this name. Returns
+    /// whether the table now contains it.
     pub fn learn_one(&mut self, asked: &[u8], specs: &[Spec]) -> bool {
         let Some(described) = specs.first().map(|spec| &spec.name) else {
             return false;
@@ -165,7 +164,7 @@ impl Table {
         self.holds(asked)
     }
 
-    /// Whether there is a row for a command or subcommand by that name, which may be another than its own.
+    /// Whether there is a row for a command or subcommand of that name, original or not.
     fn holds(&self, name: &[u8]) -> bool {
         match container(name) {
             None => self.rows.contains_key(self.own_name(name)),
@@ -178,7 +177,7 @@ impl Table {
 
     /// Adds a row for a command that Redis describes. The proxy's own rows stay as they are.
     fn add(&mut self, spec: &Spec) {
-        // As dedicated as the command that it belongs to.
+        // It is dedicated if the command that it belongs to is.
         let whole = container(&spec.name).and_then(|name| self.rows.get(name));
         let dedicated = whole.is_some_and(|row| row.way == Way::Dedicated);
         self.rows
@@ -187,7 +186,7 @@ impl Table {
                 row.reads_only = spec.reads_only;
                 row.keys = spec.keys();
                 row.spread = spec.spread;
-                // Of scripts and of what manages servers Redis says neither.
+                // For scripts and server management commands Redis reports neither.
                 row.may_write = spec.writes || row.writes != Writes::Nothing && !spec.reads_only;
             })
             .or_insert_with(|| Row {
@@ -200,7 +199,7 @@ impl Table {
             });
     }
 
-    /// Where fields of a hash may expire, Redis does not say in time that they did.
+    /// Marks the commands that read fields of hashes, which may expire without a timely report from Redis.
     fn note_reads_of_hashes(&mut self) {
         for (name, fields) in ours::READS_OF_HASHES {
             if let Some(row) = self.rows.get_mut(name) {
@@ -209,7 +208,7 @@ impl Table {
         }
     }
 
-    /// Gives each row that has no number its own: the one that it had before, or a new one.
+    /// Gives each row without a number its own: the one that it had before, or a new one.
     fn number_rows(&mut self, before: HashMap<Box<[u8]>, Row, RandomState>) {
         let mut known: HashMap<Box<[u8]>, u16, RandomState> = std::mem::take(&mut self.gone)
             .into_iter()
@@ -225,7 +224,7 @@ impl Table {
                 number
             });
         }
-        // The last number is shared by all for which there is no other.
+        // The last number is shared by all that no number is left for.
         known.retain(|_, number| (ours::GET.number + 1..u16::MAX).contains(number));
         self.gone = known.into_iter().collect();
         self.mark_wanted();
@@ -253,7 +252,7 @@ impl Table {
         self.rows.get(&b"get"[..]).is_some_and(|row| row.hooks != 0)
     }
 
-    /// The hooks that want a request of a row, which may be that of a command that nothing is known of.
+    /// The hooks that want a request of a row, which may be that of an unknown command.
     #[must_use]
     pub fn hooks(&self, row: &Row, name: &[u8]) -> u32 {
         match row.number == UNKNOWN.number {
@@ -273,8 +272,8 @@ impl Table {
         name
     }
 
-    /// The number of the command that a client calls by this name of its own, with so many arguments in all, if a cached
-    /// answer may be its reply as it stands.
+    /// The number of the command that a client calls by this, its original, name, with so many arguments in all, if a
+    /// cached answer may be its reply unchanged.
     #[must_use]
     #[inline]
     pub fn asks(&self, name: &[u8], count: usize) -> Option<u16> {
@@ -294,16 +293,16 @@ impl Table {
     /// The row of a request.
     ///
     /// # Errors
-    /// When the proxy would answer but the arity is another; when the table does not hold the command.
+    /// If the proxy would answer it but the arity is wrong; or if the table does not contain the command.
     pub fn find(&self, request: &Request<'_>) -> Result<Row, NotFound> {
         let found = self.look_up(request.argument(0), request);
         found.unwrap_or_else(|| self.find_unusual(request))
     }
 
-    /// The row of a request whose command has this name of its own, if the table holds it.
+    /// The row of a request whose command has this original name, if the table contains it.
     fn look_up(&self, name: &[u8], request: &Request<'_>) -> Option<Result<Row, NotFound>> {
         let mut buffer = [0; NAME_MAX];
-        // A `|` is in the table's names of subcommands, and in no command's.
+        // A `|` is only in the table's names of subcommands, and in no command's name.
         let mut full = lower_case(&mut buffer, 0, name).filter(|_| !name.contains(&b'|'))?;
         let mut row = self.rows.get(&buffer[..full]);
         let is_container = match row {
@@ -377,7 +376,7 @@ impl Table {
         Err(NotFound::Unknown(asked.into()))
     }
 
-    /// The row for a subcommand of which Redis says nothing: that of the command.
+    /// The row for a subcommand that Redis does not describe: that of its command.
     fn whole(&self, name: &[u8], subcommand: &[u8]) -> Row {
         let row = self.rows.get(name).copied().unwrap_or(UNKNOWN);
         let full = [name, b"|", subcommand].concat();
@@ -391,7 +390,7 @@ impl Table {
         }
     }
 
-    /// The error message for a request whose command Redis does not know.
+    /// The error message for a request whose command Redis does not have.
     #[must_use]
     pub fn unknown(&self, request: &Request<'_>) -> Vec<u8> {
         let wording = match self.told {
@@ -412,7 +411,7 @@ impl Table {
         self.is_container(name) && self.rows.contains_key(name)
     }
 
-    /// The name that a command has of its own, by the name that a client gave it.
+    /// The original name of a command, from the name that a client used.
     #[must_use]
     pub fn own_name<'a>(&'a self, name: &'a [u8]) -> &'a [u8] {
         if self.aliases.is_empty() || name.len() >= NAME_MAX {
@@ -437,7 +436,7 @@ impl Table {
         }
     }
 
-    /// Marks the rows of the commands that have subcommands.
+    /// Marks the rows of commands with subcommands.
     fn mark_containers(&mut self) {
         for name in &self.containers {
             if let Some(row) = self.rows.get_mut(name) {
@@ -450,8 +449,8 @@ impl Table {
         self.containers.iter().any(|container| **container == *name)
     }
 
-    /// The request of a command by its number that asks about a key, with these further arguments, which are bulk strings,
-    /// and its row; nothing if it is none that does.
+    /// The request of the command with that number that asks about a key, with these further arguments, which are bulk
+    /// strings, and its row; nothing if that command does not ask about keys.
     #[must_use]
     pub fn ask(&self, number: u16, key: &[u8], rest: &[u8]) -> Option<(Row, Vec<u8>)> {
         let mut rows = self.rows.iter();
@@ -468,13 +467,13 @@ impl Table {
         Some((*row, request))
     }
 
-    /// The rows with their names, in no order.
+    /// The rows with their names, in no particular order.
     pub fn rows(&self) -> impl Iterator<Item = (&[u8], Row)> {
         self.rows.iter().map(|(name, row)| (&**name, *row))
     }
 }
 
-/// Which of these lists hold a command, a bit for each.
+/// Which of these lists contain a command, a bit for each.
 fn bits_of(wanted: &[CommandList], name: &[u8], row: &Row) -> u32 {
     let holding = wanted.iter().zip(0..u32::BITS);
     let holding = holding.filter(|(list, _)| list.contains(name, row));

@@ -1,18 +1,19 @@
-//! Names that no command has, and what Redis says of a command that it does not know.
+//! Names that no command has, and Redis's errors about commands that it does not have.
 
 use crate::resp::reply;
 use crate::resp::request::Request;
 
 /// Whether a command or subcommand may have this name. None has a control character, a blank or a `|` in it.
 ///
-/// Redis compares names as C strings, once their hashes fall into the same bucket: with the right bytes behind
-/// a NUL, any name stands for any command. So such a name must not reach a connection that others share.
+/// Redis compares names as C strings, once their hashes fall into the same bucket: with the right bytes after a NUL,
+/// any name can stand for any command. So such a name must not reach a shared connection.
 pub(super) fn is_name(bytes: &[u8]) -> bool {
     let is_odd = |byte: &u8| matches!(byte, 0..=b' ' | b'|' | 0x7f);
     !bytes.is_empty() && !bytes.iter().any(is_odd)
 }
 
-/// Whether a command may have this name, or a subcommand this one, with the name of its command and a `|` before.
+/// Whether a command may have this name, or a subcommand this one, which has the name of its command and a `|` in
+/// front.
 pub(super) fn is_full_name(name: &[u8]) -> bool {
     let mut parts = name.splitn(2, |&byte| byte == b'|');
     parts.all(is_name)
@@ -23,15 +24,15 @@ pub(super) fn c_string(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or(bytes)
 }
 
-/// Whether an argument is this word, as Redis compares arguments with the words that it knows: in any case,
-/// and up to a NUL (`strcasecmp`).
+/// Whether an argument is this word, as Redis compares arguments with known words: in any case, and up to a NUL
+/// (`strcasecmp`).
 #[must_use]
 pub fn is_word(argument: &[u8], word: &[u8]) -> bool {
     c_string(argument).eq_ignore_ascii_case(word)
 }
 
-/// Encodes a request that no command can have so that Redis will not take it for another, and shows the same of
-/// it in its error: a name ends at a NUL. Behind what is left, if that could be a name, a blank shows too.
+/// Encodes a request that no command can have so that Redis can't take it for another, and shows the same in its error:
+/// a name ends at a NUL. If the rest could be a name, it is followed by a blank, which shows too.
 #[must_use]
 pub fn surely_unknown(request: &Request<'_>) -> Vec<u8> {
     let mut arguments: Vec<&[u8]> = request.arguments().collect();
@@ -46,10 +47,10 @@ pub fn surely_unknown(request: &Request<'_>) -> Vec<u8> {
     encoded
 }
 
-/// How much of a name, and of all the arguments, is shown in an error, in bytes.
+/// How much of a name, and of all the arguments, an error shows, in bytes.
 const SHOWN: usize = 128;
 
-/// Whose words an error has.
+/// The version whose wording an error has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wording {
     /// `commandCheckExistence` of redis-server 7.0 and newer.
@@ -58,7 +59,7 @@ pub(super) enum Wording {
     Before7,
 }
 
-/// The error message for a command that Redis does not know.
+/// The error message for a command that Redis does not have.
 pub(super) fn unknown_command(request: &Request<'_>, wording: Wording) -> Vec<u8> {
     let name = c_string(request.argument(0));
     let (name, quote, separator) = match wording {
@@ -87,8 +88,8 @@ pub(super) fn unknown_command(request: &Request<'_>, wording: Wording) -> Vec<u8
     .concat()
 }
 
-/// The error message for a subcommand that Redis does not know, of a command that has some. The request has
-/// two arguments at least.
+/// The error message for a subcommand that Redis does not have, of a command that has some. The request has at least
+/// two arguments.
 pub(super) fn unknown_subcommand(request: &Request<'_>, wording: Wording) -> Vec<u8> {
     let container = c_string(request.argument(0)).to_ascii_uppercase();
     let name = c_string(request.argument(1));

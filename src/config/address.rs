@@ -1,8 +1,9 @@
-//! Where a Redis is.
+//! The address of a Redis.
 
 use std::fmt;
 
-/// Where a Redis is: a host and a TCP port, a Unix socket, or where sentinels say; or where nodes of a cluster are.
+/// The address of a Redis: a host and a TCP port, a Unix socket, the name of a master at sentinels, or nodes of a
+/// cluster.
 ///
 /// Displays as `HOST:PORT`, with brackets round an IPv6 address, as the socket's path, as `sentinel:NAME`, or as
 /// `cluster:HOST:PORT,...`.
@@ -17,13 +18,13 @@ pub enum RedisAddress {
     },
     /// The path of a Unix socket.
     Unix(String),
-    /// Wherever sentinels say that the master of that name is.
+    /// The master of that name, as reported by sentinels.
     Master(String),
-    /// A cluster, of which these nodes are known.
+    /// A cluster with these seeds.
     Cluster(Addresses),
 }
 
-/// Some addresses. Displays as they are written, with a comma between two.
+/// Several addresses. Displays as written, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses(pub Vec<RedisAddress>);
 

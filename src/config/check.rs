@@ -1,9 +1,9 @@
-//! What settings ask of one another.
+//! Checks settings that depend on each other.
 
 use super::error::{ConfigError, Place, Problem};
 use super::{AuthClients, Config, ReadFrom, RedisAddress, peer_tls, rules};
 
-/// Where each setting was given that was.
+/// Where each given setting was given.
 #[derive(Default)]
 pub(super) struct Places(Vec<(&'static str, Place)>);
 
@@ -16,7 +16,7 @@ impl Places {
         self.0.iter().any(|(known, _)| *known == name)
     }
 
-    /// The error for a setting, where it was given.
+    /// The error for a setting, at the place where it was given.
     fn error(self, name: &'static str, problem: Problem) -> ConfigError {
         let found = self.0.into_iter().find(|(known, _)| *known == name);
         let place = found.map_or(Place::Flag(name), |(_, place)| place);
@@ -24,7 +24,7 @@ impl Places {
     }
 }
 
-/// What is wrong with giving a setting, if the URL of the Redis stands for it.
+/// The problem with giving a setting that is part of the URL of Redis.
 pub(super) fn given_by_url(config: &Config, name: &str) -> Option<Problem> {
     config.redis_url.as_ref()?;
     let given = match name {
@@ -42,7 +42,7 @@ pub(super) fn given_by_url(config: &Config, name: &str) -> Option<Problem> {
 /// Checks the settings together.
 ///
 /// # Errors
-/// The first that needs another, or can't be had with another.
+/// The first that requires another, or can't be combined with another.
 pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigError> {
     // Redis's AUTH takes a password, or a user name and a password.
     if let (Some(username), None) = (&config.redis_username, &config.redis_password) {
@@ -90,10 +90,10 @@ pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigErro
     }
 }
 
-/// A setting that is given, and what has to be given with it and is not.
+/// A given setting, and the missing setting that it requires.
 fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
     if config.port.is_none() && config.tls_port.is_none() && config.unix_socket.is_none() {
-        return Some(("port", "unix_socket or tls_port beside none"));
+        return Some(("port", "unix_socket or tls_port as well"));
     }
     if config.tls_port.is_some() {
         if config.tls_cert.is_none() {
@@ -128,7 +128,7 @@ fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// The same of the settings of sentinels.
+/// The same for the settings of sentinels.
 fn sentinel_needs(config: &Config) -> Option<(&'static str, &'static str)> {
     if let Some(needs) = config.redis_sentinel_tls.needs(&peer_tls::OF_SENTINELS) {
         return Some(needs);

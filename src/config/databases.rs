@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// A choice of databases. Displays as it is given: `all`, or numbers and ranges with commas between them.
+/// A choice of databases. Displays as written: `all`, or numbers and ranges separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DatabaseList {
     /// Every one.
@@ -14,7 +14,7 @@ pub enum DatabaseList {
 }
 
 impl DatabaseList {
-    /// Whether a database is among them.
+    /// Whether it contains a database.
     #[must_use]
     pub fn has(&self, database: u32) -> bool {
         match self {

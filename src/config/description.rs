@@ -1,15 +1,15 @@
-//! What the program's flags are, for the manual page and for completions.
+//! Describes the program's flags, for the manual page and for completions.
 
 use argh::{ArgsInfo, FlagInfoKind};
 
 use super::flags::{Flags, with_underscores};
 
-/// The program and its flags, as `--help` has them.
+/// The program and its flags, as in `--help`.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// What the program is.
+    /// A description of the program.
     pub text: String,
-    /// What holds for all flags, a paragraph each.
+    /// Notes about all flags, a paragraph each.
     pub notes: Vec<String>,
     /// The flags in the order of the help.
     pub flags: Vec<Flag>,
@@ -24,12 +24,12 @@ pub struct Flag {
     pub short: Option<char>,
     /// Whether a value follows it.
     pub takes_value: bool,
-    /// What it means, with its default.
+    /// Its description, with its default.
     pub text: String,
 }
 
 impl Flag {
-    /// The values that it takes, if they are words of a list.
+    /// The values that it takes, if they are words from a list.
     #[must_use]
     pub fn choices(&self) -> Vec<&str> {
         let Some((list, _)) = self.text.split_once(':') else {

@@ -7,8 +7,7 @@ use super::settings::SETTINGS;
 
 /// Why the configuration can't be used.
 ///
-/// Displays as one line that says where the mistake is, what it is and what would be right. No
-/// password is ever in it.
+/// Displays as one line that says where the mistake is, what it is and what is allowed. It never contains a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     place: Place,
@@ -26,15 +25,15 @@ impl fmt::Display for ConfigError {
 /// Where a value or a mistake comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A flag that there is, by its name without dashes.
+    /// A known flag, by its name without dashes.
     Flag(&'static str),
     /// A word among the arguments that starts like a flag, up to its `=`.
     Word(String),
-    /// An argument that is no flag; the first one after the program's name is 1.
+    /// An argument that is not a flag; the first one after the program's name is 1.
     Argument(usize),
-    /// A variable, by its name.
+    /// An environment variable, by its name.
     Environment(String),
-    /// A line of a file, the first one is 1, and the name that it sets.
+    /// A line of a file, where the first one is 1, and the name that it sets.
     Line {
         path: String,
         number: usize,
@@ -69,7 +68,7 @@ impl fmt::Display for Place {
 /// What is wrong there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// The value of a setting; `None` where it is a secret.
+    /// The value of a setting; `None` for a secret.
     NotAllowed {
         value: Option<String>,
         allowed: String,
@@ -80,16 +79,16 @@ pub(super) enum Problem {
         /// The setting that holds it.
         password: &'static str,
     },
-    /// Another setting has to be given with it: the end of a sentence that starts with "give".
+    /// Another setting is required with it: the end of a sentence that starts with "give".
     Needs(&'static str),
-    /// The URL of the Redis says it as well.
+    /// The URL of Redis sets it as well.
     GivenByUrl,
-    /// Where the Redis is, this setting says as well.
+    /// This setting sets the address of Redis as well.
     GivenBeside(&'static str),
     UnknownFlag {
         nearest: Option<&'static str>,
     },
-    /// An argument where a flag was due; `None` where it may be a part of a secret.
+    /// An argument in place of a flag; `None` if it may be part of a secret.
     NotAFlag {
         argument: Option<String>,
     },
@@ -101,11 +100,11 @@ pub(super) enum Problem {
         path: String,
         reason: String,
     },
-    /// A file that is to hold a secret.
+    /// A file that should contain a secret.
     EmptyFile {
         path: String,
     },
-    /// The secret that a file is to hold was given as well.
+    /// The secret was given directly as well as by file.
     SecretGiven,
     NotASetting,
     UnknownName(String),

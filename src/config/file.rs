@@ -1,4 +1,4 @@
-//! The file of settings. The module `config` describes what it looks like.
+//! The file of settings. The module `config` describes its format.
 
 use super::error::{ConfigError, Place, Problem};
 use super::flags::CONFIG;
@@ -6,7 +6,7 @@ use super::settings;
 
 /// A setting from a file.
 pub(super) struct Line {
-    /// The first line is 1.
+    /// Starting with 1.
     pub(super) number: usize,
     pub(super) name: &'static str,
     pub(super) value: String,
@@ -27,7 +27,7 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Vec<Line>, ConfigError> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        // What is not a name may be a part of a password, and is not shown.
+        // Text that is not a name may be part of a password, and is not shown.
         let (name, value) = line
             .split_once('=')
             .map(|(name, value)| (name.trim_ascii_end(), value))
@@ -62,7 +62,7 @@ fn is_name(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-')
 }
 
-/// The value in what follows the `=`.
+/// The value in the text after the `=`.
 fn value_of(text: &str) -> Result<String, Problem> {
     match text.trim_ascii_start().strip_prefix('"') {
         Some(text) => quoted(text),
@@ -70,7 +70,7 @@ fn value_of(text: &str) -> Result<String, Problem> {
     }
 }
 
-/// The value in what follows an opening quote.
+/// The value in the text after an opening quote.
 fn quoted(text: &str) -> Result<String, Problem> {
     let mut value = String::new();
     let mut rest = text.chars();

@@ -11,13 +11,13 @@ use super::settings::{self, Setting};
 /// The flag that names a file of settings.
 pub(super) const CONFIG: &str = "config";
 
-/// The flags that are no settings.
+/// The flags that are not settings.
 pub(super) const NOT_SETTINGS: [&str; 3] = [CONFIG, "version", "help"];
 
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// The flags as they were given: text, so that one check serves every source, and all of them, so
-/// that the last one can win.
+/// The flags as given: as text, so that one check serves every source, and with repetitions, so that
+/// the last one can win.
 #[derive(ArgsInfo, FromArgs)]
 #[argh(
     description = "A read-through cache for Redis that speaks the Redis protocol (RESP): repeated\n\
@@ -134,8 +134,8 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_hostname: Vec<String>,
 
-    /// host:port of some nodes of a Redis Cluster, with commas between them, in place of redis_hostname; the others
-    /// are found through them (default none)
+    /// comma-separated host:port of some nodes of a Redis Cluster, instead of redis_hostname; the proxy finds the
+    /// others through them (default none)
     #[argh(option)]
     pub(super) redis_cluster: Vec<String>,
 
@@ -233,7 +233,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_sentinel_tls_insecure: Vec<String>,
 
-    /// longest time for a DNS lookup, a connection attempt or a reply from Redis, in milliseconds (default 1000)
+    /// timeout of a DNS lookup, a connection attempt or a reply from Redis, in milliseconds (default 1000)
     #[argh(option)]
     pub(super) redis_timeout: Vec<String>,
 
@@ -266,12 +266,12 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) missing_ttl: Vec<String>,
 
-    /// how often a Redis that evicts the keys which were not used lately is told of those that are read from the
-    /// cache, in milliseconds, 0 for never (default 60000)
+    /// how often the keys that were read from the cache are reported to a Redis that evicts its least used keys, in
+    /// milliseconds, 0 for never (default 60000)
     #[argh(option)]
     pub(super) touch: Vec<String>,
 
-    /// yes, local or no: whether clients may change settings by PROXY CONFIG SET, or only those of this host
+    /// yes, local or no: which clients may change settings with PROXY CONFIG SET: all, those on this host, or none
     /// (default local)
     #[argh(option)]
     pub(super) config_set: Vec<String>,
@@ -286,7 +286,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) deny_command: Vec<String>,
 
-    /// requests that wait for Redis at least this long are in the slow log of the proxy, in milliseconds (default
+    /// requests that wait for Redis at least this long are listed in the proxy's slow log, in milliseconds (default
     /// 10)
     #[argh(option)]
     pub(super) slowlog_slower_than: Vec<String>,
@@ -358,7 +358,7 @@ pub(super) fn parse(args: &[OsString]) -> Result<Request, ConfigError> {
 /// The parsed arguments; every name is known.
 pub(super) struct Arguments {
     pub(super) given: Vec<Given>,
-    /// The flag that asks for a text instead of a run. What comes after it is not read.
+    /// The flag that asks for a text instead of a run. Arguments after it are not read.
     pub(super) text: Option<&'static str>,
 }
 
@@ -366,7 +366,7 @@ pub(super) struct Arguments {
 pub(super) struct Given {
     pub(super) name: &'static str,
     pub(super) value: String,
-    /// The arguments that it takes up: one or two.
+    /// The arguments that it spans: one or two.
     pub(super) at: Range<usize>,
 }
 
@@ -376,7 +376,7 @@ impl Given {
     }
 }
 
-/// Separates flags from values. A value is the rest of the argument after `=` or else the next
+/// Separates flags from values. A value is the rest of the argument after `=`, or else the next
 /// argument, whatever it looks like.
 pub(super) fn read(args: &[OsString]) -> Result<Arguments, ConfigError> {
     let mut given: Vec<Given> = Vec::new();
@@ -421,7 +421,7 @@ pub(super) fn read(args: &[OsString]) -> Result<Arguments, ConfigError> {
 }
 
 /// The error for an argument that should be a flag and is not. `word` is the part before its `=`,
-/// `number` its place.
+/// `number` its position.
 fn unknown(word: &str, arg: &str, number: usize, after_secret: bool) -> ConfigError {
     match word.strip_prefix("--") {
         Some(name) => {
@@ -429,7 +429,7 @@ fn unknown(word: &str, arg: &str, number: usize, after_secret: bool) -> ConfigEr
             Place::Word(word.to_owned()).error(Problem::UnknownFlag { nearest })
         }
         None => {
-            // A password with a space in it that nobody quoted goes on here.
+            // This may be the rest of an unquoted password that contains a space.
             let argument = (!after_secret).then(|| arg.to_owned());
             Place::Argument(number).error(Problem::NotAFlag { argument })
         }

@@ -1,10 +1,10 @@
-//! Settings as a running proxy shows and changes them.
+//! Shows and changes the settings of a running proxy.
 
 use super::check::{self, Places};
 use super::settings::{self, NONE, SETTINGS, Setting};
 use super::{Config, Rules};
 
-/// The settings that can be changed while the proxy runs. All others take effect when it is started.
+/// The settings that can be changed while the proxy runs. All others take effect at startup.
 const LIVE: [&str; 15] = [
     "cache_period",
     "cache_ttl",
@@ -26,15 +26,15 @@ const LIVE: [&str; 15] = [
 /// Why a setting can't be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unchanged {
-    /// There is none of that name.
+    /// There is no such setting.
     Unknown,
-    /// It takes effect when the proxy is started.
+    /// It takes effect at startup.
     AtStart,
-    /// The value is not allowed; what is, as the end of a sentence that starts with "give".
+    /// The value is not allowed; this says what is, as the end of a sentence that starts with "give".
     NotAllowed(String),
 }
 
-/// A setting that has two values.
+/// A setting that differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// Its name.
@@ -48,7 +48,7 @@ pub struct Difference {
 }
 
 impl Config {
-    /// Every setting with its value as it is written; a password is hidden.
+    /// Every setting with its value as written; passwords are hidden.
     pub fn values(&self) -> impl Iterator<Item = (&'static str, String)> {
         let values = SETTINGS.iter();
         values.map(|setting| (setting.name, self.value(setting)))
@@ -62,7 +62,7 @@ impl Config {
     /// Changes a setting of a running proxy.
     ///
     /// # Errors
-    /// If it can't be changed so. Then it has no value to go on with.
+    /// If it can't be changed. Then `self` may be incomplete and must be discarded.
     pub fn change(&mut self, name: &str, value: &str) -> Result<(), Unchanged> {
         let setting = settings::find(name).ok_or(Unchanged::Unknown)?;
         if !is_live(setting) {
@@ -77,13 +77,13 @@ impl Config {
     /// Checks the settings together.
     ///
     /// # Errors
-    /// The first that can't be had with another.
+    /// The first that can't be combined with another.
     pub fn check(&self) -> Result<(), Unchanged> {
         check::together(self, Places::default())
             .map_err(|error| Unchanged::NotAllowed(error.to_string()))
     }
 
-    /// The settings that have another value in the other configuration.
+    /// The settings with another value in the other configuration.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let settings = SETTINGS
@@ -101,7 +101,7 @@ impl Config {
 
     fn is_same(&self, other: &Self, setting: &Setting) -> bool {
         match setting.name {
-            // They show as the same.
+            // They display the same.
             "password" => self.password == other.password,
             "redis_password" => self.redis_password == other.redis_password,
             "redis_url" => self.redis_url == other.redis_url,
@@ -112,7 +112,7 @@ impl Config {
         }
     }
 
-    /// Takes those over from another configuration that can be changed while the proxy runs.
+    /// Takes the settings from another configuration that can be changed while the proxy runs.
     pub fn take_live(&mut self, other: &Self) {
         self.cache_period = other.cache_period;
         self.cache_ttl = other.cache_ttl;

@@ -1,13 +1,13 @@
-//! How Redis, or a sentinel, is spoken to by TLS.
+//! The TLS settings for Redis, or for sentinels.
 
-/// The same settings for either.
+/// The settings that both have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerTls {
-    /// Whether it is.
+    /// Whether TLS is used.
     pub on: bool,
-    /// The file with the certificates of who may sign the peer's. Default: none, for those of the system.
+    /// The file with the CA certificates for the peer's certificate. Default: none, for the system's.
     pub ca: Option<String>,
-    /// The file with a certificate to show to the peer. Default: none.
+    /// The file with a certificate to present to the peer. Default: none.
     pub cert: Option<String>,
     /// The file with its key. Default: none.
     pub key: Option<String>,
@@ -17,14 +17,14 @@ pub struct PeerTls {
     pub insecure: bool,
 }
 
-/// The names of the settings, and what is to be given with some.
+/// The names of the settings, and what some of them require.
 pub(super) struct Names {
     ca: &'static str,
     cert: &'static str,
     key: &'static str,
     server_name: &'static str,
     insecure: &'static str,
-    /// With all of them.
+    /// Required by all of them.
     on: &'static str,
     with_cert: &'static str,
     with_key: &'static str,
@@ -49,7 +49,7 @@ pub(super) const OF_REDIS: Names = names!("redis_tls", ", or a redis_url with re
 pub(super) const OF_SENTINELS: Names = names!("redis_sentinel_tls", "");
 
 impl PeerTls {
-    /// The first of them that is given without what it needs, and what that is.
+    /// The first of them that is given without what it requires, and what that is.
     pub(super) fn needs(&self, names: &Names) -> Option<(&'static str, &'static str)> {
         let [cert, key] = [self.cert.is_some(), self.key.is_some()];
         let needs = [

@@ -1,4 +1,4 @@
-//! Rules as they are written: `PATTERN OPTION…`, and [`Rules::BETWEEN`] between two.
+//! Parses rules: `PATTERN OPTION…`, separated by [`Rules::BETWEEN`].
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const TEXT_MAX: usize = 1024;
 const OPTIONS: &str = "ttl=MS, stale=MS, nocache, max_reply=BYTES, refresh=MS, pin, touch=MS, missing_ttl=MS, deny, \
     readonly, allow, prefix=TEXT, listener=port|tls_port|unix_socket and user=NAME";
 
-/// One or more rules, with [`Rules::BETWEEN`] between two. The error says what is allowed.
+/// One or more rules, separated by [`Rules::BETWEEN`]. The error says what is allowed.
 impl FromStr for Rules {
     type Err = String;
 
@@ -24,11 +24,12 @@ impl FromStr for Rules {
     }
 }
 
-/// Adds the rules in a text, if all are right, or says what is allowed, as the end of a sentence that starts with "give".
+/// Adds the rules in a text, if all are valid, or says what is allowed, as the end of a sentence that starts with
+/// "give".
 pub(super) fn add(text: &str, rules: &mut Rules) -> Result<(), String> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let mut all = rules.clone();
-    // An empty text has no rule.
+    // An empty text contains no rule.
     for words in words.split(|word| *word == Rules::BETWEEN) {
         if let [pattern, options @ ..] = words {
             all.push(rule(pattern, options)?);
@@ -50,7 +51,7 @@ fn rule(pattern: &str, options: &[&str]) -> Result<Rule, String> {
     let mut rule = Rule::new(Pattern::new(pattern.as_bytes()));
     if options.is_empty() {
         return Err(format!(
-            "options behind the pattern {pattern:?}: some of {OPTIONS}"
+            "options after the pattern {pattern:?}: some of {OPTIONS}"
         ));
     }
     for (number, option) in options.iter().enumerate() {
@@ -88,7 +89,7 @@ fn set(rule: &mut Rule, option: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A prefix. What is special in a pattern is not in it, so that patterns may stand behind it.
+/// A prefix. It contains no special characters of patterns, so that it may precede a pattern.
 fn prefix(text: &str) -> Result<&str, String> {
     match text {
         "" => Err(format!("a prefix of 1 to {TEXT_MAX} bytes")),
@@ -104,7 +105,7 @@ fn listener(text: &str) -> Result<Listener, String> {
         .ok_or_else(|| "port, tls_port or unix_socket as the listener".to_owned())
 }
 
-/// What the options of a rule about requests ask of one another.
+/// Checks the options of a rule about requests against each other.
 fn check_requests(rule: &Rule) -> Result<(), String> {
     let pattern = &rule.pattern;
     match () {
@@ -116,13 +117,13 @@ fn check_requests(rule: &Rule) -> Result<(), String> {
         }
         () if rule.clients.are_all() => Ok(()),
         () if rule.is_about_entries() || !rule.is_about_requests() => Err(format!(
-            "for \"{pattern}\" listener and user with deny, readonly, allow or prefix alone"
+            "for \"{pattern}\" listener and user only with deny, readonly, allow or prefix"
         )),
         () => Ok(()),
     }
 }
 
-/// What the options of a rule ask of one another.
+/// Checks the options of a rule against each other.
 fn check(rule: &Rule) -> Result<(), String> {
     check_requests(rule)?;
     let of_entries = [
@@ -152,7 +153,7 @@ fn check(rule: &Rule) -> Result<(), String> {
     }
 }
 
-/// If an entry without a `ttl` of its rule would always be about to end: which is the first such rule.
+/// The first rule whose entries, without a `ttl` of their own, would always be within their refresh time.
 pub(super) fn refreshed_always(rules: &Rules, ttl: Duration) -> Option<String> {
     let mut rules = rules.iter();
     let found = rules.find(|rule| rule.ttl.is_none() && rule.refresh >= Some(ttl));

@@ -1,4 +1,4 @@
-//! Keeping a password out of sight: of the log, of errors, of the process list.
+//! Keeps passwords out of the log, of errors, and of the process list.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::error::{ConfigError, Place, Problem};
 use super::flags::{self, Given};
 use super::settings::SETTINGS;
 
-/// A text that is not to be seen: it shows as `<hidden>`, save through [`expose`](Secret::expose).
+/// A text that must not be shown: it displays as `<hidden>`, except through [`expose`](Secret::expose).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -41,13 +41,13 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Reads a secret from the file at `path`, if there is one: its text without the newline at its end. `place` is
-/// where the path was given.
+/// Reads a secret from the file at `path`, if given: its text without a trailing newline. `place` is where the path was
+/// given.
 ///
 /// # Errors
 ///
-/// The secret was given as well, or the file can't be read or holds none. The error shows nothing of what is in
-/// the file.
+/// The secret was given directly as well, or the file can't be read or is empty. The error shows nothing of the file's
+/// content.
 pub(super) fn read(
     path: Option<&str>,
     secret: &mut Option<Secret>,
@@ -72,7 +72,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// The secret in a file's text, without the newline at its end.
+/// The secret in a file's text, without a trailing newline.
 fn of_text(text: &str) -> Option<Secret> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
@@ -83,24 +83,24 @@ fn of_text(text: &str) -> Option<Secret> {
 ///
 /// # Errors
 ///
-/// The file can't be read or holds none.
+/// The file can't be read or is empty.
 pub fn read_file(path: &str) -> io::Result<Secret> {
     let text = std::fs::read_to_string(path)?;
     of_text(&text).ok_or_else(|| io::Error::other("the file is empty"))
 }
 
-/// Takes passwords off the command line, which every user of the host can read in the process
-/// list, and into the environment, which on Linux only the process's own user and root can read.
+/// Moves passwords from the command line, which every user of the host can read in the process list, to the
+/// environment, which on Linux only the process's own user and root can read.
 ///
-/// If a secret is among the arguments, the process is replaced by a new run of the same program
-/// (same process id, same name, same open files), without the argument and with the variable
-/// instead; otherwise this returns at once. The configuration comes out the same. To be called
-/// first in `main`, before any thread is started. The password is visible until then.
+/// If a secret is among the arguments, the process re-executes the same program (same process id, same name, same open
+/// files), without the argument and with the variable instead; otherwise this returns at once. The resulting
+/// configuration is the same. Must be called first in `main`, before any thread is started. The password is visible
+/// until then.
 ///
 /// # Errors
 ///
-/// The program could not be run again: nothing has changed, and the caller may carry on and warn
-/// that the password can be seen.
+/// The program could not be executed again: nothing has changed, and the caller may continue and warn that the password
+/// is visible.
 pub fn hide_secret_arguments() -> io::Result<()> {
     let mut args = std::env::args_os();
     let Some(program) = args.next() else {
@@ -115,8 +115,8 @@ pub fn hide_secret_arguments() -> io::Result<()> {
                 .args(hidden.args)
                 .envs(hidden.variables)
                 .exec();
-            // `exec` has set SIGPIPE back to its default on the way. With a handler, whatever it
-            // does, a broken pipe is an error again and not the end of the process.
+            // `exec` has reset SIGPIPE to its default. With any handler, a broken pipe is an error again and does not
+            // end the process.
             signal_hook::flag::register(SIGPIPE, Arc::default())?;
             Err(error)
         }
@@ -129,11 +129,11 @@ pub(super) struct Hidden {
     pub(super) variables: Vec<(String, String)>,
 }
 
-/// Moves secrets from `args` to variables; `None` if there is nothing to hide, or if the arguments
-/// are only good for an error or a text such as the help, after which the process ends at once.
+/// Moves secrets from `args` to variables; `None` if there is nothing to hide, or if the arguments only lead to an
+/// error or a text such as the help, after which the process ends at once.
 ///
-/// An empty flag means no password, whatever the environment and the file say. An empty variable
-/// could not express that, so an empty flag stays.
+/// An empty flag means no password, whatever the environment and the file contain. An empty variable could not express
+/// that, so an empty flag stays.
 pub(super) fn without_secrets(args: &[OsString]) -> Option<Hidden> {
     let arguments = flags::read(args)
         .ok()

@@ -1,4 +1,4 @@
-//! The table of settings: a row ties a name to its check, whichever source the value comes from.
+//! The table of settings: each row ties a name to its check, whatever source the value comes from.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use super::value::{
 use super::{Addresses, Config, Secret, rules};
 use crate::command::CommandList;
 
-/// A setting: its name, where its flag is, its check and how the log shows it.
+/// A setting: its name, its flag, its check and how the log shows it.
 pub(super) struct Setting {
-    /// The name in a file and, after two dashes, the flag. In capitals, with or without a prefix, the variable.
+    /// The name in a file and, after two dashes, the flag. In capitals, with or without the prefix, the variable.
     pub(super) name: &'static str,
     /// How the log shows the value.
     pub(super) shown: Shown,
-    /// The values that its flag was given, in order.
+    /// The values given to its flag, in order.
     pub(super) given: fn(&Flags) -> &[String],
     /// Checks the text and puts the value in its field, or says what is allowed, as the end of a
     /// sentence that starts with "give".
@@ -36,7 +36,7 @@ pub(super) enum Shown {
     Plain,
     /// Under this key, which ends with its unit.
     As(&'static str),
-    /// As `<hidden>`: neither the log nor an error nor the process list may have it.
+    /// As `<hidden>`: it must not appear in the log, in an error or in the process list.
     Hidden,
 }
 
@@ -558,13 +558,13 @@ pub(super) static SETTINGS: &[Setting] = &[
     },
 ];
 
-/// The setting that may be given several times; each adds to those before.
+/// The setting that may be given several times; each adds to the earlier ones.
 const RULE: &str = "rule";
 
-/// How an empty setting shows.
+/// How an empty setting is shown.
 pub(super) const NONE: &str = "<none>";
 
-/// Puts a text in its field, or nothing if it is empty.
+/// Stores a text in its field, or nothing if it is empty.
 fn optional(text: &str, field: &mut Option<String>) -> Result<(), String> {
     *field = (!text.is_empty()).then(|| text.to_owned());
     Ok(())
@@ -594,12 +594,12 @@ fn milliseconds_of(time: Duration) -> Value<'static> {
 }
 
 impl Setting {
-    /// The environment variable that beats all others.
+    /// The environment variable that overrides the other.
     pub(super) fn variable(&self) -> String {
         format!("{PREFIX}{}", self.name.to_ascii_uppercase())
     }
 
-    /// Whether every value that it is given counts, and not the last alone.
+    /// Whether all its values count, and not only the last.
     pub(super) fn is_list(&self) -> bool {
         self.name == RULE
     }
@@ -623,8 +623,7 @@ pub(super) fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
 
-/// The flag that was probably meant by a name that isn't one: no more than one letter in three is
-/// different.
+/// The flag that was probably meant by an unknown name: at most one letter in three is different.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let name = name.replace('-', "_");
     SETTINGS
@@ -637,7 +636,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
         .and_then(|(distance, known)| (distance * 3 <= name.len()).then_some(known))
 }
 
-/// How many letters have to be changed, added or removed to get from `a` to `b`.
+/// How many letters must be changed, added or removed to get from `a` to `b`.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, a) in a.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! Where values come from: the flags, the environment, the file.
+//! The sources of values: the flags, the environment, the file.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -8,7 +8,7 @@ use super::file::{self, Line};
 use super::flags::{CONFIG, Flags};
 use super::settings::Setting;
 
-/// What a variable may start with. Of two, the one with the prefix counts.
+/// The optional prefix of variables. If both exist, the one with the prefix wins.
 pub(super) const PREFIX: &str = "REDIS_PROXY_";
 
 /// All sources, the file read.
@@ -17,18 +17,18 @@ pub(super) struct Sources<'a> {
     environment: &'a dyn Fn(&str) -> Option<OsString>,
     path: String,
     lines: Vec<Line>,
-    /// Variables that have the name of a setting and are not meant for the proxy.
+    /// Variables with the name of a setting that are not meant for the proxy.
     pub(super) left_alone: Vec<String>,
 }
 
-/// A value and where it is from.
+/// A value and its source.
 pub(super) struct Found {
     pub(super) value: String,
     pub(super) place: Place,
 }
 
 impl<'a> Sources<'a> {
-    /// Reads the file, if the flags or else the environment name one.
+    /// Reads the file, if the flags or else the environment names one.
     pub(super) fn open(
         flags: Flags,
         environment: &'a dyn Fn(&str) -> Option<OsString>,
@@ -55,8 +55,8 @@ impl<'a> Sources<'a> {
         Ok(sources)
     }
 
-    /// The value that wins: of a flag, else of the environment, else of the file. Of a setting that is a list, all values of
-    /// that source.
+    /// The value that wins: from a flag, else from the environment, else from the file. For a list setting, all values
+    /// from that source.
     pub(super) fn find(&mut self, setting: &Setting) -> Result<Vec<Found>, ConfigError> {
         let given = (setting.given)(&self.flags);
         if !given.is_empty() {
@@ -107,7 +107,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// The values that a flag was given.
+/// The values given to a flag.
 fn in_flags(name: &'static str, given: &[String]) -> impl Iterator<Item = Found> {
     given.iter().map(move |value| Found {
         value: value.clone(),
@@ -115,8 +115,8 @@ fn in_flags(name: &'static str, given: &[String]) -> impl Iterator<Item = Found>
     })
 }
 
-/// Whether a variable is the address of a service, as Kubernetes and Docker set one for every service: one that
-/// is called `metrics` makes it `METRICS_PORT=tcp://10.96.0.12:9001`.
+/// Whether a variable is the address of a service, as Kubernetes and Docker set one for every service: a service called
+/// `metrics` makes it `METRICS_PORT=tcp://10.96.0.12:9001`.
 fn is_service_link(variable: &str, value: &OsStr) -> bool {
     let value = value.as_encoded_bytes();
     variable.ends_with("PORT")

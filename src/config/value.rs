@@ -1,5 +1,5 @@
-//! The checks of single values. Each takes text and gives a value, or says what is allowed, as the
-//! end of a sentence that starts with "give".
+//! The checks of single values. Each takes text and returns a value, or says what is allowed, as the end of a sentence
+//! that starts with "give".
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -104,7 +104,7 @@ pub(super) fn port_or_none(text: &str) -> Result<Option<u16>, String> {
         .map_err(|allowed| format!("{allowed}, or none"))
 }
 
-/// A file's permissions in octal, of which the owner must be able to use a socket.
+/// A file's permissions in octal; the owner must be able to use a socket.
 pub(super) fn permissions(text: &str) -> Result<Permissions, String> {
     let is_octal = text.bytes().all(|c| (b'0'..=b'7').contains(&c));
     let mode = u32::from_str_radix(text, 8).ok();
@@ -113,7 +113,7 @@ pub(super) fn permissions(text: &str) -> Result<Permissions, String> {
         .ok_or_else(|| "an octal number from 600 to 777".to_owned())
 }
 
-/// Whether clients must show a certificate, in any case.
+/// Whether clients must present a certificate, in any case.
 pub(super) fn auth_clients(text: &str) -> Result<AuthClients, String> {
     AuthClients::ALL
         .into_iter()
@@ -137,7 +137,7 @@ pub(super) fn config_set(text: &str) -> Result<ConfigSet, String> {
         .ok_or_else(|| "yes, local or no".to_owned())
 }
 
-/// A value that may ask for TLS; if it does in a build without, `instead` is what is allowed.
+/// A value that may require TLS; if it does in a build without, `instead` says what is allowed.
 pub(super) fn with_tls<T>(value: T, asks: impl Fn(&T) -> bool, instead: &str) -> Result<T, String> {
     if cfg!(feature = "tls") || !asks(&value) {
         Ok(value)
@@ -146,7 +146,7 @@ pub(super) fn with_tls<T>(value: T, asks: impl Fn(&T) -> bool, instead: &str) ->
     }
 }
 
-/// Names of hosts, with commas between them; none in an empty text.
+/// Host names, separated by commas; none in an empty text.
 pub(super) fn host_names(text: &str) -> Result<HostNames, String> {
     let names: Vec<String> = match text {
         "" => Vec::new(),
@@ -162,7 +162,7 @@ pub(super) fn host_names(text: &str) -> Result<HostNames, String> {
     }
 }
 
-/// Databases: all, none, or numbers and ranges with commas between them.
+/// Databases: all, none, or numbers and ranges separated by commas.
 pub(super) fn databases(text: &str) -> Result<DatabaseList, String> {
     let index = |text: &str| digits(text).and_then(|index| i32::try_from(index).ok());
     let range = |text: &str| {
@@ -196,7 +196,7 @@ pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A switch that Redis has too, and writes so.
+/// A switch that Redis has too, written as in Redis.
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     if text.eq_ignore_ascii_case("yes") {
         Ok(true)
@@ -213,10 +213,10 @@ pub(super) fn log_level(text: &str) -> Result<LevelFilter, String> {
         .map_err(|_| "off, error, warn, info, debug or trace".to_owned())
 }
 
-/// The levels as they are written, in order.
+/// The levels as written, in order.
 pub(super) const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// A format of the log's lines, in any case.
+/// A format of log lines, in any case.
 pub(super) fn log_format(text: &str) -> Result<Format, String> {
     [Format::Text, Format::Json]
         .into_iter()
@@ -224,7 +224,7 @@ pub(super) fn log_format(text: &str) -> Result<Format, String> {
         .ok_or_else(|| "text or json".to_owned())
 }
 
-/// Addresses of sentinels, with commas between them; none in an empty text.
+/// Addresses of sentinels, separated by commas; none in an empty text.
 pub(super) fn sentinels(text: &str) -> Result<Addresses, String> {
     addresses(text, RedisAddress::SENTINEL_PORT).ok_or_else(|| {
         "HOST or HOST:PORT of each sentinel with commas between them, such as s1.example:26379,s2.example:26379"
@@ -232,10 +232,10 @@ pub(super) fn sentinels(text: &str) -> Result<Addresses, String> {
     })
 }
 
-/// The same of nodes of a cluster.
+/// The same for nodes of a cluster.
 pub(super) fn cluster_nodes(text: &str) -> Result<Addresses, String> {
     if !cfg!(feature = "cluster") && !text.trim_ascii().is_empty() {
-        return Err("nothing: this build knows no clusters".to_owned());
+        return Err("nothing: this build has no cluster support".to_owned());
     }
     addresses(text, RedisAddress::DEFAULT_PORT).ok_or_else(|| {
         "HOST or HOST:PORT of some nodes with commas between them, such as n1.example:6379,n2.example:6379"
@@ -259,7 +259,7 @@ pub(super) fn host_and_port(text: &str) -> Option<RedisAddress> {
     host_and_port_or(text, RedisAddress::DEFAULT_PORT)
 }
 
-/// The same with that port where none is named.
+/// The same with a default port.
 fn host_and_port_or(text: &str, default: u16) -> Option<RedisAddress> {
     let (host, rest) = match text.strip_prefix('[') {
         Some(bracketed) => {
@@ -290,8 +290,7 @@ fn is_ipv6(text: &str) -> bool {
     address.parse::<Ipv6Addr>().is_ok() && is_name(zone)
 }
 
-/// Whether this can be a host's name. An underscore is no part of one, strictly, but is found in
-/// the names of containers.
+/// Whether this can be a host name. An underscore is not valid in one, strictly, but occurs in the names of containers.
 fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text

@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Before;
 
-/// What a request gets that nobody decides.
+/// The error for a request that is never decided.
 const NO_ANSWER: &str = "ERR a hook gave no answer";
 
-/// What wakes the event loop.
+/// Wakes the event loop.
 pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// A request that is decided later.
@@ -23,16 +23,16 @@ impl Later {
     }
 }
 
-/// Decides a request, from any thread. If it is dropped before, the client gets an error.
+/// Decides a request, from any thread. If it is dropped undecided, the client gets an error.
 pub struct Answer {
     ticket: u64,
-    /// None when it is decided.
+    /// None once it is decided.
     decided: Option<Sender<(u64, Before)>>,
     wake: Wake,
 }
 
 impl Answer {
-    /// Decides it. What would put it off once more is an error.
+    /// Decides the request. Deferring it again is an error.
     pub fn send(mut self, decision: Before) {
         self.decide(match decision {
             Before::Later(_) => Before::Deny(NO_ANSWER.into()),
@@ -62,7 +62,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// The requests that were put off, by their tickets.
+/// The deferred requests, by their tickets.
 pub(crate) struct Deferrals {
     latest: Cell<u64>,
     sender: Sender<(u64, Before)>,
@@ -92,7 +92,7 @@ impl Deferrals {
         (answer, Later(ticket))
     }
 
-    /// A request that was decided since, by its ticket.
+    /// The next request that was decided, by its ticket.
     pub fn next_decided(&self) -> Option<(u64, Before)> {
         self.decided.try_recv().ok()
     }

@@ -1,9 +1,9 @@
-//! Replies as hooks make them.
+//! Replies made by hooks.
 
 use crate::resp::Protocol;
 use crate::resp::reply;
 
-/// A reply. It is encoded for the version of the protocol that the client speaks.
+/// A reply. It is encoded for the client's protocol version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// `+OK` and the like, on one line.
@@ -14,9 +14,9 @@ pub enum Value {
     Integer(i64),
     /// A string of any bytes.
     Bulk(Vec<u8>),
-    /// Nothing.
+    /// Null.
     Null,
-    /// Several.
+    /// Several values.
     Array(Vec<Value>),
 }
 
@@ -27,7 +27,7 @@ impl Value {
         Self::Bulk(bytes.into())
     }
 
-    /// The reply for a client that speaks that version.
+    /// The reply for a client with that protocol version.
     pub(crate) fn encode(&self, protocol: Protocol) -> Vec<u8> {
         let mut out = Vec::new();
         self.write(&mut out, protocol);

@@ -1,5 +1,5 @@
-//! Writing the metrics, in the two formats that Prometheus reads. `prometheus-client` writes OpenMetrics; what
-//! is different in the older text format is all here.
+//! Writes the metrics, in the two formats that Prometheus reads. `prometheus-client` writes OpenMetrics; the
+//! differences of the older text format are all here.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ enum Format {
     Plain,
 }
 
-/// What was read at the scrape. The encoder takes nothing that borrows.
+/// The values at the time of the scrape. The encoder takes nothing that borrows.
 struct Snapshot {
     families: Vec<(&'static Family, Values)>,
     format: Format,
@@ -60,7 +60,7 @@ fn write(status: &Status<'_>, format: Format) -> String {
     // Writing to a string can't fail.
     let _ = match format {
         Format::Open => text::encode(&mut out, &registry),
-        // It has no mark for its end.
+        // It has no end marker.
         Format::Plain => text::encode_registry(&mut out, &registry),
     };
     out
@@ -78,7 +78,7 @@ impl Collector for Snapshot {
     }
 }
 
-/// The encoder adds what the names end in: the unit, `_total`, `_info`.
+/// The encoder adds the suffixes of names: the unit, `_total`, `_info`.
 fn open_family(
     family: &Family,
     values: &Values,
@@ -106,8 +106,8 @@ fn open_family(
     samples(values, metric, family.kind == Kind::Counter)
 }
 
-/// The text format knows no units and no infos, and the type of a counter is given under the name of its
-/// samples. So all is written as a gauge is, under its whole name.
+/// The text format has no units and no infos, and the type of a counter is given under the name of its samples. So
+/// everything is written like a gauge, under its full name.
 fn plain_family(
     family: &Family,
     values: &Values,
@@ -124,7 +124,7 @@ fn plain_family(
     samples(values, metric, false)
 }
 
-/// Writes the samples, as counters are written or as gauges are.
+/// Writes the samples, in the form of counters or of gauges.
 fn samples(values: &Values, mut metric: MetricEncoder<'_>, count: bool) -> fmt::Result {
     match values {
         Values::One(number) => sample(&mut metric, number, count),

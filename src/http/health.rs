@@ -7,7 +7,7 @@ use crate::status::{RedisState, Status};
 
 const JSON: &str = "application/json";
 
-/// Liveness: the event loop turns, or it could not answer.
+/// Liveness: if the event loop were stuck, there would be no response.
 #[must_use]
 pub fn alive(status: &Status<'_>) -> Response {
     let mut line = Object::default();

@@ -1,4 +1,4 @@
-//! How things were over the last minutes, second by second, for the lines on the page.
+//! The status over the last minutes, second by second, for the graphs on the page.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,28 +17,28 @@ pub const LENGTH: usize = 300;
 #[derive(Debug)]
 pub struct History {
     samples: VecDeque<Sample>,
-    /// How many samples there were, those included that are gone.
+    /// How many samples there were, including those that are gone.
     count: u64,
-    /// When the next is due.
+    /// When the next sample is due.
     due: Time,
-    /// The counters when the latest was taken.
+    /// The counters at the latest sample.
     before: Counters,
 }
 
-/// What happened in a period, and how things were at its end.
+/// What happened in a period, and the status at its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     /// Its end.
     pub at: Time,
     /// Requests.
     pub per_second: f64,
-    /// Keys that were looked for in the cache.
+    /// Keys that were looked up in the cache.
     pub keys: u64,
-    /// The share of them that was there, from 0 to 1, if there were any.
+    /// The share of hits among them, from 0 to 1, if there were any.
     pub hit_ratio: Option<f64>,
-    /// The time of half the hits, and of 99 in a hundred, in microseconds, if there were any.
+    /// The p50 and p99 of hits, in microseconds, if there were any.
     pub hit_time: [Option<f64>; 2],
-    /// The same of misses.
+    /// The same for misses.
     pub miss_time: [Option<f64>; 2],
     /// Entries in the cache.
     pub entries: usize,
@@ -118,7 +118,7 @@ impl History {
         self.count
     }
 
-    /// The samples that are kept and came after the first so many.
+    /// The samples that are kept, without the first `count` since the start.
     pub fn after(&self, count: u64) -> impl Iterator<Item = &Sample> {
         let first = self.count - self.samples.len() as u64;
         let known = count.clamp(first, self.count) - first;
@@ -128,7 +128,7 @@ impl History {
     }
 }
 
-/// What half the durations do not exceed, and 99 in a hundred, in microseconds.
+/// The p50 and p99 of the durations, in microseconds.
 pub fn microseconds(times: &Histogram) -> [Option<f64>; 2] {
     [0.5, 0.99].map(|share| times.microseconds(share))
 }

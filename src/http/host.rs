@@ -1,13 +1,13 @@
-//! By which names the site may be asked.
+//! The host names that requests may use.
 //!
-//! A browser lets a web page read what comes from the page's own host name. Whoever owns a name can have it lead
-//! here after the page was loaded (DNS rebinding); then the page asks under that name. No page is loaded from an
-//! IP address that is not its own, and nobody owns `localhost`.
+//! A browser lets a web page read what comes from the page's own host name. The owner of a name can make it resolve to
+//! this host after the page was loaded (DNS rebinding); then the page's requests use that name. No page is loaded from
+//! an IP address that is not its own, and no one owns `localhost`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Whether a request for this host, a `Host` field or the authority of a target, is answered: it is an IP address,
-/// a loopback name or one of `names`, with or without a port.
+/// Whether to answer a request for this host, from a `Host` field or the authority of a target: it must be an IP
+/// address, a loopback name or one of `names`, with or without a port.
 #[must_use]
 pub fn is_known(host: &[u8], names: &[String]) -> bool {
     let Ok(host) = std::str::from_utf8(host.trim_ascii()) else {
@@ -19,7 +19,7 @@ pub fn is_known(host: &[u8], names: &[String]) -> bool {
             .is_some_and(|(address, rest)| address.parse::<Ipv6Addr>().is_ok() && is_port(rest));
     }
     let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
-    // The root's own dot may end a name.
+    // A name may end with the root's dot.
     let name = name.strip_suffix('.').unwrap_or(name);
     is_port(rest)
         && (name.parse::<Ipv4Addr>().is_ok()
@@ -27,7 +27,7 @@ pub fn is_known(host: &[u8], names: &[String]) -> bool {
             || names.iter().any(|known| known.eq_ignore_ascii_case(name)))
 }
 
-/// `localhost` and all below it lead to this host alone (RFC 6761, 6.3).
+/// `localhost` and all names below it resolve to this host (RFC 6761, 6.3).
 fn is_loopback(name: &str) -> bool {
     let start = name.len().saturating_sub("localhost".len());
     let (below, last) = name.as_bytes().split_at(start);

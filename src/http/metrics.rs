@@ -43,7 +43,7 @@ pub enum Values {
     One(Number),
     /// One for each set of labels.
     Labelled(Vec<(Labels, Number)>),
-    /// The upper bound of each bucket, infinity at last, and how many values are in it.
+    /// The upper bound of each bucket, infinity last, and how many values are in it.
     Histogram {
         /// All values together.
         sum: f64,
@@ -62,12 +62,12 @@ pub enum Number {
 }
 
 impl Family {
-    /// Whether it has a sample for each node of a cluster, and none without one.
+    /// Whether it has a sample for each node of a cluster, and none otherwise.
     pub fn is_of_nodes(&self) -> bool {
         self.name.starts_with("redis_proxy_node_")
     }
 
-    /// Its samples at that moment.
+    /// Its current samples.
     #[must_use]
     pub fn read(&self, status: &Status<'_>) -> Values {
         (self.read)(status)
@@ -301,7 +301,7 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_redis_reconnects",
-        "Times that Redis was reconnected to",
+        "Reconnections to Redis",
         |status| whole(status.metrics.redis.reconnects()),
     ),
     histogram(
@@ -350,7 +350,7 @@ pub static FAMILIES: &[Family] = &[
     ),
     gauge(
         "redis_proxy_node_up",
-        "Whether a node of the cluster can be reached",
+        "Whether a node of the cluster is reachable",
         |status| {
             by_node(status, |node| {
                 Number::Whole(u64::from(node.redis == RedisState::Up))
@@ -359,22 +359,22 @@ pub static FAMILIES: &[Family] = &[
     ),
     gauge(
         "redis_proxy_node_slots",
-        "Slots that a node of the cluster has",
+        "Slots that a node of the cluster serves",
         |status| by_node(status, |node| Number::Whole(node.slots as u64)),
     ),
     gauge(
         "redis_proxy_node_in_flight",
-        "Requests that wait for replies of a node of the cluster",
+        "Requests in flight to a node of the cluster",
         |status| by_node(status, |node| Number::Whole(node.in_flight as u64)),
     ),
     gauge(
         "redis_proxy_node_cached_keys",
-        "Cached keys of the slots of a node of the cluster; of a large cache, estimated",
+        "Cached keys in the slots of a node of the cluster; an estimate if the cache is large",
         |status| by_node(status, |node| Number::Whole(node.keys as u64)),
     ),
     gauge(
         "redis_proxy_node_round_trip_seconds",
-        "Time that a node of the cluster last took for a batch of requests",
+        "Time that a node of the cluster took for its last batch of requests",
         |status| by_node(status, |node| Number::Real(node.round_trip.as_secs_f64())),
     ),
     family(
@@ -413,7 +413,7 @@ fn labelled(label: &'static str, samples: &[(&'static str, u64)]) -> Values {
     Values::Labelled(samples.collect())
 }
 
-/// Those that came at least once.
+/// Those that occurred at least once.
 fn requests(status: &Status<'_>) -> Values {
     let mut samples = Vec::new();
     for counts in status.metrics.commands.iter() {
@@ -429,7 +429,7 @@ fn requests(status: &Status<'_>) -> Values {
     Values::Labelled(samples)
 }
 
-/// Those that came at least once.
+/// Those that occurred at least once.
 fn uncached_reads(status: &Status<'_>) -> Values {
     let mut samples = Vec::new();
     for counts in status.metrics.commands.iter() {
@@ -465,12 +465,12 @@ fn seconds(times: &Histogram) -> Values {
     distribution(times, Duration::from_nanos(1).as_secs_f64())
 }
 
-/// A histogram whose values are counted in such a unit.
+/// A histogram whose values are counted in that unit.
 #[inline(never)]
 fn distribution(histogram: &Histogram, unit: f64) -> Values {
     let per_unit = unit.recip();
     let buckets = histogram.buckets().map(|(bound, held)| {
-        // Divided: so a bound keeps the few digits that it has.
+        // Divided, so that a bound has few digits.
         let bound = bound.map_or(f64::INFINITY, |bound| bound as f64 / per_unit);
         (bound, held)
     });

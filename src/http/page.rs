@@ -1,4 +1,4 @@
-//! The page to look at: its files, and the figures that its script asks for.
+//! The status page: its files, and the data that its script requests.
 
 use super::Site;
 use super::history::{PERIOD, Sample, microseconds};
@@ -24,7 +24,7 @@ pub fn file(path: &str) -> Option<Response> {
     Some(Response::ok(media_type, content))
 }
 
-/// How things are, with the samples that came after the first `after`.
+/// The status, with the samples after the first `after`.
 #[must_use]
 pub fn status(site: &Site<'_>, after: &str) -> Response {
     let status = &site.status;
@@ -92,7 +92,7 @@ fn clients(status: &Status<'_>) -> String {
     ])
 }
 
-/// All requests, by what became of them.
+/// All requests, by outcome.
 fn requests(status: &Status<'_>) -> String {
     let commands = &status.metrics.commands;
     counts(&Outcome::ALL.map(|outcome| (outcome.name(), commands.with(outcome))))
@@ -122,7 +122,7 @@ fn misses(status: &Status<'_>) -> String {
 /// The most commands whose reads are shown.
 const READS_MAX: usize = 10;
 
-/// The reads of the commands of which there were most, and why the cache did not answer them.
+/// The most frequent commands that read, and why the cache did not answer them.
 fn reads(status: &Status<'_>) -> String {
     let mut reads = status.reads(&Counters::of(status.metrics, status.cache));
     reads.sort_by_key(|reads| std::cmp::Reverse(reads.all));

@@ -1,4 +1,4 @@
-//! Reading the head of a request (RFC 9112).
+//! Parses the head of a request (RFC 9112).
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
@@ -16,23 +16,23 @@ pub fn no_headers<'b>() -> Headers<'b> {
     [EMPTY_HEADER; MAX_FIELDS]
 }
 
-/// A request. What it may have for a body is not looked at.
+/// A request. Its body, if any, is ignored.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// GET; not HEAD.
     pub wants_body: bool,
-    /// The host that is asked, as it was sent: none in HTTP/1.0, if it has none.
+    /// The requested host, as sent: may be missing in HTTP/1.0.
     pub host: Option<&'a [u8]>,
-    /// The path, as it was sent.
+    /// The path, as sent.
     pub path: &'a str,
     query: &'a str,
     headers: &'a [Header<'a>],
 }
 
-/// Why there is no answer to it but an error.
+/// Why the response is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is none.
+    /// It is not a request.
     NoRequest,
     /// Its method is neither GET nor HEAD.
     Method,
@@ -41,10 +41,10 @@ pub enum Refusal {
 }
 
 impl<'a> Request<'a> {
-    /// Reads the request that these bytes start with; nothing if its head is not complete.
+    /// Parses the request at the start of these bytes; nothing if its head is incomplete.
     ///
     /// # Errors
-    /// If it can't be answered.
+    /// If the response is an error.
     pub fn read(bytes: &'a [u8], headers: &'a mut Headers<'a>) -> Result<Option<Self>, Refusal> {
         let mut parsed = httparse::Request::new(headers);
         match parsed.parse(bytes) {
@@ -60,7 +60,7 @@ impl<'a> Request<'a> {
         };
         let headers: &[Header<'_>] = parsed.headers;
         let hosts = fields(headers, "host").count();
-        // HTTP/1.1 has exactly one (RFC 9112, 3.2); HTTP/1.0 may have none.
+        // HTTP/1.1 requires exactly one (RFC 9112, 3.2); HTTP/1.0 may have none.
         if hosts > 1 || hosts == 0 && parsed.version != Some(0) {
             return Err(Refusal::NoRequest);
         }
@@ -90,14 +90,14 @@ impl<'a> Request<'a> {
             .map_or("", |(_, value)| value)
     }
 
-    /// Whether the OpenMetrics format is wanted at least as much as the older one: it has to be named.
+    /// Whether OpenMetrics is preferred at least as much as the older format: it has to be named.
     #[must_use]
     pub fn takes_open_metrics(&self) -> bool {
         let wish = self.weight("application/openmetrics-text");
         wish > 0 && wish >= self.weight("text/plain")
     }
 
-    /// How much a media type is wanted, from 0 to 1000, by the `Accept` fields that name it.
+    /// How much a media type is preferred, from 0 to 1000, by the `Accept` fields that name it.
     fn weight(&self, media_type: &str) -> u32 {
         let ranges = fields(self.headers, "accept").flat_map(|value| value.split(|&b| b == b','));
         let weights = ranges.filter_map(|range| {
@@ -109,8 +109,8 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The weight in thousandths that a parameter of a media type is, if it is one: `q=0.5`, with up to three
-/// decimals (RFC 9110, 12.4.2).
+/// The weight in thousandths, if a parameter of a media type is one: `q=0.5`, with up to three decimals (RFC 9110,
+/// 12.4.2).
 fn weight(parameter: &[u8]) -> Option<u32> {
     let value = parameter
         .strip_prefix(b"q=")
@@ -120,7 +120,7 @@ fn weight(parameter: &[u8]) -> Option<u32> {
     Some(padded.fold(0, |weight, digit| weight * 10 + u32::from(digit - b'0')))
 }
 
-/// The values of the fields with a name.
+/// The values of the fields with that name.
 fn fields<'a>(headers: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
     headers
         .iter()
@@ -128,8 +128,8 @@ fn fields<'a>(headers: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a
         .map(|header| header.value)
 }
 
-/// The authority of a target, if it has one, as proxies get it, and what follows. It counts for more than the
-/// field (RFC 9112, 3.2.2).
+/// The authority of a target, if it has one, as in requests to proxies, and the rest. It overrides the field (RFC 9112,
+/// 3.2.2).
 fn split_target(target: &str) -> (Option<&str>, &str) {
     let Some(rest) = target.strip_prefix("http://") else {
         return (None, target);

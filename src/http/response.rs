@@ -14,8 +14,8 @@ pub struct Response {
 /// Plain text.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What every response says of itself. Nothing is kept, guessed or sent on; the page loads what comes from
-/// here, shows in no other's frame, and runs no script but its own.
+/// The fields of every response. Nothing is cached, sniffed or sent as a referrer; the page loads only its own files,
+/// can't be framed, and runs no script but its own.
 const FIELDS: &str = "Connection: close\r\n\
     Cache-Control: no-store\r\n\
     X-Content-Type-Options: nosniff\r\n\
@@ -26,7 +26,7 @@ const FIELDS: &str = "Connection: close\r\n\
     require-trusted-types-for 'script'; trusted-types 'none'\r\n";
 
 impl Response {
-    /// One that answers the request.
+    /// A successful response.
     #[must_use]
     pub fn ok(media_type: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
         Self::new("200 OK", media_type, body)
@@ -38,7 +38,7 @@ impl Response {
         Self::new(status, TEXT, text)
     }
 
-    /// Any.
+    /// Any response.
     #[must_use]
     pub fn new(
         status: &'static str,
@@ -52,7 +52,7 @@ impl Response {
         }
     }
 
-    /// Its bytes; those of the body only if they are wanted.
+    /// Its bytes, with or without the body.
     #[must_use]
     pub fn encode(&self, with_body: bool) -> Vec<u8> {
         let allow = if self.status.starts_with("405") {

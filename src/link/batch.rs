@@ -1,13 +1,13 @@
-//! Requests on their way to Redis.
+//! Requests to be sent to Redis.
 
 use super::empty;
 
-/// Requests for Redis, encoded, in the order in which they are to be sent on one connection.
+/// Encoded requests for Redis, in the order in which they are sent on one connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// The requests behind one another.
+    /// The requests one after another.
     pub bytes: Vec<u8>,
-    /// Where each ends, and what may be done with it.
+    /// Where each ends, and how it may be handled.
     pub requests: Vec<Pending>,
 }
 
@@ -16,9 +16,9 @@ pub struct Batch {
 pub struct Pending {
     /// The end of its bytes in [`Batch::bytes`].
     pub end: usize,
-    /// Whether it may be sent again, should the connection break before its reply: it changes nothing.
+    /// Whether it may be sent again if the connection breaks before its reply: it changes nothing.
     pub repeatable: bool,
-    /// Whether it makes sense on the same connection as the one before it alone: both are part of one transaction.
+    /// Whether it must be on the same connection as the previous one, as both are part of one transaction.
     pub joined: bool,
 }
 
@@ -33,7 +33,7 @@ impl Batch {
         });
     }
 
-    /// Adds the request that `encode` appends, which belongs with the one before it.
+    /// Adds the request that `encode` appends, which belongs to the previous one.
     pub fn join(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         self.push(false, encode);
         if let Some(request) = self.requests.last_mut() {
@@ -47,13 +47,13 @@ impl Batch {
         self.requests.is_empty()
     }
 
-    /// Removes them, and keeps the memory for others, if it isn't too much.
+    /// Removes all requests, and keeps the memory, if it isn't too much.
     pub fn clear(&mut self) {
         empty(&mut self.bytes);
         empty(&mut self.requests);
     }
 
-    /// Moves all requests of `other` behind these.
+    /// Moves all requests of `other` to the end of these.
     pub fn append(&mut self, other: &mut Self) {
         if self.is_empty() {
             std::mem::swap(self, other);

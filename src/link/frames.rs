@@ -1,28 +1,28 @@
-//! Cuts what Redis sends into whole replies and pushes.
+//! Splits the bytes from Redis into complete replies and pushes.
 
 use std::fmt;
 
 use crate::resp::scan::{NotAReply, Scanner};
 
-/// The longest reply to a client, in bytes; Redis itself bounds a string to half of it.
+/// The longest reply to a client, in bytes; Redis itself limits a string to half of it.
 pub const MAX_REPLY: usize = 1024 * 1024 * 1024;
 
-/// The longest answer to a question of the proxy's own, in bytes. The longest there is, that to `COMMAND`, has a
-/// fraction of a megabyte.
+/// The longest answer to a question of the proxy's own, in bytes. The longest real one, to `COMMAND`, has a fraction of
+/// a megabyte.
 pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
-/// How much room is made at once for what is announced, in bytes: the length is only a promise.
+/// How much memory is reserved at once for an announced length, in bytes: the length is only a promise.
 const STEP: usize = 1024 * 1024;
 
-/// From how long a start on a long reply is taken to come, in bytes, and how much room is made for that: enough for
-/// memory of its own, which goes back to the system.
+/// The length of a start, in bytes, from which a long reply is expected, and how much memory is reserved then: enough
+/// to be a mapping of its own, which is returned to the system.
 const LONG_START: usize = 16 * 1024;
 const ROOM: usize = 256 * 1024;
 
-/// Why a stream can't be read on.
+/// Why a stream can't be read any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
-    /// It is no RESP.
+    /// It is not RESP.
     NotAReply,
     /// A reply is longer than this, or will be.
     TooLong(usize),
@@ -42,12 +42,12 @@ impl fmt::Display for FrameError {
 
 impl std::error::Error for FrameError {}
 
-/// A whole reply or push.
+/// A complete reply or push.
 #[derive(Debug)]
 pub(crate) enum Frame<'a> {
-    /// It lies whole in what was read.
+    /// All of it is in the bytes read.
     Read(&'a [u8]),
-    /// It came in parts.
+    /// It arrived in parts.
     Collected(&'a mut Vec<u8>),
 }
 
@@ -59,7 +59,7 @@ impl Frame<'_> {
         }
     }
 
-    /// Them, for whoever keeps them.
+    /// Its bytes, to keep.
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
             Self::Read(bytes) => bytes.to_vec(),
@@ -73,27 +73,27 @@ impl Frame<'_> {
     }
 }
 
-/// The place in the stream.
+/// The position in the stream.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     scanner: Scanner,
-    /// What came of the next frame.
+    /// The start of the next frame that has arrived.
     start: Vec<u8>,
     /// The frame in `start` was returned.
     returned: bool,
 }
 
 impl Frames {
-    /// The first byte of a frame of which only the start has come.
+    /// The first byte of a frame that has only partly arrived.
     pub fn begun(&self) -> Option<u8> {
         self.start.first().copied().filter(|_| !self.returned)
     }
 
-    /// Steps over the next frame, if the rest of it is at the start of `bytes`; else keeps all of `bytes` as its
-    /// start. A frame may have so many bytes.
+    /// Takes the next frame, if its rest is at the start of `bytes`; otherwise buffers all of `bytes` as its start. A
+    /// frame may have up to `most` bytes.
     ///
     /// # Errors
-    /// If the stream can't be read on.
+    /// If the stream can't be read any further.
     pub fn next<'a, 'b: 'a>(
         &'a mut self,
         bytes: &mut &'b [u8],

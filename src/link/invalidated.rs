@@ -1,9 +1,8 @@
-//! What Redis says of keys that changed
-//! (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
+//! Redis's reports of changed keys (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
 
 use crate::resp::read::Reader;
 
-/// Keys that Redis says have changed, expired or been evicted.
+/// Keys that Redis reports as changed, expired or evicted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invalidated {
     /// The keys.
@@ -13,14 +12,14 @@ pub struct Invalidated {
 }
 
 impl Invalidated {
-    /// Whether none is.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && !self.all
     }
 
-    /// Adds what a push says: `>2 invalidate [keys]`, or a null in place of the keys for all of them. Other
-    /// pushes say nothing.
+    /// Adds the keys of a push: `>2 invalidate [keys]`, or a null in place of the keys for all of them. Other pushes
+    /// are ignored.
     pub fn read(&mut self, push: &[u8]) {
         let mut reader = Reader::new(push);
         if reader.array() != Some(2) || reader.text() != Some(b"invalidate") {
@@ -35,7 +34,7 @@ impl Invalidated {
     }
 }
 
-/// Whether a push is a published message, or confirms that a subscription began or ended.
+/// Whether a push is a published message, or confirms the start or end of a subscription.
 pub(super) fn is_of_subscription(push: &[u8]) -> bool {
     let mut reader = Reader::new(push);
     let name = reader.array().and_then(|_| reader.text());

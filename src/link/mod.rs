@@ -1,5 +1,5 @@
-//! A connection to Redis as a state machine without a socket: requests go in, bytes come and go, and out come
-//! replies, pushes, and what becomes of the requests in flight when the connection breaks.
+//! A connection to Redis as a state machine without a socket: requests and bytes go in; bytes, replies and pushes come
+//! out, as do the requests in flight when the connection breaks.
 //!
 //! A [`Link`] outlives its connections. Each new one is set up by questions of the proxy's own ([`Link::ask`]);
 //! the clients' requests wait until then ([`Link::set_ready`]). Whatever happens, each request that was
@@ -30,15 +30,15 @@ use crate::transport::Source;
 /// How much memory of a list is kept for another, in bytes.
 const KEPT: usize = 64 * 1024;
 
-/// Empties a list that goes to and fro between the threads. If it were allocated on one of them and freed on
-/// the other, a miss would take half as many instructions again, and a cache that fills while Redis is slow a
-/// tenth more memory, as its entries would lie in gaps of two heaps.
+/// Empties a list that is exchanged between the threads. If it were allocated by one thread and freed by the other, a
+/// miss would take half as many instructions again, and a cache that fills while Redis is slow would take a tenth more
+/// memory, as its entries would lie in gaps of two heaps.
 fn empty<T>(list: &mut Vec<T>) {
     list.clear();
     list.shrink_to(KEPT / size_of::<T>());
 }
 
-/// The most pieces that one write is given.
+/// The most slices of one write.
 const PIECES: usize = 16;
 
 /// A connection to Redis. `Q` names the questions of the proxy's own.
@@ -48,7 +48,7 @@ pub struct Link<Q> {
     groups: VecDeque<Group<Q>>,
     /// How many requests of the first group are answered.
     answered: usize,
-    /// The first group of which not all is written, and how many of its bytes are.
+    /// The first group that is not completely written, and how many of its bytes are.
     writing: usize,
     written: usize,
     /// The clients' requests may be written.
@@ -56,9 +56,9 @@ pub struct Link<Q> {
     /// How many of the clients' requests were [reported late](Self::late).
     late: usize,
     frames: Frames,
-    /// What those get that failed.
+    /// The error for requests that failed.
     error: Vec<u8>,
-    /// The replies to requests that were [withdrawn](Self::withdraw), for when all before them have theirs.
+    /// The replies to [withdrawn](Self::withdraw) requests, held until all earlier requests have theirs.
     withdrawn: Replies,
     /// Memory of groups that were answered.
     spare: Vec<Batch>,
@@ -68,7 +68,7 @@ pub struct Link<Q> {
 #[derive(Debug)]
 struct Group<Q> {
     batch: Batch,
-    /// Which of them failed: they are not sent, and get the error when their turn comes. Empty for none.
+    /// Which of them failed: they are not sent, and get the error in their turn. Empty for none.
     failed: Vec<bool>,
     /// The question, if it is one of the proxy's own.
     question: Option<Q>,
@@ -87,7 +87,7 @@ impl<Q> Group<Q> {
         self.failed.get(index).copied().unwrap_or_default()
     }
 
-    /// Whether the reply to a request says that a transaction may be open behind it.
+    /// Whether the reply to a request means that a transaction may be open after it.
     fn may_be_queuing(&self, index: usize, reply: &[u8]) -> bool {
         if !matches!(reply.first(), Some(b'+' | b'-')) {
             return false;
@@ -96,24 +96,24 @@ impl<Q> Group<Q> {
         match (is_joined(index), is_joined(index + 1)) {
             (false, _) => reply == b"+QUEUED\r\n",
             (true, true) => false,
-            // Redis leaves a transaction that it discards; before 6.2, not if it refuses EXEC itself.
+            // A discarded transaction is closed; before 6.2, not if Redis refuses EXEC itself.
             (true, false) => reply.starts_with(b"-") && !reply.starts_with(b"-EXECABORT "),
         }
     }
 }
 
-/// What came of bytes that were received.
+/// The result of received bytes.
 #[derive(Debug)]
 pub struct Received<Q> {
     /// Replies to clients' requests.
     pub replies: Replies,
     /// Answers to questions of the proxy's own.
     pub answers: Vec<(Q, Vec<u8>)>,
-    /// Keys that changed.
+    /// Changed keys.
     pub invalidated: Invalidated,
     /// There was a message, or the confirmation of a subscription.
     pub is_subscribed: bool,
-    /// A request that is part of no transaction was queued, or the end of one was refused: a transaction may be open.
+    /// A request outside a transaction was queued, or the end of one was refused: a transaction may be open.
     pub may_be_queuing: bool,
 }
 
@@ -129,12 +129,12 @@ impl<Q> Default for Received<Q> {
     }
 }
 
-/// What Redis sent can't be taken for what it was asked.
+/// Redis's bytes don't match the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkError {
-    /// It can't be read.
+    /// It can't be parsed.
     Frame(FrameError),
-    /// Nothing was asked for it.
+    /// There was no request for it.
     Unasked,
 }
 
@@ -176,7 +176,7 @@ impl<Q: Copy> Default for Link<Q> {
 }
 
 impl<Q: Copy> Link<Q> {
-    /// Takes clients' requests and leaves the batch empty, with memory for others.
+    /// Takes clients' requests and leaves the batch empty, with spare memory.
     pub fn send(&mut self, batch: &mut Batch, now: Time) {
         if !batch.is_empty() {
             let spare = self.spare.pop().unwrap_or_default();
@@ -190,8 +190,8 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// Takes a question of the proxy's own, encoded. While the connection is being set up it goes before the
-    /// clients' requests.
+    /// Sends a question of the proxy's own, encoded. While the connection is being set up it goes before the clients'
+    /// requests.
     pub fn ask(&mut self, question: Q, encoded: &[u8], now: Time) {
         let mut batch = self.spare.pop().unwrap_or_default();
         batch.push(false, |out| out.extend_from_slice(encoded));
@@ -210,8 +210,8 @@ impl<Q: Copy> Link<Q> {
         self.groups.insert(at, group);
     }
 
-    /// The connection is set up: clients' requests may be written. Those that are late are not: whoever sent them was
-    /// told so long ago, and may have sent others since. They get this encoded error.
+    /// The connection is set up: clients' requests may be written. Late ones are not: their clients were informed long
+    /// ago, and may have sent others since. They get this encoded error.
     pub fn set_ready(&mut self, error: &[u8], replies: &mut Replies) {
         let was_ready = std::mem::replace(&mut self.ready, true);
         if was_ready || self.late == 0 {
@@ -229,7 +229,7 @@ impl<Q: Copy> Link<Q> {
         self.answer_failed(replies);
     }
 
-    /// Whatever clients' requests have waited so far counts no more: they count as sent at that moment.
+    /// The time that clients' requests have waited so far is ignored: they count as sent at that moment.
     pub fn wait_from(&mut self, now: Time) {
         let groups = self.groups.iter_mut();
         for group in groups.filter(|group| group.question.is_none()) {
@@ -237,7 +237,7 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// Whether it is.
+    /// Whether the connection is set up.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready
@@ -249,7 +249,7 @@ impl<Q: Copy> Link<Q> {
         self.groups.iter().any(|group| group.question.is_some())
     }
 
-    /// Whether no request is in flight, nor waits to be.
+    /// Whether no request is in flight or waits to be sent.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.groups.is_empty()
@@ -264,10 +264,10 @@ impl<Q: Copy> Link<Q> {
         })
     }
 
-    /// Takes bytes of Redis, and adds what came of them.
+    /// Takes bytes from Redis, and adds the results.
     ///
     /// # Errors
-    /// If they are not what was asked for: the connection is of no more use. What came before is added.
+    /// If they don't match the requests: the connection can't be used any more. Earlier results are added.
     pub fn receive(
         &mut self,
         mut bytes: &[u8],
@@ -296,14 +296,14 @@ impl<Q: Copy> Link<Q> {
         };
         let is_reply = frames.begun().is_some_and(|kind| kind != b'>');
         self.frames = frames;
-        // Until the rest of it comes, something might be asked for.
+        // A request for it might be sent before its rest arrives.
         if is_reply && result.is_ok() && !self.expects_reply() {
             return Err(LinkError::Unasked);
         }
         result
     }
 
-    /// The oldest request is answered.
+    /// The oldest request has its answer.
     fn answer(
         &mut self,
         frame: Frame<'_>,
@@ -330,7 +330,7 @@ impl<Q: Copy> Link<Q> {
         Ok(())
     }
 
-    /// Whether the oldest request is written, and so due a reply.
+    /// Whether the oldest request is written, and so its reply is due.
     fn expects_reply(&self) -> bool {
         !self.groups.is_empty() && self.is_written(self.answered)
     }
@@ -361,7 +361,7 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// Gives those their error that failed and are next.
+    /// Answers the next requests that failed with their error.
     fn answer_failed(&mut self, replies: &mut Replies) {
         while self
             .groups
@@ -378,7 +378,7 @@ impl<Q: Copy> Link<Q> {
     }
 
     /// Counts the clients' requests that were sent at that moment or before, have no reply, and were not counted
-    /// by this before. They stay in flight: the reply of each still comes, or an error in its place.
+    /// before. They stay in flight: the reply of each, or an error in its place, still follows.
     pub fn late(&mut self, moment: Time) -> usize {
         let mut count = 0;
         let mut answered = self.answered;
@@ -396,7 +396,7 @@ impl<Q: Copy> Link<Q> {
         news
     }
 
-    /// When the oldest of those was sent that [`Self::late`] has not counted.
+    /// When the oldest request that [`Self::late`] has not counted was sent.
     #[must_use]
     pub fn oldest_in_time(&self) -> Option<Time> {
         let mut late = self.late + self.answered;
@@ -409,8 +409,8 @@ impl<Q: Copy> Link<Q> {
         group.map(|group| group.since)
     }
 
-    /// The connection is lost, and another is to take its place. What was not written waits for that, and what may
-    /// be repeated is, once; the others get this encoded error, and so do those that were late.
+    /// The connection is lost, and will be replaced. Requests that were not written wait for the next one, and those
+    /// that may be retried are, once; the others get this encoded error, and so do late ones.
     pub fn renew(&mut self, error: &[u8], replies: &mut Replies) {
         self.error = error.to_vec();
         let mut late = self.late;
@@ -435,7 +435,7 @@ impl<Q: Copy> Link<Q> {
         self.ready = false;
         self.frames = Frames::default();
         self.answer_failed(replies);
-        // Questions will be put before the first group, so that has to be one without answers.
+        // Questions will be put before the first group, so it must have no answered requests.
         if self.answered > 0
             && let Some(group) = self.groups.pop_front()
         {
@@ -444,8 +444,8 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// There is no connection, and no other will take its place soon: all clients' requests get this encoded error, save
-    /// for those that have failed and get theirs.
+    /// The connection is lost, and will not be replaced soon: all clients' requests get this encoded error, except
+    /// those that have failed and have their own.
     pub fn fail(&mut self, error: &[u8], replies: &mut Replies) {
         let mut answered = self.answered;
         for group in &self.groups {
@@ -469,13 +469,13 @@ impl<Q: Copy> Link<Q> {
 }
 
 impl<Q> Group<Q> {
-    /// What is left of it for another connection, without the requests that were answered. So many of its bytes were
-    /// written; so many of its requests were late, which this counts down.
+    /// The rest of the group for another connection, without the answered requests. `written` of its bytes were
+    /// written; `late` of its requests were late, and are subtracted.
     fn renewed(self, answered: usize, written: usize, late: &mut usize) -> Self {
         let mut batch = Batch::default();
         let mut failed = Vec::new();
         let mut start = 0;
-        // Of the request before, there is no use any more.
+        // The previous request can no longer be sent.
         let mut is_lost = false;
         for (index, request) in self.batch.requests.iter().enumerate() {
             let bytes = &self.batch.bytes[start..request.end];

@@ -1,19 +1,19 @@
-//! Replies of Redis on their way to those who wait for them.
+//! Redis's replies on their way to the clients that wait for them.
 
 use std::time::Duration;
 
 use super::empty;
 use super::frames::Frame;
 
-/// Replies to the oldest requests of a connection that have none yet, in order. Where Redis gave none, what
-/// is to be made of that stands in its place.
+/// Replies to the oldest unanswered requests of a connection, in order. If Redis gave none, an error or marker takes
+/// its place.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Replies {
-    /// The encoded replies behind one another.
+    /// The encoded replies one after another.
     pub bytes: Vec<u8>,
     /// Where each ends in `bytes`.
     pub ends: Vec<usize>,
-    /// The time from when the first of them was asked for until it was read.
+    /// The time from sending the first request to reading its reply.
     pub round_trip: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Replies {
         self.ends.push(self.bytes.len());
     }
 
-    /// Adds a reply as it was found in the stream; a long one is moved, not copied, if it is the first.
+    /// Adds a reply as found in the stream; a long one is moved, not copied, if it is the first.
     pub(super) fn push_frame(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Collected(bytes) if self.ends.is_empty() => {
@@ -35,7 +35,7 @@ impl Replies {
         }
     }
 
-    /// Adds replies behind these.
+    /// Appends other replies.
     pub(super) fn append(&mut self, others: &Self) {
         for encoded in others.iter() {
             self.push(encoded);
@@ -54,7 +54,7 @@ impl Replies {
         self.ends.is_empty()
     }
 
-    /// The latest.
+    /// The latest one.
     #[must_use]
     pub fn latest(&self) -> Option<&[u8]> {
         let (end, before) = self.ends.split_last()?;
@@ -62,7 +62,7 @@ impl Replies {
         self.bytes.get(start..*end)
     }
 
-    /// Removes them, and keeps the memory for others, if it isn't too much.
+    /// Removes all replies, and keeps the memory, if it isn't too much.
     pub fn clear(&mut self) {
         empty(&mut self.bytes);
         empty(&mut self.ends);
@@ -74,7 +74,7 @@ impl Replies {
         self.iter_from(0)
     }
 
-    /// The same, without so many of the first.
+    /// The same, without the first ones.
     pub fn iter_from(&self, first: usize) -> impl Iterator<Item = &[u8]> {
         let ends = self.ends.get(first..).unwrap_or_default();
         let start = match first.checked_sub(1) {

@@ -1,12 +1,12 @@
-//! What becomes of requests on a link that is to end, while those that are written still get their replies.
+//! Withdraws requests on a link that is about to end, while those already written still get their replies.
 
 use std::collections::VecDeque;
 
 use super::{Group, Link, Replies};
 
 impl<Q: Copy> Link<Q> {
-    /// Requests that have not begun to be written never are: each gets this encoded reply, when all before it have theirs.
-    /// A transaction that has begun is written to its end. The connection is set up.
+    /// Requests that have not begun to be written are not sent: each gets this encoded reply, once all before it have
+    /// theirs. A transaction that has begun is written completely. The connection is set up.
     pub fn withdraw(&mut self, reply: &[u8], replies: &mut Replies) {
         let (answered, writing, written) = (self.answered, self.writing, self.written);
         let mut kept = VecDeque::with_capacity(self.groups.len());
@@ -51,7 +51,7 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// Gives those that were withdrawn their replies, if no other request waits for one.
+    /// Answers the withdrawn requests, if no other request waits for a reply.
     pub(super) fn answer_withdrawn(&mut self, replies: &mut Replies) {
         let is_request = |group: &Group<Q>| group.question.is_none();
         if !self.groups.iter().any(is_request) {
@@ -62,7 +62,7 @@ impl<Q: Copy> Link<Q> {
 }
 
 impl<Q> Group<Q> {
-    /// The first request, beyond so many that were answered, that is not to be written when so many bytes are.
+    /// The first request, after `answered` ones, that need not be written if `written` bytes are.
     fn first_unwritten(&self, answered: usize, written: usize) -> usize {
         let requests = &self.batch.requests;
         let start = |index: usize| match index.checked_sub(1) {

@@ -13,7 +13,7 @@ pub(super) fn line(record: &Record<'_>) -> String {
         .text("time", time())
         .text("level", record.level().as_str().to_ascii_lowercase())
         .text("message", record.args());
-    // Nothing here has an error to give.
+    // This visitor returns no errors.
     let _ = record.key_values().visit(&mut Writer(&mut object));
     object.finish() + "\n"
 }

@@ -1,4 +1,4 @@
-//! A bound on lines of one kind.
+//! A rate limit for lines of one kind.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use crate::clock::Time;
 /// How many lines of a kind are logged in each [`Limit::PERIOD`].
 const LINES: u32 = 10;
 
-/// Lets so many lines of a kind through in each period, and counts the others.
+/// Lets a number of lines of a kind through in each period, and counts the others.
 ///
-/// The next line that is logged says how many were left out before it. When none comes,
-/// [`Self::end`] reports it at the end of the period, for which the owner of the limit wakes up.
+/// The next logged line says how many were left out before it. If there is none, [`Self::end`] reports it at the end of
+/// the period, for which the owner of the limit wakes up.
 #[derive(Debug, Default)]
 pub struct Limit {
     /// The end of the period.
     until: Time,
-    /// The lines let through in it.
+    /// The lines let through in this period.
     lines: u32,
     left_out: u64,
 }
@@ -50,7 +50,7 @@ impl Limit {
         (self.left_out > 0).then_some(self.until)
     }
 
-    /// How many lines were left out, if that is to be logged now in a line of its own.
+    /// How many lines were left out, if that is to be logged now in a separate line.
     pub fn end(&mut self, now: Time) -> Option<LeftOut> {
         let due = self.due()?;
         (due <= now).then(|| self.admit(now))?

@@ -1,12 +1,12 @@
-//! Standard error that never makes its writers wait.
+//! A standard error that never makes its writers wait.
 //!
-//! The reader of the log may be slow, stuck or gone. It cannot be known beforehand whether a write would block, as
-//! other processes may write to the same pipe or terminal, and a flag that makes the write non-blocking would
-//! hold for these others too. So the standard error of this process becomes a pipe of its own, and a thread
-//! copies what comes through it to where standard error led before, and does the waiting.
+//! The reader of the log may be slow, stuck or gone. Whether a write would block cannot be known beforehand, as other
+//! processes may write to the same pipe or terminal, and making it non-blocking would affect these others too. So the
+//! standard error of this process becomes a pipe inside the process, and a thread copies it to the original standard
+//! error, and does the waiting.
 //!
-//! The pipe is the queue: it keeps the order, is bounded, and takes the kernel's memory only as it fills. A line
-//! for which it has no room is dropped and counted.
+//! The pipe is the queue: it keeps the order, is bounded, and takes kernel memory only as it fills. A line for which it
+//! has no room is dropped and counted.
 
 use std::io::{self, Stderr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,10 +23,10 @@ use rustix::param::page_size;
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 use rustix::stdio::dup2_stderr;
 
-/// The size of the pipe in bytes: the most that Linux gives to anybody, unless it is set up otherwise.
+/// The size of the pipe in bytes: the most that Linux permits by default.
 const PIPE_SIZE: usize = 1024 * 1024;
 
-/// The longest line in bytes, with its end; a longer one is dropped.
+/// The longest line in bytes, including its end; a longer one is dropped.
 const LONGEST_LINE: usize = 16 * 1024;
 
 /// How long the end of the process waits for the last lines to be written.
@@ -35,7 +35,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// The stack of the thread, in bytes.
 const STACK: usize = 64 * 1024;
 
-/// The pipe in the place of standard error.
+/// The pipe in place of standard error.
 pub(super) struct Queue {
     /// Standard error as it was at the start.
     outside: OwnedFd,
@@ -45,22 +45,22 @@ pub(super) struct Queue {
     longest: usize,
     dropped: AtomicU64,
     closed: AtomicBool,
-    /// Whether the thread has written all that came before the end.
+    /// Whether the thread has written everything before the end.
     done: Mutex<bool>,
     ended: Condvar,
 }
 
 impl Queue {
-    /// Puts the pipe in the place of standard error, and starts the thread.
+    /// Puts the pipe in place of standard error, and starts the thread.
     ///
     /// # Errors
-    /// If the system gives no pipe or no thread.
+    /// If no pipe or thread can be created.
     pub fn start() -> io::Result<Arc<Self>> {
         let outside = fcntl_dupfd_cloexec(io::stderr(), 3)?;
         let (pipe, inside) = pipe_with(PipeFlags::CLOEXEC)?;
         let size = fcntl_setpipe_size(&inside, PIPE_SIZE)
             .or_else(|_| fcntl_getpipe_size(&inside))
-            // The least that Linux gives to anybody.
+            // The least that Linux gives to any process.
             .unwrap_or(2 * page_size());
         let (limit, longest) = bounds(size, page_size());
         let queue = Arc::new(Self {
@@ -83,9 +83,9 @@ impl Queue {
                     queue.ended.notify_all();
                 }
             })?;
-        // The only other writing end goes with this function.
+        // The only other writing end is closed when this function returns.
         dup2_stderr(&inside)?;
-        // What a panic says takes the same way, and the process ends right after it.
+        // Panic messages take the same way, and the process ends right after.
         let print = panic::take_hook();
         panic::set_hook(Box::new({
             let queue = Arc::clone(&queue);
@@ -97,10 +97,10 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Has `write` write a line of that length, if there is room for it.
+    /// Lets `write` write a line of that length, if there is room for it.
     pub fn write(&self, length: usize, write: impl FnOnce(&Stderr)) {
         let stderr = io::stderr();
-        // From the look at the room to the end of the line, nobody else writes.
+        // From the check to the end of the line, nothing else writes.
         let _turn = stderr.lock();
         if length <= self.longest && self.has_room(&stderr) {
             write(&stderr);
@@ -109,13 +109,13 @@ impl Queue {
         }
     }
 
-    /// Waits for a bounded time until all lines are written. Those that come later are dropped.
+    /// Waits for a bounded time until all lines are written. Later ones are dropped.
     pub fn close(&self) {
         {
             let _turn = io::stderr().lock();
             self.closed.store(true, Ordering::Relaxed);
-            // The pipe loses its last writer, so that the thread finds its end. Where that fails, it is waited
-            // for in vain.
+            // This closes the last writing end of the pipe, so that the thread finds its end. If it fails, the wait is
+            // in vain.
             let _ = dup2_stderr(&self.outside);
         }
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,7 +142,7 @@ impl Queue {
             }
             let end = match buffer.iter().rposition(|&byte| byte == b'\n') {
                 Some(last) => last + 1,
-                // Longer than any line of the log, as what a panic says may be.
+                // Longer than any line of the log, as a panic message may be.
                 None if buffer.len() == buffer.capacity() => buffer.len(),
                 None => 0,
             };
@@ -153,7 +153,7 @@ impl Queue {
         }
     }
 
-    /// Writes a line to the outside, and waits as long as that takes.
+    /// Writes a line to the outside, and waits as long as necessary.
     fn pass_on(&self, line: &[u8]) {
         if write_all(&self.outside, line).is_ok() {
             self.log_dropped();
@@ -163,7 +163,7 @@ impl Queue {
         }
     }
 
-    /// Logs how many lines were dropped, behind those that were not.
+    /// Logs how many lines were dropped, after those that were not.
     fn log_dropped(&self) {
         if self.dropped.load(Ordering::Relaxed) == 0 {
             return;
@@ -177,13 +177,13 @@ impl Queue {
     }
 }
 
-/// How many bytes may be in a pipe of that size before a line, and how many the line may have, so that it never
+/// How many bytes may be in a pipe of that size before a line, and how many the line may have, so that writing never
 /// waits.
 ///
-/// The pipe is full when all its pages are in use, and what doesn't fit in the rest of a page starts a new one: of
-/// any two pages, one may be lost. So a quarter of the bytes takes half the pages and two, and a line of a
-/// quarter takes a quarter and one. A pipe that is too small for that, which a user with very many of them gets,
-/// has one line at a time.
+/// The pipe is full when all its pages are in use, and bytes that don't fit into the rest of a page start a new one: of
+/// any two pages, one may be lost. So a quarter of the bytes takes half the pages and two, and a line of a quarter
+/// takes a quarter and one. A pipe that is too small for that, as given to a user with very many pipes, holds one line
+/// at a time.
 fn bounds(size: usize, page: usize) -> (usize, usize) {
     let quarter = size / 4;
     let (limit, longest) = if size >= 16 * page {
@@ -194,7 +194,7 @@ fn bounds(size: usize, page: usize) -> (usize, usize) {
     (limit, longest.min(LONGEST_LINE))
 }
 
-/// Writes all of it, also where others have made the outside non-blocking.
+/// Writes all bytes, even if another process has made the outside non-blocking.
 fn write_all(outside: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match write(outside, bytes) {

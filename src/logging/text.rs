@@ -6,8 +6,8 @@ use log::kv::{Error, Key, Source, Value, VisitSource, VisitValue};
 
 use super::shortened;
 
-/// Displays as ` key=value` for each of the keys that has a value. A value that is not one plain word is
-/// quoted and escaped, as Rust does it.
+/// Displays as ` key=value` for each key with a value. A value that is not one plain word is quoted and escaped, in
+/// Rust's syntax.
 pub struct Pairs<S>(pub S);
 
 impl<S: Source> fmt::Display for Pairs<S> {
@@ -45,7 +45,7 @@ impl<'v> VisitValue<'v> for Pair<'_, '_, '_> {
     }
 }
 
-/// Whether a value can stand in a line as it is: whoever reads the line finds its end.
+/// Whether a value needs no quotes, because a reader can find its end.
 fn is_word(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '=');
     !text.is_empty() && text.chars().all(plain)

@@ -1,8 +1,8 @@
-//! Requests, by command and by what became of them.
+//! Requests, by command and outcome.
 
 use std::time::Duration;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The proxy answered it by itself.
@@ -11,18 +11,18 @@ pub enum Outcome {
     Hit,
     /// Redis was asked for a value.
     Miss,
-    /// Redis had been asked for all of it by other requests.
+    /// Other requests had asked Redis for all of it already.
     Coalesced,
     /// Redis was asked over the connection that all clients share.
     Forwarded,
     /// It went over the client's dedicated connection to Redis.
     Dedicated,
-    /// It was refused with an error reply of the proxy's.
+    /// The proxy refused it with an error reply.
     Refused,
 }
 
 impl Outcome {
-    /// Them all, each at the place of its number.
+    /// All of them, each at the index of its number.
     pub const ALL: [Self; 7] = [
         Self::Here,
         Self::Hit,
@@ -47,7 +47,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the reply was there without waiting for Redis.
+    /// Whether the reply was ready without waiting for Redis.
     fn is_at_once(self) -> bool {
         matches!(self, Self::Here | Self::Hit | Self::Refused)
     }
@@ -59,13 +59,13 @@ pub struct Counts {
     /// The command's number in its table.
     pub command: u16,
     outcomes: [u64; Outcome::ALL.len()],
-    /// Error replies of Redis's.
+    /// Error replies from Redis.
     pub failed: u64,
-    /// The time that they took; those that blocked on dedicated connections are not included.
+    /// The total time; requests that blocked on dedicated connections are excluded.
     pub time: Duration,
-    /// The part of it that those took which the proxy answered at once.
+    /// The part of it for requests that the proxy answered at once.
     pub time_here: Duration,
-    /// Those of the present run.
+    /// Those in the current run.
     in_run: u64,
 }
 
@@ -76,7 +76,7 @@ impl Counts {
         self.outcomes[outcome as usize]
     }
 
-    /// Those that came since they were as `earlier` says.
+    /// The difference to `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut counts = self.clone();
@@ -89,7 +89,7 @@ impl Counts {
         counts
     }
 
-    /// The proxy took so long over those that it answered at once.
+    /// The proxy took that long for those that it answered at once.
     fn add_here(&mut self, time: Duration) {
         self.time += time;
         self.time_here += time;
@@ -101,7 +101,7 @@ impl Counts {
         self.outcomes.iter().any(|count| *count > 0)
     }
 
-    /// How many there were, without those refused.
+    /// How many there were, except refused ones.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.outcomes.iter().sum::<u64>() - self.of(Outcome::Refused)
@@ -110,20 +110,20 @@ impl Counts {
 
 /// The requests of all commands.
 ///
-/// The same command with the same outcome mostly comes many times in a row: that costs one comparison and one
+/// The same command with the same outcome mostly occurs many times in a row: that costs one comparison and one
 /// addition.
 #[derive(Debug)]
 pub struct Commands {
-    /// Those that came at least once.
+    /// Those that occurred at least once.
     counts: Vec<Counts>,
-    /// Their places by the command's number; [`NONE`] for those that never came.
+    /// Their indices by the command's number; [`NONE`] for those that never occurred.
     places: Vec<u16>,
-    /// The latest request, and how many like it came in a row and are not in `counts` yet.
+    /// The latest request, and how many like it occurred in a row and are not in `counts` yet.
     latest: (u16, Outcome),
     row: u64,
-    /// The present run has requests that are in `counts`.
+    /// The current run has requests that are in `counts`.
     mixed: bool,
-    /// The hits of the present run that are in `counts`.
+    /// The hits of the current run that are in `counts`.
     hits: u64,
 }
 
@@ -143,7 +143,7 @@ impl Default for Commands {
 }
 
 impl Commands {
-    /// Counts requests that came in a row. They belong to the present run.
+    /// Counts requests that occurred in a row. They belong to the current run.
     pub fn add(&mut self, command: u16, outcome: Outcome, count: u64) {
         if self.latest == (command, outcome) {
             self.row += count;
@@ -162,7 +162,7 @@ impl Commands {
         counts.failed += u64::from(failed);
     }
 
-    /// Whether the time of the current run is to be reported: all its requests may be Redis's to answer, or refused.
+    /// Whether the time of the current run must be reported: all its requests may be for Redis, or refused.
     pub fn is_run_timed(&self) -> bool {
         self.mixed || self.latest.1.is_at_once() && self.row > 0
     }
@@ -170,7 +170,7 @@ impl Commands {
     /// Ends a run that took so long. Returns how many hits it had.
     pub(super) fn end_run(&mut self, elapsed: Duration) -> u64 {
         if !self.mixed {
-            // The usual run: all its requests are alike.
+            // The usual case: all its requests are alike.
             let (row, (command, outcome)) = (std::mem::take(&mut self.row), self.latest);
             if row == 0 {
                 return 0;
@@ -192,12 +192,12 @@ impl Commands {
         std::mem::take(&mut self.hits)
     }
 
-    /// Those that came at least once, in the order in which they came first.
+    /// Those that occurred at least once, in the order of their first occurrence.
     pub fn iter(&self) -> impl Iterator<Item = &Counts> {
         self.counts.iter()
     }
 
-    /// All requests, without those refused.
+    /// All requests, except refused ones.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.iter().map(Counts::calls).sum()
@@ -209,7 +209,7 @@ impl Commands {
         self.iter().map(|counts| counts.of(outcome)).sum()
     }
 
-    /// Moves the latest row to where it belongs.
+    /// Adds the latest row to the counts.
     fn add_row(&mut self) {
         let row = std::mem::take(&mut self.row);
         if row == 0 {

@@ -1,31 +1,31 @@
-//! The counters that `INFO` shows at one moment, so that they can be shown from another one on: `CONFIG RESETSTAT`
-//! resets what `INFO` shows, as in Redis, while the metrics go on growing.
+//! A snapshot of the counters that `INFO` shows, so that they can be shown since then: `CONFIG RESETSTAT` resets what
+//! `INFO` shows, as in Redis, while the metrics continue to grow.
 
 use super::{Clients, Counts, ErrorKind, Forgotten, Histogram, Keys, Metrics, Reason, Uncached};
 use crate::cache::{Cache, Evictions};
 
-/// The counters at one moment, or what was added to them since another.
+/// The counters at one moment, or their growth since another.
 #[derive(Clone, Debug)]
 pub struct Counters {
     /// Requests, by command.
     pub commands: Vec<Counts>,
-    /// What was looked for in the cache.
+    /// Look-ups in the cache.
     pub keys: Keys,
-    /// Why Redis was asked for keys, each at the place of its reason's number.
+    /// Misses, each at the index of its reason's number.
     pub misses: [u64; Reason::ALL.len()],
     /// Why reads were not answered from the cache, by command.
     pub uncached: Uncached,
-    /// Error replies, each at the place of its kind's number.
+    /// Error replies, each at the index of its kind's number.
     pub errors: [u64; ErrorKind::ALL.len()],
-    /// Clients. How many are connected now is always of now.
+    /// Clients. The number of connected ones is always the current one.
     pub clients: Clients,
     /// Why entries left the cache.
     pub forgotten: Forgotten,
-    /// The same, by the cache itself.
+    /// The same, counted by the cache itself.
     pub evictions: Evictions,
-    /// Entries that left it unread.
+    /// Entries that were removed unread.
     pub unread: u64,
-    /// Values that were put into it.
+    /// Values put into the cache.
     pub cached: u64,
     /// Times of hits.
     pub hit_time: Histogram,
@@ -38,7 +38,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Those of now.
+    /// The current counters.
     #[must_use]
     pub fn of(metrics: &Metrics, cache: &Cache) -> Self {
         Self {
@@ -59,10 +59,10 @@ impl Counters {
         }
     }
 
-    /// What was added since they were as `earlier` says.
+    /// The difference to `earlier`.
     #[must_use]
     pub fn since(mut self, earlier: &Self) -> Self {
-        // Commands keep their places.
+        // Commands keep their indices.
         for (counts, before) in self.commands.iter_mut().zip(&earlier.commands) {
             *counts = counts.since(before);
         }
@@ -101,7 +101,7 @@ impl Counters {
         }
     }
 
-    /// Why entries left the cache, and how many did for it.
+    /// How many entries left the cache for each reason.
     #[must_use]
     pub fn removed(&self) -> [(&'static str, u64); 7] {
         let (evictions, forgotten) = (self.evictions, &self.forgotten);
@@ -116,13 +116,13 @@ impl Counters {
         ]
     }
 
-    /// How many keys Redis was asked for, for a reason.
+    /// How many keys missed for a reason.
     #[must_use]
     pub fn misses(&self, reason: Reason) -> u64 {
         self.misses[reason as usize]
     }
 
-    /// How many requests came, without those refused.
+    /// How many requests there were, except refused ones.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.commands.iter().map(Counts::calls).sum()

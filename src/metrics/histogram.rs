@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// How many buckets have an upper bound; one more takes what is beyond the last.
+/// How many buckets have an upper bound; one more holds the values beyond the last.
 const BOUNDED: usize = 27;
 
-/// How often values of each size came. Adding one costs a few instructions and no allocation.
+/// How often values of each size occurred. Adding one costs a few instructions and no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     /// The first bound is two to the power of this.
@@ -46,8 +46,8 @@ impl Histogram {
         self.add(nanoseconds(duration));
     }
 
-    /// Adds so many durations that are spread evenly up to `last`: those of requests that came together and
-    /// were answered one after another by then.
+    /// Adds so many durations that are spread evenly up to `last`: those of requests that arrived together and were
+    /// answered one after another by then.
     pub fn add_evenly(&mut self, count: u64, last: Duration) {
         let last = nanoseconds(last);
         if count <= 1 || last == 0 {
@@ -55,7 +55,7 @@ impl Histogram {
             self.sum = self.sum.saturating_add(last * count);
             return;
         }
-        // The n-th of them took n / count of the whole.
+        // The n-th of them took n / count of the total.
         let mut left = count;
         let end = self.bucket(last);
         let start = self.bucket(last / count);
@@ -76,13 +76,13 @@ impl Histogram {
         self.buckets.iter().sum()
     }
 
-    /// All of them together.
+    /// The sum of all values.
     #[must_use]
     pub fn sum(&self) -> u64 {
         self.sum
     }
 
-    /// What was added since it was as `earlier` says.
+    /// The difference to `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut added = self.clone();
@@ -101,8 +101,8 @@ impl Histogram {
             .map(|(index, &count)| ((index < BOUNDED).then(|| self.bound(index)), count))
     }
 
-    /// The value that this share of all values does not exceed, from 0 to 1, as exactly as the buckets allow:
-    /// within one, values are taken to be spread evenly. Nothing without values.
+    /// The value that this share of all values, from 0 to 1, does not exceed, as exactly as the buckets allow: values
+    /// are assumed to be spread evenly within a bucket. Nothing without values.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<f64> {
         let count = self.count();
@@ -123,7 +123,7 @@ impl Histogram {
         None
     }
 
-    /// The same of durations, in microseconds.
+    /// The same for durations, in microseconds.
     #[must_use]
     pub fn microseconds(&self, share: f64) -> Option<f64> {
         let nanoseconds = self.quantile(share)?;

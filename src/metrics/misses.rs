@@ -1,4 +1,4 @@
-//! Why keys that are asked for are not in the cache: by what is remembered of the latest that were.
+//! The reasons of misses, from what is remembered of keys that were recently in the cache.
 
 use std::hash::BuildHasher;
 
@@ -11,26 +11,26 @@ use crate::clock::Time;
 /// Why a key was not in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// It was not asked for before, or not for long.
+    /// It was not requested before, or not for long.
     New,
-    /// There was no room for its entry any more.
+    /// Its entry was evicted.
     Evicted,
-    /// Its entry was past its time to live.
+    /// Its entry had expired.
     Expired,
-    /// Redis had said that it changed.
+    /// Redis had reported a change.
     Invalidated,
-    /// It was written through the proxy, or may have been by a script.
+    /// It was written through the proxy, or possibly by a script.
     Written,
     /// All keys had been flushed.
     Flushed,
     /// The connection to Redis had been reopened.
     Reconnected,
-    /// What Redis replied when it was asked for before was not kept.
+    /// Redis's previous reply for it was not cached.
     Unkept,
 }
 
 impl Reason {
-    /// Them all, each at the place of its number.
+    /// All of them, each at the index of its number.
     pub const ALL: [Self; 8] = [
         Self::New,
         Self::Evicted,
@@ -69,26 +69,26 @@ impl From<Cause> for Reason {
     }
 }
 
-/// How many keys are remembered for each that fits into the cache: one that comes back after more others is
-/// taken for new.
+/// How many keys are remembered for each that fits into the cache: one that is requested again after more others counts
+/// as new.
 const REMEMBERED: usize = 8;
 
-/// The fewest and the most keys that are remembered, in all; each takes 8 bytes.
+/// The fewest and the most keys that are remembered, in total; each takes 8 bytes.
 const LEAST_REMEMBERED: usize = 1024;
 const MOST_REMEMBERED: usize = 16 * 1024;
 
-/// The misses by their reason. Only a miss, a fetched value and a change cost anything here: a hash of the key,
-/// and a look at one place. Whoever finds keys that share a place can confuse no more than these counts.
+/// The misses by reason. Only a miss, a fetched value and a change cost anything here: a hash of the key, and a look-up
+/// of one place. Keys that share a place can only distort these counts.
 #[derive(Debug)]
 pub struct Misses {
     counts: [u64; Reason::ALL.len()],
-    /// What is remembered of a key is at the place that its hash names, until another takes it. Without places
-    /// before the first miss; then they double as keys come, as most are never needed where few do.
+    /// A key is remembered at the place that its hash selects, until another takes it. There are no places before the
+    /// first miss; then they double as keys are added, as few keys never need most of them.
     places: Vec<Place>,
-    /// How many places there may be, a power of two.
+    /// The most places, a power of two.
     room: usize,
     hasher: FixedState,
-    /// How often the whole cache was emptied, as far as it fits, and why it was the last time.
+    /// How often the whole cache was emptied, modulo 256, and the latest reason.
     emptied: u8,
     emptied_for: Reason,
 }
@@ -100,25 +100,25 @@ struct Place {
     deadline: u32,
     /// Some of its hash.
     tag: u16,
-    /// [`Misses::emptied`] when it was asked for.
+    /// [`Misses::emptied`] when it was requested.
     emptied: u8,
     fate: Fate,
 }
 
-/// What became of a key that was asked for.
+/// What happened to a requested key.
 #[derive(Clone, Copy, Debug, Default)]
 enum Fate {
-    /// Its value was not kept so far.
+    /// Its value has not been cached.
     #[default]
     Asked,
-    /// It was.
+    /// Its value was cached.
     Kept,
-    /// And forgotten.
+    /// Its value was cached, and then removed.
     Forgotten(Cause),
 }
 
 impl Misses {
-    /// None yet, beside a cache of so many entries.
+    /// No misses yet, for a cache of so many entries.
     #[must_use]
     pub fn beside(entries: usize) -> Self {
         let room = entries
@@ -146,8 +146,8 @@ impl Misses {
         self.counts
     }
 
-    /// A key was not in the cache, and Redis is asked for it. Returns why it was not. If something else of the key is
-    /// there, as `is_known` returns, this was not asked for before, or not for long.
+    /// A key was not in the cache, and Redis is asked for it. Returns the reason. If other answers about the key are
+    /// cached, as `is_known` returns, this one was not requested before, or not for long.
     pub fn missed(&mut self, key: Key<'_>, now: Time, is_known: impl FnOnce() -> bool) -> Reason {
         self.make_room();
         let (emptied, emptied_for) = (self.emptied, self.emptied_for);
@@ -174,7 +174,7 @@ impl Misses {
         reason
     }
 
-    /// The value of a key that was asked for is kept until then.
+    /// The value of a requested key was cached until `deadline`.
     pub fn kept(&mut self, key: Key<'_>, deadline: Time) {
         if let Some(place) = self.remembered(key) {
             place.fate = Fate::Kept;
@@ -182,8 +182,8 @@ impl Misses {
         }
     }
 
-    /// What was kept of a key, or is on its way, is no good any more. Of several causes the first counts:
-    /// Redis also reports writes made through the proxy.
+    /// The entry of a key, or a reply in flight, is no longer valid. The first of several causes counts: Redis also
+    /// reports writes made through the proxy.
     pub fn forgotten(&mut self, key: Key<'_>, cause: Cause) {
         if let Some(place) = self.remembered(key)
             && !matches!(place.fate, Fate::Forgotten(_))
@@ -192,7 +192,7 @@ impl Misses {
         }
     }
 
-    /// The same of all keys.
+    /// The same for all keys.
     pub fn all_forgotten(&mut self, cause: Cause) {
         self.emptied = self.emptied.wrapping_add(1);
         self.emptied_for = cause.into();
@@ -206,16 +206,16 @@ impl Misses {
         (place.tag == tag).then_some(place)
     }
 
-    /// The place for a key, and its tag, which is never that of an empty place. There must be places.
+    /// The place for a key, and its tag, which is never that of an empty place. Places must exist.
     fn place(&mut self, key: Key<'_>) -> (&mut Place, u16) {
         let hash = self.hasher.hash_one(key);
-        // Truncated: of the two ends of the hash, one is the place, as long as there are few, and one the tag.
+        // Truncated: one end of the hash selects the place, as long as there are few, and the other is the tag.
         let tag = (hash >> 48) as u16 | 1;
         let place = number(hash as usize % LEAST_REMEMBERED, tag, self.places.len());
         (&mut self.places[place], tag)
     }
 
-    /// Doubles the places when a quarter of them may be taken.
+    /// Doubles the places if a quarter of them may be taken.
     fn make_room(&mut self) {
         let length = self.places.len();
         let new = usize::try_from(self.of(Reason::New)).unwrap_or(usize::MAX);
@@ -233,13 +233,13 @@ impl Misses {
     }
 }
 
-/// The number of a place, of so many: among the fewest it is the first number, and beyond that the tag decides, but for
-/// the bit that all tags have.
+/// The index of a place among so many: with the fewest it is `of_fewest`, beyond that the tag decides, except for the
+/// bit that all tags have.
 fn number(of_fewest: usize, tag: u16, places: usize) -> usize {
     (of_fewest + usize::from(tag >> 1) * LEAST_REMEMBERED) & (places - 1)
 }
 
-/// A moment in units of 67 ms, of which nine years fit.
+/// A moment in units of 67 ms, whose range is nine years.
 fn ticks(moment: Time) -> u32 {
     (Time::default().until(moment).as_nanos() >> 26) as u32
 }

@@ -1,23 +1,23 @@
-//! How many requests come a second.
+//! The number of requests per second.
 
 use std::time::Duration;
 
 use crate::clock::Time;
 
-/// How long is measured over.
+/// The period of a measurement.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// A rate, measured from second to second as the loop turns, without a timer of its own.
+/// A rate, measured every second as the loop turns, without a timer of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rate {
     since: Time,
-    /// The count at that moment.
+    /// The count at the start of the second.
     count: u64,
     latest: u64,
 }
 
 impl Rate {
-    /// Whether a second is over, so that [`Self::note`] has something to do.
+    /// Whether a second is over, and so [`Self::note`] is due.
     pub fn is_due(&self, now: Time) -> bool {
         self.since.until(now) >= WINDOW
     }
@@ -28,7 +28,7 @@ impl Rate {
         (self.since, self.count) = (now, count);
     }
 
-    /// The rate of the latest second; if the loop has not turned since, of the time until now.
+    /// The rate of the latest second; if the loop has not turned since, that of the time until now.
     pub fn per_second(&self, count: u64, now: Time) -> u64 {
         if self.since.until(now) >= 2 * WINDOW {
             self.over(count, now)

@@ -1,4 +1,4 @@
-//! Why reads of commands that are cached were not answered from the cache, by command. A hit costs nothing here.
+//! Why reads by cacheable commands were not answered from the cache, by command. Hits cost nothing here.
 
 use std::collections::HashMap;
 
@@ -11,25 +11,26 @@ use super::Reason;
 pub enum Why {
     /// The cache did not have it.
     Missed(Reason),
-    /// It asked about several keys at once.
+    /// It named several keys.
     Keys,
     /// It was part of a transaction, which Redis executes as a whole.
     Transaction,
-    /// It came on a dedicated connection, as its reply was too large for one that all share.
+    /// It used a dedicated connection, because its reply was too large for a shared one.
     Large,
-    /// It came on a dedicated connection, which its client has since it sent the command of that number.
+    /// It used a dedicated connection, which its client has had since it sent the command with that number.
     Dedicated(u16),
 }
 
-/// The most pairs of a command and a reason that are counted separately: more are counted as [`Why::Dedicated`] by an unknown command.
+/// The most pairs of a command and a reason that are counted separately: others count as [`Why::Dedicated`] by an
+/// unknown command.
 const PAIRS_MAX: usize = 2048;
 
-/// How many reads there were of each command for each reason; of MGET how many keys, as far as it was looked for those.
+/// The number of reads by each command for each reason; for MGET the number of keys, as far as they were looked up.
 #[derive(Clone, Debug, Default)]
 pub struct Uncached(HashMap<(u16, Why), u64, RandomState>);
 
 impl Uncached {
-    /// A read of that command was not answered from the cache.
+    /// A read by that command was not answered from the cache.
     pub fn add(&mut self, command: u16, why: Why) {
         let mut pair = (command, why);
         if self.0.len() >= PAIRS_MAX && !self.0.contains_key(&pair) {
@@ -47,7 +48,7 @@ impl Uncached {
         reasons
     }
 
-    /// How many reads there were of all commands for each reason but misses, the most frequent first.
+    /// The number of reads by all commands for each reason except misses, the most frequent first.
     #[must_use]
     pub fn kept_out(&self) -> Vec<(Why, u64)> {
         let mut sums: HashMap<Why, u64> = HashMap::new();
@@ -61,7 +62,7 @@ impl Uncached {
         sums
     }
 
-    /// Those that came since they were as `earlier` says.
+    /// The difference to `earlier`.
     #[must_use]
     pub fn since(mut self, earlier: &Self) -> Self {
         for (pair, before) in &earlier.0 {
@@ -75,7 +76,7 @@ impl Uncached {
 }
 
 impl Why {
-    /// A number that distinguishes it from the others.
+    /// A number that distinguishes it from the other reasons.
     fn order(self) -> u32 {
         match self {
             Self::Missed(reason) => reason as u32,

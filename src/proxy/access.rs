@@ -15,13 +15,13 @@ pub struct Access {
     pub redis_password: Option<Secret>,
 }
 
-/// What an `AUTH` or `HELLO … AUTH` comes to.
+/// The outcome of an `AUTH` or `HELLO … AUTH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Accepted,
     /// Wrong.
     Refused,
-    /// Redis has to say, as its passwords may change at any time. The user may be the one that the proxy is itself.
+    /// Redis has to decide, as its passwords may change at any time. The user may be the proxy's own.
     AskRedis {
         is_own: bool,
     },
@@ -36,7 +36,7 @@ impl Access {
         self.password.is_some()
     }
 
-    /// Judges a password, given with or without a user. Only the proxy's own is judged here.
+    /// Checks a password, given with or without a user. Only the proxy's own is checked here.
     pub(super) fn judge(&self, user: Option<&[u8]>, given: &[u8]) -> Verdict {
         let name = user.unwrap_or(DEFAULT_USER);
         match &self.password {
@@ -59,7 +59,7 @@ impl Access {
         name.map_or(DEFAULT_USER, |name| name.as_bytes())
     }
 
-    /// Whether that is the password that Redis accepted of the proxy itself, when it was last there.
+    /// Whether this is the password that Redis accepted from the proxy itself when it was last reachable.
     pub(super) fn is_own_password(&self, given: &[u8]) -> bool {
         let password = self.redis_password.as_ref();
         password.is_none_or(|password| same(password.expose().as_bytes(), given))

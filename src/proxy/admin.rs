@@ -1,7 +1,7 @@
-//! `PROXY CONFIG`, `PROXY RULES`, `PROXY CACHE` and `PROXY INVALIDATE`: the proxy shown and changed while it runs.
+//! `PROXY CONFIG`, `PROXY RULES`, `PROXY CACHE` and `PROXY INVALIDATE`: inspect and change the proxy while it runs.
 //!
-//! Whoever the proxy serves may look, and may invalidate, which costs no more than fetches; who may change settings says one
-//! that can't be changed so.
+//! Every client that the proxy serves may inspect, and may invalidate, which costs no more than fetches. A setting that
+//! cannot be changed at run time says who may change settings.
 
 use super::identity::{Identity, Peer};
 use super::replies::Replies;
@@ -18,11 +18,11 @@ use crate::resp::{Protocol, integer};
 use crate::rules::Pattern;
 
 const OK: &[u8] = b"+OK\r\n";
-/// How many keys are named, if nothing else is said.
+/// How many keys are listed by default.
 const KEYS_SHOWN: usize = 1000;
 
 impl Store {
-    /// Has these settings hold, as far as the core is concerned.
+    /// Applies the settings that concern the core.
     pub fn configure(&mut self, config: &Config) {
         let before = std::mem::replace(&mut self.config, Box::new(config.clone()));
         self.cache.set_limits(Limits {
@@ -102,7 +102,7 @@ impl Store {
         replies.push(Reply::copy(&out));
     }
 
-    /// Changes settings, all or none. The error is the message of one like Redis's.
+    /// Changes settings, all or none. The error is a message in Redis's form.
     fn config_set(&mut self, request: &Request<'_>, identity: &Identity) -> Result<(), String> {
         let may_set = match self.config.config_set {
             ConfigSet::Yes => true,
@@ -139,7 +139,7 @@ impl Store {
         Ok(())
     }
 
-    /// `PROXY INVALIDATE pattern`, in all databases. The reply says how many entries went.
+    /// `PROXY INVALIDATE pattern`, in all databases. Returns how many entries were removed.
     pub(super) fn proxy_invalidate(
         &mut self,
         request: &Request<'_>,
@@ -261,7 +261,7 @@ fn push_map_header(out: &mut Vec<u8>, pairs: usize, protocol: Protocol) {
     }
 }
 
-/// Why a setting is not changed, as Redis words it.
+/// Why a setting was not changed, in Redis's wording.
 fn refusal(name: &str, error: &Unchanged) -> String {
     let reason = match error {
         Unchanged::Unknown => {

@@ -1,6 +1,6 @@
-//! Whether a request is executed: by the guard of its client, and by the hooks that want it. Every request of a client that
-//! has a guard, or while there are hooks, is decided here before it goes any way at all, whichever connection it would go to
-//! Redis by.
+//! Decides whether a request is executed: by the guard of its client, and by the hooks that want it. While there are
+//! hooks or its client has a guard, every request is decided here before it is routed, whichever connection to Redis it
+//! would use.
 
 use super::ClientId;
 use super::guard::{self, with_prefix};
@@ -14,7 +14,7 @@ use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Parsed, Parser, Request};
 
-/// What becomes of a request. It is kept as long as the request has to wait.
+/// The decision about a request. It is kept as long as the request has to wait.
 pub(super) enum Admission {
     /// It is executed.
     Pass(Passed),
@@ -22,7 +22,7 @@ pub(super) enum Admission {
     Reply(Vec<u8>),
     /// It is refused with this error.
     Refuse(Vec<u8>),
-    /// A hook has put it off.
+    /// A hook has deferred it.
     Deferred {
         ticket: u64,
         /// The number of the hook.
@@ -40,13 +40,13 @@ pub(super) enum Admission {
 /// A request that is executed.
 #[derive(Default)]
 pub(super) struct Passed {
-    /// Its bytes, if they are others than the client's.
+    /// Its bytes, if they are not the client's.
     pub bytes: Option<Vec<u8>>,
     /// The hooks that want its reply, a bit for each.
     pub after: u32,
 }
 
-/// Who sent a request, and by which way it would go.
+/// Who sent a request, and how it would be routed.
 #[derive(Clone, Copy)]
 pub(super) struct Sender<'a> {
     pub client: ClientId,
@@ -58,7 +58,7 @@ pub(super) struct Sender<'a> {
     pub now: Time,
 }
 
-/// Calls `with` with the request that is encoded there, or with another.
+/// Calls `with` with the request that these bytes encode, or with the given one.
 fn with_request<T>(
     encoded: Option<&[u8]>,
     otherwise: &Request<'_>,
@@ -73,11 +73,12 @@ fn with_request<T>(
     }
 }
 
-/// What a request gets that a hook made, and that is none.
-pub(super) const NO_REQUEST: &[u8] = b"ERR a hook made something that is no request";
+/// The error for a rewritten request that is invalid.
+pub(super) const NO_REQUEST: &[u8] = b"ERR a hook produced an invalid request";
 
 impl Store {
-    /// Has a client be judged by what is known of it: it authenticated, or is another user now, or came in elsewhere.
+    /// Assigns a client its guard: it has authenticated, its user has changed, or it has connected through another
+    /// listener.
     pub(super) fn assign_guard(&mut self, identity: &mut Identity) {
         let user = identity.user.as_deref();
         let user = user.unwrap_or(self.access.own_name());
@@ -88,10 +89,10 @@ impl Store {
         );
     }
 
-    /// Decides a request. It may have been put off by a hook.
+    /// Decides a request, which a hook may have deferred.
     ///
     /// # Errors
-    /// If that has to wait.
+    /// If the request has to wait for the command's description.
     pub(super) fn admit(
         &mut self,
         request: &Request<'_>,
@@ -140,7 +141,7 @@ impl Store {
         Ok(self.ask_hooks(request, 0, passed, sender))
     }
 
-    /// The row of a request that may reach Redis. There is none if it is refused anyway.
+    /// The row of a request that may reach Redis; none if it is refused anyway.
     fn row_to_judge(
         &mut self,
         request: &Request<'_>,
@@ -162,7 +163,7 @@ impl Store {
         }
     }
 
-    /// Asks the hooks from that number on.
+    /// Asks the hooks, starting with the one of that number.
     fn ask_hooks(
         &mut self,
         request: &Request<'_>,
@@ -214,7 +215,7 @@ impl Store {
         self.apply(asked??, number, passed, sender)
     }
 
-    /// Does what a hook has decided. Returns what becomes of the request, unless the next hook has its say.
+    /// Applies the decision of a hook. Returns the outcome for the request, unless the next hook is to be asked.
     fn apply(
         &mut self,
         decision: Before,
@@ -247,8 +248,8 @@ impl Store {
         }
     }
 
-    /// Has the hooks of a mask see a reply, which is no error, to a request. Returns what the client gets in its place, if that is
-    /// something else.
+    /// Passes a reply, which is not an error, to the hooks of a mask. Returns the reply that the client gets in its
+    /// place, if a hook has rewritten it.
     pub(super) fn observe(
         &mut self,
         hooks: u32,
@@ -283,7 +284,7 @@ impl Store {
         replaced.map(|encoded| Reply::copy(&encoded))
     }
 
-    /// Whether a request is anything but executed as it came, as far as that can be told without asking hooks.
+    /// Whether a request is not simply executed as received, as far as that is known without asking hooks.
     pub(super) fn is_special(&self, request: &Request<'_>, row: &Row, identity: &Identity) -> bool {
         if row.hooks != 0 {
             return true;

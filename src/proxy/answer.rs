@@ -14,16 +14,16 @@ use crate::resp::{Protocol, integer};
 use crate::upstream::is_unreachable;
 
 const OK: &[u8] = b"+OK\r\n";
-/// How much of the slow log is shown, if nothing else is said.
+/// How many entries of the slow log are shown by default.
 const SLOW_LOG_SHOWN: i64 = 10;
 const SYNTAX_ERROR: &[u8] = b"ERR syntax error";
 const WRONGPASS: &[u8] = b"WRONGPASS invalid username-password pair or user is disabled.";
 const BAD_NAME: &[u8] = b"ERR Client names cannot contain spaces, newlines or special characters.";
 
 impl Store {
-    /// Answers a command that is answered here.
+    /// Answers a command that the proxy answers itself.
     ///
-    /// Kept out of the way of the requests that are not.
+    /// Kept off the fast path of all other requests.
     #[inline(never)]
     pub fn answer(
         &mut self,
@@ -56,7 +56,7 @@ impl Store {
             Here::ClientGetname => replies.push_bulk(&identity.name),
             Here::ClientId => replies.push(Reply::integer(identity.id as usize)),
             Here::ClientInfo => return Flow::Describe,
-            // In front of a cluster a client has none of its own that a node could close.
+            // In front of a cluster, a client has no connection of its own that a node could close.
             Here::ClientNoEvict
                 if self.cluster().is_some() && is_word(request.argument(2), b"on") =>
             {
@@ -77,7 +77,7 @@ impl Store {
             }
             Here::ClientSetname => replies.push_error(BAD_NAME),
             Here::ClientSetinfo => set_info(request, identity, replies),
-            // Redis is asked first, and where the client is goes before all.
+            // Redis is asked first, or the client's database must be known first.
             Here::Info | Here::Select => {}
             Here::ProxyCache => return self.proxy_cache(request, identity, replies, now),
             Here::ProxyConfig => self.proxy_config(request, identity, replies),
@@ -88,7 +88,7 @@ impl Store {
         Flow::Continue
     }
 
-    /// `PING [message]`. While Redis is busy with a script, it is answered as there.
+    /// `PING [message]`. While Redis is busy with a script, the reply is Redis's.
     fn ping(&self, request: &Request<'_>, replies: &mut Replies) {
         match &self.busy {
             Some(busy) => replies.push_refusal(busy),
@@ -155,7 +155,7 @@ impl Store {
         }
     }
 
-    /// Judges a password, or has Redis judge it.
+    /// Checks a password, or has Redis check it.
     fn authenticate(&mut self, user: Option<&[u8]>, password: &[u8], now: Time) -> Login {
         let is_own = match self.access.judge(user, password) {
             Verdict::Accepted => return Login::Accepted,
@@ -167,7 +167,7 @@ impl Store {
             Redis::Unknown | Redis::Down(_) if !is_own => {
                 return Login::Later(Flow::LeaveToAuthenticate);
             }
-            // Whoever was set up for the Redis behind is served from the cache while it is away.
+            // A client that was accepted before is served from the cache while Redis is unreachable.
             Redis::Unknown if server.backend.is_some() && self.access.is_own_password(password) => {
                 return Login::Accepted;
             }
@@ -229,7 +229,7 @@ impl Store {
     }
 }
 
-/// What a client's login comes to.
+/// The outcome of a client's login.
 enum Login {
     Accepted,
     /// It is refused, in this reply.
@@ -257,7 +257,7 @@ pub(super) struct Hello<'a> {
 }
 
 impl<'a> Hello<'a> {
-    /// Reads them; an error is the message of Redis's.
+    /// Parses them; the error is Redis's message.
     pub fn parse(request: &Request<'a>) -> Result<Self, Vec<u8>> {
         let mut hello = Self {
             protocol: None,
@@ -300,12 +300,12 @@ impl<'a> Hello<'a> {
         self.auth.map(|(user, _)| user)
     }
 
-    /// Whether it says what the client is to be called.
+    /// Whether it sets the client's name.
     pub fn gives_name(&self) -> bool {
         self.name.is_some()
     }
 
-    /// What it sets once it is accepted.
+    /// Applies it to the client once it is accepted.
     pub fn apply(&self, identity: &mut Identity) {
         if let Some(name) = self.name {
             identity.name = name.into();

@@ -1,9 +1,9 @@
-//! Write, then notify: a client that learns of a change reads no older value from the cache.
+//! Write, then notify: a client that is notified of a change reads no older value from the cache.
 //!
-//! A message that comes on a client's dedicated connection may overtake Redis's report of a change that was made before
-//! it, as that comes on the tracker. So bytes by which a client may learn what others did are held until a barrier has
-//! passed: a `PING` on the tracker that was sent when they had come, behind whose reply no report of an earlier change
-//! can be. What comes in one turn of the loop waits for the same barrier.
+//! A message on a client's dedicated connection may overtake Redis's report of an earlier change, which comes on the
+//! tracker. So bytes from which a client may learn what others did are held until a barrier has passed: a `PING` on the
+//! tracker that was sent after the bytes had arrived, so that no report of an earlier change can follow its reply. All
+//! bytes that arrive in one turn of the loop wait for the same barrier.
 
 use std::collections::VecDeque;
 
@@ -14,13 +14,13 @@ use super::replies::Place;
 pub(super) struct Barriers {
     /// Bytes are held at all.
     enabled: bool,
-    /// The last one that something waits for.
+    /// The last barrier that something waits for.
     wanted: u64,
-    /// The last one that the helper was asked for.
+    /// The last one requested from the helper.
     asked: u64,
     /// The last one that has passed.
     passed: u64,
-    /// What waits, by barrier.
+    /// What waits, in the order of barriers.
     waiting: VecDeque<(u64, ClientId, Place)>,
 }
 
@@ -46,14 +46,15 @@ impl Barriers {
         self.enabled
     }
 
-    /// What a client has at that place waits for a barrier that is yet to be asked for, whose number this returns.
+    /// Registers that a client's bytes at that place wait for a barrier that is yet to be requested, and returns its
+    /// number.
     pub fn wait(&mut self, client: ClientId, place: Place) -> u64 {
         let number = self.next();
         self.waiting.push_back((number, client, place));
         number
     }
 
-    /// The barrier that is to be asked for next, because something waits for it.
+    /// The barrier to request next, because something waits for it.
     pub fn next(&mut self) -> u64 {
         self.wanted = self.asked + 1;
         self.wanted
@@ -69,14 +70,14 @@ impl Barriers {
         self.passed
     }
 
-    /// The barrier that is to be asked for now, if there is one.
+    /// The barrier to request now, if there is one.
     pub fn take_wanted(&mut self) -> Option<u64> {
         let is_news = self.wanted > self.asked;
         self.asked = self.wanted;
         is_news.then_some(self.wanted)
     }
 
-    /// The next thing that waits for no more than this barrier, and waits no longer.
+    /// Removes and returns the next item that waits for no later barrier than this.
     pub fn next_passed(&mut self, number: u64) -> Option<(ClientId, Place)> {
         let &(_, client, place) = self.waiting.front().filter(|(of, ..)| *of <= number)?;
         self.waiting.pop_front();
@@ -103,5 +104,5 @@ impl Barriers {
     }
 }
 
-/// For how many an empty list keeps room.
+/// How many items an empty list keeps room for.
 const KEPT: usize = 64;

@@ -1,10 +1,10 @@
-//! What all clients together hold beside the cache, and how much of it each may have.
+//! The memory that all clients together hold beside the cache, and how much of it each may have.
 //!
-//! Half of the bound is for whoever comes first: a pipeline may be sent as a whole before its replies are read. When
-//! that is used up, room is scarce: each client may hold an equal share of a quarter and is not read from beyond it.
-//! The last quarter is for one at a time, the *favored* client: its pipeline is read to the end, so that it gets its
-//! replies and makes room. One client at a time may hold a request or a reply that is larger than all that; it stands
-//! *alone*, and what it holds does not count against the others.
+//! Half of the bound is first come, first served: a pipeline may be sent as a whole before its replies are read. When
+//! that half is used up, room is scarce: each client may hold an equal share of a quarter, and is not read from beyond
+//! it. The last quarter is for one client at a time, the *favored* one: its pipeline is read to the end, so that it
+//! gets its replies and frees room. One client at a time may hold a request or a reply that is larger than all that; it
+//! stands *alone*, and what it holds does not count against the others.
 
 use super::{ClientId, MAX_OWED, READ};
 
@@ -16,19 +16,19 @@ pub(super) struct Buffers {
     /// The bytes held now.
     held: usize,
     clients: usize,
-    /// Clients have shares, until there is room again.
+    /// Clients are limited to shares, until there is room again.
     scarce: bool,
-    /// There is room again, and the clients that wait for it do not know yet.
+    /// There is room again, and the clients that wait for it have not been notified yet.
     relieved: bool,
-    /// The client that is read from beyond its share.
+    /// The client that may be read from beyond its share.
     favored: Option<ClientId>,
-    /// The client whose one request or reply may go beyond the limit, and what it holds.
+    /// The client whose single request or reply may exceed the limit, and what it holds.
     alone: Option<(ClientId, usize)>,
-    /// The bytes that were let go, while room was scarce, by those beyond their share.
+    /// The bytes freed by clients beyond their share while room was scarce.
     freed: usize,
 }
 
-/// The least share: with less, a client would come down to a few bytes at a time.
+/// The smallest share: with less, a client would be reduced to a few bytes at a time.
 const LEAST_SHARE: usize = 1024;
 
 impl Default for Buffers {
@@ -66,17 +66,17 @@ impl Buffers {
         self.held
     }
 
-    /// A client came.
+    /// A client has connected.
     pub fn add_client(&mut self) {
         self.clients += 1;
     }
 
-    /// A client that holds nothing any more left.
+    /// A client that no longer holds anything has left.
     pub fn remove_client(&mut self) {
         self.clients -= 1;
     }
 
-    /// A client holds so many bytes now and held so many before.
+    /// Records that a client holds `now` bytes and held `before`.
     #[inline]
     pub fn change(&mut self, client: ClientId, before: usize, now: usize) {
         self.held = self.held - before + now;
@@ -92,7 +92,7 @@ impl Buffers {
     fn note_special(&mut self, client: ClientId, before: usize, now: usize) {
         let share = self.share();
         if self.alone.is_some_and(|(alone, _)| alone == client) {
-            // It is one of the others again when it would not be slowed.
+            // It counts as one of the others again once it would not be slowed.
             self.alone = (now > share).then_some((client, now));
         }
         if self.favored == Some(client) && now <= share {
@@ -104,7 +104,7 @@ impl Buffers {
         self.end_scarcity();
     }
 
-    /// There is room again if an eighth of what is for all is free.
+    /// There is room again if an eighth of the common half is free.
     fn end_scarcity(&mut self) {
         if self.scarce && self.counted() <= self.limit / 16 * 7 {
             self.scarce = false;
@@ -113,27 +113,27 @@ impl Buffers {
         }
     }
 
-    /// Whether clients are slowed since too much is held.
+    /// Whether clients are slowed because too much is held.
     pub fn is_scarce(&self) -> bool {
         self.scarce
     }
 
-    /// Whether more is held than may be.
+    /// Whether the bound is exceeded.
     pub fn is_exceeded(&self) -> bool {
         self.counted() > self.limit
     }
 
-    /// Whether there is room again since that was last taken note of.
+    /// Whether there is room again and the clients have not been notified.
     pub fn is_relieved(&self) -> bool {
         self.relieved
     }
 
-    /// The same, and takes note of it.
+    /// The same, and clears that state.
     pub fn take_relief(&mut self) -> bool {
         std::mem::take(&mut self.relieved)
     }
 
-    /// The bytes that were let go, while room was scarce, by those beyond their share.
+    /// The bytes freed by clients beyond their share while room was scarce.
     pub fn freed(&self) -> usize {
         self.freed
     }
@@ -167,13 +167,12 @@ impl Buffers {
         self.favored
     }
 
-    /// Has another client be read from beyond its share, or none.
+    /// Sets the client that may be read from beyond its share, or none.
     pub fn favor(&mut self, client: Option<ClientId>) {
         self.favored = client;
     }
 
-    /// Lets a client that holds so many bytes, more than half of the bound, go beyond it, if no other does. Returns
-    /// whether it may.
+    /// Lets a client that holds more than half of the bound exceed it, if no other does. Returns whether it may.
     pub fn let_stand_alone(&mut self, client: ClientId, held: usize) -> bool {
         let may = self.alone.is_none() && held > self.limit / 2;
         if may {
@@ -183,12 +182,12 @@ impl Buffers {
         may
     }
 
-    /// Whether a client may go beyond the bound.
+    /// Whether a client may exceed the bound.
     pub fn stands_alone(&self, client: ClientId) -> bool {
         self.alone.is_some_and(|(alone, _)| alone == client)
     }
 
-    /// What counts against the bound.
+    /// The bytes that count against the bound.
     fn counted(&self) -> usize {
         self.held - self.alone.map_or(0, |(_, held)| held)
     }

@@ -1,5 +1,5 @@
-//! Which passwords of clients Redis accepts. It is asked about each over one connection, whoever and however many want
-//! to authenticate, so that a client costs Redis nothing before it has.
+//! Checks passwords of clients with Redis. Redis is asked over one connection, however many clients want to
+//! authenticate, so that a client costs Redis nothing before it has.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -9,42 +9,42 @@ use crate::clock::Time;
 use crate::resp::reply::{self, Reply};
 use crate::upstream::Check;
 
-/// How long Redis's answer holds. Only a salted hash of the password is kept with it.
+/// How long Redis's answer is remembered. Only a salted hash of the password is kept with it.
 const HOLDS: Duration = Duration::from_secs(1);
 
-/// How many different passwords may be asked about or known at a time.
+/// The most passwords that are being checked or remembered at a time.
 const MOST: usize = 1024;
 
-/// The longest user and password together that Redis is asked about, in bytes; what it reads itself of a client that
-/// is not authenticated.
+/// The longest user and password together that Redis is asked about, in bytes: the most that Redis itself reads from a
+/// client that is not authenticated.
 const LONGEST: usize = 16 * 1024;
 
 const TOO_MANY: &[u8] = b"ERR too many clients want to authenticate, try again";
 const WRONGPASS: &[u8] = b"WRONGPASS invalid username-password pair or user is disabled.";
 
-/// The passwords that Redis is asked about, or answered lately.
+/// The passwords that are being checked, or were checked recently.
 pub(super) struct Checks {
     salts: [RandomState; 2],
     known: HashMap<[u64; 2], State>,
-    /// What is to be asked.
+    /// The checks to send.
     wanted: Vec<Check>,
-    /// The number of the latest.
+    /// The number of the latest check.
     latest: u64,
 }
 
 enum State {
-    /// The question with that number is in flight.
+    /// The check with that number is in flight.
     Asked(u64),
-    /// Redis's reply, and until when it holds.
+    /// Redis's reply, and when it expires.
     Answered(Reply, Time),
 }
 
-/// What is known of a password.
+/// The state of a password check.
 pub(super) enum Checked {
     Accepted,
     /// It is refused, by this reply.
     Refused(Reply),
-    /// Redis is being asked.
+    /// The check is in flight.
     Asked,
 }
 
@@ -91,7 +91,7 @@ impl Checks {
         }
     }
 
-    /// Redis, or the helper in its place, answered the question with that number.
+    /// Redis, or the helper in its place, has answered the check with that number.
     pub fn answered(&mut self, number: u64, encoded: &[u8], now: Time) {
         let mut states = self.known.values_mut();
         if let Some(state) = states.find(|state| matches!(state, State::Asked(of) if *of == number))
@@ -100,13 +100,13 @@ impl Checks {
         }
     }
 
-    /// Rights or passwords may have changed: what was answered holds no more.
+    /// Permissions or passwords may have changed: discards all answers.
     pub fn forget(&mut self) {
         self.known
             .retain(|_, state| matches!(state, State::Asked(_)));
     }
 
-    /// What is to be asked, since this was last taken.
+    /// The checks to send since this was last taken.
     pub fn wanted(&mut self) -> &mut Vec<Check> {
         &mut self.wanted
     }

@@ -1,9 +1,9 @@
-//! What clients ask about clients: `CLIENT LIST`, `KILL`, `UNBLOCK`, `TRACKING REDIRECT` and their like.
+//! Requests of clients about clients: `CLIENT LIST`, `KILL`, `UNBLOCK`, `TRACKING REDIRECT` and the like.
 //!
-//! A client's number, which `CLIENT ID` shows, is the proxy's and stays the same for its life. Its dedicated connection
-//! has another number at Redis. The two ranges overlap, so neither is ever taken for the other: a request is sent with
-//! the number of the dedicated connection in place of the client's, or with [`NOBODY`] ([`words`]), and what Redis
-//! answers is edited ([`edit`]). Redis still judges whether the words are right and whether the user may say them.
+//! A client's id, which `CLIENT ID` shows, is the proxy's and stays the same for its life. Its dedicated connection has
+//! another id at Redis. The two ranges overlap, so neither must be taken for the other: a request is sent with the id
+//! of the dedicated connection in place of the client's, or with [`NOBODY`] ([`words`]), and Redis's reply is edited
+//! ([`edit`]). Redis still checks the syntax and the user's permissions.
 
 mod edit;
 mod lines;
@@ -22,20 +22,20 @@ pub(super) use edit::Edit;
 pub(super) use requests::Sent;
 pub(super) use upstream::{is_stateless, unknown_to_upstream};
 
-/// A number that no connection has at Redis.
+/// An id that no connection has at Redis.
 pub(super) const NOBODY: i64 = i64::MAX;
 
-/// The clients by their numbers, with those of their dedicated connections.
+/// The clients by their ids, with those of their dedicated connections.
 #[derive(Default)]
 pub(super) struct Numbers {
     clients: HashMap<u64, (ClientId, AtRedis), RandomState>,
-    /// Clients by the numbers of their dedicated connections.
+    /// Clients by the ids of their dedicated connections.
     at_redis: HashMap<i64, u64, RandomState>,
-    /// Clients that others have redirected to.
+    /// Clients that others redirect to.
     targets: HashSet<u64, RandomState>,
-    /// Clients that need a dedicated connection since another one redirects to them.
+    /// Clients that need a dedicated connection because another client redirects to them.
     wanted: Vec<ClientId>,
-    /// Somebody waits for the number of a dedicated connection.
+    /// A client waits for the id of a dedicated connection.
     awaited: bool,
     news: bool,
 }
@@ -45,20 +45,20 @@ pub(super) struct Numbers {
 enum AtRedis {
     /// There is none.
     Nothing,
-    /// Its number is not known yet.
+    /// Its id is not known yet.
     Opening,
     Number(i64),
-    /// Redis does not say its number.
+    /// Redis does not report its id.
     Unnumbered,
 }
 
 impl Numbers {
-    /// A client came.
+    /// A client has connected.
     pub fn connected(&mut self, id: u64, client: ClientId) {
         self.clients.insert(id, (client, AtRedis::Nothing));
     }
 
-    /// It left.
+    /// A client has left.
     pub fn left(&mut self, id: u64) {
         self.closed(id);
         self.clients.remove(&id);
@@ -67,12 +67,12 @@ impl Numbers {
         self.at_redis.shrink_to(self.at_redis.len().max(KEPT) * 2);
     }
 
-    /// Its dedicated connection is being made.
+    /// Its dedicated connection is being opened.
     pub fn opening(&mut self, id: u64) {
         self.set(id, AtRedis::Opening);
     }
 
-    /// Its dedicated connection is set up, and has this number if Redis says so.
+    /// Its dedicated connection is set up, and has this id if Redis reports it.
     pub fn opened(&mut self, id: u64, number: Option<i64>) {
         let Some(number) = number.filter(|&number| number > 0 && number < NOBODY) else {
             return self.set(id, AtRedis::Unnumbered);
@@ -81,7 +81,7 @@ impl Numbers {
         self.at_redis.insert(number, id);
     }
 
-    /// It has no dedicated connection any more.
+    /// Its dedicated connection is gone.
     pub fn closed(&mut self, id: u64) {
         self.set(id, AtRedis::Nothing);
     }
@@ -98,7 +98,7 @@ impl Numbers {
         self.news |= self.awaited;
     }
 
-    /// The number of a client's dedicated connection, or one that no connection has.
+    /// The id of a client's dedicated connection, or one that no connection has.
     pub fn at_redis(&self, id: i64) -> i64 {
         match self.look_up(id) {
             Some((_, AtRedis::Number(number))) => number,
@@ -106,8 +106,8 @@ impl Numbers {
         }
     }
 
-    /// The same for a client that is to be redirected to, which gets a dedicated connection if it has none. `None`: its
-    /// number is not known yet.
+    /// The same for the target of a redirection, which gets a dedicated connection if it has none. `None` if the id is
+    /// not known yet.
     pub fn redirect_target(&mut self, id: i64) -> Option<i64> {
         let found = self.look_up(id);
         if found.is_some() {
@@ -122,7 +122,7 @@ impl Numbers {
         None
     }
 
-    /// Whether another client has redirected to a client.
+    /// Whether another client redirects to this one.
     pub fn is_target(&self, id: u64) -> bool {
         self.targets.contains(&id)
     }
@@ -131,29 +131,29 @@ impl Numbers {
         self.clients.get(&u64::try_from(id).ok()?).copied()
     }
 
-    /// The client whose dedicated connection has this number.
+    /// The client whose dedicated connection has this id.
     pub fn client(&self, at_redis: i64) -> Option<u64> {
         self.at_redis.get(&at_redis).copied()
     }
 
-    /// The numbers of all dedicated connections, in no order.
+    /// The ids of all dedicated connections, in no particular order.
     pub fn all_at_redis(&self) -> impl ExactSizeIterator<Item = i64> {
         self.at_redis.keys().copied()
     }
 
-    /// Clients that need a dedicated connection, since this was last taken.
+    /// Takes the clients that need a dedicated connection since the last call.
     pub fn take_wanted(&mut self) -> Vec<ClientId> {
         std::mem::take(&mut self.wanted)
     }
 
-    /// Whether those may go on who wait for a number.
+    /// Whether clients that wait for an id may continue.
     pub fn take_news(&mut self) -> bool {
         self.awaited &= !self.news;
         std::mem::take(&mut self.news)
     }
 }
 
-/// For how many numbers room is kept.
+/// How many ids an empty list keeps room for.
 const KEPT: usize = 64;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! A client's dedicated connection to Redis, for what leaves state on a connection or blocks it.
 //!
-//! It is set up like the connection that the client has had so far; then bytes pass both ways as they arrive. The
-//! proxy learns the connection's state, and which requests are done, from Redis's replies alone: each request that
-//! is passed on leaves one expectation ([`expectation`]), and each frame that Redis sends ([`frames`]) is matched
-//! with the oldest. So a request that fails changes nothing ([`mirror`]).
+//! It is set up with the state of the client's session; then bytes pass both ways as they arrive. The proxy derives the
+//! connection's state, and which requests are complete, from Redis's replies alone: each request that is passed on adds
+//! one expectation ([`expectation`]), and each frame that Redis sends ([`frames`]) is matched with the oldest. So a
+//! request that fails changes nothing ([`mirror`]).
 
 mod borrowed;
 mod edits;
@@ -40,70 +40,70 @@ use need::Need;
 
 /// The state of such a connection.
 pub(super) struct Dedicated {
-    /// What is to be sent to Redis.
+    /// Bytes to send to Redis.
     pub to_redis: Output,
     phase: Phase,
-    /// The replies that are still to come to requests of the proxy's own.
+    /// The outstanding replies to the proxy's own requests.
     set_up: SetUp,
     frames: Frames,
-    /// What becomes of the current frame's bytes.
+    /// What happens to the current frame's bytes.
     fate: Fate,
-    /// Its bytes, as long as that is not known.
+    /// Its bytes, while that is undecided.
     undecided: Vec<u8>,
     /// The requests that have no reply yet.
     expectations: Expectations,
     mirror: Mirror,
-    /// Something was asked for that may last, and is not mirrored.
+    /// A request left state that may last and is not mirrored.
     lasting: bool,
     /// Why the client has it.
     need: Need,
-    /// The client is served by the shared connections and the cache, until it needs this one again.
+    /// The client is served by the shared connections and the cache, until it needs this connection again.
     parked: bool,
-    /// What set it up, if it was that alone, and the database that it began in.
+    /// The requests that set it up, if they alone did, and its initial database.
     made_by: Option<Box<[u8]>>,
     pub made_in: u32,
-    /// What the requests that Redis has queued may do.
+    /// What the queued requests of a transaction may do.
     queued: Effects,
-    /// What is done to replies that are still to come.
+    /// How outstanding replies are edited.
     edits: Edits,
     /// The current frame, if it is a reply that is edited.
     kept: Vec<u8>,
-    /// The request whose reply that is.
+    /// The request that this reply answers.
     due: Option<Kind>,
-    /// The number of the connection at Redis.
+    /// The id of the connection at Redis.
     number: Option<i64>,
-    /// It is known since it was last asked for that the connection is set up.
+    /// The set-up has completed since this was last asked.
     is_news: bool,
     /// The request that may be the client's last.
     last: Option<Kind>,
-    /// It was made for one request, which leaves nothing behind.
+    /// It was opened for one request, which leaves no state.
     passes: bool,
-    /// In which words Redis refused what sets the connection up.
+    /// Redis's error to a request that sets the connection up.
     refusal: String,
-    /// What was passed on last may reveal what others did.
+    /// The bytes passed on last may reveal what others did.
     tells_of_others: bool,
     /// Redis answered that it is a replica, which takes no writes.
     readonly: bool,
-    /// What stands before the keys of the client.
+    /// The prefix of the client's keys.
     pub prefix: Option<Rc<[u8]>>,
-    /// The current frame is a message, which is edited for the sake of that.
+    /// The current frame is a message, which is edited to remove the prefix.
     kept_is_message: bool,
-    /// The client has it only until all is answered.
+    /// The client only borrows it until all requests are answered.
     pub borrowed: Option<Borrowed>,
-    /// Where it leads.
+    /// The node that it leads to.
     pub node: NodeId,
-    /// That is a node of a cluster, whose redirects no client is to see.
+    /// The node belongs to a cluster, and its redirects must not reach the client.
     in_cluster: bool,
-    /// The reply to the oldest request is not for the client, who had it already: `MULTI`.
+    /// The reply to the oldest request, `MULTI`, is not for the client, which has had it already.
     hidden: bool,
 }
 
-/// The replies to come to requests that set up the connection.
+/// The outstanding replies to requests that set up the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct SetUp {
-    /// Those that must be no errors, which come first.
+    /// Those that must not be errors, which come first.
     required: usize,
-    /// Those that may.
+    /// Those that may be errors.
     optional: usize,
 }
 
@@ -113,45 +113,44 @@ enum Phase {
     Open,
     /// The client's `AUTH` must be answered first; then these bytes set the connection up.
     Authenticating { then: Vec<u8>, set_up: SetUp },
-    /// The client sent bytes that are no request: Redis will answer with an error and close.
+    /// The client sent bytes that are not a request: Redis will answer with an error and close.
     Unparsed,
-    /// Redis sends a replication stream or the output of its script debugger. Scripts that are debugged may write
-    /// any key.
+    /// Redis sends a replication stream or the output of its script debugger. Debugged scripts may write any key.
     Stream { writes: bool },
     /// `QUIT` was answered: Redis closes.
     Closing,
 }
 
-/// What becomes of a frame's bytes.
+/// What happens to a frame's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Fate {
-    /// Not known yet: they are held.
+    /// Undecided: they are held.
     #[default]
     Unknown,
     /// They go to the client.
     Passed,
-    /// They are left out.
+    /// They are dropped.
     LeftOut,
-    /// They are a reply that is edited. The client may not want it.
+    /// They are a reply that is edited. The client may have suppressed it.
     Kept { is_wanted: bool },
 }
 
-/// What a client has yet to send.
+/// What a client has still to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
     /// There may be more.
     ToCome,
-    /// It has sent everything, and may ask whatever that is.
+    /// It has sent everything, and its remaining requests may be anything.
     Here,
 }
 
-/// What came of bytes from Redis.
+/// The outcome of receiving bytes from Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
     /// They were passed on.
     Passed,
-    /// So many of them were passed on. Then came a reply that is to be edited ([`Dedicated::take_edited`]), which the
-    /// client may not want.
+    /// So many of them were passed on. A reply that is to be edited follows ([`Dedicated::take_edited`]), which the
+    /// client may have suppressed.
     ToEdit {
         used: usize,
         is_wanted: bool,
@@ -159,9 +158,9 @@ pub(super) enum Received {
     },
     /// The client is authenticated.
     Authenticated,
-    /// The connection is no longer needed: the client goes back to the shared ones, `reset` or as before.
+    /// The connection is no longer needed: the client returns to the shared ones, after a `RESET` or not.
     Over { reset: bool },
-    /// Redis refused what sets the connection up: [`Dedicated::refusal`] has its words.
+    /// Redis refused a request that sets the connection up: [`Dedicated::refusal`] has its error.
     Refused,
     /// The connection has failed, for this reason.
     Failed(&'static str),
@@ -178,11 +177,11 @@ pub(super) struct Effects {
     pub keys: Keys,
     /// It may block, or wait for a pause to end.
     pub blocks: bool,
-    /// There may be other commands after it, or rights to them.
+    /// It may change the commands, or the permissions for them.
     pub changes_commands: bool,
-    /// It may write more keys than these, which Redis reports.
+    /// It may write other keys than these, which Redis reports.
     pub is_script: bool,
-    /// When it was sent, if it is timed: what blocks is not.
+    /// When it was sent, if it is timed: blocking requests are not.
     pub since: Option<Time>,
 }
 
@@ -196,7 +195,7 @@ const WRITES_ANYTHING: Effects = Effects {
     since: None,
 };
 
-/// The most bytes that expectations may take before further requests are left unread. One request may go beyond.
+/// The most bytes of expectations before further requests are left unread. One request may exceed it.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
 
 /// A command that Redis does not have.
@@ -206,8 +205,8 @@ const REFUSED: &[u8] = b"refused by redis-proxy";
 const QUEUED_KEYS_MAX: usize = 64 * 1024;
 
 impl Dedicated {
-    /// A connection that is set up by `requests`, with so many replies that must be no errors, and so many
-    /// behind them that may. It is in that database then.
+    /// A connection that is set up by `requests`, with so many replies that must not be errors, followed by so many
+    /// that may. It is then in that database.
     pub fn new(requests: &[u8], set_up: (usize, usize), protocol: Protocol, database: u32) -> Self {
         let mut to_redis = Output::default();
         to_redis.copy(requests);
@@ -245,13 +244,13 @@ impl Dedicated {
         }
     }
 
-    /// Where it leads, and whether that is a node of a cluster.
+    /// Sets the node that it leads to, and whether that belongs to a cluster.
     pub fn lead_to(&mut self, node: NodeId, in_cluster: bool) {
         self.node = node;
         self.in_cluster = in_cluster;
     }
 
-    /// Begins the transaction that the client was told has begun.
+    /// Begins the transaction whose `MULTI` the client has had answered.
     pub fn begin_transaction(&mut self) {
         self.to_redis
             .write(|out| reply::request(out, [&b"MULTI"[..]].into_iter()));
@@ -259,7 +258,7 @@ impl Dedicated {
         self.expect(Kind::Multi, Effects::default());
     }
 
-    /// One whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.
+    /// A connection whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.
     pub fn authenticating(
         then: Vec<u8>,
         set_up: (usize, usize),
@@ -275,8 +274,8 @@ impl Dedicated {
         }
     }
 
-    /// Whether nothing is in flight on it, and nothing is left of what was done, save perhaps another database: the client
-    /// may as well be served by the shared connections for that.
+    /// Whether nothing is in flight on it and it has no state left, except perhaps another database: then the shared
+    /// connections may serve the client.
     pub fn is_clean(&self) -> bool {
         self.phase == Phase::Open
             && self.set_up.is_done()
@@ -288,7 +287,7 @@ impl Dedicated {
             && !self.passes
     }
 
-    /// Whether requests for another node may go over the shared connections meanwhile: nothing on this one concerns them.
+    /// Whether requests for another node may use the shared connections meanwhile: nothing on this one concerns them.
     pub fn only_listens(&self) -> bool {
         self.phase == Phase::Open
             && self.set_up.is_done()
@@ -298,7 +297,7 @@ impl Dedicated {
             && self.borrowed.is_none()
     }
 
-    /// The client goes back to the shared connections.
+    /// Returns the client to the shared connections.
     pub fn park(&mut self) {
         self.parked = true;
     }
@@ -335,8 +334,9 @@ impl Dedicated {
             }
     }
 
-    /// Whether the newest request decides if those behind it go to Redis at all. Behind a request that blocks, they may not
-    /// wait for that if the client has sent its last: only Redis knows whether it sees the client's end before it goes on.
+    /// Whether the newest request decides if those after it reach Redis at all. Requests after one that blocks may not
+    /// wait for it once the client has sent its last: only Redis knows whether it notices the client's end before it
+    /// continues.
     pub fn holds_back(&self, rest: Rest) -> bool {
         let all_goes = rest == Rest::Here && self.is_blocked();
         let newest = self.expectations.back();
@@ -345,7 +345,7 @@ impl Dedicated {
         })
     }
 
-    /// The bytes that are held for it.
+    /// The bytes buffered for it.
     pub fn held(&self) -> usize {
         self.to_redis.held() + self.expectations.cost()
     }
@@ -355,24 +355,24 @@ impl Dedicated {
         matches!(self.phase, Phase::Unparsed | Phase::Stream { .. })
     }
 
-    /// Whether Redis answers requests here.
+    /// Whether Redis replies to requests here.
     fn expects_replies(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Authenticating { .. })
     }
 
-    /// Whether every request has its reply. That is never known of a connection on which Redis sends no replies or
-    /// which it is about to close.
+    /// Whether every request is answered. This is never known of a connection on which Redis sends no replies or which
+    /// it is about to close.
     pub fn is_quiet(&self) -> bool {
         self.expects_replies() && self.expectations.is_empty()
     }
 
-    /// Whether a request of the client's went over it.
+    /// Whether a request of the client went over it.
     pub fn is_used(&self) -> bool {
         let borrowed = self.borrowed.as_ref();
         borrowed.is_none_or(Borrowed::is_used)
     }
 
-    /// Takes what came over it, if it was borrowed and all is answered.
+    /// Takes the replies' lengths, if it was borrowed and all requests are answered.
     pub fn take_returned(&mut self) -> Option<Borrowed> {
         let all = self.is_quiet() && self.to_redis.is_empty();
         self.borrowed.take_if(|borrowed| all && borrowed.is_used())
@@ -393,26 +393,26 @@ impl Dedicated {
         self.mirror.queues() || !self.expectations.is_empty() || !self.to_redis.is_empty()
     }
 
-    /// Whether the client may be there for what comes unasked.
+    /// Whether the client may be connected to receive messages.
     pub fn is_listening(&self) -> bool {
         self.mirror.listens() || matches!(self.phase, Phase::Stream { .. })
     }
 
-    /// Whether Redis must see at once that the client has closed its side, as that ends a request that blocks.
+    /// Whether Redis must notice at once that the client has closed its side, as that ends a blocking request.
     /// Otherwise every request gets its reply first.
     pub fn passes_end_on(&self) -> bool {
         self.is_blocked() || !self.expects_replies()
     }
 
-    /// Whether the command of this name has to wait until the connection is set up: Redis starts no replication where it
-    /// has not sent a reply yet.
+    /// Whether the command of this name has to wait until the connection is set up: Redis does not start replication on
+    /// a connection with outstanding replies.
     pub fn is_to_be_set_up_for(&self, name: &[u8]) -> bool {
         let replicates = name.eq_ignore_ascii_case(b"psync") || name.eq_ignore_ascii_case(b"sync");
         replicates && !self.is_set_up()
     }
 
-    /// Passes on a request, whose encoded form is `bytes`, of the command that Redis itself calls by this name. Its reply
-    /// may have to be edited. What it leaves on the connection may last, beyond what is mirrored.
+    /// Passes on a request, whose encoded form is `bytes`, of the command that has this name at Redis. Its reply may
+    /// have to be edited. `lasting` says that it may leave lasting state beyond what is mirrored.
     pub fn pass(
         &mut self,
         request: &Request<'_>,
@@ -426,7 +426,7 @@ impl Dedicated {
         let kind = Kind::of(request, name);
         let kind = match edit {
             Some(edit) => {
-                // What the client may ask behind a login depends on whether that succeeds.
+                // What the client may do after a login depends on whether that succeeds.
                 let may_be_last = matches!(
                     edit,
                     Edit::Kill(_) | Edit::User(_) | Edit::Greeting { user: Some(_) }
@@ -444,8 +444,8 @@ impl Dedicated {
         self.expect(kind, effects);
     }
 
-    /// Answers a request that is not passed on, in its turn: Redis is sent another in its place, which it refuses, so that a
-    /// transaction fails, or answers.
+    /// Answers a request that is not passed on, in its turn: Redis is sent another in its place, which it either
+    /// refuses, so that a transaction fails, or answers.
     pub fn answer(&mut self, reply: &[u8], is_refusal: bool) {
         let (kind, word) = match is_refusal {
             true => (Kind::Refused(0), REFUSED),
@@ -468,7 +468,7 @@ impl Dedicated {
         }
     }
 
-    /// Passes on bytes that are no request, and all that follows.
+    /// Passes on bytes that are not a request, and everything after them.
     pub fn pass_unparsed(&mut self, bytes: &[u8]) {
         if !self.is_unparsed() {
             self.phase = Phase::Unparsed;
@@ -476,15 +476,15 @@ impl Dedicated {
         self.to_redis.copy(bytes);
     }
 
-    /// What the requests may do that Redis may execute unseen if the connection ends now.
+    /// The effects of the requests that Redis may execute unseen if the connection ends now.
     pub fn in_flight(&self) -> impl Iterator<Item = &Effects> {
         let sent = self.expectations.iter().map(|sent| &sent.effects);
-        // Without a request in flight, no `EXEC` is.
+        // Without a request in flight, no `EXEC` is in flight.
         let queued = (!self.expectations.is_empty()).then_some(&self.queued);
         sent.chain(queued)
     }
 
-    /// All that decides what happens next.
+    /// All state that decides what happens next.
     #[cfg(test)]
     pub fn state(&self) -> impl std::hash::Hash + std::fmt::Debug {
         let Self {
@@ -498,12 +498,12 @@ impl Dedicated {
         (phase, set_up, expectations, mirror, queued)
     }
 
-    /// In which words Redis refused what sets the connection up.
+    /// Redis's error to a request that sets the connection up.
     pub fn refusal(&self) -> &str {
         &self.refusal
     }
 
-    /// Whether Redis answered that it is a replica, which takes no writes. Says so once.
+    /// Whether Redis replied that it is a replica, which takes no writes. Reports it once.
     pub fn takes_readonly(&mut self) -> bool {
         std::mem::take(&mut self.readonly)
     }
@@ -517,7 +517,7 @@ impl Dedicated {
         self.skip_unanswered();
     }
 
-    /// Removes the oldest requests as long as they get no reply.
+    /// Removes the oldest requests that get no reply.
     fn skip_unanswered(&mut self) {
         while let Some(oldest) = self.expectations.front_kind()
             && self.mirror.executing().is_none()
@@ -527,7 +527,7 @@ impl Dedicated {
         }
     }
 
-    /// The request that is due a reply got one, and expects more.
+    /// The request whose reply was due has one, and expects more.
     fn set_due(&mut self, kind: Kind) {
         match self.mirror.executing() {
             Some(queue) => queue.set_front(kind),
@@ -535,7 +535,7 @@ impl Dedicated {
         }
     }
 
-    /// The request that was due a reply got it.
+    /// The request whose reply was due is answered.
     fn end_due(&mut self) {
         if let Some(queue) = self.mirror.executing() {
             queue.pop();
@@ -561,7 +561,7 @@ impl Dedicated {
 }
 
 impl Effects {
-    /// Adds those of a request that Redis queued, which does not block.
+    /// Adds the effects of a request that Redis has queued, which does not block.
     fn add(&mut self, queued: &Self) {
         self.keys.add(&queued.keys, QUEUED_KEYS_MAX);
         self.changes_commands |= queued.changes_commands;
@@ -580,7 +580,7 @@ impl SetUp {
         self.required + self.optional == 0
     }
 
-    /// A reply came.
+    /// A reply has arrived.
     fn take(&mut self, is_error: bool) -> Received {
         if self.required > 0 {
             self.required -= 1;

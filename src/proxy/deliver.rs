@@ -1,4 +1,4 @@
-//! What Redis answered, on its way to those who wait for it.
+//! Delivers Redis's replies to the clients that wait for them.
 
 use std::iter::Flatten;
 use std::option;
@@ -18,20 +18,20 @@ use crate::upstream::{self, LinkId};
 
 /// What is counted of a reply.
 struct Answer<'a> {
-    /// It is an error, of that kind.
+    /// It is an error of that kind.
     error: Option<ErrorKind>,
-    /// The key whose value it is; for a request that was forwarded, none.
+    /// The key whose value it is; none for a forwarded request.
     key: Option<&'a [u8]>,
     /// How the slow log shows the request, if not as a GET of the key.
     words: Words,
     round_trip: Duration,
 }
 
-/// Replies of so many bytes are counted at once among what clients hold, and others when they are sent, at the end of the
-/// turn.
+/// Replies of at least this length are counted at once towards the clients' buffers, others when they are sent, at the end of
+/// the turn.
 const COUNTED: usize = 1024;
 
-/// A reply that not all who wait for it have been given.
+/// A reply that has not been delivered to all clients that wait for it.
 pub(super) struct Undelivered {
     waiters: Flatten<option::IntoIter<Waiters>>,
     arrived: Arrived,
@@ -39,11 +39,11 @@ pub(super) struct Undelivered {
     round_trip: Duration,
 }
 
-/// How much is delivered in one go: so many replies, or one reply to so many clients.
+/// How many deliveries fit into this turn: so many replies, or one reply to so many clients.
 pub(super) struct Room(pub usize);
 
 impl Room {
-    /// Takes some, if there is any.
+    /// Takes one, if any is left.
     fn take(&mut self) -> bool {
         let some = self.0 > 0;
         self.0 = self.0.saturating_sub(1);
@@ -52,7 +52,7 @@ impl Room {
 }
 
 impl Proxy {
-    /// Redis answered requests, the oldest that are in flight on a link. `done` counts the replies that are seen to.
+    /// Redis has answered the oldest requests in flight on a link. `done` counts the replies that are handled.
     pub(super) fn replies(
         &mut self,
         link: LinkId,
@@ -93,8 +93,8 @@ impl Proxy {
         }
     }
 
-    /// So many requests of a link waited too long: those who wait for them get the error. `done` counts those that are
-    /// seen to.
+    /// That many requests of a link waited too long: the clients that wait for them get the error. `done` counts those
+    /// that are handled.
     pub(super) fn late(
         &mut self,
         link: LinkId,
@@ -138,7 +138,7 @@ impl Proxy {
         }
     }
 
-    /// Gives a reply to all who wait for it, as far as there is room.
+    /// Delivers a reply to the clients that wait for it, as long as there is room.
     pub(super) fn deliver(
         &mut self,
         mut arrived: Arrived,
@@ -168,7 +168,7 @@ impl Proxy {
         }
     }
 
-    /// Goes on with a reply that not all who wait for it have been given.
+    /// Continues a reply that has not been delivered to all clients that wait for it.
     pub(super) fn deliver_rest(&mut self, room: &mut Room, now: Time) {
         let Some(mut rest) = self.undelivered.take() else {
             return;
@@ -183,7 +183,7 @@ impl Proxy {
         self.undelivered = Some(rest);
     }
 
-    /// Gives a reply to one who waits for it.
+    /// Delivers a reply to one client.
     fn deliver_to(
         &mut self,
         waiter: Waiter,
@@ -255,7 +255,7 @@ impl Proxy {
         }
         replies.note_length(encoded.len());
         let null = is_value && is_null(encoded);
-        // MGET takes a key that holds no string for one that is not there.
+        // MGET treats a key that holds no string as missing.
         let null =
             null || is_value && waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
         let answered = match (waiter.element, shared) {
@@ -294,7 +294,7 @@ impl Proxy {
         }
     }
 
-    /// A client's request failed, as Redis can't be reached: it is closed behind the replies before that.
+    /// A client's request failed because Redis is unreachable: the client is closed after its earlier replies.
     pub(super) fn end_without_redis(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         session.end(Ending::NoRedis);
@@ -304,7 +304,7 @@ impl Proxy {
         self.count_held(client);
     }
 
-    /// Counts and times a request that was answered by Redis.
+    /// Counts and times a request that Redis has answered.
     fn count_answer(&mut self, caller: Caller, answer: Answer<'_>, now: Time) {
         let took = caller.since.until(now);
         let metrics = &mut self.store.metrics;

@@ -12,13 +12,13 @@ pub enum Ending {
     Left,
     /// It sent `QUIT`.
     Quit,
-    /// It sent what is no request.
+    /// It sent a malformed request.
     Protocol(ProtocolError),
-    /// It sent `POST` or `Host:`, as a browser does that a web page leads here.
+    /// It sent `POST` or `Host:`, as a browser does when a web page makes it connect here.
     Http,
     /// It needs Redis, which can't be reached.
     NoRedis,
-    /// Its dedicated connection to Redis could not be made, for this reason.
+    /// Its dedicated connection to Redis could not be opened, for this reason.
     DedicatedFailed(Box<str>),
     /// Redis ended the client's dedicated connection.
     DedicatedEnded,
@@ -26,16 +26,16 @@ pub enum Ending {
     Killed,
     /// It comes from another host, and protected mode is on.
     Protected,
-    /// It was silent for too long.
+    /// It was idle for too long.
     Idle,
     /// All clients together held too much, and this one the most.
     Evicted {
         /// The bytes that it held.
         held: usize,
     },
-    /// Redis failed when a part of a reply was sent already.
+    /// Redis failed after part of a reply was sent.
     Interrupted,
-    /// The proxy shuts down.
+    /// The proxy is shutting down.
     Shutdown,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Ending {
         match self {
             Self::Left => f.write_str("it disconnected"),
             Self::Quit => f.write_str("it sent QUIT"),
-            // The byte that came instead is the client's own.
+            // The unexpected byte is the client's own.
             Self::Protocol(ProtocolError::ExpectedDollar(_)) => {
                 f.write_str("Protocol error: expected '$'")
             }

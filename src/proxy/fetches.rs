@@ -1,4 +1,4 @@
-//! The fetches that a miss may join, and whose values may be cached: the newest of each key, and of each question
+//! The fetches that a miss may join and whose values may be cached: the newest for each key, and for each question
 //! about a key.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use crate::cache::Key;
 use crate::upstream::LinkId;
 
-/// A request of a link, by its number.
+/// A request on a link, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     pub link: LinkId,
@@ -25,7 +25,7 @@ pub(super) struct Fetches {
     databases: Vec<(u32, OfDatabase)>,
 }
 
-/// The fetches of one database by name; those of values and those of answers.
+/// The fetches of one database by name, for values and for answers.
 #[derive(Default)]
 struct OfDatabase {
     values: HashMap<Rc<[u8]>, Ticket, RandomState>,
@@ -49,7 +49,7 @@ impl Fetches {
         fetches.get(key.name, question)
     }
 
-    /// Takes one of a key of that name in; returns the one whose place it takes.
+    /// Adds a fetch of a key of that name; returns the one that it replaces.
     pub fn insert(
         &mut self,
         name: &Rc<[u8]>,
@@ -60,13 +60,13 @@ impl Fetches {
         fetches.insert(name, question, ticket)
     }
 
-    /// Takes this one out, if it is there: a newer one may have its place.
+    /// Removes this fetch, unless a newer one has replaced it.
     pub fn remove(&mut self, name: &[u8], question: Option<&[u8]>, ticket: Ticket) {
         let fetches = self.of(ticket.link.database);
         fetches.remove(name, question, ticket);
     }
 
-    /// Takes out all of the keys of that name, in all databases.
+    /// Removes all fetches of keys of that name, in all databases.
     pub fn take_name(&mut self, name: &[u8]) -> Vec<Ticket> {
         let mut taken = Vec::new();
         for (_, fetches) in &mut self.databases {
@@ -75,12 +75,12 @@ impl Fetches {
         taken
     }
 
-    /// Takes out all of a key of that link's database that are on other links than this one.
+    /// Removes all fetches of a key in that link's database that are on other links.
     pub fn take_key_elsewhere(&mut self, name: &[u8], link: LinkId) -> Vec<Ticket> {
         self.of(link.database).take_key_elsewhere(name, link)
     }
 
-    /// Takes out all.
+    /// Removes all.
     pub fn take_all(&mut self) -> impl Iterator<Item = Ticket> + use<> {
         let databases = std::mem::take(&mut self.databases).into_iter();
         databases.flat_map(|(_, fetches)| fetches.into_all())

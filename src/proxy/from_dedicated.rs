@@ -1,4 +1,4 @@
-//! What Redis sends on clients' dedicated connections, and how these begin and end.
+//! Handles what Redis sends on clients' dedicated connections, and their beginning and end.
 
 use super::dedicated::Received;
 use super::ending::Ending;
@@ -13,19 +13,19 @@ impl Proxy {
     /// Redis sent bytes on a client's dedicated connection.
     pub fn receive_dedicated(&mut self, client: ClientId, bytes: &[u8], now: Time) {
         let mut rest = bytes;
-        // Once, and once more for each reply that is edited.
+        // Once, plus once for each edited reply.
         while let Some(used) = self.receive_part(client, rest, now) {
             rest = &rest[used..];
         }
         self.count_held(client);
     }
 
-    /// Takes them up to a reply that is edited. Returns where that ends, if there is one.
+    /// Takes the bytes up to a reply that is edited. Returns where that ends, if there is one.
     fn receive_part(&mut self, client: ClientId, bytes: &[u8], now: Time) -> Option<usize> {
         let session = &mut self.sessions[client.0];
         let dedicated = session.dedicated.as_mut()?;
         if dedicated.is_parked() && !bytes.starts_with(b">") {
-            // Nothing was asked: Redis says why it closes.
+            // An unsolicited message: Redis says why it closes.
             self.dedicated_over(client, false);
             self.note_change(client);
             return None;
@@ -49,7 +49,7 @@ impl Proxy {
         if tells && !self.passed.is_empty() && store.holds_back() {
             let place = session.replies.hold(&self.passed);
             let barrier = store.barriers.wait(client, place);
-            // It may be served from the cache again before that is passed on.
+            // The client may be served from the cache again before these bytes are passed on.
             session.replies.scripts.wait_for(barrier);
         } else {
             session.replies.pass(&self.passed);
@@ -93,7 +93,7 @@ impl Proxy {
         edited
     }
 
-    /// If a client has only borrowed its dedicated connection, and all is answered, it needs it no more.
+    /// A client that only borrows its dedicated connection no longer needs it once all its requests are answered.
     fn give_back(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         if let Some(dedicated) = &mut session.dedicated
@@ -101,12 +101,12 @@ impl Proxy {
         {
             let large = &mut self.store.large;
             for (hashes, length) in returned.replies() {
-                // Of a long one, it is not known which part is.
+                // If a reply is long, it is not known which part made it so.
                 if hashes.len() == 1 || !large.is_long(length) {
                     hashes.iter().for_each(|hash| large.note(*hash, length));
                 }
             }
-            // Else the client stays on it, as if it had come to it for something else.
+            // Otherwise the client stays on it, as if it needed the connection for something else.
             if dedicated.is_clean() {
                 dedicated.park();
             }
@@ -116,9 +116,9 @@ impl Proxy {
         }
     }
 
-    /// Gives a client the reply that came on its dedicated connection, edited.
+    /// Delivers the edited reply from a client's dedicated connection.
     fn edit_dedicated(&mut self, client: ClientId, is_wanted: bool, now: Time) {
-        // It is blocked no longer, which the reply may say.
+        // It is no longer blocked, which the reply may report.
         self.note_change(client);
         let Some(dedicated) = &mut self.sessions[client.0].dedicated else {
             return;
@@ -153,12 +153,12 @@ impl Proxy {
         session.parser.restrict(false);
     }
 
-    /// A client needs its dedicated connection no more.
+    /// A client no longer needs its dedicated connection.
     fn dedicated_over(&mut self, client: ClientId, reset: bool) {
         let session = &mut self.sessions[client.0];
         session.dedicated = None;
         session.is_redirected_to = false;
-        session.identity.log("dedicated connection over");
+        session.identity.log("dedicated connection released");
         if reset {
             let home = self.store.databases.home;
             session
@@ -170,21 +170,21 @@ impl Proxy {
         self.dedicated_closed(client);
     }
 
-    /// A client has no dedicated connection any more.
+    /// A client's dedicated connection is closed.
     pub(super) fn dedicated_closed(&mut self, client: ClientId) {
         let id = self.sessions[client.0].identity.id;
         self.store.numbers.closed(id);
         self.wake_if_numbered();
     }
 
-    /// Lets those go on who wait for the number of a dedicated connection.
+    /// Resumes the clients that wait for the id of a dedicated connection.
     pub(super) fn wake_if_numbered(&mut self) {
         if self.store.numbers.take_news() {
             self.wake(WaitsFor::Redirection);
         }
     }
 
-    /// Gives clients dedicated connections that others redirect invalidations to.
+    /// Opens dedicated connections for clients that others redirect invalidations to.
     pub(super) fn open_wanted(&mut self) {
         for client in self.store.numbers.take_wanted() {
             self.sessions[client.0].is_redirected_to = true;
@@ -192,7 +192,7 @@ impl Proxy {
         }
     }
 
-    /// The same for one of them, as soon as it waits for no reply on a shared one.
+    /// The same for one client, as soon as it waits for no reply on a shared connection.
     pub(super) fn open_if_redirected_to(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         if session.dedicated.is_some() || !session.replies.none_wait() && !session.is_ending() {
@@ -211,8 +211,8 @@ impl Proxy {
         self.note_change(client);
     }
 
-    /// A client's dedicated connection ended: the client's ends too, as it would with Redis itself. A reason is told in
-    /// place of the reply to its request.
+    /// A client's dedicated connection has ended, and so the client is closed, as Redis itself would. A reason is
+    /// reported in place of the reply to its request.
     pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
         let ending = match reason {
             Some(reason) if self.needs_dedicated(client) => {
@@ -226,8 +226,8 @@ impl Proxy {
         self.end_with_dedicated(client, ending);
     }
 
-    /// A client's dedicated connection could not be made, for this reason: the client's ends too, as it would with Redis
-    /// itself.
+    /// A client's dedicated connection could not be opened, for this reason, and so the client is closed, as Redis
+    /// itself would.
     pub fn dedicated_failed(&mut self, client: ClientId, reason: &str) {
         if self.needs_dedicated(client) {
             self.store.metrics.error(ErrorKind::Unreachable);
@@ -242,7 +242,7 @@ impl Proxy {
         dedicated.is_none_or(|it| !it.is_parked() || session.is_redirected_to)
     }
 
-    /// A client has its dedicated connection no more, and is closed for this reason if it needs it.
+    /// A client's dedicated connection is gone; closes the client for this reason if it needs the connection.
     fn end_with_dedicated(&mut self, client: ClientId, ending: Ending) {
         self.invalidate_in_flight(client);
         if !self.needs_dedicated(client) {
@@ -251,7 +251,7 @@ impl Proxy {
         }
         let session = &mut self.sessions[client.0];
         match ending {
-            // It says more than why the client would have ended.
+            // It is more specific than the reason for which the client would have ended.
             Ending::DedicatedFailed(_) => session.ending = Some(ending),
             _ => session.end(ending),
         }
@@ -261,14 +261,15 @@ impl Proxy {
         self.count_held(client);
     }
 
-    /// Redis refused a client's dedicated connection: the client hears its words, as it would have straight there.
+    /// Redis refused a client's dedicated connection: the client gets Redis's error, as it would have when connecting
+    /// directly.
     fn dedicated_refused(&mut self, client: ClientId, words: &str) {
         self.store.metrics.error(ErrorKind::Redis);
         self.invalidate_in_flight(client);
         let session = &mut self.sessions[client.0];
         let dedicated = session.dedicated.as_ref();
         if let Some(count) = dedicated.and_then(|dedicated| dedicated.borrowed_requests()) {
-            // It did not ask for a connection, and is well without. What it sent there has not been executed.
+            // The client did not ask for a connection, and can do without. What it sent there has not been executed.
             for _ in 0..count {
                 session.replies.push(Reply::error(words.as_bytes()));
             }
@@ -288,7 +289,7 @@ impl Proxy {
         self.count_held(client);
     }
 
-    /// Invalidates what a client's requests on its dedicated connection may write, whatever becomes of them.
+    /// Invalidates the keys that a client's requests on its dedicated connection may write, whatever happens to them.
     pub(super) fn invalidate_in_flight(&mut self, client: ClientId) {
         if let Some(dedicated) = &self.sessions[client.0].dedicated {
             for effects in dedicated.in_flight() {

@@ -1,7 +1,7 @@
-//! What clients may ask: rules that refuse commands or keys, and the prefix of a client's keys.
+//! What clients may do: rules that refuse commands or keys, and the prefix of a client's keys.
 //!
-//! A client has a [`Guard`] by where it came in and who it is at Redis; most have none. Every request of a client with a
-//! guard passes it, on whichever connection it goes to Redis.
+//! A client's [`Guard`] depends on its listener and its user at Redis; most clients have none. Every request of a
+//! client with a guard is checked by it, whichever connection it takes to Redis.
 
 mod names;
 mod prefix;
@@ -15,14 +15,14 @@ use crate::command::{CommandList, Row, Writes, is_word, written};
 use crate::resp::request::Request;
 use crate::rules::{Listener, Pattern, Rule, Rules};
 
-/// Redis's words (`ACL` of 7.0).
+/// Redis's error (`ACL` of 7.0).
 const NO_KEY: &[u8] =
     b"NOPERM this user has no permissions to access one of the keys used as arguments";
 
-/// What shows data of others, or turns a connection into something that is no longer made of requests.
+/// Commands that show other clients' data, or after which a connection no longer carries requests.
 const STREAMS: [&[u8]; 3] = [b"psync", b"script|debug", b"sync"];
 
-/// What shows or changes keys that it does not name.
+/// Commands that show or change keys that they do not name.
 const BEYOND_KEYS: [&[u8]; 6] = [
     b"debug",
     b"monitor",
@@ -32,28 +32,28 @@ const BEYOND_KEYS: [&[u8]; 6] = [
     b"proxy|rules",
 ];
 
-/// What all guards are made of.
+/// The source of all guards.
 #[derive(Default)]
 pub(super) struct Guards {
     denied: CommandList,
     rules: Vec<Rule>,
-    /// Those that were made: one for each listener and each user that a rule names, or none of them.
+    /// Those made so far: one for each listener and each user that a rule names, or any other user.
     made: Vec<Made>,
 }
 
-/// The guard of the clients that came in there and are that user, or none that a rule names.
+/// The guard of clients of that listener and that user, or of any user that no rule names.
 struct Made {
     listener: Listener,
     user: Option<Box<str>>,
     guard: Option<Rc<Guard>>,
 }
 
-/// What one client may ask.
+/// What one client may do.
 pub(super) struct Guard {
     denied: CommandList,
-    /// What stands before all its keys.
+    /// The prefix of all its keys.
     pub prefix: Option<Rc<[u8]>>,
-    /// The first that matches a key counts.
+    /// The first that matches a key applies.
     keys: Vec<(Pattern, Access)>,
 }
 
@@ -66,7 +66,7 @@ enum Access {
 }
 
 impl Guards {
-    /// Sets which commands all clients are refused.
+    /// Sets the commands that all clients are refused.
     pub fn deny(&mut self, commands: CommandList) {
         self.denied = commands;
         self.made.clear();
@@ -125,10 +125,10 @@ impl Guards {
 }
 
 impl Guard {
-    /// Judges a request by its command, of that name.
+    /// Checks a request by its command, which has that name.
     ///
     /// # Errors
-    /// What it is refused with.
+    /// The error that it is refused with.
     pub fn judge_command(
         &self,
         request: &Request<'_>,
@@ -147,10 +147,10 @@ impl Guard {
         }
     }
 
-    /// Judges a request by its keys, as they are at Redis.
+    /// Checks a request by its keys, as they are at Redis.
     ///
     /// # Errors
-    /// What it is refused with.
+    /// The error that it is refused with.
     pub fn judge_keys(&self, request: &Request<'_>, row: &Row, name: &[u8]) -> Result<(), Vec<u8>> {
         if self.keys.is_empty() {
             return Ok(());
@@ -164,7 +164,7 @@ impl Guard {
             }
         };
         let least = match row.writes {
-            // It is flagged as a write, and writes nothing that may be cached.
+            // It is flagged as a write, but writes nothing that may be cached.
             Writes::Nothing if row.may_write => Access::Any,
             _ => Access::Read,
         };
@@ -196,12 +196,12 @@ impl Guard {
     }
 }
 
-/// Whether a request would have its connection carry something else than requests.
+/// Whether after this command the connection no longer carries requests.
 pub(super) fn starts_stream(name: &[u8]) -> bool {
     STREAMS.contains(&name)
 }
 
-/// That a client may not run a command.
+/// The error that a client may not run a command.
 pub(super) fn no_command(name: &[u8]) -> Vec<u8> {
     [
         b"NOPERM this user has no permissions to run the '",
@@ -211,7 +211,7 @@ pub(super) fn no_command(name: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// The name of the command that a request has Redis execute by `UPSTREAM`.
+/// The name of the command that a request makes Redis execute through `UPSTREAM`.
 fn behind_first_word(request: &Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
     let command = name.strip_prefix(b"upstream|")?;
     let subcommand = (request.len() > 2).then(|| request.argument(2).to_ascii_lowercase());
@@ -221,7 +221,7 @@ fn behind_first_word(request: &Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// The option by which a `SORT` reads keys that it does not name.
+/// The option through which a `SORT` reads keys that it does not name.
 fn names_by_pattern(request: &Request<'_>, name: &[u8]) -> Option<&'static [u8]> {
     if name != b"sort" && name != b"sort_ro" {
         return None;

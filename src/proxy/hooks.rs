@@ -1,4 +1,4 @@
-//! The hooks, and the requests that they have put off.
+//! The hooks, and the requests that they have deferred.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::hooks::{Before, Deferrals, HOOKS_MAX, Hook, Wake, Wants};
 #[derive(Default)]
 pub(super) struct Hooks {
     all: Vec<Hooked>,
-    /// There are none without hooks.
+    /// `None` without hooks.
     deferrals: Option<Deferrals>,
-    /// The clients whose requests were put off, by ticket.
+    /// The clients whose requests were deferred, by ticket.
     waiting: HashMap<u64, ClientId, RandomState>,
-    /// The tickets in order, and until when each has time.
+    /// The tickets in order, with their deadlines.
     deadlines: VecDeque<(Time, u64)>,
-    /// How long a request may be put off.
+    /// How long a request may be deferred.
     timeout: Duration,
     hears_invalidations: bool,
 }
@@ -30,11 +30,11 @@ pub(super) struct Hooked {
     pub wants: Wants,
 }
 
-/// What a request gets that was put off for too long.
+/// The error for a request that was deferred for too long.
 const TOO_LATE: &str = "ERR a hook did not answer in time";
 
 impl Hooks {
-    /// These, at most [`HOOKS_MAX`] of them. `wake` has [`super::Proxy::take_decisions`] called, from any thread.
+    /// At most [`HOOKS_MAX`] hooks. `wake` makes the shell call [`super::Proxy::take_decisions`], from any thread.
     pub fn new(all: Vec<Box<dyn Hook>>, timeout: Duration, wake: Wake) -> Self {
         let all: Vec<Hooked> = all
             .into_iter()
@@ -63,7 +63,7 @@ impl Hooks {
         self.all.iter().map(|hooked| &hooked.wants)
     }
 
-    /// The hook with that number, and what requests are put off with.
+    /// The hook with that number, and the means to defer requests.
     pub fn get(&mut self, number: usize) -> Option<(&mut Hooked, &Deferrals)> {
         self.all.get_mut(number).zip(self.deferrals.as_ref())
     }
@@ -72,7 +72,7 @@ impl Hooks {
         self.all.len()
     }
 
-    /// A key changed; `None` stands for perhaps any.
+    /// A key has changed; `None` stands for possibly any.
     #[inline]
     pub fn invalidated(&mut self, key: Option<&[u8]>) {
         if self.hears_invalidations {
@@ -91,13 +91,13 @@ impl Hooks {
         }
     }
 
-    /// A client's request was put off.
+    /// A client's request was deferred.
     pub fn put_off(&mut self, ticket: u64, client: ClientId, now: Time) {
         self.waiting.insert(ticket, client);
         self.deadlines.push_back((now.after(self.timeout), ticket));
     }
 
-    /// The next that was decided, or is too late: whose it is, by its ticket.
+    /// The next request that was decided or timed out: its client, its ticket and the decision.
     pub fn next_decided(&mut self, now: Time) -> Option<(ClientId, u64, Before)> {
         let deferrals = self.deferrals.as_ref()?;
         while let Some((ticket, decision)) = deferrals.next_decided() {
@@ -122,7 +122,7 @@ impl Hooks {
         None
     }
 
-    /// When the first of them is too late.
+    /// When the first of them times out.
     pub fn due(&self) -> Option<Time> {
         self.deadlines.front().map(|&(deadline, _)| deadline)
     }

@@ -1,4 +1,4 @@
-//! Who a client is to the proxy: what `HELLO`, `AUTH` and `CLIENT` have set or ask for.
+//! A client's identity: what `HELLO`, `AUTH` and `CLIENT` have set.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,14 +13,14 @@ use crate::resp::reply;
 use crate::rules::Listener;
 use crate::upstream::LinkId;
 
-/// Where a client is. Displays as Redis shows it.
+/// The address of a client. Displays as Redis shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// Somewhere in a network.
+    /// On a network.
     Tcp {
         /// The client's end of the connection.
         address: SocketAddr,
-        /// Ours.
+        /// The proxy's end.
         local: SocketAddr,
     },
     /// On this host: the path of the Unix socket.
@@ -28,7 +28,7 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// The client's end of the connection and ours, as Redis shows them.
+    /// The client's end of the connection and the proxy's, as Redis shows them.
     #[must_use]
     pub fn ends(&self) -> [String; 2] {
         match self {
@@ -60,39 +60,39 @@ impl fmt::Display for Peer {
 
 /// What is known of a client's connection.
 pub(super) struct Identity {
-    /// Its number, unique since the start.
+    /// Its id, unique since the start.
     pub id: u64,
-    /// Where the client is, if that is known.
+    /// Its address, if it is known.
     pub peer: Option<Peer>,
-    /// Where it came in.
+    /// The listener that it connected to.
     pub listener: Listener,
-    /// What it may ask, if that is not everything.
+    /// What it may do, if that is restricted.
     pub guard: Option<Rc<Guard>>,
     /// Each of its requests is decided before it is executed.
     pub is_checked: bool,
-    /// Those that the cache answers by the shortest way are too.
+    /// So are those that the cache would answer on the fast path.
     hits_are_checked: bool,
-    /// It is authenticated, and they are not.
+    /// It is authenticated, and hits need no decision.
     pub is_direct: bool,
     /// The number of its socket.
     pub descriptor: i32,
     pub connected: Time,
     pub last_request: Time,
-    /// The number of its latest command; 0 if there was none, or one that is not known.
+    /// The number of its latest command; 0 if there was none, or an unknown one.
     pub last_command: u16,
     pub protocol: Protocol,
     /// The database that it is in.
     pub database: u32,
-    /// It has begun a transaction that no node of the cluster knows of yet: none of its keys is known.
+    /// It has begun a transaction that no node of the cluster knows yet, as none of its keys is known.
     pub multi: bool,
-    /// In which turn of the cluster its requests were last sent.
+    /// The turn of the cluster in which its requests were last sent.
     pub turn: u32,
     pub authenticated: bool,
-    /// Who it is at Redis, on its dedicated connection, if not whom the proxy is.
+    /// Its user at Redis, on its dedicated connection, if that is not the proxy's.
     pub user: Option<Box<[u8]>>,
-    /// The connection to which Redis redirects invalidations, by its number there, and the client whose it is.
+    /// The connection that Redis redirects invalidations to, by its id there, and the client that it belongs to.
     pub redirects_to: Option<(i64, i64)>,
-    /// What it calls itself, its library and that library's version; empty if it doesn't say.
+    /// Its name, its library and that library's version; empty if not set.
     pub name: Box<[u8]>,
     pub library: Box<[u8]>,
     pub library_version: Box<[u8]>,
@@ -136,13 +136,13 @@ impl Identity {
         self.name = Box::default();
     }
 
-    /// It is authenticated, or is no more.
+    /// Sets whether it is authenticated.
     pub fn authenticate(&mut self, authenticated: bool) {
         self.authenticated = authenticated;
         self.is_direct = authenticated && !self.hits_are_checked;
     }
 
-    /// Sets whether each request is decided before it is executed, and those that the cache answers too.
+    /// Sets whether its requests, and those that the cache could answer, are decided before they are executed.
     pub fn set_checked(&mut self, requests: bool, hits: bool) {
         self.is_checked = requests;
         self.hits_are_checked = hits;
@@ -154,13 +154,13 @@ impl Identity {
         LinkId::new(self.protocol, self.database)
     }
 
-    /// Logs a change of the client's life.
+    /// Logs an event in the client's life.
     #[cold]
     pub fn log(&self, what: &str) {
         log::debug!(client = self.id; "{what}");
     }
 
-    /// Logs how the client speaks and what it calls itself.
+    /// Logs the client's protocol version, name and library.
     #[cold]
     pub fn log_introduction(&self) {
         let text = |text| Some(String::from_utf8_lossy(text)).filter(|text| !text.is_empty());
@@ -177,8 +177,8 @@ impl Identity {
         log::debug!(client = self.id, command = String::from_utf8_lossy(command); "dedicated connection");
     }
 
-    /// Writes the requests that make a new connection to Redis speak and be called as this client's does, as far
-    /// as that is not said otherwise; returns how many must not fail, and how many may.
+    /// Writes the requests that give a new connection to Redis this client's protocol version and name, unless `HELLO`
+    /// does it; returns how many must not fail, and how many may.
     pub fn write_set_up(
         &self,
         out: &mut Vec<u8>,

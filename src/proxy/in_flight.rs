@@ -1,5 +1,5 @@
-//! The requests that Redis has not answered yet. On each link replies come in the order of the requests, so the
-//! oldest is always the next; and a key that is being fetched is found again, to wait for that fetch.
+//! The requests that Redis has not answered yet. Replies on each link come in the order of the requests, so the oldest
+//! is always next; and a key that is being fetched can be found, to join that fetch.
 
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
@@ -24,14 +24,14 @@ use crate::upstream::{LinkId, NodeId, PerLink};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     pub client: ClientId,
-    /// What the client speaks, and the database that it is in: its requests go over the link for these.
+    /// The client's protocol version and database, which select the link for its requests.
     pub protocol: Protocol,
     pub database: u32,
-    /// The node that is asked.
+    /// The node that the request is sent to.
     pub node: NodeId,
     /// The command's number in the table.
     pub command: u16,
-    /// When its last byte was there.
+    /// When its last byte had arrived.
     pub since: Time,
 }
 
@@ -42,67 +42,67 @@ impl Caller {
         LinkId::new(self.protocol, self.database).at(self.node)
     }
 
-    /// The key that it means by a name.
+    /// The key of that name in its database.
     #[inline]
     pub fn key<'a>(&self, name: &'a [u8]) -> Key<'a> {
         Key::new(self.database, name)
     }
 }
 
-/// Who waits for a reply, and where among that client's replies it belongs.
+/// A client that waits for a reply, and the reply's place among those of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiter {
     pub caller: Caller,
     pub place: Place,
-    /// The element of an array reply that it is.
+    /// The element of an array reply that it fills.
     pub element: Option<u32>,
 }
 
 /// A request in flight.
 pub(super) enum Asked {
-    /// A key's value or an answer about it, and how long the key has to live.
+    /// Fetches a key's value, or an answer about it, and how long the key has to live.
     Fetch(Fetch),
-    /// The second part of the fetch before it, if that reads fields that may expire: how long they have to live.
+    /// The second part of a fetch that reads fields which may expire: their time to live.
     FieldsToLive,
-    /// The last part: how long its key has to live.
+    /// The last part: the time to live of its key.
     TimeToLive,
-    /// Whether it evicts the keys that are not used.
+    /// Whether Redis evicts the keys that are not used.
     Policy,
-    /// To take keys for used.
+    /// Touches keys, so that Redis counts them as used.
     Touch,
-    /// What a client sent.
+    /// A client's request.
     Forward(Forward),
-    /// What the command of that name is; without a name, what all are.
+    /// The description of the command of that name; without a name, of all commands.
     Describe(Option<Box<[u8]>>),
-    /// What only changes how Redis takes the next.
+    /// Only changes how Redis handles the next request.
     Nothing,
 }
 
-/// A request for all who want that key's value, or the answer to that question about it.
+/// A request shared by all clients that want this key's value, or the answer to this question about it.
 pub(super) struct Fetch {
     /// Its name; it is in the database of the link.
     pub key: Rc<[u8]>,
-    /// What is asked about the key; nothing is asked with GET.
+    /// The question about the key; none for GET.
     pub question: Option<Rc<[u8]>>,
-    /// Whether the reply may be cached: the key was not written since.
+    /// The reply may be cached: the key was not written since.
     pub fresh: bool,
-    /// None are left if it is late, and none may be there yet of a refetch.
+    /// None are left if the fetch is late, and a refetch may have none yet.
     pub waiters: Option<Waiters>,
-    /// The command of who asked first.
+    /// The command of the first client.
     pub command: u16,
     /// When it was sent.
     pub since: Time,
-    /// How the slow log would show the request, if it is no GET.
+    /// How the slow log would show the request, unless it is a GET.
     pub words: Words,
-    /// No client had asked for it when it was sent.
+    /// No client had requested it when it was sent.
     pub is_refetch: bool,
     /// It reads fields that may expire.
     pub reads_fields: bool,
-    /// How often it was sent on to another node.
+    /// How often it was redirected to another node.
     pub tries: u8,
 }
 
-/// What is asked about a key.
+/// A question about a key.
 pub(super) struct About<'a> {
     pub question: &'a [u8],
     /// How the slow log would show the request.
@@ -111,7 +111,7 @@ pub(super) struct About<'a> {
     pub reads_fields: bool,
 }
 
-/// A request that was passed on as it came.
+/// A request that was forwarded unchanged.
 #[derive(Default)]
 pub(super) struct Forward {
     /// None if it is late.
@@ -120,17 +120,17 @@ pub(super) struct Forward {
     pub words: Words,
     /// What it writes.
     pub written: Written,
-    /// What is done with its reply.
+    /// How its reply is handled.
     pub then: Then,
-    /// What it is to a transaction, unless it belongs to none or begins one.
+    /// Its role in a transaction, unless it belongs to none or begins one.
     pub part: Option<Box<Part>>,
-    /// It is a script, or has one executed, which may write keys that it does not declare.
+    /// It is a script, or makes Redis execute one, and may write keys that it does not declare.
     pub is_script: bool,
     /// None if its reply must come over a link.
     pub asks: Option<Asks>,
-    /// What was sent, in front of a cluster: it may have to be sent on to another node.
+    /// Its encoded form, in front of a cluster: it may have to be redirected to another node.
     pub encoded: Option<Box<[u8]>>,
-    /// How often it was.
+    /// How often it was redirected.
     pub tries: u8,
 }
 
@@ -139,19 +139,19 @@ pub(super) struct Forward {
 pub(super) struct Asks {
     /// Its command and first argument, as [`super::store::LargeReplies`] hashes them.
     pub hash: u64,
-    /// It only reads, and is sent again if the connection breaks.
+    /// It only reads, and is retried if the connection breaks.
     pub repeatable: bool,
 }
 
-/// What a request is to a transaction that goes over a link.
+/// The role of a request in a transaction on a link.
 pub(super) enum Part {
-    /// It is queued, and then reads that.
+    /// It is queued, and when executed reads this.
     Queued(Reads),
-    /// It has all executed that is queued, which reads that, once it is answered.
+    /// It executes the queued requests, which read these, once it is answered.
     Exec(Vec<Reads>),
 }
 
-/// What a request that is queued in a transaction reads of what may be cached.
+/// What a queued request of a transaction reads that may be cached.
 #[derive(Default)]
 pub(super) enum Reads {
     #[default]
@@ -165,41 +165,41 @@ pub(super) enum Reads {
     },
 }
 
-/// What is done with the reply to a request that was passed on.
+/// How the reply to a forwarded request is handled.
 #[derive(Debug, Default)]
 pub(super) enum Then {
-    /// It is passed on too.
+    /// It is passed on.
     #[default]
     Pass,
-    /// It speaks of clients, and is edited.
+    /// It describes clients, and is edited.
     Edit(Box<Edit>),
     /// It is `INFO`: the proxy's fields are added, for those sections.
     Merge(Box<Wanted>),
-    /// It is a node's to `SCAN`: the cursor is to say of which node it is, or which is next.
+    /// It is a node's reply to `SCAN`: its cursor must encode this node, or the next one.
     Scan { at: usize, next: Option<usize> },
-    /// This is said in its place.
+    /// It is replaced by this.
     Say(&'static [u8]),
 }
 
-/// A fetched reply that is cached when the time to live of its key is known.
+/// A fetched reply that is cached once the time to live of its key is known.
 pub(super) struct Fetched {
     pub key: Rc<[u8]>,
     pub question: Option<Rc<[u8]>>,
     pub reply: Reply,
-    /// When it was asked for: Redis counts the time to live from then or later.
+    /// When it was requested: Redis counts the time to live from then or later.
     pub since: Time,
-    /// How long it is good at the most, if its key lives longer.
+    /// How long it may be cached at most, if its key lives longer.
     pub longest: Duration,
 }
 
-/// One or more; one needs no allocation.
+/// One or more waiters; a single one needs no allocation.
 pub(super) struct Waiters {
     pub first: Waiter,
     pub others: Vec<Waiter>,
 }
 
 impl Fetch {
-    /// One that nobody waits for yet.
+    /// A fetch that no client waits for yet.
     fn new(key: &[u8], about: Option<About<'_>>, command: u16, since: Time) -> Self {
         let reads_fields = about.as_ref().is_some_and(|about| about.reads_fields);
         let (question, words) = match about {
@@ -247,7 +247,7 @@ impl IntoIterator for Waiters {
 }
 
 impl Asked {
-    /// Those who wait for it.
+    /// The clients that wait for it.
     pub fn waiters(&self) -> impl Iterator<Item = &Waiter> {
         let (fetched, forwarded) = match self {
             Self::Fetch(fetch) => (fetch.waiters.as_ref(), None),
@@ -257,7 +257,7 @@ impl Asked {
         fetched.into_iter().flat_map(Waiters::iter).chain(forwarded)
     }
 
-    /// How often it was sent on to another node of a cluster.
+    /// How often it was redirected to another node of a cluster.
     pub fn tries(&self) -> u8 {
         match self {
             Self::Fetch(fetch) => fetch.tries,
@@ -266,7 +266,7 @@ impl Asked {
         }
     }
 
-    /// The same, to count; none of what can't be sent on.
+    /// The same, to increment; `None` for requests that can't be redirected.
     pub fn tries_mut(&mut self) -> Option<&mut u8> {
         match self {
             Self::Fetch(fetch) => Some(&mut fetch.tries),
@@ -276,33 +276,33 @@ impl Asked {
     }
 }
 
-/// What Redis was asked on one link.
+/// The requests in flight on one link.
 #[derive(Default)]
 struct Lane {
     /// The oldest first.
     asked: VecDeque<Asked>,
-    /// How many were answered: the number of the oldest in `asked`.
+    /// How many were answered, which is the number of the oldest in `asked`.
     answered: u64,
-    /// How many of the oldest are late: nobody waits for them any more.
+    /// How many of the oldest are late: no client waits for them any more.
     late: usize,
-    /// How many were sent on from another node.
+    /// How many were redirected here by another node.
     sent_on: usize,
     /// The value of the fetch whose time to live comes next, if it may be cached.
     fetched: Option<Fetched>,
-    /// What those that are not answered write, or not executed.
+    /// The keys that unanswered, or unexecuted, requests write.
     written: WrittenKeys,
-    /// What was queued in a transaction writes and reads.
+    /// What the queued requests of a transaction write and read.
     queued: Vec<(Written, Reads)>,
 }
 
 impl Lane {
-    /// It was sent.
+    /// A request was sent.
     fn push(&mut self, asked: Asked) {
         self.sent_on += usize::from(asked.tries() > 0);
         self.asked.push_back(asked);
     }
 
-    /// The oldest is answered.
+    /// The oldest request is answered.
     fn pop(&mut self) -> Option<Asked> {
         let asked = self.asked.pop_front()?;
         self.sent_on -= usize::from(asked.tries() > 0);
@@ -311,7 +311,7 @@ impl Lane {
         Some(asked)
     }
 
-    /// A request that was passed on is answered, and executed unless it is queued.
+    /// A forwarded request is answered, and so executed, unless it is queued.
     fn executed(&mut self, forward: &mut Forward) {
         match forward.part.as_deref_mut() {
             None => self.written.remove(&forward.written),
@@ -329,16 +329,16 @@ impl Lane {
     }
 }
 
-/// What Redis was asked.
+/// All requests in flight.
 #[derive(Default)]
 pub(super) struct InFlight {
     lanes: PerLink<Lane>,
-    /// Those that a miss may wait for, and whose replies may be cached: none of a key that is being written over another
-    /// link.
+    /// The fetches that a miss may join and whose replies may be cached: none of a key that is being written over
+    /// another link.
     fetches: Fetches,
-    /// What those write that are to be sent later.
+    /// The keys of requests that are held to be sent later.
     held: WrittenKeys,
-    /// How written keys are hashed.
+    /// The hash function for written keys.
     hasher: RandomState,
 }
 
@@ -349,7 +349,7 @@ impl InFlight {
         lanes.flat_map(|(link, lane)| lane.asked.iter().map(move |asked| (link, asked)))
     }
 
-    /// The values that wait for a time to live, likewise.
+    /// The values that wait for a time to live, with their links.
     #[cfg(test)]
     pub fn fetched(&self) -> impl Iterator<Item = (LinkId, &Fetched)> {
         let lanes = self.lanes.iter();
@@ -364,8 +364,8 @@ impl InFlight {
             .collect()
     }
 
-    /// Lets a waiter wait for the fetch of a key, or of the answer to a question about it, that is in flight. Returns
-    /// whether there is one.
+    /// Adds a waiter to the fetch in flight of a key, or of the answer to a question about it. Returns whether there is
+    /// one.
     pub fn join(&mut self, name: &[u8], question: Option<&[u8]>, waiter: Waiter) -> bool {
         let key = waiter.caller.key(name);
         let Some(ticket) = self.fetches.get(key, question) else {
@@ -383,12 +383,13 @@ impl InFlight {
         }
     }
 
-    /// Whether the value of a key, or the answer to a question about it, is being fetched, for whoever asks for it.
+    /// Whether the value of a key, or the answer to a question about it, is being fetched in a way that others may
+    /// join.
     pub fn is_fetched(&self, key: Key<'_>, question: Option<&[u8]>) -> bool {
         self.fetches.get(key, question).is_some()
     }
 
-    /// The link over which a key can be fetched so that nothing in flight on another may write it meanwhile.
+    /// A link over which a key can be fetched so that nothing in flight on another may write it meanwhile.
     pub fn link_for(&mut self, key: Key<'_>) -> Option<LinkId> {
         let links = [Protocol::Resp2, Protocol::Resp3].map(|it| LinkId::new(it, key.database));
         links
@@ -396,7 +397,7 @@ impl InFlight {
             .find(|link| self.lanes.has(*link) && !self.is_written_elsewhere(key.name, *link))
     }
 
-    /// A fetch of a key's value, or of what is asked about it, was sent over the link of that waiter.
+    /// A fetch of a key's value, or of the answer to a question about it, was sent over the link of that waiter.
     pub fn fetch(&mut self, key: &[u8], about: Option<About<'_>>, first: Waiter) {
         let Caller { command, since, .. } = first.caller;
         let fetch = Fetch {
@@ -406,7 +407,7 @@ impl InFlight {
         self.add_fetch(fetch, first.caller.link());
     }
 
-    /// The same was sent over a link for whoever asks for it next.
+    /// The same was sent over a link, for the next client that requests it.
     pub fn refetch(
         &mut self,
         key: &[u8],
@@ -429,7 +430,7 @@ impl InFlight {
             let number = lane.answered + lane.asked.len() as u64;
             let ticket = Ticket { link, number };
             let (key, question) = (&fetch.key, fetch.question.as_ref());
-            // One that could not be joined is overtaken.
+            // A fetch that could not be joined is overtaken.
             if let Some(earlier) = self.fetches.insert(key, question, ticket) {
                 self.spoil(earlier);
             }
@@ -443,8 +444,8 @@ impl InFlight {
         lane.push(Asked::TimeToLive);
     }
 
-    /// Whether a request in flight on another link may write a key. Some write in more databases than their own (`MOVE`), so
-    /// the database of the link says nothing.
+    /// Whether a request in flight on another link may write a key. Some write to other databases than their own
+    /// (`MOVE`), so the database of the link does not matter.
     pub fn is_written_elsewhere(&mut self, key: &[u8], link: LinkId) -> bool {
         let hasher = &self.hasher;
         let mut others = self.lanes.iter_mut().filter(|(other, _)| *other != link);
@@ -452,13 +453,13 @@ impl InFlight {
             || self.held.contains(key, hasher)
     }
 
-    /// How many requests wait for replies of a node.
+    /// How many requests are in flight to a node.
     pub fn count_of(&self, node: NodeId) -> usize {
         let lanes = self.lanes.iter().filter(|(link, _)| link.node == node);
         lanes.map(|(_, lane)| lane.asked.len()).sum()
     }
 
-    /// The requests that were sent on to nodes other than this one.
+    /// The requests that were redirected to nodes other than this one.
     pub fn sent_on_elsewhere(&self, target: Option<NodeId>) -> impl Iterator<Item = &Asked> {
         let lanes = self.lanes.iter();
         let elsewhere =
@@ -467,7 +468,7 @@ impl InFlight {
         all.filter(|asked| asked.tries() > 0)
     }
 
-    /// Whether the oldest request of a link can be sent on to another node.
+    /// Whether the oldest request of a link can be redirected to another node.
     pub fn is_sent_on(&mut self, link: LinkId) -> bool {
         match self.lanes.of(link).asked.front() {
             Some(Asked::Fetch(_)) => true,
@@ -476,12 +477,12 @@ impl InFlight {
         }
     }
 
-    /// Something was sent over a link that has a reply of no interest.
+    /// A request was sent over a link whose reply is ignored.
     pub fn ask_for_nothing(&mut self, link: LinkId) {
         self.lanes.of(link).push(Asked::Nothing);
     }
 
-    /// A fetch is sent over another link, perhaps to a node whose values are not to be kept.
+    /// A fetch is sent again over another link, possibly to a node whose values must not be cached.
     pub fn fetch_again(&mut self, fetch: Fetch, words: Words, link: LinkId, may_be_kept: bool) {
         let fetch = Fetch { words, ..fetch };
         if may_be_kept {
@@ -499,24 +500,24 @@ impl InFlight {
         lane.push(Asked::TimeToLive);
     }
 
-    /// A request is sent over another link.
+    /// A request is sent again over another link.
     pub fn forward_again(&mut self, forward: Forward, link: LinkId) {
         let lane = self.lanes.of(link);
         lane.written.add_again(&forward.written);
         lane.push(Asked::Forward(forward));
     }
 
-    /// A request is to be sent later, and writes its keys then.
+    /// A request is held to be sent later, and writes its keys then.
     pub fn hold(&mut self, forward: &Forward) {
         self.held.add_again(&forward.written);
     }
 
-    /// It is sent now, or never.
+    /// A held request is sent now, or dropped.
     pub fn release(&mut self, forward: &Forward) {
         self.held.remove(&forward.written);
     }
 
-    /// Another request was sent over a link, which writes these keys; `None` stands for perhaps any.
+    /// A request that writes these keys was sent over a link; `None` stands for possibly any.
     pub fn forward(&mut self, request: Forward, link: LinkId, keys: Option<&[&[u8]]>) {
         let lane = self.lanes.of(link);
         let written = lane.written.add(keys, &self.hasher);
@@ -524,23 +525,23 @@ impl InFlight {
             .push_back(Asked::Forward(Forward { written, ..request }));
     }
 
-    /// The proxy asked Redis something for itself over a link.
+    /// The proxy sent a request of its own over a link.
     pub fn ask(&mut self, asked: Asked, link: LinkId) {
         self.lanes.of(link).push(asked);
     }
 
-    /// Whether anything was asked over a link.
+    /// Whether anything is in flight on a link.
     pub fn has(&self, link: LinkId) -> bool {
         self.lanes.has(link)
     }
 
-    /// Redis was asked over a link to describe a command, or all.
+    /// Redis was asked over a link to describe a command, or all commands.
     pub fn describe(&mut self, name: Option<Box<[u8]>>, link: LinkId) {
         self.lanes.of(link).push(Asked::Describe(name));
     }
 
-    /// The keys of that name were changed, in whatever database: what is being fetched of them is for those who wait, but
-    /// not for the cache nor for those who come later.
+    /// The keys of that name have changed, in whatever database: fetches of them in flight are for the clients that
+    /// wait already, but not for the cache or for later clients.
     pub fn changed(&mut self, name: &[u8]) {
         for ticket in self.fetches.take_name(name) {
             self.spoil(ticket);
@@ -550,7 +551,7 @@ impl InFlight {
         }
     }
 
-    /// A value of a key came over a link that may be newer than what others are fetching over other links.
+    /// A value of a key arrived over a link that may be newer than those being fetched over other links.
     pub fn overtaken(&mut self, name: &[u8], link: LinkId) {
         if !self.is_other_busy(link) {
             return;
@@ -572,7 +573,7 @@ impl InFlight {
         })
     }
 
-    /// All keys were changed.
+    /// All keys have changed.
     pub fn all_changed(&mut self) {
         for ticket in self.fetches.take_all() {
             self.spoil(ticket);
@@ -597,7 +598,7 @@ impl InFlight {
         }
     }
 
-    /// The oldest of a link is answered.
+    /// The oldest request of a link is answered.
     pub fn answered(&mut self, link: LinkId) -> Option<Asked> {
         let lane = self.lanes.of(link);
         let number = lane.answered;
@@ -623,8 +624,8 @@ impl InFlight {
         self.lanes.of(link).fetched.take()
     }
 
-    /// The oldest of a link that are not late yet are late now. Returns who waits for them, with what else is known of
-    /// the requests; what they fetch is not cached.
+    /// Marks the oldest requests of a link that are not late yet as late. Returns who waits for them, with what else is
+    /// known of the requests; what they fetch is not cached.
     pub fn late(&mut self, link: LinkId, count: usize) -> Vec<Late> {
         let lane = self.lanes.of(link);
         let first = lane.late;
@@ -676,7 +677,7 @@ fn is_beside(other: LinkId, link: LinkId) -> bool {
 
 /// A request that is late.
 pub(super) enum Late {
-    /// For those who wait for its reply.
+    /// A reply that clients wait for.
     Reply {
         waiters: Waiters,
         /// The key, if it is a GET.
@@ -685,6 +686,6 @@ pub(super) enum Late {
         then: Then,
         is_script: bool,
     },
-    /// For those who wait to know what the command of that name is.
+    /// A description of this command that clients wait for.
     Description(Box<[u8]>),
 }

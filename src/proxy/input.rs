@@ -1,11 +1,11 @@
-//! What a client sent and what is not executed yet.
+//! The bytes of a client that are not executed yet.
 
-/// Bytes that are added at the end and used up from the start. To use some takes a time that does not depend on how
-/// many are left.
+/// Bytes that are appended at the end and consumed from the start. The time to consume some does not depend on how many
+/// are left.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     bytes: Vec<u8>,
-    /// How many of them are used up.
+    /// How many of them are consumed.
     used: usize,
 }
 
@@ -15,7 +15,7 @@ impl Input {
         self.bytes.is_empty()
     }
 
-    /// How many bytes it holds, with those that are used up.
+    /// How many bytes it holds, including consumed ones.
     pub fn held(&self) -> usize {
         self.bytes.len()
     }
@@ -30,7 +30,7 @@ impl Input {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// So many bytes of the rest are used up. Their memory is given back once they are the greater part.
+    /// Consumes so many bytes. Their memory is freed once they are the greater part.
     pub fn consume(&mut self, length: usize) {
         self.used += length;
         if self.used == self.bytes.len() {

@@ -1,18 +1,18 @@
-//! What becomes of clients when all together hold too much: the largest are not read from, and are closed if that
-//! does not help.
+//! What happens to clients when all together hold too much: the largest are not read from, and are closed if that does
+//! not help.
 
 use super::ending::Ending;
 use super::{ClientId, Proxy};
 
 impl Proxy {
-    /// Bounds what all clients together hold beside the cache, in bytes; 0 for no limit.
+    /// Bounds the memory that all clients together hold beside the cache, in bytes; 0 for no limit.
     pub fn limit_buffers(&mut self, bytes: usize) {
         self.store.buffers.set_limit(bytes);
     }
 
-    /// How many further bytes of a client are wanted now. Those that can't be executed yet are kept as they are, so
-    /// that a client may send a whole pipeline before it reads a reply; but a client that waits for Redis is not read
-    /// from meanwhile, nor one whose requests can be executed.
+    /// How many further bytes may be read from a client now. Requests that can't be executed yet are buffered, so that
+    /// a client may send a whole pipeline before it reads a reply; but a client that waits for Redis is not read from
+    /// meanwhile, nor one whose requests can be executed.
     #[must_use]
     pub fn input_room(&self, client: ClientId) -> usize {
         let session = &self.sessions[client.0];
@@ -24,14 +24,14 @@ impl Proxy {
         self.store.buffers.room(client, session.held, in_request)
     }
 
-    /// Whether clients are slowed since all together hold too much.
+    /// Whether clients are slowed because all together hold too much.
     #[must_use]
     pub fn is_short_of_buffers(&self) -> bool {
         self.store.buffers.is_scarce()
     }
 
     /// What a client holds, in bytes, if it is more than its share and it waits neither for Redis nor for its turn:
-    /// only more room, or the client itself, lets it go on.
+    /// only more room, or the client itself, can make it continue.
     #[must_use]
     pub fn beyond_its_share(&self, client: ClientId) -> Option<usize> {
         let session = &self.sessions[client.0];
@@ -39,7 +39,7 @@ impl Proxy {
         (is_beyond && !session.is_ending() && session.waits_for_itself()).then_some(session.held)
     }
 
-    /// The client that is read from beyond its share, so that its pipeline comes to an end.
+    /// The client that may be read from beyond its share, so that its pipeline can complete.
     #[must_use]
     pub fn favored(&self) -> Option<ClientId> {
         self.store.buffers.favored()
@@ -50,7 +50,7 @@ impl Proxy {
         self.store.buffers.favor(client);
     }
 
-    /// How many bytes those have let go who held more than their share while room was scarce.
+    /// How many bytes were freed by clients beyond their share while room was scarce.
     #[must_use]
     pub fn freed_buffers(&self) -> usize {
         self.store.buffers.freed()
@@ -72,8 +72,8 @@ impl Proxy {
         }
     }
 
-    /// Closes the largest clients, as long as more is held than may be: replies came that can't be sent back. One
-    /// client that holds a single large request or reply is let be.
+    /// Closes the largest clients as long as the bound is exceeded: replies arrived that can't be refused. One client
+    /// that holds a single large request or reply is exempt.
     #[inline]
     pub(super) fn evict_largest(&mut self) {
         if self.store.buffers.is_exceeded() {
@@ -100,14 +100,14 @@ impl Proxy {
         }
     }
 
-    /// Whether there is room again, and the clients that wait for it do not know yet.
+    /// Whether there is room again, and the clients that wait for it have not been notified.
     #[must_use]
     pub fn has_room_again(&self) -> bool {
         self.store.buffers.is_relieved()
     }
 
-    /// Has [`Self::next_changed`] name those who had to wait for room, if there is some again. Returns whether there
-    /// is.
+    /// Makes [`Self::next_changed`] name the clients that waited for room, if there is some again. Returns whether
+    /// there is.
     pub fn end_shortage(&mut self) -> bool {
         let relieved = self.store.buffers.take_relief();
         if relieved {
@@ -118,8 +118,8 @@ impl Proxy {
         relieved
     }
 
-    /// Counts anew what a client holds, and closes the largest clients if that is too much. It is no part of the way of a
-    /// hit that is sent at once.
+    /// Recounts what a client holds, and closes the largest clients if that is too much. It is not part of the path of
+    /// a hit that is sent at once.
     #[inline(never)]
     pub(super) fn count_held(&mut self, client: ClientId) {
         if self.sessions[client.0].count_held(client, &mut self.store.buffers) {

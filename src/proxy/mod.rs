@@ -1,12 +1,12 @@
-//! The core: requests of clients in, replies in order out, and what has to be asked of Redis between.
+//! The core: takes requests of clients, returns replies in order, and decides what to ask of Redis in between.
 //!
-//! It is a state machine without sockets, threads or a clock of its own. The shell calls
-//! [`Proxy::receive`] with the bytes of a client and [`Proxy::upstream`] with what the helper thread
-//! reports; then it sends what [`Proxy::requests`] holds to Redis and what [`Proxy::output`] holds to each
-//! client named by [`Proxy::next_changed`]. Time comes in as an argument.
+//! It is a state machine without sockets, threads or a clock of its own. The shell calls [`Proxy::receive`] with the
+//! bytes of a client and [`Proxy::upstream`] with what the helper thread reports; then it sends the contents of
+//! [`Proxy::requests`] to Redis and those of [`Proxy::output`] to each client named by [`Proxy::next_changed`]. Time
+//! comes in as an argument.
 //!
-//! A client that needs a dedicated connection to Redis has [`Proxy::dedicated`]: the shell opens it, moves its
-//! bytes, and closes it, as that says.
+//! For a client that needs a dedicated connection to Redis, [`Proxy::dedicated`] says so: the shell opens the
+//! connection, moves its bytes, and closes it accordingly.
 
 mod access;
 mod admin;
@@ -70,19 +70,19 @@ use spare::Spare;
 pub use store::Wishes;
 use store::{Cluster, Coherence, Store};
 
-/// A client, by the slot that the shell keeps it in. The slot of one that left may be used again.
+/// A client, by its slot in the shell. The slot of a client that has left is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientId(pub usize);
 
-/// The most bytes that may wait for a client, in its output, behind a miss, or on their way to Redis,
-/// before its further requests wait unexecuted. One request or reply may go beyond.
+/// The most bytes that may be outstanding for a client, in its output, behind a miss, or on their way to Redis, before
+/// its further requests wait unexecuted. One request or reply may exceed it.
 pub const MAX_OWED: usize = 1024 * 1024;
 
 /// The most bytes that are read from a client at once.
 pub const READ: usize = 64 * 1024;
 
-/// So many bytes of a client's requests are executed in one go, or until they come to so many bytes of replies; then
-/// others have their turn.
+/// The most bytes of a client's requests that are executed in one go, and the most bytes of their replies; then others
+/// have their turn.
 const RUN: usize = 64 * 1024;
 const RUN_REPLIES: usize = 256 * 1024;
 
@@ -90,13 +90,13 @@ const RUN_REPLIES: usize = 256 * 1024;
 pub struct Proxy {
     sessions: Vec<Session>,
     store: Store,
-    /// The clients whose output has grown, or who may have to be closed, since they were last looked at.
+    /// The clients whose output has grown, or that may have to be closed, since they were last visited.
     changed: Vec<ClientId>,
     /// Empty buffers of outputs that were sent.
     spare: Spare,
     /// Memory for the arguments of requests.
     spans: Spans,
-    /// Empty: the memory for what comes from a dedicated connection.
+    /// An empty buffer for what comes from a dedicated connection.
     passed: Vec<u8>,
     /// A dedicated connection delivered `READONLY`.
     readonly: bool,
@@ -104,8 +104,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy without clients and with an empty cache, which has not heard from Redis yet. The database
-    /// is the one that clients start in.
+    /// A proxy without clients and with an empty cache, which has not heard from Redis yet. Clients start in
+    /// `database`.
     #[must_use]
     pub fn new(limits: cache::Limits, access: Access, database: u32) -> Self {
         Self {
@@ -120,31 +120,31 @@ impl Proxy {
         }
     }
 
-    /// Whether what a client may learn of others from its dedicated connection waits until their writes before it are
-    /// out of the cache. It does unless this says otherwise.
+    /// Sets whether bytes on a dedicated connection from which the client may learn of others' writes wait until the
+    /// cache no longer holds older values. They do by default.
     pub fn set_causal(&mut self, causal: bool) {
         self.store.barriers.enable(causal);
     }
 
-    /// Whether values that are read are fetched again as soon as they change. They are not unless this says so.
+    /// Sets whether values that are read are fetched again as soon as they change. They are not by default.
     pub fn set_refetch(&mut self, refetch: bool) {
         self.store.refetches.enable(refetch);
     }
 
-    /// Has these rules hold from now on, and of what no rule says, how long it is remembered that a key does not exist: if
-    /// that is none, as long as anything else.
+    /// Replaces the rules, and for keys without one the time that a missing key is cached: `None` for as long as any
+    /// other entry.
     pub fn set_rules(&mut self, rules: Rules, missing_ttl: Option<Duration>) {
         self.store.set_rules(rules);
         self.store.missing_ttl = missing_ttl;
     }
 
-    /// Has these settings hold from now on, as far as they can be changed while the proxy runs.
+    /// Applies the settings that can be changed while the proxy runs.
     pub fn configure(&mut self, config: &Config) {
         self.store.configure(config);
         self.assign_guards();
     }
 
-    /// The settings that hold, if a client has changed them since this was last asked.
+    /// The current settings, if a client has changed them since the last call.
     pub fn take_reconfigured(&mut self) -> Option<&Config> {
         if !std::mem::take(&mut self.store.is_reconfigured) {
             return None;
@@ -153,19 +153,19 @@ impl Proxy {
         Some(&self.store.config)
     }
 
-    /// The settings that hold.
+    /// The current settings.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.store.config
     }
 
-    /// When [`Self::work`] has something to do, if it has nothing before.
+    /// When [`Self::work`] next has something to do, unless something happens before.
     #[must_use]
     pub fn work_due(&self) -> Option<Time> {
         self.store.touches.due(self.store.metrics.keys.hits)
     }
 
-    /// Which databases are cached, beside the one that clients start in. All are unless this says otherwise.
+    /// Sets which databases are cached, beside the one that clients start in. All are by default.
     pub fn set_cached_databases(&mut self, cached: DatabaseList) {
         self.store.databases.cached = cached;
     }
@@ -182,8 +182,8 @@ impl Proxy {
         self.assign_guards();
     }
 
-    /// Sets the hooks. A request may be put off for so long; `wake` has [`Self::take_decisions`] called soon, and may itself be
-    /// called from any thread.
+    /// Sets the hooks, and how long they may defer a request. `wake`, which may be called from any thread, makes the
+    /// shell call [`Self::take_decisions`] soon.
     pub fn set_hooks(
         &mut self,
         hooks: Vec<Box<dyn Hook>>,
@@ -200,7 +200,7 @@ impl Proxy {
         }
     }
 
-    /// Lets the requests go on that hooks have decided, or put off for too long.
+    /// Resumes the requests that hooks have decided, or deferred for too long.
     pub fn take_decisions(&mut self, now: Time) {
         while let Some((client, decided, decision)) = self.store.hooks.next_decided(now) {
             let session = &mut self.sessions[client.0];
@@ -223,23 +223,23 @@ impl Proxy {
         }
     }
 
-    /// When the first request is put off for too long.
+    /// When the first deferred request times out.
     #[must_use]
     pub fn decisions_due(&self) -> Option<Time> {
         self.store.hooks.due()
     }
 
-    /// Tells what `INFO` says of the world around the core, and from how long on a request is slow; without
-    /// this, nothing is said and none is.
+    /// Sets what `INFO` shows of the world around the core, and how long a slow request takes. Without this call `INFO`
+    /// lacks those fields, and no request is slow.
     pub fn describe(&mut self, facts: Facts) {
         self.store.slow_log = SlowLog::new(facts.slower_than);
         self.store.facts = facts;
     }
 
-    /// A client came, in a slot that none is in.
+    /// Registers a client in a free slot.
     pub fn connect(&mut self, client: ClientId, peer: Option<Peer>, now: Time) {
         if self.sessions.len() == self.sessions.capacity() {
-            // Twice as many would be much memory of clients that do not come.
+            // Doubling would reserve much memory for clients that may never connect.
             self.sessions.reserve_exact(self.sessions.len() / 8 + 16);
         }
         while self.sessions.len() <= client.0 {
@@ -266,19 +266,19 @@ impl Proxy {
         self.start_session(client, identity);
     }
 
-    /// The number of a client's socket, for who lists clients.
+    /// Sets the number of a client's socket, for `CLIENT LIST`.
     pub fn note_descriptor(&mut self, client: ClientId, descriptor: i32) {
         self.sessions[client.0].identity.descriptor = descriptor;
     }
 
-    /// A client came in there.
+    /// Sets the listener that a client connected to.
     pub fn note_listener(&mut self, client: ClientId, listener: Listener) {
         let identity = &mut self.sessions[client.0].identity;
         identity.listener = listener;
         self.store.assign_guard(identity);
     }
 
-    /// A client left. What was fetched for it alone still serves the cache.
+    /// A client has left. What was fetched for it alone is still cached.
     pub fn disconnect(&mut self, client: ClientId, now: Time) {
         self.invalidate_in_flight(client);
         self.store.numbers.left(self.sessions[client.0].identity.id);
@@ -305,14 +305,14 @@ impl Proxy {
         };
     }
 
-    /// A client sent bytes, the last of them just now. What it asks for is answered, or on its way, when this
-    /// returns; then [`Self::end_run`] is to be told.
+    /// Takes bytes that a client has sent, the last of them just now. Its requests are answered, or on their way, when
+    /// this returns; the caller then reports to [`Self::end_run`].
     pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Time) {
         let session = &self.sessions[client.0];
         if session.input.is_empty() && !session.held_back {
             let used = self.run(client, bytes, now);
             if used == bytes.len() {
-                // What it is owed is counted when it was sent what its socket takes.
+                // What is outstanding is counted after its socket has taken what it can.
                 return;
             }
             self.sessions[client.0].input.extend(&bytes[used..]);
@@ -329,55 +329,55 @@ impl Proxy {
         self.count_held(client);
     }
 
-    /// Goes on with requests that were held back, as far as they may be executed by now.
+    /// Resumes requests that were held back, as far as they can be executed now.
     #[inline(never)]
     pub fn resume(&mut self, client: ClientId, now: Time) {
         let mut input = std::mem::take(&mut self.sessions[client.0].input);
         let used = self.run(client, input.rest(), now);
         input.consume(used);
         let session = &mut self.sessions[client.0];
-        // Also by the rest of an MGET.
+        // The rest of an MGET may also end them.
         if session.replies.ends() {
             return self.end_without_redis(client);
         }
-        // One that is aborted keeps nothing.
+        // An aborted client keeps nothing.
         if !session.is_ending() || session.held_back {
             session.input = input;
         }
         self.count_held(client);
     }
 
-    /// Whether what was just received, or held back, and seen to is to be timed by [`Self::end_run`].
+    /// Whether [`Self::end_run`] is to time the requests just handled.
     #[must_use]
     pub fn is_run_timed(&self) -> bool {
         self.store.metrics.commands.is_run_timed()
     }
 
-    /// What was received, or held back, was seen to in that time.
+    /// The requests just received or resumed were handled in that time.
     pub fn end_run(&mut self, elapsed: Duration) {
         self.store.metrics.end_run(elapsed);
     }
 
-    /// Nothing more is taken from a client: it closed its side, or the proxy is shutting down.
+    /// Nothing more is read from a client: it has closed its side, or the proxy is shutting down.
     pub fn end_of_input(&mut self, client: ClientId, why: Ending) {
         self.sessions[client.0].end(why);
         self.note_change(client);
     }
 
-    /// Whether a client's further bytes are wanted now.
+    /// Whether a client is to be read from now.
     #[must_use]
     pub fn wants_input(&self, client: ClientId) -> bool {
         self.input_room(client) > 0
     }
 
-    /// Whether requests are held back that may be executed by now.
+    /// Whether requests are held back that can be executed now.
     #[must_use]
     pub fn can_resume(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
         session.held_back && session.may_run()
     }
 
-    /// Whether a client was sent all its replies and will send no more requests.
+    /// Whether a client has been sent all its replies and will send no more requests.
     #[must_use]
     pub fn is_done(&self, client: ClientId) -> bool {
         self.sessions[client.0].is_done()
@@ -389,8 +389,7 @@ impl Proxy {
         self.sessions[client.0].is_busy()
     }
 
-    /// Since when a client has sent nothing, if it is the client's turn: it waits for no reply, and is not there to
-    /// listen.
+    /// Since when a client has been idle, if it is the client's turn: it waits for no reply and for no messages.
     #[must_use]
     pub fn silent_since(&self, client: ClientId) -> Option<Time> {
         self.sessions[client.0].silent_since()
@@ -402,14 +401,14 @@ impl Proxy {
         self.sessions[client.0].ending.as_ref()
     }
 
-    /// The id that `CLIENT ID` returns, and where the client comes from.
+    /// The id that `CLIENT ID` returns, and the client's address.
     #[must_use]
     pub fn peer(&self, client: ClientId) -> (u64, Option<&Peer>) {
         let identity = &self.sessions[client.0].identity;
         (identity.id, identity.peer.as_ref())
     }
 
-    /// A client that came just now is not served: it gets this error, and is closed.
+    /// Refuses a client that has just connected: it gets this error, and is closed.
     pub fn refuse(&mut self, client: ClientId, error: &str) {
         let session = &mut self.sessions[client.0];
         session.replies.push(Reply::error(error.as_bytes()));
@@ -423,8 +422,7 @@ impl Proxy {
         &mut self.sessions[client.0].replies.output
     }
 
-    /// The client's output was sent as far as its socket takes it: if that was all, its buffer serves
-    /// others.
+    /// The client's output was sent as far as its socket takes it: if that was all, its buffer is reused for others.
     pub fn output_sent(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         let slowed = std::mem::replace(&mut session.slowed, session.replies.full());
@@ -441,42 +439,43 @@ impl Proxy {
         self.count_held(client);
     }
 
-    /// A client to look at: its output has grown, it needs a dedicated connection or needs it no more,
-    /// or it is done. Each is named once a turn.
+    /// The next client to visit: its output has grown, it needs a dedicated connection or no longer needs it, or it is
+    /// done. Each is named once a turn.
     pub fn next_changed(&mut self) -> Option<ClientId> {
         let client = self.changed.pop()?;
         self.sessions[client.0].changed = false;
         Some(client)
     }
 
-    /// Has [`Self::next_changed`] name a client again: its socket takes bytes once more.
+    /// Makes [`Self::next_changed`] name a client again, because its socket is writable again.
     pub fn look_again(&mut self, client: ClientId) {
         self.note_change(client);
     }
 
-    /// The requests for Redis that came up since they were last taken from here, which is done once a turn.
+    /// The requests for Redis since the last call, which the shell takes once a turn.
     pub fn requests(&mut self) -> &mut Requests {
         self.store.requests()
     }
 
-    /// Passwords of clients that Redis is to be asked about, since they were last taken from here.
+    /// The passwords to check with Redis since the last call.
     pub fn checks(&mut self) -> &mut Vec<Check> {
         self.store.checks.wanted()
     }
 
-    /// The number of the barrier that the helper thread is to be asked for, if there is one since this was last called,
-    /// which is done once a turn.
+    /// The barrier to request from the helper thread, if there is one since the last call, which the shell makes once a
+    /// turn.
     pub fn take_barrier(&mut self) -> Option<u64> {
         self.store.barriers.take_wanted()
     }
 
-    /// The helper thread reports something of the only server.
+    /// The helper thread reports an event of the only server.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         self.upstream_part(NodeId::default(), event, &mut 0, usize::MAX, now);
     }
 
-    /// The same of a node; but of replies, and of errors in their place, about `most` are delivered. `done` counts those of the event
-    /// that are seen to. Returns whether that is all of it; if not, the rest has to come before the next event.
+    /// The same for a node; but delivers only about `most` replies, or errors in their place. `done` counts those of
+    /// the event that are handled. Returns whether the event is complete; if not, the rest must come before the next
+    /// event.
     pub fn upstream_part(
         &mut self,
         node: NodeId,
@@ -485,7 +484,7 @@ impl Proxy {
         most: usize,
         now: Time,
     ) -> bool {
-        // What has changed may be known early, and not late.
+        // A change may be noticed early, but not late.
         if let Event::Invalidated(invalidated) = event {
             self.store.invalidate(node, invalidated, now);
             return true;
@@ -510,7 +509,7 @@ impl Proxy {
         *done == all && self.undelivered.is_none()
     }
 
-    /// The helper thread reports something other than replies.
+    /// The helper thread reports an event other than replies.
     fn take_event(&mut self, node: NodeId, event: &Event, now: Time) {
         if self.store.note_replica(node, event) {
             return;
@@ -533,7 +532,7 @@ impl Proxy {
                     self.set_outlived(true);
                 }
                 self.store.down(node, error, *refused, now);
-                // Of several nodes, the others may have something to report.
+                // With several nodes, the others may have something to report.
                 if is_alone {
                     self.release(u64::MAX);
                 }
@@ -549,7 +548,7 @@ impl Proxy {
                         Tracking::On | Tracking::Missing | Tracking::Off { .. }
                     )
                 {
-                    // Nothing is cached that is older, or nothing is promised.
+                    // Nothing older is cached, or nothing is promised.
                     self.release(u64::MAX);
                 }
                 return;
@@ -599,21 +598,21 @@ impl Proxy {
         self.wake(WaitsFor::Redis);
     }
 
-    /// Dedicated connections lead to a server that is no longer the one: ends them, and their clients', as a failover
-    /// that Redis is told of does.
+    /// Dedicated connections lead to a server that has been replaced: ends them and their clients, as a reported
+    /// failover does.
     fn leave_old_server(&mut self, node: NodeId) {
         self.store.leave_old_server(node);
         self.end_dedicated(node);
     }
 
-    /// Whether all who are there were so when a Redis was lost that refuses the proxy by now.
+    /// Sets for all clients whether they were connected when Redis, which now refuses the proxy, was lost.
     fn set_outlived(&mut self, outlived: bool) {
         for session in &mut self.sessions {
             session.replies.set_outlived(outlived);
         }
     }
 
-    /// Lets those go on who wait for this.
+    /// Resumes the clients that wait for this.
     fn wake(&mut self, waits_for: WaitsFor) {
         for slot in 0..self.sessions.len() {
             if self.sessions[slot].waits_for == waits_for {
@@ -623,7 +622,7 @@ impl Proxy {
         }
     }
 
-    /// What a client's dedicated connection to Redis has to send, if it is to have one.
+    /// The bytes to send on a client's dedicated connection to Redis, if it is to have one.
     pub fn dedicated(&mut self, client: ClientId) -> Option<&mut Output> {
         self.sessions[client.0]
             .dedicated
@@ -631,14 +630,14 @@ impl Proxy {
             .map(|dedicated| &mut dedicated.to_redis)
     }
 
-    /// Whether a client has one that it does not use at present.
+    /// Whether a client has a dedicated connection that it does not use at present.
     #[must_use]
     pub fn has_unused_dedicated(&self, client: ClientId) -> bool {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
         dedicated.is_some_and(|dedicated| dedicated.is_parked())
     }
 
-    /// Where a client's dedicated connection goes.
+    /// The endpoint of a client's dedicated connection.
     #[must_use]
     pub fn redis_endpoint(&self, client: ClientId) -> Option<Endpoint> {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
@@ -646,24 +645,25 @@ impl Proxy {
         self.store.server(node).endpoint.clone()
     }
 
-    /// Whether a dedicated connection has come to lead to a replica, by an error that it delivered. Says so once.
+    /// Whether a dedicated connection has turned out to lead to a replica, by an error that it delivered. Reports it
+    /// once.
     pub fn takes_readonly(&mut self) -> bool {
         std::mem::take(&mut self.readonly)
     }
 
-    /// Whether bytes are wanted from a client's dedicated connection: the client has read those before.
+    /// Whether to read from a client's dedicated connection: the client has read what came before.
     #[must_use]
     pub fn wants_dedicated_input(&self, client: ClientId) -> bool {
         !self.sessions[client.0].replies.full()
     }
 
-    /// Whether a client's dedicated connection is to be told that nothing more comes: the client said so, and
+    /// Whether the writing side of a client's dedicated connection is to be closed: the client has closed its own, and
     /// Redis may act on it.
     #[must_use]
     pub fn dedicated_is_at_end(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
         let passes_end_on = session.dedicated.as_ref().is_some_and(|dedicated| {
-            // What is held back behind a RESET or QUIT is not for this connection.
+            // Requests held back behind a RESET or QUIT are not for this connection.
             let is_all = !session.held_back
                 || dedicated.is_blocked() && dedicated.holds_back(session.rest());
             is_all && dedicated.to_redis.is_empty() && dedicated.passes_end_on()
@@ -671,24 +671,24 @@ impl Proxy {
         session.is_ending() && passes_end_on
     }
 
-    /// Whether a client's dedicated connection has its set-up behind it, the client's own `AUTH` included. What is to end a
-    /// script may wait until Redis says that it is busy, which takes that longer than any time-out of ours.
+    /// Whether a client's dedicated connection is set up, including the client's own `AUTH`. Requests that end a script
+    /// may wait until Redis replies that it is busy, which takes Redis longer than any timeout of the proxy.
     #[must_use]
     pub fn dedicated_is_set_up(&self, client: ClientId) -> bool {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
         dedicated.is_none_or(|dedicated| dedicated.is_set_up() || dedicated.is_for_one_request())
     }
 
-    /// Whether a client waits for its dedicated connection to be set up as it would for a reply there, until those end: it
-    /// has asked for none, and would wait for a busy Redis on its own.
+    /// Whether a client waits for its dedicated connection to be set up as it would for a reply, until the timeout of
+    /// replies: it has not asked for one, and would wait for a busy Redis anyway.
     #[must_use]
     pub fn waits_for_borrowed(&self, client: ClientId) -> bool {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
         dedicated.is_some_and(|dedicated| dedicated.borrowed.is_some())
     }
 
-    /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all that is left there:
-    /// it does not, of a library's name, nor that others redirect invalidations there.
+    /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all its state, which
+    /// does not include a library name, or that others redirect invalidations there.
     #[must_use]
     pub fn leaves_dedicated_clean(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];
@@ -699,12 +699,12 @@ impl Proxy {
             && !self.store.numbers.is_target(session.identity.id)
     }
 
-    /// A server is away, or is another: all dedicated connections to it end, though they may not know.
+    /// A server is unreachable or was replaced: ends all dedicated connections to it, which may not have noticed.
     fn end_dedicated(&mut self, node: NodeId) {
         self.end_dedicated_where(|to| to == node);
     }
 
-    /// The nodes are others than before: the same for those that lead to none of them.
+    /// The set of nodes has changed: the same for connections that lead to none of them.
     fn end_dedicated_elsewhere(&mut self) {
         let nodes: Vec<NodeId> = self
             .store
@@ -724,24 +724,24 @@ impl Proxy {
         }
     }
 
-    /// What is behind is a cluster. For so long may a request wait for a node that has its slot.
+    /// Sets that Redis is a cluster, and how long a request may wait for the node that has its slot.
     pub fn set_cluster(&mut self, wait: Duration) {
         self.store.set_cluster(wait);
     }
 
-    /// What the helper is to be asked about the cluster, which is done once a turn.
+    /// What to ask the helper about the cluster; the shell takes it once a turn.
     pub fn take_wishes(&mut self) -> Option<Wishes> {
         self.store.take_wishes()
     }
 
-    /// When requests that wait for a node of the cluster are to be looked at next.
+    /// When to check the requests that wait for a node of the cluster next.
     #[must_use]
     pub fn parked_until(&self) -> Option<Time> {
         self.store.parked_until()
     }
 
     /// Sends the requests for nodes of the cluster that have waited long enough, and answers those that have waited for
-    /// too long. To be done before requests are sent.
+    /// too long. Must be called before requests are sent.
     pub fn send_parked(&mut self, now: Time) {
         self.store.park_lost(now);
         if self.store.parked_until().is_none_or(|until| until > now) {
@@ -773,18 +773,18 @@ impl Proxy {
         self.store.expire(now)
     }
 
-    /// The counters: those of the sockets are the shell's to keep.
+    /// The counters; the shell maintains those of the sockets.
     pub fn metrics(&mut self) -> &mut Metrics {
         &mut self.store.metrics
     }
 
-    /// How things are.
+    /// The current status.
     #[must_use]
     pub fn status(&self, now: Time) -> Status<'_> {
         self.store.status(now)
     }
 
-    /// The cache, to look at.
+    /// The cache, for inspection.
     #[must_use]
     pub fn cache(&self) -> &Cache {
         self.store.cache()

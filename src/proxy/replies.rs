@@ -1,5 +1,4 @@
-//! The replies of one client in the order of its requests, whether they are there already or
-//! have to wait for Redis.
+//! The replies of one client in the order of its requests, whether they are ready or still have to come from Redis.
 
 use std::collections::VecDeque;
 
@@ -17,8 +16,8 @@ use crate::upstream::is_unreachable;
 
 /// The outstanding replies of a client.
 ///
-/// As long as none has to wait, each goes straight to the output. From the first that waits on, all
-/// queue up behind it.
+/// As long as no reply has to wait, each goes straight to the output. From the first that waits, all queue up behind
+/// it.
 pub(super) struct Replies {
     /// What is ready to be sent.
     pub output: Output,
@@ -28,24 +27,24 @@ pub(super) struct Replies {
     front: u64,
     /// The bytes that the queue holds, or is expected to hold when Redis has answered.
     queued: usize,
-    /// Those of them that are not there yet.
+    /// Those of them that have not arrived yet.
     coming: usize,
-    /// The most bytes of outstanding replies before further requests have to wait: [`MAX_OWED`], or less while all clients
-    /// together hold too much.
+    /// The most bytes of outstanding replies before further requests have to wait: [`MAX_OWED`], or less while all
+    /// clients together hold too much.
     pub most: usize,
-    /// The same for what the rest of a long MGET asks Redis for.
+    /// The same for the keys that the rest of a long MGET requests from Redis.
     ahead: usize,
-    /// How long replies of Redis to this client are expected to be, in bytes.
+    /// The expected length of Redis's replies to this client, in bytes.
     expected: usize,
-    /// The rest of an MGET that is being answered. Nothing is executed before it is.
+    /// The rest of an MGET that is being answered. No other request is executed before.
     pub long_mget: Option<Box<LongMget>>,
-    /// A reply that is sent in part can't be ended: the client must be closed.
+    /// A reply that was sent in part can't be completed: the client must be closed.
     pub broken: bool,
-    /// The kind of the error reply that was made last, until it is counted.
+    /// The kind of the latest error reply, until it is counted.
     refusal: Option<ErrorKind>,
     /// The client's scripts.
     pub scripts: Scripts,
-    /// Redis was lost since the client came, and refuses the proxy by now.
+    /// Redis was lost while the client was connected, and now refuses the proxy.
     outlived: bool,
     /// The places of replies that hooks want to see, in order.
     observed: VecDeque<(Place, Box<Observed>)>,
@@ -59,68 +58,68 @@ pub(super) struct Observed {
     pub request: Box<[u8]>,
 }
 
-/// The place of a reply among all that its slot's clients were ever owed: none is used twice, so what
-/// comes for a client that left finds nothing.
+/// The position of a reply among all replies ever owed to clients of this slot: none is used twice, so a reply for a
+/// client that has left finds no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u64);
 
 enum Slot {
     Ready(Reply),
-    /// None: here the client is closed.
+    /// No reply: the client is closed here.
     End,
     /// Bytes of the client's dedicated connection, which wait for a barrier.
     Held(Vec<u8>),
-    /// Redis was asked.
+    /// A reply from Redis.
     Waiting(Cost),
-    /// An array of which some elements wait.
+    /// An array of which some elements are outstanding.
     Gathering(Box<Gathering>),
 }
 
-/// An array that is put together from the cache and from Redis.
+/// An array that is assembled from the cache and from Redis.
 struct Gathering {
-    /// The encoded elements; `None` for those that wait.
+    /// The encoded elements; `None` for outstanding ones.
     elements: Vec<Option<Reply>>,
     which: Elements,
     waiting: usize,
-    /// What Redis said instead of an element: the reply to the whole.
+    /// Redis's error to an element, which is the reply to the whole.
     error: Option<Reply>,
     /// The bytes that it holds.
     held: usize,
-    /// How long each element that waits is expected to be.
+    /// The expected length of each outstanding element.
     expected: usize,
     words: Words,
 }
 
-/// What it takes to wait for a reply of Redis, in bytes.
+/// The cost of waiting for a reply from Redis, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cost {
-    /// What is held for the request meanwhile.
+    /// The bytes held for the request meanwhile.
     pub held: usize,
     /// How long the reply is expected to be.
     pub expected: usize,
 }
 
-/// Which elements of an array are gathered together.
+/// Which elements of an array are gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Elements {
     All,
-    /// Some of an array whose header is sent apart.
+    /// Some of an array whose header is sent separately.
     Some,
     /// The same, and they are the last.
     Last,
-    /// The elements are replies of several nodes, which make one.
+    /// The replies of several nodes, which are merged into one.
     Joined(Join),
 }
 
-/// How long a reply is expected to be to a client that got none yet, in bytes: a pipeline of large ones is not asked
-/// for at once.
+/// The expected length of a reply to a client that has had none yet, in bytes, so that a pipeline of large ones is not
+/// requested all at once.
 const EXPECTED_AT_FIRST: usize = 16 * 1024;
 
-/// The most bytes that a long MGET has Redis asked for before replies came, as expected: many keys that are missing are to
-/// take one round trip.
+/// The most bytes, by expected length, that a long MGET requests from Redis before replies arrive, so that many missing
+/// keys take one round trip.
 const AHEAD: usize = 16 * MAX_OWED;
 
-/// What a place in the queue costs, in bytes, as [`MAX_OWED`] counts it.
+/// The cost of a place in the queue, in bytes, as [`MAX_OWED`] counts it.
 const SLOT_COST: usize = 64;
 
 impl Slot {
@@ -161,7 +160,7 @@ impl Default for Replies {
 }
 
 impl Replies {
-    /// Whether so many replies are outstanding that further requests have to wait, or the rest of a long MGET.
+    /// Whether so many replies are outstanding that further requests, or the rest of a long MGET, have to wait.
     pub fn full(&self) -> bool {
         match self.long_mget {
             None => self.output.len() + self.queued >= self.most,
@@ -174,7 +173,7 @@ impl Replies {
         self.output.len() >= self.most || self.queued >= self.ahead
     }
 
-    /// Sets how much may be owed: all clients together hold so much.
+    /// Sets how much may be outstanding, as it depends on what all clients together hold.
     pub fn bound(&mut self, most: usize) {
         self.most = most;
         self.ahead = if most < MAX_OWED { most } else { AHEAD };
@@ -186,12 +185,12 @@ impl Replies {
         self.output.held() + self.queued - self.coming + rest
     }
 
-    /// How many bytes more the rest of a long MGET may ask Redis for.
+    /// How many more bytes the rest of a long MGET may request from Redis.
     pub fn room_ahead(&self) -> usize {
         self.ahead.saturating_sub(self.queued)
     }
 
-    /// How long replies of Redis to this client are expected to be, by those that came before, in bytes.
+    /// The expected length of Redis's replies to this client, from earlier ones, in bytes.
     pub fn expected(&self) -> usize {
         self.expected
     }
@@ -201,7 +200,7 @@ impl Replies {
         self.expected = length.max(self.expected - self.expected.div_ceil(8));
     }
 
-    /// Whether no reply waits for Redis, nor for a barrier.
+    /// Whether no reply waits for Redis or for a barrier.
     pub fn none_wait(&self) -> bool {
         self.queue.is_empty()
     }
@@ -221,7 +220,7 @@ impl Replies {
         matches!(self.queue.back(), Some(Slot::End))
     }
 
-    /// There is no reply for a place, nor any behind it: there the client is closed. Returns whether that is news.
+    /// No reply will come for a place, nor for any after it: the client is closed there. Returns whether that is new.
     pub fn end_at(&mut self, place: Place) -> bool {
         let Some(index) = place.0.checked_sub(self.front) else {
             return false;
@@ -246,7 +245,7 @@ impl Replies {
         }
     }
 
-    /// Has requests wait once `most` bytes are owed, or so many more that it is somebody else's turn.
+    /// Makes requests wait once `most` bytes are outstanding, or so many more that it is another client's turn.
     pub fn start_run(&mut self, most: usize) {
         self.bound(most);
         self.most = most.min(self.output.len() + self.queued + RUN_REPLIES);
@@ -277,14 +276,15 @@ impl Replies {
         self.push(Reply::error(message));
     }
 
-    /// Whether the client was there when a Redis was lost that came back and refuses the proxy. At Redis itself, it would
-    /// have lost its connection, and libraries look as they connect whether Redis loads its data.
+    /// Sets whether the client was connected when a Redis was lost that has come back and refuses the proxy. At Redis
+    /// itself, the client would have lost its connection, and libraries check only on connecting whether Redis is
+    /// loading.
     pub fn set_outlived(&mut self, outlived: bool) {
         self.outlived = outlived;
     }
 
-    /// Adds the error reply that Redis gave to the proxy itself; if it can't be reached, or was lost meanwhile, the client
-    /// is closed here.
+    /// Adds the error reply that Redis gave to the proxy itself; if Redis is unreachable, or was lost meanwhile, the
+    /// client is closed here.
     pub fn push_outage(&mut self, outage: &Outage) {
         if outage.refused && !self.outlived {
             return self.push_error_of(outage);
@@ -302,7 +302,7 @@ impl Replies {
         self.push(outage.error.clone());
     }
 
-    /// Adds the error reply to a login that Redis refused, or could not judge.
+    /// Adds the error reply to a login that Redis refused, or could not check.
     pub fn push_refusal(&mut self, error: &Reply) {
         let encoded = error.bytes();
         let denied = [&b"-NOAUTH "[..], b"-WRONGPASS "];
@@ -316,7 +316,7 @@ impl Replies {
         self.push(error.clone());
     }
 
-    /// The kind of the error reply that the latest request got, to be counted.
+    /// The kind of the error reply to the latest request, to be counted.
     pub fn take_refusal(&mut self) -> Option<ErrorKind> {
         self.refusal.take()
     }
@@ -336,7 +336,7 @@ impl Replies {
         self.push_slot(Slot::Ready(Reply::bulk(value)));
     }
 
-    /// Adds a cached value, for a client that speaks that version of the protocol.
+    /// Adds a cached value, for a client with that protocol version.
     #[inline]
     pub fn push_value(&mut self, value: &Value<'_>, protocol: Protocol) {
         match value {
@@ -352,12 +352,12 @@ impl Replies {
             Value::Bytes(encoded) if self.queue.is_empty() => self.output.copy(encoded),
             Value::Bytes(encoded) => self.push(Reply::copy(encoded)),
             Value::Shared(encoded) => self.push(Reply::Shared((*encoded).clone())),
-            // A reply is never nothing.
+            // A reply is never missing.
             Value::Missing => {}
         }
     }
 
-    /// Adds a reply that Redis will give.
+    /// Adds a reply that will come from Redis.
     pub fn wait(&mut self, cost: Cost) -> Place {
         self.push_slot(Slot::Waiting(cost))
     }
@@ -367,14 +367,14 @@ impl Replies {
         Place(self.front + self.queue.len() as u64)
     }
 
-    /// Has hooks see the reply for a place, if one is to come for it.
+    /// Registers hooks that want to see the reply for a place, if one is outstanding there.
     pub fn observe(&mut self, place: Place, observed: Observed) {
         if let Some(Slot::Waiting(_)) = self.slot(place) {
             self.observed.push_back((place, Box::new(observed)));
         }
     }
 
-    /// The hooks that want to see the reply which came for a place.
+    /// The hooks that want to see the reply that arrived for a place.
     #[inline]
     pub fn take_observed(&mut self, place: Place) -> Option<Box<Observed>> {
         if self.observed.is_empty() {
@@ -398,7 +398,7 @@ impl Replies {
         self.push_slot(Slot::Held(bytes.to_vec()))
     }
 
-    /// What is held at a place may be sent.
+    /// The bytes held at a place may be sent.
     pub fn release(&mut self, place: Place) {
         if let Some(slot @ Slot::Held(_)) = self.slot(place)
             && let Slot::Held(bytes) = std::mem::replace(slot, Slot::Ready(Reply::Static(b"")))
@@ -408,14 +408,14 @@ impl Replies {
         }
     }
 
-    /// Adds the header of an array whose elements are added next. Only when no reply waits.
+    /// Adds the header of an array whose elements are added next. Only if no reply waits.
     pub fn push_array_header(&mut self, length: usize) {
         debug_assert!(self.none_wait());
         self.output.write(|out| reply::header(out, b'*', length));
     }
 
-    /// Adds an array reply, whose missing elements [`Self::fill_element`] will give: what is held for all
-    /// of them, and expected of each, is `cost`. `words` are how the slow log would show the request.
+    /// Adds an array reply, whose missing elements [`Self::fill_element`] will provide: `cost` is what is held for all
+    /// of them, and what is expected of each. `words` are how the slow log would show the request.
     pub fn gather(
         &mut self,
         elements: Vec<Option<Reply>>,
@@ -443,12 +443,12 @@ impl Replies {
         place
     }
 
-    /// Whether a place is still to be filled, or behind one that is: its client has not left.
+    /// Whether a place, or one before it, is still to be filled, so its client has not left.
     pub fn owes(&self, place: Place) -> bool {
         place.0 >= self.front
     }
 
-    /// The reply for a place came.
+    /// The reply for a place has arrived.
     pub fn fill(&mut self, place: Place, reply: Reply) {
         if let Some(slot @ Slot::Waiting(_)) = self.slot(place) {
             let before = slot.cost();
@@ -459,10 +459,10 @@ impl Replies {
         }
     }
 
-    /// The reply for a place came; it is copied.
+    /// The reply for a place has arrived, and is copied.
     pub fn fill_copy(&mut self, place: Place, encoded: &[u8]) {
         if place.0 == self.front && matches!(self.queue.front(), Some(Slot::Waiting(_))) {
-            // The usual case: it goes straight on.
+            // The usual case: it goes straight to the output.
             self.output.copy(encoded);
             self.pop_front();
             self.advance();
@@ -471,8 +471,8 @@ impl Replies {
         }
     }
 
-    /// The reply for an element of the array at a place came. An error stands for the whole array. If that
-    /// was the last one, returns how the slow log would show the request.
+    /// The reply for an element of the array at a place has arrived. An error replaces the whole array. If that was the
+    /// last one, returns how the slow log would show the request.
     pub fn fill_element(&mut self, place: Place, index: u32, reply: Reply) -> Option<Words> {
         let slot = self.slot(place)?;
         let before = slot.cost();
@@ -494,7 +494,7 @@ impl Replies {
         words
     }
 
-    /// The client left: nothing is owed, and nothing that comes for it is taken.
+    /// The client has left: nothing is outstanding, and no later reply is accepted.
     pub fn forget_all(&mut self) {
         self.front += self.queue.len() as u64;
         self.queue = VecDeque::new();
@@ -509,7 +509,7 @@ impl Replies {
         self.observed = VecDeque::new();
     }
 
-    /// What is queued: replies that are there, and gaps for those that are not.
+    /// The queue: replies that are ready, and gaps for those that are not.
     #[cfg(test)]
     pub fn queued(&self) -> impl Iterator<Item = Option<&[u8]>> {
         self.queue.iter().flat_map(|slot| match slot {
@@ -527,7 +527,7 @@ impl Replies {
     }
 
     fn push_slot(&mut self, slot: Slot) -> Place {
-        // Nothing comes behind the end.
+        // Nothing follows the end.
         let slot = if self.ends() { Slot::End } else { slot };
         let place = Place(self.front + self.queue.len() as u64);
         self.recount(Cost::default(), slot.cost());
@@ -535,7 +535,7 @@ impl Replies {
         place
     }
 
-    /// A slot costs this in place of that.
+    /// Replaces the cost of a slot.
     fn recount(&mut self, before: Cost, now: Cost) {
         self.queued = self.queued + now.held + now.expected - before.held - before.expected;
         self.coming = self.coming + now.expected - before.expected;
@@ -546,7 +546,7 @@ impl Replies {
         self.queue.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// Moves what is whole at the front to the output.
+    /// Moves the completed replies at the front to the output.
     fn advance(&mut self) {
         loop {
             match self.queue.front() {
@@ -594,7 +594,7 @@ impl Replies {
     }
 }
 
-/// The reply that a cached value makes, to be kept.
+/// A cached value as a reply, to be kept.
 pub(super) fn to_reply(value: &Value<'_>, protocol: Protocol) -> Reply {
     match value {
         Value::Bytes(bytes) => Reply::bulk(bytes),

@@ -1,4 +1,4 @@
-//! A client's turn: the requests that it has sent are executed in order, as long as it is to be served.
+//! A client's turn: executes the requests that it has sent, in order, as long as it may be served.
 
 use super::admission::{Admission, NO_REQUEST, Passed, Sender};
 use super::dedicated::{Dedicated, Loan};
@@ -16,37 +16,37 @@ use crate::resp::reply::Reply;
 use crate::resp::request::{Parsed, Parser, ProtocolError, Request, Spans};
 use crate::upstream::NodeId;
 
-/// What comes after a request.
+/// What to do after a request.
 #[derive(Clone, Copy)]
 enum Next {
-    /// The rest, behind so many bytes.
+    /// Continue with the rest, after so many bytes.
     On(usize),
-    /// The same, when the client has been described to itself.
+    /// The same, once the client has been described to itself.
     Describe(usize),
-    /// Nothing for now, behind so many bytes: the rest waits for this.
+    /// Stop, after so many bytes: the rest waits for this.
     Wait(usize, WaitsFor),
-    /// Nothing before there is more of a request.
+    /// Stop until the request is complete.
     More,
-    /// Nothing before the dedicated connection is closed.
+    /// Stop until the dedicated connection is closed.
     Close,
-    /// Nothing at all: what is left is done with.
+    /// Stop: everything is handled.
     Done,
-    /// The same, and the client is to be closed when it was sent its replies: it said `QUIT`,
+    /// The same, and close the client once its replies are sent: it sent `QUIT`,
     Quit,
-    /// or it needs Redis, which can't be reached,
+    /// or it needs Redis, which is unreachable,
     NoRedis,
-    /// or what it sent is no request.
+    /// or its bytes are not a request.
     Malformed(ProtocolError),
-    /// The client is to be closed at once.
+    /// Close the client at once.
     Abort,
 }
 
-/// A request, and what came with it.
+/// A request, and its context.
 struct Sent<'a> {
     request: Request<'a>,
     /// Its encoded form.
     bytes: &'a [u8],
-    /// The client's bytes from it on; none if it is not as the client sent it.
+    /// The client's bytes from the request on; empty if the request is not as the client sent it.
     rest: &'a [u8],
     /// How many of the client's bytes it took.
     length: usize,
@@ -54,25 +54,26 @@ struct Sent<'a> {
     after: u32,
 }
 
-/// What a request may change of its client's session.
+/// The parts of a client's session that a request may change.
 struct Served<'a> {
     identity: &'a mut Identity,
     replies: &'a mut Replies,
     dedicated: &'a mut Option<Box<Dedicated>>,
 }
 
-/// What a step is taken with.
+/// The state of a step.
 struct Run<'a> {
     store: &'a mut Store,
     spans: &'a mut Spans,
     client: ClientId,
     now: Time,
-    /// The next request is one that needs the dedicated connection.
+    /// The next request needs the dedicated connection.
     leaves: bool,
 }
 
 impl Proxy {
-    /// Runs the requests at the start of `buffer`, at most [`RUN`] bytes of them. Returns how many bytes are done with.
+    /// Executes the requests at the start of `buffer`, at most [`RUN`] bytes of them. Returns how many bytes were
+    /// consumed.
     pub(super) fn run(&mut self, client: ClientId, buffer: &[u8], now: Time) -> usize {
         let session = &mut self.sessions[client.0];
         session.replies.ensure_buffer(&mut self.spare);
@@ -171,7 +172,7 @@ impl Proxy {
         self.dedicated_closed(client);
     }
 
-    /// Closes a client whose reply can't be sent to its end.
+    /// Closes a client whose reply can't be completed.
     #[inline(never)]
     pub(super) fn end_broken(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
@@ -200,8 +201,8 @@ impl Run<'_> {
         }
     }
 
-    /// Executes the requests that `bytes` start with, the shortest way: GETs, and what else is in the cache, if the client
-    /// may be served like that. Returns how many bytes those are.
+    /// Executes the requests at the start of `bytes` on the fast path: GETs and other hits, if the client may be served
+    /// like that. Returns how many bytes were consumed.
     #[inline]
     fn hits(&mut self, session: &mut Session, bytes: &[u8]) -> usize {
         let may_be_served = is_shared(&session.dedicated)
@@ -226,7 +227,7 @@ impl Run<'_> {
         length
     }
 
-    /// Executes the request that `bytes` start with.
+    /// Executes the request at the start of `bytes`.
     #[inline(never)]
     fn step(&mut self, session: &mut Session, bytes: &[u8]) -> Next {
         let Session {
@@ -278,7 +279,7 @@ impl Run<'_> {
             }
             Ok(Parsed::Incomplete) => Next::More,
             Err(error) => match dedicated.as_mut().filter(|_| !is_shared) {
-                // What Redis made of it would go unseen.
+                // Redis's reply to it would not be seen by hooks.
                 Some(dedicated) if !identity.is_checked => {
                     dedicated.pass_unparsed(bytes);
                     Next::Done
@@ -288,7 +289,7 @@ impl Run<'_> {
         }
     }
 
-    /// What was sent is no request.
+    /// The client's bytes are not a request.
     #[cold]
     fn refuse(&mut self, error: ProtocolError, replies: &mut Replies) -> Next {
         self.store.metrics.clients.protocol_errors += 1;
@@ -299,7 +300,7 @@ impl Run<'_> {
         Next::Malformed(error)
     }
 
-    /// Has a request go the way of its client.
+    /// Routes a request by its client's state.
     fn go(&mut self, sent: &Sent<'_>, served: Served<'_>) -> Next {
         match is_shared(served.dedicated) {
             true => self.execute(sent, served),
@@ -307,7 +308,7 @@ impl Run<'_> {
         }
     }
 
-    /// Decides a request, and does what is decided. That is kept as long as it has to wait.
+    /// Decides a request, and applies the decision, which is kept as long as the request has to wait.
     #[inline(never)]
     fn decide(
         &mut self,
@@ -341,7 +342,7 @@ impl Run<'_> {
         next
     }
 
-    /// Has a request go on as it was decided: perhaps with other words, and with its reply observed.
+    /// Continues a request as decided: possibly rewritten, and with its reply observed.
     fn go_as(&mut self, passed: &Passed, sent: &Sent<'_>, served: Served<'_>) -> Next {
         let after = passed.after;
         let Some(bytes) = &passed.bytes else {
@@ -362,7 +363,7 @@ impl Run<'_> {
         }
     }
 
-    /// Answers a request in its place, with a reply or an error.
+    /// Answers a request in its turn, with a reply or an error.
     fn answer(
         &mut self,
         reply: &[u8],
@@ -398,7 +399,7 @@ impl Run<'_> {
         Next::On(sent.length)
     }
 
-    /// Executes a request of a client without need of a dedicated connection before it.
+    /// Executes a request of a client that so far needs no dedicated connection.
     fn execute(&mut self, sent: &Sent<'_>, mut served: Served<'_>) -> Next {
         let (client, now) = (self.client, self.now);
         let Served {
@@ -421,8 +422,8 @@ impl Run<'_> {
         self.go_on(flow, sent, served)
     }
 
-    /// Passes a request on over the client's dedicated connection; or the client needs that no more, and the request is
-    /// executed in the next step.
+    /// Passes a request on over the client's dedicated connection; or, if the client no longer needs that, leaves the
+    /// request to the next step.
     fn pass_on(&mut self, sent: &Sent<'_>, served: Served<'_>) -> Next {
         let Sent {
             request,
@@ -457,7 +458,7 @@ impl Run<'_> {
                 return Next::Close;
             }
             let is_quiet = connection.is_quiet() && connection.to_redis.is_empty();
-            // What is left on it decides.
+            // The connection's remaining state decides.
             if !is_right && !is_quiet {
                 return Next::Wait(0, WaitsFor::Quiet);
             }
@@ -478,7 +479,7 @@ impl Run<'_> {
         self.go_on(flow, sent, served)
     }
 
-    /// What comes after a request.
+    /// Decides what follows a request.
     fn go_on(&mut self, flow: Flow, sent: &Sent<'_>, served: Served<'_>) -> Next {
         match flow {
             Flow::Continue => Next::On(sent.length),
@@ -496,7 +497,7 @@ impl Run<'_> {
         }
     }
 
-    /// What comes after a request that needs a dedicated connection.
+    /// Decides what follows a request that needs a dedicated connection.
     fn leave(&mut self, flow: Flow, sent: &Sent<'_>, served: Served<'_>) -> Next {
         let Served {
             identity,
@@ -516,7 +517,7 @@ impl Run<'_> {
             Leave::Close => Next::Close,
             Leave::Answered => Next::On(sent.length),
             Leave::Wait(waits_for) => Next::Wait(0, waits_for),
-            // What belongs to it must not be executed by itself.
+            // The requests that belong to it must not be executed by themselves.
             Leave::Refused if !self.store.asks_for_login() => Next::NoRedis,
             Leave::Refused => Next::On(sent.length),
         }

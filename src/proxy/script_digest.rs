@@ -1,9 +1,9 @@
-//! The names that Redis gives to scripts: SHA-1 (FIPS 180-4) of their text.
+//! The digests by which Redis names scripts: SHA-1 (FIPS 180-4) of their text.
 
-/// A name, in bytes.
+/// A digest.
 pub(super) type Digest = [u8; 20];
 
-/// The name of a script.
+/// The digest of a script.
 pub(super) fn digest(text: &[u8]) -> Digest {
     let mut state = [
         0x6745_2301,
@@ -14,7 +14,7 @@ pub(super) fn digest(text: &[u8]) -> Digest {
     ];
     let (blocks, rest) = text.as_chunks::<64>();
     blocks.iter().for_each(|block| mix(&mut state, block));
-    // The rest, a bit, and the length in bits fill one block or two.
+    // The rest, a bit, and the length in bits fill one or two blocks.
     let mut last = [0; 128];
     last[..rest.len()].copy_from_slice(rest);
     last[rest.len()] = 0x80;
@@ -29,7 +29,7 @@ pub(super) fn digest(text: &[u8]) -> Digest {
     digest
 }
 
-/// The name that is written like this, in hexadecimal digits.
+/// The digest that is written like this, in hexadecimal digits.
 pub(super) fn read(hexadecimal: &[u8]) -> Option<Digest> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let (pairs, rest) = hexadecimal.as_chunks::<2>();

@@ -1,6 +1,7 @@
-//! Scripts of one client that may have written keys which they did not declare. Redis reports those, but on another
-//! connection than the reply: until it is sure that all reports have come, that client's reads are Redis's to answer. So
-//! they are behind a reply that is held on the client's dedicated connection, and may show what others have written.
+//! Scripts of one client that may have written keys which they did not declare. Redis reports those keys, but on
+//! another connection than the reply: until all reports have certainly arrived, that client's reads go to Redis. The
+//! same applies after a reply that is held on the client's dedicated connection, and that may reveal what others have
+//! written.
 
 use std::collections::HashSet;
 
@@ -14,53 +15,54 @@ use crate::metrics::Cause;
 use crate::proxy::store::Coherence;
 use crate::resp::request::Request;
 
-/// The scripts of a client, as far as they matter to what it reads.
+/// The state of a client's scripts, as far as it affects its reads.
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
-    /// How many wait for their replies.
+    /// How many scripts have no reply yet.
     in_flight: u32,
-    /// Behind the reports of what the others changed, and of what the client was shown, is this barrier.
+    /// When this barrier has passed, all changes by answered scripts, and all that the client was shown, have been
+    /// reported.
     barrier: u64,
 }
 
 impl Scripts {
-    /// One was sent.
+    /// A script was sent.
     pub fn sent(&mut self) {
         self.in_flight += 1;
     }
 
-    /// One was answered, and before that barrier all is reported that it changed.
+    /// A script was answered, and all its changes are reported before that barrier.
     pub fn answered(&mut self, barrier: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.wait_for(barrier);
     }
 
-    /// Before that barrier all is reported that those changed which are answered, or that the client was shown.
+    /// All changes by answered scripts, or that the client was shown, are reported before that barrier.
     pub fn wait_for(&mut self, barrier: u64) {
         self.barrier = barrier;
     }
 
-    /// Whether all that they changed is reported, when that barrier was the last to pass.
+    /// Whether all their changes are reported, if that barrier was the last to pass.
     pub fn are_settled(&self, passed: u64) -> bool {
         self.in_flight == 0 && self.barrier <= passed
     }
 
-    /// All that decides what happens next.
+    /// All state that decides what happens next.
     #[cfg(test)]
     pub fn state(&self) -> impl std::hash::Hash + use<> {
         (self.in_flight, self.barrier)
     }
 }
 
-/// The most scripts that are known by their digests.
+/// The most scripts that are remembered by their digests.
 const HARMLESS_MAX: usize = 1024;
 
-/// Scripts that say of themselves that they do not write, by the digests of their texts, so that each is what it was.
+/// Scripts that declare that they do not write, by the digests of their texts, so that each is certainly that script.
 #[derive(Debug, Default)]
 pub(super) struct Harmless(HashSet<Digest, RandomState>);
 
 impl Store {
-    /// A request is sent that may show Redis a script.
+    /// A request is sent that may contain a script.
     pub(super) fn note_script(&mut self, request: &Request<'_>, writes: Writes) {
         let is = |index: usize, word: &str| {
             request
@@ -83,8 +85,8 @@ impl Store {
         }
     }
 
-    /// Whether a script says of itself that it does not write, as it can since Redis 7.0. Whoever calls it by its digest says
-    /// nothing else; what it did not say to the proxy is not known.
+    /// Whether a script declares that it does not write, as it can since Redis 7.0. A call by digest carries no
+    /// declaration; a script whose text the proxy has not seen is unknown.
     fn is_harmless(&self, request: &Request<'_>) -> bool {
         let script = request.argument(request.len().min(2) - 1);
         if is_without_writes(script) {
@@ -96,7 +98,7 @@ impl Store {
             && script_digest::read(script).is_some_and(|digest| self.harmless.0.contains(&digest))
     }
 
-    /// The keys that a request writes as far as the proxy has to know; `None` stands for perhaps any.
+    /// The keys that a request writes, as far as the proxy must know them; `None` stands for possibly any.
     pub(super) fn written_here<'a>(
         &self,
         request: &Request<'a>,
@@ -116,17 +118,17 @@ impl Store {
         is_script
             && match server.coherence {
                 Coherence::Tracking => true,
-                // It waits for Redis to be back, and then the cache is emptied anyway.
+                // It waits until Redis is back, and then the cache is emptied anyway.
                 Coherence::Lost => !server.is_up(),
                 Coherence::Unknown | Coherence::Missing | Coherence::TimeToLive { .. } => false,
             }
     }
 
-    /// The barrier behind the reports of all that a script changed which was just answered.
+    /// The barrier that follows the reports of all changes by the script that was just answered.
     pub(super) fn barrier_of_script(&mut self) -> u64 {
         match self.any_server().coherence {
             Coherence::Unknown | Coherence::Tracking | Coherence::Lost => self.barriers.next(),
-            // There are none: Redis reported changes when the script was sent, and does no more.
+            // There are no reports: Redis reported changes when the script was sent, but no longer does.
             Coherence::Missing | Coherence::TimeToLive { .. } => {
                 self.invalidate_all(Cause::Written);
                 self.barriers.passed()
@@ -141,7 +143,7 @@ impl Store {
     }
 }
 
-/// Whether the text of a script says that it does not write.
+/// Whether the text of a script declares that it does not write.
 fn is_without_writes(text: &[u8]) -> bool {
     if !text.starts_with(b"#!") {
         return false;

@@ -1,4 +1,4 @@
-//! One client: what it has sent, its outstanding replies, and who it is.
+//! One client: its unexecuted input, its outstanding replies, and its identity.
 
 use super::admission::Admission;
 use super::buffers::Buffers;
@@ -14,57 +14,57 @@ use crate::resp::request::Parser;
 /// A client.
 pub(super) struct Session {
     pub parser: Parser,
-    /// What was received and not parsed: the start of a request, or requests that have to wait.
+    /// Bytes that were received and not parsed: the start of a request, or requests that have to wait.
     pub input: Input,
     pub replies: Replies,
     pub identity: Identity,
-    /// Its dedicated connection to Redis, if it needs one, or has needed it.
+    /// Its dedicated connection to Redis, if it needs one, or has needed one.
     pub dedicated: Option<Box<Dedicated>>,
-    /// Whole requests may stand in `input`, which have to wait.
+    /// `input` may contain complete requests that have to wait.
     pub held_back: bool,
     pub waits_for: WaitsFor,
-    /// What becomes of the request at the start of `input`, if that is decided and it has to wait.
+    /// The decision about the request at the start of `input`, if that is decided and has to wait.
     pub admission: Option<Box<Admission>>,
-    /// Nothing more is taken from the client: it is closed when its replies are sent, for this reason.
+    /// Nothing more is read from the client: it is closed once its replies are sent, for this reason.
     pub ending: Option<Ending>,
-    /// It waits for something to come up, on its dedicated connection.
+    /// It is in a blocking command, on its dedicated connection.
     pub blocked: bool,
-    /// It does not take its replies, and its requests wait for that.
+    /// It does not read its replies, and its requests wait for that.
     pub slowed: bool,
-    /// How many bytes it was last found to hold, and how many of them for what it is owed.
+    /// How many bytes it held when last counted, and how many of them were outstanding replies.
     pub held: usize,
     pub owed: usize,
-    /// The largest of the requests and replies that it is owed, in bytes, if it is more than [`MAX_OWED`].
+    /// The largest of its outstanding requests and replies, in bytes, if that exceeds [`MAX_OWED`].
     pub largest: usize,
-    /// It is on the list of those to look at.
+    /// It is on the list of clients to visit.
     pub changed: bool,
     /// Another client redirects invalidations to it: it needs a dedicated connection.
     pub is_redirected_to: bool,
 }
 
-/// What a held-back request waits for, beside room for its reply.
+/// What a held-back request waits for, apart from room for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitsFor {
     Nothing,
-    /// All replies before its own: it goes another way.
+    /// All earlier replies: it takes another way.
     Replies,
-    /// To know whether Redis can be reached.
+    /// Whether Redis is reachable.
     Redis,
-    /// To know what its command is.
+    /// The description of its command.
     Description,
-    /// To know the number at Redis of the dedicated connection that it redirects to.
+    /// The id at Redis of the dedicated connection that it redirects to.
     Redirection,
-    /// To know whether Redis accepts its password.
+    /// Whether Redis accepts its password.
     Check,
     /// A hook's decision.
     Hook,
-    /// The replies on a dedicated connection that is there only for large ones.
+    /// The replies on a dedicated connection that it only borrows for large ones.
     Return,
     /// Its dedicated connection to be set up.
     SetUp,
-    /// The walk through the cache to end that it or another client has begun.
+    /// The end of the walk through the cache that it or another client has begun.
     Walk,
-    /// Its dedicated connection to have nothing in flight: it goes over a shared one, to another node of the cluster.
+    /// A quiet dedicated connection: the request goes over a shared one, to another node of the cluster.
     Quiet,
 }
 
@@ -92,7 +92,7 @@ impl Session {
         }
     }
 
-    /// Takes nothing more from the client, for this reason if there is none yet.
+    /// Reads nothing more from the client, for this reason if it has none yet.
     pub fn end(&mut self, why: Ending) {
         self.ending.get_or_insert(why);
     }
@@ -104,7 +104,7 @@ impl Session {
         self.take_no_more();
     }
 
-    /// Drops what it has sent and is not executed, and its dedicated connection.
+    /// Drops its unexecuted input, and its dedicated connection.
     pub fn take_no_more(&mut self) {
         self.dedicated = None;
         self.held_back = false;
@@ -112,7 +112,7 @@ impl Session {
         self.input = Input::default();
     }
 
-    /// Whether nothing more is taken from the client.
+    /// Whether nothing more is read from the client.
     pub fn is_ending(&self) -> bool {
         self.ending.is_some()
     }
@@ -151,7 +151,8 @@ impl Session {
         }
     }
 
-    /// What it has yet to send, if whatever that is may go to Redis.
+    /// Whether it may still send requests, or, if it has sent everything, whether the rest may go to Redis whatever it
+    /// is.
     pub fn rest(&self) -> Rest {
         match self.is_ending() && !self.identity.is_checked {
             true => Rest::Here,
@@ -159,21 +160,21 @@ impl Session {
         }
     }
 
-    /// Whether more is read although it can't be executed: Redis lets a blocked client go when it closes its side, which
-    /// is found behind all that it sent.
+    /// Whether to read more although it can't be executed: Redis unblocks a client that closes its side, and the end is
+    /// only found after everything that the client sent.
     pub fn looks_for_end(&self) -> bool {
         let dedicated = self.dedicated.as_ref();
         self.input.held() < MAX_OWED && dedicated.is_some_and(|dedicated| dedicated.is_blocked())
     }
 
-    /// Whether a client that was sent all that is ready holds nothing, as when that was last counted: what it sent is
-    /// counted when it is kept.
+    /// Whether a client that was sent everything that is ready still holds nothing, as when last counted: its input is
+    /// counted when it is buffered.
     #[inline]
     pub fn still_holds_nothing(&self) -> bool {
         self.held == 0 && self.replies.none_wait() && self.dedicated.is_none()
     }
 
-    /// Finds out how many bytes the client holds, and keeps the sum of all up to date. Returns whether it changed.
+    /// Counts how many bytes the client holds, and updates the sum of all. Returns whether it changed.
     #[inline]
     pub fn count_held(&mut self, client: ClientId, buffers: &mut Buffers) -> bool {
         let owed = self.replies.held();
@@ -199,15 +200,15 @@ impl Session {
         has_changed
     }
 
-    /// Whether all that was received and is not executed is the start of one request.
+    /// Whether all unexecuted input is the start of one request.
     pub fn is_in_request(&self) -> bool {
         !self.held_back && !self.parser.is_at_start()
     }
 
-    /// Whether what the client holds is, save for little, one request or one reply.
+    /// Whether the client holds little more than one request or one reply.
     pub fn holds_one_thing(&self) -> bool {
         let request = match &self.dedicated {
-            // At most one request goes beyond what is passed on at once.
+            // At most one request exceeds what is passed on at once.
             Some(dedicated) => dedicated.to_redis.held(),
             None => 0,
         };
@@ -220,13 +221,13 @@ impl Session {
         self.held - largest.min(self.held) <= 2 * MAX_OWED
     }
 
-    /// Whether nothing but the client itself, or want of room, keeps it from going on: it waits for no reply of Redis.
+    /// Whether only the client itself, or a lack of room, keeps it from continuing: it waits for no reply from Redis.
     pub fn waits_for_itself(&self) -> bool {
         !self.replies.output.is_empty()
             || self.waits_for == WaitsFor::Nothing && self.replies.none_wait()
     }
 
-    /// Whether the client was sent all its replies and will send no more requests.
+    /// Whether the client has been sent all its replies and will send no more requests.
     pub fn is_done(&self) -> bool {
         let quiet = self
             .dedicated
@@ -244,8 +245,7 @@ impl Session {
             || dedicated.is_some_and(|dedicated| dedicated.is_busy())
     }
 
-    /// Since when the client has sent nothing, if it is the client's turn: it waits for no reply, and is not there
-    /// to listen.
+    /// Since when the client has been idle, if it is the client's turn: it waits for no reply and for no messages.
     pub fn silent_since(&self) -> Option<Time> {
         let dedicated = self.dedicated.as_ref();
         let waits = self.waits_for != WaitsFor::Nothing

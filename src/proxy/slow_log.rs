@@ -1,5 +1,5 @@
-//! The proxy's slow log: the latest requests that waited long for Redis over the connections that all clients share, as
-//! `PROXY SLOWLOG` shows them. How long Redis took to execute a request is in its own.
+//! The proxy's slow log: the latest requests that waited long for Redis over the shared connections, as `PROXY SLOWLOG`
+//! shows them. Redis's own slow log has the time that Redis took to execute a request.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::resp::request::Request;
 /// How many requests it holds (Redis's `slowlog-max-len` has the same default).
 const LENGTH: usize = 128;
 
-/// The most arguments that are shown of a request, and the most bytes of one, as in Redis.
+/// The most arguments that are shown of a request, and the most bytes of each, as in Redis.
 const ARGUMENTS_SHOWN: usize = 32;
 const BYTES_SHOWN: usize = 128;
 
@@ -20,15 +20,15 @@ const BYTES_SHOWN: usize = 128;
 pub(super) struct SlowLog {
     /// The newest first.
     entries: VecDeque<Entry>,
-    /// How many there ever were.
+    /// How many entries there ever were.
     count: u64,
-    /// From how long on a request is slow; without it, none is.
+    /// How long a slow request takes; without it, none is slow.
     slower_than: Option<Duration>,
-    /// Memory of words that were not shown.
+    /// Memory of words that were not logged.
     spare: Vec<Words>,
 }
 
-/// How many words' memory is kept.
+/// How many of them are kept.
 const SPARE: usize = 64;
 
 /// A request as the slow log shows it: an encoded array of its arguments, shortened. Empty for none.
@@ -54,13 +54,12 @@ impl SlowLog {
         }
     }
 
-    /// From how long on a request is slow.
+    /// Sets how long a slow request takes.
     pub fn set_slower_than(&mut self, slower_than: Duration) {
         self.slower_than = Some(slower_than);
     }
 
-    /// How the log would show a request, should it turn out to be slow. `name` is the one that its command has
-    /// of its own.
+    /// How the log would show a request that turns out to be slow. `name` is the original name of its command.
     pub fn words(&self, request: &Request<'_>, name: &[u8]) -> Words {
         if self.slower_than.is_some() {
             words(request, name)
@@ -69,7 +68,7 @@ impl SlowLog {
         }
     }
 
-    /// The same for a request that was encoded already.
+    /// The same for a request that is already encoded.
     pub fn words_of(&mut self, request: &Request<'_>, name: &[u8], encoded: &[u8]) -> Words {
         let is_whole = encoded.len() <= BYTES_SHOWN && request.len() <= ARGUMENTS_SHOWN;
         if is_whole && self.slower_than.is_some() && !is_secret(name) {
@@ -81,7 +80,7 @@ impl SlowLog {
         }
     }
 
-    /// Takes back the memory of words that are not to be shown.
+    /// Takes back the memory of words that are not logged.
     #[inline]
     pub fn recycle(&mut self, mut words: Words) {
         if (1..=BYTES_SHOWN).contains(&words.capacity()) && self.spare.len() < SPARE {
@@ -95,7 +94,7 @@ impl SlowLog {
         self.slower_than.is_some_and(|limit| took >= limit)
     }
 
-    /// Adds a request of a client's. `redis` is the part of the time that Redis took, `at` the time since 1970.
+    /// Adds a client's request. `redis` is the part of the time that Redis took, `at` the time since 1970.
     pub fn add(
         &mut self,
         words: Words,
@@ -125,8 +124,7 @@ impl SlowLog {
         self.entries.clear();
     }
 
-    /// The newest entries, at most so many, in the form of Redis, with the microseconds that Redis took as a
-    /// seventh field.
+    /// The newest entries, at most so many, in Redis's form, with the microseconds that Redis took as a seventh field.
     pub fn newest(&self, count: usize) -> Reply {
         let mut out = Vec::new();
         reply::header(&mut out, b'*', count.min(self.entries.len()));
@@ -155,7 +153,7 @@ pub(super) fn words_of_get(key: &[u8]) -> Words {
 }
 
 fn words(request: &Request<'_>, name: &[u8]) -> Words {
-    // With many clients and a slow Redis this is done for most requests: without growing.
+    // With many clients and a slow Redis this runs for most requests, so it allocates once.
     let rooms = request.arguments().take(ARGUMENTS_SHOWN).map(room);
     let mut out = Vec::with_capacity(HEADER + rooms.sum::<usize>());
     if is_secret(name) {
@@ -184,7 +182,7 @@ fn words(request: &Request<'_>, name: &[u8]) -> Words {
 /// The most bytes of a header line here.
 const HEADER: usize = 16;
 
-/// The bytes that an argument takes at most.
+/// The most bytes that an argument takes.
 fn room(word: &[u8]) -> usize {
     2 * HEADER + word.len().min(BYTES_SHOWN + 32)
 }
@@ -197,7 +195,7 @@ fn push_word(out: &mut Vec<u8>, word: &[u8]) {
     reply::bulk(out, &[&word[..BYTES_SHOWN], more.as_bytes()].concat());
 }
 
-/// Whether passwords may be among the arguments of a command.
+/// Whether the arguments of a command may contain passwords.
 fn is_secret(name: &[u8]) -> bool {
     const SECRET: [&[u8]; 6] = [
         b"acl",

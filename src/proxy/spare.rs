@@ -1,19 +1,19 @@
-//! Memory of outputs that were sent, for others: a client without outstanding replies holds none.
+//! Memory of sent outputs, for reuse: a client without outstanding replies holds none.
 
 /// Empty buffers.
 #[derive(Default)]
 pub(super) struct Spare {
     buffers: Vec<Vec<u8>>,
-    /// Their capacities together.
+    /// The sum of their capacities.
     bytes: usize,
 }
 
-/// The most bytes that they may have together, and one of them.
+/// The largest sum of capacities, and the largest capacity of one.
 const ALL: usize = 1024 * 1024;
 const ONE: usize = 256 * 1024;
 
 impl Spare {
-    /// Takes the buffer that was put here last: it is the likeliest to be in the processor's caches.
+    /// Takes the buffer that was added last, as it is the likeliest to be in the processor's caches.
     pub fn take(&mut self) -> Option<Vec<u8>> {
         let buffer = self.buffers.pop()?;
         self.bytes -= buffer.capacity();

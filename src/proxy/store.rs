@@ -1,4 +1,4 @@
-//! What all clients share: the cache, what Redis is being asked, and what is known of Redis. A request is
+//! The state that all clients share: the cache, the requests in flight, and what is known of Redis. Requests are
 //! executed here.
 
 mod asks;
@@ -68,85 +68,85 @@ pub(super) use touch::Touches;
 pub(super) struct Store {
     pub(super) cache: Cache,
     pub(super) in_flight: InFlight,
-    /// What requests that block may write.
+    /// The keys that blocking requests may write.
     awaited: Awaited,
     pub refetches: Refetches,
     /// Scripts that do not write.
     pub(super) harmless: Harmless,
-    /// How long fetched replies are, by the latest, in bytes.
+    /// The expected length of a fetched reply, from the latest ones, in bytes.
     value_length: usize,
-    /// What keeps messages behind the reports of changes before them.
+    /// Holds messages back until earlier changes have been reported.
     pub barriers: Barriers,
     requests: Requests,
-    /// Memory for what is asked about a key.
+    /// Memory for the question about a key.
     question: Vec<u8>,
-    /// How many fetches and forwarded requests they are.
+    /// How many fetches and requests were forwarded.
     asked: u64,
     pub table: Table,
-    /// The numbers of clients and of their dedicated connections.
+    /// The ids of clients and of their dedicated connections.
     pub numbers: Numbers,
-    /// Until then, Redis lets clients wait that write, as far as the proxy has seen it asked to.
+    /// Until then, Redis pauses clients that write, as far as the proxy has seen it requested.
     pub paused_until: Time,
-    /// Names that the table does not hold.
+    /// Command names that are not in the table.
     names: Names,
     renewal: Renewal,
     pub access: Access,
-    /// What clients may ask.
+    /// What clients may do.
     pub guards: Guards,
     pub hooks: Hooks,
-    /// Passwords of clients, as Redis judges them.
+    /// Passwords of clients, as checked with Redis.
     pub checks: Checks,
     pub databases: Databases,
-    /// The only server behind, if that is no cluster.
+    /// The only server, unless Redis is a cluster.
     only: Server,
     cluster: Option<Cluster>,
-    /// The slots that something may be cached of, if Redis is a node of a cluster.
+    /// The slots that the cache may hold entries of, if Redis is a single node of a cluster.
     slots: Option<Slots>,
-    /// How long it is remembered at the most that a key does not exist, if a time of its own is set for that.
+    /// How long a missing key is cached at most, if that is configured.
     pub missing_ttl: Option<Duration>,
-    /// What it said in its `INFO` when it was last asked.
+    /// The fields of Redis's latest `INFO`.
     redis_info: RedisInfo,
-    /// Its table of tracked keys, if that is full.
+    /// Redis's table of tracked keys, if it is full.
     pub(super) full_table: Option<TrackingTable>,
-    /// How it refuses what it is asked, while it is busy with a script.
+    /// Redis's error while it is busy with a script.
     pub(super) busy: Option<Reply>,
     /// How many of the proxy's own connections it tracks keys for.
     pub(super) tracked_links: usize,
-    /// The rights that the proxy's user there lacks.
+    /// The permissions that the proxy's user lacks there.
     pub(super) missing_rights: MissingRights,
     pub metrics: Metrics,
-    /// The counters when they were last reset.
+    /// The counters as of their last reset.
     pub reset: Option<Box<Counters>>,
     pub slow_log: SlowLog,
-    /// What all clients together hold.
+    /// The memory that all clients together hold.
     pub buffers: Buffers,
     pub large: LargeReplies,
     /// A walk through the cache for a client.
     pub walk: Option<Box<Walk>>,
-    /// One has ended, and others may wait for that.
+    /// A walk has ended, and other clients may be waiting for that.
     pub walk_ended: bool,
     pub touches: Touches,
-    /// The settings that hold.
+    /// The current settings.
     pub config: Box<Config>,
-    /// A client has changed them, since this was last asked.
+    /// A client has changed the settings since this was last asked.
     pub is_reconfigured: bool,
     pub facts: Facts,
 }
 
-/// Which entries are served.
+/// Which entries may be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Serving {
     /// Those within their time to live.
     Fresh,
-    /// While Redis can't be reached, those beyond it too.
+    /// While Redis is unreachable, stale ones too.
     Stale,
     /// None.
     Nothing,
 }
 
-/// Whether Redis can be reached.
+/// Whether Redis is reachable.
 pub(super) enum Redis {
-    /// That is being found out: for the first time, or as it was lost a moment ago.
+    /// Not known yet, at first or because it was lost a moment ago.
     Unknown,
     Up,
     Down(Outage),
@@ -154,14 +154,14 @@ pub(super) enum Redis {
 
 /// Why Redis can't be asked.
 pub(super) struct Outage {
-    /// The error reply that says so.
+    /// The error reply that says why.
     pub error: Reply,
-    /// Redis is there, but of no use to the proxy: who needs it gets that error. Otherwise they are closed.
+    /// Redis is reachable but refuses the proxy: clients that need it get that error. Otherwise they are closed.
     pub refused: bool,
 }
 
 impl Outage {
-    /// Whether Redis refuses the proxy's login, or asks for one: clients may still have a better.
+    /// Whether Redis refuses the proxy's login, or requires one: clients may have a valid one.
     pub fn refuses_login(&self) -> bool {
         let login = [&b"-NOAUTH "[..], b"-WRONGPASS "];
         let error = self.error.bytes();
@@ -169,35 +169,35 @@ impl Outage {
     }
 }
 
-/// What becomes of a request, and of the client's next.
+/// What happens to a request, and to the client's next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// It is seen to.
+    /// It is handled.
     Continue,
-    /// It is, and the client is to be closed when it was sent its replies.
+    /// It is handled, and the client is to be closed once its replies are sent.
     End,
     /// It needs a dedicated connection.
     Leave,
     /// The same, to authenticate there.
     LeaveToAuthenticate,
-    /// The same, for this request alone.
+    /// The same, for this request only.
     LeaveToPass,
-    /// It is seen to, and the client's next waits until it is answered.
+    /// It is handled, and the client's next request waits for its reply.
     Alone,
     /// The client is to be described to itself.
     Describe,
-    /// It needs one until it is answered.
+    /// It needs a dedicated connection until it is answered.
     Borrow(Loan),
-    /// It has to wait, and is to be executed then.
+    /// It has to wait, and is executed then.
     Wait(WaitsFor),
     /// The client is to be closed at once, without a reply.
     Abort,
 }
 
-/// How long a fetched reply is taken to be before there was one, in bytes.
+/// The expected length of a fetched reply before there was one, in bytes.
 const LENGTH_AT_FIRST: usize = 256;
 
-/// The memory that a request in flight takes beside its own bytes and those of its reply, in bytes.
+/// The memory that a request in flight takes in addition to its own bytes and those of its reply, in bytes.
 const ASKED_COST: usize = 512;
 
 impl Store {
@@ -205,7 +205,7 @@ impl Store {
         Self::with_table(Table::default(), limits, access, database)
     }
 
-    /// The same, with a table that is there already.
+    /// The same, with an existing table.
     pub fn with_table(table: Table, limits: Limits, access: Access, database: u32) -> Self {
         Self {
             cache: Cache::new(limits),
@@ -254,7 +254,7 @@ impl Store {
         }
     }
 
-    /// Answers a request, or has Redis answer it.
+    /// Answers a request, or sends it to Redis.
     pub fn execute(
         &mut self,
         request: &Request<'_>,
@@ -283,7 +283,7 @@ impl Store {
             return Flow::Abort;
         }
         if !identity.authenticated && !before_authentication(way) {
-            // Redis has a transaction fail for whatever its EXEC is refused for.
+            // Redis fails a transaction whenever its EXEC is refused.
             replies.push_error(if request.argument(0).eq_ignore_ascii_case(b"exec") {
                 b"EXECABORT Transaction discarded because of: NOAUTH Authentication required."
             } else {
@@ -329,7 +329,7 @@ impl Store {
             Way::Cached(Cached::Answer { key, .. }) => {
                 self.ask(request, key.into(), &row, caller, replies)
             }
-            // What comes behind it may go over another link, where it must not overtake what came before.
+            // Later requests may go over another link, where they must not overtake earlier ones.
             Way::Here(Here::Hello | Here::Reset) if !replies.none_wait() => {
                 return Flow::Wait(WaitsFor::Replies);
             }
@@ -356,7 +356,7 @@ impl Store {
                 if identity.guard.is_some() {
                     sent.edit = self.take_prefix(sent.edit, request, identity);
                 }
-                // It may be the client's last.
+                // It may kill the client itself.
                 if let Some(Edit::Kill(_)) = sent.edit {
                     flow = Flow::Alone;
                 }
@@ -368,7 +368,7 @@ impl Store {
             Way::Dedicated if row.passes => return Flow::LeaveToPass,
             Way::Dedicated | Way::Abort => return Flow::Leave,
         };
-        // One that leaves is counted when it is passed on.
+        // A request for a dedicated connection is counted when it is passed on.
         if matches!(
             flow,
             Flow::Continue | Flow::Alone | Flow::Describe | Flow::End
@@ -378,7 +378,7 @@ impl Store {
         flow
     }
 
-    /// Whether a request is to go over a dedicated connection because its reply is large.
+    /// Whether a request must use a dedicated connection because its reply is large.
     fn is_large(&mut self, way: Way, caller: Caller, request: &Request<'_>) -> bool {
         if self.large.is_empty() || self.server(caller.node).outage().is_some() {
             return false;
@@ -398,13 +398,13 @@ impl Store {
         }
     }
 
-    /// Whether a request is to go over a dedicated connection because the shared one may break for a reply: nothing is
-    /// known of its own, or it can't be repeated.
+    /// Whether a request must use a dedicated connection because its reply may break the shared one: its length is
+    /// unknown, or the request can't be retried.
     fn goes_apart(&self, way: Way) -> bool {
         way == Way::Forward && self.large.is_limited() && self.any_server().outage().is_none()
     }
 
-    /// Whether Redis's reply to a request was large before, if it goes over a shared connection.
+    /// Whether Redis's earlier reply to a request on a shared connection was large.
     fn has_large_reply(&self, way: Way, command: u16, request: &Request<'_>) -> bool {
         let expects = |position| {
             self.large
@@ -422,12 +422,12 @@ impl Store {
         }
     }
 
-    /// Whether the value of a key is so large that it is to come over a dedicated connection.
+    /// Whether the value of a key is so large that it must come over a dedicated connection.
     fn is_large_value(&self, key: &[u8]) -> bool {
         !self.large.is_empty() && self.large.contains(self.large.hash_of(Table::GET, key))
     }
 
-    /// The same for a request of a client that has such a connection for a large reply.
+    /// The same for a request of a client that already borrows such a connection for a large reply.
     #[inline(never)]
     pub fn is_large_too(&mut self, request: &Request<'_>, caller: Caller) -> bool {
         let Ok(row) = self.table.find(request) else {
@@ -462,7 +462,7 @@ impl Store {
         self.get_missing(request.argument(0), key, caller, replies)
     }
 
-    /// The same, for a key that is not in the cache. `name` is how the client spells GET.
+    /// The same, for a key that is not in the cache. `name` is the client's spelling of GET.
     fn get_missing(
         &mut self,
         name: &[u8],
@@ -488,7 +488,7 @@ impl Store {
         self.fetch(name, key, may_join, waiter)
     }
 
-    /// What the cache has of a key: while Redis can't be reached, that may be stale.
+    /// The cached value of a key, which may be stale while Redis is unreachable.
     #[inline]
     fn cached(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         match self.serving(key.name) {
@@ -507,7 +507,7 @@ impl Store {
         }
     }
 
-    /// Lets a waiter wait for a key's value: for a fetch that is in flight, if it may, or a new one.
+    /// Adds a waiter for a key's value: to a fetch in flight, if it may join, or to a new one.
     fn fetch(&mut self, name: &[u8], key: &[u8], may_join: bool, waiter: Waiter) -> Outcome {
         if may_join && !self.awaited.contains(key) && self.in_flight.join(key, None, waiter) {
             self.metrics.keys.coalesced += 1;
@@ -520,7 +520,7 @@ impl Store {
         Outcome::Miss
     }
 
-    /// A request asks Redis about a key.
+    /// Counts a request for a key that goes to Redis.
     fn count_miss(&mut self, key: &[u8], caller: Caller) {
         let key = caller.key(key);
         let (command, now) = (caller.command, caller.since);
@@ -595,18 +595,18 @@ impl Store {
         Outcome::Forwarded
     }
 
-    /// Whether Redis refuses the proxy for want of a login, which clients may have.
+    /// Whether Redis refuses the proxy for lack of a login that clients may have.
     pub fn asks_for_login(&self) -> bool {
         let outage = self.any_server().outage();
         outage.is_some_and(Outage::refuses_login)
     }
 
-    /// The counters that `INFO` shows start anew.
+    /// Resets the counters that `INFO` shows.
     pub fn reset_counters(&mut self) {
         self.reset = Some(Box::new(Counters::of(&self.metrics, &self.cache)));
     }
 
-    /// How things are.
+    /// The current status.
     pub fn status(&self, now: Time) -> Status<'_> {
         let any = self.any_server();
         let backend = any.backend.as_ref();
@@ -644,7 +644,7 @@ impl Store {
         &mut self.requests
     }
 
-    /// Has these rules hold from now on.
+    /// Replaces the rules.
     pub fn set_rules(&mut self, rules: Rules) {
         self.in_flight.all_changed();
         self.cache.set_rules(Rc::new(rules));
@@ -659,8 +659,8 @@ impl Store {
     }
 }
 
-/// Asks for a key's value. The time to live comes behind: should the key change between the two, the value is not kept
-/// too long.
+/// Requests a key's value, followed by its time to live: if the key changes between the two, the value is not kept too
+/// long.
 fn ask_for_value(batch: &mut Batch, name: &[u8], key: &[u8]) {
     batch.push(true, |out| {
         out.extend_from_slice(b"*2\r\n$3\r\n");
@@ -671,7 +671,7 @@ fn ask_for_value(batch: &mut Batch, name: &[u8], key: &[u8]) {
     ask_for_time_to_live(batch, key);
 }
 
-/// Asks how long a key has to live.
+/// Requests the time to live of a key.
 fn ask_for_time_to_live(batch: &mut Batch, key: &[u8]) {
     batch.push(true, |out| {
         out.extend_from_slice(b"*2\r\n$4\r\n");
@@ -681,10 +681,10 @@ fn ask_for_time_to_live(batch: &mut Batch, key: &[u8]) {
     });
 }
 
-/// How GET is spelled for a client that has not spelled it.
+/// The spelling of GET where no client has chosen one.
 const GET: &[u8] = b"GET";
 
-/// What it takes to wait for the reply to a request of so many bytes.
+/// The cost of waiting for the reply to a request of so many bytes.
 fn cost(length: usize, replies: &Replies) -> Cost {
     Cost {
         held: ASKED_COST + length,
@@ -692,8 +692,8 @@ fn cost(length: usize, replies: &Replies) -> Cost {
     }
 }
 
-/// Redis can't be asked: the client is closed as by Redis itself, or gets Redis's refusal. But what libraries say of
-/// themselves as they connect (`CLIENT SETINFO` and what is to come) is not to cost a client its hits.
+/// Redis can't be asked: the client is closed as by Redis itself, or gets Redis's error. But what libraries send about
+/// themselves on connecting (`CLIENT SETINFO` and future subcommands) must not cost a client its hits.
 fn refuse(request: &Request<'_>, outage: &Outage, replies: &mut Replies) {
     match request.argument(0).eq_ignore_ascii_case(b"client") {
         true => replies.push_error_of(outage),
@@ -701,7 +701,7 @@ fn refuse(request: &Request<'_>, outage: &Outage, replies: &mut Replies) {
     }
 }
 
-/// What a client may ask before it is authenticated.
+/// What a client may request before it is authenticated.
 fn before_authentication(way: Way) -> bool {
     matches!(
         way,
@@ -709,7 +709,7 @@ fn before_authentication(way: Way) -> bool {
     )
 }
 
-/// Whether Redis's reply to GET says that there is no such key, in either version of the protocol.
+/// Whether Redis's reply to GET says that the key does not exist, in either protocol version.
 pub(super) fn is_null(encoded: &[u8]) -> bool {
     matches!(encoded, b"$-1\r\n" | b"_\r\n")
 }

@@ -1,4 +1,4 @@
-//! Walks through the whole cache for a client, a step a turn. One walks at a time; others wait for it.
+//! Walks through the whole cache for a client, a step per turn. One client walks at a time; others wait for it.
 
 use super::Proxy;
 use super::session::WaitsFor;
@@ -8,13 +8,13 @@ use crate::clock::Time;
 use crate::resp::reply;
 use crate::rules::Pattern;
 
-/// The most keys that are named, and about how many bytes of them.
+/// The most keys that are listed, and about the most bytes of them.
 pub(super) const KEYS_MAX: usize = 100_000;
 const NAMES_MAX: usize = 1024 * 1024;
 
 /// A walk for a client.
 pub(super) struct Walk {
-    /// The number of the client; none if that left.
+    /// The id of the client; none if it has left.
     owner: Option<u64>,
     cursor: Cursor,
     job: Job,
@@ -25,7 +25,7 @@ pub(super) struct Walk {
 pub(super) enum Job {
     /// Removes entries.
     Invalidate { pattern: Pattern, removed: usize },
-    /// Names keys of that database, at most so many.
+    /// Lists keys of that database, at most so many.
     Keys {
         pattern: Pattern,
         database: u32,
@@ -36,11 +36,11 @@ pub(super) enum Job {
     },
 }
 
-/// What came of a walk.
+/// The result of a walk.
 pub(super) enum Walked {
     /// So many entries were removed.
     Invalidated(usize),
-    /// So many keys are named, as bulk strings.
+    /// So many keys are listed, as bulk strings.
     Keys { count: usize, names: Vec<u8> },
 }
 
@@ -73,12 +73,12 @@ impl From<Job> for Walked {
 }
 
 impl Store {
-    /// What came of a client's walk, which is begun if there is none; nothing as long as it has to wait.
+    /// The result of a client's walk, which is begun if there is none; nothing while it has to wait.
     pub(super) fn walk_for(&mut self, client: u64, job: impl FnOnce() -> Job) -> Option<Walked> {
         if self.walk.is_none() {
             let job = job();
             if let Job::Invalidate { .. } = job {
-                // What was asked for before is not to come in after it.
+                // Replies to earlier requests must not be cached after it.
                 self.in_flight.all_changed();
             }
             self.walk = Some(Box::new(Walk {
@@ -91,7 +91,7 @@ impl Store {
         }
         let is_its_own = |walk: &mut Box<Walk>| walk.owner == Some(client) && walk.is_done;
         let walk = self.walk.take_if(is_its_own)?;
-        // Whoever waits comes next.
+        // The waiting clients come next.
         self.walk_ended = true;
         Some(walk.job.into())
     }
@@ -135,7 +135,8 @@ impl Store {
         }
     }
 
-    /// An answer about a key is to be kept beside what is known of it. If that is to go, it goes first.
+    /// An answer about a key is about to be cached beside its entry. If a walk is to remove that entry, removes it
+    /// first.
     pub(super) fn invalidate_if_walked(&mut self, name: &[u8]) {
         if let Some(walk) = &mut self.walk
             && let Job::Invalidate { pattern, removed } = &mut walk.job
@@ -146,7 +147,7 @@ impl Store {
         }
     }
 
-    /// A client left.
+    /// A client has left.
     pub(super) fn leave_walk(&mut self, client: u64) {
         if let Some(walk) = self.walk.as_mut().filter(|it| it.owner == Some(client)) {
             walk.owner = None;
@@ -159,7 +160,7 @@ impl Store {
 }
 
 impl Proxy {
-    /// Whether there is work that goes on a step a turn.
+    /// Whether there is work that continues a step per turn.
     #[must_use]
     pub fn has_work(&self) -> bool {
         let store = &self.store;
@@ -167,7 +168,7 @@ impl Proxy {
         walks || store.walk_ended || store.cache.shrinks() || store.touches.is_walking()
     }
 
-    /// Goes on with that work.
+    /// Continues that work.
     pub fn work(&mut self, now: Time) {
         if self.store.cache.shrinks() {
             self.store.cache.shrink();

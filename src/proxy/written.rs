@@ -1,4 +1,4 @@
-//! Keys that requests in flight write. Who fetches one of them over another link may get what it was before: Redis
+//! Keys that requests in flight write. A fetch of one of them over another link may return the old value: Redis
 //! executes requests of two connections in any order.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ pub(super) enum Written {
     Key(u64),
     /// These keys.
     Keys(Box<[u64]>),
-    /// Perhaps any key.
+    /// Possibly any key.
     Anything,
 }
 
@@ -31,18 +31,18 @@ impl Written {
     }
 }
 
-/// What the requests in flight on one link write. Its operations take a time that grows with the keys of one request
-/// alone. Two keys of the same hash are taken for one: then a value is not cached that could be.
+/// The keys that the requests in flight on one link write. The time of its operations grows only with the keys of one
+/// request. Two keys with the same hash count as one: then a value is not cached that could be.
 #[derive(Debug, Default)]
 pub(super) struct WrittenKeys {
     /// How many of the requests write a key of that hash.
     keys: HashMap<u64, u32, RandomState>,
-    /// How many may write any.
+    /// How many may write any key.
     anything: u32,
 }
 
 impl WrittenKeys {
-    /// A request is in flight that writes these keys; `None` stands for perhaps any.
+    /// A request in flight writes these keys; `None` stands for possibly any.
     pub fn add(&mut self, keys: Option<&[&[u8]]>, hasher: &RandomState) -> Written {
         let hash = |key: &&[u8]| hasher.hash_one(key);
         let written = match keys {
@@ -55,7 +55,7 @@ impl WrittenKeys {
         written
     }
 
-    /// A request is in flight that writes the same as before.
+    /// A request in flight writes the same keys as an earlier one.
     pub fn add_again(&mut self, written: &Written) {
         self.anything += u32::from(*written == Written::Anything);
         for hash in written.hashes() {
@@ -63,7 +63,7 @@ impl WrittenKeys {
         }
     }
 
-    /// It was answered.
+    /// The request was answered.
     pub fn remove(&mut self, written: &Written) {
         self.anything -= u32::from(*written == Written::Anything);
         for hash in written.hashes() {
@@ -85,5 +85,5 @@ impl WrittenKeys {
     }
 }
 
-/// For how many keys room is kept.
+/// How many keys room is kept for.
 const KEPT: usize = 64;

@@ -1,5 +1,5 @@
-//! The Redis serialization protocol, as bytes: requests in ([`request`]), replies out ([`reply`]),
-//! and what Redis sent, its end ([`scan`]) or its values ([`read`]). Nothing here knows a socket or a command.
+//! The Redis serialization protocol, as bytes: requests in ([`request`]), replies out ([`reply`]), and Redis's replies,
+//! their end ([`scan`]) or their values ([`read`]). Nothing here knows a socket or a command.
 //!
 //! The reference is <https://redis.io/docs/latest/develop/reference/protocol-spec/> and, for what that
 //! page leaves open (inline quoting, limits, error texts), the behaviour of redis-server 7.0.
@@ -9,10 +9,10 @@ pub mod reply;
 pub mod request;
 pub mod scan;
 
-/// The version of the protocol that a connection speaks. Requests are the same in both.
+/// The protocol version of a connection. Requests are the same in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// RESP2, in which every connection starts.
+    /// RESP2, the initial version of every connection.
     #[default]
     Resp2,
     /// RESP3, after `HELLO 3`.
@@ -20,7 +20,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// A null in the place of a bulk string.
+    /// A null in place of a bulk string.
     #[must_use]
     pub fn null(self) -> &'static [u8] {
         match self {
@@ -38,8 +38,8 @@ impl Protocol {
         }
     }
 }
-/// Reads the decimal number of a header line (`*3`, `$12`), as strictly as Redis's `string2ll`: an
-/// optional minus, no plus, no leading zeros, no blanks. `None` also when it does not fit.
+/// Parses the decimal number of a header line (`*3`, `$12`), as strictly as Redis's `string2ll`: an optional minus, no
+/// plus, no leading zeros, no blanks. Also `None` if it does not fit.
 #[must_use]
 pub fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {

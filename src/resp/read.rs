@@ -1,14 +1,14 @@
-//! Reads the values of a whole reply, for Redis's replies to the proxy's own requests.
+//! Reads the values of a complete reply, for Redis's replies to the proxy's own requests.
 
 use super::integer;
 use super::scan::Scanner;
 
-/// Steps through a reply from value to value. What is not of the kind that is asked for is `None`.
+/// Steps through a reply from value to value. Returns `None` if the next value is not of the requested kind.
 #[derive(Clone, Debug)]
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// At the first of these values.
+    /// Starts at the first of these values.
     #[must_use]
     pub fn new(values: &'a [u8]) -> Self {
         Self(values)
@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Steps over a null of either version of the protocol. Returns whether there was one.
+    /// Steps over a null of either protocol version. Returns whether there was one.
     pub fn null(&mut self) -> bool {
         for null in [&b"*-1\r\n"[..], b"$-1\r\n", b"_\r\n"] {
             if let Some(rest) = self.0.strip_prefix(null) {
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
-    /// A text for people: a bulk string, or a verbatim string without its type.
+    /// Text for humans: a bulk string, or a verbatim string without its type.
     pub fn verbatim(&mut self) -> Option<&'a [u8]> {
         if self.0.first() != Some(&b'=') {
             return self.text();

@@ -1,5 +1,4 @@
-//! Replies on their way to a client: how each is written, and the [`Output`] that collects them until
-//! the loop writes them.
+//! Replies to a client: the encoding of each, and the [`Output`] that collects them until the loop writes them.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
@@ -7,23 +6,23 @@ use std::rc::Rc;
 
 use super::Protocol;
 
-/// From this many bytes on a reply is shared by all clients that are sent it, instead of copied. Hits of 8 KB
-/// in pipelines take 10% less time so, and those of 4 KB without a pipeline would take 2% more.
+/// A reply of at least this length is shared by all clients that get it, instead of copied. Pipelined hits of 8 KB take
+/// 10% less time this way, but those of 4 KB without a pipeline would take 2% more.
 pub const SHARED_MIN: usize = 8 * 1024;
 
-/// A whole encoded reply that has to wait for its turn.
+/// A complete encoded reply that waits for its turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// A fixed text.
     Static(&'static [u8]),
-    /// A reply of this client's own.
+    /// A reply for this client only.
     Owned(Box<[u8]>),
-    /// One of [`SHARED_MIN`] bytes or more; others may hold it too.
+    /// A reply of at least [`SHARED_MIN`] bytes; others may hold it too.
     Shared(Rc<[u8]>),
 }
 
 impl Reply {
-    /// A copy of an encoded reply, of the kind that its length asks for.
+    /// A copy of an encoded reply, in the form that suits its length.
     #[must_use]
     pub fn copy(encoded: &[u8]) -> Self {
         if encoded.len() < SHARED_MIN {
@@ -41,7 +40,7 @@ impl Reply {
         Self::Owned(encoded.into())
     }
 
-    /// An error reply: `-`, the message with its line breaks made blanks as Redis does, the line end.
+    /// An error reply: `-`, the message with line breaks replaced by blanks, as in Redis, and the line end.
     #[must_use]
     pub fn error(message: &[u8]) -> Self {
         let mut encoded = Vec::with_capacity(message.len() + 3);
@@ -57,7 +56,7 @@ impl Reply {
         Self::Owned(encoded.into())
     }
 
-    /// A text for people: a bulk string in RESP2, a verbatim string in RESP3.
+    /// Text for humans: a bulk string in RESP2, a verbatim string in RESP3.
     #[must_use]
     pub fn text(text: &[u8], protocol: Protocol) -> Self {
         let mut encoded = Vec::with_capacity(text.len() + 32);
@@ -73,7 +72,7 @@ impl Reply {
         Self::copy(&encoded)
     }
 
-    /// The form in which others may hold it too, if it is long.
+    /// The shared form, if it is long.
     #[must_use]
     pub fn shared(&self) -> Option<&Rc<[u8]>> {
         match self {
@@ -114,7 +113,7 @@ pub fn error(out: &mut Vec<u8>, message: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a request as Redis takes it: an array of bulk strings.
+/// Writes a request in the form that Redis takes: an array of bulk strings.
 pub fn request<'a>(out: &mut Vec<u8>, arguments: impl ExactSizeIterator<Item = &'a [u8]>) {
     header(out, b'*', arguments.len());
     for argument in arguments {
@@ -128,14 +127,13 @@ pub fn header(out: &mut Vec<u8>, kind: u8, number: usize) {
     let Some(line) = SHORT_LINES.get(number) else {
         return long_header(out, kind, number);
     };
-    // Eight bytes are copied without a call, and what is too much of them is taken back: that takes 15
-    // instructions instead of 40.
+    // Copies eight bytes without a call, and truncates the excess: that takes 15 instructions instead of 40.
     let end = out.len() + if number < 10 { 4 } else { 5 };
     out.extend_from_slice(&(line | u64::from(kind)).to_le_bytes());
     out.truncate(end);
 }
 
-/// The header lines of the numbers below 100, the first byte lowest, with room there for the kind.
+/// The header lines of the numbers below 100, as integers whose lowest byte comes first, with room there for the kind.
 static SHORT_LINES: [u64; 100] = {
     let mut lines = [0; 100];
     let mut number = 0;
@@ -170,7 +168,7 @@ fn long_header(out: &mut Vec<u8>, kind: u8, number: usize) {
     out.extend_from_slice(&line[start..]);
 }
 
-/// The bulk string's value, if the encoded reply is one.
+/// The value of a bulk string, if the encoded reply is one.
 #[must_use]
 pub fn bulk_value(encoded: &[u8]) -> Option<&[u8]> {
     let length = encoded.strip_prefix(b"$")?;
@@ -180,27 +178,27 @@ pub fn bulk_value(encoded: &[u8]) -> Option<&[u8]> {
     encoded.get(start..start.checked_add(length)?)
 }
 
-/// The encoded replies that a client has not been sent yet, in order.
+/// The encoded replies that have not been sent to a client yet, in order.
 ///
-/// Short replies are copied behind one another into one buffer; long ones are held by reference between
-/// such buffers, so that a value that a thousand clients ask for is in memory once.
+/// Short replies are copied one after another into one buffer; long ones are held by reference between such buffers, so
+/// that a value that a thousand clients request is in memory once.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// What stands before `tail`; empty unless a shared reply is being sent.
+    /// The chunks before `tail`; empty unless a shared reply is being sent.
     chunks: VecDeque<Chunk>,
     tail: Vec<u8>,
-    /// The bytes of the first chunk (of the tail, if there is none) that are sent.
+    /// How many bytes of the first chunk (or of the tail, if there is none) are sent.
     sent: usize,
-    /// The bytes that are not sent.
+    /// The number of unsent bytes.
     length: usize,
-    /// The bytes of shared replies that count as held by others.
+    /// The bytes of shared replies that count towards others.
     elsewhere: usize,
 }
 
 #[derive(Debug)]
 enum Chunk {
     Owned(Vec<u8>),
-    /// A reply that others may hold too, and how many of its bytes count as theirs.
+    /// A reply that others may hold too, and how many of its bytes count towards them.
     Shared(Rc<[u8]>, usize),
 }
 
@@ -213,33 +211,33 @@ impl Chunk {
     }
 }
 
-/// The most pieces that one write is given.
+/// The most slices of one write.
 const PIECES: usize = 16;
 
-/// Fewer bytes that are sent are let go only with those behind them.
+/// Fewer sent bytes than this are only freed together with those after them.
 const COMPACT: usize = 64 * 1024;
 
 impl Output {
-    /// The bytes that are not sent.
+    /// The number of unsent bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// How many bytes are held: those that are not sent, and those that can't be let go before what stands behind
-    /// them. Those who share a reply each count their part of it, as it was when it came to them.
+    /// How many bytes are held: unsent ones, and sent ones that can't be freed yet. The holders of a shared reply each
+    /// count their part of it, as it was when they received it.
     #[must_use]
     pub fn held(&self) -> usize {
         self.length + self.sent - self.elsewhere
     }
 
-    /// Whether all is sent.
+    /// Whether everything is sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Whether it holds a buffer. One without takes another's with [`Self::give_buffer`].
+    /// Whether it holds a buffer. One without can be given one with [`Self::give_buffer`].
     #[must_use]
     pub fn has_buffer(&self) -> bool {
         self.tail.capacity() > 0
@@ -251,7 +249,7 @@ impl Output {
         self.tail = buffer;
     }
 
-    /// Takes its buffer away, empty, and holds no memory any more. Only when all is sent.
+    /// Takes its empty buffer away, so that it holds no memory. Only if everything is sent.
     pub fn take_buffer(&mut self) -> Vec<u8> {
         debug_assert!(self.is_empty());
         if self.chunks.capacity() > 0 {
@@ -280,7 +278,7 @@ impl Output {
             self.chunks
                 .push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
         }
-        // One more holds it while it is handed out, or for the cache.
+        // One more reference is held while it is delivered, or for the cache.
         let holders = (Rc::strong_count(&encoded) - 1).max(1);
         let others = encoded.len() - encoded.len() / holders;
         self.elsewhere += others;
@@ -295,10 +293,10 @@ impl Output {
         }
     }
 
-    /// Sends what it can with one write, and forgets that much. Returns how many bytes went.
+    /// Sends as much as possible with one write, and drops it. Returns how many bytes were sent.
     ///
     /// # Errors
-    /// Those of the writer; nothing is forgotten then.
+    /// Those of the writer; nothing is dropped then.
     pub fn send(&mut self, writer: &mut impl Write) -> io::Result<usize> {
         let sent = if self.chunks.is_empty() {
             writer.write(&self.tail[self.sent..])?
@@ -334,7 +332,7 @@ impl Output {
             self.tail.clear();
             self.sent = 0;
         } else if self.sent >= COMPACT && self.sent > self.tail.len() / 2 {
-            // Each byte is moved once at the most, as often as half of them left.
+            // Each byte is moved at most once per halving.
             self.tail.drain(..self.sent);
             self.tail.shrink_to(2 * self.tail.len());
             self.sent = 0;

@@ -1,9 +1,8 @@
 //! The incremental parser of requests.
 //!
-//! A [`Parser`] is given the bytes of a request from their start, again and again as more of them
-//! arrive, and remembers how far it came: no byte is looked at twice, and no argument is copied. A
-//! request is an array of bulk strings (`*2\r\n$3\r\nGET\r\n$1\r\nx\r\n`) or an inline command, a line
-//! with Redis's quoting (`GET x`).
+//! A [`Parser`] is given the bytes of a request from their start, again and again as more of them arrive, and remembers
+//! its position: no byte is examined twice, and no argument is copied. A request is an array of bulk strings
+//! (`*2\r\n$3\r\nGET\r\n$1\r\nx\r\n`) or an inline command, a line with Redis's quoting (`GET x`).
 
 mod error;
 mod inline;
@@ -18,8 +17,8 @@ use inline::split;
 
 /// The longest bulk string of a request, in bytes (Redis's `proto-max-bulk-len`).
 pub const MAX_BULK: usize = 512 * 1024 * 1024;
-/// The most arguments of a request, its command name included (since Redis 7.0, C's `INT_MAX`). [`MAX_REQUEST`]
-/// bounds what they take.
+/// The most arguments of a request, including its command name (since Redis 7.0, C's `INT_MAX`). [`MAX_REQUEST`] bounds
+/// their size.
 pub const MAX_ARGUMENTS: usize = i32::MAX as usize;
 /// The longest inline request, and the longest header line, in bytes (Redis's `PROTO_INLINE_MAX_SIZE`).
 pub const MAX_INLINE: usize = 64 * 1024;
@@ -31,7 +30,7 @@ pub const MAX_UNAUTHENTICATED_ARGUMENTS: usize = 10;
 /// The longest bulk string before authentication, in bytes.
 pub const MAX_UNAUTHENTICATED_BULK: usize = 16 * 1024;
 
-/// A whole request; its arguments borrow from the buffer that they arrived in.
+/// A complete request; its arguments borrow from the buffer that they arrived in.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     text: &'a [u8],
@@ -39,7 +38,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// How many arguments it has, the command name included. Never zero.
+    /// How many arguments it has, including the command name. Never zero.
     #[must_use]
     #[allow(clippy::len_without_is_empty)] // an empty request is skipped by the parser
     pub fn len(&self) -> usize {
@@ -76,7 +75,7 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// What a look at the buffer found. `used` bytes of its start are done with.
+/// What was found in the buffer. `used` bytes at its start are consumed.
 #[derive(Debug)]
 pub enum Parsed<'a> {
     /// A request.
@@ -91,11 +90,11 @@ pub enum Parsed<'a> {
         /// Its bytes in the buffer.
         used: usize,
     },
-    /// The request goes on beyond the buffer: come back with more behind the same bytes.
+    /// The request continues beyond the buffer: call again with more bytes after the same ones.
     Incomplete,
 }
 
-/// Where an argument lies. 32 bits suffice: [`MAX_REQUEST`] is far below 4 GiB.
+/// The position of an argument. 32 bits suffice: [`MAX_REQUEST`] is far below 4 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     start: u32,
@@ -112,7 +111,7 @@ impl From<Range<usize>> for Span {
     }
 }
 
-/// What the parser waits for.
+/// What the parser expects next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expect {
     /// The first byte of a request.
@@ -127,23 +126,23 @@ enum Expect {
     Bulk { left: usize, length: usize },
 }
 
-/// Memory for the arguments of a request, for one parser after another.
+/// Memory for the arguments of a request, reused by one parser after another.
 #[derive(Debug, Default)]
 pub struct Spans(Vec<Span>);
 
-/// The state machine. It can stop and go on at any byte; between requests it holds a few dozen bytes.
+/// The state machine. It can stop and continue at any byte; between requests it holds a few dozen bytes.
 #[derive(Debug)]
 pub struct Parser {
     expect: Expect,
-    /// The bytes of the current request that are parsed.
+    /// How many bytes of the current request are parsed.
     parsed: usize,
-    /// How far the end of the current line was looked for in vain.
+    /// How far the end of the current line was searched for in vain.
     searched: usize,
     /// The arguments.
     spans: Vec<Span>,
     /// The arguments of an inline request, without their quotes.
     unquoted: Vec<u8>,
-    /// The client is not authenticated: Redis lets it send little.
+    /// The client is not authenticated, so Redis's stricter limits apply.
     restricted: bool,
 }
 
@@ -153,7 +152,7 @@ impl Default for Parser {
     }
 }
 
-/// For how many arguments there is room at first, and at most between two requests.
+/// How many arguments there is room for at first, and at most between two requests.
 const SPANS_KEPT: usize = 128;
 
 impl Parser {
@@ -170,7 +169,7 @@ impl Parser {
         }
     }
 
-    /// Sets whether the stricter limits hold that Redis has for a client before its authentication.
+    /// Sets whether Redis's stricter limits for unauthenticated clients apply.
     pub fn restrict(&mut self, restricted: bool) {
         self.restricted = restricted;
     }
@@ -188,7 +187,7 @@ impl Parser {
         }
     }
 
-    /// No more bytes are there for now: between two requests a parser gives all its memory back.
+    /// No more bytes have arrived for now: between two requests, a parser returns all its memory.
     pub fn rest(&mut self, spare: &mut Spans) {
         let held = self.spans.capacity() + self.unquoted.capacity();
         if self.expect == Expect::Start && held > 0 {
@@ -199,11 +198,11 @@ impl Parser {
         }
     }
 
-    /// Parses the request at the start of `buffer`. After [`Parsed::Incomplete`] the next call takes the
-    /// same bytes with more behind them; else the caller drops the `used` bytes first.
+    /// Parses the request at the start of `buffer`. After [`Parsed::Incomplete`], the next call takes the same bytes
+    /// followed by more; otherwise the caller drops the `used` bytes first.
     ///
     /// # Errors
-    /// What is wrong with the request. The connection can't be read on from there.
+    /// What is wrong with the request. The connection can't be parsed any further.
     pub fn parse<'a>(&'a mut self, buffer: &'a [u8]) -> Result<Parsed<'a>, ProtocolError> {
         if self.expect == Expect::Start {
             self.start();
@@ -228,7 +227,7 @@ impl Parser {
         }
     }
 
-    /// Forgets the request before.
+    /// Resets the state of the previous request.
     fn start(&mut self) {
         self.parsed = 0;
         self.searched = 0;
@@ -241,7 +240,7 @@ impl Parser {
         }
     }
 
-    /// Steps over `*` and the number of arguments, once it is there; a negative one is as good as none.
+    /// Steps over `*` and the number of arguments, once it has arrived; a negative one counts as none.
     fn count(&mut self, buffer: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let count = if let Some((count, length)) = short_header(b'*', buffer) {
             self.step_to(length);
@@ -262,7 +261,7 @@ impl Parser {
         Ok(Some(count))
     }
 
-    /// Steps over the last `left` arguments as far as they are there. The length of the first may be known.
+    /// Steps over the last `left` arguments that have arrived. The length of the first may be known.
     fn arguments<'a>(
         &'a mut self,
         buffer: &'a [u8],
@@ -287,7 +286,7 @@ impl Parser {
                 }
             };
             let end = self.parsed + length;
-            // Like Redis, take whatever two bytes follow for the line end.
+            // Like Redis, accepts any two bytes as the line end.
             if buffer.len() < end + 2 {
                 self.expect = Expect::Bulk { left, length };
                 return Ok(Parsed::Incomplete);
@@ -307,8 +306,8 @@ impl Parser {
         })
     }
 
-    /// Steps over what is there of the next `left` arguments as long as they are short. Returns how many
-    /// are left.
+    /// Steps over those of the next `left` arguments that have arrived, as long as they are short. Returns how many are
+    /// left.
     fn short_arguments(&mut self, buffer: &[u8], mut left: usize) -> usize {
         let mut at = self.parsed;
         while left > 0
@@ -332,7 +331,7 @@ impl Parser {
         self.searched = parsed;
     }
 
-    /// Steps over `$` and the length of an argument, once it is there.
+    /// Steps over `$` and the length of an argument, once it has arrived.
     fn length(&mut self, buffer: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let Some(line) = self.line(buffer, ProtocolError::TooBigBulkCount)? else {
             return Ok(None);
@@ -353,7 +352,7 @@ impl Parser {
         Ok(Some(length))
     }
 
-    /// The header line at the parsed position, without its end, which must be whole; steps over it.
+    /// Steps over the header line at the parsed position, which must be complete; returns it without its end.
     fn line(
         &mut self,
         buffer: &[u8],
@@ -361,7 +360,7 @@ impl Parser {
     ) -> Result<Option<Range<usize>>, ProtocolError> {
         let start = self.parsed;
         match self.find(b'\r', buffer) {
-            // The same limit, whether the end of the line came with the rest or behind it.
+            // The same limit, whether the end of the line arrived with the rest or later.
             Some(end) if end - start > MAX_INLINE => Err(too_big),
             Some(end) if end + 1 < buffer.len() => {
                 self.step_to(end + 2);
@@ -372,10 +371,10 @@ impl Parser {
         }
     }
 
-    /// Where the line ends that was searched up to here; remembers how far that is known.
+    /// The position of the end of the current line, which is searched from where the last search stopped.
     ///
-    /// A line is a C string for Redis (`strchr`): behind a NUL it finds no end, and waits for one until the
-    /// line is too long.
+    /// For Redis a line is a C string (`strchr`): after a NUL it finds no end, and waits for one until the line is too
+    /// long.
     fn find(&mut self, end: u8, buffer: &[u8]) -> Option<usize> {
         let rest = &buffer[self.searched..];
         let found = rest.iter().position(|&byte| byte == end || byte == 0);
@@ -411,8 +410,8 @@ impl Parser {
     }
 }
 
-/// The key and how many bytes the request has, if `buffer` starts with a whole GET of a key of less
-/// than 100 bytes. It is found by its known start, in 50 instructions where a [`Parser`] takes 230.
+/// The key and the length of the request, if `buffer` starts with a complete GET of a key of less than 100 bytes. It is
+/// recognised by its fixed start, in 50 instructions where a [`Parser`] takes 230.
 #[must_use]
 #[inline]
 pub fn whole_get(buffer: &[u8]) -> Option<(&[u8], usize)> {
@@ -426,30 +425,30 @@ pub fn whole_get(buffer: &[u8]) -> Option<(&[u8], usize)> {
     Some((&key[..length], start + key.len()))
 }
 
-/// The start of a request: how many arguments it has, and the first of them.
+/// The start of a request: its number of arguments, and the first of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'a> {
     /// Its bytes.
     pub bytes: &'a [u8],
-    /// The command's name, as it was sent.
+    /// The command's name, as sent.
     pub name: &'a [u8],
-    /// How many arguments there are, the name included: two to nine.
+    /// The number of arguments, including the name: two to nine.
     pub count: usize,
 }
 
-/// The further arguments of a request, of which the first is a key.
+/// The arguments of a request after its start, of which the first is a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The first argument.
     pub key: &'a [u8],
-    /// Those behind it, as bulk strings.
+    /// The others, as bulk strings.
     pub rest: &'a [u8],
-    /// How many bytes the request has.
+    /// The length of the request in bytes.
     pub length: usize,
 }
 
 impl<'a> Start<'a> {
-    /// That of the request which `buffer` starts with, if it is one of few arguments.
+    /// The start of the request in `buffer`, if it has few arguments.
     #[must_use]
     #[inline]
     pub fn of(buffer: &'a [u8]) -> Option<Self> {
@@ -467,7 +466,8 @@ impl<'a> Start<'a> {
 }
 
 impl<'a> Ask<'a> {
-    /// What stands behind such a start in `buffer`, if the request is whole, and each argument has less than 100 bytes.
+    /// The rest of a request with such a start in `buffer`, if it is complete, and each argument has less than 100
+    /// bytes.
     #[must_use]
     #[inline]
     pub fn behind(start: &[u8], buffer: &'a [u8]) -> Option<Self> {
@@ -486,7 +486,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// The bulk string at `at`, if it is whole and of less than 100 bytes; steps over it.
+/// The bulk string at `at`, if it is complete and has less than 100 bytes; steps over it.
 #[inline]
 fn short_bulk<'a>(buffer: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     let rest = buffer.get(*at..)?;
@@ -496,8 +496,8 @@ fn short_bulk<'a>(buffer: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     Some(&bulk[..length])
 }
 
-/// The number of a header line of that kind if it has one digit or two, as nearly all have, and the bytes
-/// of the line.
+/// The number of a header line of that kind if it has one or two digits, as nearly all have, and the length of the
+/// line.
 #[inline(always)]
 fn short_header(kind: u8, line: &[u8]) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));

@@ -1,11 +1,11 @@
-//! Finds where a reply of Redis ends, without making anything of it: what Redis sent is passed on byte
-//! for byte, whatever it is, in either version of the protocol.
+//! Finds the end of a reply from Redis without interpreting it: replies are passed on byte for byte, whatever they are,
+//! in either protocol version.
 
 use std::fmt;
 
 use super::integer;
 
-/// Redis (or whatever answers in its place) sent what is no reply.
+/// The bytes from Redis (or whatever answers in its place) are not a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAReply;
 
@@ -17,25 +17,25 @@ impl fmt::Display for NotAReply {
 
 impl std::error::Error for NotAReply {}
 
-/// How much of a header line is kept while the rest has not come: more than any number has digits.
+/// How much of a header line is kept until the rest has arrived: more than any number has digits.
 const LINE_KEPT: usize = 32;
 
-/// Looks for the end of a reply in a stream that comes in pieces. It keeps nothing of them but the start
-/// of a header line that two pieces share.
+/// Finds the end of a reply in a stream that arrives in pieces. It keeps nothing of them but the start of a header line
+/// that spans two pieces.
 #[derive(Clone, Debug)]
 pub struct Scanner {
-    /// The values that are still to come until the reply is whole.
+    /// How many values are missing to complete the reply.
     left: u64,
-    /// The bytes of a bulk string and its line end that are still to come.
+    /// How many bytes of a bulk string and its line end are missing.
     skip: usize,
     line: Line,
     /// The first byte of the reply, once it is known.
     kind: Option<u8>,
-    /// There was a push within a reply.
+    /// There was a push inside a reply.
     nested_push: bool,
 }
 
-/// The start of a header line whose end has not come.
+/// The start of a header line whose end has not arrived.
 #[derive(Clone, Debug, Default)]
 struct Line {
     start: [u8; LINE_KEPT],
@@ -72,18 +72,18 @@ impl Scanner {
         }
     }
 
-    /// Whether there was a push within a reply, where none belongs. Redis before 7.0.5 put some there, when a
+    /// Whether there was a push inside a reply, where none is allowed. Redis before 7.0.5 sent some there, when a
     /// transaction or a script changed what its own client had read.
     #[must_use]
     pub fn has_nested_push(&self) -> bool {
         self.nested_push
     }
 
-    /// Takes the next bytes of the stream. If the reply ends among them, returns its type (its first
-    /// byte) and how many of the bytes belong to it; those behind are not looked at, and start the next.
+    /// Takes the next bytes of the stream. If the reply ends among them, returns its type (its first byte) and how many
+    /// of the bytes belong to it; later ones are not examined, and start the next reply.
     ///
     /// # Errors
-    /// If it is no reply. The scanner is of no use then.
+    /// If it is not a reply. The scanner can't be used any more then.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<(u8, usize)>, NotAReply> {
         let mut at = 0;
         while at < bytes.len() {
@@ -106,7 +106,7 @@ impl Scanner {
         Ok(None)
     }
 
-    /// Steps over what there is of a bulk string and its line end; returns how much that is.
+    /// Steps over the available part of a bulk string and its line end; returns its length.
     fn skip_bulk(&mut self, rest: &[u8]) -> Result<usize, NotAReply> {
         let is = |index: Option<usize>, byte: u8| {
             let found = index.and_then(|index| rest.get(index));
@@ -120,10 +120,10 @@ impl Scanner {
         Ok(skipped)
     }
 
-    /// How many bytes are known to be still to come, at the least.
+    /// How many bytes are known to be missing, at least.
     #[must_use]
     pub fn missing(&self) -> usize {
-        // Of each value that is to come but the one that has begun, a kind and the end of a line.
+        // For each missing value except the one that has begun, a kind and a line end.
         let begun = u64::from(self.line.length > 0);
         let values = if self.kind.is_some() { self.left } else { 0 };
         let bytes = values.saturating_sub(begun).saturating_mul(3);
@@ -131,7 +131,7 @@ impl Scanner {
         self.skip.saturating_add(bytes)
     }
 
-    /// The rest of a header line came, given without its line feed.
+    /// The rest of a header line has arrived; `rest` is without its line feed.
     fn line_end(&mut self, rest: &[u8]) -> Result<(), NotAReply> {
         if self.line.length == 0 {
             return self.header(rest.strip_suffix(b"\r").ok_or(NotAReply)?);
@@ -144,11 +144,11 @@ impl Scanner {
         self.header(&line.start[..(line.length - 1).min(LINE_KEPT)])
     }
 
-    /// Steps over a header line, of which the start is enough.
+    /// Steps over a header line, of which the start suffices.
     fn header(&mut self, line: &[u8]) -> Result<(), NotAReply> {
         let (&kind, text) = line.split_first().ok_or(NotAReply)?;
         if kind == b'>' && self.kind.is_some() {
-            // It is none of the values that the reply was to have.
+            // It is not one of the reply's values.
             self.nested_push = true;
             self.left += 1;
         }
@@ -163,7 +163,7 @@ impl Scanner {
             }
             b'*' | b'~' | b'>' => self.more(length(text)?, 1)?,
             b'%' => self.more(length(text)?, 2)?,
-            // An attribute goes before the value that it belongs to.
+            // An attribute precedes the value that it belongs to.
             b'|' => {
                 self.more(length(text)?, 2)?;
                 self.more(Some(1), 1)?;

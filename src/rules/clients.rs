@@ -1,14 +1,14 @@
-//! Which clients a rule is for.
+//! The clients that a rule applies to.
 
 use std::fmt;
 
-/// Where a client came in.
+/// The listener that a client connected to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Listener {
     /// The port.
     #[default]
     Port,
-    /// The port for TLS.
+    /// The TLS port.
     TlsPort,
     /// The Unix socket.
     UnixSocket,
@@ -18,7 +18,7 @@ impl Listener {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Port, Self::TlsPort, Self::UnixSocket];
 
-    /// The setting that it is given by.
+    /// The setting for it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -29,31 +29,31 @@ impl Listener {
     }
 }
 
-/// Some clients; all, if nothing is given.
+/// A selection of clients; all, if nothing is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
-    /// Those that came in there.
+    /// Those that connected there.
     pub listener: Option<Listener>,
     /// Those that are this user at Redis.
     pub user: Option<Box<str>>,
 }
 
 impl Clients {
-    /// Whether a client is among them.
+    /// Whether it contains a client.
     #[must_use]
     pub fn contains(&self, listener: Listener, user: &[u8]) -> bool {
         let is_user = |name: &str| name.as_bytes() == user;
         self.listener.is_none_or(|it| it == listener) && self.user.as_deref().is_none_or(is_user)
     }
 
-    /// Whether that is all clients.
+    /// Whether it contains all clients.
     #[must_use]
     pub fn are_all(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// As options of a rule, each behind a blank.
+/// As options of a rule, each after a blank.
 impl fmt::Display for Clients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(listener) = self.listener {

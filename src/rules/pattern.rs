@@ -3,29 +3,29 @@
 use std::ffi::c_char;
 use std::fmt;
 
-/// A pattern: `*` stands for any bytes, `?` for one, `[a-c]` and `[^a-c]` for one of a class, and `\` takes the next byte as
-/// it is. It displays as it was written.
+/// A pattern: `*` stands for any bytes, `?` for one, `[a-c]` and `[^a-c]` for one of a class, and `\` escapes the next
+/// byte. It displays as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Box<[u8]>,
-    /// What comes before the first byte that is special, unescaped.
+    /// The part before the first special byte, unescaped.
     literal: Box<[u8]>,
     rest: Rest,
 }
 
-/// What comes behind that.
+/// What follows the literal part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
-    /// Nothing more may.
+    /// Nothing.
     End,
-    /// Anything may.
+    /// Anything.
     Any,
-    /// What matches the text from there on.
+    /// What matches the text from this index on.
     Glob(usize),
 }
 
 impl Pattern {
-    /// Compiles a pattern. Any bytes are one.
+    /// Compiles a pattern. Any bytes are valid.
     #[must_use]
     pub fn new(text: &[u8]) -> Self {
         let mut literal = Vec::new();
@@ -35,7 +35,7 @@ impl Pattern {
                 [] => break Rest::End,
                 [b'*' | b'?' | b'[', ..] => {
                     let is_stars = text[at..].iter().all(|&byte| byte == b'*');
-                    // Redis has only a single star match the empty key.
+                    // In Redis, only a single star matches the empty key.
                     let is_any = is_stars && (at > 0 || text.len() == 1);
                     break if is_any { Rest::Any } else { Rest::Glob(at) };
                 }
@@ -56,8 +56,8 @@ impl Pattern {
         }
     }
 
-    /// Whether a key matches. For all but a prefix or a whole key, that takes at most as many steps as both are long,
-    /// multiplied.
+    /// Whether a key matches. Except for a prefix or a whole key, this takes at most as many steps as the product of
+    /// both lengths.
     #[must_use]
     #[inline]
     pub fn matches(&self, key: &[u8]) -> bool {
@@ -71,13 +71,13 @@ impl Pattern {
         }
     }
 
-    /// What all keys that match start with.
+    /// The bytes that all matching keys start with.
     #[must_use]
     pub fn literal(&self) -> &[u8] {
         &self.literal
     }
 
-    /// As it was written.
+    /// As written.
     #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.text
@@ -91,11 +91,11 @@ impl fmt::Display for Pattern {
 }
 
 fn matches(mut pattern: &[u8], mut text: &[u8]) -> bool {
-    // Where to go on if what comes behind the last star does not match: that star takes a byte more.
+    // Where to continue if the part after the last star does not match: that star then takes one more byte.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         if let [b'*', behind @ ..] = pattern {
-            // A star takes no bytes where there are none; that is the end of the pattern, below.
+            // A star takes no bytes if there are none; this is the end of the pattern, below.
             if text.is_empty() {
                 return false;
             }
@@ -140,7 +140,7 @@ impl Stars for [u8] {
     }
 }
 
-/// The pattern behind what stands for one byte, if that byte matches it.
+/// The pattern after the element for one byte, if that byte matches it.
 fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [] => None,
@@ -154,8 +154,8 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Whether a byte is in a class, by what comes behind the opening bracket, and the pattern behind the class. The end of the
-/// pattern closes a class too.
+/// Whether a byte is in a class, given the pattern after the opening bracket, and the pattern after the class. The end
+/// of the pattern closes a class too.
 fn in_class(class: &[u8], byte: u8) -> (bool, &[u8]) {
     let (is_negated, mut rest) = match class {
         [b'^', rest @ ..] => (true, rest),
@@ -174,7 +174,7 @@ fn in_class(class: &[u8], byte: u8) -> (bool, &[u8]) {
                 behind
             }
             [start, b'-', end, behind @ ..] => {
-                // Redis compares them as C's characters.
+                // Redis compares them as C chars.
                 let [start, end, byte] = [*start, *end, byte].map(|byte| byte as c_char);
                 found |= (start.min(end)..=start.max(end)).contains(&byte);
                 behind

@@ -1,4 +1,4 @@
-//! Clients that come.
+//! Accepts clients.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
@@ -14,10 +14,10 @@ use crate::proxy::{ClientId, Peer};
 use crate::rules::Listener;
 use crate::transport::Transport;
 
-/// How long a client may take for the handshake of TLS.
+/// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How long accepting pauses when there are no file descriptors left, unless a client leaves before.
+/// How long accepting pauses when no file descriptors are left, unless a client leaves before.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many clients are accepted before the others are served again.
@@ -30,11 +30,11 @@ const OWN_FILES: u64 = 32;
 /// Whether clients wait to be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accept {
-    /// The next event shows.
+    /// The next event will show.
     Idle,
     /// Some may.
     Pending,
-    /// Some do, who can't be accepted before that moment.
+    /// Some do, but can't be accepted before that moment.
     Paused(Time),
 }
 
@@ -53,10 +53,10 @@ impl Accept {
         self.due().is_some_and(|due| due <= now)
     }
 
-    /// Accepts the next, if there is one who has not left meanwhile, and notes whether more may wait.
+    /// Accepts the next client, if it has not left meanwhile, and notes whether more may wait.
     ///
     /// # Errors
-    /// If it can't be accepted, as without file descriptors: then accepting pauses.
+    /// If it can't be accepted, such as for lack of file descriptors: then accepting pauses.
     pub fn next<T>(
         &mut self,
         accept: impl FnOnce() -> io::Result<T>,
@@ -81,7 +81,7 @@ impl Accept {
 }
 
 impl Server {
-    /// Accepts those who wait.
+    /// Accepts the waiting clients.
     pub(super) fn accept(&mut self) {
         for _ in 0..ACCEPTED_AT_ONCE {
             match self.listeners.accept(self.now) {
@@ -103,13 +103,13 @@ impl Server {
     fn welcome(&mut self, accepted: Accepted) {
         let Accepted { socket, peer, tls } = accepted;
         if self.connections.len() >= self.max_clients {
-            // As Redis: one attempt to say why. It would have to be encrypted first for a client that speaks TLS.
+            // Like Redis, tries once to say why. For a TLS client, this would have to be encrypted first.
             if tls.is_none() {
                 let why = b"-ERR max number of clients reached\r\n";
                 let _ = send(&socket, why, SendFlags::NOSIGNAL);
             }
             self.proxy.metrics().clients.refused += 1;
-            return self.log_refused(&peer, "there are max_clients of them");
+            return self.log_refused(&peer, "max_clients is reached");
         }
         let is_tls = tls.is_some();
         let is_refused = self.protection.refuses(&peer, is_tls);
@@ -151,12 +151,12 @@ impl Server {
     }
 }
 
-/// Raises the limit of open files to what so many clients need, beside so many files of others; where that is
-/// not allowed, says so and returns how many fit.
+/// Raises the limit of open files to what so many clients need, in addition to `others`; if that is not permitted, logs
+/// it and returns how many fit.
 pub(super) fn clients_that_fit(max_clients: usize, others: u64) -> usize {
     let reserved = OWN_FILES + others;
     let wanted = max_clients as u64 + reserved;
-    // Each may come to need a dedicated connection to Redis too.
+    // Each may later need a dedicated connection to Redis too.
     let limit = match rlimit::increase_nofile_limit(wanted + max_clients as u64) {
         Ok(limit) if limit >= wanted => return max_clients,
         Ok(limit) => limit,

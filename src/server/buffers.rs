@@ -1,5 +1,5 @@
-//! What is done while all clients together hold too much: one at a time is read to the end of its pipeline, and if too
-//! little is let go, the largest are closed.
+//! Handles a shortage of buffers: one client at a time is read to the end of its pipeline, and if too little is freed,
+//! the largest are closed.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use super::Server;
 use crate::clock::Time;
 use crate::proxy::ClientId;
 
-/// How long room may be scarce while little is let go.
+/// How long room may be scarce while little is freed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What part of the bound must be let go in that time.
+/// The part of the bound that must be freed in that time.
 const LITTLE: usize = 64;
 
-/// How often clients are looked through at most: it takes a moment with many of them.
+/// How often clients are checked at most: it takes a moment with many of them.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// After how long a favored client that sends nothing gives way to another.
+/// After how long a favored client that sends nothing is replaced by another.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// Since when room has been scarce, or when it was last seen that enough is let go, and when to look next.
+/// Since when room has been scarce, or when enough was last seen to be freed, and when to check next.
 #[derive(Default)]
 pub(super) struct Shortage {
     since: Option<Time>,
@@ -28,7 +28,7 @@ pub(super) struct Shortage {
 }
 
 impl Shortage {
-    /// When to look next; never, while there is room.
+    /// When to check next; never, while there is room.
     pub fn due(&self) -> Option<Time> {
         self.due
     }
@@ -62,7 +62,7 @@ impl Server {
         }
     }
 
-    /// Favors the largest client that has more to send, if none is favored that sends.
+    /// Favors the largest client that has more to send, if no favored client is sending.
     fn favor_one(&mut self) {
         let sends = |client: &ClientId| {
             let connection = self.connections.get(client.0);
@@ -85,7 +85,8 @@ impl Server {
         }
     }
 
-    /// The clients that hold more than their shares, and wait for room or do not take their replies; and how much.
+    /// The clients that hold more than their shares, and wait for room or do not read their replies; and how much they
+    /// hold.
     fn beyond_their_shares(&self) -> impl Iterator<Item = (ClientId, usize)> {
         self.connections.iter().filter_map(|(slot, connection)| {
             let client = ClientId(slot);

@@ -1,4 +1,4 @@
-//! How a server is put together.
+//! Builds a server.
 
 use std::io::{self, ErrorKind};
 
@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::hooks::{HOOKS_MAX, Hook};
 use crate::tls::Tls;
 
-/// A server that is not started yet: its configuration, and the hooks that it is to have.
+/// A server that is not started yet: its configuration and its hooks.
 ///
 /// ```no_run
 /// use redis_proxy::config::Config;
@@ -40,14 +40,14 @@ impl Builder {
         self
     }
 
-    /// Sets what TLS needs. By default it is read from the files that the configuration names.
+    /// Sets the TLS configuration. By default it is read from the files that the configuration names.
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// Adds a hook behind the others. A server has at most 32.
+    /// Adds a hook after the others. A server has at most 32.
     #[must_use]
     pub fn hook(mut self, hook: impl Hook + 'static) -> Self {
         self.hooks.push(Box::new(hook));
@@ -57,11 +57,11 @@ impl Builder {
     /// Binds the addresses, starts the helper thread, and is ready to [`run`](Server::run).
     ///
     /// # Errors
-    /// If an address can't be bound, a file of TLS can't be used, there are too many hooks, or the system gives no poll, signal
-    /// or thread.
+    /// If an address can't be bound, a TLS file can't be used, there are too many hooks, or the system refuses a poll,
+    /// signal handler or thread.
     pub fn start(self) -> io::Result<Server> {
         if self.hooks.len() > HOOKS_MAX {
-            let message = format!("at most {HOOKS_MAX} hooks can be had");
+            let message = format!("at most {HOOKS_MAX} hooks are allowed");
             return Err(io::Error::new(ErrorKind::InvalidInput, message));
         }
         let tls = match self.tls {

@@ -1,4 +1,4 @@
-//! Clients that are there: who is ready, what they send and are sent, and how they leave.
+//! The connected clients: which are ready, what they send and receive, and how they leave.
 
 use std::fmt::Display;
 use std::io;
@@ -16,23 +16,23 @@ use crate::transport::ReadResult;
 /// could destroy replies on their way to it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a client that needs a Redis that is away stays before it is closed. It would come again at once, as often as
-/// that goes, and phpredis (5.3) waits in vain on its next connection if it finds the end of one before it reads.
+/// How long a client that needs an unreachable Redis stays before it is closed. It would reconnect at once, as often as
+/// it can, and phpredis (5.3) waits in vain on its next connection if it finds this one closed before it reads.
 const CLOSED_AFTER: Duration = Duration::from_millis(100);
 
-/// So many of them are closed in a turn, as all may be due at once. One takes 10 µs or more.
+/// The most of them that are closed in a turn, as all may be due at once. One takes 10 µs or more.
 const CLOSED_AT_ONCE: usize = 128;
 
-/// So many bytes of replies are written at once and not at the end of the turn: the memory that they lie in
-/// then serves the next client. Hits of 4 KB in pipelines of 16 take 40% of the time that they took when each
-/// client's replies lay in memory that was new every turn.
+/// This many bytes of replies are written at once and not at the end of the turn: their memory then serves the next
+/// client. Hits of 4 KB in pipelines of 16 take 40% of the time that they took when each client's replies had new
+/// memory every turn.
 const LARGE: usize = 16 * 1024;
 
-/// With so many clients handshakes of TLS are gone on with in a turn. A step may take a millisecond, for a signature.
+/// The most clients whose TLS handshakes are continued in a turn. A step may take a millisecond, for a signature.
 const HANDSHAKES: usize = 8;
 
 impl Server {
-    /// Notes what an event says of a client's socket, or of its dedicated connection to Redis.
+    /// Notes an event of a client's socket, or of its dedicated connection to Redis.
     pub(super) fn note(&mut self, client: ClientId, dedicated: bool, event: &Event) {
         let Some(connection) = self.connections.get_mut(client.0) else {
             return;
@@ -86,7 +86,7 @@ impl Server {
                 continue;
             }
             self.end_unused(client);
-            // What is here is executed before more is read.
+            // Input that has arrived is executed before more is read.
             if self.proxy.can_resume(client) {
                 let start = self.clock.now();
                 self.proxy.resume(client, start);
@@ -100,7 +100,7 @@ impl Server {
         }
     }
 
-    /// Has the core count the requests handled since that moment.
+    /// Makes the core time the requests handled since that moment.
     fn end_run(&mut self, start: Time) {
         let took = match self.proxy.is_run_timed() {
             true => start.until(self.clock.now()),
@@ -109,7 +109,7 @@ impl Server {
         self.proxy.end_run(took);
     }
 
-    /// Goes on with a client's handshake of TLS. Returns whether it is over.
+    /// Continues a client's TLS handshake. Returns whether it is complete.
     fn shake_hands(&mut self, client: ClientId) -> bool {
         match self.connections[client.0].client.is_connected(self.now) {
             Ok(is_over) => {
@@ -126,7 +126,7 @@ impl Server {
         }
     }
 
-    /// Has those looked at that have taken too long for the handshake of TLS.
+    /// Closes clients that have taken too long for the TLS handshake.
     pub(super) fn end_handshakes(&mut self) {
         while let Some(&(deadline, client)) = self.handshakes.front()
             && deadline <= self.now
@@ -139,8 +139,8 @@ impl Server {
         }
     }
 
-    /// Writes to Redis what a client has sent for its dedicated connection: it leaves before what others, who are
-    /// served later in this turn, send over the shared ones.
+    /// Writes to Redis what a client has sent for its dedicated connection: it goes out before what clients served
+    /// later in this turn send over the shared ones.
     fn pass_on(&mut self, client: ClientId) {
         let has_output = |output: &mut Output| !output.is_empty();
         if self.connections.contains(client.0)
@@ -186,8 +186,7 @@ impl Server {
         }
     }
 
-    /// Writes to every client that has something new to get, and to Redis for those who have their own
-    /// connection there.
+    /// Writes to every client with new output, and to Redis for those with a dedicated connection.
     pub(super) fn write_replies(&mut self) {
         self.write_changed();
         while self.proxy.end_shortage() {
@@ -221,7 +220,7 @@ impl Server {
         }
     }
 
-    /// Writes to a client what is ready for it. Returns whether it is still there.
+    /// Writes a client's output. Returns whether it is still connected.
     fn write(&mut self, client: ClientId) -> bool {
         let connection = &mut self.connections[client.0];
         match connection.client.write(self.proxy.output(client)) {
@@ -239,7 +238,7 @@ impl Server {
         true
     }
 
-    /// A client was sent all its replies.
+    /// A client has been sent all its replies.
     fn end(&mut self, client: ClientId) {
         let connection = &mut self.connections[client.0];
         let pauses = matches!(
@@ -256,7 +255,7 @@ impl Server {
         }
     }
 
-    /// Closes clients for which Redis is away, in their time.
+    /// Closes clients that need an unreachable Redis, when they are due.
     pub(super) fn close_without_redis(&mut self) {
         let mut closed = 0;
         while let Some(&(at, client)) = self.closing.front()
@@ -275,8 +274,8 @@ impl Server {
         }
     }
 
-    /// The connection to a client is ended from this side; the client is to end it from the other. One that was killed
-    /// is closed at once, as it may hang.
+    /// Shuts down the connection to a client from this side; the client is to close the other. One that was killed is
+    /// closed at once, as it may hang.
     fn finish(&mut self, client: ClientId) {
         self.drop_dedicated(client);
         let connection = &mut self.connections[client.0];
@@ -295,7 +294,7 @@ impl Server {
         self.log_ending(client);
     }
 
-    /// Reads and drops what a client sends that is done.
+    /// Reads and drops the input of a client that is done.
     fn drop_input(&mut self, client: ClientId) {
         let socket = &mut self.connections[client.0].client;
         match socket.read(&mut self.buffer) {

@@ -9,7 +9,7 @@ pub struct Connection {
     pub client: Transport,
     /// The dedicated one to Redis.
     pub dedicated: Option<Transport>,
-    /// Until when that one may take to be made and set up.
+    /// How long that one may take to be opened and set up.
     pub set_up_by: Time,
     /// It is on the loop's list of clients to read from.
     pub listed: bool,
@@ -19,14 +19,14 @@ pub struct Connection {
     pub last_sent: Time,
     /// When it last sent something.
     pub last_received: Time,
-    /// All is said, and Redis is away: then it is closed.
+    /// All replies are sent, but Redis is unreachable: the client is closed then.
     pub closing: Option<Time>,
-    /// All is said: until then, what the client still sends is read and dropped.
+    /// All replies are sent: until then, further input is read and dropped.
     pub lingering: Option<Time>,
 }
 
 impl Connection {
-    /// Takes over a client's.
+    /// The connections of a new client.
     #[must_use]
     pub fn new(client: Transport) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The clients' dedicated connections to Redis: opened, moved and closed as the core has it.
+//! The clients' dedicated connections to Redis: opens, serves and closes them as the core decides.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
@@ -16,7 +16,7 @@ impl Server {
         let Some(dedicated) = &mut connection.dedicated else {
             return;
         };
-        // Why it can't be connected is found where it is written to.
+        // Connection errors are found where it is written to.
         if !dedicated.readable
             || dedicated.is_connecting()
             || !self.proxy.wants_dedicated_input(client)
@@ -30,12 +30,12 @@ impl Server {
                 self.widen(length);
             }
             Ok(ReadResult::Nothing) => {}
-            // Redis ended it: so ends the client's, as it would with Redis itself.
+            // Redis closed it: so the client is closed, as Redis itself would.
             Ok(ReadResult::End) | Err(_) => self.proxy.dedicated_lost(client, None),
         }
     }
 
-    /// Opens, writes to, or closes a client's dedicated connection to Redis, as the core has it.
+    /// Opens, writes to, or closes a client's dedicated connection to Redis, as the core decides.
     pub(super) fn write_dedicated(&mut self, client: ClientId) {
         if self.proxy.dedicated(client).is_none() {
             return self.drop_dedicated(client);
@@ -67,13 +67,13 @@ impl Server {
             })
             .is_err()
         {
-            // What Redis said before it closed is still to be read; that ends it.
+            // What Redis sent before it closed must still be read; that ends it.
             dedicated.readable = true;
             self.list(client);
         }
     }
 
-    /// A client has its dedicated connection to Redis no longer, if it had one: it is closed, or kept for the next.
+    /// A client no longer has its dedicated connection to Redis, if it had one: closes it, or keeps it for reuse.
     pub(super) fn drop_dedicated(&mut self, client: ClientId) {
         let Some(dedicated) = self.connections[client.0].dedicated.take() else {
             return;
@@ -83,14 +83,14 @@ impl Server {
             && self.proxy.leaves_dedicated_clean(client)
             && !self.shutdown.has_begun()
         {
-            // One that the poll does not take is closed.
+            // One that can't be deregistered from the poll is closed.
             let registry = self.poll.registry();
             let _ = self.spares.put(dedicated, endpoint, registry, self.now);
         }
     }
 
-    /// Reads from a dedicated connection that its client does not use at present: if Redis has closed it, it is not to be
-    /// used again.
+    /// Reads from a dedicated connection that its client does not use at present: if Redis has closed it, it must not
+    /// be used again.
     pub(super) fn end_unused(&mut self, client: ClientId) {
         if self.proxy.has_unused_dedicated(client) {
             self.read_dedicated(client);
@@ -100,8 +100,8 @@ impl Server {
         }
     }
 
-    /// Closes the dedicated connections of clients that the core has ended: the next one of such a client, perhaps in this
-    /// turn, leads to another server.
+    /// Closes the dedicated connections that the core has ended: the next one of such a client, perhaps in this turn,
+    /// leads to another server.
     pub(super) fn drop_ended_dedicated(&mut self) {
         let slots = self.connections.iter();
         let with_dedicated = slots.filter(|(_, connection)| connection.dedicated.is_some());
@@ -113,7 +113,8 @@ impl Server {
         }
     }
 
-    /// Opens a dedicated connection, or takes one that another has left. Returns whether it is connected already.
+    /// Opens a dedicated connection, or reuses one that another client has left. Returns whether it is connected
+    /// already.
     fn open_dedicated(&mut self, client: ClientId) -> io::Result<bool> {
         let endpoint = self
             .proxy
@@ -141,7 +142,7 @@ impl Server {
         Ok(is_connected)
     }
 
-    /// Gives up dedicated connections that have taken too long to be made or set up.
+    /// Gives up dedicated connections that took too long to be opened or set up.
     pub(super) fn end_connecting(&mut self) {
         while let Some(&(deadline, client)) = self.connecting.front()
             && deadline <= self.now
@@ -155,7 +156,7 @@ impl Server {
             let Some(late) = &connection.dedicated else {
                 continue;
             };
-            // Whether it can be connected to is found where it is written to.
+            // Connection errors are found where it is written to.
             if late.is_connecting() || self.proxy.dedicated_is_set_up(client) {
                 self.proxy.look_again(client);
                 continue;
@@ -166,7 +167,7 @@ impl Server {
                 self.connecting.push_back((later, client));
                 continue;
             }
-            // Redis has the client's request, and may carry it out yet: it is not to be repeated.
+            // Redis has the client's request, and may still execute it: it must not be retried.
             let timeout = self.dialer.timeout.as_millis();
             let reason = self.reason(&format!("timed out after {timeout} ms"));
             self.proxy.dedicated_lost(client, Some(&reason));

@@ -1,4 +1,4 @@
-//! The lines of the log that clients can bring about as often as they like.
+//! Log lines that clients can trigger as often as they like.
 
 use std::io;
 
@@ -12,20 +12,20 @@ use crate::proxy::{ClientId, Ending, Peer};
 const HTTP: &str = "possible attack";
 const EVICTED: &str = "evicting client";
 
-/// A limit for each kind of line.
+/// A rate limit for each kind of line.
 #[derive(Default)]
 pub(super) struct Floods {
-    /// Clients broke the protocol.
+    /// Clients sent malformed requests.
     pub broken: Limit,
     /// Clients spoke HTTP.
     pub http: Limit,
-    /// Clients were refused: there are as many as there may be.
+    /// Clients were refused because of the maximum.
     pub refused: Limit,
-    /// Clients could not be accepted: no file was left for them.
+    /// Clients could not be accepted for lack of file descriptors.
     pub unaccepted: Limit,
     /// Clients were closed because all together held too much.
     pub evicted: Limit,
-    /// Clients' dedicated connections to Redis could not be made.
+    /// Clients' dedicated connections to Redis could not be opened.
     pub dedicated_failed: Limit,
 }
 
@@ -66,7 +66,7 @@ impl Floods {
 }
 
 impl Server {
-    /// A client was not taken.
+    /// A client was refused.
     pub(super) fn log_refused(&mut self, address: &Peer, reason: &str) {
         if let Some(left_out) = self.floods.refused.admit(self.now) {
             let clients = self.connections.len();
@@ -74,7 +74,7 @@ impl Server {
         }
     }
 
-    /// A client did not do its part of the handshake of TLS.
+    /// A client failed the TLS handshake.
     pub(super) fn log_no_handshake(&mut self, client: ClientId, error: &io::Error) {
         if let Some(left_out) = self.floods.broken.admit(self.now) {
             let (number, address) = self.proxy.peer(client);
@@ -85,7 +85,7 @@ impl Server {
         }
     }
 
-    /// Clients wait that can't be taken for now.
+    /// Clients are waiting that can't be accepted for now.
     pub(super) fn log_unaccepted(&mut self, error: &io::Error) {
         if let Some(left_out) = self.floods.unaccepted.admit(self.now) {
             let clients = self.connections.len();
@@ -93,7 +93,7 @@ impl Server {
         }
     }
 
-    /// A client is done, or gone: logs what went wrong.
+    /// A client is done, or gone: logs the reason, if it is an error.
     pub(super) fn log_ending(&mut self, client: ClientId) {
         let (number, address) = self.proxy.peer(client);
         let address = || address.map(Peer::to_string);

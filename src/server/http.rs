@@ -1,4 +1,4 @@
-//! The sockets of those who ask over HTTP: few, short-lived, and served after the clients.
+//! The HTTP connections: few, short-lived, and served after the clients.
 
 #[cfg(test)]
 mod tests;
@@ -25,15 +25,15 @@ use crate::transport::{ReadResult, Transport};
 const LISTENER: Token = Token(usize::MAX - 5);
 pub(super) const FIRST: usize = LISTENER.0 - MAX_CONNECTIONS;
 
-/// How many connections are accepted, and how many are read from, in a turn. Of these, one is answered at most,
-/// which takes a fraction of a millisecond: so little that clients don't notice.
+/// How many connections are accepted, and how many are read from, in a turn. At most one of them is answered, which
+/// takes a fraction of a millisecond: too little for clients to notice.
 const AT_ONCE: usize = 8;
 
-/// How long a connection is safe from being dropped for a new one: its request is on its way. When all are
-/// safe, the new ones wait.
+/// How long a connection is safe from being dropped for a new one, while its request is on its way. If all are safe,
+/// new ones wait.
 const SAFE: Duration = Duration::from_millis(50);
 
-/// File descriptors that all this needs.
+/// The most file descriptors that HTTP needs.
 pub(super) const FILES: u64 = MAX_CONNECTIONS as u64 + 1;
 
 /// Whether a token is one of these.
@@ -41,47 +41,47 @@ pub(super) fn is_ours(token: Token) -> bool {
     (FIRST..=LISTENER.0).contains(&token.0)
 }
 
-/// What is served over HTTP.
+/// The HTTP server.
 pub(super) struct Http {
     listener: TcpListener,
     accept: Accept,
     connections: Slab<Connection>,
-    /// Connections to look at, in the order in which they came up.
+    /// Connections to serve, in the order in which they became ready.
     ready: VecDeque<usize>,
-    /// How many ever came.
+    /// How many there ever were.
     count: u64,
     history: History,
-    /// The names by which it may be asked.
+    /// The host names that requests may use.
     names: Vec<String>,
 }
 
 /// A connection. It is for one request.
 struct Connection {
     socket: Transport,
-    /// Its number, and when it came.
+    /// Its number, and when it was accepted.
     number: u64,
     since: Time,
-    /// The head of the request as far as it came.
+    /// The head of the request, as far as it has arrived.
     input: Vec<u8>,
-    /// The response as far as it was not sent.
+    /// The part of the response that was not sent yet.
     output: Output,
-    /// The response is, or was, in the output; what else comes is dropped.
+    /// The response is, or was, in the output; further input is dropped.
     answered: bool,
     listed: bool,
 }
 
-/// What a turn of the loop lends.
+/// What a turn of the loop provides.
 pub(super) struct Turn<'a> {
     pub registry: &'a Registry,
     pub proxy: &'a Proxy,
     pub buffer: &'a mut [u8],
     pub now: Time,
-    /// The proxy is about to end.
+    /// The proxy is shutting down.
     pub shutting_down: bool,
 }
 
 impl Http {
-    /// Listens. It may be asked by these names, beside addresses and loopback names.
+    /// Listens. Requests may use these host names, in addition to addresses and loopback names.
     ///
     /// # Errors
     /// If the address can't be bound.
@@ -100,7 +100,7 @@ impl Http {
         })
     }
 
-    /// Notes what an event says.
+    /// Notes an event.
     pub fn note(&mut self, event: &Event) {
         if event.token() == LISTENER {
             self.accept = Accept::Pending;
@@ -173,21 +173,21 @@ impl Http {
         answered && !before
     }
 
-    /// Ends those whose time is over.
+    /// Ends connections that have timed out.
     fn cut_off(&mut self, now: Time) {
         self.connections.retain(|_, connection| {
             let over = connection.end() <= now;
-            // One that never sent anything gets no reply either: a browser opens some for later use.
+            // One that never sent anything gets no response either: a browser opens some for later use.
             if over && !connection.answered && !connection.input.is_empty() {
                 connection.output.copy(&http::too_late());
-                // It is cut off, whether it hears why or not.
+                // It is cut off, whether the response can be sent or not.
                 let _ = connection.send();
             }
             !over
         });
     }
 
-    /// Accepts some of those who wait. When there are too many, the one that came first has to go.
+    /// Accepts some of the waiting connections. If there are too many, the oldest is dropped.
     fn accept(&mut self, turn: &Turn<'_>) {
         for _ in 0..AT_ONCE {
             if !self.accept.is_due(turn.now) {
@@ -209,7 +209,7 @@ impl Http {
         }
     }
 
-    /// The slot of the connection that has to go when another comes, if one has to, and until when it is safe.
+    /// The slot of the connection to drop for a new one, if that is necessary, and until when it is safe.
     fn to_be_dropped(&self) -> Option<(usize, Time)> {
         if self.connections.len() < MAX_CONNECTIONS {
             return None;
@@ -243,11 +243,11 @@ impl Connection {
         self.since.after(MAX_TIME)
     }
 
-    /// Reads once, answers if it can, and sends what it can. Returns whether there is more to come.
+    /// Reads once, responds if possible, and sends what the socket takes. Returns whether there is more to do.
     fn serve(&mut self, site: &Site<'_>, buffer: &mut [u8]) -> io::Result<bool> {
         let mut at_end = false;
         if self.socket.readable {
-            // There is some: a head that fills it all was refused.
+            // There is some room: a head that fills the buffer was refused.
             let room = MAX_HEAD - self.input.len();
             match self.socket.read(&mut buffer[..room])? {
                 ReadResult::Bytes(length) if !self.answered => {
@@ -261,7 +261,7 @@ impl Connection {
         if self.answered {
             self.send()?;
         }
-        // Who closes only its own side still reads.
+        // A client that only closed its own side still reads.
         Ok(!at_end || !self.output.is_empty())
     }
 
@@ -273,8 +273,8 @@ impl Connection {
         }
     }
 
-    /// Sends what the socket takes. The connection is closed from this side first, and altogether when the
-    /// other side has read all: closing at once could destroy what is on its way.
+    /// Sends what the socket takes. The connection is shut down from this side first, and closed when the other side
+    /// has read everything: closing at once could destroy what is on its way.
     fn send(&mut self) -> io::Result<()> {
         self.socket.write(&mut self.output)?;
         if self.output.is_empty() {

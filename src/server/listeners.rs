@@ -1,4 +1,4 @@
-//! Where clients are listened for: a port, a port for TLS, a Unix socket.
+//! The sockets that accept clients: a port, a TLS port, a Unix socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,21 +46,21 @@ struct Listener {
 }
 
 enum Socket {
-    /// With what takes the handshake of TLS, if that is spoken.
+    /// With what accepts the TLS handshake, if TLS is on.
     Tcp(TcpListener, Option<Acceptor>),
     Unix(UnixListener, SocketFile),
 }
 
-/// A client that came.
+/// An accepted client.
 pub(super) struct Accepted {
     pub socket: OwnedFd,
     pub peer: Peer,
-    /// What takes its handshake, if it is to speak TLS.
+    /// What accepts its TLS handshake, if it uses TLS.
     pub tls: Option<Acceptor>,
 }
 
 impl Listeners {
-    /// Listens as the configuration says.
+    /// Listens as configured.
     ///
     /// # Errors
     /// If an address can't be bound.
@@ -110,7 +110,7 @@ impl Listeners {
         });
     }
 
-    /// Has the poll report on them.
+    /// Registers them with the poll.
     ///
     /// # Errors
     /// If the system refuses.
@@ -130,17 +130,17 @@ impl Listeners {
         self.port
     }
 
-    /// Whether there are none (any more).
+    /// Whether there are none, or no longer any.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Listens no more. Returns whether that is news.
+    /// Stops listening. Returns whether it was listening.
     pub fn stop(&mut self) -> bool {
         !std::mem::take(&mut self.all).is_empty()
     }
 
-    /// Notes that clients wait.
+    /// Notes that clients are waiting.
     pub fn note(&mut self, token: Token) {
         let mut all = self.all.iter_mut();
         if let Some(listener) = all.find(|listener| listener.token == token) {
@@ -148,7 +148,7 @@ impl Listeners {
         }
     }
 
-    /// A file descriptor is free again: those who had to wait for one are accepted.
+    /// A file descriptor is free again: clients that wait for one can be accepted.
     pub fn resume(&mut self) {
         for listener in &mut self.all {
             if let Accept::Paused(_) = listener.accept {
@@ -162,10 +162,10 @@ impl Listeners {
         self.all.iter().filter_map(|one| one.accept.due()).min()
     }
 
-    /// Accepts a client, if one waits.
+    /// Accepts a client, if one is waiting.
     ///
     /// # Errors
-    /// If it can't be accepted, as without file descriptors.
+    /// If it can't be accepted, such as for lack of file descriptors.
     pub fn accept(&mut self, now: Time) -> io::Result<Option<Accepted>> {
         let mut all = self.all.iter_mut();
         match all.find(|listener| listener.accept.is_due(now)) {
@@ -189,7 +189,7 @@ impl Socket {
         };
         let (stream, address) = listener.accept()?;
         let local = stream.local_addr().unwrap_or(address);
-        // Without it replies may only come later.
+        // Without it replies may only be delayed.
         let _ = set_tcp_nodelay(&stream, true);
         Ok(Accepted {
             socket: stream.into(),

@@ -1,24 +1,24 @@
-//! Protected mode, as Redis has it: a proxy that asks clients for nothing serves those of its own host alone.
+//! Protected mode, as in Redis: a proxy that requires no authentication only serves clients on its own host.
 
 use crate::config::{AuthClients, Config};
 use crate::proxy::Peer;
 
-/// What others are answered. It starts as Redis's own answer does.
+/// The error for other clients. It starts like Redis's own.
 pub(super) const DENIED: &str = "DENIED Redis is running in protected mode because protected mode is enabled and no \
     password is set for the default user. In this mode connections are only accepted from the loopback interface. \
     This is redis-proxy: to reach it from other hosts, start it with --password, or with --tls_port and \
     --tls_auth_clients yes, or, if nobody else can reach its port, with --protected_mode no.";
 
-/// Whom it protects from.
+/// Decides which clients are refused.
 pub(super) struct Protection {
-    /// Clients of other hosts are refused.
+    /// Clients on other hosts are refused.
     is_on: bool,
-    /// Clients that speak TLS must show a certificate.
+    /// TLS clients must present a certificate.
     asks_for_certificates: bool,
 }
 
 impl Protection {
-    /// As the configuration says, and says so in the log where that may be a surprise.
+    /// As configured; logs settings that may be a surprise.
     pub fn new(config: &Config) -> Self {
         let asks_for_certificates = config.tls_auth_clients == AuthClients::Yes;
         let has_open_port =

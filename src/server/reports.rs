@@ -1,5 +1,5 @@
-//! What the helper thread reports, on its way to the core, in order and a part at a time: a Redis that fails may owe a
-//! million replies, and meanwhile others want their hits.
+//! Passes the helper thread's reports to the core, in order and in parts: a Redis that fails may leave a million
+//! replies outstanding, and meanwhile other clients want their hits.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Server;
 use crate::upstream::{Event, Report};
 
-/// So many replies are delivered between two looks at the clock,
+/// So many replies are delivered between two readings of the clock,
 const PART: usize = 512;
 
 /// and for about so long in a turn.
@@ -16,31 +16,31 @@ const TURN: Duration = Duration::from_millis(2);
 /// How many events memory is kept for.
 const KEPT: usize = 16;
 
-/// What was reported and is not done with.
+/// Reports that are not completely handled.
 #[derive(Default)]
 pub(super) struct Reports {
     /// The oldest first.
     events: VecDeque<Report>,
-    /// How much of the oldest is done.
+    /// How much of the oldest is handled.
     done: usize,
-    /// Empty: the memory for what is reported next.
+    /// An empty buffer for the next reports.
     news: Vec<Report>,
 }
 
 impl Reports {
-    /// Whether all is done with.
+    /// Whether all reports are handled.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 }
 
 impl Server {
-    /// Takes what the helper thread has reported since.
+    /// Takes the helper thread's new reports.
     pub(super) fn take_reports(&mut self) {
         self.upstream.take_events(&mut self.reports.news);
         for report in self.reports.news.drain(..) {
             match &report.event {
-                // What has changed is not served while the rest waits for its turn.
+                // A changed value must not be served while the rest waits for its turn.
                 Event::Invalidated(_) if !self.reports.events.is_empty() => {
                     let Report { node, event } = &report;
                     self.proxy
@@ -52,7 +52,7 @@ impl Server {
         self.reports.news.shrink_to(KEPT);
     }
 
-    /// Hands the core what was reported, as far as this turn has time for it.
+    /// Passes reports to the core, as far as this turn has time for it.
     pub(super) fn deliver_reports(&mut self) {
         if self.reports.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Settings of a running proxy: read again at a signal, or changed by a client.
+//! Settings of a running proxy: reloaded on a signal, or changed by a client.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -9,22 +9,21 @@ use crate::config::{Config, ConfigError, Invocation};
 /// How the settings are read.
 type Load = fn() -> Result<Invocation, ConfigError>;
 
-/// Settings that are read again.
+/// The reload of settings.
 #[derive(Default)]
 pub(super) struct Reload {
     load: Option<Load>,
-    /// What was read and is not taken yet.
+    /// The result that has not been applied yet.
     loaded: Arc<Mutex<Option<Result<Invocation, ConfigError>>>>,
 }
 
 impl Server {
-    /// Has the settings read again by this when a SIGHUP comes, on a thread of its own: as for their files, it may take its
-    /// time.
+    /// Sets the function that reloads the settings on SIGHUP, on a thread of its own, as it may have to wait for files.
     pub fn reload_by(&mut self, load: fn() -> Result<Invocation, ConfigError>) {
         self.reload.load = Some(load);
     }
 
-    /// Reads settings and certificates again. Returns whether there is anything to read.
+    /// Reloads settings and certificates. Returns whether there is anything to reload.
     pub(super) fn reload_settings(&mut self, signal: Option<&str>) -> bool {
         if self.tls.is_used() {
             log::info!(signal; "reloading certificates");
@@ -33,7 +32,7 @@ impl Server {
         let Some(load) = self.reload.load else {
             return self.tls.is_used();
         };
-        log::info!(signal; "reading settings again");
+        log::info!(signal; "reloading settings");
         let loaded = Arc::clone(&self.reload.loaded);
         let wake = self.upstream.waker_of_loop();
         let thread = thread::Builder::new().name("settings".into());
@@ -48,7 +47,7 @@ impl Server {
         true
     }
 
-    /// Has settings hold that were read again, wholly or not at all, or that a client has changed.
+    /// Applies reloaded settings, all or none, or those that a client has changed.
     pub(super) fn take_settings(&mut self) {
         if let Some(config) = self.proxy.take_reconfigured() {
             let config = config.clone();
@@ -64,7 +63,9 @@ impl Server {
         match result {
             Ok(Invocation::Run(config)) => self.change(&config),
             Ok(Invocation::Print(_)) => {}
-            Err(error) => log::warn!(reason:% = error; "the settings from before stay in use"),
+            Err(error) => {
+                log::warn!(reason:% = error; "settings not reloaded: the old ones stay in use")
+            }
         }
     }
 
@@ -76,11 +77,11 @@ impl Server {
                 let (before, after) = (&difference.before, &difference.after);
                 log::info!(setting, before, after; "setting changed");
             } else {
-                log::warn!(setting; "setting changed; it takes effect when the proxy is started again");
+                log::warn!(setting; "setting changed; it takes effect at the next start");
             }
         }
         if differences.is_empty() {
-            log::info!("settings read again, none has changed");
+            log::info!("settings reloaded, none has changed");
             return;
         }
         let mut config = self.proxy.config().clone();
@@ -89,7 +90,7 @@ impl Server {
         self.apply(&config);
     }
 
-    /// Has those hold that are not the core's.
+    /// Applies those that are not the core's.
     fn apply(&mut self, config: &Config) {
         self.cache_period = config.cache_period;
         self.drain = config.drain;

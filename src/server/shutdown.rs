@@ -1,4 +1,4 @@
-//! The end of the proxy, as signals ask for it: at once, or after clients had time to finish.
+//! The end of the proxy on a signal: at once, or after clients had time to finish.
 
 use std::io;
 
@@ -18,31 +18,31 @@ use crate::systemd::{self, State};
 /// Signals that end the proxy.
 const ENDING: [i32; 3] = [SIGINT, SIGQUIT, SIGTERM];
 
-/// Signals that would end it by default, and mean nothing here.
+/// Signals that would terminate it by default, and mean nothing here.
 const IGNORED: [i32; 8] = [
     SIGALRM, SIGHUP, SIGIO, SIGPROF, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
 ];
 
-/// Has signals wake the poll and not end the process. `SIGPIPE` is ignored by Rust's runtime.
+/// Makes signals wake the poll instead of ending the process. `SIGPIPE` is ignored by Rust's runtime.
 ///
 /// # Errors
 /// If the system refuses.
 pub(super) fn signals() -> io::Result<Signals> {
-    // A log in a file that may not grow further: whoever writes to it gets an error.
+    // A log file may exceed a size limit: then writing to it returns an error.
     signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default())?;
     Signals::new(ENDING.iter().chain(&IGNORED))
 }
 
-/// How far the end has come.
+/// The progress of the shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shutdown {
-    /// Nobody asked for it.
+    /// Not requested.
     NotAsked,
-    /// Clients are served as ever, but `/readyz` says that the proxy is not ready. New ones come until
-    /// `listen_until`; then the proxy stops as soon as nobody is in the middle of anything, at the latest at
+    /// Clients are served as usual, but `/readyz` says that the proxy is not ready. New clients are accepted until
+    /// `listen_until`; then the proxy stops as soon as no client is in the middle of anything, at the latest at
     /// `until`.
     Draining { listen_until: Time, until: Time },
-    /// No requests are taken any more. Those that were are answered until then.
+    /// No more requests are read. Those received are answered, until then.
     Stopping { until: Time },
 }
 
@@ -52,12 +52,12 @@ impl Shutdown {
         self != Self::NotAsked
     }
 
-    /// Whether no requests are taken any more.
+    /// Whether requests are no longer read.
     pub fn is_stopping(self) -> bool {
         matches!(self, Self::Stopping { .. })
     }
 
-    /// When it goes on by itself.
+    /// When it advances by itself.
     pub fn due(self, listening: bool) -> Option<Time> {
         match self {
             Self::NotAsked => None,
@@ -68,7 +68,7 @@ impl Shutdown {
 }
 
 impl Server {
-    /// Signals came. Returns whether to end at once.
+    /// Handles signals. Returns whether to end at once.
     pub(super) fn take_signals(&mut self) -> bool {
         let signals: Vec<i32> = self.signals.pending().collect();
         for signal in signals {
@@ -102,7 +102,7 @@ impl Server {
         };
     }
 
-    /// Ends what the time of a drain is over for.
+    /// Advances when a time of the drain is over.
     pub(super) fn end_drain(&mut self) {
         if let Shutdown::Draining {
             listen_until,
@@ -118,7 +118,7 @@ impl Server {
         }
     }
 
-    /// Goes on with the end at the end of a turn, if it has begun. Returns whether it has come.
+    /// Advances the shutdown at the end of a turn, if it has begun. Returns whether it is complete.
     pub(super) fn shut_down(&mut self) -> bool {
         match self.shutdown {
             Shutdown::NotAsked => false,
@@ -143,7 +143,7 @@ impl Server {
         }
     }
 
-    /// Accepts no longer accepting clients and requests; what was received is answered.
+    /// Stops accepting clients and reading requests; those received are answered.
     fn stop(&mut self) {
         self.shutdown = Shutdown::Stopping {
             until: self.now.after(self.dialer.timeout + STOP_MARGIN),

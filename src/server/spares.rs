@@ -1,5 +1,5 @@
-//! Dedicated connections to Redis that their clients have left, for the next who need one: so a connection for each
-//! transaction or blocking request of short-lived clients costs no connect, and no handshake of TLS.
+//! Dedicated connections to Redis that their clients have left, kept for reuse: so short-lived clients with a
+//! transaction or a blocking request need no new connection, and no TLS handshake, each time.
 
 use std::io;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::transport::{ReadResult, Transport};
 /// How long one is kept.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// The first token of theirs; those of clients are below.
+/// Their first token; those of clients are below.
 const FIRST: usize = http::FIRST / 2;
 
-/// What Redis answers when nothing is left on a connection, since version 6.2.
+/// Redis's reply when no state is left on a connection, since version 6.2.
 const CLEAN: &[u8] = b"+RESET\r\n";
 
 /// Whether a token is one of theirs.
@@ -29,12 +29,12 @@ pub(super) fn is_ours(token: Token) -> bool {
     (FIRST..http::FIRST).contains(&token.0)
 }
 
-/// Them all.
+/// All of them.
 pub(super) struct Spares {
     /// The most that are kept.
     most: usize,
     spares: Slab<Spare>,
-    /// The poll said something of one.
+    /// One has an event.
     news: bool,
 }
 
@@ -44,7 +44,7 @@ struct Spare {
     endpoint: Endpoint,
     until: Time,
     to_redis: Output,
-    /// What Redis has answered.
+    /// What Redis has replied.
     answer: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ impl Spare {
         self.answer == CLEAN
     }
 
-    /// Sends and receives what there is. Returns whether it may still be of use.
+    /// Sends and receives. Returns whether it may still be used.
     fn turn(&mut self, buffer: &mut [u8], now: Time) -> bool {
         if self.until <= now || self.transport.write(&mut self.to_redis).is_err() {
             return false;
@@ -81,15 +81,15 @@ impl Spares {
         }
     }
 
-    /// When the next one is too old.
+    /// When the next one expires.
     pub fn due(&self) -> Option<Time> {
         self.spares.iter().map(|(_, spare)| spare.until).min()
     }
 
-    /// Takes in one on which nothing is in flight, and has Redis remove what its client has left there.
+    /// Adds one with nothing in flight, and makes Redis reset the state that its client has left.
     ///
     /// # Errors
-    /// If the system does not take it.
+    /// If it can't be registered with the poll.
     pub fn put(
         &mut self,
         transport: Transport,
@@ -115,14 +115,14 @@ impl Spares {
         Ok(())
     }
 
-    /// Gives away one that leads there, and that Redis has not closed.
+    /// Takes one that leads there and that Redis has not closed.
     pub fn take(&mut self, endpoint: &Endpoint, buffer: &mut [u8], now: Time) -> Option<Transport> {
         let fit = |spare: &Spare| spare.is_clean() && spare.endpoint == *endpoint;
         loop {
             let fitting = self.spares.iter().filter(|(_, spare)| fit(spare));
             let (key, _) = fitting.max_by_key(|(_, spare)| spare.until)?;
             let mut spare = self.spares.remove(key);
-            // The poll may not have said so yet.
+            // The poll may not have reported it yet.
             spare.transport.readable = true;
             if spare.turn(buffer, now) {
                 return Some(spare.transport);
@@ -130,12 +130,12 @@ impl Spares {
         }
     }
 
-    /// Closes all: they may lead to a Redis that is no longer the one.
+    /// Closes all: they may lead to a Redis that was replaced.
     pub fn clear(&mut self) {
         self.spares.clear();
     }
 
-    /// Notes what an event says.
+    /// Notes an event.
     pub fn note(&mut self, event: &Event) {
         if let Some(spare) = self.spares.get_mut(event.token().0 - FIRST) {
             spare.transport.note(event);
@@ -143,7 +143,7 @@ impl Spares {
         }
     }
 
-    /// Handles those with events, and those that are too old.
+    /// Serves those with events, and closes expired ones.
     pub fn turn(&mut self, buffer: &mut [u8], now: Time) {
         if std::mem::take(&mut self.news) || self.due().is_some_and(|due| due <= now) {
             self.spares.retain(|_, spare| spare.turn(buffer, now));

@@ -1,4 +1,4 @@
-//! The file that is a Unix socket: one that a crash has left is replaced, and it goes when the proxy does.
+//! The file of a Unix socket: one that a crash has left is replaced, and it is removed when the proxy ends.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
@@ -11,20 +11,20 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
 
-/// How many clients may wait to be accepted. The system allows fewer by default.
+/// How many clients may wait to be accepted. The system may allow fewer.
 const BACKLOG: i32 = 4096;
 
-/// The file. It is removed with the value, unless it is another's by then.
+/// The file. It is removed on drop, unless it belongs to another process by then.
 pub(super) struct SocketFile {
     pub path: Arc<str>,
     inode: (u64, u64),
 }
 
 impl SocketFile {
-    /// Listens on a socket at that path, which those may use whom the permissions allow to.
+    /// Listens on a socket at that path, with these permissions.
     ///
     /// # Errors
-    /// If it can't be made: somebody listens there, say, or it is another file.
+    /// If it can't be created: another process listens there, for example, or it is another kind of file.
     pub fn listen(path: &str, mode: u32) -> io::Result<(UnixListener, Self)> {
         open(path, mode).map_err(|error| {
             io::Error::new(error.kind(), format!("can't listen on {path:?}: {error}"))
@@ -43,7 +43,7 @@ fn open(path: &str, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
         remove_left_over(path)?;
         bind(&socket, &address)?;
     }
-    // Nobody can connect before it listens.
+    // No client can connect before it listens.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     listen(&socket, BACKLOG)?;
     let listener = UnixListener::from_std(net::UnixListener::from(socket));
@@ -54,16 +54,16 @@ fn open(path: &str, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     Ok((listener, file))
 }
 
-/// Removes a socket that nobody listens on.
+/// Removes a socket that no process listens on.
 fn remove_left_over(path: &str) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(io::Error::other("there is a file that is no socket"));
+        return Err(io::Error::other("it exists and is not a socket"));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         _ => Err(io::Error::new(
             ErrorKind::AddrInUse,
-            "another program listens there",
+            "another process listens on it",
         )),
     }
 }
@@ -76,7 +76,7 @@ fn inode(path: &str) -> io::Result<(u64, u64)> {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
-            // Whether it can be removed or not, nobody listens there any more.
+            // Whether it can be removed or not, no process listens there any more.
             let _ = fs::remove_file(&*self.path);
         }
     }

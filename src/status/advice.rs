@@ -4,7 +4,7 @@ use super::Status;
 use super::reads::KeptOut;
 use crate::metrics::{Counters, Counts, Outcome, Reason, Why};
 
-/// From this share on, hits need no advice.
+/// With at least this share of hits, no advice is needed.
 const GOOD: f64 = 0.9;
 
 impl Status<'_> {
@@ -37,7 +37,7 @@ impl Status<'_> {
         advice
     }
 
-    /// What kept reads of commands that are cached from being looked for there, if those are many.
+    /// Why many reads of cacheable commands were not looked up in the cache, if there are many.
     fn missed_out(&self, counters: &Counters) -> Option<String> {
         let KeptOut { share, why } = self.kept_out(counters)?;
         if share < 1.0 - GOOD {
@@ -56,7 +56,7 @@ impl Status<'_> {
         Some(format!("{} of all reads {how}.", percent(share)))
     }
 
-    /// What most of the keys were missing for that were not in the cache, and what helps.
+    /// The main reason for misses and its remedy, and how many keys missed for it.
     fn main_reason(&self, counters: &Counters) -> (u64, String) {
         let coalesced = counters.keys.coalesced;
         let reason = Reason::ALL
@@ -74,7 +74,7 @@ impl Status<'_> {
         }
     }
 
-    /// The rest of a sentence that starts with reads.
+    /// The rest of a sentence whose subject is reads.
     fn explain(&self, reason: Reason, counters: &Counters) -> String {
         let (limits, evictions) = (self.cache.limits(), counters.evictions);
         match reason {
@@ -132,8 +132,7 @@ impl Status<'_> {
         )
     }
 
-    /// What is to be said of the commands that can't be answered from the cache, if they are more than those
-    /// that can.
+    /// A sentence about the commands that can't be answered from the cache, if they outnumber those that can.
     fn uncached(&self, counters: &Counters) -> Option<String> {
         let all = counters.calls();
         let passed =
@@ -155,7 +154,7 @@ impl Status<'_> {
     }
 }
 
-/// A share from 0 to 1; all and nothing are said only of that.
+/// A share from 0 to 1; exactly 0% and 100% are only shown for these.
 fn percent(share: f64) -> String {
     let percent = (share * 100.0).round();
     if share < 1.0 && percent >= 100.0 {

@@ -1,7 +1,7 @@
-//! The text of `INFO`: that of the Redis behind, with the proxy's own fields in it.
+//! The text of `INFO`: that of Redis, with the proxy's own fields in it.
 //!
-//! By what Redis says of itself clients and tools decide what to do: so each field is Redis's, as it is now, save those
-//! that count what clients do here, which Redis does not see. These are under Redis's names where Redis has them.
+//! Clients and tools act on what Redis reports about itself: so each field is Redis's current one, except those that
+//! count what clients do here, which Redis does not see. These have Redis's names where Redis has them.
 
 use std::fmt::{Display, Write};
 
@@ -31,7 +31,7 @@ const SECTIONS: [(&str, WriteFields); 10] = [
 struct Shown<'a> {
     status: &'a Status<'a>,
     counters: Counters,
-    /// Redis was asked for its fields just now.
+    /// Redis's fields were read just now.
     is_fresh: bool,
 }
 
@@ -44,20 +44,20 @@ struct Field {
     value: Value,
 }
 
-/// What the proxy has to say of a field.
+/// The proxy's part of a field.
 enum Value {
-    /// This, whatever Redis says.
+    /// This, whatever Redis reports.
     Own(String),
-    /// So many more than Redis says.
+    /// So many more than Redis reports.
     More(u64),
-    /// So many less. Nothing, if Redis does not have it.
+    /// So many less. Omitted, if Redis does not have the field.
     Less(u64),
     /// The statistics of a command: these are added to Redis's.
     Statistics(Statistics),
 }
 
 impl Value {
-    /// What is shown in place of what Redis says.
+    /// The value, given Redis's.
     fn beside(&self, of_redis: &str) -> String {
         let number = of_redis.parse::<u64>();
         match (self, number) {
@@ -69,7 +69,7 @@ impl Value {
         }
     }
 
-    /// What is shown if Redis says nothing.
+    /// The value without Redis's.
     fn alone(&self) -> Option<String> {
         match self {
             Self::Own(value) => Some(value.clone()),
@@ -90,7 +90,7 @@ impl Fields {
         self.0.push(Field { name, value });
     }
 
-    /// Takes a field out.
+    /// Removes a field.
     fn take(&mut self, name: &str) -> Option<Value> {
         let at = self.0.iter().position(|field| field.name == name)?;
         Some(self.0.remove(at).value)
@@ -123,8 +123,8 @@ impl Lines {
 }
 
 impl Status<'_> {
-    /// The text for these sections. `fresh` is what Redis said when it was asked for them; if it could not be asked,
-    /// what it said last is shown.
+    /// The text for these sections. `fresh` is Redis's current reply; if Redis could not be asked, its latest one is
+    /// used.
     #[must_use]
     pub fn info(&self, wanted: &Wanted, fresh: Option<&str>) -> String {
         let shown = Shown {
@@ -170,7 +170,7 @@ impl Status<'_> {
         lines.0
     }
 
-    /// Whether Redis never said what this section holds.
+    /// Whether Redis never reported this section.
     fn lacks(&self, title: &str) -> bool {
         !self.redis_info.sections().any(|known| known.title == title)
     }
@@ -179,7 +179,7 @@ impl Status<'_> {
 fn server(shown: &Shown<'_>, fields: &mut Fields) {
     let status = shown.status;
     if status.lacks("Server") {
-        // A user without permission for INFO gets this much in the greeting.
+        // A user without permission for INFO gets only these fields, from the greeting.
         for (name, field) in [("redis_version", "version"), ("redis_mode", "mode")] {
             fields.line(name, status.hello_field(field).unwrap_or_default());
         }
@@ -203,7 +203,7 @@ fn clients(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("max_buffers", limit);
 }
 
-/// While it loads its data, Redis answers nothing but `INFO`, and clients wait for this to become 0.
+/// While it loads its data, Redis answers nothing but `INFO`, and clients wait for this field to become 0.
 fn persistence(shown: &Shown<'_>, fields: &mut Fields) {
     if shown.status.redis.reason().starts_with("-LOADING ") {
         fields.line("loading", 1);
@@ -240,7 +240,7 @@ fn stats(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("loop_turn_usec", percentiles(&counters.turn));
 }
 
-/// What clients look for to know a server that takes writes, where Redis says it in its greeting alone.
+/// The fields by which clients recognise a server that takes writes, if Redis only reports them in its greeting.
 fn replication(shown: &Shown<'_>, fields: &mut Fields) {
     if shown.status.lacks("Replication") {
         let role = shown.status.hello_field("role").unwrap_or_default();
@@ -249,7 +249,7 @@ fn replication(shown: &Shown<'_>, fields: &mut Fields) {
     }
 }
 
-/// What Redis did not see: it was answered here.
+/// Commands that Redis did not see, because they were answered here.
 fn command_stats(shown: &Shown<'_>, fields: &mut Fields) {
     for counts in &shown.counters.commands {
         let name = shown.status.command_name(counts);
@@ -260,7 +260,7 @@ fn command_stats(shown: &Shown<'_>, fields: &mut Fields) {
     }
 }
 
-/// What became of the reads of each command that is cached.
+/// The reads by each cacheable command, by outcome.
 fn command_cache(shown: &Shown<'_>, fields: &mut Fields) {
     for reads in shown.status.reads(&shown.counters) {
         let mut line = format!(
@@ -370,7 +370,7 @@ fn upstream(shown: &Shown<'_>, fields: &mut Fields) {
     );
 }
 
-/// The process, under names that are not those of Redis's own process.
+/// The process, under names that differ from those of Redis's own process.
 fn proxy(shown: &Shown<'_>, fields: &mut Fields) {
     let status = shown.status;
     fields.line("proxy_process_id", std::process::id());
@@ -378,7 +378,7 @@ fn proxy(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("proxy_memory_rss", (status.facts.resident_memory)());
 }
 
-/// Half, 99 and 99.9 of a hundred requests took no longer, in microseconds.
+/// The p50, p99 and p99.9, in microseconds.
 fn percentiles(times: &Histogram) -> String {
     let at = |share| times.microseconds(share).unwrap_or_default();
     format!(

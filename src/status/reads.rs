@@ -1,4 +1,4 @@
-//! The reads of each command that is cached: how many were hits, and why the others were not.
+//! The reads by each cacheable command: how many were hits, and why the others were not.
 
 use std::collections::HashSet;
 
@@ -15,21 +15,21 @@ pub struct Reads {
     pub all: u64,
     /// How many were answered from the cache.
     pub hits: u64,
-    /// How many there were of the others, by why they were not; the most frequent reason first.
+    /// The numbers of the others by reason, the most frequent first.
     pub others: Vec<(String, u64)>,
 }
 
-/// What keeps reads from being looked for in the cache.
+/// What keeps reads from being looked up in the cache.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeptOut {
     /// The share of all reads, from 0 to 1.
     pub share: f64,
-    /// What most of these have in common.
+    /// The main reason.
     pub why: Why,
 }
 
 impl Status<'_> {
-    /// The reads of each command that is cached and came at least once.
+    /// The reads by each cacheable command that occurred at least once.
     #[must_use]
     pub fn reads(&self, counters: &Counters) -> Vec<Reads> {
         let cached = self.cached_commands();
@@ -66,7 +66,7 @@ impl Status<'_> {
         }
     }
 
-    /// The name of a reason as a label, and the command for which a client has its dedicated connection, if it is that.
+    /// The name of a reason as a label, and the command that needs the dedicated connection, if that is the reason.
     #[must_use]
     pub fn why_by(&self, why: Why) -> (&'static str, Option<String>) {
         match why {
@@ -81,7 +81,7 @@ impl Status<'_> {
         }
     }
 
-    /// What keeps most reads of commands that are cached from being looked for in the cache.
+    /// What keeps most reads by cacheable commands from being looked up in the cache.
     pub(super) fn kept_out(&self, counters: &Counters) -> Option<KeptOut> {
         let cached = self.cached_commands();
         let counts = counters.commands.iter();
@@ -91,7 +91,7 @@ impl Status<'_> {
             .sum();
         let kept_out = counters.uncached.kept_out();
         let is_dedicated = |why: Why| matches!(why, Why::Dedicated(_));
-        // All that came on dedicated connections count as one, named by the most frequent.
+        // All reads on dedicated connections count as one reason, named by the most frequent.
         let sum = |(first, count): &(Why, u64)| match is_dedicated(*first) {
             false => *count,
             true => {
@@ -110,7 +110,7 @@ impl Status<'_> {
         })
     }
 
-    /// The numbers of the commands that are cached.
+    /// The numbers of the cacheable commands.
     pub(super) fn cached_commands(&self) -> HashSet<u16> {
         let rows = self.table.rows();
         rows.filter(|(_, row)| matches!(row.way, Way::Cached(_)))

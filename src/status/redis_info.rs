@@ -1,31 +1,31 @@
-//! What the Redis behind says in its own `INFO`, and which sections of it a client asks for.
+//! Redis's own `INFO`, and the sections of it that a client requests.
 
 use crate::clock::Time;
 
-/// Sections that are the proxy's alone: Redis is not asked for them.
+/// The proxy's own sections: Redis is not asked for them.
 const OURS: [&str; 4] = ["cache", "upstream", "proxy", "commandcache"];
 
-/// Those that are long, and shown only to whoever asks for them.
+/// Long sections that are only shown on request.
 const LONG: [&str; 3] = ["commandstats", "commandcache", "latencystats"];
 
-/// The longest name of a section that is looked at, in bytes: Redis passes over names that it does not know.
+/// The longest section name that is considered, in bytes: Redis ignores names that it does not know.
 const NAME_MAX: usize = 64;
 
-/// How many sections are remembered, and how long one may be, in bytes.
+/// How many sections are remembered, and the length of one, in bytes.
 const SECTIONS_MAX: usize = 32;
 const SECTION_MAX: usize = 16 * 1024;
 
-/// The sections that a client asks for.
+/// The sections that a client requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Their names; the usual ones are wanted if this is empty.
+    /// Their names; empty for the usual ones.
     names: Vec<Box<[u8]>>,
-    /// The client gave names, though perhaps none that can be a section's.
+    /// The client gave names, though perhaps none of a section.
     chosen: bool,
 }
 
 impl Wanted {
-    /// Reads the arguments of `INFO`.
+    /// Parses the arguments of `INFO`.
     pub fn of<'a>(arguments: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut wanted = Self::default();
         for name in arguments {
@@ -37,7 +37,7 @@ impl Wanted {
         wanted
     }
 
-    /// The bytes that it takes beside itself, about.
+    /// About how many bytes it takes beside itself.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let each = size_of::<Box<[u8]>>();
@@ -55,7 +55,7 @@ impl Wanted {
             })
     }
 
-    /// The sections that Redis is to be asked for; nothing if none of them is Redis's.
+    /// The sections to request from Redis; nothing if none of them is Redis's.
     #[must_use]
     pub fn of_redis(&self) -> Option<Vec<&[u8]>> {
         let is_ours = |name: &[u8]| {
@@ -68,7 +68,7 @@ impl Wanted {
     }
 }
 
-/// Whether a section is the proxy's alone.
+/// Whether a section is the proxy's own.
 pub(super) fn is_ours(section: &str) -> bool {
     OURS.contains(&section)
 }
@@ -83,7 +83,7 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Those of a reply to `INFO`.
+    /// The sections of a reply to `INFO`.
     pub fn all_in(text: &'a str) -> impl Iterator<Item = Self> {
         let parts = text.strip_prefix("# ").unwrap_or_default().split("\n# ");
         let sections = parts.filter_map(|part| part.split_once('\n'));
@@ -100,17 +100,17 @@ impl<'a> Section<'a> {
     }
 }
 
-/// What Redis last said in its `INFO`, for when it can't be asked.
+/// Redis's latest `INFO`, for when it can't be asked.
 #[derive(Debug, Default)]
 pub struct RedisInfo {
-    /// Titles, with the lines below.
+    /// Titles, with their lines.
     sections: Vec<(Box<str>, Box<str>)>,
-    /// When the newest came.
+    /// When the latest reply arrived.
     at: Option<Time>,
 }
 
 impl RedisInfo {
-    /// Redis said this.
+    /// Redis has replied with this.
     pub fn learn(&mut self, text: &str, now: Time) {
         for Section { title, lines } in Section::all_in(text) {
             if is_ours(&title.to_ascii_lowercase()) || lines.len() > SECTION_MAX {
@@ -126,18 +126,18 @@ impl RedisInfo {
         }
     }
 
-    /// How Redis would say it.
+    /// The sections in Redis's form.
     pub(super) fn sections(&self) -> impl Iterator<Item = Section<'_>> {
         let sections = self.sections.iter();
         sections.map(|(title, lines)| Section { title, lines })
     }
 
-    /// When Redis last said something.
+    /// When Redis last replied.
     pub(super) fn at(&self) -> Option<Time> {
         self.at
     }
 
-    /// A field that Redis last had in that section.
+    /// A field of that section in Redis's latest reply.
     #[must_use]
     pub fn field(&self, section: &str, name: &str) -> Option<&str> {
         let mut sections = self.sections();

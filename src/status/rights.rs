@@ -1,28 +1,28 @@
-//! Rights at Redis that the proxy's user can do without, at a price.
+//! Permissions at Redis that the proxy's user can do without, at a price.
 
-/// One of them.
+/// A permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// To ask which commands there are.
+    /// To read the descriptions of commands.
     Command,
-    /// To ask which rights the user itself has.
+    /// To read the user's own permissions.
     GetUser,
-    /// To ask for `INFO`.
+    /// To read `INFO`.
     Info,
-    /// To ask whether Redis is there.
+    /// To check whether Redis answers.
     Ping,
-    /// To ask which slots the node of a cluster has.
+    /// To read the slots of a single cluster node.
     Slots,
-    /// To ask how often databases were swapped.
+    /// To read how often databases were swapped.
     Swaps,
-    /// To ask how long a key has to live.
+    /// To read a key's time to live.
     TimeToLive,
-    /// To have changes reported.
+    /// To receive reports of changes.
     Tracking,
 }
 
 impl Right {
-    /// Them all, each at the place of its number.
+    /// All of them, each at the index of its number.
     pub const ALL: [Self; 8] = [
         Self::Command,
         Self::GetUser,
@@ -34,7 +34,7 @@ impl Right {
         Self::Tracking,
     ];
 
-    /// How `ACL SETUSER` grants it.
+    /// Its name in `ACL SETUSER`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Right {
         }
     }
 
-    /// What is so without it.
+    /// The consequence of lacking it.
     #[must_use]
     pub fn loss(self) -> &'static str {
         match self {
@@ -58,10 +58,10 @@ impl Right {
             }
             Self::GetUser => "values are cached for at most 5 s",
             Self::Info => {
-                "INFO lacks Redis's fields, and it is unknown whether all connections lead to one server"
+                "INFO lacks Redis's fields, and the proxy cannot check that all connections lead to one server"
             }
             Self::Ping => {
-                "a replica that lost its master and must not serve stale data is not detected"
+                "a replica that has lost its master and must not serve stale data is not detected"
             }
             Self::Slots => "moved slots of the cluster are not detected",
             Self::Swaps => "databases swapped by other clients are not detected",
@@ -71,17 +71,17 @@ impl Right {
     }
 }
 
-/// Those that the proxy's user lacks.
+/// The permissions that the proxy's user lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MissingRights([bool; Right::ALL.len()]);
 
 impl MissingRights {
-    /// Notes whether one is missing. Returns whether that is news.
+    /// Sets whether one is missing. Returns whether that has changed.
     pub fn set(&mut self, right: Right, is_missing: bool) -> bool {
         std::mem::replace(&mut self.0[right as usize], is_missing) != is_missing
     }
 
-    /// The same, and logs it if it is news.
+    /// The same, and logs a change.
     pub fn note(&mut self, right: Right, is_missing: bool) {
         if !self.set(right, is_missing) {
             return;
@@ -93,18 +93,18 @@ impl MissingRights {
         }
     }
 
-    /// The same, by a reply to what the right is needed for.
+    /// The same, from a reply to a command that needs the permission.
     pub fn note_reply(&mut self, right: Right, encoded: &[u8]) {
         match encoded {
-            // Renamed away, it is missing all the same.
+            // If the command is renamed, the permission is missing all the same.
             [b'-', words @ ..] if is_lack(words) => self.note(right, true),
-            // In its place, the client is closed.
+            // In place of a reply, the client is closed.
             [b'-', ..] | [] => {}
             _ => self.note(right, false),
         }
     }
 
-    /// The rights with what is lost, in one line; empty if none is missing.
+    /// The missing permissions and their consequences, on one line; empty if none is missing.
     #[must_use]
     pub fn line(&self) -> String {
         let missing = Right::ALL.iter().filter(|right| self.0[**right as usize]);
@@ -113,7 +113,7 @@ impl MissingRights {
     }
 }
 
-/// Whether these words refuse a command for lack of rights, or as one that does not exist.
+/// Whether this error denies a command for lack of permissions, or because it does not exist.
 fn is_lack(words: &[u8]) -> bool {
     [&b"NOPERM "[..], b"ERR unknown command"]
         .iter()

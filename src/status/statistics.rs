@@ -1,10 +1,10 @@
-//! `INFO commandstats`: Redis's, with what was answered here.
+//! `INFO commandstats`: Redis's own, plus the requests answered here.
 
 use std::fmt;
 
 use crate::metrics::{Counts, Outcome};
 
-/// What the proxy has to add to the statistics of a command: the calls that Redis did not see.
+/// What the proxy adds to the statistics of a command: the calls that Redis did not see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Statistics {
     calls: u64,
@@ -13,9 +13,9 @@ pub(super) struct Statistics {
 }
 
 impl Statistics {
-    /// Those of a command of that name.
+    /// The statistics of a command of that name.
     pub fn of(counts: &Counts, name: &str) -> Self {
-        // Redis is asked for the keys of an MGET one by one.
+        // The keys of an MGET are requested from Redis one by one.
         let more = match name {
             "mget" => counts.of(Outcome::Miss),
             _ => 0,
@@ -29,7 +29,7 @@ impl Statistics {
         }
     }
 
-    /// What is shown where Redis has these statistics.
+    /// The sum with Redis's statistics.
     pub fn beside(&self, of_redis: &str) -> String {
         let parts = || of_redis.split(',').filter_map(|part| part.split_once('='));
         let number = |name: &str| {
@@ -50,7 +50,7 @@ impl Statistics {
     }
 }
 
-/// As Redis shows them.
+/// In Redis's form.
 impl fmt::Display for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

@@ -1,4 +1,4 @@
-//! TLS by rustls.
+//! TLS with rustls.
 
 mod files;
 mod stream;
@@ -18,10 +18,10 @@ pub use stream::Stream;
 
 use crate::config::{AuthClients, Config, PeerTls, RedisAddress};
 
-/// How many of Redis's sessions are kept, by which the next handshake is cheaper.
+/// How many of Redis's sessions are kept, to make the next handshake cheaper.
 const SESSIONS: usize = 8;
 
-/// What opens connections, until other files are read. Copies share it.
+/// What opens connections, until the files are reloaded. Clones share it.
 #[derive(Debug)]
 struct Shared<T>(Arc<Mutex<Arc<T>>>);
 
@@ -49,15 +49,15 @@ impl<T> Shared<T> {
 #[derive(Clone, Debug)]
 pub struct Connector {
     shared: Shared<ClientConfig>,
-    /// Whose certificate is to be shown, if not that of the host that is connected to.
+    /// The name to expect in the certificate, if not the host that is connected to.
     name: Option<ServerName<'static>>,
     files: Arc<OfRedis>,
 }
 
-/// What the configuration says of them.
+/// Their configuration.
 #[derive(Debug)]
 struct OfRedis {
-    /// How the names of the settings start.
+    /// The prefix of the settings' names.
     settings: &'static str,
     tls: PeerTls,
 }
@@ -76,7 +76,8 @@ impl Connector {
         Self::new("redis_sentinel_tls", &config.redis_sentinel_tls, None)
     }
 
-    /// Those of the settings whose names start so. The certificate is to be for that host, unless they name another.
+    /// The configuration from the settings with this prefix. The certificate must be for `host`, unless they name
+    /// another.
     fn new(settings: &'static str, tls: &PeerTls, host: Option<&str>) -> io::Result<Self> {
         if tls.insecure {
             let (whose, reason) = match settings {
@@ -115,7 +116,7 @@ impl Connector {
         Ok(())
     }
 
-    /// Opens one to that host.
+    /// Opens a stream to that host.
     pub(crate) fn open(&self, host: &str) -> io::Result<Stream> {
         let name = match &self.name {
             Some(name) => name.clone(),
@@ -127,7 +128,7 @@ impl Connector {
     }
 }
 
-/// An IPv6 address without its zone, or the host as it is.
+/// An IPv6 address without its zone, or the host unchanged.
 fn without_zone(host: &str) -> &str {
     host.split('%').next().unwrap_or_default()
 }
@@ -169,14 +170,14 @@ impl OfRedis {
     }
 }
 
-/// Takes connections of clients.
+/// Accepts connections from clients.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     shared: Shared<ServerConfig>,
     files: Arc<OfClients>,
 }
 
-/// What the configuration says of them.
+/// Their configuration.
 #[derive(Debug)]
 struct OfClients {
     cert: Option<(String, String)>,

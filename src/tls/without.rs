@@ -1,19 +1,19 @@
-//! What can't be had without TLS.
+//! The types of a build without TLS: they have no values.
 
 use std::io;
 
 use crate::config::Config;
 use crate::transport::{ReadResult, Source, Wire};
 
-/// There is none.
+/// No values.
 #[derive(Clone, Debug)]
 pub enum Connector {}
 
-/// There is none.
+/// No values.
 #[derive(Clone, Debug)]
 pub enum Acceptor {}
 
-/// There is none.
+/// No values.
 pub enum Stream {}
 
 fn missing() -> io::Error {

@@ -1,4 +1,4 @@
-//! How a Redis is connected to, by whoever does: the helper thread or the loop.
+//! Connects to a Redis, for the helper thread and the loop.
 
 use std::fmt;
 use std::io;
@@ -15,12 +15,12 @@ use crate::clock::Time;
 use crate::keepalive::keep_alive_or_end;
 use crate::tls;
 
-/// Where a Redis is, looked up.
+/// The resolved address of a Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// Over TCP.
     Tcp(SocketAddr),
-    /// The same, where a host of that name is.
+    /// The same, for a host of that name.
     Named(SocketAddr, Arc<str>),
     /// The path of a Unix socket.
     Unix(Arc<str>),
@@ -47,14 +47,14 @@ impl Endpoint {
     }
 }
 
-/// How it is connected to.
+/// How to connect.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    /// What is spoken over TCP: TLS, if there is this.
+    /// TLS over TCP, if there is this.
     pub tls: Option<tls::Connector>,
-    /// How long that may take, the handshake of TLS included.
+    /// How long connecting may take, including the TLS handshake.
     pub timeout: Duration,
-    /// After which silence Redis is asked, by TCP, whether it is still there; zero for never.
+    /// The idle time after which TCP probes Redis; zero for never.
     pub keepalive: Duration,
 }
 
@@ -62,7 +62,7 @@ impl Dialer {
     /// Starts to connect.
     ///
     /// # Errors
-    /// If it can't even be started.
+    /// If the attempt can't be started.
     pub fn dial(&self, endpoint: &Endpoint, now: Time) -> io::Result<Transport> {
         let (socket, tls) = match endpoint {
             Endpoint::Tcp(address) => self.over_tcp(*address, &address.ip().to_string())?,

@@ -1,4 +1,4 @@
-//! A socket of any kind that bytes flow through: over TCP or on this host.
+//! A socket of any kind: over TCP or on this host.
 
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -10,7 +10,7 @@ use rustix::net::{
     RecvFlags, SendFlags, Shutdown, SocketAddrAny, getpeername, recv, send, shutdown, sockopt,
 };
 
-/// The socket. It never waits.
+/// The socket, non-blocking.
 pub(super) struct Socket(pub OwnedFd);
 
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -29,7 +29,7 @@ impl Socket {
         Ok(length)
     }
 
-    /// What went wrong since this was last asked.
+    /// The error since the last call, if any.
     pub fn error(&self) -> io::Result<Option<io::Error>> {
         Ok(sockopt::socket_error(&self.0)?.err().map(Into::into))
     }
@@ -43,7 +43,7 @@ impl Socket {
     }
 }
 
-/// Writing by system calls alone. The C library's own functions ask, in a program with more than one thread, whether
+/// Writes with system calls alone. In a program with more than one thread, the C library's own functions check whether
 /// the thread is to be cancelled: that takes 1% to 2% of the time of a hit without a pipeline.
 impl Write for &Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! What comes of the bytes that Redis sends: replies to clients, and answers to what the proxy itself asked.
+//! Handles the bytes that Redis sends: replies to clients, and answers to the proxy's own questions.
 
 use std::io;
 
@@ -14,11 +14,11 @@ use crate::command::read_specs;
 use crate::link::{LinkError, Received};
 use crate::status::greeting_field;
 
-/// The first byte of what a server for TLS says to whoever doesn't speak it.
+/// The first byte that a TLS server sends to a peer that doesn't speak TLS.
 const TLS_ALERT: u8 = 0x15;
 
 impl Node {
-    /// Bytes came.
+    /// Bytes have arrived.
     pub fn received(&mut self, role: Role, bytes: &[u8], now: Time) {
         if self.is_leaving {
             return self.received_last(role, bytes, now);
@@ -37,7 +37,7 @@ impl Node {
         }
         let connection = self.connection(role);
         let is_tls = !connection.has_answered && bytes.first() == Some(&TLS_ALERT);
-        // A new connection answers the first questions, whatever it is like.
+        // A new connection answers its first questions, whatever its state.
         let is_steady = connection.opened.until(now) >= STEADY;
         let answers = connection.phase == Phase::Open && !received.answers.is_empty();
         if served || answers && is_steady {
@@ -84,7 +84,7 @@ impl Node {
             return self.distrust(role, &altered("it is subscribed"), now);
         }
         if let Err(error) = result {
-            // Redis refuses one client too many before it is asked for anything.
+            // Redis refuses a client beyond its maximum before it is asked for anything.
             let refused = setup::refusal(bytes).filter(|words| setup::refuses_connections(words));
             if refused.is_none() && error == LinkError::Unasked {
                 return self.distrust(role, &altered(&error.to_string()), now);
@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// Redis answered a question of the proxy's own.
+    /// Redis has answered a question of the proxy's own.
     fn answered(
         &mut self,
         role: Role,
@@ -123,7 +123,7 @@ impl Node {
                 self.checked(number, answer);
                 return Ok(());
             }
-            // An error is an answer too, and none before it is to come.
+            // An error is an answer too, and no earlier one is outstanding.
             Question::Barrier(number) => {
                 self.note_busy(answer);
                 self.passed(number);
@@ -204,10 +204,10 @@ impl Node {
     }
 }
 
-/// What sentinels name the master has to be one.
+/// Checks that the server named by sentinels is a master.
 ///
 /// # Errors
-/// If it says that its role is another.
+/// If it reports another role.
 fn require_master(role: Option<String>) -> Result<(), Loss> {
     match role {
         Some(role) if role != "master" => Err(Loss::NotMaster(role)),
@@ -215,10 +215,10 @@ fn require_master(role: Option<String>) -> Result<(), Loss> {
     }
 }
 
-/// The longest reply to HELLO that is repeated to clients, in bytes. It names the modules.
+/// The longest reply to HELLO that is passed on to clients, in bytes. It names the modules.
 const GREETING_MAX: usize = 64 * 1024;
 
-/// The reply to HELLO, to be repeated to clients; nothing if Redis refused.
+/// The reply to HELLO, to be passed on to clients; empty if Redis refused.
 fn greeting(answer: &[u8], refusal: Option<String>) -> Vec<u8> {
     match refusal {
         None if answer.len() <= GREETING_MAX => answer.to_vec(),

@@ -1,8 +1,8 @@
-//! Whether Redis is busy with a script, and answers `-BUSY` to nearly everything. The proxy answers `PING` itself, and is
-//! to answer it then as Redis does.
+//! Detects that Redis is busy with a script, and answers `-BUSY` to nearly everything. The proxy answers `PING` itself,
+//! and must then answer it as Redis does.
 //!
-//! It shows in any reply. While a request waits for longer than [`ASK_AFTER`], it is asked for on the tracker, as the
-//! script may have come over that very link; and from then on every [`AGAIN_AFTER`], until the script is over.
+//! Any reply may show it. When a request has waited for longer than [`ASK_AFTER`], a question is sent on the tracker,
+//! as the script may have come over the link itself; and from then on every [`AGAIN_AFTER`], until the script ends.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use super::Event;
 use super::node::{Node, Phase, Role};
 use crate::clock::Time;
 
-/// How long a request waits before it is asked what Redis is doing.
+/// How long a request waits before Redis is asked whether it is busy.
 const ASK_AFTER: Duration = Duration::from_millis(100);
 
-/// How often it is asked whether a script is over.
+/// How often Redis is asked whether the script has ended.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// The longest reply that is repeated to clients, in bytes.
+/// The longest reply that is passed on to clients, in bytes.
 const REPLY_MAX: usize = 1024;
 
-/// Whether Redis says so.
+/// Whether a reply says that Redis is busy.
 pub(super) fn says_so(encoded: &[u8]) -> bool {
     encoded.starts_with(b"-BUSY ")
 }
 
 impl Node {
-    /// Notes whether Redis is busy, as its latest answer says.
+    /// Notes whether Redis is busy, from its latest answer.
     pub(super) fn note_busy(&mut self, encoded: &[u8]) {
         let busy = says_so(encoded) && encoded.len() <= REPLY_MAX;
         if self.is_busy != busy {
@@ -35,7 +35,7 @@ impl Node {
         }
     }
 
-    /// When the tracker is to be asked for it, if nothing else happens.
+    /// When to ask on the tracker, if nothing else happens.
     pub(super) fn busy_due(&self) -> Option<Time> {
         let tracker = &self.connections[Role::Tracker.place()];
         if tracker.phase != Phase::Open || !tracker.link.is_idle() {

@@ -1,5 +1,5 @@
-//! Passwords of clients, which Redis is asked about on the tracker: no client's request is ever carried out there, so it
-//! doesn't matter who the connection is for a moment. Right behind each question the proxy logs in again itself.
+//! Checks clients' passwords on the tracker: no client's request is ever executed there, so it doesn't matter who the
+//! connection is authenticated as for a moment. After each check the proxy logs in again itself.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use super::setup::{self, Question};
 use super::{Check, Event};
 use crate::clock::Time;
 
-/// The passwords whose answers are due.
+/// The outstanding checks.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     /// The oldest first.
@@ -24,14 +24,14 @@ struct Pending {
 }
 
 impl Checks {
-    /// The connection is lost: what was asked on it is asked on the next one.
+    /// The connection is lost: its checks are repeated on the next one.
     pub fn lost(&mut self) {
         for pending in &mut self.pending {
             pending.sent = false;
         }
     }
 
-    /// All of them, which are forgotten here.
+    /// Takes all of them.
     pub fn take(&mut self) -> Vec<Check> {
         let pending = self.pending.drain(..);
         pending.map(|pending| pending.check).collect()
@@ -39,7 +39,7 @@ impl Checks {
 }
 
 impl Node {
-    /// Takes questions, and asks them as soon as there is a tracker.
+    /// Adds checks, and sends them as soon as there is a tracker.
     pub fn check(&mut self, checks: &mut Vec<Check>, now: Time) {
         if checks.is_empty() {
             return;
@@ -56,7 +56,7 @@ impl Node {
         self.send_checks(now);
     }
 
-    /// Asks what is to be asked.
+    /// Sends the checks that are not sent yet.
     pub(super) fn send_checks(&mut self, now: Time) {
         if self.connection(Role::Tracker).phase != Phase::Open {
             return;
@@ -72,7 +72,7 @@ impl Node {
         self.checks.pending = pending;
     }
 
-    /// Redis answered a question.
+    /// Redis has answered a check.
     pub(super) fn checked(&mut self, number: u64, answer: &[u8]) {
         let pending = &mut self.checks.pending;
         pending.retain(|pending| pending.check.number != number);
@@ -80,13 +80,13 @@ impl Node {
         self.events.push(Event::Checked { number, reply });
     }
 
-    /// When the oldest is late.
+    /// When the oldest times out.
     pub(super) fn checks_due(&self) -> Option<Time> {
         let oldest = self.checks.pending.front()?;
         Some(oldest.since.after(self.settings.dialer.timeout))
     }
 
-    /// Gives those up that have waited too long.
+    /// Gives up checks that have waited too long.
     pub(super) fn end_late_checks(&mut self, now: Time) {
         while self.checks_due().is_some_and(|due| due <= now)
             && let Some(late) = self.checks.pending.pop_front()
@@ -98,7 +98,7 @@ impl Node {
         }
     }
 
-    /// Redis is away: all get this error.
+    /// Redis is unreachable: all checks get this error.
     pub(super) fn fail_checks(&mut self, error: &[u8]) {
         for pending in self.checks.pending.drain(..) {
             self.events.push(Event::Checked {

@@ -11,8 +11,8 @@ pub(super) mod views;
 use super::NodeId;
 use crate::config::RedisAddress;
 
-/// That this build can be in front of a cluster. In one that can't there is no such value, and so nothing that holds one:
-/// the compiler leaves out what would be done with it.
+/// Proof that this build supports clusters. In one that doesn't, the type has no values, and so nothing that holds one
+/// exists: the compiler removes the code for it.
 #[cfg(feature = "cluster")]
 #[derive(Clone, Copy, Debug)]
 pub struct Clusters(());
@@ -22,7 +22,7 @@ pub struct Clusters(());
 pub enum Clusters {}
 
 impl Clusters {
-    /// Whether it can.
+    /// The proof, in a build that has it.
     #[must_use]
     pub fn built() -> Option<Self> {
         #[cfg(feature = "cluster")]
@@ -32,16 +32,16 @@ impl Clusters {
     }
 }
 
-/// The nodes of a cluster that are known from the start.
+/// The nodes of a cluster that are configured.
 #[derive(Clone, Debug)]
 pub struct Seeds {
-    /// Where they are.
+    /// Their addresses.
     pub addresses: Vec<RedisAddress>,
     pub(super) built: Clusters,
 }
 
 impl Seeds {
-    /// These; none in a build that can't be in front of a cluster.
+    /// These seeds; none in a build without cluster support.
     #[must_use]
     pub fn new(addresses: Vec<RedisAddress>) -> Option<Self> {
         let built = Clusters::built()?;
@@ -67,11 +67,11 @@ pub fn slot_of(key: &[u8]) -> u16 {
 /// A master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterNode {
-    /// Its number.
+    /// Its id.
     pub id: NodeId,
-    /// Where it is, as `host:port`, as redirects name it.
+    /// Its address, as `host:port`, as redirects name it.
     pub address: Box<str>,
-    /// Its replicas, as far as reads may go there.
+    /// Its replicas, if reads may go there.
     pub replicas: Vec<NodeId>,
 }
 
@@ -84,7 +84,7 @@ pub struct ClusterMap {
 }
 
 impl ClusterMap {
-    /// A map of a cluster whose slots nobody serves.
+    /// A map of a cluster with no slot served.
     #[must_use]
     pub fn new(nodes: Vec<ClusterNode>) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl ClusterMap {
         }
     }
 
-    /// All masters, those without slots included.
+    /// All masters, including those without slots.
     #[must_use]
     pub fn nodes(&self) -> &[ClusterNode] {
         &self.nodes

@@ -1,4 +1,4 @@
-//! A connection to Redis, its successors included: what it is for, and how far it is.
+//! A connection to Redis, including its successors: its purpose and its progress.
 
 use super::LinkId;
 use super::setup::Question;
@@ -6,20 +6,20 @@ use super::state::ConnectionState;
 use crate::clock::Time;
 use crate::link::{Link, Oldest};
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Requests in RESP2.
     Resp2,
-    /// Requests in RESP3; it is made when the first comes.
+    /// Requests in RESP3; opened for the first one.
     Resp3,
-    /// Reports of changes, and whether Redis is there.
+    /// Reports of changes, and health checks.
     Tracker,
-    /// Requests for another database, likewise; the number distinguishes such connections.
+    /// Requests for another database, likewise; the number distinguishes these connections.
     Other(u8),
 }
 
-/// How many roles there are without those for other databases.
+/// How many roles there are, not counting those for other databases.
 const NAMED: u8 = 3;
 
 impl Role {
@@ -28,12 +28,12 @@ impl Role {
             0 => Self::Resp2,
             1 => Self::Resp3,
             2 => Self::Tracker,
-            // There are fewer than 256: the loop uses so few databases at a time.
+            // There are fewer than 256: the loop uses few databases at a time.
             place => Self::Other((place as u8).wrapping_sub(NAMED)),
         }
     }
 
-    /// Its place among all.
+    /// Its index among all.
     pub fn place(self) -> usize {
         match self {
             Self::Resp2 => 0,
@@ -44,16 +44,16 @@ impl Role {
     }
 }
 
-/// How far a connection is.
+/// The progress of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// There is none.
     Closed,
-    /// One is to be made.
+    /// It is to be opened.
     Wanted,
-    /// Where to, is being looked up, which may take until then.
+    /// Its address is being looked up, until then at most.
     LookingUp(Time),
-    /// It is being made, and may take until then.
+    /// It is being opened, until then at most.
     Connecting(Time),
     /// Questions that set it up are in flight.
     SettingUp,
@@ -61,34 +61,34 @@ pub(super) enum Phase {
     Open,
 }
 
-/// A connection, its successors included.
+/// A connection, including its successors.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Whose requests it carries, if it does.
+    /// The link whose requests it carries, if any.
     pub serves: Option<LinkId>,
     pub phase: Phase,
     pub link: Link<Question>,
     /// When Redis last answered on it.
     pub heard: Time,
-    /// Something was answered on it.
+    /// Redis has answered something on it.
     pub has_answered: bool,
     /// When it was set up.
     pub opened: Time,
-    /// How many of its predecessors were lost before they were of any use.
+    /// How many of its predecessors were lost before they achieved anything.
     pub useless: u8,
-    /// The tracker to which Redis reports changes of what was read on it, by its number.
+    /// The id of the tracker to which Redis reports changes of what was read on it.
     pub reports_to: Option<i64>,
     /// Redis is being asked to report them to that one.
     pub redirecting: Option<i64>,
-    /// How many losses there had been when it was to be made.
+    /// How many losses there had been when it was opened.
     pub losses: u64,
-    /// Until then no other is made.
+    /// The next one is not opened before then.
     pub not_before: Time,
-    /// The last one was of no use by itself: that is no sign that Redis has gone.
+    /// The last one failed for a reason of its own: that is no sign that Redis has gone.
     pub refused: bool,
-    /// Whether it is as it was set up.
+    /// Whether it still has the state that was set up.
     pub state: ConnectionState,
-    /// What Redis answered to the `SELECT` that was to set it up, if that was an error.
+    /// Redis's error to the `SELECT` that was to set it up.
     pub refusal: Option<Box<[u8]>>,
 }
 
@@ -121,7 +121,7 @@ impl Connection {
         }
     }
 
-    /// Whether what sets it up is answered.
+    /// Whether its set-up is answered.
     pub fn is_set_up(&self) -> bool {
         match self.phase {
             Phase::SettingUp => !self.link.has_questions(),
@@ -134,7 +134,7 @@ impl Connection {
     pub fn silence(&self) -> Option<Oldest> {
         let mut oldest = self.link.oldest()?;
         match self.phase {
-            // Its answer was not due before that to what went before it.
+            // Its answer was not due until the earlier ones had arrived.
             Phase::Open if oldest.is_question => {
                 oldest.since = oldest.since.max(self.heard);
                 Some(oldest)

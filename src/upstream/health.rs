@@ -1,16 +1,16 @@
-//! What is made of silence: requests that wait too long get an error, and a connection that says nothing is given up
-//! when that must be its own fault, or when Redis is away.
+//! Handles silence: requests that wait too long get an error, and a silent connection is given up when the fault must
+//! be its own, or when Redis is unreachable.
 //!
 //! A late reply alone is no reason: a script may be running, or writes may be paused. So as long as Redis answers on
-//! another connection, one with clients' requests outstanding stays; one with nothing outstanding but the answer to a PING of the
-//! proxy's own does not. Only when nothing was heard on any for twice the timeout, Redis is taken to be away.
+//! another connection, one with clients' requests outstanding stays; one with nothing outstanding but the reply to the
+//! proxy's own PING does not. Only when Redis was silent on all of them for twice the timeout does it count as
+//! unreachable.
 //!
-//! While anybody would miss Redis, each connection on which nothing else is in flight is asked with a PING every
-//! [`CHECK_AFTER`]. So an entry is served at the most for that time and twice the timeout after the tracker was lost.
+//! While an outage would matter, each connection with nothing else in flight is sent a PING every [`CHECK_AFTER`]. So
+//! an entry is served for at most that time plus twice the timeout after the tracker was lost.
 //!
-//! Redis closes connections that say nothing for its `timeout`, which the proxy's user may not be allowed to ask for. So
-//! when one is closed after it said nothing, all are asked three times as often from then on, whether anybody would
-//! miss Redis or not.
+//! Redis closes connections that are idle for its `timeout`, which the proxy's user may not be permitted to read. So
+//! when an idle one is closed, all are used three times as often from then on, whether an outage would matter or not.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -22,21 +22,21 @@ use crate::clock::Time;
 use crate::link::Oldest;
 use crate::transport::dial::Endpoint;
 
-/// After so long without an answer, a connection on which none is due is asked for one.
+/// A connection that has had no answer for so long, with none due, is sent a PING.
 pub(super) const CHECK_AFTER: Duration = Duration::from_secs(1);
 
-/// The shortest `timeout` that Redis knows.
+/// The shortest `timeout` that Redis supports.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many times a connection is used within the time after which Redis closed one. It counts whole seconds, so one of
-/// a second may be over early.
+/// How many times a connection is used within the time after which Redis closed one. Redis counts whole seconds, so a
+/// timeout of one second may be over early.
 const USES: u32 = 3;
 
-/// How many times the timeout a connection may owe a client's request its reply while Redis answers on others, and
-/// dedicated connections are kept while Redis is silent.
+/// For how many times the timeout a reply to a client's request may be outstanding while Redis answers on other
+/// connections, and dedicated connections are kept while Redis is silent.
 pub(super) const STUCK: u32 = 10;
 
-/// The earliest of some moments, if there is any.
+/// The earliest of several moments, if there is any.
 #[derive(Default)]
 struct Earliest(Option<Time>);
 
@@ -47,9 +47,10 @@ impl Extend<Time> for Earliest {
 }
 
 impl Node {
-    /// Whether anybody would miss Redis: while nobody does, it is not asked whether it is there.
+    /// Sets whether an outage would matter: otherwise, no health checks are sent.
     ///
-    /// What the tracker may have missed since it was last heard from is not served before it is heard from again.
+    /// Changes that the tracker may have missed since it last received anything affect no reads: entries are not served
+    /// before it has received something again.
     pub fn set_watched(&mut self, watched: bool, now: Time) {
         let again = watched && !self.watched;
         self.watched = watched;
@@ -71,14 +72,14 @@ impl Node {
         )
     }
 
-    /// The tracker was heard from.
+    /// The tracker has received something.
     pub(super) fn resume_tracking(&mut self) {
         if self.reported() == Some(&Tracking::Suspended) {
             self.report(Tracking::Resumed);
         }
     }
 
-    /// Does what is due.
+    /// Performs what is due.
     pub fn tick(&mut self, now: Time) {
         self.ticked = now;
         if self.is_leaving {
@@ -129,7 +130,7 @@ impl Node {
                 due.extend([deadline]);
             }
             if let Some(oldest) = connection.silence() {
-                // From the first on, what others say counts too: they are asked often enough to answer in time.
+                // From the first on, the other connections matter too: they are checked often enough to answer in time.
                 let stages = [1, 2, STUCK].map(|times| oldest.since.after(timeout * times));
                 due.extend(stages.into_iter().find(|stage| *stage > self.ticked));
                 let again = self.ticked.after(CHECK_AFTER.min(timeout) / 2);
@@ -143,7 +144,7 @@ impl Node {
         due.0
     }
 
-    /// Reports clients' requests that have waited too long. While Redis is away they wait for that to end.
+    /// Reports clients' requests that have waited too long. While Redis is unreachable, they wait for that to end.
     fn report_late(&mut self, now: Time) {
         if self.outage.is_some() {
             return;
@@ -163,13 +164,13 @@ impl Node {
         }
     }
 
-    /// Gives an attempt to connect up that takes too long.
+    /// Gives up a connection attempt that takes too long.
     fn end_attempt(&mut self, role: Role, now: Time) {
         let timeout = self.settings.dialer.timeout;
         match self.connection(role).phase {
             Phase::LookingUp(deadline) if deadline <= now => {
                 let reason = format!(
-                    "looking its name up took over {} ms",
+                    "the DNS lookup took over {} ms",
                     self.look_up_time().as_millis()
                 );
                 let error = io::Error::new(io::ErrorKind::TimedOut, reason);
@@ -182,7 +183,7 @@ impl Node {
         }
     }
 
-    /// Gives a connection up that is silent, or Redis.
+    /// Gives up a silent connection, or Redis.
     fn judge_silence(&mut self, role: Role, now: Time) {
         let timeout = self.settings.dialer.timeout;
         let connection = self.connection(role);
@@ -202,7 +203,7 @@ impl Node {
         }
     }
 
-    /// Whether Redis lately answered on another connection, when this one had been silent since that moment.
+    /// Whether Redis has recently answered on another connection, while this one has been silent since that moment.
     fn answers_elsewhere(&self, role: Role, since: Time, now: Time) -> bool {
         let timeout = self.settings.dialer.timeout;
         self.connections().any(|(other, connection)| {
@@ -213,8 +214,7 @@ impl Node {
         })
     }
 
-    /// Whether a connection is to be asked whether Redis is there: because nothing was heard on it for long, or
-    /// because another is silent.
+    /// Whether to check a connection: because nothing was received on it for long, or because another is silent.
     fn is_to_be_asked(&self, role: Role, now: Time) -> bool {
         let timeout = self.settings.dialer.timeout;
         let mut all = self.connections();
@@ -232,13 +232,13 @@ impl Node {
         is_asked_for_another || self.check_after().is_some_and(is_due)
     }
 
-    /// After how long without an answer a connection is asked for one, if it is.
+    /// After how long without an answer a connection is checked, if it is.
     fn check_after(&self) -> Option<Duration> {
         let watched = self.watched.then_some(CHECK_AFTER);
         watched.into_iter().chain(self.keep_alive).min()
     }
 
-    /// What the end of a connection comes from: if Redis closed it since it was idle, the others are kept from that.
+    /// Finds the cause of a connection's end: if Redis closed it as idle, the others are kept from that.
     pub(super) fn judge_end(&mut self, role: Role, loss: Loss, now: Time) -> Loss {
         let connection = self.connection(role);
         let idle = connection.heard.until(now);
@@ -248,7 +248,7 @@ impl Node {
             && oldest.is_none_or(|oldest| oldest.is_question);
         let is_closed = match &loss {
             Loss::Closed => true,
-            // It was just being asked.
+            // It was just being checked.
             Loss::Broken(error) => error.kind() == ErrorKind::ConnectionReset,
             _ => false,
         };
@@ -272,7 +272,7 @@ impl Node {
         }
     }
 
-    /// Whether Redis may speak TLS where the proxy does not: it was never reached without.
+    /// Whether Redis may use TLS while the proxy does not: it was never reached without.
     fn may_be_tls(&self) -> bool {
         !self.known
             && self.settings.dialer.tls.is_none()

@@ -1,9 +1,9 @@
-//! The helper thread: it owns the connections to Redis that all clients share. One poll over their sockets and what
-//! the loop hands over, so it never waits for one thing only.
+//! The helper thread: it owns the connections to Redis that all clients share. It polls their sockets and the loop's
+//! mailbox together, so it never waits for just one of them.
 //!
 //! - [`member`] is one Redis with its sockets. There is one, or one for each node of a cluster.
-//! - [`look_up`] is how it finds out where that is.
-//! - [`nodes`] is how it follows a cluster: which nodes there are, and what becomes of one that is none any more.
+//! - [`look_up`] finds the address of Redis.
+//! - [`nodes`] follows a cluster: which nodes there are, and what happens to one that leaves.
 
 mod look_up;
 mod member;
@@ -25,17 +25,17 @@ use crate::clock::{Clock, Time};
 use member::Member;
 use nodes::Nodes;
 
-/// The loop's end: requests go in, events come out, and the waker rings when there are some.
+/// The loop's end: requests go in, events come out, and the waker signals new events.
 pub struct Upstream {
     mailbox: Arc<Mailbox>,
 }
 
 impl Upstream {
-    /// Starts the helper thread. It connects at once, and for ever again when the connection breaks. The waker
-    /// tells of events.
+    /// Starts the helper thread. It connects at once, and reconnects forever when the connection breaks. The waker
+    /// signals events.
     ///
     /// # Errors
-    /// If the thread or its poll can't be had.
+    /// If the thread or its poll can't be created.
     pub fn start(settings: Settings, waker: Arc<Waker>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Mailbox::new(Waker::new(poll.registry(), WAKER)?, waker);
@@ -69,7 +69,7 @@ impl Upstream {
         Ok(Self { mailbox })
     }
 
-    /// Hands requests over, at the end of a turn, and leaves none.
+    /// Passes on the requests of a turn, and leaves the list empty.
     pub fn send(&mut self, requests: &mut Requests) {
         if requests.iter().all(|(_, batch)| batch.is_empty()) {
             return;
@@ -87,42 +87,41 @@ impl Upstream {
         move || mailbox.wake_loop()
     }
 
-    /// Hands over passwords that Redis is to be asked about, and leaves none.
+    /// Passes on passwords to check with Redis, and leaves the list empty.
     pub fn check(&self, checks: &mut Vec<Check>) {
         if !checks.is_empty() {
             self.mailbox.add(|work| work.checks.append(checks));
         }
     }
 
-    /// Asks for a barrier: [`Event::Barrier`](super::Event::Barrier) comes when all changes so far are reported.
+    /// Requests a barrier: [`Event::Barrier`](super::Event::Barrier) arrives when all changes so far have been
+    /// reported.
     pub fn ask_for_barrier(&self, number: u64) {
         self.mailbox.add(|work| work.barrier = Some(number));
     }
 
-    /// Says whether anybody would miss Redis: as long as that is so, it is asked every second whether it is
-    /// still there.
+    /// Sets whether an outage would matter: while it would, Redis is checked every second.
     pub fn set_watched(&self, watched: bool) {
         self.mailbox.add(|work| work.watched = Some(watched));
     }
 
-    /// Says that a client's dedicated connection leads to a Redis that was demoted, it seems.
+    /// Reports that a client's dedicated connection seems to lead to a demoted Redis.
     pub fn doubt(&self) {
         self.mailbox.add(|work| work.doubts = true);
     }
 
-    /// Says that which node of the cluster serves which slot may be another by now: it is asked for at once, if that was
-    /// not done a moment ago.
+    /// Reports that the slot map may have changed: the nodes are asked at once, unless they were a moment ago.
     pub fn refresh_slots(&self) {
         self.mailbox.add(|work| work.doubts = true);
     }
 
-    /// Says that a request is to go to the node at that address, as a redirect names it. If the map has no such node,
-    /// there is one for a minute, and an [`Event::Slots`](super::Event::Slots) names it.
+    /// Reports that a request must go to the node at that address, as a redirect names it. If the map has no such node,
+    /// it is added for a minute, and an [`Event::Slots`](super::Event::Slots) names it.
     pub fn want_node(&self, address: &str) {
         self.mailbox.add(|work| work.wanted.push(address.into()));
     }
 
-    /// Takes what happened since this was last called, in order, for an empty list.
+    /// Takes the events since the last call, in order, in exchange for an empty list.
     pub fn take_events(&self, events: &mut Vec<Report>) {
         self.mailbox.take_events(events);
     }
@@ -139,11 +138,11 @@ const STACK: usize = 256 * 1024;
 /// How much one read takes at once, in bytes.
 const LANDING: usize = 64 * 1024;
 
-/// The same at first, and of what sets a connection up, though that is long (the reply to COMMAND): where few values are
-/// read, that much memory is all it takes.
+/// The same at first, and for the set-up, though that is long (the reply to COMMAND): where few values are read, more
+/// memory is never needed.
 const FIRST_LANDING: usize = 16 * 1024;
 
-/// How many sockets' news one poll takes.
+/// How many events one poll returns.
 const EVENTS: usize = 64;
 
 const WAKER: Token = Token(usize::MAX);
@@ -159,16 +158,16 @@ struct Shell {
 struct Helper {
     /// The only Redis, or the nodes of the cluster.
     members: Vec<Member>,
-    /// Nodes that have left the cluster, and owe replies yet.
+    /// Nodes that have left the cluster and still have replies outstanding.
     leaving: Vec<Member>,
-    /// How the cluster's nodes are followed.
+    /// Follows the cluster's nodes.
     nodes: Option<Nodes>,
-    /// Who says where it is, if sentinels do.
+    /// The sentinels, if configured.
     sentinels: Option<Sentinels>,
-    /// The master that is, or was last, looked up.
+    /// The master that is being looked up, or was last.
     followed: Option<Master>,
     shell: Shell,
-    /// Done: the memory for what the loop hands over.
+    /// Empty: the memory for work from the loop.
     work: Work,
 }
 
@@ -210,7 +209,7 @@ impl Helper {
         }
     }
 
-    /// Notes what an event says.
+    /// Notes an event.
     fn note(&mut self, event: &Ready) {
         let mut members = self.members.iter_mut().chain(&mut self.leaving);
         if members.any(|member| member.note(event)) {
@@ -245,7 +244,7 @@ impl Helper {
                 .min();
             due.map(|due| self.shell.clock.now().until(due))
         };
-        // Interrupted or not, what is there is looked at.
+        // Interrupted or not, pending work is checked.
         if let Err(error) = self.shell.poll.poll(events, timeout)
             && error.kind() != ErrorKind::Interrupted
         {
@@ -253,7 +252,7 @@ impl Helper {
         }
     }
 
-    /// Takes what the loop hands over.
+    /// Takes the work from the loop.
     fn take_work(&mut self, now: Time) {
         if !self.shell.mailbox.take(&mut self.work) {
             return;
@@ -284,7 +283,7 @@ impl Helper {
         }
     }
 
-    /// Hands the memory of replies that were delivered to who has least of it.
+    /// Gives the memory of delivered replies to the member that has the least.
     fn share_spare(&mut self) {
         for spare in self.work.spare.drain(..) {
             let members = self.members.iter_mut().map(Member::spare);
@@ -294,7 +293,7 @@ impl Helper {
         }
     }
 
-    /// Has one that can be reached asked about clients' passwords; all have the same users.
+    /// Sends password checks to a reachable member; all have the same users.
     fn check(&mut self, now: Time) {
         let members = &mut self.members;
         let at = members.iter().position(Member::is_up).unwrap_or_default();
@@ -305,7 +304,7 @@ impl Helper {
         }
     }
 
-    /// Hands each member the requests for its links.
+    /// Gives each member the requests for its links.
     fn send(&mut self, now: Time) {
         for (link, batch) in self.work.requests.iter_mut() {
             if batch.is_empty() {

@@ -1,4 +1,4 @@
-//! Why a connection to Redis is lost.
+//! Why a connection to Redis was lost.
 
 use std::fmt;
 use std::io;
@@ -6,55 +6,55 @@ use std::time::Duration;
 
 use crate::link::LinkError;
 
-/// Why a connection is of no use, or could not be made.
+/// Why a connection can no longer be used, or could not be opened.
 #[derive(Debug)]
 pub(super) enum Loss {
     /// It broke.
     Broken(io::Error),
     /// Redis closed it.
     Closed,
-    /// Redis closed it when nothing had been asked on it for so long.
+    /// Redis closed it after it had been idle for so long.
     ClosedIdle(Duration),
-    /// It ended before anything was answered on it.
+    /// It ended before Redis answered anything on it.
     Unanswered {
-        /// By this, if not in order.
+        /// With this error, if there was one.
         error: Option<io::Error>,
-        /// TLS may be spoken there, which the proxy does not.
+        /// The server may use TLS, which the proxy does not.
         may_be_tls: bool,
     },
-    /// TLS is spoken there.
+    /// The server uses TLS.
     Tls,
-    /// What came on it is no reply to what was asked.
+    /// Its bytes are not a reply to the request.
     Garbled(LinkError),
-    /// Redis did not answer for so long.
+    /// Redis did not answer for that long.
     TimedOut(Duration),
-    /// Redis answered, and refused the proxy in these words.
+    /// Redis refused the proxy with this error.
     Refused(String),
-    /// It leads to another server than the others.
+    /// It leads to another server than the other connections.
     Elsewhere,
-    /// It is no longer as it was set up, as this shows.
+    /// It no longer has the state that was set up, as this shows.
     Altered(String),
-    /// The server takes no writes any more.
+    /// The server no longer takes writes.
     Demoted,
-    /// The server's name leads to another address.
+    /// The server's name resolves to another address.
     Moved,
-    /// This sentinel names another master, which is there.
+    /// This sentinel names another master, which is at that address.
     Switched {
         /// The sentinel.
         sentinel: String,
-        /// Where the master is.
+        /// The address of the master.
         master: String,
     },
-    /// Sentinels name it the master, and it says that its role is this.
+    /// Sentinels name it as the master, but it reports this role.
     NotMaster(String),
-    /// It is to be a node of a cluster, and does not say which slots the nodes have, in these words.
+    /// It should be a node of a cluster, but refuses to report the slots, with this error.
     NoCluster(String),
-    /// It serves nothing in its cluster any more.
+    /// It no longer serves anything in its cluster.
     Retired,
 }
 
 impl Loss {
-    /// Whether this may be the end of Redis, which the other connections have not noticed yet.
+    /// Whether this may be the end of Redis, before the other connections have noticed.
     pub fn may_be_end(&self) -> bool {
         match self {
             Self::Closed | Self::ClosedIdle(_) | Self::Unanswered { .. } => true,
@@ -63,7 +63,8 @@ impl Loss {
         }
     }
 
-    /// Whether Redis is there, and of no use until somebody changes something: it refuses the proxy, or TLS fails.
+    /// Whether Redis is reachable, but can't be used until someone changes something: it refuses the proxy, or TLS
+    /// fails.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Tls | Self::NoCluster(_) => true,
@@ -73,7 +74,7 @@ impl Loss {
     }
 }
 
-/// What helps where Redis speaks TLS and the proxy does not.
+/// The remedy if Redis uses TLS and the proxy does not.
 const TURN_TLS_ON: &str = "set redis_tls on, or use rediss:// instead of redis://";
 
 impl fmt::Display for Loss {
@@ -108,10 +109,10 @@ impl fmt::Display for Loss {
             Self::NoCluster(words) => {
                 write!(
                     f,
-                    "it doesn't say which node has which slot: it answers {words}"
+                    "it doesn't report which node has which slot: it answers {words}"
                 )
             }
-            Self::Retired => f.write_str("it serves no slot any more"),
+            Self::Retired => f.write_str("it no longer serves any slot"),
             Self::Altered(how) => write!(f, "the state of a connection has changed: {how}"),
             Self::Elsewhere => f.write_str("it now connects to another server"),
             Self::Demoted => f.write_str("it has become a replica"),

@@ -1,4 +1,4 @@
-//! What the loop and the helper thread hand each other. Each lock is held only to move what is there.
+//! What the loop and the helper thread pass to each other. Each lock is held only to move it.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,34 +12,34 @@ use super::{Check, Event, NodeId, Replies, Report, Requests};
 /// The two boxes: work for the helper, events for the loop.
 pub(super) struct Mailbox {
     work: Mutex<Work>,
-    /// The helper sleeps, or is about to: it is to be woken for work.
+    /// The helper sleeps, or is about to: it must be woken for work.
     sleeping: AtomicBool,
     helper: Waker,
     events: Mutex<Vec<Report>>,
-    /// The bytes of the replies that are reported and not delivered.
+    /// The bytes of replies that are reported and not yet delivered.
     unread: AtomicUsize,
     the_loop: Arc<Waker>,
 }
 
-/// What there is to do for the helper.
+/// Work for the helper.
 #[derive(Default)]
 pub(super) struct Work {
     /// Requests, in order.
     pub requests: Requests,
-    /// Passwords that Redis is to be asked about.
+    /// Passwords to check with Redis.
     pub checks: Vec<Check>,
-    /// The last barrier that is wanted.
+    /// The last barrier that was requested.
     pub barrier: Option<u64>,
-    /// Whether anybody would miss Redis, if that is news.
+    /// Whether an outage would matter, if that has changed.
     pub watched: Option<bool>,
-    /// Where nodes may be, when that was looked up.
+    /// Addresses of nodes, once looked up.
     pub endpoints: Vec<(NodeId, Endpoints)>,
-    /// Where sentinels may be, by their numbers, when that was looked up.
+    /// Addresses of sentinels, by their numbers, once looked up.
     pub sentinels: Vec<(usize, Endpoints)>,
-    /// A client's dedicated connection leads to a Redis that was demoted, it seems; or a node of a cluster says that
-    /// slots are elsewhere.
+    /// A client's dedicated connection seems to lead to a demoted Redis; or a node of a cluster reports that slots have
+    /// moved.
     pub doubts: bool,
-    /// Where redirects lead that the map of the cluster doesn't know.
+    /// Addresses in redirects that are not in the map of the cluster.
     pub wanted: Vec<Box<str>>,
     /// Memory of replies that were delivered.
     pub spare: Vec<Replies>,
@@ -50,11 +50,11 @@ pub(super) struct Work {
 /// How many replies' memory is kept.
 const SPARE: usize = 4;
 
-/// How many bytes of replies may wait for the loop. One reply may go beyond.
+/// How many bytes of replies may wait for the loop. One reply may exceed it.
 const UNREAD_MAX: usize = 4 * 1024 * 1024;
 
 impl Mailbox {
-    /// Two empty boxes, with what wakes each side.
+    /// Two empty boxes, with the wakers of both sides.
     pub fn new(helper: Waker, the_loop: Arc<Waker>) -> Arc<Self> {
         Arc::new(Self {
             work: Mutex::default(),
@@ -91,13 +91,14 @@ impl Mailbox {
         }
     }
 
-    /// Whether the helper may sleep: there is no work, and it is woken as soon as there is.
+    /// Whether the helper may sleep: there is no work, and it will be woken as soon as there is.
     pub fn may_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
         !lock(&self.work).is_some
     }
 
-    /// The helper is awake, whatever woke it, and takes its work for what it has done. Returns whether there is some.
+    /// The helper is awake, whatever woke it, and exchanges its completed work for new work. Returns whether there is
+    /// any.
     pub fn take(&self, done: &mut Work) -> bool {
         self.sleeping.store(false, Ordering::SeqCst);
         done.is_some = false;
@@ -108,7 +109,7 @@ impl Mailbox {
         done.is_some
     }
 
-    /// Adds what happened to a node for the loop, and wakes it if there was nothing.
+    /// Adds events of a node for the loop, and wakes it if there were none.
     pub fn report(&self, node: NodeId, news: &mut Vec<Event>) {
         if news.is_empty() {
             return;
@@ -133,12 +134,13 @@ impl Mailbox {
         self.wake(&self.the_loop);
     }
 
-    /// Whether so many bytes of replies wait for the loop that no more are to be read from Redis before it takes them.
+    /// Whether so many bytes of replies wait for the loop that nothing more may be read from Redis before it takes
+    /// them.
     pub fn is_full(&self) -> bool {
         self.unread.load(Ordering::SeqCst) >= UNREAD_MAX
     }
 
-    /// Takes all events in order, for an empty list.
+    /// Takes all events in order, in exchange for an empty list.
     pub fn take_events(&self, events: &mut Vec<Report>) {
         debug_assert!(events.is_empty());
         std::mem::swap(events, &mut *lock(&self.events));
@@ -152,7 +154,7 @@ impl Mailbox {
     }
 }
 
-/// A thread that panicked leaves a box as it was between two moves: whole.
+/// A thread that panicked leaves a box as it was between two moves: intact.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,9 @@
-//! Notices that Redis is no longer where it was: after a failover, its name resolves to another address, or the address to
-//! another server, while the old one may go on answering as a replica.
+//! Detects that Redis has moved: after a failover, its name resolves to another address, or the address leads to
+//! another server, while the old one may continue to answer as a replica.
 //!
-//! Errors say so first: `READONLY` where there was a master, `LOADING` and `MASTERDOWN` too. They are passed on as they
-//! are. A master that has become a replica is left at once. Otherwise the name is looked up again, and the old address
-//! left if it is no longer among those found: whoever reads from a replica by intent stays there.
+//! Errors show it first: `READONLY` where there was a master, but also `LOADING` and `MASTERDOWN`. They are passed on
+//! unchanged. A master that has become a replica is left at once. Otherwise the name is looked up again, and the old
+//! address left if it is no longer among the results: a proxy deliberately in front of a replica stays there.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use super::{Event, Replies, setup};
 use crate::clock::Time;
 use crate::transport::dial::Endpoint;
 
-/// How long after a look the next may come.
+/// The shortest time between two look-ups.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause after a master that said it was a replica turned out to be a master still.
+/// The longest pause after a master that refused writes as a replica turned out to be a master still.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What speaks for a Redis being elsewhere.
+/// The signs that Redis has moved.
 #[derive(Debug)]
 pub(super) struct Moved {
-    /// It is to be looked into then.
+    /// When to check.
     due: Option<Time>,
-    /// There was a master, which refuses writes.
+    /// It was a master, and refuses writes.
     is_demoted: bool,
     not_before: Time,
     pause: Duration,
-    /// The name is to be looked up.
+    /// The name must be looked up.
     wants_look_up: bool,
     /// The server that was left, by its `run_id`.
     left: Option<String>,
@@ -48,14 +48,14 @@ impl Default for Moved {
 }
 
 impl Moved {
-    /// When it is to be looked into.
+    /// When to check.
     pub fn due(&self) -> Option<Time> {
         self.due
     }
 }
 
 impl Node {
-    /// Looks at what clients are answered.
+    /// Checks replies to clients for such errors.
     pub(super) fn judge(&mut self, replies: &Replies, now: Time) {
         if replies.iter().any(setup::is_readonly) {
             self.doubt(true, now);
@@ -64,7 +64,7 @@ impl Node {
         }
     }
 
-    /// Redis may be elsewhere: it refuses writes, or all.
+    /// Redis may have moved: it refuses writes, or everything.
     pub fn doubt(&mut self, refuses_writes: bool, now: Time) {
         if !matches!(self.state, State::Up(_)) {
             return;
@@ -83,7 +83,7 @@ impl Node {
         hello.windows(ROLE.len()).any(|window| window == ROLE)
     }
 
-    /// Looks into it, if that is due.
+    /// Performs the check, if it is due.
     pub(super) fn look_into_move(&mut self, now: Time) {
         if self.moved.due.is_none_or(|due| due > now) {
             return;
@@ -101,12 +101,12 @@ impl Node {
         }
     }
 
-    /// The server is left, though it may go on.
+    /// The server is left, though it may still be up.
     pub(super) fn leave(&mut self) {
         self.moved.left = self.run_id.take().or(self.moved.left.take());
     }
 
-    /// Another was found in its place, or the same.
+    /// Another server was found in its place, or the same.
     pub(super) fn arrived(&mut self) {
         if let Some(left) = self.moved.left.take()
             && self.run_id.as_ref().is_some_and(|run_id| *run_id != left)
@@ -115,13 +115,13 @@ impl Node {
         }
     }
 
-    /// Whether Redis's name is to be looked up again. Says so once.
+    /// Whether to look up Redis's name again. Reports it once.
     pub fn wants_look_up(&mut self) -> bool {
         std::mem::take(&mut self.moved.wants_look_up)
     }
 
-    /// Sentinels name another master than the one that is connected to, or being connected to: that one is left, all
-    /// dedicated connections to it too, whatever it still answers.
+    /// Sentinels name another master than the one that is connected to, or being connected to: that one is left, and so
+    /// are all dedicated connections to it, even if it still answers.
     pub fn switched(&mut self, loss: &Loss, now: Time) {
         self.events.push(Event::Moved);
         match self.state {
@@ -130,7 +130,7 @@ impl Node {
         }
     }
 
-    /// Where Redis may be by now: if it is not where it was, all connections are reopened.
+    /// The current addresses of Redis: if its endpoint is not among them, all connections are reopened.
     pub fn found(&mut self, endpoints: &[Endpoint], now: Time) {
         let is_known = |endpoint| endpoints.contains(endpoint);
         if matches!(self.state, State::Up(_))
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(node.events, [Event::Away]);
         node.events.clear();
         node.tick(at(3998));
-        let error = "-LOADING backing Redis at localhost:6379 can't be reached: looking its name up took over 1000 ms\r\n";
+        let error = "-LOADING backing Redis at localhost:6379 can't be reached: the DNS lookup took over 1000 ms\r\n";
         let error = error.as_bytes().to_vec();
         assert_eq!(
             node.events,

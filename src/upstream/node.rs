@@ -1,14 +1,12 @@
-//! One Redis: the connections to it that all clients share, from the first to the last. It is a state machine
-//! without sockets: the helper reports what happened to each connection and the time, and opens the connections that it
-//! wants ([`Node::wants`]).
+//! One Redis: the connections to it that all clients share. It is a state machine without sockets: the helper reports
+//! the events of each connection and the time, and opens the connections that it wants ([`Node::wants`]).
 //!
-//! There is a connection for each version of the protocol and each database that clients use, which carry requests, and
-//! the tracker, on which Redis reports what changes of what was read on the others. All are to lead to the same server.
-//! Each is made when the first request for it comes, and never leaves its database: so no request is executed in another
-//! one, whatever becomes of a `SELECT` (an index out of range, a right that is taken away, a script that keeps Redis busy).
-//! A database that Redis refuses costs those who asked for it an error, in Redis's words. That the
-//! tracker carries no requests has a reason: a reply of 100 MB or a write that Redis delays would hold up the reports
-//! behind it, and a connection in RESP2 can't have them at all.
+//! There is a connection for each protocol version and each database that clients use, which carry requests, and the
+//! tracker, on which Redis reports changes of what was read on the others. All must lead to the same server. Each is
+//! opened for its first request, and never leaves its database: so no request is executed in another one, whatever
+//! happens to a `SELECT` (an index out of range, a revoked permission, a script that keeps Redis busy). If Redis
+//! refuses a database, requests for it get Redis's error. The tracker carries no requests because a reply of 100 MB or
+//! a write that Redis delays would hold up the reports behind it, and a RESP2 connection can't have them at all.
 
 use std::time::Duration;
 
@@ -29,26 +27,26 @@ use crate::logging::Limit;
 use crate::resp::Protocol;
 use crate::transport::dial::Endpoint;
 
-/// How long a connection that answers nothing must last to have been of use, and Redis be there to have come back for
-/// good.
+/// How long a connection that answers nothing must last to have been useful, and how long Redis must be up to have come
+/// back for good.
 pub(super) const STEADY: Duration = Duration::from_secs(1);
-/// How many connections in a row may be of no use before there is a pause.
+/// How many useless connections in a row are allowed before a pause.
 pub(super) const USELESS: u8 = 10;
 
 /// One Redis.
 pub(super) struct Node {
-    /// Its number, which its links and its reports have.
+    /// Its id, which its links and its reports have.
     pub id: NodeId,
     pub settings: Settings,
-    /// By the places of their roles.
+    /// By the indices of their roles.
     pub(super) connections: Vec<Connection>,
     pub(super) state: State,
     pub(super) tracker: Tracker,
-    /// What Redis reported of itself.
+    /// What Redis reported about itself.
     pub(super) backend: Backend,
     /// Which server it is, if it says so.
     pub(super) run_id: Option<String>,
-    /// It was there before.
+    /// It was reachable before.
     pub(super) known: bool,
     /// When the last outage ended.
     pub(super) returned: Option<Time>,
@@ -59,41 +57,41 @@ pub(super) struct Node {
     pub(super) pause: Duration,
     /// Why a connection is reopened, if that happens while Redis is reachable.
     pub(super) reconnecting: Option<String>,
-    /// Of lines that say so: a client may kill connections as often as it likes.
+    /// The rate of log lines about it: a client may kill connections as often as it likes.
     pub(super) reconnects: Limit,
-    /// Whether anybody would miss Redis.
+    /// Whether an outage would matter.
     pub watched: bool,
-    /// How often connections are to be used so that Redis doesn't close them.
+    /// How often to use connections so that Redis doesn't close them.
     pub(super) keep_alive: Option<Duration>,
-    /// When a connection was last found to be not as it was set up, and how often that was in quick succession.
+    /// When a connection was last found to have changed state, and how often that was in quick succession.
     pub(super) distrusted: (Time, u8),
-    /// What is known of the user's rights.
+    /// What is known of the user's permissions.
     pub(super) rights: Rights,
     /// What it doesn't report.
     pub(super) unreported: Unreported,
-    /// It is busy with a script.
+    /// Redis is busy with a script.
     pub(super) is_busy: bool,
-    /// How many of the links' keys it tracks, as far as the loop knows.
+    /// On how many of the links it tracks keys, as last reported to the loop.
     pub(super) tracked_links: usize,
-    /// Passwords of clients that it is asked about.
+    /// Outstanding checks of clients' passwords.
     pub(super) checks: Checks,
-    /// What speaks for its being elsewhere by now.
+    /// The signs that it has moved.
     pub(super) moved: Moved,
-    /// What it is asked of its cluster.
+    /// What it is asked about its cluster.
     pub(super) asks: Asks,
     pub(super) barriers: Barriers,
-    /// It serves nothing in its cluster any more, and what is in flight is the last.
+    /// It no longer serves anything in its cluster, and gets no more requests.
     pub(super) is_leaving: bool,
-    /// What is to be reported to the loop.
+    /// Events to report to the loop.
     pub events: Vec<Event>,
     /// Memory for replies.
     pub spare: Vec<Replies>,
-    /// When time was last looked at.
+    /// The time of the last tick.
     pub(super) ticked: Time,
 }
 
 impl Node {
-    /// One that is to be connected to.
+    /// A new node, to be connected to.
     pub fn new(id: NodeId, settings: Settings) -> Self {
         let link = |protocol| Connection::of(LinkId::new(protocol, settings.database).at(id));
         let connections = vec![
@@ -168,7 +166,7 @@ impl Node {
         Role::at(place)
     }
 
-    /// Which connection is to be made now, if one is. The others go where the first one went.
+    /// Which connection to open now, if any. The others go to the same address as the first one.
     pub fn wants(&self) -> Option<Role> {
         let wanted = |(role, connection): (Role, &Connection)| {
             (connection.phase == Phase::Wanted).then_some(role)
@@ -176,17 +174,17 @@ impl Node {
         self.connections().find_map(wanted)
     }
 
-    /// Whether Redis can be reached.
+    /// Whether Redis is up.
     pub fn is_up(&self) -> bool {
         matches!(self.state, State::Up(_))
     }
 
-    /// Where it was reached, if it was.
+    /// Its last endpoint, if it was ever reached.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         self.backend.endpoint.as_ref()
     }
 
-    /// Takes requests for a link that the loop hands over.
+    /// Takes requests for a link from the loop.
     pub fn send(&mut self, link: LinkId, batch: &mut Batch, now: Time) {
         let role = self.role_of(link);
         self.connection(role).link.send(batch, now);
@@ -197,13 +195,13 @@ impl Node {
             State::Down(_) => self.refuse_during_outage(role),
             State::Up(_) if is_closed && not_before <= now => self.want(role),
             State::Up(_) if is_closed && refused => {
-                self.refuse(role, "no connection for that can be made")
+                self.refuse(role, "no connection can be opened for it")
             }
             State::Up(_) | State::Opening => {}
         }
     }
 
-    /// Begins to connect.
+    /// Starts connecting.
     pub(super) fn open(&mut self, now: Time) {
         self.state = State::Opening;
         self.expect_tracker(now);
@@ -217,13 +215,13 @@ impl Node {
         self.connection(role).phase = Phase::Wanted;
     }
 
-    /// Where a connection is to lead is being looked up.
+    /// The address of a connection is being looked up.
     pub fn looking_up(&mut self, role: Role, now: Time) {
         let deadline = now.after(self.look_up_time());
         self.connection(role).phase = Phase::LookingUp(deadline);
     }
 
-    /// How long a look-up may take. Sentinels have to be looked up, connected to and asked, for which each has its time.
+    /// How long a look-up may take. Sentinels have to be looked up, connected to and asked, each within the timeout.
     pub(super) fn look_up_time(&self) -> Duration {
         let timeout = self.settings.dialer.timeout;
         match self.settings.sentinels {
@@ -232,12 +230,12 @@ impl Node {
         }
     }
 
-    /// A connection is being made, which may take until then.
+    /// A connection is being opened, until the deadline at most.
     pub fn connecting(&mut self, role: Role, deadline: Time) {
         self.connection(role).phase = Phase::Connecting(deadline);
     }
 
-    /// It is there, and leads to that address if it is the first: sets it up.
+    /// A connection is open, and leads to that endpoint if it is the first: sets it up.
     pub fn connected(&mut self, role: Role, endpoint: Option<Endpoint>, now: Time) {
         let questions = match role {
             Role::Resp2 => setup::of_resp2(&self.settings),
@@ -270,7 +268,7 @@ impl Node {
         }
     }
 
-    /// Goes on as far as what was answered allows.
+    /// Advances as far as the answers allow.
     pub(super) fn advance(&mut self, now: Time) {
         let tracker = self.connection(Role::Tracker);
         if tracker.phase == Phase::SettingUp && tracker.link.is_idle() {
@@ -297,10 +295,10 @@ impl Node {
                     self.redirect(role, id, now);
                 }
             }
-            // The first requests wait until it is known whether what they read can be kept.
+            // The first requests wait until it is known whether what they read may be cached.
             Reports::Opening if connection.phase == Phase::SettingUp => {
                 self.want_tracker(now);
-                // If it may be made only after a pause, they wait no longer.
+                // If it can only be opened after a pause, they wait no longer.
                 if self.connection(Role::Tracker).phase == Phase::Closed {
                     self.link_is_up(role, now);
                 }
@@ -326,7 +324,7 @@ impl Node {
 
     pub(super) fn set_open(&mut self, role: Role, now: Time) {
         self.ask_for_first_state(role, now);
-        let error = setup::error_reply(&self.settings, "the request waited for too long");
+        let error = setup::error_reply(&self.settings, "the request timed out");
         let mut replies = self.spare.pop().unwrap_or_default();
         let connection = self.connection(role);
         connection.phase = Phase::Open;
@@ -336,7 +334,7 @@ impl Node {
         self.report_replies(role, replies);
     }
 
-    /// If that was while Redis was there: a connection was lost and reopened.
+    /// Logs that a connection was lost and reopened, if that was while Redis was up.
     pub(super) fn log_reconnected(&mut self, now: Time) {
         if let Some(reason) = self.reconnecting.take()
             && let Some(left_out) = self.reconnects.admit(now)
@@ -345,7 +343,7 @@ impl Node {
         }
     }
 
-    /// A connection is of no more use, or could not be made.
+    /// A connection can no longer be used, or could not be opened.
     pub fn lost(&mut self, role: Role, loss: Loss, now: Time) {
         if self.is_leaving {
             return self.end(role, &loss);
@@ -371,19 +369,19 @@ impl Node {
         match role {
             Role::Tracker => self.tracker_lost(&loss, was_open, at_once, now),
             Role::Resp2 if !at_once => return self.down(&loss, now),
-            // Whether the next one leads to the same server is unknown.
+            // It is unknown whether the next one leads to the same server.
             Role::Resp2 if self.run_id.is_none() => return self.start_anew(&loss, now),
             Role::Resp2 => {
                 self.state = State::Opening;
                 self.reconnect(role, loss.to_string());
             }
             Role::Resp3 | Role::Other(_) if at_once => self.reconnect(role, loss.to_string()),
-            // Its requests wait until it is known whether Redis is there.
+            // Its requests wait until it is known whether Redis is up.
             Role::Resp3 | Role::Other(_) if !self.is_up() => {}
             Role::Resp3 | Role::Other(_) => {
                 let connection = self.connection(role);
                 match connection.refusal.take() {
-                    // There is no such database, say. Whoever asks for it hears that from Redis each time.
+                    // There may be no such database. Each request for it gets Redis's error.
                     Some(error) => self.fail(role, &error),
                     None => {
                         connection.not_before = now.after(FIRST_PAUSE);
@@ -401,7 +399,7 @@ impl Node {
     }
 
     pub(super) fn reconnect(&mut self, role: Role, reason: String) {
-        // What came first is why the others are lost.
+        // The first loss is the reason for the others.
         self.reconnecting.get_or_insert(reason);
         self.want(role);
     }
@@ -433,8 +431,8 @@ impl Node {
         }
     }
 
-    /// What is in flight on a connection that is lost waits for another. Who waits for what can't be repeated is closed,
-    /// or gets an error if it may be the request that brought the loss about: a library would repeat it.
+    /// The requests in flight on a lost connection wait for another. Clients that wait for requests that can't be
+    /// retried are closed, or get an error if such a request may have caused the loss: a library would repeat it.
     pub(super) fn renew(&mut self, role: Role, loss: &Loss) {
         let error =
             setup::error_reply(&self.settings, "the connection broke before its reply came");
@@ -447,14 +445,14 @@ impl Node {
         self.report_replies(role, replies);
     }
 
-    /// All clients' requests of a connection get the error.
+    /// All clients' requests on a connection get the error.
     pub(super) fn fail(&mut self, role: Role, error: &[u8]) {
         let mut replies = self.spare.pop().unwrap_or_default();
         self.connection(role).link.fail(error, &mut replies);
         self.report_replies(role, replies);
     }
 
-    /// Whether Redis knows HELLO, as it does since version 6.
+    /// Whether Redis supports HELLO, as it does since version 6.
     pub(super) fn knows_hello(&self) -> bool {
         !self.backend.hello[1].is_empty()
     }

@@ -1,10 +1,10 @@
-//! What is made of a Redis that can't be reached. It is tried again after a pause, ever longer, up to a limit that is
-//! lower the more it is missed.
+//! Handles a Redis that is unreachable. Connecting is retried after pauses that grow up to a limit, which is the lower
+//! the more an outage matters.
 //!
-//! At first it may only be restarting: for a while all requests wait, as libraries of clients would without the proxy.
-//! After that whoever needs it is closed, as by Redis itself, or gets the error by which it refuses the proxy. If it was
-//! never there, the error says why: whoever set the proxy up may be asking. Dedicated connections are given up later if
-//! it is only silent, as it may be busy.
+//! At first Redis may only be restarting: for a while all requests wait, as in client libraries without the proxy.
+//! After that, clients that need it are closed, as by Redis itself, or get the error by which it refuses the proxy. If
+//! it was never reachable, the error says why, as the person setting up the proxy may see it. Dedicated connections are
+//! given up later if Redis is only silent, as it may be busy.
 
 use std::time::Duration;
 
@@ -16,34 +16,34 @@ use crate::clock::Time;
 /// Whether Redis can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// That is being found out, for the first time or again.
+    /// Not known yet, for the first time or again.
     Opening,
-    /// It can, since then.
+    /// Up, since then.
     Up(Time),
-    /// It can't; when that is tried next.
+    /// Down; and when to connect next.
     Down(Time),
 }
 
-/// Why Redis can't be reached, and since when.
+/// Why Redis is unreachable, and since when.
 pub(super) struct Outage {
     reason: String,
-    /// The encoded error reply that says so.
+    /// The encoded error reply for it.
     error: Vec<u8>,
-    /// It is there, and of no use to the proxy.
+    /// It is up but refuses the proxy.
     refused: bool,
-    /// It was never there.
+    /// It was never reachable.
     is_first: bool,
     since: Time,
-    /// Until then it may only be restarting, so requests wait. None when they no longer do.
+    /// Until then it may only be restarting, so requests wait. None once they no longer do.
     patience: Option<Time>,
-    /// When dedicated connections are given up too. None when they are, and if they may be as good as before.
+    /// When dedicated connections are given up too. None once they are, and if they may still be good.
     end: Option<Time>,
-    /// They are given up.
+    /// They have been given up.
     gone: bool,
 }
 
 impl Outage {
-    /// What requests get while it lasts.
+    /// The reply to requests while it lasts.
     fn reply(&self) -> &[u8] {
         match self.says_why() {
             true => &self.error,
@@ -51,7 +51,7 @@ impl Outage {
         }
     }
 
-    /// Whether who needs Redis gets the error, and is not closed.
+    /// Whether clients that need Redis get the error, instead of being closed.
     fn says_why(&self) -> bool {
         self.refused || self.is_first
     }
@@ -64,26 +64,26 @@ impl Outage {
     }
 }
 
-/// The pause before the first new attempt to connect; it doubles until one of those below.
+/// The pause before the first reconnection; it doubles up to one of those below.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause while requests wait for Redis.
 const AWAITED_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause while anybody would miss it.
+/// The longest pause while an outage matters.
 const MISSED_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause while Redis says that it will soon be there.
+/// The longest pause while Redis says that it will soon be ready.
 const SOON: Duration = Duration::from_millis(400);
-/// The longest pause while sentinels name a master that isn't one, which is so for a moment in a failover.
+/// The longest pause while sentinels name a server that is not a master, as happens briefly in a failover.
 const NOT_MASTER_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause while nobody would, and the one after Redis refused the proxy.
+/// The longest pause while an outage does not matter, and the one after Redis refused the proxy.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Node {
-    /// Redis can be reached.
+    /// Redis is up.
     pub(super) fn up(&mut self, now: Time) {
         let outage = self.outage.take();
         if outage.is_some() {
             self.returned = Some(now);
-            // They waited for Redis to be there, which is no fault of its replies.
+            // They waited for Redis to be up, so its replies are not late.
             for role in self.links() {
                 self.connection(role).link.wait_from(now);
             }
@@ -110,8 +110,8 @@ impl Node {
         }
     }
 
-    /// Redis can't be reached: all connections are closed. If it may only be restarting, requests wait for a while, as
-    /// far as they may be sent again.
+    /// Redis is unreachable: closes all connections. If it may only be restarting, requests wait for a while, as far as
+    /// they may be retried.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
         self.note_busy(b"");
@@ -130,14 +130,14 @@ impl Node {
             log::warn!(address:% = self.settings.address, reason; "{message}");
         }
         let patience = match &before {
-            // Reads go to its master meanwhile.
+            // Its master serves reads meanwhile.
             _ if self.settings.is_replica => None,
             None => {
                 (self.may_be_brief(loss) && self.is_steady(now)).then(|| now.after(self.wait()))
             }
             Some(outage) => outage.patience,
         };
-        // Where Redis ended there may be nobody who refuses a connection before it is back.
+        // After Redis has ended, connections may time out instead of being refused until it is back.
         let may_be_brief = self.may_be_brief(loss) || matches!(loss, Loss::TimedOut(_));
         let was_patient = patience.is_some();
         let gone = before.as_ref().is_some_and(|outage| outage.gone);
@@ -184,7 +184,7 @@ impl Node {
         }
         self.outage = Some(outage);
         self.end_dedicated(now);
-        // One that comes and goes gets the longer pauses of one that is away.
+        // One that comes and goes gets the longer pauses of one that is down.
         let is_up = matches!(self.state, State::Up(since) if since.until(now) >= STEADY);
         if is_new && is_patient || is_up {
             self.pause = FIRST_PAUSE;
@@ -197,13 +197,14 @@ impl Node {
             _ if self.watched => self.pause.min(MISSED_PAUSE),
             _ => self.pause,
         };
-        // Up to a quarter less, so that the proxies of many hosts don't come back in step.
+        // Up to a quarter less, so that the proxies of many hosts don't reconnect in step.
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         self.state = State::Down(now.after(pause));
     }
 
-    /// Whether Redis may be back in a moment: it went, or it says so; or in a cluster another may soon take its place.
+    /// Whether Redis may be back in a moment: it has just ended, or says so; or in a cluster another node may soon take
+    /// over.
     fn may_be_brief(&self, loss: &Loss) -> bool {
         match loss {
             Loss::NotMaster(_) => true,
@@ -212,8 +213,8 @@ impl Node {
         }
     }
 
-    /// How long requests wait for a Redis that may only be restarting. One that was never there may be looked for where
-    /// none will be, and whoever tries that out is to hear of it.
+    /// How long requests wait for a Redis that may only be restarting. One that was never reachable may have a wrong
+    /// address, and the person testing that should see the error.
     fn wait(&self) -> Duration {
         let wait = self.settings.wait;
         match self.known {
@@ -222,7 +223,7 @@ impl Node {
         }
     }
 
-    /// Has Redis be connected to soon, if it is away, as somebody misses it now.
+    /// Makes the next connection attempt come soon, if Redis is down, as it is needed now.
     pub(super) fn missed(&mut self, now: Time) {
         let is_refused = self.outage.as_ref().is_some_and(|outage| outage.refused);
         if let State::Down(until) = self.state
@@ -238,7 +239,7 @@ impl Node {
             .is_none_or(|returned| returned.until(now) >= STEADY)
     }
 
-    /// What waits for Redis waits in vain. Those who waited through a restart are closed, as by the Redis that ended.
+    /// Ends the waiting for Redis. Clients that waited through a restart are closed, as by the Redis that ended.
     fn give_up(&mut self, outage: &Outage, waited: bool) {
         self.fail_checks(&outage.error);
         let reply = match waited && self.known {
@@ -252,7 +253,7 @@ impl Node {
         }
     }
 
-    /// Gives Redis up if it has been away for longer than a restart should take.
+    /// Gives Redis up if it has been down for longer than a restart should take.
     pub(super) fn end_patience(&mut self, now: Time) {
         if self.patience().is_none_or(|until| until > now) {
             return;
@@ -266,7 +267,7 @@ impl Node {
         }
     }
 
-    /// Reports that dedicated connections lead nowhere any more, when that is to be thought.
+    /// Reports that dedicated connections are lost, once that can be assumed.
     pub(super) fn end_dedicated(&mut self, now: Time) {
         if let Some(outage) = &mut self.outage
             && outage.patience.is_none()
@@ -288,7 +289,7 @@ impl Node {
         self.outage.as_ref()?.patience
     }
 
-    /// They get an error that gives this reason.
+    /// Answers the requests on a connection with an error that gives this reason.
     pub(super) fn refuse(&mut self, role: Role, reason: &str) {
         let error = setup::error_reply(&self.settings, reason);
         self.fail(role, &error);
@@ -305,7 +306,7 @@ impl Node {
         }
     }
 
-    /// The error that says that Redis is away, if nothing waits for it.
+    /// The error reply for the outage, if requests no longer wait.
     pub(super) fn error_of_outage(&self) -> Option<Vec<u8>> {
         let outage = self.outage.as_ref();
         let outage = outage.filter(|outage| outage.patience.is_none());
@@ -315,14 +316,14 @@ impl Node {
         }
     }
 
-    /// Has Redis be connected to at once, if it is away: it may accept the proxy now.
+    /// Connects at once, if Redis is down: it may accept the proxy now.
     pub(super) fn retry_at_once(&mut self, now: Time) {
         if matches!(self.state, State::Down(_)) {
             self.state = State::Down(now);
         }
     }
 
-    /// Opens again what is due, and logs what is.
+    /// Reopens the connections that are due, and logs what is due.
     pub(super) fn retry(&mut self, now: Time) {
         if matches!(self.state, State::Down(until) if until <= now) {
             self.open(now);
@@ -338,8 +339,7 @@ impl Node {
         }
     }
 
-    /// When the connection of a link other than the first is to be made again for requests that wait for it, while Redis
-    /// is there.
+    /// When to reopen the connection of a link other than the first for requests that wait for it, while Redis is up.
     fn awaits(&self, role: Role) -> Option<Time> {
         let connection = &self.connections[role.place()];
         let waits = role != Role::Resp2

@@ -1,5 +1,5 @@
-//! Connecting to whichever of several addresses answers first: the next one is tried when the last one failed, or has not
-//! answered after a moment (RFC 8305, "happy eyeballs").
+//! Connects to whichever of several addresses answers first: the next one is tried when the previous one failed, or has
+//! not answered after a moment (RFC 8305, "happy eyeballs").
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,18 +13,18 @@ use crate::clock::Time;
 use crate::transport::Transport;
 use crate::transport::dial::{Dialer, Endpoint};
 
-/// How long an address has before the next is tried beside it.
+/// How long an address has before the next one is tried as well.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The addresses and the attempts.
 #[derive(Default)]
 pub(super) struct Race {
     waiting: VecDeque<Endpoint>,
-    /// Attempts that are being made, with the tokens by which the poll reports on them.
+    /// Attempts in progress, with the tokens by which the poll reports on them.
     attempts: Vec<(Token, Endpoint, Transport)>,
-    /// When the next is due.
+    /// When the next one is due.
     next: Option<Time>,
-    /// Why the latest that failed did so.
+    /// The error of the latest failed attempt.
     error: Option<io::Error>,
     /// How many were made.
     count: usize,
@@ -33,7 +33,7 @@ pub(super) struct Race {
 }
 
 impl Race {
-    /// One between these addresses, with tokens from that one on.
+    /// A race between these addresses, with tokens from that one on.
     pub fn between(endpoints: Vec<Endpoint>, first: usize) -> Self {
         Self {
             waiting: endpoints.into(),
@@ -43,23 +43,23 @@ impl Race {
         }
     }
 
-    /// Whether one is on.
+    /// Whether a race is in progress.
     pub fn is_on(&self) -> bool {
         self.next.is_some() || !self.attempts.is_empty()
     }
 
-    /// How long it may take: each address has its time.
+    /// How long it may take: each address has a full timeout.
     pub fn time(&self, dialer: &Dialer) -> Duration {
         let beside = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
         dialer.timeout + HEAD_START.saturating_mul(beside.saturating_sub(1))
     }
 
-    /// When it goes on, if no event comes before.
+    /// When it continues, if no event comes before.
     pub fn due(&self) -> Option<Time> {
         self.next
     }
 
-    /// Notes what an event says.
+    /// Notes an event.
     pub fn note(&mut self, event: &Event) {
         let mut attempts = self.attempts.iter_mut();
         if let Some((_, _, attempt)) = attempts.find(|(token, ..)| *token == event.token()) {
@@ -67,7 +67,7 @@ impl Race {
         }
     }
 
-    /// Goes on. Returns the connection that won, or why there is none.
+    /// Continues. Returns the connection that won, or why there is none.
     pub fn turn(
         &mut self,
         dialer: &Dialer,
@@ -95,7 +95,7 @@ impl Race {
         is_over.then(|| Err(self.error.take().unwrap_or_else(resolve::none)))
     }
 
-    /// Looks at each attempt. Returns the first that succeeded.
+    /// Checks each attempt. Returns the first that succeeded.
     fn judge(&mut self, now: Time) -> Option<(Endpoint, Transport)> {
         let mut at = 0;
         while let Some((_, _, attempt)) = self.attempts.get_mut(at) {
@@ -129,7 +129,7 @@ impl Race {
         Ok(())
     }
 
-    /// An attempt failed: the next address has its turn at once.
+    /// An attempt failed: the next address is tried at once.
     fn failed(&mut self, error: io::Error, now: Time) {
         self.error = Some(error);
         self.next = Some(now);

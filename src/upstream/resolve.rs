@@ -1,4 +1,4 @@
-//! Finds out where Redis is: the one place that knows where the next addresses come from.
+//! Finds the address of Redis: the only place that knows how each kind of address is resolved.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -10,14 +10,14 @@ use crate::transport::dial::Endpoint;
 /// The stack of the thread, in bytes: ample for a name look-up.
 const STACK: usize = 512 * 1024;
 
-/// Where a Redis may be, in the order in which that is to be tried.
+/// The addresses of a Redis, in the order in which to try them.
 pub(super) type Endpoints = io::Result<Vec<Endpoint>>;
 
-/// Gives what is found to `found`: at once if the address needs no look-up, else from a thread, as the system's
-/// look-up may take as long as it likes.
+/// Passes the result to `found`: at once if the address needs no look-up, else from a thread, as the system's look-up
+/// may take arbitrarily long.
 ///
 /// # Errors
-/// If no thread can be had.
+/// If no thread can be created.
 pub(super) fn resolve(
     address: &RedisAddress,
     found: impl FnOnce(Endpoints) + Send + 'static,
@@ -28,7 +28,7 @@ pub(super) fn resolve(
             return Ok(());
         }
         RedisAddress::Tcp { host, port } => (host.clone(), *port),
-        // Who says where that is, was not asked.
+        // The sentinels or nodes were not asked.
         RedisAddress::Master(_) | RedisAddress::Cluster(_) => {
             found(Err(none()));
             return Ok(());
@@ -49,8 +49,8 @@ pub(super) fn resolve(
     Ok(())
 }
 
-/// The addresses with a change of IP version after each, as long as there are both: if one version leads nowhere here,
-/// the second attempt already goes by the other (RFC 8305, section 4).
+/// The addresses, alternating between IP versions as long as there are both: if one version is unusable here, the
+/// second attempt already uses the other (RFC 8305, section 4).
 fn alternating(addresses: Vec<SocketAddr>) -> Vec<Endpoint> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (same, other): (Vec<_>, Vec<_>) = addresses

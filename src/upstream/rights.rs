@@ -1,11 +1,11 @@
-//! Whether the proxy's user may still read what it could read when the cache was filled, and may still log in.
+//! Checks whether the proxy's user may still read what it could read when the cache was filled, and may still log in.
 //!
-//! Redis reports neither: connections outlive a changed password and a user that was switched off, and rights to keys
-//! and commands change silently. So while anybody would miss Redis it is asked every [`ASK_AFTER`], and at once when it
-//! refuses a request on a shared connection. `ACL GETUSER` of the proxy's own user answers both in one command: it
-//! shows the user's rights, passwords and whether it is on. When the answer changes, the cache is emptied and the proxy
-//! logs in again on the same connection. Where that command is refused, the login alone is repeated, and entries are
-//! kept for [`UNKNOWN_TTL`](super::UNKNOWN_TTL) at the most.
+//! Redis reports neither: connections outlive a changed password and a disabled user, and permissions for keys and
+//! commands change silently. So while an outage would matter Redis is asked every [`ASK_AFTER`], and at once when it
+//! denies a request on a shared connection. `ACL GETUSER` of the proxy's own user answers both in one command: it shows
+//! the user's permissions, passwords and whether it is enabled. When the answer changes, the cache is emptied and the
+//! proxy logs in again on the same connection. If that command is denied, only the login is repeated, and entries are
+//! kept for [`UNKNOWN_TTL`](super::UNKNOWN_TTL) at most.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -16,16 +16,16 @@ use super::setup::{self, Question};
 use crate::clock::Time;
 use crate::config::Secret;
 
-/// How often Redis is asked for the rights.
+/// How often Redis is asked for the permissions.
 const ASK_AFTER: Duration = Duration::from_secs(1);
 
-/// How often at the most, whatever Redis refuses: clients may be refused as often as they like.
+/// How often at most, whatever Redis denies: clients may trigger denials as often as they like.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// What Redis says to those who give no password.
+/// Redis's error to clients that give no password.
 const NOAUTH: &str = "NOAUTH Authentication required.";
 
-/// What is known of the user's rights.
+/// What is known of the user's permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     /// Redis has not been asked.
@@ -36,19 +36,19 @@ enum Known {
     Refused,
 }
 
-/// What is known of the user's rights, and when that is asked again.
+/// What is known of the user's permissions, and when to ask again.
 #[derive(Debug)]
 pub(super) struct Rights {
     salt: RandomState,
     known: Known,
-    /// The connection on which they were shown: the encoding depends on its protocol.
+    /// The connection on which they were shown: their encoding depends on its protocol version.
     shown_on: Option<Role>,
     asked: Time,
     /// The connection on which a question is in flight.
     in_flight: Option<Role>,
-    /// Redis refused a request since.
+    /// Redis has denied a request since.
     doubted: bool,
-    /// The login is to be repeated, with the password as it is now.
+    /// The login must be repeated, with the current password.
     login_is_due: bool,
 }
 
@@ -88,13 +88,13 @@ fn is_unknown(words: &str) -> bool {
 }
 
 impl Node {
-    /// When [`Self::ask_for_rights`] is due, if anybody would miss Redis.
+    /// When [`Self::ask_for_rights`] is due, if an outage would matter.
     pub(super) fn rights_due(&self) -> Option<Time> {
         let due = self.rights.due().filter(|_| self.watched)?;
         self.role_for_rights().map(|_| due)
     }
 
-    /// The connection on which rights are asked for: the tracker, where no client's reply is in the way.
+    /// The connection to ask on: the tracker, which carries no clients' replies.
     fn role_for_rights(&self) -> Option<Role> {
         let is_open = |role: &Role| {
             self.connections()
@@ -103,7 +103,7 @@ impl Node {
         [Role::Tracker, Role::Resp2].into_iter().find(is_open)
     }
 
-    /// Asks for the user's rights, if that is due.
+    /// Asks for the user's permissions, if that is due.
     pub(super) fn ask_for_rights(&mut self, now: Time) {
         if self.rights_due().is_none_or(|due| due > now) {
             return;
@@ -123,12 +123,12 @@ impl Node {
         self.ask_unreported(role, now);
     }
 
-    /// Redis refused a client's request: the rights may be others now.
+    /// Redis has denied a client's request: the permissions may have changed.
     pub(super) fn doubt_rights(&mut self) {
         self.rights.doubted = true;
     }
 
-    /// Redis answered which rights the user has, or refused to, in these words.
+    /// Redis has answered with the user's permissions, or denied that with this error.
     pub(super) fn rights_answered(
         &mut self,
         role: Role,
@@ -140,12 +140,12 @@ impl Node {
             return Err(Loss::Refused(words.to_owned()));
         }
         if refusal.is_some_and(setup::is_temporary) {
-            // It says nothing about rights.
+            // It says nothing about permissions.
             return Ok(());
         }
         let known = match refusal {
             None => Known::Hash(self.rights.salt.hash_one(answer)),
-            // Without HELLO it is older than version 6, and there are no users.
+            // Without HELLO it is older than version 6, and has no users.
             Some(words) if is_unknown(words) && !self.knows_hello() => Known::Hash(0),
             Some(_) => Known::Refused,
         };
@@ -165,7 +165,7 @@ impl Node {
         Ok(())
     }
 
-    /// The login was repeated, and accepted unless in these words.
+    /// The repeated login was answered, and accepted unless with this error.
     pub(super) fn login_answered(&mut self, role: Role, refusal: Option<&str>) -> Result<(), Loss> {
         self.rights.lost(role);
         match refusal.filter(|words| setup::refuses_login(words)) {
@@ -181,12 +181,13 @@ impl Node {
         self.events.push(Event::Rights { known });
     }
 
-    /// Whether the login is to be repeated, or was refused: the password may be another by now. It is asked for once.
+    /// Whether to reread the password, which may have changed: the login must be repeated, or was refused. Reports it
+    /// once.
     pub(super) fn takes_password(&mut self) -> bool {
         std::mem::take(&mut self.rights.login_is_due)
     }
 
-    /// Logs in again where rights are asked for, with the password as it is now, if one was read.
+    /// Logs in again where permissions are asked for, with the current password, if one was read.
     pub(super) fn log_in_again(&mut self, password: Option<Secret>, now: Time) {
         let is_new = password.is_some() && password != self.settings.password;
         if let Some(password) = password.filter(|_| is_new) {

@@ -1,4 +1,4 @@
-//! What the proxy itself asks Redis, and what it makes of the answers.
+//! The proxy's own requests to Redis, and the meaning of the answers.
 
 use redis::Cmd;
 
@@ -14,11 +14,11 @@ use crate::resp::reply;
 /// A question of the proxy's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// Who the proxy is.
+    /// The login.
     Auth,
     /// The database.
     Select,
-    /// How the connection is called, for whoever reads `CLIENT LIST` there.
+    /// Names the connection, for `CLIENT LIST` there.
     Name,
     /// The greeting in RESP3; the connection speaks it from then on.
     Hello3,
@@ -30,49 +30,49 @@ pub(super) enum Question {
     Role,
     /// Which server it is.
     Server,
-    /// What it says of itself.
+    /// Its `INFO`.
     Info,
     /// Whether it keeps latency histograms.
     Histograms,
-    /// How often databases were swapped, which is seen there.
+    /// How often databases were swapped, and where that is read.
     Swaps(Seen),
-    /// Which slots of its cluster it has, if the proxy is in front of it alone.
+    /// Which slots of its cluster it has, if the proxy is in front of this single node.
     Slots,
     /// Which node of its cluster serves which slot.
     Shards,
     /// The same, before Redis 7.
     ClusterSlots,
-    /// What it knows of the nodes.
+    /// What it knows of the other nodes.
     Nodes,
-    /// How many keys it tracks at the most.
+    /// How many keys it tracks at most.
     TableMax,
     /// How many it tracks.
     TableKeys,
-    /// Whether it limits what it holds for a client.
+    /// Whether it limits the output buffer of clients.
     OutputLimit,
-    /// The number of the connection.
+    /// The id of the connection.
     Id,
-    /// That changes are to be reported to another connection.
+    /// Redirects reports of changes to another connection.
     Track,
-    /// Whether Redis outlived so many connections.
+    /// Whether Redis outlived so many lost connections.
     Life(u64),
-    /// Which rights the proxy's user has.
+    /// The permissions of the proxy's user.
     Rights,
     /// Whether the user may still log in.
     Login,
-    /// Whether a client's password is right, by the number of the question.
+    /// Whether a client's password is valid, by the number of the check.
     Check(u64),
-    /// That it answers reads though it is a replica.
+    /// Makes a replica answer reads.
     ReadOnly,
-    /// Whether it answers.
+    /// Whether Redis answers.
     Ping,
-    /// What the connection is like.
+    /// The state of the connection.
     State,
-    /// The same; the answer passes the barrier of that number.
+    /// The same; the answer passes the barrier with that number.
     Barrier(u64),
 }
 
-/// The start of set-up that all connections share.
+/// The start of the set-up of all connections.
 fn introduction(settings: &Settings, database: u32) -> Vec<(Question, Cmd)> {
     let mut questions = Vec::new();
     if let Some(password) = &settings.password {
@@ -92,19 +92,19 @@ fn introduction(settings: &Settings, database: u32) -> Vec<(Question, Cmd)> {
     questions
 }
 
-/// The user that the proxy is at Redis.
+/// The proxy's user at Redis.
 fn user(settings: &Settings) -> &str {
     settings.username.as_deref().unwrap_or("default")
 }
 
-/// Which rights the proxy's user has.
+/// Requests the permissions of the proxy's user.
 pub(super) fn rights(settings: &Settings) -> Cmd {
     let mut rights = redis::cmd(own::ACL);
     rights.arg("GETUSER").arg(user(settings));
     rights
 }
 
-/// The login once more. A user without a password may log in with any, but has to be named.
+/// Repeats the login. A user without a password may log in with any, but must be named.
 pub(super) fn login(settings: &Settings) -> Cmd {
     let mut auth = redis::cmd(own::AUTH);
     match &settings.password {
@@ -128,55 +128,55 @@ fn server() -> Cmd {
     info
 }
 
-/// How often a command was executed, and how long it took.
+/// Requests how often a command was executed, and how long it took.
 pub(super) fn histogram(command: &str) -> Cmd {
     let mut histogram = redis::cmd(own::LATENCY);
     histogram.arg("HISTOGRAM").arg(command);
     histogram
 }
 
-/// How often each command was executed.
+/// Requests how often each command was executed.
 pub(super) fn statistics() -> Cmd {
     let mut info = redis::cmd(own::INFO);
     info.arg("commandstats");
     info
 }
 
-/// Redis's counters.
+/// Requests Redis's counters.
 pub(super) fn stats() -> Cmd {
     let mut info = redis::cmd(own::INFO);
     info.arg("stats");
     info
 }
 
-/// How many keys Redis tracks at the most.
+/// Requests how many keys Redis tracks at most.
 pub(super) fn table_max() -> Cmd {
     let mut config = redis::cmd(own::CONFIG);
     config.arg("GET").arg("tracking-table-max-keys");
     config
 }
 
-/// How much Redis holds for a client at the most.
+/// Requests how much Redis buffers for a client at most.
 pub(super) fn output_limit() -> Cmd {
     let mut config = redis::cmd(own::CONFIG);
     config.arg("GET").arg("client-output-buffer-limit");
     config
 }
 
-/// What a node says of its cluster.
+/// Requests a node's view of its cluster.
 pub(super) fn cluster(subcommand: &str) -> Cmd {
     let mut cluster = redis::cmd(own::CLUSTER);
     cluster.arg(subcommand);
     cluster
 }
 
-/// That a replica is to answer reads itself.
+/// Makes a replica answer reads itself.
 fn read_only(settings: &Settings) -> Option<(Question, Cmd)> {
     let is_replica = settings.is_replica;
     is_replica.then(|| (Question::ReadOnly, redis::cmd(own::READONLY)))
 }
 
-/// What is asked on the connection for RESP2.
+/// The questions on the RESP2 connection.
 pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings, settings.database);
     if settings.sentinels.is_some() {
@@ -194,7 +194,7 @@ pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     questions
 }
 
-/// What is asked on the connection of another link.
+/// The questions on the connection of another link.
 pub(super) fn of_other(settings: &Settings, link: LinkId) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings, link.database);
     if link.protocol == Protocol::Resp3 {
@@ -208,7 +208,7 @@ pub(super) fn of_other(settings: &Settings, link: LinkId) -> Vec<(Question, Cmd)
     questions
 }
 
-/// What is asked on the connection on which changes are reported.
+/// The questions on the connection that receives reports of changes.
 pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings, settings.database);
     if settings.tracking {
@@ -234,31 +234,31 @@ pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
     questions
 }
 
-/// That changes of keys which are read on a connection are to be reported to the one with that number.
+/// Redirects the reports of changes of keys that are read on a connection to the one with that id.
 pub(super) fn track(id: i64) -> Vec<u8> {
     let mut tracking = redis::cmd(own::CLIENT);
     tracking.arg("TRACKING").arg("ON").arg("REDIRECT").arg(id);
     tracking.get_packed_command()
 }
 
-/// Whether Redis answers.
+/// Checks whether Redis answers.
 pub(super) fn ping() -> Vec<u8> {
     redis::cmd(own::PING).get_packed_command()
 }
 
-/// What the connection is like, since Redis 6.2.
+/// Requests the state of the connection, since Redis 6.2.
 pub(super) fn state() -> Vec<u8> {
     let mut info = redis::cmd(own::CLIENT);
     info.arg("INFO").get_packed_command()
 }
 
-/// What stands between Redis's words on a command that it does not know and that command's arguments.
+/// What follows the name in Redis's error about an unknown command, before the command's arguments.
 const ARGUMENTS: &str = ", with args beginning with";
 
-/// How Redis's words end when changes are to be reported to a connection that has ended meanwhile.
+/// The end of Redis's error when the connection to redirect to has ended meanwhile.
 const GONE: &str = "The client ID you want redirect to does not exist";
 
-/// The words of an error reply, if it is one. Where AUTH is renamed, Redis repeats its arguments: they are left out.
+/// The text of an error reply, if it is one. If AUTH is renamed, Redis repeats its arguments: they are left out.
 #[must_use]
 pub fn refusal(answer: &[u8]) -> Option<String> {
     let text = answer.strip_prefix(b"-")?;
@@ -268,12 +268,12 @@ pub fn refusal(answer: &[u8]) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// Whether these words refuse the connection itself, whatever was asked on it.
+/// Whether this error refuses the connection itself, whatever was requested on it.
 pub(super) fn refuses_connections(words: &str) -> bool {
     words.starts_with("DENIED ") || words.contains("max number of clients reached")
 }
 
-/// The same, by the first bytes of an encoded reply. They are enough: no command is answered so.
+/// The same, by the first bytes of an encoded reply. They are enough: no command has such an answer.
 #[must_use]
 pub fn starts_as_refusal(encoded: &[u8]) -> bool {
     [&b"-DENIED "[..], b"-ERR max number of "]
@@ -281,37 +281,37 @@ pub fn starts_as_refusal(encoded: &[u8]) -> bool {
         .any(|start| encoded.starts_with(start))
 }
 
-/// Whether these words, in answer to a PING, say that nothing else would be answered either. Any other error shows that
-/// Redis answers: PING may be renamed or not allowed, say.
+/// Whether this error, in answer to a PING, means that nothing else would be answered either. Any other error shows
+/// that Redis answers: PING may be renamed or not permitted, for example.
 pub(super) fn refuses_all(words: &str) -> bool {
     ["NOAUTH ", "LOADING "]
         .iter()
         .any(|code| words.starts_with(code))
 }
 
-/// Whether these words say that a connection is subscribed, and so may ask for little else.
+/// Whether this error means that a connection is subscribed, and so may request little else.
 pub(super) fn refuses_context(words: &str) -> bool {
     words.starts_with("ERR Can't execute '")
 }
 
-/// Whether these words say that the proxy's user may not log in: not with its password, or not without one.
+/// Whether this error means that the proxy's user may not log in: not with its password, or not without one.
 pub(super) fn refuses_login(words: &str) -> bool {
     ["NOAUTH ", "WRONGPASS ", "ERR invalid password"]
         .iter()
         .any(|start| words.starts_with(start))
 }
 
-/// What a reply to a client's request makes doubtful.
+/// What a reply to a client's request puts in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// The rights of the proxy's user: it refuses the request for lack of them.
+    /// The permissions of the proxy's user: the request is denied for lack of them.
     Rights,
-    /// The state of the connection: it looks like one with subscriptions.
+    /// The state of the connection: it looks like a subscribed one.
     State,
 }
 
 impl Doubt {
-    /// What a reply makes doubtful, if anything.
+    /// What a reply puts in doubt, if anything.
     pub fn of(encoded: &[u8]) -> Option<Self> {
         let starts = |all: &[&[u8]]| all.iter().any(|start| encoded.starts_with(start));
         match encoded.first()? {
@@ -327,21 +327,21 @@ pub(super) fn is_readonly(encoded: &[u8]) -> bool {
     encoded.starts_with(b"-READONLY ")
 }
 
-/// Whether a reply says that what a client wants may be found elsewhere.
+/// Whether a reply suggests that Redis may have moved.
 pub(super) fn is_elsewhere(encoded: &[u8]) -> bool {
     [&b"-LOADING "[..], b"-MASTERDOWN "]
         .iter()
         .any(|start| encoded.starts_with(start))
 }
 
-/// Whether Redis will be there soon, says that refusal.
+/// Whether this error means that Redis will be ready soon.
 pub(super) fn is_temporary(words: &str) -> bool {
     ["LOADING ", "BUSY ", "MASTERDOWN "]
         .iter()
         .any(|code| words.starts_with(code))
 }
 
-/// Whether these words say that the connection to report changes to has ended.
+/// Whether this error means that the connection to redirect to has ended.
 pub(super) fn is_gone(words: &str) -> bool {
     words.ends_with(GONE)
 }

@@ -1,11 +1,11 @@
-//! Whether a connection that all clients share is still as it was set up.
+//! Detects whether a shared connection still has the state that was set up.
 //!
-//! No request that leaves state on its connection goes over a shared one, as far as the proxy knows. Should one all the
-//! same (by a name that Redis gives another meaning, say), each client would get wrong replies from then on. So while
-//! anybody would miss Redis, each link asks every [`CHECK_AFTER`] for a reply that can't be right on such a
-//! connection: `PING` shows a transaction and subscriptions, and `CLIENT INFO`, since Redis 6.2, the database, the user
-//! and whether changes are reported too. It is asked first when a connection is set up, and what it shows then is what
-//! it has to show later. An error for lack of a right shows nothing.
+//! As far as the proxy knows, no request that leaves state goes over a shared connection. Should one do so all the same
+//! (by a renamed command, for example), each client would get wrong replies from then on. So while an outage would
+//! matter, each link asks every [`CHECK_AFTER`] for a reply that would be different on such a connection: `PING` shows
+//! a transaction and subscriptions, and `CLIENT INFO`, since Redis 6.2, also the database, the user and whether changes
+//! are reported. It is first sent when a connection is set up, and later answers must match that one. A permission
+//! error shows nothing.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use super::setup::{self, Question};
 use crate::clock::Time;
 use crate::resp::read::Reader;
 
-/// How soon a connection is checked again at the earliest, when replies look as if it had changed.
+/// The shortest time between two checks of a connection whose replies look as if its state had changed.
 const CHECK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// What is known of a connection's state.
+/// The known state of a connection.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionState {
     asked: Time,
@@ -44,10 +44,10 @@ const FIELDS: &[&str] = &[
     "db", "user", "resp", "multi", "watch", "sub", "psub", "ssub", "flags",
 ];
 
-/// The flags that may come and go: none, and those of tracking, which are looked at by themselves.
+/// The flags that may change: none, and those of tracking, which are checked separately.
 const FLAGS_IGNORED: &[char] = &['N', 'R', 't'];
 
-/// What a reply to `CLIENT INFO` says.
+/// A reply to `CLIENT INFO`.
 struct Info<'a>(&'a str);
 
 impl<'a> Info<'a> {
@@ -64,7 +64,7 @@ impl<'a> Info<'a> {
             .map(|(_, value)| value)
     }
 
-    /// The fields that have to stay as they are.
+    /// The fields that must not change.
     fn lasting(&self) -> String {
         let mut text = String::new();
         for (name, value) in self.fields().filter(|(name, _)| FIELDS.contains(name)) {
@@ -77,7 +77,7 @@ impl<'a> Info<'a> {
         text
     }
 
-    /// Whether changes of what is read are reported to the connection with that number, if Redis shows it.
+    /// Whether changes of what is read are reported to the connection with that id, if Redis shows it.
     fn reports_to(&self, id: i64) -> bool {
         let is_on = self.field("flags").is_none_or(|flags| flags.contains('t'));
         let redirect = self
@@ -87,7 +87,7 @@ impl<'a> Info<'a> {
     }
 }
 
-/// What has changed between two states.
+/// The difference between two states.
 fn difference(before: &str, now: &str) -> String {
     let mut fields = now.split(' ').zip(before.split(' '));
     match fields.find(|(now, before)| now != before) {
@@ -97,7 +97,7 @@ fn difference(before: &str, now: &str) -> String {
 }
 
 impl Node {
-    /// Asks how a connection is, before the first request of a client.
+    /// Asks for the state of a connection, before the first client's request.
     pub(super) fn ask_for_first_state(&mut self, role: Role, now: Time) {
         self.connection(role).state = ConnectionState::default();
         if role != Role::Tracker {
@@ -115,7 +115,7 @@ impl Node {
         }
     }
 
-    /// When a link is to be checked.
+    /// When to check a link.
     pub(super) fn state_due(&self, role: Role) -> Option<Time> {
         let connection = &self.connections[role.place()];
         let state = &connection.state;
@@ -128,7 +128,7 @@ impl Node {
         (may_be && (self.watched || state.doubted)).then(|| state.asked.after(pause))
     }
 
-    /// Checks the links whose turn it is.
+    /// Checks the links that are due.
     pub(super) fn check_states(&mut self, now: Time) {
         for role in self.links() {
             if self.state_due(role).is_some_and(|due| due <= now) {
@@ -139,7 +139,7 @@ impl Node {
         }
     }
 
-    /// A client's reply looked as if the connection had changed.
+    /// A client's reply looked as if the connection's state had changed.
     pub(super) fn doubt_state(&mut self, role: Role) {
         self.connection(role).state.doubted = true;
     }
@@ -147,7 +147,7 @@ impl Node {
     /// `PING` was answered.
     ///
     /// # Errors
-    /// If not as on a connection without state.
+    /// If the answer is not that of a connection without state.
     pub(super) fn pinged(
         &mut self,
         role: Role,
@@ -155,21 +155,21 @@ impl Node {
         refusal: Option<&str>,
     ) -> Result<(), Loss> {
         let state = &mut self.connection(role).state;
-        // Otherwise, another answer is due behind this.
+        // Otherwise, another answer follows this one.
         state.in_flight &= state.shown != Shown::Refused;
         match refusal {
             Some(words) if setup::refuses_all(words) => Err(Loss::Refused(words.to_owned())),
             Some(words) if setup::refuses_context(words) => Err(altered("it is subscribed")),
             Some(_) => Ok(()),
             None if answer == b"+PONG\r\n" => Ok(()),
-            None => Err(altered("PING is answered otherwise")),
+            None => Err(altered("PING got an unexpected reply")),
         }
     }
 
-    /// Redis showed a connection's state, or refused to.
+    /// Redis has shown a connection's state, or refused to.
     ///
     /// # Errors
-    /// If it is another than at first.
+    /// If it has changed.
     pub(super) fn state_answered(
         &mut self,
         role: Role,
@@ -182,9 +182,9 @@ impl Node {
         if let Some(words) = refusal {
             return match &state.shown {
                 _ if setup::refuses_context(words) => Err(altered("it is subscribed")),
-                // The user's rights are others, or it is another user: a new connection shows what it may.
+                // The user's permissions have changed, or it is another user: a new connection will show which.
                 Shown::Fields(_) if words.starts_with("NOPERM ") => {
-                    Err(altered("its user may do less"))
+                    Err(altered("its user has fewer permissions"))
                 }
                 Shown::Fields(_) => Ok(()),
                 Shown::Unknown | Shown::Refused => {
@@ -195,7 +195,7 @@ impl Node {
         }
         let text = Reader::new(answer).verbatim().map(String::from_utf8_lossy);
         let Some(text) = text else {
-            return Err(altered("CLIENT INFO is answered otherwise"));
+            return Err(altered("CLIENT INFO got an unexpected reply"));
         };
         let info = Info(&text);
         if connection.reports_to.is_some_and(|id| !info.reports_to(id)) {
@@ -214,8 +214,8 @@ impl Node {
         }
     }
 
-    /// A connection is not as it was set up: what came over it is not to be trusted, and all are reopened; after a
-    /// pause, if that is of no use.
+    /// A connection's state has changed: its replies can't be trusted, and all connections are reopened; after a pause,
+    /// if that does not help.
     pub(super) fn distrust(&mut self, role: Role, loss: &Loss, now: Time) {
         self.report_rights();
         let (latest, count) = self.distrusted;

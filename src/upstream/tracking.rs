@@ -1,7 +1,8 @@
-//! How Redis comes to report what changes of what was read: the tracker, and the links that have it do so.
+//! How Redis reports changes of what was read: the tracker, and the links whose reads it covers.
 //!
-//! All connections must lead to the same server: a connection's number says nothing on another one, where Redis would
-//! report changes to nobody, or to a stranger. So each shows its `run_id`, and where one differs, all are reopened.
+//! All connections must lead to the same server: a connection's id is meaningless on another one, where Redis would
+//! report changes to no connection, or to a stranger. So each shows its `run_id`, and where one differs, all are
+//! reopened.
 
 use std::io;
 
@@ -10,42 +11,42 @@ use super::outage::{FIRST_PAUSE, LAST_PAUSE, State};
 use super::{Event, Tracking, setup};
 use crate::clock::Time;
 
-/// What is known of reports of changes.
+/// The state of change reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reports {
     /// The tracker is being set up; links that are set up meanwhile wait for it.
     Opening,
-    /// The tracker is set up, and has this number.
+    /// The tracker is set up, and has this id.
     Open(i64),
     /// The tracker could not be set up for long: nothing waits for it any more.
     Missing {
         /// Why.
         reason: String,
     },
-    /// Redis is not asked to report changes, or refuses in these words.
+    /// Redis is not asked to report changes, or refuses with this error.
     Off {
-        /// The words.
+        /// The error.
         refused: Option<String>,
     },
 }
 
-/// The tracker, as far as reports are concerned.
+/// The tracker's state, apart from its connection.
 #[derive(Debug)]
 pub(super) struct Tracker {
     pub reports: Reports,
     /// Since when it is being set up, if it is.
     since: Time,
-    /// Redis refused what sets it up, on the connection that there is.
+    /// Redis refused its set-up, on the current connection.
     is_refused: bool,
     /// How often in a row its address led to another server than before.
     detours: u8,
-    /// What the loop knows.
+    /// The state that was last reported to the loop.
     reported: Option<Tracking>,
-    /// Why changes are not reported, when that was last logged.
+    /// Why changes are not reported, as last logged.
     logged: Option<String>,
 }
 
-/// The last barrier that was asked for on the tracker that there is, and the last that was passed.
+/// The last barrier that was requested on the current tracker, and the last that was passed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Barriers {
     asked: Option<u64>,
@@ -53,16 +54,16 @@ pub(super) struct Barriers {
 }
 
 impl Barriers {
-    /// The tracker is lost: nobody waits for it.
+    /// The tracker is lost: its barriers are void.
     pub fn lost(&mut self) {
         self.asked = None;
     }
 }
 
-/// What Redis is taken for when each new connection leads elsewhere.
+/// The reason when each new connection leads to another server.
 const SEVERAL: &str = "its address leads to several servers";
 
-/// How often in a row that may be before it is.
+/// How often in a row that must happen.
 const DETOURS: u8 = 10;
 
 impl Default for Tracker {
@@ -87,17 +88,17 @@ impl Tracker {
         };
     }
 
-    /// The connection is there, and is being set up.
+    /// The connection is open, and being set up.
     pub fn connected(&mut self) {
         self.is_refused = false;
     }
 
-    /// If it is being set up, it has its time for that from now on.
+    /// If it is being set up, it has the full time for that from now on.
     pub fn give_time(&mut self, now: Time) {
         self.since = now;
     }
 
-    /// It has this number.
+    /// It has this id.
     pub fn numbered(&mut self, id: Option<i64>) {
         if !self.is_refused {
             self.reports = match id {
@@ -109,7 +110,7 @@ impl Tracker {
 }
 
 impl Node {
-    /// The tracker is being set up, if changes are to be reported.
+    /// Starts setting up the tracker, if changes are to be reported.
     pub(super) fn expect_tracker(&mut self, now: Time) {
         if self.settings.tracking && self.tracker.reports != Reports::Opening {
             self.tracker.reports = Reports::Opening;
@@ -117,7 +118,7 @@ impl Node {
         }
     }
 
-    /// Has the tracker be made, if there is none and it may be.
+    /// Opens the tracker, if there is none and it may be opened.
     pub(super) fn want_tracker(&mut self, now: Time) {
         let tracker = self.connection(Role::Tracker);
         let may_be = tracker.phase == Phase::Closed && tracker.not_before <= now;
@@ -135,13 +136,13 @@ impl Node {
             .ask(setup::Question::Track, &setup::track(id), now);
     }
 
-    /// Redis does so, unless it refused in these words.
+    /// Redis has agreed to, unless it refused with this error.
     pub(super) fn redirected(&mut self, role: Role, refusal: Option<String>, now: Time) {
         let connection = self.connection(role);
         let asked = connection.redirecting.take();
         match refusal {
             None => connection.reports_to = asked,
-            // There is another by now.
+            // There is another one by now.
             Some(_) if asked.map(Reports::Open).as_ref() != Some(&self.tracker.reports) => {}
             Some(words) if setup::is_gone(&words) => {
                 let error = io::Error::other("it closed the tracking connection");
@@ -157,7 +158,7 @@ impl Node {
     /// A connection leads to the server with that `run_id`.
     ///
     /// # Errors
-    /// If it is not the one to which the others lead: they lead to one that is no more, or to two.
+    /// If the other connections lead to a different one, which may be gone, or there may be two.
     pub(super) fn identified(&mut self, role: Role, run_id: Option<String>) -> Result<(), Loss> {
         match (&self.run_id, &run_id) {
             (Some(known), Some(run_id)) if known != run_id => {}
@@ -180,7 +181,7 @@ impl Node {
         Ok(())
     }
 
-    /// Reports whether Redis reports changes, when that is news.
+    /// Reports whether Redis reports changes, when that has changed.
     pub(super) fn report_tracking(&mut self, now: Time) {
         self.report_tracked_links();
         if !matches!(self.state, State::Up(_)) {
@@ -201,7 +202,7 @@ impl Node {
                 let all_report = self.connections.iter().filter(links).all(reports);
                 match all_report {
                     true => Tracking::On,
-                    // A link does not answer, and until it does nobody vouches for what was read before.
+                    // A link does not answer, and until it does, entries from before are not covered.
                     false if self.vouching_ends().is_some_and(|end| end <= now) => {
                         return self.report(Tracking::Missing);
                     }
@@ -227,7 +228,7 @@ impl Node {
         self.report(news);
     }
 
-    /// Reports of how many links Redis tracks the keys, when that is news.
+    /// Reports on how many links Redis tracks keys, when that has changed.
     fn report_tracked_links(&mut self) {
         let connections = self.connections.iter();
         let tracked = connections.filter(|connection| connection.reports_to.is_some());
@@ -238,7 +239,8 @@ impl Node {
         }
     }
 
-    /// When what was cached before the tracker was lost is served no longer, as a link takes long to report to the next.
+    /// When entries from before the loss of the tracker are no longer served, as a link takes long to report to the
+    /// next.
     pub(super) fn vouching_ends(&self) -> Option<Time> {
         let is_lost = self.tracker.reported == Some(Tracking::Lost)
             && self.is_alive()
@@ -252,13 +254,13 @@ impl Node {
         self.tracker.reported = Some(tracking);
     }
 
-    /// What the loop knows of the tracker.
+    /// The state that was last reported to the loop.
     pub(super) fn reported(&self) -> Option<&Tracking> {
         self.tracker.reported.as_ref()
     }
 
-    /// The loop wants to know when all changes that Redis has made by now are reported. If there is no tracker, none
-    /// answers: another will be reported first, or that there is none.
+    /// The loop asks to be notified when all changes that Redis has made by now have been reported. Without a tracker
+    /// this is never answered: a new one, or its absence, will be reported first.
     pub fn ask_for_barrier(&mut self, number: u64, now: Time) {
         let tracker = self.connection(Role::Tracker);
         if tracker.phase == Phase::Open {
@@ -268,7 +270,8 @@ impl Node {
         }
     }
 
-    /// All changes before that barrier are reported. Of a cluster, the helper reports it when all nodes have passed it.
+    /// All changes before that barrier have been reported. For a cluster, the helper reports it when all nodes have
+    /// passed it.
     pub(super) fn passed(&mut self, number: u64) {
         self.barriers.passed = Some(number);
         if !self.is_of_cluster() {
@@ -276,7 +279,7 @@ impl Node {
         }
     }
 
-    /// Whether that barrier was asked for, and is yet to be passed.
+    /// Whether that barrier was requested and not passed yet.
     pub fn is_before(&self, number: u64) -> bool {
         let Barriers { asked, passed } = self.barriers;
         asked >= Some(number) && passed < Some(number)
@@ -318,9 +321,9 @@ impl Node {
         }
     }
 
-    /// The tracker is lost: another is made at once if this one was of use, else after a pause.
+    /// The tracker is lost: another is opened at once if this one was useful, else after a pause.
     pub(super) fn tracker_lost(&mut self, loss: &Loss, was_open: bool, at_once: bool, now: Time) {
-        // What is known of the lost one is of no use for the next.
+        // What is known of the lost one does not apply to the next.
         if was_open || matches!(self.tracker.reports, Reports::Open(_)) {
             self.expect_tracker(now);
         }

@@ -1,11 +1,11 @@
-//! What Redis does not report, though it may change what clients read: that databases were swapped (`SWAPDB`), that a
-//! node of a cluster has other slots, and that a replica has lost its master and refuses reads
-//! (`replica-serve-stale-data no`). Redis is asked for it as often as for the user's rights; and now and then whether its
-//! table of tracked keys is full, so that it reports keys which did not change; and whether it closes clients to which it
-//! buffers too much for them (`client-output-buffer-limit`).
+//! Detects what Redis does not report, though it may change what clients read: that databases were swapped (`SWAPDB`),
+//! that the slots of a cluster node have changed, and that a replica has lost its master and refuses reads
+//! (`replica-serve-stale-data no`). Redis is asked as often as for the user's permissions; and less often whether its
+//! table of tracked keys is full, so that it reports keys which did not change, and whether it limits the output buffer
+//! of clients (`client-output-buffer-limit`).
 //!
-//! That `SWAPDB` was executed, by whomever, in a script or by replication, is seen by how often it was: in its latency
-//! histogram, which is short, or else among the statistics of all commands.
+//! An executed `SWAPDB`, whether by a client, a script or replication, shows in how often the command was executed: in
+//! its latency histogram, which is short, or else in the statistics of all commands.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::status::{MissingRights, Right, TrackingTable};
 
-/// How often Redis is asked whether it closes clients with too much output buffered.
+/// How often Redis is asked whether it limits the output buffer of clients.
 const LIMIT_AFTER: Duration = Duration::from_secs(5);
 
 /// How often Redis is asked for its table of tracked keys.
 const TABLE_AFTER: Duration = Duration::from_secs(5);
 
-/// Where it is seen how often databases were swapped.
+/// Where the number of `SWAPDB`s is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Seen {
     /// In the command's latency histogram, since Redis 7 and unless `latency-tracking` is off.
@@ -38,7 +38,7 @@ pub(super) enum Seen {
     Nowhere,
 }
 
-/// What Redis refused for lack of rights: it is not asked for again.
+/// What Redis has denied for lack of permissions, and is not asked again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Refused {
     ping: bool,
@@ -48,40 +48,40 @@ struct Refused {
     output_limit: bool,
 }
 
-/// What is known.
+/// The known state.
 #[derive(Debug, Default)]
 pub(super) struct Unreported {
     seen: Seen,
-    /// How often databases were swapped, in Redis's words, and where that was seen.
+    /// How often databases were swapped, as Redis reports it, and where that was read.
     swaps: Option<(Seen, Vec<u8>)>,
     /// Redis is a node of a cluster.
     is_cluster: bool,
-    /// What it said of its slots.
+    /// Its report of its slots.
     slots: Option<[Option<Vec<u8>>; 5]>,
-    /// It refuses reads for want of its master.
+    /// It refuses reads because it has lost its master.
     lost_master: bool,
     refused: Refused,
     /// When it was asked for its table of tracked keys.
     table_asked: Option<Time>,
     table: TrackingTable,
-    /// What the loop knows of it, if it is full.
+    /// The state that was last reported to the loop, if it is full.
     full_table: Option<TrackingTable>,
-    /// When it was asked whether it closes clients with too much output buffered.
+    /// When it was asked whether it limits the output buffer of clients.
     limit_asked: Option<Time>,
-    /// What the loop knows of that.
+    /// The limit that was last reported to the loop.
     output_limit: usize,
-    /// The rights that are needed for this, as far as the loop knows.
+    /// The missing permissions, as last reported to the loop.
     missing_rights: MissingRights,
 }
 
 impl Node {
-    /// A new tracker is set up. What was known before still is: something may have happened meanwhile.
+    /// A new tracker is set up. Earlier state is kept: something may have happened meanwhile.
     pub(super) fn begin_unreported(&mut self) {
         self.unreported.seen = Seen::default();
         self.forget_refusals();
     }
 
-    /// The user's rights may be others than when Redis refused something.
+    /// The user's permissions may have changed since Redis denied something.
     pub(super) fn forget_refusals(&mut self) {
         self.unreported.refused = Refused::default();
     }
@@ -91,7 +91,7 @@ impl Node {
         self.connection(role).link.ask(question, &encoded, now);
     }
 
-    /// Asks what is not reported.
+    /// Asks for what is not reported.
     pub(super) fn ask_unreported(&mut self, role: Role, now: Time) {
         self.ask_swaps(role, now);
         self.ask_slots(role, now);
@@ -106,7 +106,7 @@ impl Node {
         }
     }
 
-    /// If Redis is a node of a cluster, asks for its slots.
+    /// Asks for the slots, if Redis is a node of a cluster.
     pub(super) fn ask_slots(&mut self, role: Role, now: Time) {
         let is_wanted = self.unreported.is_cluster && !self.is_of_cluster();
         if is_wanted && !self.unreported.refused.slots {
@@ -128,7 +128,7 @@ impl Node {
         self.ask(role, Question::Swaps(seen), &command, now);
     }
 
-    /// Whether Redis keeps latency histograms: that of HELLO, which the proxy has sent, is not empty then.
+    /// Whether Redis keeps latency histograms: if so, that of HELLO, which the proxy has sent, is not empty.
     pub(super) fn histograms_answered(&mut self, role: Role, answer: &[u8], now: Time) {
         let is_empty = matches!(answer, [b'%' | b'*', b'0', ..] | [b'-', ..]);
         if is_empty {
@@ -137,9 +137,9 @@ impl Node {
         }
     }
 
-    /// How often databases were swapped.
+    /// Redis has answered how often databases were swapped.
     pub(super) fn swaps_answered(&mut self, role: Role, seen: Seen, answer: &[u8], now: Time) {
-        // A Redis that is busy refuses everything for a while.
+        // While Redis is busy, it refuses everything.
         let is_temporary = setup::refusal(answer).is_some_and(|words| setup::is_temporary(&words));
         if seen != self.unreported.seen || is_temporary {
             return;
@@ -168,13 +168,13 @@ impl Node {
         self.note_right(Right::Swaps, false);
     }
 
-    /// What Redis says of itself.
+    /// Redis has answered `INFO`.
     pub(super) fn info_answered(&mut self, answer: &[u8]) {
         let is_cluster = field(answer, "cluster_enabled:").is_some_and(|value| value == b"1");
         if is_cluster && !self.unreported.is_cluster && !self.is_of_cluster() {
             log::warn!(
                 address:% = self.settings.address;
-                "redis is a node of a cluster: keys of other nodes get MOVED, which clients follow past the proxy"
+                "redis is a node of a cluster: keys of other nodes get MOVED, and clients that follow it bypass the proxy"
             );
         }
         self.unreported.is_cluster = is_cluster;
@@ -194,7 +194,7 @@ impl Node {
         }
     }
 
-    /// How many keys Redis tracks at the most. Who may not ask for it takes it for the default.
+    /// Redis has answered how many keys it tracks at most. The default is assumed without permission to ask.
     pub(super) fn table_max_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.table_max = is_refused(answer);
         let mut lines = answer.split(|byte| *byte == b'\n').rev().skip(1);
@@ -205,7 +205,7 @@ impl Node {
         self.unreported.table.max = max.unwrap_or(TrackingTable::DEFAULT_MAX);
     }
 
-    /// How many it tracks.
+    /// Redis has answered how many keys it tracks.
     pub(super) fn table_keys_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.table_keys = is_refused(answer);
         let keys = field(answer, "tracking_total_keys:");
@@ -220,7 +220,7 @@ impl Node {
         }
     }
 
-    /// Asks whether Redis closes clients with too much output buffered.
+    /// Asks whether Redis limits the output buffer of clients.
     pub(super) fn ask_output_limit(&mut self, role: Role, now: Time) {
         self.unreported.limit_asked = Some(now);
         if !self.unreported.refused.output_limit {
@@ -229,7 +229,7 @@ impl Node {
         }
     }
 
-    /// How much it may owe a client, if it says so.
+    /// Redis has answered how much it buffers for a client, if it did.
     pub(super) fn output_limit_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.output_limit = is_refused(answer);
         let limit = output_limit(answer).unwrap_or_default();
@@ -246,7 +246,7 @@ impl Node {
         }
     }
 
-    /// Which slots the node of a cluster has, as far as that is short.
+    /// Redis has answered which slots the node has, in a short form.
     pub(super) fn slots_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.slots = is_refused(answer);
         self.note_right(Right::Slots, is_refused(answer));
@@ -264,14 +264,14 @@ impl Node {
         }
     }
 
-    /// Redis answered a PING. If it has lost its master and refuses reads, it refuses this too.
+    /// Redis has answered a PING. If it has lost its master and refuses reads, it refuses this too.
     pub(super) fn ping_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.ping = is_refused(answer);
         self.note_right(Right::Ping, is_refused(answer));
         self.note_master(lacks_master(answer));
     }
 
-    /// Redis refuses reads for want of its master, or does so no more. Only by PINGs is it seen when it does so no more.
+    /// Redis refuses reads because it has lost its master, or no longer does. Only PINGs show that it no longer does.
     pub(super) fn note_master(&mut self, is_lost: bool) {
         let is_lost = is_lost && !self.unreported.refused.ping;
         if self.unreported.lost_master != is_lost {
@@ -293,13 +293,13 @@ impl Node {
     }
 }
 
-/// Whether a reply says that the replica has lost its master, and is set to serve nothing stale.
+/// Whether a reply says that the replica has lost its master, and is configured to serve nothing stale.
 pub(super) fn lacks_master(encoded: &[u8]) -> bool {
     encoded.starts_with(b"-MASTERDOWN ")
 }
 
-/// How many bytes `client-output-buffer-limit` allows for a normal client, if a reply to `CONFIG GET` says so; 0 for no
-/// limit. Of its words, the first are `normal`, the hard limit and the soft one.
+/// How many bytes `client-output-buffer-limit` allows for a normal client, by a reply to `CONFIG GET`; 0 for no limit.
+/// Its first words are `normal`, the hard limit and the soft one.
 fn output_limit(answer: &[u8]) -> Option<usize> {
     let mut lines = answer.split(|byte| *byte == b'\n').rev().skip(1);
     let mut words = lines.next()?.split(|byte| matches!(byte, b' ' | b'\r'));
@@ -310,14 +310,14 @@ fn output_limit(answer: &[u8]) -> Option<usize> {
     Some(lowest.unwrap_or_default())
 }
 
-/// Whether a reply refuses what is asked for lack of rights, so that it need not be asked again.
+/// Whether a reply denies a question for lack of permissions, so that it need not be sent again.
 fn is_refused(answer: &[u8]) -> bool {
     [&b"-NOPERM "[..], b"-ERR unknown command"]
         .iter()
         .any(|start| answer.starts_with(start))
 }
 
-/// The value in a reply to `INFO` or its like that follows `start` at the start of a line.
+/// The value in a reply to `INFO`, or a similar one, after `start` at the beginning of a line.
 fn field(answer: &[u8], start: &str) -> Option<Vec<u8>> {
     let text = Reader::new(answer).verbatim()?;
     let mut lines = text.split(|byte| *byte == b'\n');

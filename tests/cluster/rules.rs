@@ -57,7 +57,7 @@ fn a_prefix_is_put_before_keys_at_every_node() {
         &"MGET",
     );
     for listing in [&["KEYS", "prefixed:*"][..], &["SCAN", "0"]] {
-        let refused = b"-ERR keys behind a prefix can't be listed in front of a cluster\r\n";
+        let refused = b"-ERR keys with a prefix can't be listed in front of a cluster\r\n";
         assert_same(&client.command(listing), refused, &listing);
     }
     let deleted = client.command(&[&["DEL"], &names[..]].concat());

@@ -246,7 +246,7 @@ fn what_is_no_request_is_an_error() {
     let (mut world, _) = world_with([with(Wants::commands("set"), nothing)]);
     let client = world.connect();
     world.send(client, "SET a x\r\n");
-    world.assert_received(client, "-ERR a hook made something that is no request\r\n");
+    world.assert_received(client, "-ERR a hook produced an invalid request\r\n");
     world.assert_asked(&[]);
 }
 

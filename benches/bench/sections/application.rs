@@ -18,11 +18,12 @@ use crate::stats::{self, Sample};
 /// What is measured, and how.
 pub(super) const ABOUT: &str = "\
     50 clients each send one request at a time: of 20, on average 7 GET, 5 HGETALL, 2 SMEMBERS, 2 ZRANGE, 1 EXISTS, \
-    1 SET, 1 EVALSHA of a script that limits how often a client may come, and 1 pipeline in MULTI of GET, HGETALL and \
-    INCR. There are 100,000 keys, a quarter of each type, of which the proxy caches a tenth; a read has the key of rank n \
-    of its type with a weight of 1 / n^1.1, and a SET any. Redis is on the same host, or behind a relay that delays each \
-    direction by 1 ms. CPU is that of redis-server alone, behind the proxy too, and of the proxy, per request. What \
-    is from the cache is the share of the reads outside of MULTI for which Redis was not asked.";
+    1 SET, 1 EVALSHA of a rate limiter script, and 1 pipeline in MULTI of GET, HGETALL and \
+    INCR. There are 100,000 keys, a quarter of each type, of which the proxy caches a tenth; a read picks the \
+    key of rank n of its type with a weight of 1 / n^1.1, and a SET any key. Redis is on the same host, or \
+    behind a relay that delays each direction by 1 ms. CPU is per request: that of redis-server alone, of \
+    redis-server behind the proxy, and of the proxy. The share from the cache is that of reads outside MULTI for \
+    which the proxy did not ask Redis.";
 
 /// The keys of each type.
 const KEYS: u32 = 25_000;

@@ -17,10 +17,10 @@ use nodes::Cluster;
 
 pub(super) const ABOUT: &str = "\
     Three masters of a Redis Cluster behind the proxy, three plain redis-servers behind twemproxy, and 50 clients of \
-    redis-benchmark with 10,000 keys. Hits are of what the proxy has cached; for misses it caches one key. An MGET asks \
-    for 10 keys, which are at all three servers. CPU is that of the process in front alone. Below, one Python process \
-    with redis-py asks for one key after another: as a client of the cluster that it goes to itself, and through the \
-    proxy, where all keys are cached.";
+    redis-benchmark with 10,000 keys. For hits the proxy has cached all keys, for misses only one. An MGET has \
+    10 keys, spread over all three servers. CPU is that of the front process alone. Below, one Python process \
+    with redis-py requests one key after another: as a cluster client without a proxy, and through the proxy, \
+    where all keys are cached.";
 
 /// The most CPU that a request may take, as a share of twemproxy's.
 const MOST: f64 = 1.0;

@@ -51,9 +51,8 @@ fn staleness(plan: &Plan, report: &mut Report) -> io::Result<()> {
     table.row(["longest".into(), figure(max)]);
     report.table(table);
     report.text(&format!(
-        "Counted from Redis's reply to the writer, over {} changes, until a reader that asks the proxy again \
-         and again has the new value; the fetch of it is part of that time. The first read had it already \
-         in {} of the cases.",
+        "Counted from Redis's reply to the writer until a reader that polls the proxy has the new value, including \
+         the fetch of it, over {} changes. In {} of the cases, the first read returned it.",
         count(plan.changes as u32),
         percent(at_once as f64 / plan.changes as f64)
     ));
@@ -106,7 +105,8 @@ fn cost(plan: &Plan, report: &mut Report) -> io::Result<()> {
     }
     report.table(table);
     report.text(
-        "Without tracking the proxy asks Redis for two things: the value, and how long the key has to live.",
+        "Without tracking, the proxy sends Redis two requests per miss: for the value and for the key's time to \
+        live.",
     );
     Ok(())
 }

@@ -19,12 +19,12 @@ use client::{Found, Innocent, Kind};
 pub(super) const ABOUT: &str = "\
     Three innocent clients each send one request at a time, and pause for a millisecond after its reply: one GETs a key \
     that the proxy has cached, one GETs keys that Redis doesn't have, each once, and one SETs a key. Meanwhile others \
-    attack redis-server, or the proxy in front of it; a short attack is repeated for three seconds. A request that waits \
-    for more than a millisecond counts for those too that would have been sent in each millisecond meanwhile. Attackers \
-    and innocent clients share a core, and may wait for each other there. Growth is what a server's resident memory \
-    reached beyond that before the attack; the proxy has room in its cache for every key, and all limits as they are by \
-    default. Where Redis allows 1 MB, it closes clients to whom it would send more (`client-output-buffer-limit`). A \
-    stopped Redis answers nobody: hits through the proxy are measured alone.";
+    attack redis-server, or the proxy in front of it; a short attack is repeated for three seconds. A request \
+    that waits for more than a millisecond also counts for those that would have been sent in each millisecond \
+    meanwhile. Attackers and innocent clients share a core, and may wait for each other there. Growth is how far \
+    a server's resident memory rose above its value before the attack; the proxy's cache has room for every key, \
+    and all limits have their defaults. Where Redis allows 1 MB, it closes clients to which it would send more \
+    (`client-output-buffer-limit`). A stopped Redis answers no one: only hits through the proxy are measured.";
 
 /// The bound that the proxy has by default, in MB.
 const MAX_BUFFERS: f64 = 256.0;

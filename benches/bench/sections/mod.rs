@@ -54,15 +54,16 @@ pub const ALL: &[Section] = &[
     Section {
         name: "miss",
         title: "Misses",
-        about: "The same where the proxy caches one key, so that every request goes on to Redis. CPU is \
-                that of the process in front alone; redis-server is asked without anything in front. One \
-                client alone is measured in three times as many rounds.",
+        about: "As for hits, but the proxy caches only one key, so that every request goes on to Redis. CPU is that \
+                of the front process alone; redis-server is measured without anything in front. A single client \
+                is measured in three times as many rounds.",
         run: miss::run,
     },
     Section {
         name: "set",
         title: "SETs",
-        about: "The same with SETs of 35 bytes. The proxy removes the key from its cache, and forwards the rest.",
+        about: "As for hits, with SETs of 35 bytes. The proxy removes the key from its cache and forwards the \
+        request.",
         run: miss::run_sets,
     },
     Section {
@@ -92,8 +93,8 @@ pub const ALL: &[Section] = &[
     Section {
         name: "ways",
         title: "By TCP, Unix socket and TLS",
-        about: "CPU time of a request by which way clients come, and by which way the proxy asks Redis: 50 clients \
-                of redis-benchmark, no pipeline.",
+        about: "CPU time of a request, by how clients connect to the proxy and how the proxy connects to Redis: \
+                50 clients of redis-benchmark, no pipeline.",
         run: ways::run,
     },
     Section {
@@ -111,15 +112,15 @@ pub const ALL: &[Section] = &[
     Section {
         name: "growth",
         title: "Growth",
-        about: "CPU time of a hit as there are more entries (50 clients, pipeline of 16) and more clients \
-                (1,000 keys, no pipeline).",
+        about: "CPU time of a hit as the number of entries grows (50 clients, pipeline of 16), and the number of \
+                clients (1,000 keys, no pipeline).",
         run: growth::run,
     },
     Section {
         name: "coherence",
         title: "Coherence",
-        about: "How soon a change made straight at Redis is seen through the proxy, and what it costs that \
-                Redis tells of changes.",
+        about: "How soon a change made directly at Redis is visible through the proxy, and what Redis's change \
+                reports cost.",
         run: coherence::run,
     },
     Section {

@@ -61,7 +61,7 @@ fn crowd(plan: &Plan, report: &mut Report) -> io::Result<()> {
     }
     let growth = proxy.resident()?.saturating_sub(before) as f64;
     report.text(&format!(
-        "{} clients that ask for one value of 1 MB at once, and have not read it yet, make the proxy grow by \
+        "While {} clients that requested one value of 1 MB at once have not read it yet, the proxy grows by \
          {} MB.",
         count(plan.crowd as u32),
         megabytes(growth)

@@ -98,7 +98,7 @@ fn a_rule_that_makes_no_sense_is_an_error_that_says_why() {
     let cases = [
         (
             "a",
-            format!("options behind the pattern \"a\": some of {options}"),
+            format!("options after the pattern \"a\": some of {options}"),
         ),
         (
             "a tll=5",
@@ -150,7 +150,7 @@ fn a_rule_that_makes_no_sense_is_an_error_that_says_why() {
         ),
         (
             "a ttl=5 user=app",
-            "for \"a\" listener and user with deny, readonly, allow or prefix alone".to_owned(),
+            "for \"a\" listener and user only with deny, readonly, allow or prefix".to_owned(),
         ),
     ];
     for (rule, allowed) in cases {

@@ -56,7 +56,7 @@ fn no_error_has_the_password_of_a_url() {
 #[test]
 fn without_a_port_there_is_another_way_in() {
     let error = flags_error(&["--port", "none"]);
-    assert_eq!(error, "--port: give unix_socket or tls_port beside none");
+    assert_eq!(error, "--port: give unix_socket or tls_port as well");
     let config = from_flags(&["--port=none", "--unix_socket=/run/a"]);
     assert_eq!(
         (config.port, config.unix_socket.as_deref()),

@@ -1,4 +1,4 @@
-//! What Redis answers about clients, edited so that it is true of the proxy's.
+//! Edits Redis's replies about clients, so that they describe the proxy's clients.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -25,51 +25,52 @@ use super::super::{ClientId, Proxy};
 /// How a reply of Redis's is edited, unless it is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Edit {
-    /// The proxy gives its own, to this request.
+    /// The proxy answers this request itself.
     Here(Here, Box<[u8]>),
-    /// The number in a greeting is the client's. If it is of this user, so is the client.
+    /// The id in a greeting becomes the client's. If the greeting is for this user, the client becomes that user.
     Greeting { user: Option<Box<[u8]>> },
     /// The client is this user at Redis.
     User(Box<[u8]>),
     /// A line about the client.
     Line,
-    /// Lines about clients. `None`: what the request means is not known.
+    /// Lines about clients. `None` if the request is not understood.
     List(Option<Listed>),
-    /// How many clients were closed, which the proxy does.
+    /// The number of closed clients, which the proxy closes itself.
     Kill(Option<Kill>),
-    /// The number of the client that invalidations are redirected to.
+    /// The id of the client that invalidations are redirected to.
     Getredir,
-    /// The same, among others.
+    /// The same, among other fields.
     Trackinginfo,
-    /// Invalidations are redirected to the connection with the first number, of the client with the second.
+    /// Invalidations are redirected to the connection with the first id, of the client with the second.
     Redirected(Option<(i64, i64)>),
-    /// Redis reports that the connection is gone that invalidations were redirected to.
+    /// Redis reports that the connection that invalidations were redirected to is gone.
     RedirectionBroken,
-    /// Redis lets clients wait for so long that write.
+    /// Redis pauses clients that write for that long.
     Paused(Duration),
-    /// It does so no longer.
+    /// It no longer does.
     Unpaused,
     /// The slow log: at most so many entries, without those of the proxy's own requests.
     SlowlogGet(usize),
-    /// How many these are, by the slow log itself.
+    /// The number of these, counted in the slow log itself.
     SlowlogLen,
     /// `INFO` with these sections, to which the proxy's fields are added.
     Info(Wanted),
-    /// The proxy's counters start anew too.
+    /// The proxy's counters are reset too.
     CountersReset,
     /// This is the reply.
     Reply(Box<[u8]>),
-    /// The keys that it names lose this prefix.
+    /// This prefix is removed from the keys that it names.
     WithoutPrefix(Rc<[u8]>, Named),
     /// The same, in a message.
     Message(Rc<[u8]>),
-    /// Hooks see it first, a bit for each, with the request that it is for; then the keys that it names lose a prefix.
+    /// These hooks, a bit for each, observe the reply first, with the request that it answers; then a prefix is removed
+    /// from the keys that it names.
     Observed {
         hooks: u32,
         request: Box<[u8]>,
         prefix: Option<(Rc<[u8]>, Named)>,
     },
-    /// More than the proxy keeps of requests without a reply.
+    /// More than the proxy keeps for requests in flight.
     TooMuch,
 }
 
@@ -93,7 +94,7 @@ impl Edit {
         Some(Self::Here(here, bytes.into()))
     }
 
-    /// The bytes that it takes beside itself, about.
+    /// About how many bytes it takes beside itself.
     pub fn bytes(&self) -> usize {
         const KILL: usize = 4096;
         match self {
@@ -110,7 +111,7 @@ impl Edit {
 }
 
 impl Proxy {
-    /// The reply that a client gets in place of Redis's, which is no error.
+    /// The reply that a client gets in place of Redis's, which is not an error.
     pub(in crate::proxy) fn edit(
         &mut self,
         client: ClientId,
@@ -203,11 +204,11 @@ impl Proxy {
                 prefix.as_ref(),
                 (protocol, now),
             ),
-            Edit::TooMuch => Reply::error(b"ERR too much is asked about clients at once"),
+            Edit::TooMuch => Reply::error(b"ERR too many requests about clients at once"),
         }
     }
 
-    /// Gives the answer to a request that the proxy answers, when Redis would have given its own.
+    /// Answers a request that the proxy answers itself, at the point where Redis would have replied.
     fn answer_later(
         &mut self,
         client: ClientId,
@@ -230,17 +231,17 @@ impl Proxy {
         Reply::copy(&answer)
     }
 
-    /// The number of the client that a client's invalidations are redirected to, by the one that Redis says.
+    /// The id of the client that a client's invalidations are redirected to, from the one that Redis reports.
     fn redirection(&self, client: ClientId, at_redis: i64) -> i64 {
         match self.sessions[client.0].identity.redirects_to {
             _ if at_redis <= 0 => at_redis,
             Some((number, id)) if number == at_redis => id,
-            // Nobody whom the proxy knows.
+            // A connection that is not the proxy's.
             _ => 0,
         }
     }
 
-    /// Translates the number that follows behind `label` in a reply.
+    /// Translates the id that follows `label` in a reply.
     fn renumber(&self, client: ClientId, encoded: &[u8], label: &[u8]) -> Reply {
         let at = encoded.windows(label.len()).position(|part| part == label);
         let Some(start) = at.map(|at| at + label.len()) else {
@@ -256,7 +257,7 @@ impl Proxy {
         Reply::copy(&[&encoded[..start], number.as_bytes(), rest].concat())
     }
 
-    /// The lines for the clients that are asked for. Those with a dedicated connection are in Redis's text.
+    /// The lines for the selected clients. Those with a dedicated connection are in Redis's text.
     fn list(&self, listed: &Listed, encoded: &str, now: Time) -> String {
         let at_redis: HashMap<u64, &str> = encoded
             .lines()
@@ -281,7 +282,7 @@ impl Proxy {
         };
         let mut text = String::new();
         for (id, client) in listed {
-            // Redis does not see what a client does that goes by the shared connections again.
+            // Redis does not see requests of a client that has returned to the shared connections.
             let dedicated = self.sessions[client.0].dedicated.as_ref();
             let is_parked = dedicated.is_some_and(|dedicated| dedicated.is_parked());
             text += &match at_redis.get(&id) {
@@ -293,7 +294,7 @@ impl Proxy {
         text
     }
 
-    /// The clients that are not about to be closed, in no order.
+    /// The clients that are not about to be closed, in no particular order.
     fn clients(&self) -> impl Iterator<Item = (u64, ClientId)> {
         let sessions = self.sessions.iter().enumerate();
         let there = sessions.filter(|(_, session)| session.identity.id > 0 && !session.is_ending());
@@ -311,7 +312,7 @@ impl Proxy {
         self.store.line(session, now)
     }
 
-    /// Closes the clients that are to be killed. Returns how many.
+    /// Closes the selected clients. Returns how many.
     fn kill(&mut self, kill: &Kill, client: ClientId, now: Time) -> usize {
         let selected: Vec<ClientId> = self
             .clients()
@@ -341,7 +342,7 @@ impl Proxy {
         selected.len()
     }
 
-    /// Takes nothing more of a client that has killed itself, once it was told so.
+    /// Reads no more from a client that has killed itself, once it has the reply.
     pub(in crate::proxy) fn end_if_killed(&mut self, client: ClientId) {
         let session = &self.sessions[client.0];
         if session.ending == Some(Ending::Killed) && !session.is_done() {
@@ -359,7 +360,7 @@ fn text(encoded: &[u8]) -> String {
 }
 
 impl super::super::store::Store {
-    /// The line of a client without a dedicated connection, or with one that Redis shows nothing of.
+    /// The line of a client without a dedicated connection, or with one that Redis does not list.
     pub(in crate::proxy) fn line(&self, session: &Session, now: Time) -> String {
         let user = String::from_utf8_lossy(self.user(session)).into_owned();
         let command = match session.identity.last_command {

@@ -1,5 +1,5 @@
-//! The lines of `CLIENT LIST` and `CLIENT INFO`: Redis's own for a client with a dedicated connection, with what is the
-//! proxy's in place of what is the connection's, and one of the same form for any other.
+//! The lines of `CLIENT LIST` and `CLIENT INFO`. For a client with a dedicated connection it is Redis's own, with the
+//! client's fields in place of the connection's; for any other, one of the same form.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::super::identity::Peer;
 use super::super::session::Session;
 use crate::clock::Time;
 
-/// What a line shows beside what the client's session knows.
+/// What a line shows in addition to the client's session.
 #[derive(Clone, Copy)]
 pub(super) struct Around<'a> {
     pub database: u32,
@@ -15,7 +15,7 @@ pub(super) struct Around<'a> {
     pub user: &'a str,
     /// The command that it sent last.
     pub command: &'a str,
-    /// Redis knows of libraries.
+    /// Redis supports library names.
     pub with_library: bool,
     pub now: Time,
 }
@@ -67,11 +67,11 @@ fn ends(peer: Option<&Peer>) -> [String; 2] {
     peer.map(Peer::ends).unwrap_or_default()
 }
 
-/// The flags of a connection, with what they say of its way made true of the client: `U` for a Unix socket.
+/// The flags of a connection, with the one for its transport made the client's: `U` for a Unix socket.
 fn flags(flags: &str, peer: Option<&Peer>) -> String {
     let mut flags = flags.replace(['N', 'U'], "");
     if matches!(peer, Some(Peer::Unix(_))) {
-        // Only these come behind it.
+        // Only these follow it.
         let at = flags.find(['r', 'e', 'T']).unwrap_or(flags.len());
         flags.insert(at, 'U');
     }
@@ -81,7 +81,7 @@ fn flags(flags: &str, peer: Option<&Peer>) -> String {
     flags
 }
 
-/// Redis's line for a client's dedicated connection, made that of the client.
+/// Redis's line for a client's dedicated connection, turned into the client's.
 pub(super) fn translated(line: &str, session: &Session, redirection: i64, now: Time) -> String {
     let identity = &session.identity;
     let [address, local] = ends(identity.peer.as_ref());
@@ -94,7 +94,7 @@ pub(super) fn translated(line: &str, session: &Session, redirection: i64, now: T
             "flags" => flags(value, identity.peer.as_ref()),
             "fd" => identity.descriptor.to_string(),
             "age" => identity.connected.until(now).as_secs().to_string(),
-            // -1 stands for none, and is no number.
+            // -1 stands for none, and is not an id.
             "redir" if value != "-1" => redirection.to_string(),
             _ => return None,
         };
@@ -105,13 +105,13 @@ pub(super) fn translated(line: &str, session: &Session, redirection: i64, now: T
     fields.collect::<Vec<_>>().join(" ")
 }
 
-/// The number at Redis in a line.
+/// The id at Redis in a line.
 pub(super) fn number(line: &str) -> Option<i64> {
     let (first, _) = line.split_once(' ')?;
     first.strip_prefix("id=")?.parse().ok()
 }
 
-/// The number of the connection in a line that invalidations of it are redirected to; -1 for none.
+/// The id of the connection that a line's invalidations are redirected to; -1 for none.
 pub(super) fn redirection(line: &str) -> Option<i64> {
     let mut fields = line.split(' ');
     fields.find_map(|field| field.strip_prefix("redir=")?.parse().ok())

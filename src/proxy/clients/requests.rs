@@ -1,4 +1,4 @@
-//! What Redis is sent in place of requests whose replies are the proxy's to give.
+//! The requests that Redis is sent in place of those whose replies the proxy gives.
 
 use super::Edit;
 use super::upstream::is_stateless;
@@ -18,11 +18,11 @@ use super::super::store::{Flow, Store};
 pub(in crate::proxy) struct Sent {
     /// These bytes in place of its own.
     pub bytes: Option<Vec<u8>>,
-    /// What is done to its reply.
+    /// How its reply is edited.
     pub edit: Option<Edit>,
 }
 
-/// A user whom Redis does not have.
+/// A user that Redis does not have.
 const NO_USER: &[u8] = b"refused by redis-proxy";
 
 /// The longest name of a user that is kept, in bytes.
@@ -49,8 +49,8 @@ impl Store {
         }
     }
 
-    /// How a request is sent over a dedicated connection. What the proxy answers in Redis's place, it answers there too,
-    /// as soon as Redis would, and unless Redis refuses.
+    /// How a request is sent over a dedicated connection. Commands that the proxy answers in Redis's place are answered
+    /// by the proxy here too, at the point where Redis would reply, unless Redis refuses.
     pub(in crate::proxy) fn translate_for_dedicated(
         &mut self,
         row: &Row,
@@ -67,7 +67,7 @@ impl Store {
                     edit: Some(Edit::Info(wanted)),
                 }
             }
-            // Redis does not know it, but says when it would answer, and whether the user may ask for its own.
+            // Redis does not know it, but determines when the reply is due and whether the user may run its own.
             Way::Here(Here::ProxySlowlog) => Sent {
                 bytes: Some(encode(&[b"SLOWLOG", b"LEN"])),
                 edit: Edit::here(Here::ProxySlowlog, request),
@@ -86,7 +86,7 @@ impl Store {
         Ok(sent)
     }
 
-    /// `AUTH` on a dedicated connection. The proxy's own password stands for the user that it is itself.
+    /// `AUTH` on a dedicated connection. The proxy's own password stands for the proxy's own user.
     fn translate_auth(&self, request: &Request<'_>) -> Sent {
         let (user, password) = match request.len() {
             2 => (None, request.argument(1)),
@@ -107,7 +107,7 @@ impl Store {
         }
     }
 
-    /// Whether Redis can list clients by their numbers, as it does since 6.2.
+    /// Whether Redis can list clients by id, as it can since 6.2.
     fn lists_ids(&self) -> bool {
         let greeting = self
             .any_server()

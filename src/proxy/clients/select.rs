@@ -1,11 +1,11 @@
-//! Which clients `CLIENT KILL` and `CLIENT LIST` are about.
+//! Which clients `CLIENT KILL` and `CLIENT LIST` select.
 
 use super::super::identity::Peer;
 use crate::command::is_word;
 use crate::resp::integer;
 use crate::resp::request::Request;
 
-/// A kind of clients (`getClientType` in redis-server).
+/// A type of client (`getClientType` in redis-server).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Type {
     Normal,
@@ -34,16 +34,16 @@ pub(in crate::proxy) struct Facts<'a> {
     pub peer: Option<&'a Peer>,
     pub kind: Type,
     pub user: &'a [u8],
-    /// Since when it is connected, in seconds.
+    /// How long it has been connected, in seconds.
     pub age: u64,
 }
 
-/// The clients that `CLIENT KILL` is about.
+/// The clients that a `CLIENT KILL` selects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::proxy) struct Kill {
-    /// It has the form with an address alone.
+    /// It has the old form, with only an address.
     pub is_old_form: bool,
-    /// Not the client that says it.
+    /// The calling client is excluded.
     pub skip_me: bool,
     ids: Option<Vec<i64>>,
     kind: Option<Option<Type>>,
@@ -53,11 +53,11 @@ pub(in crate::proxy) struct Kill {
     max_age: Option<i64>,
 }
 
-/// The longest word that is compared with anything of a client, and the most numbers.
+/// The longest argument that is compared with a client's, and the most ids.
 const LONGEST: usize = 1024;
 
 impl Kill {
-    /// Reads the words of a request that Redis accepts. `None` if they have a meaning that is not known here.
+    /// Parses a request that Redis accepts. `None` if it has options that are not known here.
     pub fn parse(request: &Request<'_>) -> Option<Self> {
         let words: Vec<&[u8]> = request.arguments().skip(2).collect();
         let is_short = |word: &[u8]| word.len() <= LONGEST;
@@ -81,7 +81,7 @@ impl Kill {
             match () {
                 () if is_word(option, b"id") => {
                     let mut ids = vec![integer(value)?];
-                    // Newer versions take several.
+                    // Newer versions take several ids.
                     while let [next, more @ ..] = rest
                         && let Some(id) = integer(next)
                     {
@@ -103,7 +103,7 @@ impl Kill {
         rest.is_empty().then_some(kill)
     }
 
-    /// Whether it is about this client.
+    /// Whether it selects this client.
     pub fn selects(&self, client: &Facts<'_>) -> bool {
         let is = |wanted: &Option<Box<[u8]>>, end: usize| {
             wanted.as_ref().is_none_or(|wanted| {
@@ -124,20 +124,20 @@ impl Kill {
     }
 }
 
-/// The clients that `CLIENT LIST` shows.
+/// The clients that a `CLIENT LIST` selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Listed {
     All,
-    /// Those with these numbers, in this order.
+    /// Those with these ids, in this order.
     Ids(Vec<i64>),
     OfType(Type),
 }
 
-/// The most numbers that a list may be asked for.
+/// The most ids in a request.
 const IDS_MAX: usize = 16 * 1024;
 
 impl Listed {
-    /// Reads the words of a request that Redis accepts. `None` if they have a meaning that is not known here.
+    /// Parses a request that Redis accepts. `None` if it has options that are not known here.
     pub fn parse(request: &Request<'_>) -> Option<Self> {
         match request.len() {
             2 => Some(Self::All),

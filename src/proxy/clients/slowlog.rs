@@ -1,5 +1,5 @@
-//! `SLOWLOG`, which is Redis's, without what the proxy asks for itself. Redis is asked for all of it: how much is left
-//! out of that is not known before.
+//! `SLOWLOG` of Redis, without the proxy's own requests. Redis is asked for the whole log, as it is not known
+//! beforehand how many entries are left out.
 
 use super::{Edit, Sent};
 use crate::command::{Clients, own};
@@ -8,10 +8,10 @@ use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::resp::request::Request;
 
-/// How many entries Redis shows if nothing else is said.
+/// How many entries Redis shows by default.
 const SHOWN: usize = 10;
 
-/// How a request is sent. One that Redis refuses is left as it is.
+/// How a request is sent. One that Redis refuses is sent unchanged.
 pub(super) fn translate(clients: Clients, request: &Request<'_>) -> Sent {
     let edit = match (clients, request.len()) {
         (Clients::SlowlogLen, 2) => Some(Edit::SlowlogLen),
@@ -31,7 +31,7 @@ pub(super) fn translate(clients: Clients, request: &Request<'_>) -> Sent {
     Sent { bytes, edit }
 }
 
-/// The entries of others, at most so many, in the form of a reply; nothing if this is none.
+/// The entries of others, at most so many, as a reply; `None` if `encoded` is not such a reply.
 pub(super) fn entries(encoded: &[u8], count: usize) -> Option<Vec<u8>> {
     let others = others(encoded)?;
     let count = count.min(others.len());
@@ -43,7 +43,7 @@ pub(super) fn entries(encoded: &[u8], count: usize) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// How many there are; nothing if this is no such reply.
+/// How many there are; `None` if `encoded` is not such a reply.
 pub(super) fn length(encoded: &[u8]) -> Option<usize> {
     others(encoded).map(|others| others.len())
 }
@@ -64,7 +64,7 @@ fn others(encoded: &[u8]) -> Option<Vec<&[u8]>> {
 fn is_own(entry: &[u8]) -> Option<bool> {
     let mut reader = Reader::new(entry);
     reader.array()?;
-    // Its number, its time, and how long it took.
+    // Its id, its time, and its duration.
     reader.skip(3)?;
     reader.array()?;
     let name = reader.text()?;

@@ -1,5 +1,5 @@
-//! Requests about clients as Redis is sent them: with the numbers of dedicated connections in place of clients', so that
-//! Redis never takes a client's number for one of its own.
+//! Requests about clients, translated for Redis: with the ids of dedicated connections in place of clients', so that
+//! Redis never takes a client's id for one of its own.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::resp::integer;
 use crate::resp::reply;
 use crate::resp::request::Request;
 
-/// Translates a request; `None` if it has to wait until the number of a dedicated connection is known. `lists_ids` says
-/// that Redis can list clients by their numbers.
+/// Translates a request; `None` if it has to wait until the id of a dedicated connection is known. `lists_ids` says
+/// that Redis can list clients by id.
 pub(super) fn translate(
     clients: Clients,
     request: &Request<'_>,
@@ -55,7 +55,7 @@ fn owned(request: &Request<'_>) -> Words {
     request.arguments().map(<[u8]>::to_vec).collect()
 }
 
-/// A number as a word.
+/// An id as an argument.
 fn word(number: i64) -> Vec<u8> {
     number.to_string().into_bytes()
 }
@@ -68,7 +68,7 @@ fn unblock(request: &Request<'_>, numbers: &Numbers) -> Option<Words> {
     Some(words)
 }
 
-/// `CLIENT KILL`, which Redis is only asked whether it may be said: no connection has the number.
+/// `CLIENT KILL`. Redis only checks permission and syntax: no connection has the id that it is sent.
 fn kill(request: &Request<'_>) -> (Option<Words>, Option<Edit>) {
     if request.len() < 3 {
         return (None, None);
@@ -92,7 +92,7 @@ fn kill(request: &Request<'_>) -> (Option<Words>, Option<Edit>) {
     (Some(words), Some(Edit::Kill(Kill::parse(request))))
 }
 
-/// `CLIENT LIST [TYPE type] [ID id …]`. Redis shows the dedicated connections, and the proxy the other clients.
+/// `CLIENT LIST [TYPE type] [ID id …]`. Redis lists the dedicated connections, and the proxy the other clients.
 fn list(
     request: &Request<'_>,
     numbers: &Numbers,
@@ -119,7 +119,7 @@ fn list(
     (Some(words), edit)
 }
 
-/// `CLIENT TRACKING ON | OFF [REDIRECT id] …`; `None` if the number is not known yet.
+/// `CLIENT TRACKING ON | OFF [REDIRECT id] …`; `None` if the id is not known yet.
 fn tracking(request: &Request<'_>, numbers: &mut Numbers) -> Option<(Words, Edit)> {
     let mut words = owned(request);
     let switches_on = words.get(2).is_some_and(|word| is_word(word, b"on"));

@@ -1,41 +1,42 @@
-//! A dedicated connection that a client has not asked for, and has only until all is answered.
+//! A dedicated connection that the client did not ask for, and has only until its requests are answered.
 
-/// How many requests with large replies are in flight at the most: Redis executes all that it has read of a client before
-/// others have their turn.
+/// How many requests with large replies may be in flight: Redis executes everything that it has read from a client
+/// before others have their turn.
 const LARGE_IN_FLIGHT: usize = 2;
 
-/// The same for those whose replies are not known, where Redis would close the connection if they were large.
+/// The same for requests whose reply size is unknown, where Redis would close the connection if they were large.
 const UNKNOWN_IN_FLIGHT: usize = 64;
 
-/// Of how much that was asked about it is remembered how long the replies were.
+/// For how many queries the reply lengths are remembered.
 const HASHES_MAX: usize = 1024;
 
 /// What a client borrows a connection for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Loan {
-    /// Requests whose replies are, or may be, large. What else the client sends waits.
+    /// Requests whose replies are, or may be, large. The client's other requests wait.
     LargeReply,
-    /// Anything else, as the shared connection may break. What the client sends behind it goes there too.
+    /// Any others, as the shared connection may break. The client's later requests go there too.
     Any,
 }
 
-/// What came over a connection that a client has borrowed.
+/// What went over a borrowed connection.
 #[derive(Clone, Debug)]
 pub(in crate::proxy) struct Borrowed {
     pub loan: Loan,
     /// How many requests may be in flight.
     most: usize,
-    /// How many went over it.
+    /// How many requests went over it.
     requests: usize,
-    /// What they asked about, as [`crate::proxy::store::LargeReplies`] hashes it, and where that ends for each.
+    /// The keys that they asked about, as [`crate::proxy::store::LargeReplies`] hashes them, and where those of each
+    /// request end.
     hashes: Vec<u64>,
     ends: Vec<usize>,
-    /// How long the replies were.
+    /// The lengths of the replies.
     lengths: Vec<usize>,
 }
 
 impl Borrowed {
-    /// One for that. Where Redis has a limit of its own, it sees to it that a client is not owed too much.
+    /// A new one for that. If Redis limits output buffers, Redis itself bounds what is outstanding for a client.
     pub fn new(loan: Loan, is_limited: bool) -> Self {
         let most = match (loan, is_limited) {
             (Loan::LargeReply, false) => LARGE_IN_FLIGHT,
@@ -62,7 +63,7 @@ impl Borrowed {
         self.requests > 0
     }
 
-    /// A request goes over it, which asks about that.
+    /// A request goes over it, with the hashes of what it asks about.
     pub fn add(&mut self, hashes: impl Iterator<Item = u64>) {
         self.requests += 1;
         if self.ends.len() < HASHES_MAX {
@@ -72,14 +73,14 @@ impl Borrowed {
         }
     }
 
-    /// A reply of so many bytes has come.
+    /// A reply of so many bytes has arrived.
     pub fn note_reply(&mut self, length: usize) {
         if self.lengths.len() < HASHES_MAX {
             self.lengths.push(length);
         }
     }
 
-    /// What was asked about, with the length of the reply to each request, if there was one to each.
+    /// The hashes of each request with the length of its reply, if each had one.
     pub fn replies(&self) -> impl Iterator<Item = (&[u64], usize)> {
         let known = self.lengths.len() == self.ends.len();
         let starts = std::iter::once(0).chain(self.ends.iter().copied());

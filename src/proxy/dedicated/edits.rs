@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use super::expectation::Kind;
 use crate::proxy::clients::Edit;
 
-/// What is done to the replies of requests that have none yet, by the numbers in their kinds. They are answered in
-/// order, or, when a transaction is discarded, not at all.
+/// How the replies of requests in flight are edited, by the numbers in their kinds. They are answered in order, or,
+/// when a transaction is discarded, not at all.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
     queue: VecDeque<(u32, Edit)>,
-    /// The number of the latest. 0 is that of none.
+    /// The number of the latest. 0 stands for none.
     latest: u32,
     /// The bytes that they take.
     bytes: usize,
@@ -20,7 +20,7 @@ pub(super) struct Edits {
 const BYTES_MAX: usize = 1024 * 1024;
 
 impl Edits {
-    /// Adds what is done to the reply of a request, and returns the request's kind with its number.
+    /// Adds how the reply to a request is edited, and returns the request's kind with its number.
     pub fn add(&mut self, kind: Kind, edit: Edit) -> Kind {
         let number = self.latest.wrapping_add(1).max(1);
         let kind = match kind {
@@ -47,7 +47,7 @@ impl Edits {
         self.bytes >= BYTES_MAX
     }
 
-    /// Takes what is done to the reply of a request of that kind. Those before it are no longer due.
+    /// Takes how the reply to a request of that kind is edited. Those before it are no longer due.
     pub fn take(&mut self, kind: Kind) -> Option<Edit> {
         let (Kind::Edited(wanted)
         | Kind::Altered(wanted, _)
@@ -72,7 +72,7 @@ impl Edits {
     }
 }
 
-/// Whether a reply that is edited so may say what other clients did.
+/// Whether a reply that is edited like this may reveal what other clients did.
 fn alters(edit: &Edit) -> bool {
     matches!(edit, Edit::Observed { .. } | Edit::WithoutPrefix(..))
 }

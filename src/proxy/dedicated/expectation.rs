@@ -1,4 +1,4 @@
-//! What is expected of Redis for each request in flight, in order.
+//! What Redis is expected to reply to each request in flight, in order.
 
 use std::collections::VecDeque;
 
@@ -25,15 +25,15 @@ pub(super) enum Kind {
     Plain,
     /// A script: the same, and the reply may look like any other.
     Script,
-    /// The same, and the proxy edits the reply; the number says how.
+    /// Like `Plain`, and the proxy edits the reply; the number says how.
     Edited(u32),
-    /// The same, and it may be a script; unlike the others that are edited, the reply may say what other clients did.
+    /// Like `Edited`, and it may be a script; unlike with the others, the reply may reveal what other clients did.
     Altered(u32, bool),
-    /// Redis refuses it, and the proxy says in which words; the number says how.
+    /// Redis refuses it, and the proxy gives the error; the number says which.
     Refused(u32),
-    /// The same; and the reply says nothing of what other clients did with keys.
+    /// Like `Plain`, and the reply does not reveal what other clients did with keys.
     Local,
-    /// An empty line or an empty array: no reply. It uses up a `CLIENT REPLY SKIP` like any request.
+    /// An empty line or an empty array: no reply. Like any request, it uses up a `CLIENT REPLY SKIP`.
     Blank,
     Multi,
     /// One reply; if the transaction is executed, the header of an array, and then the replies to the queued
@@ -42,7 +42,7 @@ pub(super) enum Kind {
     Discard,
     Watch,
     Unwatch,
-    /// Of that database; Redis refuses what is no number of one.
+    /// Selects that database; Redis refuses an invalid number.
     Select(Option<u32>),
     Reset,
     Quit,
@@ -54,13 +54,14 @@ pub(super) enum Kind {
     Sync,
     /// A confirmation for each of so many channels, or an error.
     Subscribe(Family, u32),
-    /// The same. 0 stands for all subscriptions of the family; without any, there is one confirmation.
+    /// The same for unsubscribing. 0 stands for all subscriptions of the family; if there are none, there is one
+    /// confirmation.
     Unsubscribe(Family, u32),
-    /// `CLIENT REPLY`. Redis is always sent `ON`: the proxy needs every reply, and leaves out by itself what the
-    /// client does not want.
+    /// `CLIENT REPLY`. Redis is always sent `ON`: the proxy needs every reply, and drops those that the client
+    /// suppresses.
     Reply(Wanted),
-    /// `REPLCONF ACK`, which Redis answers only with an error. Redis is sent a request in its place that gets the
-    /// same errors, and a reply otherwise, which is left out.
+    /// `REPLCONF ACK`, which Redis answers only with an error. Redis is sent another request in its place that gets the
+    /// same errors, or a reply, which is dropped.
     Unanswered,
     /// `SCRIPT DEBUG YES` or `SYNC`: from then on, replies follow no rule.
     ScriptDebug,
@@ -96,12 +97,12 @@ impl Kind {
     pub fn of(request: &Request<'_>, name: &[u8]) -> Self {
         let mut buffer = [0; NAME_MAX];
         let name = lower_case(name, &mut buffer);
-        // As many as a request can have.
+        // A request cannot have more.
         let named = (request.len() - 1) as u32;
         let word = |index: usize, known: &str| {
             index < request.len() && is_word(request.argument(index), known.as_bytes())
         };
-        // With a NUL it would be no subcommand, and is sent so that Redis takes it for none.
+        // With a NUL it would not be a subcommand, and is sent so that Redis does not take it for one.
         let subcommand =
             |known: &[u8]| named > 0 && request.argument(1).eq_ignore_ascii_case(known);
         match name {
@@ -167,7 +168,7 @@ impl Kind {
         Some(bytes)
     }
 
-    /// Whether Redis answers what it is sent although the client expects no reply.
+    /// Whether Redis replies to what it is sent although the client expects no reply.
     pub fn is_substituted(self) -> bool {
         matches!(
             self,
@@ -175,7 +176,7 @@ impl Kind {
         )
     }
 
-    /// Whether the client may learn from the reply what others did.
+    /// Whether the reply may reveal to the client what others did.
     pub fn tells_of_others(self) -> bool {
         matches!(
             self,
@@ -189,7 +190,7 @@ impl Kind {
         )
     }
 
-    /// Whether the reply decides if the client's next request goes to Redis at all.
+    /// Whether the reply decides if the client's next request reaches Redis at all.
     pub fn holds_back(self) -> bool {
         matches!(self, Self::Reset | Self::Quit)
     }
@@ -254,7 +255,7 @@ impl Expectations {
         }
     }
 
-    /// The reply to the oldest request has begun to arrive: reports its effects, once.
+    /// The reply to the oldest request has begun to arrive: reports the request's effects, once.
     pub fn begin_reply(&mut self, is_error: bool, answered: &mut impl FnMut(&Effects)) {
         if let Some(oldest) = self.queue.front_mut()
             && !oldest.answered

@@ -1,5 +1,5 @@
-//! Splits what Redis sends on a connection, in pieces of any size, into frames. A frame is a reply, a message, or
-//! the header of an array whose elements are frames themselves.
+//! Splits the bytes that Redis sends on a connection, in pieces of any size, into frames. A frame is a reply, a
+//! message, or the header of an array whose elements are frames themselves.
 
 use crate::resp::integer;
 use crate::resp::scan::{NotAReply, Scanner};
@@ -9,9 +9,9 @@ use crate::resp::scan::{NotAReply, Scanner};
 pub(super) struct Frames {
     scanner: Scanner,
     frame: Frame,
-    /// The current one is over; the next byte starts another.
+    /// The current frame is complete; the next byte starts another.
     whole: bool,
-    /// The current one ends with its first line.
+    /// The current frame ends with its first line.
     line_only: bool,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Frame {
 const KEPT: usize = 24;
 
 impl Frame {
-    /// A frame that came whole, for tests.
+    /// A frame that arrived in one piece, for tests.
     #[cfg(test)]
     pub fn of(bytes: &[u8]) -> Self {
         let mut frame = Self::default();
@@ -39,12 +39,12 @@ impl Frame {
         frame
     }
 
-    /// How many bytes of it came.
+    /// How many of its bytes have arrived.
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Its first bytes, as many as came, up to 24.
+    /// Its first bytes, as many as have arrived, up to 24.
     pub fn start(&self) -> &[u8] {
         &self.start[..self.length.min(KEPT)]
     }
@@ -65,7 +65,7 @@ impl Frame {
         integer(line)
     }
 
-    /// The number that it is, if it is one.
+    /// Its value, if it is an integer.
     pub fn integer(&self) -> Option<i64> {
         integer(self.start().strip_prefix(b":")?.strip_suffix(b"\r\n")?)
     }
@@ -106,10 +106,10 @@ impl Frames {
     }
 
     /// Takes the next bytes, of which there must be at least one. Returns how many belong to the current frame, and
-    /// whether it is whole. If `line_only`, a frame that starts here ends with an array's header.
+    /// whether it is complete. If `line_only`, a frame that starts here ends with an array's header.
     ///
     /// # Errors
-    /// If the stream is no longer one of replies.
+    /// If the bytes are not a stream of replies.
     pub fn feed(&mut self, bytes: &[u8], line_only: bool) -> Result<(usize, bool), NotAReply> {
         if self.is_between() {
             self.whole = false;

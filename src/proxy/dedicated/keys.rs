@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 /// Keys that one or more requests may write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::proxy) enum Keys {
-    /// These, one after the other, each after its length: a million keys cost one allocation and four bytes each.
+    /// These, one after another, each after its length: a million keys cost one allocation and four bytes each.
     These(Vec<u8>),
     /// Perhaps any.
     All,
@@ -23,14 +23,14 @@ impl Default for Keys {
 const LENGTH: usize = size_of::<u32>();
 
 impl Keys {
-    /// The keys that a request writes; `None` stands for perhaps any.
+    /// The keys that a request writes; `None` stands for possibly any.
     pub fn of(written: Option<Written<'_>>) -> Self {
         let Some(keys) = written else {
             return Self::All;
         };
         let mut bytes = Vec::with_capacity(keys.iter().map(|key| LENGTH + key.len()).sum());
         for key in keys.iter() {
-            // No request, so no key of one, has 4 GiB.
+            // No request, and so no key in one, has 4 GiB.
             bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
             bytes.extend_from_slice(key);
         }
@@ -48,7 +48,7 @@ impl Keys {
         }
     }
 
-    /// The keys one by one; `None` stands for perhaps any.
+    /// The keys one by one; `None` stands for possibly any.
     pub fn known(&self) -> Option<impl Iterator<Item = &[u8]>> {
         match self {
             Self::All => None,
@@ -79,11 +79,11 @@ impl<'a> Iterator for Each<'a> {
     }
 }
 
-/// The keys that requests which block may write.
+/// The keys that blocking requests may write.
 ///
-/// Redis executes such a request when another client's write serves it, which may be long before its own reply
-/// arrives: `LPUSH src` also writes `dst` if a `BLMOVE src dst` is blocked. As long as one is in flight, values of
-/// its keys are neither cached nor shared with later readers.
+/// Redis executes such a request when another client's write serves it, possibly long before the reply arrives: `LPUSH
+/// src` also writes `dst` if a `BLMOVE src dst` is blocked. As long as one is in flight, values of its keys are neither
+/// cached nor shared with later readers.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Awaited {
     /// The number of requests in flight, by key.
@@ -91,14 +91,14 @@ pub(in crate::proxy) struct Awaited {
 }
 
 impl Awaited {
-    /// A request that blocks was sent.
+    /// A blocking request was sent.
     pub fn add(&mut self, keys: &Keys) {
         for key in keys.known().into_iter().flatten() {
             *self.requests.entry(key.into()).or_default() += 1;
         }
     }
 
-    /// It is answered, or its connection is gone.
+    /// It was answered, or its connection is gone.
     pub fn remove(&mut self, keys: &Keys) {
         for key in keys.known().into_iter().flatten() {
             if let Some(count) = self.requests.get_mut(key) {

@@ -7,13 +7,13 @@ use super::subscriptions::{Family, Subscriptions, Verb};
 use super::transaction::{Queue, QueueIsFull, Transaction};
 use crate::resp::Protocol;
 
-/// What is known of a connection.
+/// The known state of a connection.
 #[derive(Debug, Hash)]
 pub(super) struct Mirror {
     protocol: Protocol,
     transaction: Transaction,
     subscriptions: Subscriptions,
-    /// Redis shows on it what all clients do.
+    /// The connection is in `MONITOR` mode.
     monitors: bool,
     /// Keys are watched.
     watches: bool,
@@ -40,7 +40,7 @@ pub(super) enum Class {
 pub(super) enum Answer {
     /// Nothing: Redis sent it unasked.
     Unasked,
-    /// It is one of several replies; this expects the others.
+    /// It is one of several replies; this kind expects the others.
     More(Kind),
     /// The request is answered.
     Done,
@@ -58,13 +58,13 @@ pub(super) enum Answer {
 
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
-/// How the report of a redirection that is broken starts: the number of a connection follows.
+/// How the report of a broken redirection starts; the id of a connection follows.
 const REDIRECTION_BROKEN: &[u8] = b">2\r\n$21\r\ntracking-redir-";
 
-/// How a line of `MONITOR` ends that shows a `PING`.
+/// How a line of `MONITOR` that shows a `PING` ends.
 const MONITORED_PING: &[u8] = b"] \"PING\"\r\n";
 
-/// The frames that are told apart by name: what follows their first byte.
+/// The frames that are distinguished by name, by what follows their first byte.
 const NAMED: &[(&[u8], Class)] = &[
     (b"3\r\n$7\r\nmessage\r\n", Class::Message),
     (b"4\r\n$8\r\npmessage\r\n", Class::Message),
@@ -96,7 +96,7 @@ const NAMED: &[(&[u8], Class)] = &[
 ];
 
 impl Mirror {
-    /// A connection on which nothing was asked, in that database.
+    /// A connection on which nothing was requested, in that database.
     pub fn new(protocol: Protocol, database: u32) -> Self {
         Self {
             protocol,
@@ -109,12 +109,12 @@ impl Mirror {
         }
     }
 
-    /// Whether Redis sends what nobody asked for.
+    /// Whether Redis sends unsolicited messages.
     pub fn listens(&self) -> bool {
         self.subscriptions.any() || self.monitors
     }
 
-    /// Whether nothing is left of what was done on it, save that another database may be selected.
+    /// Whether it has no state left, except that another database may be selected.
     pub fn is_neutral(&self) -> bool {
         self.transaction == Transaction::None
             && !self.listens()
@@ -122,7 +122,7 @@ impl Mirror {
             && self.silence == Silence::default()
     }
 
-    /// Whether nothing is left of what was done on it but subscriptions, beside which other requests may be sent.
+    /// Whether it has no state left but subscriptions, beside which other requests may be sent.
     pub fn only_listens(&self) -> bool {
         (self.protocol == Protocol::Resp3 || !self.subscriptions.any())
             && self.transaction == Transaction::None
@@ -136,8 +136,7 @@ impl Mirror {
         matches!(self.transaction, Transaction::Open(_))
     }
 
-    /// The request that is due a reply: a queued one while `EXEC` is being answered, else the oldest in flight,
-    /// `front`.
+    /// The request whose reply is due: a queued one while `EXEC` is being answered, else the oldest in flight, `front`.
     pub fn due(&self, front: Option<Kind>) -> Option<Kind> {
         match &self.transaction {
             Transaction::Executing(queue) => queue.front(),
@@ -145,7 +144,7 @@ impl Mirror {
         }
     }
 
-    /// How many requests are queued, if any are to be.
+    /// How many requests are queued, if the connection is in a transaction.
     pub fn queued(&self) -> Option<u64> {
         match &self.transaction {
             Transaction::Open(queue) => Some(queue.len()),
@@ -161,12 +160,12 @@ impl Mirror {
         self.database
     }
 
-    /// The proxy itself selects a database.
+    /// The proxy itself has selected a database.
     pub fn set_database(&mut self, database: u32) {
         self.database = database;
     }
 
-    /// How many channels, patterns and channels of shards there are subscriptions to.
+    /// The numbers of subscriptions to channels, patterns and shard channels.
     pub fn subscriptions(&self) -> [usize; 3] {
         [Family::Channels, Family::Patterns, Family::Shards]
             .map(|family| self.subscriptions.of(family))
@@ -185,10 +184,10 @@ impl Mirror {
         }
     }
 
-    /// A request was answered by `+QUEUED`.
+    /// A request was answered with `+QUEUED`.
     ///
     /// # Errors
-    /// When too many were.
+    /// If there are too many.
     pub fn push_queued(&mut self, kind: Kind) -> Result<(), QueueIsFull> {
         match &mut self.transaction {
             Transaction::Open(queue) if kind == Kind::Script => queue.push(Kind::Plain),
@@ -203,7 +202,7 @@ impl Mirror {
         }
     }
 
-    /// Whether Redis sends no reply to a request of this kind now.
+    /// Whether Redis does not reply to a request of this kind in the current state.
     pub fn leaves_unanswered(&self, kind: Kind) -> bool {
         match kind {
             Kind::Blank => true,
@@ -222,7 +221,7 @@ impl Mirror {
         self.protocol == Protocol::Resp2 && self.subscriptions.any()
     }
 
-    /// What a frame is that starts like this, where the reply to `asked` is due. `None` if more bytes are needed.
+    /// The class of a frame that starts like this, where the reply to `asked` is due. `None` if more bytes are needed.
     pub fn class(&self, start: &[u8], asked: Option<Kind>) -> Option<Class> {
         let subscribes = || {
             self.subscriptions.any()
@@ -241,11 +240,11 @@ impl Mirror {
         }
     }
 
-    /// Whether the client may learn what others did from a frame that starts like this and ends like that, as far as it
-    /// came, where the reply to `asked` is due.
+    /// Whether a frame that starts like this and, as far as it has arrived, ends like that may reveal to the client
+    /// what others did, where the reply to `asked` is due.
     pub fn tells_of_others(&self, start: &[u8], end: &[u8], asked: Option<Kind>) -> bool {
         match self.class(start, asked) {
-            // It changes nothing, and may be another proxy's, which ours would bring about.
+            // It changes nothing, and may come from another proxy, for whose PING ours would trigger another.
             Some(Class::MonitorLine) => !end.ends_with(MONITORED_PING),
             None | Some(Class::Message) => true,
             Some(Class::Confirmation(..)) => false,
@@ -255,15 +254,15 @@ impl Mirror {
         }
     }
 
-    /// Whether the client wants a frame that starts like this, where the reply to `asked` is due. `None` if more
-    /// bytes are needed.
+    /// Whether the client wants a frame that starts like this, where the reply to `asked` is due. `None` if more bytes
+    /// are needed.
     pub fn is_wanted(&self, start: &[u8], asked: Option<Kind>) -> Option<bool> {
         let silent = self.silence.leaves_out();
         if !silent && !asked.is_some_and(Kind::is_substituted) {
             return Some(true);
         }
         match self.class(start, asked)? {
-            // CLIENT REPLY does not concern them.
+            // CLIENT REPLY does not affect them.
             Class::Message | Class::Confirmation(..) => return Some(true),
             Class::MonitorLine => return Some(!silent),
             Class::Reply => {}
@@ -307,7 +306,7 @@ impl Mirror {
         }
     }
 
-    /// A whole frame came, where the reply to `asked` was due.
+    /// A complete frame has arrived, where the reply to `asked` was due.
     pub fn take(&mut self, frame: &Frame, asked: Option<Kind>) -> Answer {
         let class = self.class(frame.start(), asked).unwrap_or(Class::Reply);
         match (class, asked) {
@@ -317,7 +316,7 @@ impl Mirror {
         }
     }
 
-    /// The oldest request is done with.
+    /// The oldest request is complete.
     pub fn end_request(&mut self) {
         if let Transaction::Executing(_) = self.transaction {
             self.transaction = Transaction::None;
@@ -358,7 +357,7 @@ impl Mirror {
         let is_script = matches!(kind, Kind::Script | Kind::Altered(_, true)) && !self.queues();
         if frame.is(QUEUED) && !executing && !is_script {
             if !self.queues() {
-                // MULTI has another name, and Redis does not say so.
+                // MULTI has another name that Redis has not described.
                 self.transaction = Transaction::Open(Queue::default());
             }
             return Answer::Queued;
@@ -419,7 +418,7 @@ impl Mirror {
     }
 }
 
-/// Whether a frame of which these are the first bytes starts like this. `None` if more are needed.
+/// Whether a frame with these first bytes starts like this. `None` if more are needed.
 fn starts_with(start: &[u8], wanted: &[u8]) -> Option<bool> {
     match start.starts_with(wanted) {
         false if wanted.starts_with(start) => None,

@@ -3,7 +3,7 @@
 use super::Dedicated;
 use crate::command::UNKNOWN;
 
-/// The numbers of such commands.
+/// The numbers of the commands that need it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
     /// The latest.

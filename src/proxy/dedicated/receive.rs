@@ -1,4 +1,4 @@
-//! What Redis sends on a connection, frame by frame: passed on, left out, or kept to be edited.
+//! Receives Redis's bytes on a connection, frame by frame: passed on, dropped, or kept to be edited.
 
 use super::expectation::{Expectation, Kind};
 use super::mirror::{Answer, Class};
@@ -7,12 +7,12 @@ use crate::command::own;
 use crate::proxy::clients::Edit;
 use crate::upstream;
 
-/// The longest reply that is edited, in bytes: that is some 100,000 lines of `CLIENT LIST`.
+/// The longest reply that is edited, in bytes: some 100,000 lines of `CLIENT LIST`.
 const REPLY_MAX: usize = 64 * 1024 * 1024;
 
 impl Dedicated {
-    /// Takes bytes from Redis, and adds those that are for the client to its output. `answered` is called with the
-    /// effects of each request that Redis has executed, before the client can know.
+    /// Takes bytes from Redis, and adds those for the client to its output. Calls `answered` with the effects of each
+    /// request that Redis has executed, before the client can see the reply.
     pub fn receive(
         &mut self,
         bytes: &[u8],
@@ -111,20 +111,20 @@ impl Dedicated {
         received
     }
 
-    /// Whether the client may learn what others did from what [`Self::receive`] just added. Of a frame, the first bytes
-    /// count: Redis had made it as a whole.
+    /// Whether the bytes that [`Self::receive`] just added may reveal to the client what others did. A frame is judged
+    /// by its first bytes: Redis had produced it as a whole.
     pub fn tells_of_others(&self) -> bool {
         self.tells_of_others
     }
 
-    /// How many requests Redis has refused with the connection, if the client needs no more of it than their replies.
+    /// How many requests Redis has rejected with the connection, if the client needs only their replies from it.
     pub fn borrowed_requests(&self) -> Option<usize> {
         let is_plain = |sent: &Expectation| sent.kind.is_answered_once();
         let is_borrowed = self.borrowed.is_some() && self.expectations.iter().all(is_plain);
         is_borrowed.then(|| self.expectations.len())
     }
 
-    /// The reply that is to be edited, and how.
+    /// The reply to edit, and how.
     pub fn take_edited(&mut self) -> (Option<Edit>, Vec<u8>) {
         let is_message = std::mem::take(&mut self.kept_is_message);
         let edit = match self.kept.first() {
@@ -141,13 +141,13 @@ impl Dedicated {
         (edit, std::mem::take(&mut self.kept))
     }
 
-    /// Whether the client may learn what others did from the reply that is to be edited.
+    /// Whether the reply to edit may reveal to the client what others did.
     pub fn kept_tells_of_others(&self) -> bool {
         self.kept_is_message || matches!(self.due, Some(Kind::Altered(..)))
     }
 
-    /// Whether a frame that starts like this is a message, or the confirmation of a subscription, which may name keys with a
-    /// prefix. `None` if more bytes are needed.
+    /// Whether a frame that starts like this is a message, or the confirmation of a subscription, that may name keys
+    /// with a prefix. `None` if more bytes are needed.
     fn is_prefixed_message(&self, start: &[u8], due: Option<Kind>) -> Option<bool> {
         if self.prefix.is_none() {
             return Some(false);
@@ -161,12 +161,12 @@ impl Dedicated {
         self.set_up.is_done() && !matches!(self.phase, Phase::Authenticating { .. })
     }
 
-    /// Whether what begins with this byte is no reply.
+    /// Whether the bytes that begin with this one are not a reply.
     fn starts_stream(&self, first: u8, due: Option<Kind>) -> bool {
         self.frames.is_between() && self.set_up.is_done() && self.mirror.starts_stream(first, due)
     }
 
-    /// What becomes of the current frame, judged by what has come of it.
+    /// Decides what happens to the current frame, from the bytes that have arrived.
     fn decide(&mut self, so_far: &[u8], due: Option<Kind>) -> Fate {
         if !self.set_up.is_done() {
             return Fate::LeftOut;
@@ -188,7 +188,7 @@ impl Dedicated {
         match self.mirror.is_edited(start, due) {
             None => return Fate::Unknown,
             Some(true) => {
-                // CLIENT REPLY does not concern what comes unasked.
+                // CLIENT REPLY does not affect unsolicited messages.
                 return Fate::Kept {
                     is_wanted: start.starts_with(b">") || !self.mirror.is_silent(),
                 };
@@ -220,7 +220,7 @@ impl Dedicated {
         }
     }
 
-    /// Whether a frame that starts like that sends the client to another node, which it does not know of.
+    /// Whether a frame that starts like this redirects the client to another node, which it does not know.
     fn is_redirect(&self, start: &[u8]) -> Option<bool> {
         if !self.in_cluster || !start.starts_with(b"-") {
             return Some(false);
@@ -233,7 +233,7 @@ impl Dedicated {
         }
     }
 
-    /// Reports the oldest request as executed if the current frame is its reply, even before the frame is whole.
+    /// Reports the oldest request as executed if the current frame is its reply, even before the frame is complete.
     fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
         let frame = self.frames.current();
         if self.set_up.is_done() && self.mirror.class(frame.start(), due) == Some(Class::Reply) {
@@ -241,14 +241,14 @@ impl Dedicated {
         }
     }
 
-    /// The current frame is whole.
+    /// The current frame is complete.
     fn take_frame(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) -> Received {
         let frame = self.frames.current();
         let is_error = frame.is_error();
         self.readonly |= is_error && frame.start().starts_with(b"-READONLY ");
         if !self.set_up.is_done() {
             if frame.start().starts_with(b">") {
-                // It is no reply.
+                // It is not a reply.
                 return Received::Passed;
             }
             self.number = frame.integer().or(self.number);
@@ -301,7 +301,7 @@ impl Dedicated {
         self.authenticate(is_error)
     }
 
-    /// The client's `AUTH` is answered, if that is what was waited for.
+    /// The client's `AUTH` is answered, if the connection was waiting for that.
     fn authenticate(&mut self, is_error: bool) -> Received {
         if !matches!(self.phase, Phase::Authenticating { .. }) {
             return Received::Passed;

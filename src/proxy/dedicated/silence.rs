@@ -1,20 +1,20 @@
-//! Which replies a client does not want, by `CLIENT REPLY`.
+//! Which replies a client has suppressed with `CLIENT REPLY`.
 
 use super::expectation::Wanted;
 
 /// The state that Redis would keep (`CLIENT_REPLY_OFF`, `_SKIP` and `_SKIP_NEXT` in its `networking.c`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Silence {
-    /// None is wanted.
+    /// All replies are suppressed.
     off: bool,
-    /// That of the current request is not.
+    /// The reply to the current request is.
     skip: bool,
-    /// That of the next is not.
+    /// The reply to the next request is.
     skip_next: bool,
 }
 
 impl Silence {
-    /// Whether the reply to the current request is left out.
+    /// Whether the reply to the current request is dropped.
     pub fn leaves_out(self) -> bool {
         self.off || self.skip
     }
@@ -33,7 +33,7 @@ impl Silence {
         }
     }
 
-    /// The current request is done.
+    /// The current request is complete.
     pub fn end_request(&mut self) {
         self.skip = std::mem::take(&mut self.skip_next);
     }

@@ -1,4 +1,4 @@
-//! What a connection is subscribed to, as far as Redis confirmed it.
+//! The subscriptions of a connection, as Redis has confirmed them.
 
 /// What can be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -8,14 +8,14 @@ pub(super) enum Family {
     Shards,
 }
 
-/// Whether a confirmation is of `SUBSCRIBE` or of `UNSUBSCRIBE`.
+/// Whether a confirmation is for `SUBSCRIBE` or for `UNSUBSCRIBE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Subscribe,
     Unsubscribe,
 }
 
-/// How many subscriptions there are.
+/// The number of subscriptions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Subscriptions {
     channels: usize,
@@ -38,7 +38,7 @@ impl Subscriptions {
         }
     }
 
-    /// A confirmation says how many there are: of channels and patterns together, or of shard channels.
+    /// A confirmation gives a count: of channels and patterns together, or of shard channels.
     pub fn confirm(&mut self, family: Family, count: usize) {
         match family {
             Family::Channels => self.channels = count.saturating_sub(self.patterns),

@@ -1,4 +1,4 @@
-//! What `CLIENT LIST` shows of a connection, as far as the proxy knows without asking Redis.
+//! The state of a connection that `CLIENT LIST` shows and that the proxy knows without asking Redis.
 
 use super::{Dedicated, Phase};
 use crate::resp::{Protocol, reply};
@@ -6,13 +6,13 @@ use crate::resp::{Protocol, reply};
 /// The state of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Summary {
-    /// In Redis's letters.
+    /// As Redis's flag letters.
     pub flags: String,
-    /// To so many channels, patterns and channels of shards.
+    /// The numbers of subscribed channels, patterns and shard channels.
     pub subscriptions: [usize; 3],
-    /// So many requests are queued in a transaction, if there is one.
+    /// The number of queued requests, if it is in a transaction.
     pub queued: Option<u64>,
-    /// What it speaks, if there is a connection.
+    /// Its protocol version, if there is a connection.
     pub protocol: Option<Protocol>,
 }
 
@@ -28,7 +28,7 @@ impl Default for Summary {
 }
 
 impl Dedicated {
-    /// What is known of its state.
+    /// The known state.
     pub fn summary(&self) -> Summary {
         let subscriptions = self.mirror.subscriptions();
         let queued = self.mirror.queued();
@@ -56,22 +56,22 @@ impl Dedicated {
         }
     }
 
-    /// The number of the connection at Redis, if that says it, once it is set up; only the first time.
+    /// The id of the connection at Redis, if Redis reports it, once the connection is set up; only the first time.
     pub fn take_number(&mut self) -> Option<Option<i64>> {
         std::mem::take(&mut self.is_news).then_some(self.number)
     }
 
-    /// What the client's requests speak from now on.
+    /// The protocol version of the client's requests from now on.
     pub fn protocol(&self) -> Protocol {
         self.mirror.protocol()
     }
 
-    /// The database that it is in, or will be when all is answered that the proxy itself has asked.
+    /// The database that it is in, or will be once the proxy's own requests are answered.
     pub fn database(&self) -> u32 {
         self.mirror.database()
     }
 
-    /// Has it be in that database before the client's next request.
+    /// Selects that database before the client's next request.
     pub fn select(&mut self, database: u32) {
         if self.mirror.database() != database {
             let index = database.to_string();
@@ -83,7 +83,8 @@ impl Dedicated {
         }
     }
 
-    /// It is made for one request, and over when that is answered, unless others leave something behind.
+    /// Marks it as opened for one request, and finished when that is answered, unless other requests leave state
+    /// behind.
     pub fn for_one_request(mut self) -> Self {
         self.passes = true;
         self
@@ -94,7 +95,7 @@ impl Dedicated {
         self.passes
     }
 
-    /// Whether it was made for one request, and that is answered.
+    /// Whether it was opened for one request, and that request is answered.
     pub fn has_passed(&self) -> bool {
         self.passes && self.is_quiet() && self.set_up.is_done() && self.to_redis.is_empty()
     }

@@ -16,7 +16,7 @@ pub(super) enum Transaction {
     Executing(Queue),
 }
 
-/// Requests that were queued, and have no reply yet.
+/// Requests that were queued and have no reply yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Queue {
     runs: VecDeque<Run>,
@@ -32,15 +32,15 @@ enum Run {
     Other(Kind),
 }
 
-/// The most runs in a queue. No transaction has a reason to change its connection as often.
+/// The most runs in a queue. No transaction has a reason to change its connection that often.
 const RUNS_MAX: usize = 16 * 1024;
 
-/// The queue would hold more than is kept of one.
+/// The queue would exceed [`RUNS_MAX`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct QueueIsFull;
 
 impl Queue {
-    /// How many requests have no reply.
+    /// How many requests have no reply yet.
     pub fn len(&self) -> u64 {
         self.length
     }
@@ -53,7 +53,7 @@ impl Queue {
     /// A request was queued.
     ///
     /// # Errors
-    /// When what changes the connection was queued more than 8,000 times.
+    /// If requests that change the connection were queued more than 8,000 times.
     pub fn push(&mut self, kind: Kind) -> Result<(), QueueIsFull> {
         let full = self.runs.len() >= RUNS_MAX;
         let kind = match kind {
@@ -70,7 +70,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Redis announces this many replies. If a different number of requests was queued, nothing is known of them.
+    /// Redis announces this many replies. If a different number of requests was queued, their kinds are unknown.
     pub fn execute(&mut self, count: u64) {
         if self.length != count {
             self.runs = VecDeque::from([Run::Plain(count)]);
@@ -86,7 +86,7 @@ impl Queue {
         })
     }
 
-    /// The oldest, which is not [`Kind::Plain`], got one of its replies.
+    /// The oldest, which is not [`Kind::Plain`], has received one of its replies.
     pub fn set_front(&mut self, kind: Kind) {
         if let Some(run) = self.runs.front_mut() {
             *run = Run::Other(kind);

@@ -6,9 +6,9 @@ use crate::resp::reply;
 /// Where a reply names keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Named {
-    /// Each element is one.
+    /// Every element is a key.
     All,
-    /// Behind the cursor, the elements of the array there.
+    /// The elements of the array after the cursor.
     Scanned,
     /// The first element.
     First,
@@ -30,7 +30,7 @@ impl Named {
     }
 }
 
-/// A reply with the prefix taken from the keys that it names.
+/// A reply without the prefix in the keys that it names.
 pub(in crate::proxy) fn without_prefix(encoded: &[u8], named: Named, prefix: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(encoded.len());
     let taken = take(encoded, named, prefix, &mut out);

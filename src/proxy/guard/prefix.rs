@@ -1,23 +1,23 @@
-//! Puts the prefix of a client before its keys, and takes it from the messages that it is sent.
+//! Adds a client's prefix to its keys, and removes it from the messages for the client.
 
 use crate::command::{Keys, Row, Writes, is_word};
 use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::resp::request::Request;
 
-/// What concerns keys and can't be confined to those with a prefix, beside what may write any key.
+/// Commands that concern keys and can't be confined to those with a prefix, beside those that may write any key.
 const NOT_CONFINED: [&[u8]; 2] = [b"cluster|getkeysinslot", b"randomkey"];
 
-/// What the channels are called on which Redis tells of keys, up to the number of the database, and behind that.
+/// The names of keyspace channels: the part before the number of the database, and the part after it.
 const KEYSPACE: &[u8] = b"__keyspace@";
 const KEYEVENT: &[u8] = b"__keyevent@";
 const KEY_CHANNELS: &[u8] = b"__key";
 const BEFORE_KEY: &[u8] = b"__:";
 
-/// Encodes a request with a prefix before each of its keys; none if it has no keys.
+/// Encodes a request with a prefix on each of its keys; `None` if it has no keys.
 ///
 /// # Errors
-/// What it is refused with: its keys can't be told, or it concerns others too.
+/// The error that it is refused with: its keys are unknown, or it concerns other keys too.
 pub(in crate::proxy) fn with_prefix(
     request: &Request<'_>,
     row: &Row,
@@ -59,7 +59,7 @@ fn put_before(word: &mut Vec<u8>, prefix: &[u8]) {
     word.splice(..0, prefix.iter().copied());
 }
 
-/// `SORT`: `BY pattern` and `GET pattern` name keys, unless there is no star in them.
+/// `SORT`: `BY pattern` and `GET pattern` name keys if they contain an asterisk.
 fn prefix_patterns(words: &mut [Vec<u8>], prefix: &[u8]) {
     let mut at = 2;
     while at + 1 < words.len() {
@@ -71,7 +71,7 @@ fn prefix_patterns(words: &mut [Vec<u8>], prefix: &[u8]) {
     }
 }
 
-/// The words of a request that names keys by something else than keys.
+/// The arguments of a request that names keys by something other than keys.
 fn by_name(request: &Request<'_>, name: &[u8], prefix: &[u8]) -> Option<Vec<Vec<u8>>> {
     let owned = || -> Vec<Vec<u8>> { request.arguments().map(<[u8]>::to_vec).collect() };
     let mut words = match name {
@@ -137,7 +137,7 @@ fn confine_tracking(words: &mut Vec<Vec<u8>>, prefix: &[u8]) {
     }
 }
 
-/// Where the key begins in the name, or pattern, of a channel on which Redis tells of keys.
+/// Where the key begins in the name, or pattern, of a keyspace channel.
 fn key_in_channel(channel: &[u8]) -> Option<usize> {
     if !channel.starts_with(KEY_CHANNELS) || channel.starts_with(KEYEVENT) {
         return None;
@@ -148,8 +148,8 @@ fn key_in_channel(channel: &[u8]) -> Option<usize> {
     Some(before + BEFORE_KEY.len())
 }
 
-/// A message, or the confirmation of a subscription, as a client with a prefix gets it: nothing if it tells of a key of
-/// another's.
+/// A message, or the confirmation of a subscription, as a client with a prefix gets it; `None` if it concerns a key of
+/// another client.
 pub(in crate::proxy) fn message_without_prefix(encoded: &[u8], prefix: &[u8]) -> Vec<u8> {
     let kept = || encoded.to_vec();
     let mut reader = Reader::new(encoded);
@@ -220,7 +220,7 @@ fn channel_without_prefix(channel: &[u8], prefix: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The keys of an invalidation, without those of others; nothing if none is left. A null stands for all keys.
+/// The keys of an invalidation, without those of others; `None` if none is left. A null stands for all keys.
 fn keys_without_prefix(encoded: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader::new(encoded);
     let Some(count) = reader.array() else {

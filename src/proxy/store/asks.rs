@@ -1,5 +1,5 @@
-//! Questions about a key: commands that only read it, save GET. Their replies are cached beside its value, as Redis
-//! encodes them, by all of the request but the key, and by the version of the protocol.
+//! Questions about a key: commands other than GET that only read it. Their replies are cached beside its value, as
+//! Redis encodes them, by the whole request except the key, and by protocol version.
 
 use super::super::in_flight::{About, Caller, Waiter};
 use super::super::replies::{Replies, to_reply};
@@ -18,11 +18,11 @@ use crate::upstream::Batch;
 const KEPT: usize = 1024;
 
 impl Store {
-    /// Answers the requests that `bytes` start with from the cache by the shortest way, as long as all are whole, ask
-    /// about one key, are hits, and there is room for replies. Returns how many bytes those are, and the command of
-    /// the last.
+    /// Answers requests at the start of `bytes` from the cache on the fast path, as long as each is complete, asks
+    /// about one key, and is a hit, and there is room for its reply. Returns how many bytes were consumed, and the
+    /// command of the last request.
     ///
-    /// They would come to the same by way of [`Self::execute`], as the others do.
+    /// [`Self::execute`] would have the same result, as for the other requests.
     #[inline(never)]
     pub fn execute_asks(
         &mut self,
@@ -36,7 +36,7 @@ impl Store {
         let mut hits = 0;
         while !replies.full() {
             let rest = &bytes[used..];
-            // Most start as the one before.
+            // Most start like the one before.
             if start.is_empty() || !rest.starts_with(start) {
                 let Some(first) = Start::of(rest) else {
                     break;
@@ -66,7 +66,7 @@ impl Store {
         (used, command)
     }
 
-    /// Answers a request that asks about the key at that position: from the cache, or as Redis does.
+    /// Answers a request that asks about the key at that position, from the cache or through Redis.
     pub(super) fn ask(
         &mut self,
         request: &Request<'_>,
@@ -141,7 +141,7 @@ impl Store {
         has_answer
     }
 
-    /// What the cache has of a question about a key: while Redis can't be reached, that may be stale.
+    /// The cached answer to a question about a key, which may be stale while Redis is unreachable.
     #[inline]
     fn cached_answer(
         &mut self,
@@ -193,7 +193,7 @@ impl Store {
     }
 }
 
-/// Asks for an answer about a key, to that question. What it takes to know how long it is good comes behind, as for a
+/// Requests the answer to that question about a key, followed by what determines how long it may be cached, as for a
 /// value.
 pub(super) fn push_ask(
     batch: &mut Batch,
@@ -210,8 +210,8 @@ pub(super) fn push_ask(
     ask_for_time_to_live(batch, key);
 }
 
-/// Writes what tells a question from others about the same key: the version of the protocol, the command, and the other
-/// arguments as bulk strings.
+/// Writes what distinguishes a question from others about the same key: the protocol version, the command, and the
+/// other arguments as bulk strings.
 pub(super) fn write_question(
     out: &mut Vec<u8>,
     request: &Request<'_>,
@@ -226,7 +226,7 @@ pub(super) fn write_question(
     }
 }
 
-/// What a question starts with.
+/// The start of a question.
 #[inline]
 fn kind(protocol: Protocol, command: u16) -> [u8; 3] {
     let protocol = match protocol {
@@ -237,13 +237,13 @@ fn kind(protocol: Protocol, command: u16) -> [u8; 3] {
     [protocol, low, high]
 }
 
-/// The number of the command of a question.
+/// The number of a question's command.
 pub(in crate::proxy) fn question_command(question: Question<'_>) -> u16 {
     let [_, low, high, _] = question.kind.to_le_bytes();
     u16::from_le_bytes([low, high])
 }
 
-/// The link that a question goes over, the command's number, and the arguments but the key, as bulk strings.
+/// The protocol version of a question, its command's number, and the arguments except the key, as bulk strings.
 pub(super) fn read_question(question: &[u8]) -> Option<(Protocol, u16, &[u8])> {
     let (&[protocol, low, high], rest) = question.split_first_chunk()?;
     let link = match protocol {

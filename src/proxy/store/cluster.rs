@@ -1,9 +1,10 @@
-//! What is known of the cluster behind, if there is one: which node has which slot, and how the nodes are.
+//! What is known of the cluster behind the proxy, if there is one: which node has which slot, and the state of the
+//! nodes.
 //!
-//! A request goes to the node of its keys ([`routes`]), or is split among several ([`spread`]). What a node answers
-//! that no longer has the slot sends it on ([`redirects`]). Who waits for a reply may not overtake itself on the way:
-//! each time that something is sent on, or the map changes, the next [`Cluster::turn`] begins, and a client's requests
-//! wait until all its earlier ones of another turn are answered.
+//! A request goes to the node of its keys ([`routes`]), or is split among several ([`spread`]). If that node no longer
+//! has the slot, its reply redirects the request ([`redirects`]). A client's requests must not overtake each other on
+//! the way: each redirect or change of the map begins the next [`Cluster::turn`], and a client's requests wait until
+//! all its earlier ones of another turn are answered.
 
 mod alone;
 mod nodes;
@@ -27,42 +28,42 @@ pub(in crate::proxy) use redirects::Parked;
 pub(in crate::proxy) use spread::join;
 pub(super) use spread::with_cursor;
 
-/// The place for what is asked while it is not known which node is to be: nothing leads there.
+/// Stands in while the node for a request is unknown: no connection leads there.
 pub(in crate::proxy) const NOWHERE: NodeId = NodeId(u16::MAX);
 
 /// A cluster.
 pub(in crate::proxy) struct Cluster {
     _built: Clusters,
     map: Arc<ClusterMap>,
-    /// The id that the proxy has, as the only node that clients know of.
+    /// The id of the proxy, as the only node that clients know.
     id: Box<str>,
     /// By the numbers of the nodes.
     servers: Vec<Server>,
-    /// For what is asked while no node is known.
+    /// For requests while no node is known.
     nowhere: Server,
-    /// The node for what concerns no key.
+    /// The node for requests without keys.
     any: NodeId,
     /// Which entries are served, if that is the same at all masters.
     serving: Option<Serving>,
     /// How many reads went to replicas.
     reads: usize,
-    /// How often something was sent on to another node, or the map has changed.
+    /// How often a request was redirected or the map has changed.
     turn: u32,
-    /// What waits to be sent, or to be sent again.
+    /// Requests that wait to be sent, or to be sent again.
     parked: Vec<Parked>,
-    /// Scripts that all masters have been told of, by their hashes.
+    /// Scripts that all masters know, by their hashes.
     scripts: scripts::Known,
-    /// For how long it may.
+    /// How long they may wait.
     wait: Duration,
     wishes: Wishes,
 }
 
-/// What the helper is to be asked about the cluster.
+/// What to ask the helper about the cluster.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// The map is out of date.
     pub map: bool,
-    /// Nodes that the map does not name, and that a redirect leads to.
+    /// Nodes that a redirect names and the map does not.
     pub nodes: Vec<Box<str>>,
 }
 
@@ -142,7 +143,7 @@ impl Cluster {
         self.map.nodes().iter().map(|node| node.id)
     }
 
-    /// The node for what concerns no key.
+    /// The node for requests without keys.
     pub fn any_node(&self) -> NodeId {
         self.any
     }
@@ -182,23 +183,23 @@ impl Cluster {
 }
 
 impl Store {
-    /// What is behind is a cluster. For so long may a request wait for a node that has its slot.
+    /// Sets that Redis is a cluster, and how long a request may wait for the node that has its slot.
     pub fn set_cluster(&mut self, wait: Duration) {
         self.cluster = Clusters::built().map(|built| Cluster::new(built, wait));
     }
 
-    /// The cluster behind, if it is one.
+    /// The cluster, if Redis is one.
     pub fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
     }
 
-    /// Takes what the helper is to be asked about the cluster, which is done once a turn of the loop.
+    /// What to ask the helper about the cluster; taken once a turn of the loop.
     pub fn take_wishes(&mut self) -> Option<Wishes> {
         let wishes = &mut self.cluster.as_mut()?.wishes;
         (!wishes.is_empty()).then(|| std::mem::take(wishes))
     }
 
-    /// Which node has which slot is known anew. What is cached of slots that have moved is no good any more.
+    /// Sets a new slot map, and drops the entries of slots that have moved.
     pub fn set_slots(&mut self, map: &Arc<ClusterMap>, now: Time) {
         let Some(cluster) = &mut self.cluster else {
             return;
@@ -217,7 +218,7 @@ impl Store {
         self.send_parked(now);
     }
 
-    /// What is cached of the slots of a node, or being fetched, is no good any more.
+    /// Drops the entries of a node's slots, cached or being fetched.
     pub(super) fn invalidate_node(&mut self, node: NodeId, cause: Cause) {
         let Some(cluster) = &self.cluster else { return };
         let map = Arc::clone(&cluster.map);
@@ -231,7 +232,7 @@ impl Store {
         self.in_flight.all_changed();
     }
 
-    /// The error reply to who has waited too long for a node that has the slot.
+    /// The error reply for a client that has waited too long for a node that has the slot.
     fn unserved() -> Reply {
         Reply::Static(b"-CLUSTERDOWN Hash slot not served\r\n")
     }

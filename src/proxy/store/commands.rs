@@ -1,5 +1,5 @@
-//! What Redis is asked about its commands: about one that a client sent and the table does not hold, and about
-//! them all when they may have changed.
+//! Asks Redis about its commands: about one that a client sent and that is not in the table, and about all of them when
+//! they may have changed.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,29 +19,29 @@ use crate::resp::request::Request;
 use crate::status::Right;
 use crate::upstream::LinkId;
 
-/// What is known of a name that the table does not hold.
+/// What is known of a name that is not in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     /// Redis is being asked.
     Asked,
-    /// Redis knows no such command.
+    /// Redis has no such command.
     NoSuch,
-    /// Redis was not asked, or did not say.
+    /// Redis was not asked, or did not answer.
     Nothing,
 }
 
-/// For how long an answer holds that the table has nothing of: a module may be loaded at any time.
+/// How long an answer about a command that is not in the table is remembered: a module may be loaded at any time.
 const HOLDS: Duration = Duration::from_secs(1);
 
-/// The most names that are remembered, each for [`HOLDS`]: so Redis is asked about so many a second.
+/// The most names that are remembered, each for [`HOLDS`]: so Redis is asked about at most so many a second.
 const NAMES_MAX: usize = 128;
 
-/// Names that clients sent and the table does not hold, with what Redis said and until when that holds; no
-/// time as long as it has said nothing.
+/// Names that clients sent and that are not in the table, with Redis's answer and when that expires; no time while it
+/// has not answered.
 #[derive(Default)]
 pub(in crate::proxy) struct Names {
     names: HashMap<Box<[u8]>, (Known, Option<Time>), RandomState>,
-    /// Redis said something since this was last taken.
+    /// Redis has answered since this was last taken.
     news: bool,
 }
 
@@ -51,7 +51,7 @@ impl Names {
         until.is_none_or(|until| now < until).then_some(known)
     }
 
-    /// Makes room for a name that is to be asked for. Returns whether there is some.
+    /// Makes room for a name to ask about. Returns whether there is some.
     fn ask(&mut self, name: &[u8], now: Time) -> bool {
         if self.names.len() >= NAMES_MAX {
             self.names
@@ -77,7 +77,7 @@ impl Names {
         }
     }
 
-    /// What was said holds no longer: there are other commands.
+    /// The answers no longer hold: the commands have changed.
     fn forget_answers(&mut self) {
         self.names.retain(|_, (_, until)| until.is_none());
     }
@@ -89,12 +89,12 @@ pub(in crate::proxy) enum Renewal {
     #[default]
     None,
     Asked,
-    /// And is to be asked again, over that link, as they may have changed since.
+    /// And must be asked again, over that link, as they may have changed since.
     AskedTooEarly(LinkId),
 }
 
 impl Store {
-    /// Has a request wait until Redis has said what its command is, or answers it with what Redis said.
+    /// Makes a request wait until Redis has described its command, or answers it from what Redis said.
     #[cold]
     pub(super) fn execute_unknown(
         &mut self,
@@ -147,8 +147,8 @@ impl Store {
         Ok((row, bytes.into()))
     }
 
-    /// Whether Redis knows a command that the table does not hold, if it does not say what that is. `None` if it is being
-    /// asked.
+    /// Whether Redis has a command that is not in the table, even if Redis does not describe it. `None` while it is
+    /// being asked.
     pub(in crate::proxy) fn is_known(
         &mut self,
         name: &[u8],
@@ -168,8 +168,8 @@ impl Store {
         self.slow_log.words(request, name)
     }
 
-    /// What is known of a name that the table does not hold. If that is nothing, Redis is asked over a link, unless
-    /// it was asked about too many lately.
+    /// What is known of a name that is not in the table. If that is nothing, Redis is asked over a link, unless it was
+    /// asked about too many lately.
     fn look_up(&mut self, name: &[u8], link: LinkId, now: Time) -> Known {
         if let Some(known) = self.names.look_up(name, now) {
             return known;
@@ -184,7 +184,7 @@ impl Store {
         Known::Asked
     }
 
-    /// The commands may have changed, by what was sent over a link: they are to be read again.
+    /// A request on a link may have changed the commands: they must be read again.
     pub(super) fn renew_table(&mut self, link: LinkId) {
         self.names.forget_answers();
         if self.renewal != Renewal::None {
@@ -198,13 +198,13 @@ impl Store {
         self.in_flight.describe(None, link);
     }
 
-    /// Redis described all its commands.
+    /// Redis has described all its commands.
     pub(super) fn learn(&mut self, specs: &[Spec]) {
         self.table.learn(specs);
         self.names.forget_answers();
     }
 
-    /// Redis described the command of that name, all commands, or none.
+    /// Redis has described the command of that name, all commands, or none.
     pub fn described(&mut self, name: Option<&[u8]>, encoded: &[u8], now: Time) {
         let specs = read_specs(encoded);
         let Some(name) = name else {
@@ -225,7 +225,7 @@ impl Store {
         self.names.answered(name, known, now);
     }
 
-    /// Whether Redis has said something of a command since this was last asked: those may go on who wait for it.
+    /// Whether Redis has answered about a command since the last call, so that clients that wait for it can continue.
     pub fn take_news_of_commands(&mut self) -> bool {
         std::mem::take(&mut self.names.news)
     }

@@ -1,10 +1,10 @@
-//! The databases beside the one that every client starts in. Each that is cached has links of its own, which never leave
-//! it: they are not set up unless Redis accepts the `SELECT` there. So what a client asks for in a database is executed
-//! there or not at all. Whether Redis has a database, it says to the first client that selects it, on a dedicated
-//! connection, which that client leaves at once; all others are served by the links from the start.
+//! The databases beside the one that every client starts in. Each that is cached has links of its own, which never
+//! leave it: they are not set up unless Redis accepts the `SELECT` there. So a request for a database is executed in
+//! that database or not at all. Whether Redis has a database is found out when the first client selects it, on a
+//! dedicated connection, which that client leaves at once; all other clients are served by the links from the start.
 //!
-//! Redis reports changes by the names of keys, without a database, and a few commands write in others than their own
-//! (`MOVE`, `COPY`, `SWAPDB`, scripts). So what changes leaves the cache in all databases at once.
+//! Redis reports changes by key name, without a database, and a few commands write to other databases than their own
+//! (`MOVE`, `COPY`, `SWAPDB`, scripts). So a changed key is removed from the cache in all databases at once.
 
 use super::super::replies::Replies;
 use super::super::session::WaitsFor;
@@ -15,7 +15,7 @@ use crate::resp::request::Request;
 use crate::resp::{Protocol, integer};
 use crate::upstream::LinkId;
 
-/// How many databases have links, beside the first. Whoever selects one more has a dedicated connection there.
+/// How many databases have links, beside the first. A client that selects another has a dedicated connection there.
 const MOST: usize = 31;
 
 const OK: &[u8] = b"+OK\r\n";
@@ -23,18 +23,18 @@ const OK: &[u8] = b"+OK\r\n";
 /// The databases that clients use.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Databases {
-    /// In which every client starts.
+    /// The one in which every client starts.
     pub home: u32,
     /// Which others are cached.
     pub cached: DatabaseList,
-    /// Those others of which there are links.
+    /// Those others that have links.
     linked: Vec<Linked>,
 }
 
 #[derive(Debug)]
 struct Linked {
     database: u32,
-    /// This Redis has it.
+    /// The current Redis has it.
     exists: bool,
 }
 
@@ -46,20 +46,20 @@ impl Databases {
         }
     }
 
-    /// Whether clients may be served there by links: it is cached, and there are not too many others.
+    /// Whether links may serve clients there: it is cached, and not too many others are.
     pub fn serves(&self, database: u32) -> bool {
         let is_linked = || self.linked.iter().any(|it| it.database == database);
         database == self.home
             || self.cached.has(database) && (self.linked.len() < MOST || is_linked())
     }
 
-    /// Whether this Redis has it, as far as that is known.
+    /// Whether the current Redis has it, as far as that is known.
     fn exists(&self, database: u32) -> bool {
         let mut linked = self.linked.iter();
         database == self.home || linked.any(|it| it.database == database && it.exists)
     }
 
-    /// This Redis has it, and there may be links to it from now on.
+    /// The current Redis has it, and there may be links to it from now on.
     fn link(&mut self, database: u32) {
         let mut linked = self.linked.iter_mut();
         match linked.find(|it| it.database == database) {
@@ -72,7 +72,7 @@ impl Databases {
         }
     }
 
-    /// Redis is another server, which may have fewer.
+    /// Redis has been replaced by another server, which may have fewer.
     pub fn forget_which_exist(&mut self) {
         for linked in &mut self.linked {
             linked.exists = false;
@@ -86,12 +86,12 @@ impl Store {
         LinkId::new(Protocol::Resp2, self.databases.home)
     }
 
-    /// A client is served by links to this database from now on, which Redis had it select on a dedicated connection.
+    /// A client has selected this database on a dedicated connection, and is served by links from now on.
     pub(in crate::proxy) fn selected(&mut self, database: u32) {
         self.databases.link(database);
     }
 
-    /// `SELECT index`. What comes behind it goes over another link, where it must not overtake what came before.
+    /// `SELECT index`. Later requests go over another link, where they must not overtake earlier ones.
     pub(super) fn select(
         &self,
         request: &Request<'_>,
@@ -101,7 +101,7 @@ impl Store {
         let wanted = integer(request.argument(1)).and_then(|index| u32::try_from(index).ok());
         let is_known =
             |wanted: &u32| self.databases.serves(*wanted) && self.databases.exists(*wanted);
-        // Any other is asked for on a dedicated connection. If Redis has it, and it is to be cached, the client comes back.
+        // Any other is selected on a dedicated connection. If Redis has it and it may be cached, the client returns.
         let wanted = wanted.filter(is_known).ok_or(Flow::Leave)?;
         if wanted == *database {
             replies.push_static(OK);

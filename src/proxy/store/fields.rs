@@ -1,6 +1,6 @@
-//! Fields of hashes that expire by themselves (`HEXPIRE`, since Redis 7.4): Redis shows them to nobody from that moment on,
-//! and reports it only when it happens to remove them. So behind a read of named fields Redis is asked how long these
-//! have to live; behind one of all fields whether any hash has such fields, and then the reply is not cached.
+//! Fields of hashes that expire by themselves (`HEXPIRE`, since Redis 7.4): Redis hides them from that moment on, but
+//! reports it only when it gets round to removing them. So after a read of named fields, Redis is asked for their time
+//! to live; after one of all fields, whether any hash has such fields, and if so the reply is not cached.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::upstream::Batch;
 
-/// How `INFO keyspace` says that no hash has fields which expire: Redis, and Valkey.
+/// How `INFO keyspace` says that no hash has fields which expire: in Redis, and in Valkey.
 const NONE_EXPIRE: [&str; 2] = ["subexpiry=0", "keys_with_volatile_items=0"];
 
-/// Asks how long fields have to live that a request reads of the hash at a key; `rest` are its arguments behind that, as
+/// Requests the time to live of the fields of a hash that a request reads; `rest` are the arguments after the key, as
 /// bulk strings.
 pub(super) fn ask_for_life(batch: &mut Batch, fields: Fields, key: &[u8], rest: &[u8]) {
     batch.push(true, |out| match fields {
@@ -29,7 +29,7 @@ pub(super) fn ask_for_life(batch: &mut Batch, fields: Fields, key: &[u8], rest: 
     });
 }
 
-/// How long the fields live at least, by the reply; nothing if that is not known.
+/// The least time to live of the fields, by the reply; nothing if that is not known.
 pub(super) fn fields_to_live(encoded: &[u8]) -> Option<Duration> {
     match encoded.first()? {
         // So was the reply before.
@@ -39,7 +39,7 @@ pub(super) fn fields_to_live(encoded: &[u8]) -> Option<Duration> {
             let mut least = Duration::MAX;
             for _ in 0..reader.array()? {
                 least = match reader.number()? {
-                    // It does not expire, or there is none.
+                    // It does not expire, or does not exist.
                     -1 | -2 => least,
                     milliseconds => {
                         least.min(Duration::from_millis(u64::try_from(milliseconds).ok()?))

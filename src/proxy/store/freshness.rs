@@ -1,5 +1,5 @@
-//! What may be cached, and what must be invalidated: by what clients write, by what Redis reports, and by what it can
-//! no longer report.
+//! What may be cached, and what must be invalidated: by clients' writes, by Redis's reports, and by what Redis can no
+//! longer report.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,45 +21,45 @@ use crate::status::Right;
 use crate::transport::dial::Endpoint;
 use crate::upstream::{self, BROKEN, Backend, Invalidated, LinkId, NodeId, Tracking, UNKNOWN_TTL};
 
-/// How cached values are kept from growing old.
+/// How cached values are kept from getting stale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Coherence {
     /// Redis has not been reached yet.
     Unknown,
-    /// Redis reports what changes.
+    /// Redis reports changes.
     Tracking,
-    /// It did, and does no more: whether it soon will again, is being found out.
+    /// It did, and no longer does: it is not known yet whether it soon will again.
     Lost,
-    /// It can't, for now: nothing is cached.
+    /// It can't for now: nothing is cached.
     Missing,
-    /// Only by their time to live; Redis refuses more in these words, if it was asked.
+    /// Only by their time to live; Redis refused tracking with this error, if it was asked.
     TimeToLive {
-        /// The words.
+        /// The error.
         refused: Option<String>,
     },
 }
 
-/// A reply of Redis that is to be delivered.
+/// A reply of Redis to deliver.
 #[derive(Default)]
 pub(in crate::proxy) struct Arrived {
-    /// Those who wait for it; none for what the proxy asked for itself, and if it is late.
+    /// The clients that wait for it; none for the proxy's own requests, and if it is late.
     pub waiters: Option<Waiters>,
-    /// The key, if its value was asked for.
+    /// The key, if its value was requested.
     pub key: Option<Rc<[u8]>>,
-    /// How the slow log would show the request, if it was another.
+    /// How the slow log would show the request, if it is not a GET.
     pub words: Words,
-    /// A long one, in the form in which all who wait share it.
+    /// A long one, in the form that all waiters share.
     pub shared: Option<Rc<[u8]>>,
-    /// The reply behind it belonged to it.
+    /// The next reply belonged to it.
     pub with_next: bool,
-    /// What is done with it.
+    /// How it is handled.
     pub then: Then,
-    /// It is a script's, which may have written keys that it did not declare.
+    /// It is a script's reply, and the script may have written keys that it did not declare.
     pub is_script: bool,
 }
 
 impl Arrived {
-    /// The reply to a request that was passed on.
+    /// The reply to a forwarded request.
     pub(super) fn of_forward(forward: Forward) -> Self {
         Self {
             waiters: forward.waiter.map(Waiters::from),
@@ -81,7 +81,7 @@ impl Arrived {
     }
 }
 
-/// What Redis replied to a fetch.
+/// Redis's reply to a fetch.
 struct Found<'a> {
     node: NodeId,
     key: Key<'a>,
@@ -107,7 +107,8 @@ impl<'a> Found<'a> {
 }
 
 impl Store {
-    /// A request is on its way. Returns the keys that it writes; `None` stands for perhaps any.
+    /// A request is about to be sent: invalidates the keys that it writes and returns them; `None` stands for possibly
+    /// any.
     pub(super) fn invalidate_written<'a>(
         &mut self,
         request: &Request<'a>,
@@ -128,7 +129,7 @@ impl Store {
         keys
     }
 
-    /// Redis executed a request on a dedicated connection, or may do so unseen.
+    /// Redis has executed a request on a dedicated connection, or may do so unseen.
     pub fn invalidate_answered(&mut self, effects: &Effects) {
         if effects.changes_commands {
             self.renew_table(self.home());
@@ -142,7 +143,7 @@ impl Store {
         }
     }
 
-    /// Redis reports what changed.
+    /// Redis reports changes.
     pub fn invalidate(&mut self, node: NodeId, invalidated: &Invalidated, now: Time) {
         self.metrics.invalidations += invalidated.keys.len() as u64;
         self.metrics.flushes += u64::from(invalidated.all);
@@ -154,16 +155,16 @@ impl Store {
                 self.invalidate_key(key, Cause::Invalidated);
                 self.refetches.list_changed(key, &mut refetched);
             }
-            // Behind all reports: Redis reports a key once for each connection that has read it.
+            // After all reports: Redis reports a key once for each connection that has read it.
             for (key, read) in refetched {
                 self.refetch(key, &read, now);
             }
         }
     }
 
-    /// A key changed: neither what is cached of it nor what is on its way is good any more. In which database, Redis does
-    /// not say, and who writes may mean another than its own (`MOVE`, `COPY`): so it goes in all. What had been read is
-    /// noted.
+    /// A key has changed: neither its entry nor replies about it in flight are valid any more. Redis does not report
+    /// the database, and a writer may change another than its own (`MOVE`, `COPY`): so the key is removed in all. Notes
+    /// what had been read of it.
     fn invalidate_key(&mut self, name: &[u8], cause: Cause) {
         self.hooks.invalidated(Some(name));
         self.refetches.forget_read();
@@ -189,7 +190,7 @@ impl Store {
         self.in_flight.all_changed();
     }
 
-    /// What is cached of a server, or being fetched from it, is no good any more.
+    /// Drops the entries of a server, cached or being fetched.
     fn invalidate_server(&mut self, node: NodeId, cause: Cause) {
         match &self.cluster {
             None => self.invalidate_all(cause),
@@ -203,7 +204,8 @@ impl Store {
         self.cache.clear();
     }
 
-    /// Redis answered the oldest request of a link, and the next one if that came too. What is worth it is cached.
+    /// Redis has answered the oldest request of a link, and the next one if that arrived too. Caches what is worth
+    /// caching.
     pub fn arrived(
         &mut self,
         link: LinkId,
@@ -253,7 +255,7 @@ impl Store {
             Asked::Nothing => Arrived::default(),
             Asked::Forward(forward) => {
                 if let Some(Asks { hash, repeatable }) = forward.asks {
-                    // One that is late is not sent again: it has broken the connection once.
+                    // A late request is not retried: it has broken the connection once.
                     let is_repeated = repeatable && forward.waiter.is_some();
                     self.note_length(hash, is_repeated, encoded);
                 }
@@ -275,7 +277,7 @@ impl Store {
         })
     }
 
-    /// Remembers whether the reply to a request is large, or breaks the connection each time that it is sent.
+    /// Remembers whether the reply to a request is large, or breaks the connection each time.
     fn note_length(&mut self, hash: u64, is_repeated: bool, encoded: &[u8]) {
         if is_repeated && encoded == BROKEN {
             self.large.suspect(hash);
@@ -299,7 +301,7 @@ impl Store {
         let memory = self.cache.limits().memory;
         let fits = memory == 0 || encoded.len() <= memory;
         if fits && self.cache.takes_reply(&fetch.key, encoded) && !is_error {
-            // It comes once for all.
+            // One reply serves all.
             let is_limited = self.large.is_limited();
             let length = if is_limited { encoded.len() } else { 0 };
             if fetch.fresh || !is_limited {
@@ -311,7 +313,7 @@ impl Store {
         }
     }
 
-    /// If a reply says that another node of the cluster has a slot, what is cached of it is dropped.
+    /// If a reply says that another node of the cluster has a slot, drops the entries of that slot.
     fn note_moved(&mut self, encoded: &[u8]) {
         let is_cached = |slots: &Slots| slots::moved(encoded).is_some_and(|slot| slots.has(slot));
         if self.slots.as_ref().is_some_and(is_cached) {
@@ -320,8 +322,8 @@ impl Store {
         }
     }
 
-    /// Redis answered a fetch: the reply is cached when it is known how long the key has to live, which `next` says if
-    /// that came too.
+    /// Redis has answered a fetch: the reply is cached when the key's time to live is known, which is in `next` if that
+    /// has arrived too.
     fn fetched(
         &mut self,
         link: LinkId,
@@ -369,7 +371,7 @@ impl Store {
             self.in_flight.keep(link, fetched);
         }
         if fetch.waiters.is_some() && !upstream::closes(encoded) {
-            // Who gets this reply may not get an older one later, be it cached or fetched over another link.
+            // A client that gets this reply must not get an older one later, be it cached or fetched over another link.
             match &fetch.question {
                 _ if kept => {}
                 None => {
@@ -386,8 +388,8 @@ impl Store {
         }
     }
 
-    /// Caches what was fetched for as long as its key lives, which is the reply to PTTL. Redis counts that from when it
-    /// was asked, at that moment or later. Returns whether it was cached.
+    /// Caches a fetched reply for as long as its key lives, which is the reply to PTTL. Redis counts that from the
+    /// moment of the request or later. Returns whether it was cached.
     fn keep_for(&mut self, found: &Found<'_>, time_to_live: &[u8], now: Time) -> bool {
         self.missing_rights
             .note_reply(Right::TimeToLive, time_to_live);
@@ -395,7 +397,7 @@ impl Store {
             Some(-1) => Duration::MAX,
             Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
             Some(-2) if is_of_no_key(found.reply) => self.missing_ttl(found.key.name),
-            // It is gone already, or Redis does not say.
+            // It is gone already, or Redis does not report it.
             _ => return false,
         };
         let server = self.server(found.node);
@@ -408,17 +410,17 @@ impl Store {
         is_kept_coherent && !left.is_zero() && self.keep(found, left, now)
     }
 
-    /// How long it is remembered at the most that a key does not exist.
+    /// How long a missing key is cached at most.
     fn missing_ttl(&self, name: &[u8]) -> Duration {
         let rule = self.cache.rules().of(name);
         let missing_ttl = rule.and_then(|rule| rule.missing_ttl);
         missing_ttl.or(self.missing_ttl).unwrap_or(Duration::MAX)
     }
 
-    /// Caches what was fetched. Returns whether it can be.
+    /// Caches a fetched reply. Returns whether it may be cached.
     fn keep(&mut self, found: &Found<'_>, ttl: Duration, now: Time) -> bool {
         let Found { key, reply, .. } = *found;
-        // Only Redis knows when a key comes to be that is not there.
+        // Only Redis knows when a missing key is created.
         let reports = self.server(found.node).coherence == Coherence::Tracking;
         let may_be_missing = !reports && is_of_no_key(reply);
         if self.awaited.contains(key.name) || may_be_missing {
@@ -459,8 +461,8 @@ impl Store {
 
     /// Whether messages that reveal what others did are held until a barrier has passed.
     ///
-    /// It is so also while the tracker is being made anew: that soon succeeds, and the cache is emptied, or it is given
-    /// up. Without it nothing is cached, and only fetches in flight could bring older values.
+    /// This also holds while the tracker is being reopened: either that soon succeeds, and the cache is emptied, or it
+    /// is given up. Without a tracker nothing is cached, and only fetches in flight could deliver older values.
     pub fn holds_back(&mut self) -> bool {
         let server = self.any_server();
         if !self.barriers.is_enabled() || server.outage().is_some() {
@@ -476,12 +478,12 @@ impl Store {
         }
     }
 
-    /// A server is there, at that endpoint.
+    /// A server was reached at that endpoint.
     pub fn reached(&mut self, node: NodeId, endpoint: &Endpoint) {
         self.server_mut(node).endpoint = Some(endpoint.clone());
     }
 
-    /// A server can be reached, and told of itself. Returns whether it is another than before.
+    /// A server is up, and has described itself. Returns whether it is another one than before.
     pub fn up(&mut self, node: NodeId, backend: &Backend, now: Time) -> bool {
         let server = self.server(node);
         let before = server.backend.as_ref();
@@ -510,7 +512,7 @@ impl Store {
         is_another
     }
 
-    /// A server is another than before: who needs a dedicated connection waits until it is reached.
+    /// A server was replaced by another: clients that need a dedicated connection wait until it is reached.
     pub fn leave_old_server(&mut self, node: NodeId) {
         let server = self.server_mut(node);
         if server.is_up() {
@@ -518,7 +520,7 @@ impl Store {
         }
     }
 
-    /// A connection was lost and reopened, while Redis was there.
+    /// A connection was lost and reopened, while Redis was reachable.
     pub fn reconnected(&mut self, now: Time) {
         self.metrics.redis.up(now);
     }
@@ -529,7 +531,7 @@ impl Store {
         self.change_server(node, |server| server.redis = Redis::Unknown);
     }
 
-    /// A server can't be reached, or refuses the proxy: `error` says so.
+    /// A server is unreachable, or refuses the proxy with `error`.
     pub fn down(&mut self, node: NodeId, error: &[u8], refused: bool, now: Time) {
         self.metrics.redis.down(now);
         let error = Reply::copy(error);
@@ -538,7 +540,7 @@ impl Store {
         });
     }
 
-    /// Whether a server reports changes is another now.
+    /// A server has changed whether it reports changes.
     pub fn tracking(&mut self, node: NodeId, tracking: &Tracking) {
         match tracking {
             Tracking::Off {
@@ -554,7 +556,7 @@ impl Store {
         }
         let coherence = match tracking {
             Tracking::Suspended | Tracking::Resumed => None,
-            // What is cached is served until Redis is reached again.
+            // Entries are served until Redis is reached again.
             Tracking::Lost => Some(Coherence::Lost),
             Tracking::Missing => Some(Coherence::Missing),
             Tracking::On => Some(Coherence::Tracking),
@@ -565,7 +567,7 @@ impl Store {
         let empties = match tracking {
             Tracking::Suspended | Tracking::Resumed | Tracking::Lost => false,
             Tracking::Missing | Tracking::On => true,
-            // What was cached when changes were reported, nobody vouches for any more.
+            // Entries that were cached while changes were reported are no longer covered.
             Tracking::Off { .. } => {
                 !matches!(self.server(node).coherence, Coherence::TimeToLive { .. })
             }
@@ -581,13 +583,13 @@ impl Store {
         });
     }
 
-    /// The user that the proxy is at a server may have other rights than when values were fetched. It shows changes of
-    /// them, or it does not, so that no value is kept for long.
+    /// The proxy's user at a server may have other permissions than when values were fetched. `known` says whether the
+    /// user can see changes of them; if not, values are kept only for a short time.
     pub fn rights(&mut self, node: NodeId, known: bool) {
         self.invalidate_server(node, Cause::Reconnected);
         self.checks.forget();
         self.missing_rights.note(Right::GetUser, !known);
-        // What was refused before may be granted now, and the other way round.
+        // Refused commands may be permitted now, and the other way round.
         if self.server(node).is_up() {
             self.renew_table(self.home());
         }
@@ -597,19 +599,19 @@ impl Store {
         };
     }
 
-    /// What keys hold is something else now, though none was changed.
+    /// Keys may have other values now, though none was reported as changed.
     pub fn replaced(&mut self) {
         self.invalidate_all(Cause::Flushed);
     }
 
-    /// A server refuses reads, as it has lost its master. So does the proxy, until that no longer does: then all that
-    /// changed at the master meanwhile is reported.
+    /// A server refuses reads because it has lost its master. So does the proxy, until the server serves reads again:
+    /// all that changed at the master meanwhile is reported then.
     pub fn master_lost(&mut self, node: NodeId, is_lost: bool) {
         self.change_server(node, |server| server.is_refusing = is_lost);
     }
 }
 
-/// Whether a reply says nothing but that there is nothing, as each does about a key that does not exist.
+/// Whether a reply says that there is nothing, as every reply about a missing key does.
 fn is_of_no_key(encoded: &[u8]) -> bool {
     let mut lines = encoded.split(|&byte| byte == b'\n');
     lines.all(|line| {

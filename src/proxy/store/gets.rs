@@ -1,4 +1,4 @@
-//! GETs by the shortest way: nearly all requests are that, written as all clients write it.
+//! The fast path for GETs: nearly all requests are GETs, written as all clients write them.
 
 use super::super::in_flight::Caller;
 use super::super::replies::Replies;
@@ -10,15 +10,14 @@ use crate::resp::request::whole_get;
 /// Where the name is in such a GET.
 const NAME: std::ops::Range<usize> = 8..11;
 
-/// So few bytes are seldom two requests.
+/// Input of this length is seldom two requests.
 const SHORT: usize = 64;
 
 impl Store {
-    /// Executes the GETs that `bytes` start with, as long as there is room for replies. Returns how many bytes
-    /// those are.
+    /// Executes the GETs at the start of `bytes`, as long as there is room for replies. Returns how many bytes were
+    /// consumed.
     ///
-    /// They come to the same by way of [`Self::execute`], but a hit in a pipeline takes 300 instructions here
-    /// and 970 there.
+    /// [`Self::execute`] has the same result, but a hit in a pipeline takes 300 instructions here and 970 there.
     pub fn execute_gets(&mut self, bytes: &[u8], caller: Caller, replies: &mut Replies) -> usize {
         let mut used = 0;
         let mut ahead = 0;
@@ -49,8 +48,8 @@ impl Store {
         used
     }
 
-    /// Has the cache look ahead for the GETs that `bytes` start with, if they are several. Returns how many bytes those
-    /// are.
+    /// Makes the cache look ahead for the GETs at the start of `bytes`, if there are several. Returns how many bytes
+    /// those are.
     fn look_ahead(&self, bytes: &[u8]) -> usize {
         if bytes.len() < SHORT {
             return 0;

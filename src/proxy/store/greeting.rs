@@ -5,7 +5,7 @@ use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 
 impl Store {
-    /// The reply to `HELLO`: Redis's own, with the number of this client.
+    /// The reply to `HELLO`: Redis's own, with the id of this client.
     pub fn greeting(&self, protocol: Protocol, id: u64) -> Reply {
         let told = self
             .any_server()
@@ -22,7 +22,7 @@ impl Store {
     }
 }
 
-/// What is said for a Redis that was never reached.
+/// The reply for a Redis that was never reached.
 fn unmet(protocol: Protocol) -> Vec<u8> {
     let header: &[u8] = match protocol {
         Protocol::Resp2 => b"*14\r\n",
@@ -42,7 +42,7 @@ fn unmet(protocol: Protocol) -> Vec<u8> {
     greeting
 }
 
-/// The greeting with another number as the connection's.
+/// The greeting with another id.
 pub(in crate::proxy) fn with_id(greeting: &[u8], id: u64) -> Vec<u8> {
     const FIELD: &[u8] = b"$2\r\nid\r\n:";
     let Some(at) = greeting

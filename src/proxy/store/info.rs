@@ -1,4 +1,4 @@
-//! `INFO`, which is Redis's with the proxy's own fields in it, and the replies that the proxy itself makes use of.
+//! `INFO`, which is Redis's with the proxy's own fields in it, and replies that the proxy itself evaluates.
 
 use super::super::in_flight::{Caller, Forward, Then, Waiter};
 use super::super::replies::Replies;
@@ -13,11 +13,11 @@ use crate::resp::request::Request;
 use crate::status::{Right, Wanted};
 use crate::upstream::LinkId;
 
-/// How Redis's errors start that are about the arguments, and not about who asks or when.
+/// How Redis's errors about arguments start, as opposed to those about permissions or state.
 const SYNTAX: &[u8] = b"-ERR syntax error";
 
 impl Store {
-    /// Asks Redis for its `INFO`, if it can be asked and what is wanted is not the proxy's own alone.
+    /// Asks Redis for its `INFO`, if it can be asked and the request is not for the proxy's sections alone.
     pub(super) fn info(
         &mut self,
         request: &Request<'_>,
@@ -59,8 +59,7 @@ impl Store {
         Outcome::Forwarded
     }
 
-    /// Does with a reply what is to be done beside passing it on. Returns what is delivered in its place, if that is
-    /// another.
+    /// Evaluates a reply before it is passed on. Returns the reply in its place, if it is replaced.
     pub fn use_reply(
         &mut self,
         arrived: &mut Arrived,
@@ -84,7 +83,7 @@ impl Store {
         }
     }
 
-    /// `INFO` with these sections, to which Redis answered this.
+    /// `INFO` with these sections, merged with Redis's reply.
     pub fn merge_info(
         &mut self,
         wanted: &Wanted,
@@ -98,7 +97,7 @@ impl Store {
         Reply::text(info.as_bytes(), protocol)
     }
 
-    /// Redis answered this to an `INFO` of the proxy's own.
+    /// Redis has replied to an `INFO` of the proxy's own.
     pub(super) fn learn_info(&mut self, encoded: &[u8], now: Time) {
         self.missing_rights.note_reply(Right::Info, encoded);
         if let Some(text) = text_of(encoded) {

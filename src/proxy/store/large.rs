@@ -1,9 +1,8 @@
-//! Requests whose replies were large. They go over a dedicated connection of their client: there a reply passes as the
-//! client takes it, and if Redis closes the connection for it, nobody else is harmed.
+//! Requests whose replies were large. They go over a dedicated connection of their client: there a reply passes as fast
+//! as the client reads it, and if Redis closes the connection for it, no other client is affected.
 //!
-//! Where Redis limits what it holds for a client (`client-output-buffer-limit`), a large reply would break the shared
-//! connection for all. There every reply counts as large until it was seen to be short; and again when its key has changed
-//! since.
+//! If Redis limits its output buffers (`client-output-buffer-limit`), a large reply would break the shared connection
+//! for all. Then every reply counts as large until it has been seen to be short, and again once its key has changed.
 
 use std::hash::BuildHasher;
 
@@ -12,28 +11,28 @@ use foldhash::fast::RandomState;
 use super::super::MAX_OWED;
 use crate::resp::request::Request;
 
-/// A reply of so many bytes is large.
+/// A reply of this length is large.
 const LARGE: usize = MAX_OWED;
 
-/// A reply is also large that takes so great a part of what Redis holds for a client: there are others beside it.
+/// A reply that takes this part of Redis's limit also counts as large: there are others beside it.
 const PART_OF_LIMIT: usize = 4;
 
-/// How many requests are remembered, of large replies and, where Redis has a limit, of short ones.
+/// How many requests are remembered: those with large replies and, if Redis has a limit, those with short ones.
 const PLACES: usize = 256;
 const SHORT_PLACES: usize = 16 * 1024;
 
 /// How many keys' changes are distinguished.
 const CHANGES: usize = 1024;
 
-/// Which requests, by the hashes of command and key, or first argument. Two of the same hash are taken for one, and one takes
-/// another's place: then a request goes the other way once.
+/// Which requests have large replies, by the hashes of command and key, or first argument. Two with the same hash count
+/// as one, and one may replace another: then a request goes the wrong way once.
 #[derive(Default)]
 pub(in crate::proxy) struct LargeReplies {
-    /// No memory is taken before the first.
+    /// Allocated with the first.
     places: Vec<u64>,
-    /// How many bytes Redis holds for a client at the most; 0 for no limit, or if it doesn't say.
+    /// Redis's limit for a client's output buffer, in bytes; 0 for no limit, or if it is not known.
     limit: usize,
-    /// Those of short replies. No memory is taken without a limit, nor for the next list.
+    /// Requests with short replies. Allocated only with a limit, as is the next list.
     short: Vec<u32>,
     /// How often keys have changed, by their hashes.
     changes: Vec<u8>,
@@ -41,7 +40,7 @@ pub(in crate::proxy) struct LargeReplies {
 }
 
 impl LargeReplies {
-    /// The hash of a request that is told from others by its argument at that position.
+    /// The hash of a request that is identified by its argument at that position.
     pub fn hash(&self, command: u16, request: &Request<'_>, position: usize) -> u64 {
         let argument = (request.len() > position).then(|| request.argument(position));
         self.hash_of(command, argument.unwrap_or_default())
@@ -58,7 +57,7 @@ impl LargeReplies {
         }
     }
 
-    /// The hash of a request of a transaction, with those before it, which have this one.
+    /// The hash of a request in a transaction, combined with that of the requests before it.
     pub fn hash_behind(&self, before: u64, command: u16, request: &Request<'_>) -> u64 {
         let this = self.hash(command, request, 1);
         self.hasher.hash_one((before, this))
@@ -78,7 +77,7 @@ impl LargeReplies {
         self.places.get(place(hash)) == Some(&hash)
     }
 
-    /// Whether it makes no difference that a reply of so many bytes came.
+    /// Whether a reply of so many bytes makes no difference.
     pub fn ignores(&self, length: usize) -> bool {
         length < LARGE && self.is_empty()
     }
@@ -101,13 +100,13 @@ impl LargeReplies {
         }
     }
 
-    /// The connection broke twice when a request was in flight: its reply may have been too large for Redis.
+    /// The connection broke twice while a request was in flight: its reply may have been too large for Redis.
     pub fn suspect(&mut self, hash: u64) {
         self.places.resize(PLACES, 0);
         self.places[place(hash)] = hash;
     }
 
-    /// Redis holds no more than so many bytes for a client; 0 for no limit, or if it doesn't say.
+    /// Sets Redis's limit for a client's output buffer; 0 for no limit, or if it is not known.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
         let (short, changes) = match limit {
@@ -118,12 +117,12 @@ impl LargeReplies {
         self.changes = vec![0; changes];
     }
 
-    /// Whether the shared connection may break for a reply.
+    /// Whether a reply may break the shared connection.
     pub fn is_limited(&self) -> bool {
         self.limit > 0
     }
 
-    /// A key has changed: what was seen of it holds no longer.
+    /// A key has changed: what was known of its replies no longer holds.
     #[inline]
     pub fn changed(&mut self, key: &[u8]) {
         if !self.changes.is_empty() {
@@ -132,7 +131,7 @@ impl LargeReplies {
         }
     }
 
-    /// Any key may have.
+    /// Any key may have changed.
     pub fn all_changed(&mut self) {
         self.short.fill(0);
     }
@@ -146,7 +145,7 @@ fn short_place(hash: u64) -> usize {
     hash as usize % SHORT_PLACES
 }
 
-/// What is left of a hash in the list of short replies; 0 is none.
+/// The part of a hash that is kept in the list of short replies; 0 stands for none.
 fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32 | 1
 }

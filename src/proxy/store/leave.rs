@@ -1,4 +1,4 @@
-//! Clients that need dedicated connections: how those are set up, and what is passed on there.
+//! Clients that need dedicated connections: how those are set up, and what is passed on to them.
 
 use super::super::answer::Hello;
 use super::super::dedicated::{Borrowed, Dedicated, Effects, Keys};
@@ -13,7 +13,7 @@ use crate::metrics::{Outcome, Why};
 use crate::resp::reply;
 use crate::resp::request::Request;
 
-/// What becomes of a client that needs a dedicated connection.
+/// The outcome for a client that needs a dedicated connection.
 pub(in crate::proxy) enum Leave {
     /// It has it.
     With(Box<Dedicated>),
@@ -21,26 +21,26 @@ pub(in crate::proxy) enum Leave {
     Wait(WaitsFor),
     /// It can't have one, and gets an error that says why.
     Refused,
-    /// The one that it has was set up in another way, or leads elsewhere: that is to be closed first.
+    /// Its current one was set up differently, or leads elsewhere, and must be closed first.
     Close,
     /// It needs none yet: the request is answered.
     Answered,
 }
 
-/// What sets up a dedicated connection.
+/// The parts of a dedicated connection's set-up.
 pub(in crate::proxy) struct SetUp {
-    /// The proxy's own login; else the client's is its first request.
+    /// The proxy's own login; otherwise the client's is its first request.
     pub authenticates: bool,
     /// The database that the client is in.
     pub selects: bool,
-    /// What the client speaks.
+    /// The client's protocol version.
     pub greets: bool,
-    /// What the client is called.
+    /// The client's name.
     pub gives_name: bool,
 }
 
 impl SetUp {
-    /// All of it.
+    /// All parts.
     pub const WHOLE: Self = Self {
         authenticates: true,
         selects: true,
@@ -50,8 +50,8 @@ impl SetUp {
 }
 
 impl Store {
-    /// Sees off a client to a dedicated connection, as soon as all that it asked for before is answered. It may have one
-    /// that it did not need lately.
+    /// Moves a client to a dedicated connection, once all its earlier requests are answered. It may reuse one that it
+    /// has not needed lately.
     pub fn leave(
         &mut self,
         flow: Flow,
@@ -71,7 +71,7 @@ impl Store {
         let server = self.server(node);
         match &server.redis {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
-            // It may be that which holds up Redis.
+            // This request may be what ends the script that Redis is busy with.
             Redis::Down(_) if row.passes && server.endpoint.is_some() => {}
             // It has a login of its own.
             Redis::Down(outage) if flow == Flow::LeaveToAuthenticate && outage.refuses_login() => {}
@@ -82,14 +82,14 @@ impl Store {
             }
             Redis::Up => {}
         }
-        // A HELLO that authenticates says itself what is spoken, and perhaps what the client is called.
+        // A HELLO that authenticates sets the protocol version itself, and perhaps the client's name.
         let authenticating = flow == Flow::LeaveToAuthenticate;
         let hello = (authenticating && !request.argument(0).eq_ignore_ascii_case(b"auth"))
             .then(|| Hello::parse(request).ok())
             .flatten();
         let set_up = SetUp {
             authenticates: !authenticating,
-            // It is of no use where Redis answers nothing else.
+            // It would fail where Redis replies to nothing else.
             selects: !row.passes,
             greets: hello.is_none(),
             gives_name: hello.is_none_or(|hello| !hello.gives_name()),
@@ -125,7 +125,7 @@ impl Store {
         }))
     }
 
-    /// A dedicated connection for a client, which is set up like that.
+    /// Opens a dedicated connection for a client, which is set up like that.
     pub fn open_dedicated(&mut self, identity: &Identity, set_up: &SetUp) -> Dedicated {
         self.numbers.opening(identity.id);
         let (protocol, database) = (identity.protocol, identity.database);
@@ -136,8 +136,8 @@ impl Store {
         }
     }
 
-    /// The requests that set up a client's dedicated connection in a database, and how many of their replies must be no
-    /// errors and how many may.
+    /// The requests that set up a client's dedicated connection in a database, and how many of their replies must not
+    /// be errors and how many may.
     fn write_set_up(
         &self,
         identity: &Identity,
@@ -175,7 +175,7 @@ impl Store {
         (requests, (replies.0 + required, optional + 1))
     }
 
-    /// Whether a client's next request needs its dedicated connection no more.
+    /// Whether a client's next request no longer needs its dedicated connection.
     pub fn may_go_back(&self, dedicated: &Dedicated, request: &Request<'_>) -> bool {
         dedicated.is_clean()
             && self.databases.serves(dedicated.database())
@@ -186,7 +186,7 @@ impl Store {
                     .is_ok_and(|row| row.way(request) != Way::Dedicated))
     }
 
-    /// Passes a request on over its client's dedicated connection. What its command is, if that is not known, is asked
+    /// Passes a request on over its client's dedicated connection. If its command is unknown, asks for its description
     /// over a link. The hooks of a mask are to see its reply.
     pub fn pass_on(
         &mut self,
@@ -227,7 +227,8 @@ impl Store {
             };
             self.metrics.uncached.add(row.number, why);
         }
-        // What a script on it does not declare is reported before its reply is passed on, unless none is held.
+        // Keys that a script on it does not declare are reported before its reply is passed on, unless replies are not
+        // held.
         let writes = match row.writes {
             Writes::Declared(_) if !self.barriers.is_enabled() => Writes::Anything,
             writes => writes,

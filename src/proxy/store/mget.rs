@@ -1,5 +1,5 @@
-//! MGET: what is cached is taken from there, and the rest is fetched key by key in one pipeline, so that each key is
-//! fetched once, whoever asks for it how.
+//! MGET: cached values come from the cache, and the rest is fetched key by key in one pipeline, so that each key is
+//! fetched once, whichever clients and commands ask for it.
 
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::{Cost, Elements, Replies, to_reply};
@@ -11,10 +11,10 @@ use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::upstream::NodeId;
 
-/// An MGET of more keys is answered a part at a time, as its client takes the replies and others have their turns.
+/// An MGET of more keys is answered in parts, as its client reads the replies and others have their turns.
 pub const LONG: usize = 1024;
 
-/// How many of its keys are looked up in one go at the most, and how many of them are gathered together.
+/// How many of its keys are looked up in one go at most, and how many of them are gathered together.
 const LOOK_UPS: usize = 4096;
 const PART: usize = 256;
 
@@ -33,7 +33,7 @@ pub(in crate::proxy) struct LongMget {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// While Redis is away, all keys must be cached; these are not known to be.
+    /// While Redis is unreachable, all keys must be cached; these have not been checked yet.
     Checking {
         at: usize,
         left: usize,
@@ -60,7 +60,7 @@ fn key_at(keys: &[u8], at: usize) -> Option<(&[u8], usize)> {
 }
 
 impl Store {
-    /// Answers an MGET. Returns what became of it, if that is known already.
+    /// Answers an MGET. Returns the outcome, if it is known already.
     pub fn mget(
         &mut self,
         request: &Request<'_>,
@@ -166,7 +166,7 @@ impl Store {
         outcome
     }
 
-    /// Goes on with a long MGET, as far as there is room for replies. `caller` says what time it is.
+    /// Continues a long MGET, as far as there is room for replies. `caller` has the current time.
     #[inline(never)]
     pub fn continue_mget(&mut self, caller: Caller, replies: &mut Replies) {
         let Some(mut mget) = replies.long_mget.take() else {
@@ -243,7 +243,7 @@ impl Store {
         true
     }
 
-    /// Answers the next keys of a long MGET, of which some are to be fetched.
+    /// Answers the next keys of a long MGET, some of which must be fetched.
     fn gather_part(&mut self, mget: &mut LongMget, caller: Caller, replies: &mut Replies) {
         let each = ASKED_COST + self.value_length;
         let most = replies.room_ahead() / each + 1;
@@ -255,7 +255,7 @@ impl Store {
             mget.at = next;
         }
         mget.left -= part.len();
-        // Only the last part tells when all is answered.
+        // Only the last part reports the completion of the whole.
         let (which, words) = match mget.left {
             0 => (Elements::Last, std::mem::take(&mut mget.words)),
             _ => (Elements::Some, Words::default()),

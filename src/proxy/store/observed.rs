@@ -24,7 +24,8 @@ fn encode(request: &Request<'_>) -> Box<[u8]> {
     encoded.into()
 }
 
-/// What is done to a reply that the hooks of a mask are to see too. What the proxy edits by itself they don't.
+/// How a reply is edited that the hooks of a mask are to see too. Replies that the proxy edits itself are not shown to
+/// hooks.
 pub(super) fn observe(edit: Option<Edit>, hooks: u32, request: &Request<'_>) -> Option<Edit> {
     let prefix = match edit {
         _ if hooks == 0 => return edit,
@@ -46,7 +47,7 @@ impl Store {
         self.hooks = hooks;
     }
 
-    /// What is done to the reply to a request, if its client's keys have a prefix and it names keys.
+    /// How the reply to a request is edited, if its client's keys have a prefix and the reply names keys.
     pub(super) fn take_prefix(
         &self,
         edit: Option<Edit>,
@@ -86,7 +87,7 @@ impl Store {
         };
         let place = replies.next_place();
         let flow = match row.way(request) {
-            // They are gathered key by key, and here the reply is wanted as a whole.
+            // These are gathered key by key, and here the reply is needed as a whole.
             Way::Cached(Cached::Mget) => {
                 let sent = Default::default();
                 let outcome = self.forward(request, sent, &row, caller, replies);
@@ -161,7 +162,7 @@ fn sender_of(caller: Caller, identity: &Identity) -> Sender<'_> {
 }
 
 impl Proxy {
-    /// Has hooks see a reply that came over a shared connection.
+    /// Shows a reply that came over a shared connection to hooks.
     pub(in crate::proxy) fn observe_shared(
         &mut self,
         caller: Caller,
@@ -179,7 +180,7 @@ impl Proxy {
             .observe(observed.hooks, &observed.request, encoded, sender)
     }
 
-    /// The same for a client's dedicated connection, and the keys that the reply names lose a prefix.
+    /// The same for a client's dedicated connection; removes the prefix from the keys that the reply names.
     pub(in crate::proxy) fn observed(
         &mut self,
         client: ClientId,

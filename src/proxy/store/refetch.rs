@@ -1,9 +1,10 @@
 //! A value or an answer that was read from the cache is likely to be read again: when Redis reports that its key has
-//! changed, it is fetched anew at once, so that the next read finds it. One that nobody has read since it was fetched is
-//! left alone, so Redis is asked no oftener than its clients would ask it without a cache.
+//! changed, it is fetched again at once, so that the next read is a hit. One that was not read since it was fetched is
+//! not, so Redis gets no more requests than it would from its clients without a cache.
 //!
-//! A session that is read and then written with every request is never read from the cache so. Hence a value that a
-//! client's miss fetched, and that a client then writes, is fetched anew once, in the hope that it will be read: a [`Hopes`].
+//! A session that is read and then written with every request would never be read from the cache that way. So a value
+//! that a client's miss fetched, and that a client then writes, is fetched again once, in the hope that it will be
+//! read: see [`Hopes`].
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -19,50 +20,49 @@ use crate::command::{Table, own};
 use crate::resp::request::{Parsed, Parser};
 use crate::upstream::LinkId;
 
-/// The most that are in flight: requests of clients wait behind them.
+/// The most refetches in flight: requests of clients wait behind them.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// The most keys that clients have written and that Redis has not reported yet; hashes of them.
+/// The most keys that clients have written and that Redis has not reported yet, by hash.
 const WRITTEN_MAX: usize = 1024;
 
-/// How many keys there can be hopes for; each takes 8 bytes.
+/// How many keys may have hopes; each takes 8 bytes.
 const HOPES: usize = 1024;
 
-/// What a hope takes from the means, and what it brings if it comes true: so it pays if every other one does.
+/// The price of a hope, and its reward if it comes true: so hopes pay off if every other one comes true.
 const PRICE: u16 = 16;
 const PRIZE: u16 = 2 * PRICE;
-/// The most means: a miss brings 1, so that where no hope comes true, it costs Redis one more request for 16 misses.
+/// The largest budget: a miss adds 1, so that if no hope comes true, Redis gets one more request per 16 misses.
 const MEANS_MAX: u16 = 64 * PRICE;
 
-/// What is fetched anew.
+/// The values to refetch.
 #[derive(Default)]
 pub(in crate::proxy) struct Refetches {
     enabled: bool,
     hopes: Hopes,
     in_flight: usize,
-    /// What was read of keys which a client has written since, by the hashes of the keys: one that is there by mistake
-    /// costs a fetch.
+    /// What was read of keys that a client has written since, by the hashes of the keys: a collision costs a fetch.
     written: HashMap<u64, Read, RandomState>,
-    /// What was read of the key that was just invalidated, by database: of each that may hold such a key.
+    /// What was read of the key that was just invalidated, for each database that may hold such a key.
     read: Vec<(u32, Read)>,
 }
 
 /// The keys whose values are hoped to be read again, though they have not been read from the cache yet.
 #[derive(Default)]
 struct Hopes {
-    /// By hash, with one key in each place; none until the first.
+    /// By hash, with one key in each place; allocated with the first.
     keys: Vec<Hope>,
     means: u16,
 }
 
-/// For which key, by the half of its hash that does not say the place.
+/// A hope for a key, by the half of its hash that does not select the place.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Hope {
     #[default]
     None,
     /// A client's miss fetched the value.
     Missed(u32),
-    /// It was fetched anew, as a client wrote it.
+    /// It was refetched, as a client wrote it.
     Refetched(u32),
 }
 
@@ -87,7 +87,7 @@ impl Hopes {
         }
     }
 
-    /// A client writes a key, whose value was read from the cache or not. Returns whether there is hope that it will be.
+    /// A client writes a key, whose value was read from the cache or not. Returns whether to hope that it will be.
     fn written(&mut self, hash: u64, was_read: bool) -> bool {
         let means = self.means;
         let Some(hope) = self.of(hash) else {
@@ -105,7 +105,7 @@ impl Hopes {
                 is_hoped
             }
             Hope::Refetched(of) if of == half(hash) => {
-                // If it was read, it is an entry like others from now on.
+                // If it was read, it is an ordinary entry from now on.
                 *hope = Hope::None;
                 self.means = MEANS_MAX.min(means + if was_read { PRIZE } else { 0 });
                 was_read
@@ -127,25 +127,25 @@ impl Refetches {
         }
     }
 
-    /// A key is being invalidated of that name.
+    /// Keys of that name are about to be invalidated.
     pub fn forget_read(&mut self) {
         self.read.clear();
     }
 
-    /// That was read of it, in its database.
+    /// This was read of such a key, in its database.
     pub fn note_read(&mut self, removed: Removed) {
         self.read.push((removed.database, removed.read));
     }
 
-    /// There may be such a key in that database too.
+    /// That database may hold such a key too.
     pub fn note_database(&mut self, database: u32) {
         if !self.read.iter().any(|(noted, _)| *noted == database) {
             self.read.push((database, Read::default()));
         }
     }
 
-    /// Redis reports that the keys of that name have changed, which were just invalidated: adds those that were read, now or
-    /// when a client wrote them.
+    /// Redis reports that the keys of that name, which were just invalidated, have changed: adds those that were read,
+    /// now or before a client wrote them.
     pub fn list_changed<'a>(&mut self, name: &'a [u8], changed: &mut Vec<(Key<'a>, Read)>) {
         for (database, mut read) in self.read.drain(..) {
             let key = Key::new(database, name);
@@ -159,14 +159,14 @@ impl Refetches {
         }
     }
 
-    /// One is answered.
+    /// A refetch is answered.
     pub fn answered(&mut self) {
         self.in_flight -= 1;
     }
 }
 
 impl Store {
-    /// A client writes the keys of that name, which were just invalidated; Redis will report it.
+    /// A client writes the keys of that name, which were just invalidated; Redis will report the change.
     pub(super) fn note_written(&mut self, name: &[u8]) {
         let is_reported = self.server(self.node_of(name)).coherence == Coherence::Tracking;
         let Refetches {
@@ -192,7 +192,7 @@ impl Store {
         }
     }
 
-    /// Fetches what was read of a key from the cache anew, for whoever asks next.
+    /// Fetches what was read of a key from the cache again, for the next client that requests it.
     pub(super) fn refetch(&mut self, key: Key<'_>, read: &Read, now: Time) {
         let coherence = &self.server(self.node_of(key.name)).coherence;
         let may_refetch =
@@ -202,7 +202,7 @@ impl Store {
         }
     }
 
-    /// Where Redis has a limit, no refetch: longer than before, the reply might break the connection for all.
+    /// If Redis has a limit, nothing is refetched: a longer reply than before might break the connection for all.
     fn may_refetch(&self, key: Key<'_>) -> bool {
         let server = self.server(self.node_of(key.name));
         server.is_up()
@@ -211,7 +211,8 @@ impl Store {
             && !self.awaited.contains(key.name)
     }
 
-    /// Fetches anew what was read shortly before its end, as its rule has it, so that the next read finds it too.
+    /// Refreshes entries that were read shortly before their end, as their rules say, so that the next read is a hit
+    /// too.
     #[cold]
     #[inline(never)]
     pub(super) fn refresh(&mut self) {
@@ -241,7 +242,7 @@ impl Store {
         if self.in_flight.is_fetched(key, None) || self.is_large_value(key.name) {
             return;
         }
-        // The report may have come before the reply to the write: behind that one, Redis answers with the new value.
+        // The report may have arrived before the reply to the write: after that one, Redis answers with the new value.
         if let Some(link) = self.in_flight.link_for(key)
             && self.count_refetch()
         {
@@ -282,7 +283,7 @@ impl Store {
         });
     }
 
-    /// Counts another one, if there may be.
+    /// Counts a refetch, if another one is allowed.
     fn count_refetch(&mut self) -> bool {
         let is_room = self.refetches.in_flight < IN_FLIGHT_MAX;
         if is_room {

@@ -1,4 +1,4 @@
-//! The servers behind, as the helper reports them: the only one, or the nodes of a cluster.
+//! The servers behind the proxy, as the helper reports them: the only one, or the nodes of a cluster.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::upstream::{Backend, NodeId};
 pub(in crate::proxy) struct Server {
     pub redis: Redis,
     pub coherence: Coherence,
-    /// Whether changes may be on their way that it should have reported long ago.
+    /// Changes may be outstanding that it should have reported long ago.
     pub(super) is_suspended: bool,
-    /// Whether it refuses reads, as it has lost its master.
+    /// It refuses reads because it has lost its master.
     pub(super) is_refusing: bool,
-    /// How long a value is kept at the most, by what is known of the user's rights.
+    /// How long a value is kept at most, given what is known of the user's permissions.
     pub(super) longest: Duration,
-    /// What that means for hits.
+    /// What this means for hits.
     pub(super) serving: Serving,
-    /// Where it was last reached.
+    /// The endpoint at which it was last reached.
     pub endpoint: Option<Endpoint>,
-    /// What it reported of itself when it last took the proxy.
+    /// What it reported about itself when it last accepted the proxy.
     pub backend: Option<Backend>,
-    /// How long it last took for a batch of requests.
+    /// The time of its latest batch of requests.
     pub round_trip: Duration,
 }
 
@@ -57,7 +57,7 @@ impl Server {
         matches!(self.redis, Redis::Up)
     }
 
-    /// Whether it was there, and its connections broke.
+    /// Whether it was reachable until its connections broke.
     pub fn is_lost(&self) -> bool {
         let is_lost = match &self.redis {
             Redis::Unknown => true,
@@ -67,7 +67,7 @@ impl Server {
         is_lost && self.backend.is_some()
     }
 
-    /// Whether it can be reached, as who asks for it is told.
+    /// Whether it is reachable, as reported in the status.
     pub(super) fn state(&self) -> RedisState<'_> {
         match &self.redis {
             Redis::Unknown => RedisState::Unknown,
@@ -76,7 +76,7 @@ impl Server {
         }
     }
 
-    /// The same of whether it reports changes.
+    /// The same for whether it reports changes.
     pub(super) fn tracking(&self) -> Tracking<'_> {
         match &self.coherence {
             Coherence::Unknown => Tracking::Unknown,
@@ -117,7 +117,7 @@ impl Store {
         }
     }
 
-    /// A server is another way from now on.
+    /// Changes the state of a server.
     pub(super) fn change_server(&mut self, node: NodeId, change: impl FnOnce(&mut Server)) {
         let server = self.server_mut(node);
         change(server);
@@ -127,14 +127,14 @@ impl Store {
         }
     }
 
-    /// A server took so long for a batch of requests.
+    /// Notes the time of a server's latest batch of requests.
     pub fn note_round_trip(&mut self, node: NodeId, round_trip: Duration) {
         if self.cluster.is_some() {
             self.server_mut(node).round_trip = round_trip;
         }
     }
 
-    /// Whether any can't be asked that has slots, or the only one.
+    /// Whether the only server, or any node that has slots, can't be asked.
     pub(super) fn is_any_down(&self) -> bool {
         match &self.cluster {
             None => self.only.outage().is_some(),
@@ -142,20 +142,20 @@ impl Store {
         }
     }
 
-    /// The node for what concerns no key.
+    /// The node for requests without keys.
     pub fn any_node(&self) -> NodeId {
         self.cluster
             .as_ref()
             .map_or(NodeId::default(), |cluster| cluster.any_node())
     }
 
-    /// The server for what concerns no key.
+    /// The server for requests without keys.
     #[inline]
     pub fn any_server(&self) -> &Server {
         self.server(self.any_node())
     }
 
-    /// The node that is asked about a key.
+    /// The node for requests about a key.
     #[inline]
     pub(super) fn node_of(&self, key: &[u8]) -> NodeId {
         match &self.cluster {
@@ -164,7 +164,7 @@ impl Store {
         }
     }
 
-    /// Which entries are served of a key.
+    /// Which entries of a key may be served.
     #[inline]
     pub(super) fn serving(&self, key: &[u8]) -> Serving {
         match &self.cluster {

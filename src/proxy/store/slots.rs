@@ -1,12 +1,12 @@
-//! Which slots of a cluster the cache holds something of, if the Redis behind is one node of a cluster. What another
-//! node has since, this one no longer reports: it says `MOVED` or `ASK` to whoever asks for it.
+//! The slots of a cluster that the cache may hold entries of, if Redis is a single node of one. When another node takes
+//! a slot over, this one no longer reports its changes: it returns `MOVED` or `ASK` for its keys.
 
 use std::time::Duration;
 
 use crate::upstream::{SLOTS, slot_of};
 
-/// For how long a missing key is cached: when its slot has moved to another node, nothing tells that it came to be
-/// there. Other keys are deleted here when they move, and that is reported.
+/// How long a missing key is cached: when its slot has moved to another node, nothing reports that it is created there.
+/// Other keys are deleted here when they move, which is reported.
 pub(super) const MISSING_TTL: Duration = Duration::from_secs(1);
 
 /// How many slots a cluster has.

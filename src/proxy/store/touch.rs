@@ -1,7 +1,8 @@
-//! Redis is told now and then of keys that are read here: it never sees those reads, and one that evicts what was not used
-//! for long would evict just the keys that are used most.
+//! Periodically touches the keys in Redis that are read here: Redis never sees those reads, and one that evicts the
+//! least used keys would evict exactly the keys that are used most.
 //!
-//! First it is asked whether it evicts by use at all; then a walk through the cache finds what was read since the last one.
+//! First Redis is asked whether it evicts by use at all; then a walk through the cache finds what was read since the
+//! last one.
 
 use std::time::Duration;
 
@@ -19,18 +20,18 @@ use crate::upstream::{LinkId, NodeId};
 /// The most keys of one `TOUCH`.
 const BATCH: usize = 256;
 
-/// When Redis is told of which keys.
+/// When to touch which keys.
 #[derive(Default)]
 pub(in crate::proxy) struct Touches {
-    /// How often, for keys without a rule that says so, and by each rule, with when it is next to be.
+    /// How often, by default and by each rule, and when next.
     common: Schedule,
     of_rules: Vec<Schedule>,
     stage: Stage,
-    /// It is known when they are next to be.
+    /// The next times are set.
     is_scheduled: bool,
     /// How many hits there had been before the last walk.
     hits: u64,
-    /// Redis refused.
+    /// Redis refused `TOUCH`.
     is_refused: bool,
 }
 
@@ -39,7 +40,7 @@ pub(in crate::proxy) struct Touches {
 struct Schedule {
     every: Duration,
     next: Time,
-    /// It is due in the walk that is being taken.
+    /// It is due in the current walk.
     is_due: bool,
 }
 
@@ -64,7 +65,7 @@ impl Schedule {
         (!self.every.is_zero()).then_some(self.next)
     }
 
-    /// Whether it is due, and then when it is next.
+    /// Whether it is due; if so, sets its next time.
     fn begin(&mut self, now: Time) {
         self.is_due = self.due().is_some_and(|due| due <= now);
         if self.is_due {
@@ -74,7 +75,7 @@ impl Schedule {
 }
 
 impl Touches {
-    /// Keys are touched as often as their rules say, and all others so often.
+    /// Sets how often keys are touched by default; rules may say otherwise.
     pub fn set(&mut self, every: Duration, rules: &Rules) {
         self.common = Schedule::new(every);
         let of_rules = rules.iter().map(|rule| rule.touch.unwrap_or(every));
@@ -93,7 +94,7 @@ impl Touches {
         [&self.common].into_iter().chain(&self.of_rules)
     }
 
-    /// When there is something to do; never, as long as nothing is read.
+    /// When there is something to do; never, while nothing is read.
     pub fn due(&self, hits: u64) -> Option<Time> {
         let is_ready = self.is_scheduled && self.stage == Stage::Waiting && !self.is_refused;
         if !is_ready || hits == self.hits {
@@ -106,7 +107,7 @@ impl Touches {
         matches!(self.stage, Stage::Walking(_))
     }
 
-    /// Redis is to be asked again what it refused.
+    /// What Redis refused is to be tried again.
     pub fn forget_refusal(&mut self) {
         self.is_refused = false;
         self.stage = Stage::Waiting;
@@ -114,7 +115,7 @@ impl Touches {
 }
 
 impl Store {
-    /// Goes on with what is due.
+    /// Continues with what is due.
     pub(in crate::proxy) fn touch(&mut self, now: Time) {
         if !self.touches.is_scheduled {
             self.touches.schedule(now);
@@ -134,7 +135,7 @@ impl Store {
         }
     }
 
-    /// Whether a server is there, and something is cached of it.
+    /// Whether a server is up and its values are cached.
     fn may_touch(&self, node: NodeId) -> bool {
         let server = self.server(node);
         let is_kept_coherent = matches!(
@@ -157,7 +158,7 @@ impl Store {
         self.in_flight.ask(Asked::Policy, link);
     }
 
-    /// Redis said how it evicts.
+    /// Redis has answered how it evicts.
     pub(super) fn policy_came(&mut self, encoded: &[u8]) {
         if self.touches.stage != Stage::Asking {
             return;
@@ -180,12 +181,12 @@ impl Store {
         };
     }
 
-    /// Redis touched keys, or refused.
+    /// Redis has touched keys, or refused to.
     pub(super) fn touched(&mut self, encoded: &[u8]) {
         if encoded.starts_with(b"-NOPERM") && !self.touches.is_refused {
             self.touches.is_refused = true;
             let reason = String::from_utf8_lossy(encoded).trim_end().to_owned();
-            log::warn!(reason; "Redis is not told of keys that are read here, and may evict them");
+            log::warn!(reason; "cannot report reads to redis, which may evict keys that are read here");
         }
     }
 
@@ -242,7 +243,7 @@ impl Store {
         self.in_flight.ask(Asked::Touch, link);
     }
 
-    /// A link to a database of a node that is there.
+    /// A link to an existing database of a node.
     fn any_link(&self, node: NodeId, database: u32) -> Option<LinkId> {
         let links = [Protocol::Resp2, Protocol::Resp3].map(|it| LinkId::new(it, database).at(node));
         links.into_iter().find(|link| self.in_flight.has(*link))

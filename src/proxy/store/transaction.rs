@@ -1,5 +1,5 @@
-//! Transactions that come as a whole, as client libraries send their pipelines: they go over the connection that all
-//! share. One that trickles in holds up whatever else goes over its connection, and has one of its own.
+//! Transactions that arrive as a whole, as client libraries send their pipelines: they go over the shared connection.
+//! One that arrives in parts would hold up everything else on that connection, so it has a dedicated one.
 
 use super::super::identity::Identity;
 use super::super::in_flight::{Asks, Caller, Forward, Part, Reads, Waiter};
@@ -25,8 +25,8 @@ enum Step {
 }
 
 impl Store {
-    /// Sends the transaction that `bytes` start with, if all of it is there and nothing in it needs a dedicated
-    /// connection. Returns its length.
+    /// Sends the transaction at the start of `bytes`, if it is complete and nothing in it needs a dedicated connection.
+    /// Returns its length.
     pub fn execute_transaction(
         &mut self,
         bytes: &[u8],
@@ -86,8 +86,8 @@ impl Store {
         Some(length)
     }
 
-    /// The length of the transaction that `bytes` start with, and the hash by which its reply is remembered, if it may go
-    /// over a shared connection.
+    /// The length of the transaction at the start of `bytes`, and the hash by which the length of its reply is
+    /// remembered, if it may go over a shared connection.
     fn whole_transaction(&self, bytes: &[u8], identity: &Identity) -> Option<(usize, u64)> {
         let bytes = &bytes[..bytes.len().min(MAX_OWED)];
         let mut parser = Parser::new();
@@ -124,12 +124,11 @@ impl Store {
         }
     }
 
-    /// What a request is to a transaction that goes over a shared connection, with its row; nothing if there is no place
-    /// for it.
+    /// The role of a request in a transaction on a shared connection, with its row; nothing if it can't be part of one.
     fn step(&self, request: &Request<'_>) -> Option<(Row, Step)> {
         let row = self.table.find(request).ok()?;
         let name = self.table.own_name(request.argument(0));
-        // With more words, Redis refuses them, and the transaction is not begun or goes on.
+        // With more arguments, Redis refuses them, and the transaction is not begun or continues.
         let is = |word: &[u8]| request.len() == 1 && name.eq_ignore_ascii_case(word);
         if is(b"multi") {
             return Some((row, Step::Multi));
@@ -197,8 +196,8 @@ impl Store {
         self.count(row.number, Outcome::Forwarded, replies);
     }
 
-    /// A transaction was executed, with that reply. Who gets it may not get older values later: what is cached, or
-    /// being fetched over another link, of the keys that it read.
+    /// A transaction was executed, with that reply. The client that gets it must not get older values later: so this
+    /// removes the entries, and fetches in flight over another link, of the keys that it read.
     pub(super) fn executed(&mut self, all: &[Reads], link: LinkId, reply: &[u8]) {
         let mut elements = Reader::new(reply);
         if elements.array() != Some(all.len()) {
@@ -256,7 +255,7 @@ impl Store {
     }
 }
 
-/// What a request reads of what may be cached.
+/// What a request reads that may be cached.
 fn reads(request: &Request<'_>, row: &Row, caller: Caller) -> Reads {
     match row.way(request) {
         Way::Cached(Cached::Get) if request.len() == 2 => Reads::One {

@@ -1,15 +1,15 @@
-//! What is wrong with bytes that are no request.
+//! Errors in bytes that are not a request.
 
 use std::fmt;
 
-/// What a client did that no request looks like. It displays in Redis's words, without `ERR`.
+/// Why a client's bytes are not a request. It displays as Redis's error, without `ERR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
-    /// The number behind `*` is none, or exceeds [`super::MAX_ARGUMENTS`].
+    /// The text after `*` is not a number, or exceeds [`super::MAX_ARGUMENTS`].
     InvalidMultibulkLength,
-    /// The number behind `$` is none, is negative, or exceeds [`super::MAX_BULK`].
+    /// The text after `$` is not a number, is negative, or exceeds [`super::MAX_BULK`].
     InvalidBulkLength,
-    /// An argument starts with another byte than `$`.
+    /// An argument starts with this byte instead of `$`.
     ExpectedDollar(u8),
     /// No end of line within [`super::MAX_INLINE`] bytes of an inline request.
     TooBigInline,
@@ -17,19 +17,18 @@ pub enum ProtocolError {
     TooBigMultibulkCount,
     /// No end of line within [`super::MAX_INLINE`] bytes of a `$` header.
     TooBigBulkCount,
-    /// An inline request opens a quote and does not close it, or goes on right behind a closing one.
+    /// An inline request has an unclosed quote, or text right after a closing one.
     UnbalancedQuotes,
     /// More than [`super::MAX_UNAUTHENTICATED_ARGUMENTS`] before authentication.
     UnauthenticatedMultibulkLength,
     /// More than [`super::MAX_UNAUTHENTICATED_BULK`] bytes before authentication.
     UnauthenticatedBulkLength,
-    /// The whole request exceeds [`super::MAX_REQUEST`]; Redis closes without a word then.
+    /// The whole request exceeds [`super::MAX_REQUEST`]; Redis closes the connection without a reply then.
     TooBigRequest,
 }
 
 impl ProtocolError {
-    /// The message of the error reply, in Redis's words. These are bytes: one of the client's own may be
-    /// among them.
+    /// The message of the error reply, as in Redis. It is bytes, as it may contain one of the client's.
     #[must_use]
     pub fn message(self) -> Vec<u8> {
         let text: &[u8] = match self {

@@ -2,10 +2,9 @@
 
 use super::{ProtocolError, Span};
 
-/// Splits an inline request at blanks as Redis's `sdssplitargs` does. A vertical tab or a form feed is a blank before an
-/// argument, but a part of one that has begun. Within double quotes `\n`, `\r`,
-/// `\t`, `\b`, `\a` and `\xHH` stand for bytes and a backslash takes the special meaning from any other
-/// byte; within single quotes only `\'` is special.
+/// Splits an inline request at blanks as Redis's `sdssplitargs` does. A vertical tab or a form feed is a blank before
+/// an argument, but part of one that has begun. Within double quotes `\n`, `\r`, `\t`, `\b`, `\a` and `\xHH` stand for
+/// bytes and a backslash escapes any other byte; within single quotes only `\'` is special.
 pub(super) fn split(
     line: &[u8],
     text: &mut Vec<u8>,
@@ -25,7 +24,7 @@ pub(super) fn split(
     }
 }
 
-/// Moves one argument of an inline request to `text`, unquoted, and returns what stands behind it.
+/// Appends one argument of an inline request to `text`, unquoted, and returns the rest of the line.
 fn argument<'a>(line: &'a [u8], text: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
     let is_plain = |byte: u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'');
     let plain = line.iter().take_while(|&&byte| is_plain(byte)).count();
@@ -94,7 +93,7 @@ fn hex(digit: u8) -> u8 {
     }
 }
 
-/// C's `isspace`, which counts the vertical tab too, unlike [`u8::is_ascii_whitespace`].
+/// C's `isspace`, which includes the vertical tab, unlike [`u8::is_ascii_whitespace`].
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')
 }

@@ -1,4 +1,4 @@
-//! The files that certificates and keys are read from.
+//! Reads certificates and keys from files.
 
 use std::io;
 
@@ -24,7 +24,7 @@ pub(super) fn key(setting: &str, path: &str) -> io::Result<PrivateKeyDer<'static
         .map_err(|_| wrong(setting, path, "has no key in PEM without a password"))
 }
 
-/// Those who are trusted, by the certificates in the file that a setting names.
+/// The trusted CAs, from the certificates in the file that a setting names.
 pub(super) fn roots(setting: &str, path: &str) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(setting, path)? {
@@ -34,7 +34,7 @@ pub(super) fn roots(setting: &str, path: &str) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Those whom this system trusts, for the settings whose names start so.
+/// The CAs that this system trusts, for the settings with this prefix.
 pub(super) fn roots_of_the_system(settings: &str) -> io::Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();

@@ -7,13 +7,13 @@ use rustls::Connection;
 use super::trouble::{self, Side};
 use crate::transport::{ReadResult, Source, Wire};
 
-/// What encrypts what goes through a socket, and holds what is on its way.
+/// Encrypts the bytes of a socket, and buffers those in transit.
 pub struct Stream {
     connection: Connection,
 }
 
-/// How often in a row a socket may be read from without finding anything to deliver. The most that a message can need
-/// is a fraction of it: what is beyond is padding, by which a peer could keep the proxy busy.
+/// How often in a row a socket may be read from without finding anything to deliver. A message needs a fraction of it
+/// at most: the rest would be padding, with which a peer could keep the proxy busy.
 const FRUITLESS: usize = 64;
 
 impl Stream {
@@ -21,7 +21,7 @@ impl Stream {
         Self { connection }
     }
 
-    /// Whether what was written still waits for the socket.
+    /// Whether written bytes still wait for the socket.
     pub(crate) fn is_behind(&self) -> bool {
         self.connection.wants_write()
     }
@@ -38,7 +38,7 @@ impl Stream {
         }
     }
 
-    /// Goes on with the handshake as far as the socket allows. Returns whether it is over.
+    /// Continues the handshake as far as the socket allows. Returns whether it is complete.
     pub(crate) fn shake_hands(&mut self, wire: &mut Wire<'_>) -> io::Result<bool> {
         for _ in 0..FRUITLESS {
             self.flush(wire)?;
@@ -58,7 +58,7 @@ impl Stream {
         Err(endless())
     }
 
-    /// Reads what is there.
+    /// Reads what has arrived.
     pub(crate) fn read(
         &mut self,
         wire: &mut Wire<'_>,
@@ -73,7 +73,7 @@ impl Stream {
                     }
                     return Ok(ReadResult::Bytes(length));
                 }
-                // Replies and requests say where they end: nothing is lost with the notice that is missing.
+                // Replies and requests are self-delimiting: nothing is lost without a close notification.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                     return Ok(ReadResult::End);
                 }
@@ -89,7 +89,7 @@ impl Stream {
         Err(endless())
     }
 
-    /// Writes as far as the socket takes it. Returns how many bytes of the source that was.
+    /// Writes as much as the socket takes. Returns how many bytes of the source that was.
     pub(crate) fn write(
         &mut self,
         wire: &mut Wire<'_>,
@@ -108,13 +108,13 @@ impl Stream {
         }
     }
 
-    /// Says that nothing more comes.
+    /// Sends the close notification.
     pub(crate) fn end(&mut self, wire: &mut Wire<'_>) -> io::Result<()> {
         self.connection.send_close_notify();
         self.flush(wire)
     }
 
-    /// Takes what the socket has, and what that means. Returns how many bytes they were, if any could be had.
+    /// Reads from the socket, and processes the bytes. Returns how many there were, if any.
     fn fill(&mut self, wire: &mut Wire<'_>) -> io::Result<Option<usize>> {
         let length = match self.connection.read_tls(wire) {
             Ok(length) => length,
@@ -131,7 +131,7 @@ impl Stream {
         }
     }
 
-    /// Gives the socket what it takes of what waits for it.
+    /// Writes as much of the buffered bytes as the socket takes.
     fn flush(&mut self, wire: &mut Wire<'_>) -> io::Result<()> {
         while self.connection.wants_write() && wire.is_writable() {
             match self.connection.write_tls(wire) {

@@ -1,17 +1,17 @@
-//! What can be wrong with TLS, and what to do about it.
+//! The errors of TLS, and what to do about them.
 
 use std::io::{self, ErrorKind};
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Who is on the other side.
+/// Who the peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Redis,
     Client,
 }
 
-/// Why a handshake is given up that takes too long.
+/// Why a handshake that takes too long is given up.
 pub(super) fn late(side: Side) -> &'static str {
     match side {
         Side::Redis => {
@@ -22,7 +22,7 @@ pub(super) fn late(side: Side) -> &'static str {
     }
 }
 
-/// Why a connection came to nothing that was closed in the handshake.
+/// Why a connection was closed in the handshake.
 pub(super) fn closed(side: Side) -> &'static str {
     match side {
         Side::Redis => {
@@ -33,7 +33,7 @@ pub(super) fn closed(side: Side) -> &'static str {
     }
 }
 
-/// The error, in words that say what to do if it is Redis's.
+/// The error, with a remedy if the peer is Redis.
 pub(super) fn explain(side: Side, error: &Error) -> io::Error {
     let words = match (side, error) {
         (Side::Redis, Error::InvalidCertificate(error)) => of_certificate(error),
@@ -56,7 +56,7 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet: check this host's clock".to_owned()
         }
-        // Of one who has the name of somebody who is trusted, the signature is wrong.
+        // If a certificate has the name of a trusted CA but not its key, the signature is invalid.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate is signed by an unknown CA: add it with redis_tls_ca".to_owned()
         }

@@ -1,4 +1,4 @@
-//! For those who ask for it: no look at who has signed a certificate.
+//! Accepts certificates unverified, if configured.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! How a node is asked for its view of the cluster: on the connection on which no client's reply is in the way, with
-//! two questions behind one another.
+//! Asks a node for its view of the cluster: on the connection that carries no client's replies, with two questions one
+//! after another.
 
 use std::time::Duration;
 
@@ -9,45 +9,45 @@ use super::view::{Asked, View};
 use crate::clock::Time;
 use crate::config::RedisAddress;
 
-/// After so long without an answer, a node may be one that others have given up.
+/// A node that has not answered for so long may be one that others have given up.
 const SILENT: Duration = Duration::from_secs(2);
 
-/// What a node was asked of its cluster, and what it said.
+/// What a node was asked about its cluster, and its answers.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Asks {
     /// The connection on which questions are in flight.
     in_flight: Option<Role>,
-    /// It is to be asked again when they are answered: they may be older than what speaks for a change.
+    /// Ask again once they are answered: they may be older than the reason to ask.
     again: bool,
-    /// It does not know `CLUSTER SHARDS`, or refuses to answer it.
+    /// It does not support `CLUSTER SHARDS`, or refuses it.
     shards_refused: bool,
-    /// The words in which it refuses both, though it answered before.
+    /// The error with which it refuses both, though it answered before.
     refused: Option<String>,
     /// It has answered before.
     has_answered: bool,
-    /// What it has said in answer to the first question.
+    /// Its answer to the first question.
     partial: Option<View>,
-    /// What it said, for the helper.
+    /// Its answer, for the helper.
     view: Option<View>,
-    /// Its cluster may be another by now.
+    /// The map may have changed.
     is_doubted: bool,
 }
 
 impl Asks {
-    /// A connection is lost, and with it what was asked on it: the map is to be looked at again.
+    /// A connection is lost, and with it the questions on it: the map must be checked again.
     pub fn lost(&mut self, role: Role) {
         self.in_flight.take_if(|asked| *asked == role);
         self.is_doubted = true;
     }
 
-    /// What clients are answered speaks for another map.
+    /// A reply to a client suggests that the map has changed.
     pub fn doubt(&mut self) {
         self.is_doubted = true;
     }
 }
 
 impl Node {
-    /// Whether it is one of a cluster that the proxy is in front of.
+    /// Whether it is a node of a cluster that the proxy is in front of.
     pub(in crate::upstream) fn is_of_cluster(&self) -> bool {
         self.settings.cluster.is_some()
     }
@@ -66,7 +66,7 @@ impl Node {
         true
     }
 
-    /// Asks for it on that connection, if there is a cluster.
+    /// Asks for its view on that connection, if there is a cluster.
     pub(in crate::upstream) fn ask_view_on(&mut self, role: Role, now: Time) {
         if !self.is_of_cluster() {
             return;
@@ -83,10 +83,10 @@ impl Node {
         }
     }
 
-    /// Who serves which slot, it answered.
+    /// It has answered which node serves which slot.
     ///
     /// # Errors
-    /// If it does not say, and never did.
+    /// If it refuses to answer, and never has answered.
     pub(in crate::upstream) fn slot_map_answered(
         &mut self,
         question: Question,
@@ -109,7 +109,7 @@ impl Node {
             self.asks.refused = None;
             return Ok(());
         }
-        let words = refusal.unwrap_or("with what can't be read");
+        let words = refusal.unwrap_or("with an unreadable reply");
         if setup::is_temporary(words) {
             return Ok(());
         }
@@ -126,7 +126,7 @@ impl Node {
         }
         if self.asks.refused.as_deref() != Some(words) {
             let address = &self.settings.address;
-            log::warn!(address:%, reason = words; "redis no longer says which node has which slot");
+            log::warn!(address:%, reason = words; "redis no longer reports which node has which slot");
             self.asks.refused = Some(words.to_owned());
         }
         Ok(())
@@ -145,19 +145,19 @@ impl Node {
         }
     }
 
-    /// Whether it owes an answer to a question for so long that the others may know more of it.
+    /// Whether it has not answered a question for so long that other nodes may know more about it.
     pub fn is_silent(&self, now: Time) -> bool {
         let tracker = &self.connections[Role::Tracker.place()];
         let silence = tracker.silence();
         silence.is_some_and(|oldest| oldest.since.after(SILENT) <= now)
     }
 
-    /// What it said since this was last called.
+    /// Its view, if it is new since the last call.
     pub fn takes_view(&mut self) -> Option<View> {
         self.asks.view.take()
     }
 
-    /// Whether the map may be another by now. Says so once.
+    /// Whether the map may have changed. Reports it once.
     pub fn takes_doubt(&mut self) -> bool {
         std::mem::take(&mut self.asks.is_doubted)
     }

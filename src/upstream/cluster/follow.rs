@@ -1,6 +1,6 @@
-//! How a cluster is followed: by what its nodes say ([`views`](super::views)) it is known which there are, which slots
-//! each serves, and when they are to be asked again. It is a state machine without sockets: the helper hands it what it
-//! hears, and does what comes of it.
+//! Follows a cluster: the nodes' [`views`](super::views) determine which nodes there are, which slots each serves, and
+//! when to ask again. It is a state machine without sockets: the helper reports what it receives, and acts on the
+//! results.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,51 +16,51 @@ use crate::config::RedisAddress;
 /// How often nodes are asked.
 const OFTEN: Duration = Duration::from_secs(5);
 
-/// The same while a slot is not served, or a node can't be reached.
+/// The same while a slot is not served, or a node is unreachable.
 const IN_TROUBLE: Duration = Duration::from_secs(1);
 
-/// How often at the most, whatever speaks for it.
+/// How often at most, for whatever reason.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often views are looked through for old ones, at the most.
+/// How often old views are removed, at most.
 const CLEARED: Duration = Duration::from_secs(1);
 
 /// How many nodes are asked at a time.
 pub(in crate::upstream) const ASKED: usize = 8;
 
-/// How long no node can be reached before the cluster is looked for where it was first.
+/// How long all nodes must be unreachable before the seeds are tried again.
 const LOST: Duration = Duration::from_secs(1);
 
-/// For how long there is a node that a redirect named.
+/// How long a node named by a redirect is kept.
 const WANTED: Duration = Duration::from_secs(60);
 
-/// How many of them there are.
+/// How many of them are kept.
 const WANTED_MAX: usize = 16;
 
-/// How a member is.
+/// The state of a member.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::upstream) struct Known<'a> {
     pub id: NodeId,
     pub address: &'a RedisAddress,
-    /// It is there for reads alone.
+    /// It only serves reads.
     pub is_replica: bool,
     pub is_up: bool,
     /// It has not answered for a while.
     pub is_silent: bool,
 }
 
-/// What comes of what was heard.
+/// The results of a step.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Change {
-    /// These are none any more.
+    /// These are no longer members.
     pub retired: Vec<NodeId>,
-    /// There are these as well.
+    /// These are new members.
     pub added: Vec<(NodeId, RedisAddress)>,
     /// And these, for reads.
     pub replicas: Vec<(NodeId, RedisAddress)>,
-    /// These are elsewhere from now on.
+    /// These have new addresses.
     pub moved: Vec<(NodeId, RedisAddress)>,
-    /// Who serves which slot, if that is news.
+    /// The slot map, if it has changed.
     pub map: Option<Arc<ClusterMap>>,
 }
 
@@ -71,33 +71,33 @@ pub(in crate::upstream) struct Follow {
     /// Replicas are members too.
     reads_replicas: bool,
     views: Views,
-    /// The names of members, as far as they are known.
+    /// The names of members, where known.
     names: Vec<(NodeId, Box<str>)>,
-    /// The map that was reported, if one was.
+    /// The last map that was reported.
     map: Option<Arc<ClusterMap>>,
-    /// Something was heard since.
+    /// Something has changed since.
     has_news: bool,
-    /// A slot is not served, or a node does not answer the others.
+    /// A slot is not served, or the other nodes get no answer from a node.
     is_incomplete: bool,
-    /// All members can be reached, and answer.
+    /// All members are reachable and answer.
     all_up: bool,
-    /// Since when none can.
+    /// Since when all are unreachable.
     lost: Option<Time>,
-    /// Nodes that redirects named, and until when.
+    /// Nodes named by redirects, and how long they are kept.
     wanted: VecDeque<(RedisAddress, Time)>,
-    /// They are to be named by the next map.
+    /// The next map must include them.
     is_wanted: bool,
     next: u16,
     asked: Option<Time>,
-    /// They are to be asked as soon as they may.
+    /// The nodes must be asked as soon as allowed.
     is_doubted: bool,
     is_watched: bool,
-    /// When old views were last looked for.
+    /// When old views were last removed.
     cleared: Time,
 }
 
 impl Follow {
-    /// A cluster of which these nodes are known. They have the first numbers.
+    /// A cluster with these seeds, which get the first ids.
     pub fn new(seeds: Vec<RedisAddress>) -> Self {
         Self {
             next: u16::try_from(seeds.len()).unwrap_or_default(),
@@ -119,12 +119,12 @@ impl Follow {
         }
     }
 
-    /// Whether replicas are to be members too, for reads.
+    /// Sets whether replicas are members too, for reads.
     pub fn set_reads_replicas(&mut self, reads_replicas: bool) {
         self.reads_replicas = reads_replicas;
     }
 
-    /// A node said this.
+    /// A node has sent its view.
     pub fn hear(&mut self, id: NodeId, view: View, now: Time) {
         let name = view.myself.map(|at| view.nodes[at].name.clone());
         if let Some(name) = name.filter(|name| !name.is_empty()) {
@@ -138,18 +138,18 @@ impl Follow {
         self.names.push((id, name));
     }
 
-    /// The map may be another by now.
+    /// The map may have changed.
     pub fn doubt(&mut self) {
         self.is_doubted = true;
     }
 
-    /// Whether anybody would miss the cluster.
+    /// Sets whether an outage of the cluster would matter.
     pub fn set_watched(&mut self, watched: bool) {
         self.is_doubted |= watched && !self.is_watched;
         self.is_watched = watched;
     }
 
-    /// A redirect names this address.
+    /// A redirect has named this address.
     pub fn want(&mut self, address: &str, now: Time) {
         let Some(address) = read_address(address) else {
             return;
@@ -162,7 +162,7 @@ impl Follow {
         self.is_wanted = true;
     }
 
-    /// When there is something to do, if nothing is heard before.
+    /// When there is something to do, if nothing is received before.
     pub fn due(&self) -> Option<Time> {
         let ask = self.ask_due();
         let wanted = self.wanted.front().map(|(_, until)| *until);
@@ -181,7 +181,7 @@ impl Follow {
         Some(asked.after(pause))
     }
 
-    /// Whether nodes are to be asked now. Says so once.
+    /// Whether to ask the nodes now. Reports it once.
     pub fn asks(&mut self, now: Time) -> bool {
         let is_due = self.ask_due().is_some_and(|due| due <= now);
         if is_due {
@@ -191,7 +191,7 @@ impl Follow {
         is_due
     }
 
-    /// Makes what there is to be made of what was heard, and of how members are.
+    /// Draws the conclusions from the views received and from the members' states.
     pub fn turn<'a>(
         &mut self,
         members: impl Iterator<Item = Known<'a>> + Clone,
@@ -221,8 +221,7 @@ impl Follow {
         Some(self.change(members, believed, is_lost))
     }
 
-    /// Whether no member could be reached for so long that the cluster is to be looked for where it was first. Says so
-    /// once.
+    /// Whether all members have been unreachable for so long that the seeds must be tried again. Reports it once.
     fn note_lost<'a>(&mut self, mut members: impl Iterator<Item = Known<'a>>, now: Time) -> bool {
         if members.any(|member| member.is_up) {
             self.lost = None;
@@ -265,7 +264,7 @@ impl Follow {
                 nodes[*place].replicas.push(id);
             }
         }
-        // Where the cluster is looked for beside its masters.
+        // Addresses to look for the cluster at, beside its masters.
         let mut others: Vec<RedisAddress> = Vec::new();
         others.extend(self.wanted.iter().map(|(address, _)| address.clone()));
         if is_empty || is_lost {
@@ -317,7 +316,7 @@ impl Follow {
         change
     }
 
-    /// The member that a master is: by its name, or else by its address. If there is none, it becomes one.
+    /// The member for a master: by its name, or else by its address. If there is none, it is added.
     fn member_of<'a>(
         &mut self,
         master: &Master,
@@ -356,7 +355,7 @@ impl Follow {
         id
     }
 
-    /// A new member, with the next number. That none leads to, in the core, is left out.
+    /// Adds a member, with the next id. An id that leads nowhere in the core is skipped.
     fn add<'a>(
         &mut self,
         address: RedisAddress,
@@ -387,7 +386,7 @@ impl Follow {
         }
     }
 
-    /// The member that reads a replica answers go to.
+    /// The member for a replica that reads go to.
     fn replica_of<'a>(
         &mut self,
         replica: &Master,
@@ -405,7 +404,7 @@ impl Follow {
     }
 }
 
-/// An address as redirects name it: without brackets.
+/// An address in the form of redirects: without brackets.
 fn as_redirects_name(address: &RedisAddress) -> Box<str> {
     match address {
         RedisAddress::Tcp { host, port } => format!("{host}:{port}").into(),

@@ -1,6 +1,7 @@
-//! A node that serves nothing in its cluster any more. It gets no more requests; but what was written to it is answered
-//! yet, be it with a redirect: a master that gives way to its replica holds writes back, and says when it has become a
-//! replica itself where they are to go. So its connections last until all that is in flight on them is answered or late.
+//! A node that no longer serves anything in its cluster. It gets no more requests, but earlier writes are still
+//! answered, if only with a redirect: a master that hands over to its replica holds writes back, and redirects them
+//! once it has become a replica itself. So its connections stay open until everything in flight on them is answered or
+//! late.
 
 use super::super::node::{Loss, Node, Phase, Role};
 use super::super::{Batch, Check, ELSEWHERE, LinkId};
@@ -8,8 +9,8 @@ use crate::clock::Time;
 use crate::link::Received;
 
 impl Node {
-    /// It serves nothing any more. What it has not begun to read is for another node; if it answers at present, the rest
-    /// waits for its replies. Returns the passwords that another one is to be asked about.
+    /// It no longer serves anything. Requests that it has not begun to read go to another node; if it currently
+    /// answers, the others wait for its replies. Returns the passwords that another node must check.
     pub fn retire(&mut self, now: Time) -> Vec<Check> {
         let answers = !self.is_silent(now);
         self.is_leaving = true;
@@ -24,7 +25,7 @@ impl Node {
         self.checks.take()
     }
 
-    /// Answers requests for a node that has left, in their turn.
+    /// Answers requests for a node that has left, in their turn, with a redirect to another.
     pub fn send_elsewhere(&mut self, link: LinkId, batch: &mut Batch, now: Time) {
         let role = self.role_of(link);
         self.connection(role).link.send(batch, now);
@@ -40,14 +41,14 @@ impl Node {
             .all(|(_, connection)| connection.phase == Phase::Closed)
     }
 
-    /// Waits no longer for what is in flight.
+    /// Stops waiting for everything in flight.
     pub fn end_all(&mut self) {
         for role in self.roles() {
             self.end(role, &Loss::Retired);
         }
     }
 
-    /// Redis answers, for the last time perhaps.
+    /// Redis has answered, perhaps for the last time.
     pub(in crate::upstream) fn received_last(&mut self, role: Role, bytes: &[u8], now: Time) {
         let mut received = Received {
             replies: self.spare.pop().unwrap_or_default(),
@@ -64,7 +65,7 @@ impl Node {
         }
     }
 
-    /// What is not written on a connection is for another node.
+    /// Moves the requests that are not written on a connection to another node.
     fn withdraw(&mut self, role: Role) {
         let mut replies = self.spare.pop().unwrap_or_default();
         self.connection(role).link.withdraw(ELSEWHERE, &mut replies);
@@ -72,7 +73,7 @@ impl Node {
         self.end_answered();
     }
 
-    /// Closes the connections on which nobody waits for a reply any more.
+    /// Closes the connections with no more outstanding replies for clients.
     pub(in crate::upstream) fn end_answered(&mut self) {
         for role in self.roles() {
             let connection = self.connection(role);
@@ -91,7 +92,7 @@ impl Node {
         oldest.map(|since| since.after(timeout)).min()
     }
 
-    /// A connection ends. What it has not executed, or may be repeated, is for another node.
+    /// A connection has ended. Requests that it has not executed, or that may be retried, go to another node.
     pub(in crate::upstream) fn end(&mut self, role: Role, loss: &Loss) {
         self.close(role);
         self.renew(role, loss);

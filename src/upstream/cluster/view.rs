@@ -1,46 +1,46 @@
-//! What one node says of its cluster: the answers to `CLUSTER SHARDS` (since Redis 7) or `CLUSTER SLOTS`, which say who
-//! serves which slot and where it is reached, and to `CLUSTER NODES`, which has the epochs by which views that differ
-//! are compared, and which node it is that answers.
+//! One node's view of its cluster: its answers to `CLUSTER SHARDS` (since Redis 7) or `CLUSTER SLOTS`, which give the
+//! nodes' slots and addresses, and to `CLUSTER NODES`, which has the epochs by which differing views are compared, and
+//! says which node has answered.
 
 use super::SLOTS;
 use crate::config::RedisAddress;
 use crate::resp::read::Reader;
 
-/// How the node was asked: what it leaves out is as it is there.
+/// How the node was asked: the defaults for what it omits.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::upstream) struct Asked<'a> {
-    /// The host by which it was reached.
+    /// The host at which it was reached.
     pub host: &'a str,
-    /// TLS is spoken with it.
+    /// The connection uses TLS.
     pub by_tls: bool,
 }
 
-/// A node, as another one sees it.
+/// A node, as seen by another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::upstream) struct Seen {
     /// Its name in the cluster.
     pub name: Box<str>,
-    /// Where it is reached.
+    /// Its address.
     pub address: RedisAddress,
     /// Its host was named, and is not that of the node that was asked.
     pub is_named: bool,
-    /// The epoch of its slots: of two nodes that claim a slot, the one with the higher epoch has it.
+    /// The epoch of its slots: if two nodes claim a slot, the one with the higher epoch has it.
     pub epoch: u64,
-    /// It is a master, with slots or without.
+    /// It is a master, with or without slots.
     pub is_master: bool,
     /// It does not answer, or is not ready.
     pub is_failing: bool,
-    /// The place of its master, if it is a replica.
+    /// The index of its master, if it is a replica.
     pub replica_of: Option<usize>,
 }
 
-/// What a node says of the cluster.
+/// A node's view of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::upstream) struct View {
     pub nodes: Vec<Seen>,
-    /// The first and the last slot of each range, and the place of the node that serves it.
+    /// The first and last slot of each range, and the index of the node that serves it.
     pub ranges: Vec<(u16, u16, usize)>,
-    /// The place of the node that answered, if it is known.
+    /// The index of the node that answered, if it is known.
     pub myself: Option<usize>,
 }
 
@@ -57,7 +57,7 @@ struct Fields<'a> {
 }
 
 impl View {
-    /// Reads the answer to `CLUSTER SHARDS`, in either version of the protocol.
+    /// Parses the answer to `CLUSTER SHARDS`, in either protocol version.
     pub fn of_shards(answer: &[u8], asked: Asked<'_>) -> Option<Self> {
         let mut view = Self::default();
         let mut reader = Reader::new(answer);
@@ -86,7 +86,7 @@ impl View {
                 _ => reader.skip(1)?,
             }
         }
-        // One that failed may be called a master until it is back, beside the replica that took over.
+        // One that failed may be listed as a master until it is back, beside the replica that took over.
         let shard = self.nodes.iter().enumerate().skip(first);
         let masters = shard.filter(|(_, node)| node.is_master);
         let master = masters.min_by_key(|(_, node)| node.is_failing);
@@ -102,7 +102,7 @@ impl View {
         Some(())
     }
 
-    /// Reads the answer to `CLUSTER SLOTS`.
+    /// Parses the answer to `CLUSTER SLOTS`.
     pub fn of_slots(answer: &[u8], asked: Asked<'_>) -> Option<Self> {
         let mut view = Self::default();
         let mut reader = Reader::new(answer);
@@ -136,7 +136,7 @@ impl View {
         Some(view)
     }
 
-    /// The place of a node, which is added if it is new. Before Redis 4 it has no name but its address.
+    /// The index of a node, which is added if it is new. Before Redis 4 only the address identifies it.
     fn node_at(&mut self, name: &[u8], address: RedisAddress, is_named: bool) -> usize {
         let is_meant = |node: &Seen| match name {
             b"" => node.address == address,
@@ -157,7 +157,7 @@ impl View {
         self.nodes.len() - 1
     }
 
-    /// Adds what the answer to `CLUSTER NODES` says of the same nodes: a line each, with the name, the address, the
+    /// Adds the information of `CLUSTER NODES` about the same nodes: one line each, with the name, the address, the
     /// flags, the master, two times and the epoch.
     pub fn add_nodes(&mut self, answer: &[u8]) {
         let Some(text) = Reader::new(answer).verbatim() else {
@@ -184,7 +184,7 @@ impl View {
         }
     }
 
-    /// The highest epoch that the node knows of.
+    /// The highest epoch that the node knows.
     pub fn epoch(&self) -> u64 {
         let epochs = self.nodes.iter().map(|node| node.epoch);
         epochs.max().unwrap_or_default()
@@ -209,7 +209,7 @@ impl<'a> Fields<'a> {
         Some(fields)
     }
 
-    /// The node, if it can be reached in that way.
+    /// The node, if it is reachable in that way.
     fn seen(self, asked: Asked<'_>) -> Option<Seen> {
         let port = match asked.by_tls {
             true => self.tls_port.or(self.port),
@@ -242,12 +242,12 @@ fn text_or_null<'a>(reader: &mut Reader<'a>) -> Option<Option<&'a [u8]>> {
     }
 }
 
-/// The host of a node, if it is named. A hostname that is to be announced and is not known is a question mark.
+/// The host of a node, if it is named. A question mark stands for an unknown hostname.
 fn known_host(host: Option<&[u8]>) -> Option<&[u8]> {
     host.filter(|host| !matches!(*host, b"" | b"?"))
 }
 
-/// Where a node is: if its host is not named, where the one is that was asked.
+/// The address of a node: if its host is not named, that of the node that was asked.
 fn address(host: Option<&[u8]>, port: i64, asked: Asked<'_>) -> Option<RedisAddress> {
     let host = match host {
         None => asked.host,

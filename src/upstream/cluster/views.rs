@@ -1,6 +1,6 @@
-//! What the nodes of a cluster say of it, and which of them is believed: a slot belongs to whoever claims it with the
-//! highest epoch, as among the nodes themselves. So a node that is cut off, or was replaced while it was away, does not
-//! turn the map back, whenever it answers.
+//! The views of all nodes of a cluster, and which one wins: a slot belongs to the node that claims it with the highest
+//! epoch, as among the nodes themselves. So a node that is cut off, or was replaced while it was unreachable, does not
+//! revert the map, whenever it answers.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::view::{Seen, View};
 use crate::clock::Time;
 use crate::config::RedisAddress;
 
-/// For how long what a node said counts when it can't be asked any more.
+/// How long the view of a node that can't be asked any more counts.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// The views of all nodes that were heard.
+/// The views received from all nodes.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Views {
-    /// The one that was heard last comes last.
+    /// The latest one is last.
     heard: Vec<(NodeId, Time, View)>,
 }
 
-/// A master or replica that is believed in.
+/// A master or replica of the resulting map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::upstream) struct Master {
     /// Its name in the cluster; empty before Redis 4.
@@ -44,16 +44,16 @@ impl Master {
     }
 }
 
-/// Which nodes there are, and which slots they serve.
+/// The resulting nodes and their slots.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::upstream) struct Believed {
-    /// The masters that have slots, and those that may have some soon.
+    /// The masters that have slots, and those that may soon have some.
     pub masters: Vec<Master>,
-    /// By slot, the place of its master.
+    /// By slot, the index of its master.
     pub owners: Vec<Option<usize>>,
-    /// A master with slots does not answer the others.
+    /// A master with slots does not answer the other nodes.
     pub is_failing: bool,
-    /// The places of masters, and their replicas.
+    /// The indices of masters, and their replicas.
     pub replicas: Vec<(usize, Master)>,
 }
 
@@ -63,12 +63,12 @@ impl Believed {
         self.owners.iter().any(Option::is_some)
     }
 
-    /// Whether every slot is.
+    /// Whether every slot is served.
     pub fn serves_all(&self) -> bool {
         self.owners.iter().all(Option::is_some)
     }
 
-    /// The place of a master.
+    /// The index of a master.
     fn place(&mut self, node: &Seen) -> usize {
         if let Some(place) = self.masters.iter().position(|master| master.is(node)) {
             return place;
@@ -79,7 +79,7 @@ impl Believed {
 }
 
 impl Views {
-    /// A node said this. Returns whether that is news.
+    /// A node has sent its view. Returns whether it is new.
     pub fn hear(&mut self, node: NodeId, view: View, now: Time) -> bool {
         let before = self.heard.iter().position(|(known, ..)| *known == node);
         let before = before.map(|at| self.heard.remove(at).2);
@@ -88,8 +88,8 @@ impl Views {
         is_news
     }
 
-    /// Drops what can't be asked for any more and is old, save for the last that was heard. Returns whether there was
-    /// some.
+    /// Removes old views of nodes that can't be asked any more, except the latest view of all. Returns whether there
+    /// were any.
     pub fn drop_old(&mut self, is_there: impl Fn(NodeId) -> bool, now: Time) -> bool {
         let count = self.heard.len();
         let last = self.heard.last().map(|(node, ..)| *node);
@@ -99,9 +99,9 @@ impl Views {
         self.heard.len() != count
     }
 
-    /// What comes of all views; `None` before the first was heard.
+    /// The result of all views; `None` before the first has arrived.
     pub fn believed(&self) -> Option<Believed> {
-        // Of equal epochs, that one counts which was heard last.
+        // With equal epochs, the latest view wins.
         let latest = self.heard.iter().max_by_key(|(_, _, view)| view.epoch());
         let (.., latest) = latest?;
         let mut claims = vec![None; SLOTS.into()];
@@ -148,7 +148,7 @@ impl Views {
         Some(believed)
     }
 
-    /// Where a node of that name is: as it says itself, or else as the one says that was heard last; if it is named.
+    /// The address of the node with that name: its own view wins, otherwise the latest; if it is named.
     fn address_of(&self, name: &str) -> Option<&RedisAddress> {
         let seen = self.heard.iter().flat_map(|(.., view)| {
             let nodes = view.nodes.iter().enumerate();

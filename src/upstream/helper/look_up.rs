@@ -1,4 +1,4 @@
-//! Where Redis is: its name is looked up, or sentinels are asked, and what that means is done.
+//! Finds the address of Redis: looks its name up, or asks sentinels, and acts on the result.
 
 use std::io;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::config::RedisAddress;
 use crate::transport::dial::Endpoint;
 
 impl Helper {
-    /// Makes the connections that members want.
+    /// Opens the connections that members want.
     pub(super) fn connect_wanted(&mut self) {
         for at in 0..self.members.len() {
             while let Some(role) = self.members[at].state().wants() {
                 let now = self.shell.clock.now();
                 let member = &mut self.members[at];
                 match member.state().endpoint().cloned() {
-                    // The others go where the first one went.
+                    // The others go to the same address as the first one.
                     Some(endpoint) if role != Role::Resp2 => {
                         member.connect(role, &endpoint, self.shell.poll.registry(), now);
                     }
@@ -35,7 +35,7 @@ impl Helper {
         }
     }
 
-    /// Looks up again where Redis is, if it may be elsewhere by now.
+    /// Looks up the address of Redis again, if it may have changed.
     pub(super) fn look_up_again(&mut self) {
         for at in 0..self.members.len() {
             if self.members[at].wants_look_up() {
@@ -44,7 +44,8 @@ impl Helper {
         }
     }
 
-    /// Looks up where Redis is, unless that is being done: the system may take longer for it than anybody waits.
+    /// Looks up the address of Redis, unless a look-up is in progress: the system may take longer for it than anything
+    /// waits.
     fn look_up(&mut self, at: usize) {
         let member = &mut self.members[at];
         if std::mem::replace(&mut member.looking_up, true) {
@@ -56,14 +57,14 @@ impl Helper {
                 self.resolve(at, &address);
             }
             Some(sentinels) => {
-                // What they said last may be old: if so, that shows soon.
+                // Their latest answers may be old: if so, that shows soon.
                 sentinels.hurry(self.shell.clock.now());
                 self.look_up_master(at);
             }
         }
     }
 
-    /// Looks up the address that sentinels name, as soon as they do.
+    /// Looks up the address that sentinels report, as soon as they do.
     fn look_up_master(&mut self, at: usize) {
         let Some(sentinels) = &self.sentinels else {
             return;
@@ -93,7 +94,7 @@ impl Helper {
         }
     }
 
-    /// Goes on with the sentinels, and leaves a master that is none any more.
+    /// Advances the sentinels, and leaves a server that is no longer the master.
     pub(super) fn hear_sentinels(&mut self) {
         let (Some(sentinels), Some(member)) = (&mut self.sentinels, self.members.first_mut())
         else {
@@ -112,7 +113,7 @@ impl Helper {
         }
     }
 
-    /// It was looked up where a member is.
+    /// The address of a member was looked up.
     pub(super) fn found(&mut self, id: NodeId, endpoints: Endpoints) {
         let mut members = self.members.iter_mut();
         let Some(member) = members.find(|member| member.id() == id) else {

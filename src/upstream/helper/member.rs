@@ -1,5 +1,4 @@
-//! One Redis with its sockets: it moves bytes between them and the state machine, and makes the connections that this
-//! wants.
+//! One Redis with its sockets: moves bytes between them and the state machine, and opens the connections that it wants.
 
 use std::io::{self, ErrorKind};
 
@@ -20,22 +19,22 @@ use crate::transport::{ReadResult, Source, Transport};
 /// How often a connection is read from before the others have their turn.
 const READS: usize = 16;
 
-/// How many tokens each has: for its connections by their roles, which are fewer than 256, and then for attempts.
+/// How many tokens each has: for its connections by role, which are fewer than 256, and then for attempts.
 const TOKENS: usize = 1 << 12;
 const ATTEMPTS: usize = 256;
 
 /// One Redis with its sockets.
 pub(super) struct Member {
     node: Node,
-    /// The sockets, by the places of their roles, as are their tokens.
+    /// The sockets, by the indices of their roles, as are their tokens.
     transports: Vec<Option<Transport>>,
-    /// Which of its addresses Redis is reached by, while that is being found out.
+    /// The attempts to reach Redis at one of its addresses, while that is in progress.
     race: Race,
-    /// Where Redis is, is being looked up.
+    /// The address of Redis is being looked up.
     pub looking_up: bool,
     /// The addresses that were last tried.
     pub targets: Vec<Endpoint>,
-    /// Something may have come of it since what follows was looked at.
+    /// The state machine may have changed since what follows was computed.
     is_touched: bool,
     /// When something is due.
     due: Option<Time>,
@@ -58,13 +57,13 @@ impl Member {
         self.node.id
     }
 
-    /// Its state machine, for something to come of it.
+    /// Its state machine, to change.
     pub fn node(&mut self) -> &mut Node {
         self.is_touched = true;
         &mut self.node
     }
 
-    /// The same, to look at.
+    /// The same, to inspect.
     pub fn state(&self) -> &Node {
         &self.node
     }
@@ -73,17 +72,17 @@ impl Member {
         self.node.is_up()
     }
 
-    /// Whether the name of its host is to be looked up again. Says so once.
+    /// Whether to look up its host name again. Reports it once.
     pub fn wants_look_up(&mut self) -> bool {
         self.node.wants_look_up()
     }
 
-    /// What it said of its cluster since this was last called.
+    /// Its view of its cluster, if it is new since the last call.
     pub fn takes_view(&mut self) -> Option<View> {
         self.node.takes_view()
     }
 
-    /// Whether which node serves which slot may be another by now. Says so once.
+    /// Whether the slot map may have changed. Reports it once.
     pub fn takes_doubt(&mut self) -> bool {
         self.node.takes_doubt()
     }
@@ -101,7 +100,7 @@ impl Member {
         Token(self.first_token() + role.place())
     }
 
-    /// Notes what an event says. Returns whether it is one of its sockets.
+    /// Notes an event. Returns whether it is for one of its sockets.
     pub fn note(&mut self, event: &Ready) -> bool {
         let Some(place) = event.token().0.checked_sub(self.first_token()) else {
             return false;
@@ -117,8 +116,8 @@ impl Member {
         true
     }
 
-    /// Whether there is something to read that no event will report. While what was read before waits for the loop,
-    /// only the tracker is read from.
+    /// Whether there is something to read that no event will report. While earlier replies wait for the loop, only the
+    /// tracker is read from.
     pub fn is_readable(&self, is_full: bool) -> bool {
         let open = self.node.roles().zip(&self.transports);
         let mut readable = open.filter(|(_, transport)| {
@@ -137,7 +136,7 @@ impl Member {
         self.due
     }
 
-    /// Goes on with each connection as far as its socket allows, and does what is due.
+    /// Advances each connection as far as its socket allows, and performs what is due.
     pub fn turn(&mut self, shell: &mut Shell, now: Time) {
         self.is_touched |=
             self.due.is_some_and(|due| due <= now) || self.is_readable(shell.mailbox.is_full());
@@ -154,8 +153,8 @@ impl Member {
         }
     }
 
-    /// If Redis refuses the login, or the user's rights changed, the password may be another: reads it again, if a file
-    /// holds it, and tries it.
+    /// If Redis refuses the login, or the user's permissions have changed, the password may have changed: rereads it,
+    /// if it is in a file, and tries it.
     pub fn log_in_again(&mut self, now: Time) {
         if self.is_touched && self.node.takes_password() {
             let file = self.node.settings.password_file.as_deref();
@@ -173,7 +172,7 @@ impl Member {
         self.run_race(shell);
     }
 
-    /// Goes on with the attempts to reach Redis by one of its addresses.
+    /// Continues the attempts to reach Redis at one of its addresses.
     fn run_race(&mut self, shell: &Shell) {
         let now = shell.clock.now();
         let registry = shell.poll.registry();
@@ -194,7 +193,7 @@ impl Member {
         }
     }
 
-    /// Makes a connection beside the first one, which leads there.
+    /// Opens another connection to the same address as the first.
     pub fn connect(&mut self, role: Role, endpoint: &Endpoint, registry: &Registry, now: Time) {
         let dialer = &self.node.settings.dialer;
         let deadline = now.after(dialer.timeout);
@@ -217,7 +216,7 @@ impl Member {
         self.transports[place] = Some(transport);
     }
 
-    /// Looks whether an attempt to connect has succeeded.
+    /// Checks whether a connection attempt has succeeded.
     fn finish_connecting(&mut self, role: Role, now: Time) {
         let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
             return;
@@ -263,7 +262,7 @@ impl Member {
         }
     }
 
-    /// Writes what there is to say.
+    /// Writes pending requests.
     pub fn write(&mut self) {
         if !self.is_touched {
             return;
@@ -275,18 +274,18 @@ impl Member {
             let link = &mut self.node.connection(role).link;
             let is_due = !link.is_empty() || transport.is_behind();
             if !transport.is_connecting() && is_due && transport.write(link).is_err() {
-                // What Redis said before it closed is still to be read; that ends it.
+                // What Redis sent before it closed must still be read; that ends it.
                 transport.readable = true;
             }
         }
     }
 
-    /// Hands the loop what happened.
+    /// Reports events to the loop.
     pub fn report(&mut self, mailbox: &Mailbox) {
         mailbox.report(self.node.id, &mut self.node.events);
     }
 
-    /// A connection could not be made, or broke.
+    /// A connection could not be opened, or broke.
     pub fn lose(&mut self, role: Role, error: io::Error, now: Time) {
         let loss = match error.kind() {
             ErrorKind::TimedOut if error.get_ref().is_none() => {

@@ -1,4 +1,4 @@
-//! The members as nodes of a cluster: they are asked who serves which slot, and there are as many as that says.
+//! The members as nodes of a cluster: asks them for the slot map, and adds and removes members accordingly.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use super::member::Member;
 use crate::clock::Time;
 use crate::config::RedisAddress;
 
-/// How many nodes that have left are waited for.
+/// How many nodes that have left are kept for their outstanding replies.
 const LEAVING_MAX: usize = 16;
 
-/// How the nodes of a cluster are followed.
+/// Follows the nodes of a cluster.
 pub(super) struct Nodes {
     _built: Clusters,
-    /// Those of new members.
+    /// The settings of new members.
     settings: Settings,
     follow: Follow,
     /// Which member is asked next.
     next: usize,
     watched: bool,
-    /// The barriers that the loop asked for and that not all members have passed.
+    /// The barriers that the loop requested and that not all members have passed.
     barriers: VecDeque<u64>,
-    /// How often the lists of links are still to be looked through for those of members that are gone. There are two,
-    /// which go to and fro.
+    /// How often the lists of links must still be cleared of those to members that are gone. There are two lists, which
+    /// are exchanged with the loop.
     gone: u8,
 }
 
@@ -39,7 +39,7 @@ impl Nodes {
 }
 
 impl Helper {
-    /// Starts with the nodes that are known of a cluster.
+    /// Starts with the seeds of a cluster.
     pub(super) fn start_cluster(&mut self, settings: Settings) {
         let Some(seeds) = settings.cluster.clone() else {
             return;
@@ -72,7 +72,7 @@ impl Helper {
         }
     }
 
-    /// Redis was demoted, or slots are elsewhere.
+    /// Redis was demoted, or slots have moved.
     pub(super) fn doubt(&mut self, now: Time) {
         match (&mut self.nodes, self.members.first_mut()) {
             (Some(nodes), _) => nodes.follow.doubt(),
@@ -81,7 +81,7 @@ impl Helper {
         }
     }
 
-    /// Redirects lead to nodes that the map does not know.
+    /// Redirects lead to nodes that the map does not have.
     pub(super) fn want_nodes(&mut self, now: Time) {
         for address in self.work.wanted.drain(..) {
             if let Some(nodes) = &mut self.nodes {
@@ -90,7 +90,7 @@ impl Helper {
         }
     }
 
-    /// Asks for a barrier.
+    /// Requests a barrier.
     pub(super) fn ask_for_barrier(&mut self, number: u64, now: Time) {
         let reports = |member: &&mut Member| !member.state().settings.is_replica;
         for member in self.members.iter_mut().filter(reports) {
@@ -101,7 +101,7 @@ impl Helper {
         }
     }
 
-    /// Reports the barriers that all members have passed that can be reached. Who is lost then has reported so.
+    /// Reports the barriers that all reachable members have passed. An unreachable one has reported its loss already.
     pub(super) fn report_barriers(&mut self) {
         let Some(nodes) = &mut self.nodes else {
             return;
@@ -119,7 +119,7 @@ impl Helper {
         self.shell.mailbox.report(NodeId::default(), &mut events);
     }
 
-    /// Hears what members say of the cluster, and asks them.
+    /// Processes members' views of the cluster, and asks for new ones.
     pub(super) fn follow_nodes(&mut self, now: Time) {
         let Some(nodes) = &mut self.nodes else {
             return;
@@ -145,7 +145,7 @@ impl Helper {
         self.ask_nodes(now);
     }
 
-    /// Asks some of the members for their views, others each time.
+    /// Asks some of the members for their views, different ones each time.
     fn ask_nodes(&mut self, now: Time) {
         let Some(nodes) = &mut self.nodes else {
             return;
@@ -196,7 +196,7 @@ impl Helper {
             member.node().set_watched(nodes.watched, now);
             self.members.push(member);
         }
-        // What happened before it was known is reported before it.
+        // Events from before a member was known are reported before it.
         for member in &mut self.members {
             member.report(&self.shell.mailbox);
         }
@@ -206,7 +206,7 @@ impl Helper {
         self.check(now);
     }
 
-    /// Drops the nodes that have left and owe nothing any more.
+    /// Drops the nodes that have left and have nothing outstanding.
     pub(super) fn drop_left(&mut self) {
         let count = self.leaving.len();
         self.leaving.retain(|member| !member.state().has_left());
@@ -217,7 +217,7 @@ impl Helper {
         }
     }
 
-    /// Drops the places of links to members that are gone.
+    /// Removes the links to members that are gone from the lists.
     pub(super) fn forget_links(&mut self) {
         if let Some(nodes) = &mut self.nodes
             && nodes.gone > 0
@@ -237,14 +237,14 @@ fn member(id: NodeId, address: RedisAddress, is_replica: bool, settings: &Settin
         Settings {
             address,
             is_replica,
-            // What it answers is not cached.
+            // Its replies are not cached.
             tracking: settings.tracking && !is_replica,
             ..settings.clone()
         },
     ))
 }
 
-/// Answers requests for a node that is none any more.
+/// Answers requests for a node that is no longer a member.
 pub(super) fn send_elsewhere(link: LinkId, batch: &mut Batch, mailbox: &Arc<Mailbox>) {
     let mut replies = Replies::default();
     for _ in &batch.requests {

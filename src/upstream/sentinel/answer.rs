@@ -1,16 +1,16 @@
-//! What a sentinel says of the master, and which of several that don't agree is believed.
+//! A sentinel's view of the master, and which of several views that don't agree wins.
 
 use super::peer::Peer;
 use crate::config::RedisAddress;
 use crate::resp::integer;
 use crate::resp::read::Reader;
 
-/// What a sentinel says of the master.
+/// A sentinel's view of the master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// Where it is.
+    /// The address of the master.
     pub address: RedisAddress,
-    /// Of which configuration that is: each failover makes a new one with a higher number (`config-epoch`). Unknown if
+    /// The number of its configuration: each failover makes a new one with a higher number (`config-epoch`). Unknown if
     /// the sentinel's user may not see it.
     pub epoch: Option<u64>,
 }
@@ -18,7 +18,7 @@ pub(super) struct Answer {
 /// The address in a reply to `SENTINEL GET-MASTER-ADDR-BY-NAME`; none if the sentinel knows no such master.
 ///
 /// # Errors
-/// If it is no such reply.
+/// If it is not such a reply.
 pub(super) fn address(reply: &[u8]) -> Result<Option<RedisAddress>, String> {
     if Reader::new(reply).null() {
         return Ok(None);
@@ -36,11 +36,11 @@ pub(super) fn address(reply: &[u8]) -> Result<Option<RedisAddress>, String> {
     };
     match read() {
         Some(address) => Ok(Some(address)),
-        None => Err("it names no address of a master".to_owned()),
+        None => Err("it reports no address of a master".to_owned()),
     }
 }
 
-/// The number of the configuration in a reply to `SENTINEL MASTER`, if it shows it.
+/// The configuration number in a reply to `SENTINEL MASTER`, if it is there.
 pub(super) fn epoch(reply: &[u8]) -> Option<u64> {
     let mut reader = Reader::new(reply);
     for _ in 0..reader.array()? / 2 {
@@ -52,22 +52,22 @@ pub(super) fn epoch(reply: &[u8]) -> Option<u64> {
     None
 }
 
-/// Which sentinel is to be believed, by its place.
+/// Which sentinel's answer wins, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     /// That one.
     Of(usize),
-    /// It is not known yet: too few have answered.
+    /// Not known yet: too few have answered.
     Open,
     /// None: those that answer, if any, are behind what was known before.
     None,
 }
 
-/// Which of the sentinels is to be believed, if the master of that configuration was followed before.
+/// Chooses among the sentinels, if the master of that configuration was followed before.
 ///
-/// The highest number wins, then what most say, then the first. So a sentinel that was cut off, or stopped, does not
-/// lead back to an old master. A lower number than was known holds only if more than half of all say so, as when all
-/// were set up anew. At first, so many have to answer, or all to have had their chance.
+/// The highest number wins, then the majority, then the first. So a sentinel that was cut off, or stopped, does not
+/// lead back to an old master. A lower number than the known one is accepted only from more than half of all, as when
+/// all were set up anew. At first, a majority must have answered, or all must have had their chance.
 pub(super) fn choose(peers: &[&Peer], known: Option<u64>) -> Choice {
     let answers = || {
         let all = peers.iter().enumerate();

@@ -1,8 +1,8 @@
-//! Where the master is, by sentinels: all of them are asked and listened to, over connections in the helper's poll, so
-//! that none that is away or behind leads the proxy astray.
+//! The address of the master, from sentinels: all of them are asked and subscribed to, over connections in the helper's
+//! poll, so that one that is unreachable or out of date cannot mislead the proxy.
 //!
 //! - [`peer`] is one sentinel, a state machine without a socket.
-//! - [`answer`] is what it says, and which one is believed.
+//! - [`answer`] is its answer, and the choice among several.
 
 mod answer;
 mod peer;
@@ -24,7 +24,7 @@ use crate::transport::{ReadResult, Transport};
 use answer::{Choice, choose};
 use peer::{Login, Peer, Phase};
 
-/// Whom to ask where the Redis is.
+/// The sentinels to ask, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The sentinels.
@@ -33,11 +33,11 @@ pub struct Settings {
     pub master: String,
     /// The user to authenticate as.
     pub username: Option<String>,
-    /// The password, if they ask for one.
+    /// The password, if they require one.
     pub password: Option<Secret>,
-    /// The file that holds it, if one does: it is read again for each connection.
+    /// The file that holds it, if any: it is read again for each connection.
     pub password_file: Option<String>,
-    /// How to connect, and how long that and each answer may take.
+    /// How to connect, and the timeout of connecting and of each answer.
     pub dialer: Dialer,
 }
 
@@ -70,17 +70,17 @@ pub(super) struct Sentinels {
     settings: Settings,
     login: Login,
     seats: Vec<Seat>,
-    /// The master that is believed in.
+    /// The master that is followed.
     master: Option<Master>,
-    /// It is known at present.
+    /// It is confirmed at present.
     is_known: bool,
-    /// What is known of it has changed.
+    /// The master, or whether it is confirmed, has changed.
     has_news: bool,
     mailbox: Arc<Mailbox>,
 }
 
 impl Sentinels {
-    /// None of them is connected to before [`Self::turn`].
+    /// Does not connect before [`Self::turn`].
     pub fn new(settings: Settings, mailbox: Arc<Mailbox>) -> Self {
         let seat = |address: &RedisAddress| Seat {
             peer: Peer::new(address.clone(), settings.dialer.timeout),
@@ -105,10 +105,10 @@ impl Sentinels {
         }
     }
 
-    /// The master, `Ok(None)` as long as too few have answered.
+    /// The master; `Ok(None)` while too few have answered.
     ///
     /// # Errors
-    /// Why none is known: what each sentinel says.
+    /// Why it is unknown: the trouble of each sentinel.
     pub fn master(&self) -> Result<Option<&Master>, String> {
         match (self.choose(), &self.master) {
             (Choice::Of(_), Some(master)) => Ok(Some(master)),
@@ -128,19 +128,19 @@ impl Sentinels {
             let separator = if at == 0 { "" } else { "; " };
             let trouble = match &peer.trouble {
                 Some(trouble) => trouble,
-                None => "it names one of before the last failover",
+                None => "it names the master before the last failover",
             };
             text += &format!("{separator}{}: {trouble}", peer.address);
         }
         text
     }
 
-    /// Whether the master is another since this was last asked, or is known again.
+    /// Whether the master has changed since the last call, or is confirmed again.
     pub fn takes_news(&mut self) -> bool {
         std::mem::take(&mut self.has_news)
     }
 
-    /// All are asked at once.
+    /// Asks all of them at once.
     pub fn hurry(&mut self, now: Time) {
         for Seat { peer, .. } in &mut self.seats {
             peer.hurry(&self.login, now);
@@ -160,7 +160,7 @@ impl Sentinels {
         transports.any(|open| open.readable && !open.is_connecting())
     }
 
-    /// Notes what an event says.
+    /// Notes an event.
     pub fn note(&mut self, event: &Event) {
         let Some(token) = event.token().0.checked_sub(FIRST) else {
             return;
@@ -195,7 +195,7 @@ impl Sentinels {
         }
     }
 
-    /// Goes on with each as far as its socket allows.
+    /// Advances each as far as its socket allows.
     pub fn turn(&mut self, registry: &Registry, buffer: &mut [u8], now: Time) {
         for at in 0..self.seats.len() {
             if let Err(error) = self.connect(at, registry, now) {
@@ -212,7 +212,7 @@ impl Sentinels {
         self.follow();
     }
 
-    /// Writes what there is to say.
+    /// Writes pending requests.
     pub fn write(&mut self) {
         for Seat {
             peer, transport, ..
@@ -221,7 +221,7 @@ impl Sentinels {
             if let Some(transport) = transport
                 && transport.write(peer).is_err()
             {
-                // What it said before it closed is still to be read; that ends it.
+                // What it sent before it closed must still be read; that ends it.
                 transport.readable = true;
             }
         }
@@ -270,7 +270,7 @@ impl Sentinels {
         Ok(())
     }
 
-    /// Reads what is answered.
+    /// Reads answers.
     fn read(&mut self, at: usize, buffer: &mut [u8], now: Time) -> Result<(), String> {
         let Seat {
             peer, transport, ..
@@ -322,7 +322,7 @@ impl Sentinels {
         }
     }
 
-    /// Looks who is the master by now.
+    /// Determines the current master.
     fn follow(&mut self) {
         let Choice::Of(at) = self.choose() else {
             self.is_known = false;
@@ -349,7 +349,7 @@ impl Sentinels {
     }
 }
 
-/// The endpoints with the name of their host, if it has one.
+/// The endpoints with their host name, if it has one.
 pub(super) fn named(endpoints: Vec<Endpoint>, address: &RedisAddress) -> Vec<Endpoint> {
     let RedisAddress::Tcp { host, .. } = address else {
         return endpoints;
@@ -365,7 +365,7 @@ pub(super) fn named(endpoints: Vec<Endpoint>, address: &RedisAddress) -> Vec<End
     endpoints.into_iter().map(named).collect()
 }
 
-/// What an error says, with the names of the settings for sentinels.
+/// The text of an error, with the names of the settings for sentinels.
 fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.replace(", or write redis:// for rediss://", "")

@@ -1,9 +1,9 @@
-//! One sentinel, as a state machine without a socket: what it is sent, and what its answers say.
+//! One sentinel, as a state machine without a socket: the requests to it, and the meaning of its answers.
 //!
-//! It is asked where the master is and of which configuration that is, and subscribed to. What it reports has it asked
-//! anew: so its answer is always one of its own state, never put together from messages. As a connection in RESP2 may
-//! ask nothing while it is subscribed, the subscription is taken back, with the question and a new one behind it in the
-//! same write. A sentinel that allows no subscription is asked more often instead.
+//! It is asked for the master's address and configuration number, and subscribed to. A report from it triggers a new
+//! question: so its answer always reflects one state, and is never assembled from messages. As a RESP2 connection can't
+//! send other requests while it is subscribed, one write carries an unsubscription, the question and a new
+//! subscription. A sentinel that permits no subscription is asked more often instead.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -19,34 +19,34 @@ use crate::resp::read::Reader;
 use crate::transport::Source;
 use crate::upstream::setup::refusal;
 
-/// What a sentinel reports when the master is another now: by the one that has the failover done, as soon as the new
-/// master takes writes, or by any, when it has heard of that.
+/// What a sentinel reports when the master changes: the one that performs the failover, as soon as the new master takes
+/// writes, or any, when it has learned of that.
 const CHANNELS: [&str; 2] = ["+promoted-slave", "+switch-master"];
 
-/// How often it is asked, should a report be lost.
+/// How often it is asked, in case a report is lost.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How often it is asked if it may not be subscribed to.
+/// How often it is asked if subscribing is not permitted.
 const POLL_WITHOUT_REPORTS: Duration = Duration::from_secs(1);
 
-/// The pause before it is connected to again; it doubles until the last.
+/// The pause before the next connection; it doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(8);
 
-/// The longest reply, in bytes; those there are have a hundredth of it.
+/// The longest reply, in bytes; real ones have a hundredth of it.
 const MAX_REPLY: usize = 64 * 1024;
 
-/// The first byte of what a server for TLS says to whoever doesn't speak it.
+/// The first byte that a TLS server sends to a peer that doesn't speak TLS.
 const TLS_ALERT: u8 = 0x15;
 
-/// How far a sentinel is.
+/// The progress of a sentinel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// It is connected to then.
     Resting(Time),
-    /// Its name is being looked up, which may take until then.
+    /// Its name is being looked up, until then at most.
     LookingUp(Time),
-    /// It is being connected to, which may take until then.
+    /// It is being connected to, until then at most.
     Connecting(Time),
     /// Its answers are due until then.
     Asking(Time),
@@ -54,18 +54,18 @@ pub(super) enum Phase {
     Listening(Time),
 }
 
-/// What is due next.
+/// What the next reply answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
     Login,
     Name,
     Address,
     Configuration,
-    /// So many channels.
+    /// The confirmations of so many channels.
     Subscriptions(usize),
 }
 
-/// Who the proxy is there, and what it asks for.
+/// The proxy's credentials, and the name of the master.
 #[derive(Clone, Debug)]
 pub(super) struct Login {
     pub master: String,
@@ -78,27 +78,27 @@ pub(super) struct Login {
 pub(super) struct Peer {
     pub address: RedisAddress,
     pub phase: Phase,
-    /// What it last said, as long as it is there.
+    /// Its latest answer, while it is reachable.
     pub answer: Option<Answer>,
-    /// Why it does not say where the master is.
+    /// Why it does not report the master.
     pub trouble: Option<String>,
     timeout: Duration,
     pause: Duration,
     due: VecDeque<Due>,
     output: Vec<u8>,
     frames: Frames,
-    /// Something was answered on the connection.
+    /// A reply has arrived on the connection.
     has_answered: bool,
     /// The connection is subscribed.
     is_subscribed: bool,
-    /// It reported something since it was last asked.
+    /// It has reported something since it was last asked.
     has_news: bool,
-    /// Where the master is, by the answer that is coming in.
+    /// The address of the master, from the answer that is arriving.
     coming: Option<RedisAddress>,
 }
 
 impl Peer {
-    /// One that is to be connected to, and may take so long for each step.
+    /// A new one, to be connected to. Each step may take the timeout.
     pub fn new(address: RedisAddress, timeout: Duration) -> Self {
         Self {
             address,
@@ -128,7 +128,7 @@ impl Peer {
         }
     }
 
-    /// It is to be asked at once, or connected to: its answer may be old.
+    /// Asks or connects at once: its answer may be old.
     pub fn hurry(&mut self, login: &Login, now: Time) {
         match self.phase {
             Phase::Listening(_) => self.ask(login, now),
@@ -137,7 +137,7 @@ impl Peer {
         }
     }
 
-    /// A connection is there: introduces the proxy, and asks.
+    /// A connection is open: logs in, and asks.
     pub fn connected(&mut self, login: &Login, now: Time) {
         if let Some(password) = &login.password {
             let mut auth = redis::cmd("AUTH");
@@ -153,7 +153,7 @@ impl Peer {
     fn ask(&mut self, login: &Login, now: Time) {
         self.has_news = false;
         if std::mem::take(&mut self.is_subscribed) {
-            // Each channel is answered by itself: those are no answers to count.
+            // Each channel is confirmed separately: these replies are not counted.
             self.send(&redis::cmd("UNSUBSCRIBE"), None);
         }
         let question = |what: &str| {
@@ -174,10 +174,10 @@ impl Peer {
         self.due.extend(due);
     }
 
-    /// Does what is due.
+    /// Performs what is due.
     ///
     /// # Errors
-    /// Why the sentinel is to be given up for now.
+    /// Why the sentinel must be given up for now.
     pub fn tick(&mut self, login: &Login, now: Time) -> Result<(), String> {
         if now < self.due() {
             return Ok(());
@@ -189,15 +189,15 @@ impl Peer {
                 self.ask(login, now);
                 Ok(())
             }
-            Phase::LookingUp(_) => Err(format!("looking its name up took over {timeout} ms")),
+            Phase::LookingUp(_) => Err(format!("the DNS lookup took over {timeout} ms")),
             Phase::Connecting(_) | Phase::Asking(_) => Err(format!("timed out after {timeout} ms")),
         }
     }
 
-    /// Bytes came.
+    /// Bytes have arrived.
     ///
     /// # Errors
-    /// Why the sentinel is to be given up for now.
+    /// Why the sentinel must be given up for now.
     pub fn receive(&mut self, mut bytes: &[u8], login: &Login, now: Time) -> Result<(), String> {
         if !self.has_answered && bytes.first() == Some(&TLS_ALERT) {
             return Err("its port expects TLS: set redis_sentinel_tls on".to_owned());
@@ -244,7 +244,7 @@ impl Peer {
                         *left -= 1;
                         Ok(())
                     }
-                    _ => Err("it answered what it was not asked".to_owned()),
+                    _ => Err("it sent an unexpected reply".to_owned()),
                 };
             }
             _ => {}
@@ -252,24 +252,24 @@ impl Peer {
         let refused = refusal(reply);
         match (self.due.pop_front(), refused) {
             (Some(Due::Login), Some(words)) => Err(format!(
-                "it answers {words}: give the redis_sentinel_password that it has (and redis_sentinel_username, if \
+                "it answers {words}: set redis_sentinel_password to its password (and redis_sentinel_username, if \
                  it has users)"
             )),
             (Some(Due::Address), Some(words)) if is_login(&words) => {
-                Err(format!("it answers {words}: give redis_sentinel_password"))
+                Err(format!("it answers {words}: set redis_sentinel_password"))
             }
             (Some(Due::Address), Some(words)) if words.starts_with("NOPERM") => Err(format!(
                 "it answers {words}: its user needs +sentinel|get-master-addr-by-name"
             )),
             (Some(Due::Address), Some(words)) => Err(format!(
-                "it answers {words}: it may be no sentinel, whose port is 26379 as a rule"
+                "it answers {words}: it may not be a sentinel, whose port is usually 26379"
             )),
             (Some(Due::Address), None) => {
                 self.coming = answer::address(reply)?;
                 match self.coming {
                     Some(_) => Ok(()),
                     None => Err(format!(
-                        "No such master with that name: redis_sentinel_master is {:?}, and is to be what follows \
+                        "No such master with that name: redis_sentinel_master is {:?}, and must be the name after \
                          \"sentinel monitor\" in its configuration",
                         login.master
                     )),
@@ -287,12 +287,12 @@ impl Peer {
             (Some(Due::Login | Due::Name), _) => Ok(()),
             (Some(Due::Subscriptions(_)), Some(_)) => Ok(()),
             (Some(Due::Subscriptions(_)) | None, _) => {
-                Err("it answered what it was not asked".to_owned())
+                Err("it sent an unexpected reply".to_owned())
             }
         }
     }
 
-    /// Why the connection ended, by this if not in order.
+    /// Why the connection ended, with this error if there was one.
     pub fn reason_of_end(&self, error: Option<String>) -> String {
         let reason = error.unwrap_or_else(|| "it closed the connection".to_owned());
         match self.has_answered {
@@ -303,7 +303,7 @@ impl Peer {
         }
     }
 
-    /// It is given up for now, for that reason. Returns whether it is another than before.
+    /// It is given up for now, for that reason. Returns whether the reason is new.
     pub fn lost(&mut self, reason: String, now: Time) -> bool {
         self.phase = Phase::Resting(now.after(self.pause));
         self.pause = (self.pause * 2).min(LAST_PAUSE);
@@ -319,12 +319,12 @@ impl Peer {
     }
 }
 
-/// Whether these words refuse whoever has not logged in.
+/// Whether this error refuses a client that has not logged in.
 fn is_login(words: &str) -> bool {
     words.starts_with("NOAUTH") || words.starts_with("WRONGPASS")
 }
 
-/// Of which kind a reply is that is about a subscription.
+/// The kind of a reply about a subscription.
 fn push_kind(reply: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(reply);
     let is_push = reader.array() == Some(3);

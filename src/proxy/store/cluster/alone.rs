@@ -1,5 +1,5 @@
-//! What clients are told of the cluster that speak to clusters: it has one node, which has all slots. It is the proxy, so
-//! that they stay on it.
+//! The proxy's replies to cluster clients: the cluster has one node, the proxy, which has all slots, so that they stay
+//! on it.
 
 use super::super::Store;
 use super::Cluster;
@@ -12,7 +12,7 @@ use crate::resp::request::Request;
 use crate::resp::{Protocol, integer};
 use crate::upstream::{NodeId, SLOTS, slot_of};
 
-/// What is done with a request about the cluster.
+/// How a request about the cluster is handled.
 pub(super) enum About {
     /// It is answered.
     Answered(Outcome),
@@ -23,7 +23,7 @@ pub(super) enum About {
 /// How many characters the id of a node has.
 const ID: usize = 40;
 
-/// An id of a node that no other has.
+/// A new random node id.
 pub(super) fn new_id() -> Box<str> {
     let digit = |_| char::from_digit(fastrand::u32(..16), 16).unwrap_or('0');
     (0..ID).map(digit).collect()
@@ -71,7 +71,7 @@ impl Myself<'_> {
         text(out, "health", "online");
     }
 
-    /// The line of `CLUSTER NODES`. Nodes have no bus behind the proxy.
+    /// The line of `CLUSTER NODES`. The proxy has no cluster bus.
     fn line(&self) -> String {
         let Self { id, host, port } = self;
         let last = SLOTS - 1;
@@ -91,7 +91,7 @@ fn map(out: &mut Vec<u8>, entries: usize, protocol: Protocol) {
 }
 
 impl Store {
-    /// Answers `CLUSTER` and what else clients of clusters say.
+    /// Answers `CLUSTER` and other commands of cluster clients.
     pub(super) fn answer_about_cluster(
         &self,
         cluster: &Cluster,
@@ -145,7 +145,7 @@ impl Store {
             }
             () => {
                 replies.push_error(
-                    b"ERR the proxy is a cluster of one node: its nodes are to be asked for that",
+                    b"ERR the proxy is a cluster of one node: send this to the nodes behind it",
                 );
                 return Some(About::Answered(Outcome::Refused));
             }

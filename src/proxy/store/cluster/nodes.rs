@@ -1,10 +1,10 @@
-//! How the nodes are, for who asks.
+//! The state of the nodes, for reports.
 
 use super::super::Store;
 use crate::status::NodeStatus;
 use crate::upstream::{NodeId, SLOTS, slot_of};
 
-/// Of a cache with more entries, the keys of each node are estimated from as many.
+/// In a cache with more entries, the number of each node's keys is estimated from a sample of this size.
 const COUNTED: usize = 65_536;
 
 impl Store {

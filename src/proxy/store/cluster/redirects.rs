@@ -1,5 +1,5 @@
-//! Replies by which a node says that it has a slot no more, or not wholly: what was asked is sent on, and who waits for
-//! it does not learn of it.
+//! Redirects: a node replies that it no longer has a slot, or only part of it. The request is redirected, and the
+//! client that waits for it does not notice.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -22,24 +22,24 @@ use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Parsed, Parser};
 use crate::upstream::{ELSEWHERE, LinkId, NodeId};
 
-/// How often a request is sent on at once; after that it waits before each.
+/// How often a request is redirected at once; after that it waits before each.
 const AT_ONCE: u8 = 5;
 
-/// How long it waits then, or if a node can't say yet where it is to go.
+/// How long it waits then, or if a node does not know yet where the request should go.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What a node answers in place of a reply.
+/// What a node returns in place of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Redirect<'a> {
     /// Another node has the slot.
     Moved { slot: u16, address: &'a str },
-    /// The slot is on its way to another node, which has the key already, or is to make it.
+    /// The slot is migrating to another node, which has the key already, or is to create it.
     Ask { address: &'a str },
-    /// Some of the keys are on their way.
+    /// Some of the keys are migrating.
     TryAgain,
-    /// Nobody has the slot, or too few nodes see each other.
+    /// No node has the slot, or too few nodes see each other.
     Down,
-    /// The node is none of the cluster's any more.
+    /// The node no longer belongs to the cluster.
     Elsewhere,
 }
 
@@ -67,36 +67,36 @@ impl<'a> Redirect<'a> {
     }
 }
 
-/// What waits to be sent, or sent again.
+/// A request that waits to be sent, or sent again.
 pub(in crate::proxy) struct Parked {
     asked: Asked,
     protocol: Protocol,
-    /// Until when it waits.
+    /// It waits until then.
     pub(super) not_before: Time,
-    /// Until when it may.
+    /// It may wait until then.
     until: Time,
 }
 
 impl Parked {
-    /// Who waits for it.
+    /// The clients that wait for it.
     fn clients(&self) -> impl Iterator<Item = ClientId> {
         self.asked.waiters().map(|waiter| waiter.caller.client)
     }
 
-    /// Where its reply belongs.
+    /// The place of its reply.
     fn place(&self) -> Option<Place> {
         self.asked.waiters().next().map(|waiter| waiter.place)
     }
 }
 
-/// What has waited for too long, with the error that those get who wait for it.
+/// A request that has waited for too long, with the error for the clients that wait for it.
 pub(in crate::proxy) type Abandoned = (Arrived, Reply);
 
-/// What a client gets in place of a redirect whose transaction is not sent on: nothing was executed.
+/// The reply in place of a redirect of a transaction that is not sent on: nothing was executed.
 const MOVING: &[u8] = b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n";
 
 impl Store {
-    /// If a reply to what can't be sent on is a redirect, what is said in its place.
+    /// If a redirect is the reply to a request that can't be redirected, the reply in its place.
     pub(in crate::proxy::store) fn say_instead(
         &mut self,
         link: LinkId,
@@ -107,7 +107,7 @@ impl Store {
         Some(Then::Say(MOVING))
     }
 
-    /// What a client gets in place of a redirect on its dedicated connection, which leads to that node.
+    /// The reply in place of a redirect on a client's dedicated connection to that node.
     pub(in crate::proxy) fn reply_for_redirect(&mut self, encoded: &[u8], node: NodeId) -> Reply {
         let is_known = |redirect: &Redirect<'_>| match redirect {
             Redirect::Moved { slot, .. } => {
@@ -122,13 +122,13 @@ impl Store {
             self.follow(redirect, LinkId::new(Protocol::Resp2, 0).at(node));
         }
         match is_elsewhere {
-            // The connection was made for keys of another node.
+            // The connection was opened for keys of another node.
             true => Reply::Static(b"-CROSSSLOT Keys in request don't hash to the same slot\r\n"),
             false => Reply::Static(MOVING),
         }
     }
 
-    /// If a node answered the oldest request of a link with a redirect, sends that on.
+    /// If a node answered the oldest request of a link with a redirect, follows it.
     pub(in crate::proxy::store) fn redirected(
         &mut self,
         link: LinkId,
@@ -143,7 +143,7 @@ impl Store {
         let mut asked = self.in_flight.answered(link)?;
         let mut arrived = Arrived::default();
         if let Asked::Fetch(fetch) = &asked {
-            // How long the key has to live, nobody knows there.
+            // The new node does not know yet how long the key has to live.
             if next.is_some() && !fetch.reads_fields {
                 self.in_flight.answered(link);
                 arrived.with_next = true;
@@ -183,21 +183,22 @@ impl Store {
         Some(arrived)
     }
 
-    /// Whether something is parked that a client which waits for what was asked had asked before.
+    /// Whether a parked request has a client in common with this one, and was sent first by that client.
     fn is_behind_parked(&self, asked: &Asked) -> bool {
         let parked = self.cluster.iter().flat_map(|cluster| &cluster.parked);
         let mut parked = parked.map(|parked| &parked.asked);
         parked.any(|other| is_behind(asked, other))
     }
 
-    /// Whether such a thing was sent on, and is in flight at another node: it may be sent on once more. Reads may overtake
-    /// reads: those of several clients, each of which asks for the keys in another order, would wait for each other.
+    /// Whether such a request was redirected and is in flight at another node, where it may be redirected once more.
+    /// Reads may overtake reads: otherwise those of several clients that each read the keys in another order would wait
+    /// for each other.
     fn is_behind_sent_on(&self, asked: &Asked, target: Option<NodeId>) -> bool {
         let mut sent_on = self.in_flight.sent_on_elsewhere(target);
         sent_on.any(|other| (may_write(asked) || may_write(other)) && is_behind(asked, other))
     }
 
-    /// Learns from a redirect. Returns the node that it leads to, if that is known.
+    /// Updates the map from a redirect. Returns the node that it leads to, if that is known.
     fn follow(&mut self, redirect: Redirect<'_>, link: LinkId) -> Option<NodeId> {
         let cluster = self.cluster.as_mut()?;
         cluster.next_turn();
@@ -231,7 +232,7 @@ impl Store {
         node
     }
 
-    /// The node for what was asked.
+    /// The node for a request.
     fn owner_of(&self, asked: &Asked) -> NodeId {
         let Some(cluster) = &self.cluster else {
             return NOWHERE;
@@ -255,7 +256,7 @@ impl Store {
         }
     }
 
-    /// Sends what was asked to a node; one that does not have the slot yet is to answer all the same.
+    /// Sends a request to a node; if `asking`, the node is to answer although it does not have the slot yet.
     fn send_on(&mut self, asked: Asked, protocol: Protocol, node: NodeId, asking: bool, now: Time) {
         let link = LinkId::new(protocol, self.databases.home).at(node);
         if asking {
@@ -315,7 +316,7 @@ impl Store {
         });
     }
 
-    /// Keeps what was asked, to be sent later. Then it may be sent on at once again.
+    /// Keeps a request, to be sent later. It may then be redirected at once again.
     fn park(&mut self, mut asked: Asked, protocol: Protocol, not_before: Time, now: Time) {
         if let Asked::Forward(forward) = &asked {
             self.in_flight.hold(forward);
@@ -344,7 +345,7 @@ impl Store {
     }
 
     fn park_nowhere(&mut self, link: LinkId, now: Time) {
-        // What is in flight on the link to nowhere is parked in the order in which it came.
+        // The requests in flight on the link to nowhere are parked in order.
         while let Some(asked) = self.in_flight.answered(link) {
             match asked {
                 Asked::Fetch(_) | Asked::Forward(_) => self.park(asked, link.protocol, now, now),
@@ -363,7 +364,7 @@ impl Store {
         }
     }
 
-    /// Keeps what was asked while it was not known which node has the slot.
+    /// Parks the requests that were sent while the node of their slot was unknown.
     pub fn park_lost(&mut self, now: Time) {
         if self.cluster.is_some() {
             for protocol in [Protocol::Resp2, Protocol::Resp3] {
@@ -375,7 +376,7 @@ impl Store {
         }
     }
 
-    /// When what is parked is to be looked at next.
+    /// When to check the parked requests next.
     pub fn parked_until(&self) -> Option<Time> {
         let cluster = self.cluster.as_ref()?;
         let parked = cluster.parked.iter();
@@ -384,8 +385,8 @@ impl Store {
             .min()
     }
 
-    /// Sends what has waited long enough. What a client has asked is sent in the order in which it came: so all of that
-    /// goes together, and waits until nothing else of it is in flight, which may have to be sent again too.
+    /// Sends the requests that have waited long enough. Those of one client are sent in order: so they go together, and
+    /// wait until no other of its requests is in flight that may have to be sent again too.
     pub fn send_parked(&mut self, now: Time) {
         let Some(cluster) = &mut self.cluster else {
             return;
@@ -426,7 +427,7 @@ impl Store {
         }
     }
 
-    /// Takes what has waited for too long.
+    /// Takes the requests that have waited for too long.
     pub fn take_abandoned(&mut self, now: Time) -> Vec<Abandoned> {
         let Some(cluster) = &mut self.cluster else {
             return Vec::new();
@@ -451,7 +452,7 @@ impl Store {
     }
 }
 
-/// Whether a client waits for both, and asked for the other one first.
+/// Whether a client waits for both requests, and sent the other one first.
 fn is_behind(asked: &Asked, other: &Asked) -> bool {
     let first = |asked: &Asked, client| {
         let waiters = asked.waiters();
@@ -473,7 +474,7 @@ fn may_write(asked: &Asked) -> bool {
 }
 
 impl Cluster {
-    /// The address of a redirect, as the map has it: without a host, it is that of the node that answered.
+    /// The address of a redirect, in the form of the map: without a host, it is that of the node that answered.
     fn whole_address(&self, address: &str, answered: NodeId) -> Box<str> {
         if !address.starts_with(':') {
             return address.into();

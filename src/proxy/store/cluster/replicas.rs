@@ -1,5 +1,5 @@
-//! Replicas, where reads go that are not cached, if the user wants that. What they answer may be older than what a client
-//! has written; so nothing of it is cached, and what is learned of the cluster is learned from masters.
+//! Replicas, which serve reads that are not cached, if configured. Their replies may be older than what a client has
+//! written; so none of them are cached, and what is known of the cluster comes from masters.
 
 use super::super::{Redis, Store};
 use super::Cluster;
@@ -8,13 +8,13 @@ use crate::upstream::{Event, NodeId};
 
 /// Whether a request of that name may go to a replica.
 pub(super) fn may_read(name: &[u8], row: &Row, way: Way) -> bool {
-    // A cursor means something to the node alone that it comes from.
+    // A cursor is only valid at the node that returned it.
     let has_cursor = name.ends_with(b"scan");
     way == Way::Forward && row.reads_only && row.writes == Writes::Nothing && !has_cursor
 }
 
 impl Cluster {
-    /// The node for a read of what that master has: one of its replicas in turn, or itself if none can be asked.
+    /// The node for a read from that master: one of its replicas in turn, or the master if none can be asked.
     pub(super) fn reader(&mut self, master: NodeId) -> NodeId {
         let mut nodes = self.map.nodes().iter();
         let Some(node) = nodes.find(|node| node.id == master && !node.replicas.is_empty()) else {
@@ -43,8 +43,8 @@ impl Cluster {
 }
 
 impl Store {
-    /// Something happened to a node. If it is a replica, that says no more than whether reads may go there. Returns
-    /// whether it is one.
+    /// Notes an event of a node. If it is a replica, that only decides whether reads may go there. Returns whether it
+    /// is a replica.
     pub(in crate::proxy) fn note_replica(&mut self, node: NodeId, event: &Event) -> bool {
         let Some(cluster) = &mut self.cluster else {
             return false;
@@ -56,7 +56,7 @@ impl Store {
         match event {
             Event::Up(_) => server.redis = Redis::Up,
             Event::Away | Event::Down { .. } | Event::Moved => server.redis = Redis::Unknown,
-            // They are of the cluster.
+            // These concern the cluster.
             Event::Slots(_) | Event::Barrier(_) => return false,
             Event::MasterLost(is_lost) => server.is_refusing = *is_lost,
             _ => {}

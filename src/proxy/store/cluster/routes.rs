@@ -1,4 +1,4 @@
-//! To which node a request goes, or to which of them its parts go.
+//! Decides which node a request goes to, or which nodes its parts go to.
 
 use super::super::{Flow, Store};
 use super::alone::About;
@@ -15,15 +15,15 @@ use crate::upstream::{NodeId, slot_of};
 
 const CROSSSLOT: &[u8] = b"CROSSSLOT Keys in request don't hash to the same slot";
 
-/// What a client gets whose keys have a prefix, for a request whose reply names keys of several nodes.
-const UNLISTED: &[u8] = b"ERR keys behind a prefix can't be listed in front of a cluster";
+/// The error to a client with a prefix, for a request whose reply names keys of several nodes.
+const UNLISTED: &[u8] = b"ERR keys with a prefix can't be listed in front of a cluster";
 
 /// The slots of a request's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slots {
-    /// It has no keys, or it isn't known where.
+    /// It has no keys, or their position is unknown.
     None,
-    /// All are in that one.
+    /// All are in that slot.
     One(u16),
     Several,
 }
@@ -31,7 +31,7 @@ pub(super) enum Slots {
 /// The slots of a request's keys.
 pub(super) fn slots(request: &Request<'_>, row: &Row) -> Slots {
     let name = request.argument(0);
-    // Their channels are in slots, as keys are.
+    // Shard channels are in slots, as keys are.
     let has_shards =
         name.eq_ignore_ascii_case(b"spublish") || name.eq_ignore_ascii_case(b"ssubscribe");
     if has_shards && request.len() > 1 {
@@ -50,7 +50,7 @@ pub(super) fn slots(request: &Request<'_>, row: &Row) -> Slots {
 }
 
 impl Cluster {
-    /// The node for a request with keys in these slots; several have none.
+    /// The node for a request with keys in these slots; none for several slots.
     pub(super) fn node_for(&self, slots: Slots) -> NodeId {
         match slots {
             Slots::One(slot) => self.owner(slot),
@@ -60,8 +60,8 @@ impl Cluster {
 }
 
 impl Store {
-    /// Whether a client's requests may be executed although earlier ones are not answered: none of those can have been
-    /// sent on to another node meanwhile. What belongs to a transaction is not executed yet.
+    /// Whether a client's requests may be executed although earlier ones are not answered, because none of those can
+    /// have been redirected to another node meanwhile. Requests that belong to a transaction are not executed yet.
     #[inline]
     pub(in crate::proxy) fn is_in_turn(&self, identity: &Identity) -> bool {
         match &self.cluster {
@@ -70,7 +70,7 @@ impl Store {
         }
     }
 
-    /// The same; if not, they may be when all earlier ones are answered.
+    /// The same; if not, they may be executed once all earlier ones are answered.
     #[inline(never)]
     pub(in crate::proxy) fn take_turn(&self, identity: &mut Identity, replies: &Replies) -> bool {
         let Some(cluster) = &self.cluster else {
@@ -82,8 +82,8 @@ impl Store {
         cluster.turn == identity.turn
     }
 
-    /// Finds the node for a request in front of a cluster. A request of which there is none is answered, or its parts are
-    /// sent to several.
+    /// Finds the node for a request in front of a cluster. If there is none, the request is answered, or its parts are
+    /// sent to several nodes.
     pub(in crate::proxy::store) fn route(
         &mut self,
         request: &Request<'_>,
@@ -193,7 +193,7 @@ impl Store {
         }
     }
 
-    /// Whether the dedicated connection to a node is of use for a request.
+    /// Whether the dedicated connection to a node is right for a request.
     pub(in crate::proxy) fn is_right_node(
         &self,
         node: NodeId,

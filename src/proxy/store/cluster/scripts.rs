@@ -1,5 +1,5 @@
-//! Scripts in front of a cluster: clients send the text once to what they take for one server, and its digest from then
-//! on. So the other nodes are told of each text that one is sent.
+//! Scripts in front of a cluster: clients send the text once to what they take for one server, and only its digest from
+//! then on. So each text that is sent to one node is loaded on the others.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -20,12 +20,12 @@ const MOST: usize = 1024;
 pub(super) struct Known(HashSet<u64, RandomState>);
 
 impl Known {
-    /// The nodes may have forgotten them, or be others.
+    /// The nodes may have lost them, or may be other nodes.
     pub fn forget(&mut self) {
         self.0.clear();
     }
 
-    /// Whether this one is new, and known from now on.
+    /// Whether this one is new; remembers it.
     fn is_new(&mut self, text: &[u8]) -> bool {
         let hash = self.0.hasher().hash_one(text);
         if self.0.len() >= MOST {
@@ -36,7 +36,7 @@ impl Known {
 }
 
 impl Store {
-    /// A request goes to a node: if it brings a script, tells the other nodes of it. What they answer is of no interest.
+    /// A request goes to a node: if it contains a script, loads that on the other nodes and ignores their replies.
     #[inline(never)]
     pub(in crate::proxy::store) fn spread_script(&mut self, request: &Request<'_>, caller: Caller) {
         let name = self.table.own_name(request.argument(0));

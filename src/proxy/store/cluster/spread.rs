@@ -1,4 +1,4 @@
-//! Requests that concern several nodes: the parts that each is sent, and how their replies make one.
+//! Requests that concern several nodes: splits them into parts, and merges the replies.
 
 use super::super::{Store, cost};
 use super::NOWHERE;
@@ -12,7 +12,7 @@ use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::upstream::{NodeId, slot_of};
 
-/// The reply that these make.
+/// The merged reply.
 pub(in crate::proxy) fn join(how: Join, replies: &[Reply]) -> Reply {
     let first = || {
         replies
@@ -74,7 +74,7 @@ fn join_elements(replies: &[Reply]) -> Reply {
     Reply::Owned(joined.into())
 }
 
-/// An array of the least number of each place.
+/// An array of the least number at each position.
 fn join_each(replies: &[Reply]) -> Reply {
     let mut least: Vec<i64> = Vec::new();
     for reply in replies {
@@ -102,8 +102,8 @@ pub(super) struct PartOf {
     arguments: Vec<usize>,
 }
 
-/// The parts that a request is split into whose keys are in several slots, each of them followed by as many arguments,
-/// if it may be.
+/// The parts of a request whose keys are in several slots, if it may be split. Each key is followed by a fixed number
+/// of arguments.
 pub(super) fn parts(row: &Row, request: &Request<'_>) -> Option<Vec<PartOf>> {
     let Keys::Range {
         first: 1,
@@ -132,7 +132,7 @@ pub(super) fn parts(row: &Row, request: &Request<'_>) -> Option<Vec<PartOf>> {
     Some(parts)
 }
 
-/// The bits of a cursor that are the node's own; those above say which node it is of.
+/// The bits of a cursor that are the node's own; the higher bits are the node.
 const CURSOR_BITS: u32 = 48;
 
 impl Store {
@@ -228,7 +228,7 @@ impl Store {
         Outcome::Forwarded
     }
 
-    /// Sends a request of which the encoded form is kept.
+    /// Sends a request whose encoded form is kept.
     pub(super) fn send_forward(
         &mut self,
         forward: Forward,
@@ -245,7 +245,7 @@ impl Store {
         self.asked += 1;
     }
 
-    /// `SCAN`: one node after the other. Which one is next, the highest bits of the cursor say.
+    /// `SCAN`: one node after another. The highest bits of the cursor say which one is next.
     pub(super) fn scan(
         &mut self,
         request: &Request<'_>,
@@ -308,7 +308,7 @@ impl Store {
     }
 }
 
-/// A node's reply to `SCAN`, with a cursor that says which node it is of.
+/// A node's reply to `SCAN`, with a cursor that encodes the node.
 pub(in crate::proxy::store) fn with_cursor(
     encoded: &[u8],
     at: usize,

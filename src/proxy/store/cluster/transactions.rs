@@ -1,5 +1,5 @@
-//! Transactions that trickle in, in front of a cluster: which node is to have one, its first key says. Until then no node
-//! knows of it.
+//! Transactions that arrive in parts, in front of a cluster: the first key decides the node. Until then no node knows
+//! of the transaction.
 
 use super::super::{Flow, Leave, Store};
 use super::routes::{Slots, slots};
@@ -15,7 +15,7 @@ use crate::upstream::NodeId;
 const OK: &[u8] = b"+OK\r\n";
 
 impl Store {
-    /// Whether a request begins a transaction of which no node is to know yet.
+    /// Whether a request begins a transaction that no node is to know of yet.
     pub(in crate::proxy::store) fn begins_transaction(&self, request: &Request<'_>) -> bool {
         let name = self.table.own_name(request.argument(0));
         self.cluster.is_some() && request.len() == 1 && name.eq_ignore_ascii_case(b"multi")
@@ -33,7 +33,7 @@ impl Store {
         Leave::Answered
     }
 
-    /// Executes the request behind `MULTI`. The first that may have a key needs a dedicated connection to its node.
+    /// Executes a request after `MULTI`. The first that may have a key needs a dedicated connection to its node.
     #[cold]
     pub(in crate::proxy::store) fn queue_first(
         &mut self,
@@ -60,7 +60,7 @@ impl Store {
         Flow::Continue
     }
 
-    /// The node for a whole transaction; none if its keys are in several slots.
+    /// The node for a complete transaction; none if its keys are in several slots.
     pub(in crate::proxy::store) fn node_of_transaction(&self, bytes: &[u8]) -> Option<NodeId> {
         let Some(cluster) = &self.cluster else {
             return Some(NodeId::default());
