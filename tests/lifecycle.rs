@@ -361,13 +361,18 @@ fn the_loop_wakes_up_to_remove_entries_and_sleeps_again_when_there_are_none() {
     assert_sleeps(&proxy);
 }
 
+/// More than the loop computes while it has nothing to do but to look now and then.
+const AT_REST: Duration = Duration::from_millis(100);
+
 /// Waits until the thread of the loop sleeps through two seconds: whatever is done each second would wake it.
 #[track_caller]
 fn assert_sleeps(proxy: &Proxy) {
     eventually("the loop rests", || {
-        let before = proxy.sleeps_of_the_loop();
+        let before = (proxy.sleeps_of_the_loop(), proxy.cpu_time_of_the_loop());
         std::thread::sleep(Duration::from_secs(2));
-        proxy.sleeps_of_the_loop() == before
+        let slept = proxy.sleeps_of_the_loop() == before.0;
+        // One that only looks, and never waits, does not go to sleep either.
+        slept && proxy.cpu_time_of_the_loop() - before.1 < AT_REST
     });
 }
 

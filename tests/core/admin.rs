@@ -79,6 +79,34 @@ fn commands_are_denied_from_then_on_and_allowed_again() {
 }
 
 #[test]
+fn keys_are_touched_later_if_redis_can_not_be_asked() {
+    let touching = |event: fn(&mut World)| {
+        let mut world = World::roomy();
+        let config = Config {
+            touch: Duration::from_millis(10),
+            ..Config::default()
+        };
+        world.proxy.configure(&config);
+        world.cache("key", "value");
+        let client = world.connect();
+        assert_eq!(say(&mut world, client, "GET key"), bulk("value"));
+        event(&mut world);
+        world.wait(10);
+        world.turn();
+        world
+    };
+    touching(|_| {}).assert_asked(&["INFO memory"]);
+    for event in [World::silent, World::lose, World::lose_tracking] {
+        let mut world = touching(event);
+        world.assert_asked(&[]);
+        world.up();
+        world.wait(10);
+        world.turn();
+        world.assert_asked(&["INFO memory"]);
+    }
+}
+
+#[test]
 fn a_password_is_not_shown() {
     let mut world = world("");
     let config = Config {

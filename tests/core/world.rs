@@ -466,7 +466,10 @@ impl World {
         while self.proxy.has_work() {
             self.proxy.work(now);
         }
+        let is_due = |due: Option<Time>| due.is_some_and(|due| due <= now);
+        assert!(!is_due(self.proxy.work_due()), "what is due is done");
         self.proxy.send_parked(now);
+        assert!(!is_due(self.proxy.parked_until()), "what is due is sent");
         self.take_requests();
         self.look_after_clients();
     }

@@ -90,6 +90,12 @@ impl Touches {
         self.is_scheduled = true;
     }
 
+    /// Those that are due are handled now, and next after their time.
+    fn begin(&mut self, now: Time) {
+        let all = [&mut self.common].into_iter().chain(&mut self.of_rules);
+        all.for_each(|schedule| schedule.begin(now));
+    }
+
     fn schedules(&self) -> impl Iterator<Item = &Schedule> {
         [&self.common].into_iter().chain(&self.of_rules)
     }
@@ -125,13 +131,12 @@ impl Store {
             return self.walk_to_touch(may_ask);
         }
         let hits = self.metrics.keys.hits;
-        if may_ask && self.touches.due(hits).is_some_and(|due| due <= now) {
-            self.touches.hits = hits;
-            for schedule in &mut self.touches.of_rules {
-                schedule.begin(now);
+        if self.touches.due(hits).is_some_and(|due| due <= now) {
+            self.touches.begin(now);
+            if may_ask {
+                self.touches.hits = hits;
+                self.ask_for_policy();
             }
-            self.touches.common.begin(now);
-            self.ask_for_policy();
         }
     }
 
