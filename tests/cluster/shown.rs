@@ -36,6 +36,21 @@ fn shown(http: &Http, address: &str) -> Option<Shown> {
     })
 }
 
+/// What the page shows of the node at this address under a name, in JSON.
+#[track_caller]
+fn on_page(http: &Http, address: &str, name: &str) -> String {
+    let page = http.get("/status.json").body;
+    let nodes = page.split('{');
+    let mut nodes = nodes.filter(|node| node.contains(&format!("\"{address}\"")));
+    let node = nodes.find_map(|node| node.split('}').next());
+    let fields = node.into_iter().flat_map(|node| node.split(','));
+    let mut fields = fields.filter_map(|field| field.split_once(':'));
+    let field = fields.find_map(|(known, value)| (known == format!("\"{name}\"")).then_some(value));
+    field
+        .map(str::to_owned)
+        .unwrap_or_else(|| panic!("no {name} of {address} in {page}"))
+}
+
 #[test]
 fn each_master_is_shown_with_its_state_slots_and_keys() {
     let mut cluster = Cluster::start();
@@ -70,8 +85,12 @@ fn each_master_is_shown_with_its_state_slots_and_keys() {
         assert_eq!(metric("slots"), node.number("slots") as f64);
         assert_eq!(metric("cached_keys"), (10 + master) as f64);
         assert!(metric("round_trip_seconds") > 0.0);
-        let page = http.get("/status.json").body;
-        assert!(page.contains(&address), "{page}");
+        let on_page = |name: &str| on_page(&http, &address, name);
+        assert_eq!(on_page("state"), "\"up\"");
+        assert_eq!(on_page("tracking"), "\"on\"");
+        assert_eq!(on_page("slots"), node.field("slots"));
+        assert_eq!(on_page("keys"), node.field("cached_keys"));
+        assert_eq!(on_page("in_flight"), "0");
     }
     assert_eq!(slots, u64::from(SLOTS));
     // One that hangs is known to be away.
@@ -79,6 +98,12 @@ fn each_master_is_shown_with_its_state_slots_and_keys() {
     hung.server().pause();
     let key = cluster.tag_at(1);
     client.send(format!("SET {key} value\r\n"));
+    eventually("a request waits for it", || {
+        shown(&http, &address).is_some_and(|node| node.number("in_flight") > 0)
+    });
+    let in_flight = format!("redis_proxy_node_in_flight{{node=\"{address}\"}}");
+    assert!(http.metric(&in_flight) > 0.0);
+    assert_ne!(on_page(&http, &address, "in_flight"), "0");
     eventually("it is away", || {
         shown(&http, &address).is_some_and(|node| node.field("status") != "up")
     });
