@@ -605,15 +605,15 @@ impl Cache {
     pub fn expire(&mut self, now: Time) -> usize {
         let mut expired = 0;
         while expired < EXPIRED_AT_ONCE
-            && let Some((place, life)) = self.terms.first_due(now)
+            && let Some((expiry, life)) = self.terms.first_due(now)
         {
-            if let Some(occupied) = self.at(place, 0) {
+            if let Some(occupied) = self.at(expiry, 0) {
                 let (entry, ()) = occupied.remove_entry();
-                self.forget(&entry, place.hash());
+                self.forget(&entry, expiry.hash());
                 expired += 1;
             } else {
                 debug_assert!(false, "every place in the queue has its entry");
-                self.terms.remove(life, place.hash());
+                self.terms.remove(life, expiry.hash());
             }
         }
         self.evictions.expired += expired as u64;

@@ -62,7 +62,7 @@ pub use live::{Difference, Unchanged};
 pub use peer_tls::PeerTls;
 pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
 
-use check::Places;
+use check::Origins;
 use error::Problem;
 use flags::Request;
 use settings::{SETTINGS, Setting};
@@ -418,14 +418,14 @@ pub fn load(
     let mut sources = Sources::open(*flags, environment, read_file)?;
 
     let mut config = Config::default();
-    let mut places = Places::default();
+    let mut origins = Origins::default();
     for setting in SETTINGS {
         for found in sources.find(setting)? {
-            set(setting, &mut config, found, &mut places, read_file)?;
+            set(setting, &mut config, found, &mut origins, read_file)?;
         }
     }
     config.left_alone = sources.left_alone;
-    check::together(&config, places)?;
+    check::together(&config, origins)?;
     if let (false, Some(name)) = (
         config.redis_sentinels.0.is_empty(),
         &config.redis_sentinel_master,
@@ -443,33 +443,33 @@ fn set(
     setting: &Setting,
     config: &mut Config,
     found: Found,
-    places: &mut Places,
+    origins: &mut Origins,
     read_file: &dyn Fn(&str) -> io::Result<String>,
 ) -> Result<(), ConfigError> {
     if let Some(problem) = check::given_by_url(config, setting.name) {
-        return Err(found.place.error(problem));
+        return Err(found.origin.error(problem));
     }
     if let Err(allowed) = (setting.set)(config, &found.value) {
         let value = (!setting.is_secret()).then_some(found.value);
-        return Err(found.place.error(Problem::NotAllowed { value, allowed }));
+        return Err(found.origin.error(Problem::NotAllowed { value, allowed }));
     }
-    let place = found.place.clone();
+    let origin = found.origin.clone();
     match setting.name {
         // Each comes after the password itself.
         "password_file" => {
             let path = config.password_file.as_deref();
-            secret::read(path, &mut config.password, place, read_file)?;
+            secret::read(path, &mut config.password, origin, read_file)?;
         }
         "redis_sentinel_password_file" => {
             let path = config.redis_sentinel_password_file.as_deref();
-            secret::read(path, &mut config.redis_sentinel_password, place, read_file)?;
+            secret::read(path, &mut config.redis_sentinel_password, origin, read_file)?;
         }
         "redis_password_file" => {
             let path = config.redis_password_file.as_deref();
-            secret::read(path, &mut config.redis_password, place, read_file)?;
+            secret::read(path, &mut config.redis_password, origin, read_file)?;
         }
         _ => {}
     }
-    places.add(setting.name, found.place);
+    origins.add(setting.name, found.origin);
     Ok(())
 }

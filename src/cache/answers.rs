@@ -193,8 +193,8 @@ impl Answers {
         let same = self.list[first..]
             .iter()
             .take_while(|answer| answer.hash == hash);
-        let mut places = first..;
-        for (answer, at) in same.zip(&mut places) {
+        let mut expiries = first..;
+        for (answer, at) in same.zip(&mut expiries) {
             if answer.question() == question {
                 return Ok(at);
             }

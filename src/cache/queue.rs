@@ -2,7 +2,7 @@
 //! would hold half a dozen and be half empty.
 //!
 //! Nearly all entries have the same time to live, so nearly all deadlines are appended. Any other, and any that is
-//! removed, is found by two searches, and moves the places after it in its block.
+//! removed, is found by two searches, and moves the deadlines after it in its block.
 
 use std::collections::VecDeque;
 
@@ -10,13 +10,13 @@ use super::entry::Deadline;
 
 /// A deadline, with the hash of the key whose entry it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Expiry {
     pub deadline: Deadline,
     /// In halves, so that it fits after the deadline without padding.
     hash: [u16; 2],
 }
 
-impl Place {
+impl Expiry {
     pub fn new(deadline: Deadline, hash: u32) -> Self {
         let hash = [hash as u16, (hash >> 16) as u16];
         Self { deadline, hash }
@@ -27,18 +27,18 @@ impl Place {
     }
 }
 
-/// The most places of a block.
+/// The most deadlines of a block.
 const BLOCK: usize = 128;
 
 /// Two neighbours with no more than this between them are merged.
 const MERGED: usize = BLOCK * 3 / 4;
 
-/// Some places in order.
+/// Some deadlines in order.
 struct Block {
-    /// No place in it is earlier, and none in the blocks before it is later.
+    /// No deadline in it is earlier, and none in the blocks before it is later.
     from: u64,
     /// At least one.
-    places: Vec<Place>,
+    expiries: Vec<Expiry>,
 }
 
 /// The queue. Equal deadlines are kept in the order of insertion.
@@ -49,35 +49,37 @@ pub(super) struct Queue {
 
 impl Queue {
     /// The earliest.
-    pub fn first(&self) -> Option<Place> {
-        self.blocks.front()?.places.first().copied()
+    pub fn first(&self) -> Option<Expiry> {
+        self.blocks.front()?.expiries.first().copied()
     }
 
-    /// Adds a place. In constant time if it is the latest.
-    pub fn insert(&mut self, place: Place) {
-        let at = place.deadline.steps();
+    /// Adds a deadline. In constant time if it is the latest.
+    pub fn insert(&mut self, expiry: Expiry) {
+        let at = expiry.deadline.steps();
         let last = |block: &Block| {
             block
-                .places
+                .expiries
                 .last()
                 .is_some_and(|last| last.deadline.steps() <= at)
         };
         match self.blocks.back_mut() {
-            Some(block) if last(block) && block.places.len() < BLOCK => block.places.push(place),
-            Some(block) if !last(block) => self.insert_between(place),
+            Some(block) if last(block) && block.expiries.len() < BLOCK => {
+                block.expiries.push(expiry)
+            }
+            Some(block) if !last(block) => self.insert_between(expiry),
             _ => {
-                let mut places = Vec::with_capacity(BLOCK);
-                places.push(place);
-                self.blocks.push_back(Block { from: at, places });
+                let mut expiries = Vec::with_capacity(BLOCK);
+                expiries.push(expiry);
+                self.blocks.push_back(Block { from: at, expiries });
             }
         }
     }
 
-    fn insert_between(&mut self, place: Place) {
-        let at = place.deadline.steps();
+    fn insert_between(&mut self, expiry: Expiry) {
+        let at = expiry.deadline.steps();
         let behind = self.blocks.partition_point(|block| block.from <= at);
         let mut index = behind.saturating_sub(1);
-        if self.blocks[index].places.len() == BLOCK {
+        if self.blocks[index].expiries.len() == BLOCK {
             self.split(index);
             if self.blocks[index + 1].from <= at {
                 index += 1;
@@ -86,25 +88,25 @@ impl Queue {
         let block = &mut self.blocks[index];
         block.from = block.from.min(at);
         let position = block
-            .places
+            .expiries
             .partition_point(|other| other.deadline.steps() <= at);
-        block.places.insert(position, place);
+        block.expiries.insert(position, expiry);
     }
 
     /// Splits a block in two.
     fn split(&mut self, index: usize) {
-        let places = self.blocks[index].places.split_off(BLOCK / 2);
-        let from = places[0].deadline.steps();
-        self.blocks.insert(index + 1, Block { from, places });
+        let expiries = self.blocks[index].expiries.split_off(BLOCK / 2);
+        let from = expiries[0].deadline.steps();
+        self.blocks.insert(index + 1, Block { from, expiries });
     }
 
-    /// Removes a place. Returns whether it was there.
-    pub fn remove(&mut self, place: Place) -> bool {
-        let Some((index, position)) = self.find(place) else {
+    /// Removes a deadline. Returns whether it was there.
+    pub fn remove(&mut self, expiry: Expiry) -> bool {
+        let Some((index, position)) = self.find(expiry) else {
             return false;
         };
-        self.blocks[index].places.remove(position);
-        if self.blocks[index].places.is_empty() {
+        self.blocks[index].expiries.remove(position);
+        if self.blocks[index].expiries.is_empty() {
             self.blocks.remove(index);
         }
         self.merge(index);
@@ -114,23 +116,23 @@ impl Queue {
         true
     }
 
-    /// Whether a place is there.
-    pub fn has(&self, place: Place) -> bool {
-        self.find(place).is_some()
+    /// Whether a deadline is there.
+    pub fn has(&self, expiry: Expiry) -> bool {
+        self.find(expiry).is_some()
     }
 
-    /// The places after a deadline, the earliest first; all of them without one.
-    pub fn behind(&self, deadline: Option<u64>) -> impl Iterator<Item = Place> {
+    /// The deadlines after another, the earliest first; all of them without one.
+    pub fn behind(&self, deadline: Option<u64>) -> impl Iterator<Item = Expiry> {
         let from = deadline.map_or(0, |deadline| deadline + 1);
         let first = self.blocks.partition_point(|block| block.from < from);
         let blocks = self.blocks.range(first.saturating_sub(1)..);
-        let places = blocks.flat_map(|block| block.places.iter().copied());
-        places.skip_while(move |place| place.deadline.steps() < from)
+        let expiries = blocks.flat_map(|block| block.expiries.iter().copied());
+        expiries.skip_while(move |expiry| expiry.deadline.steps() < from)
     }
 
-    /// The block of a place, and its index in the block.
-    fn find(&self, place: Place) -> Option<(usize, usize)> {
-        let at = place.deadline.steps();
+    /// The block of a deadline, and its index in the block.
+    fn find(&self, expiry: Expiry) -> Option<(usize, usize)> {
+        let at = expiry.deadline.steps();
         let first = self
             .blocks
             .partition_point(|block| block.from < at)
@@ -140,11 +142,11 @@ impl Queue {
                 break;
             }
             let start = block
-                .places
+                .expiries
                 .partition_point(|other| other.deadline.steps() < at);
-            let found = block.places[start..]
+            let found = block.expiries[start..]
                 .iter()
-                .position(|&other| other == place);
+                .position(|&other| other == expiry);
             if let Some(found) = found {
                 return Some((index, start + found));
             }
@@ -154,14 +156,14 @@ impl Queue {
 
     /// Merges two blocks, if both are small.
     fn merge(&mut self, index: usize) {
-        let length = |index: usize| self.blocks.get(index).map(|block| block.places.len());
+        let length = |index: usize| self.blocks.get(index).map(|block| block.expiries.len());
         let (Some(left), Some(right)) = (length(index), length(index + 1)) else {
             return;
         };
         if left + right <= MERGED
             && let Some(right) = self.blocks.remove(index + 1)
         {
-            self.blocks[index].places.extend(right.places);
+            self.blocks[index].expiries.extend(right.expiries);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::entry::{Deadline, Entry};
-use super::queue::{Place, Queue};
+use super::queue::{Expiry, Queue};
 use super::{Key, KeyBuf, Limits, Value};
 use crate::clock::Time;
 use crate::resp::reply::bulk_value;
@@ -168,9 +168,9 @@ impl Terms {
 
     fn queue_of(&self, entry: &Entry, hash: u32) -> QueueId {
         let term = self.of(entry.name());
-        let place = Place::new(entry.deadline, hash);
+        let expiry = Expiry::new(entry.deadline, hash);
         match term.ahead {
-            Some((QueueId(queue), _)) if self.queues[queue].queue.has(place) => QueueId(queue),
+            Some((QueueId(queue), _)) if self.queues[queue].queue.has(expiry) => QueueId(queue),
             _ => term.queue,
         }
     }
@@ -213,14 +213,14 @@ impl Terms {
     }
 
     pub fn add(&mut self, life: Life, hash: u32) {
-        let place = Place::new(life.deadline, hash);
-        self.queues[life.queue.0].queue.insert(place);
+        let expiry = Expiry::new(life.deadline, hash);
+        self.queues[life.queue.0].queue.insert(expiry);
     }
 
     /// Removes a deadline. Returns whether it was there.
     pub fn remove(&mut self, life: Life, hash: u32) -> bool {
-        let place = Place::new(life.deadline, hash);
-        self.queues[life.queue.0].queue.remove(place)
+        let expiry = Expiry::new(life.deadline, hash);
+        self.queues[life.queue.0].queue.remove(expiry)
     }
 
     /// Whether an entry is past its deadline but not past its end, because it is to be refreshed ahead; records that.
@@ -262,15 +262,15 @@ impl Terms {
     }
 
     /// The earliest deadline of an entry that can no longer be used.
-    pub fn first_due(&self, now: Time) -> Option<(Place, Life)> {
+    pub fn first_due(&self, now: Time) -> Option<(Expiry, Life)> {
         let queues = (0..).map(QueueId).zip(&self.queues);
         let mut due = queues.filter_map(|(queue, kept)| {
-            let place = kept
+            let expiry = kept
                 .queue
                 .first()
-                .filter(|place| self.gone(kept, *place) <= now)?;
-            let deadline = place.deadline;
-            Some((place, Life { deadline, queue }))
+                .filter(|expiry| self.gone(kept, *expiry) <= now)?;
+            let deadline = expiry.deadline;
+            Some((expiry, Life { deadline, queue }))
         });
         due.next()
     }
@@ -294,15 +294,15 @@ impl Terms {
         kept.stale.unwrap_or(self.stale)
     }
 
-    /// When the entry of a place can no longer be used.
-    fn gone(&self, kept: &Kept, place: Place) -> Time {
-        let end = place.deadline.time().after(kept.ahead);
+    /// When the entry of a deadline can no longer be used.
+    fn gone(&self, kept: &Kept, expiry: Expiry) -> Time {
+        let end = expiry.deadline.time().after(kept.ahead);
         end.after(self.stale_of(kept))
     }
 
     #[cfg(test)]
-    pub fn places(&self) -> impl Iterator<Item = Place> {
-        self.queues.iter().flat_map(|kept| kept.queue.places())
+    pub fn expiries(&self) -> impl Iterator<Item = Expiry> {
+        self.queues.iter().flat_map(|kept| kept.queue.expiries())
     }
 
     #[cfg(test)]

@@ -6,7 +6,7 @@ mod memory;
 mod model;
 mod notes;
 
-use super::queue::Place;
+use super::queue::Expiry;
 use super::*;
 
 /// No bound but the ones that a test names.
@@ -71,14 +71,14 @@ fn keys(cache: &Cache) -> Vec<String> {
 /// Map, queue and byte count tell of the same entries.
 #[track_caller]
 fn assert_in_step(cache: &Cache) {
-    let place = |entry: &Entry| Place::new(entry.deadline, cache.hash(entry.name()));
-    let order = |place: &Place| (place.deadline.steps(), place.hash());
+    let expiry = |entry: &Entry| Expiry::new(entry.deadline, cache.hash(entry.name()));
+    let order = |expiry: &Expiry| (expiry.deadline.steps(), expiry.hash());
     let all = || cache.entries.keys().chain(cache.pinned.keys());
-    let mut expected: Vec<Place> = all().map(place).collect();
+    let mut expected: Vec<Expiry> = all().map(expiry).collect();
     expected.sort_by_key(order);
-    let mut places: Vec<Place> = cache.terms.places().collect();
-    places.sort_by_key(order);
-    assert_eq!(places, expected);
+    let mut expiries: Vec<Expiry> = cache.terms.expiries().collect();
+    expiries.sort_by_key(order);
+    assert_eq!(expiries, expected);
     cache.terms.assert_whole();
     let costs = all().map(Entry::cost);
     assert_eq!(cache.bytes(), costs.sum());

@@ -7,7 +7,7 @@ use hashlink::linked_hash_map::{RawEntryMut, RawOccupiedEntryMut};
 
 use super::entry::Entry;
 use super::hash::{Hashes, widen};
-use super::queue::Place;
+use super::queue::Expiry;
 use super::{Cache, EXPIRED_AT_ONCE, Found, Key, Limits, Question, Value, find_in};
 use crate::clock::Time;
 use crate::rules::Rule;
@@ -77,68 +77,68 @@ impl Cache {
         cursor: &mut Cursor,
         mut visit: impl FnMut(&mut Visited<'_>) -> Fate,
     ) -> bool {
-        let mut places: Vec<Place> = Vec::new();
+        let mut expiries: Vec<Expiry> = Vec::new();
         while let Some(queue) = self.terms.queue(cursor.queue) {
             let mut is_whole = true;
-            for place in queue.behind(cursor.behind) {
-                let deadline = Some(place.deadline.steps());
-                if places.len() >= STEP && deadline != cursor.behind {
+            for expiry in queue.behind(cursor.behind) {
+                let deadline = Some(expiry.deadline.steps());
+                if expiries.len() >= STEP && deadline != cursor.behind {
                     is_whole = false;
                     break;
                 }
                 cursor.behind = deadline;
-                places.push(place);
+                expiries.push(expiry);
             }
             if !is_whole {
                 break;
             }
             cursor.queue += 1;
             cursor.behind = None;
-            if places.len() >= STEP {
+            if expiries.len() >= STEP {
                 break;
             }
         }
         let mut before = None;
-        // How many entries at this place were visited and stay.
+        // How many entries with this deadline were visited and stay.
         let mut passed = 0;
-        for place in places {
-            passed = if before == Some(place) { passed } else { 0 };
-            before = Some(place);
-            if self.visit(place, passed, &mut visit) {
+        for expiry in expiries {
+            passed = if before == Some(expiry) { passed } else { 0 };
+            before = Some(expiry);
+            if self.visit(expiry, passed, &mut visit) {
                 passed += 1;
             }
         }
         self.terms.queue(cursor.queue).is_some()
     }
 
-    /// Visits the entry at a place, after `passed` others there. Returns whether it stays.
+    /// Visits the entry with a deadline, after `passed` others there. Returns whether it stays.
     fn visit(
         &mut self,
-        place: Place,
+        expiry: Expiry,
         passed: usize,
         visit: &mut impl FnMut(&mut Visited<'_>) -> Fate,
     ) -> bool {
-        let Some(mut occupied) = self.at(place, passed) else {
+        let Some(mut occupied) = self.at(expiry, passed) else {
             return false;
         };
         if visit(&mut Visited(occupied.key_mut())) == Fate::Stays {
             return true;
         }
         let (entry, ()) = occupied.remove_entry();
-        self.forget(&entry, place.hash());
+        self.forget(&entry, expiry.hash());
         false
     }
 
-    /// The entry at that place in the queue, after so many others there.
+    /// The entry with that deadline in the queue, after so many others with the same.
     pub(super) fn at(
         &mut self,
-        place: Place,
+        expiry: Expiry,
         mut passed: usize,
     ) -> Option<RawOccupiedEntryMut<'_, Entry, (), Hashes>> {
-        let hash = place.hash();
+        let hash = expiry.hash();
         let hasher = self.entries.hasher().clone();
         let mut is_at = |entry: &Entry| {
-            let is_at = entry.deadline == place.deadline && hasher.hash_one(entry) == widen(hash);
+            let is_at = entry.deadline == expiry.deadline && hasher.hash_one(entry) == widen(hash);
             if is_at && passed > 0 {
                 passed -= 1;
                 return false;

@@ -1,15 +1,15 @@
 //! Checks settings that depend on each other.
 
-use super::error::{ConfigError, Place, Problem};
+use super::error::{ConfigError, Origin, Problem};
 use super::{AuthClients, Config, ReadFrom, RedisAddress, peer_tls, rules};
 
 /// Where each given setting was given.
 #[derive(Default)]
-pub(super) struct Places(Vec<(&'static str, Place)>);
+pub(super) struct Origins(Vec<(&'static str, Origin)>);
 
-impl Places {
-    pub fn add(&mut self, name: &'static str, place: Place) {
-        self.0.push((name, place));
+impl Origins {
+    pub fn add(&mut self, name: &'static str, origin: Origin) {
+        self.0.push((name, origin));
     }
 
     fn has(&self, name: &str) -> bool {
@@ -19,8 +19,8 @@ impl Places {
     /// The error for a setting, at the place where it was given.
     fn error(self, name: &'static str, problem: Problem) -> ConfigError {
         let found = self.0.into_iter().find(|(known, _)| *known == name);
-        let place = found.map_or(Place::Flag(name), |(_, place)| place);
-        place.error(problem)
+        let origin = found.map_or(Origin::Flag(name), |(_, origin)| origin);
+        origin.error(problem)
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn given_by_url(config: &Config, name: &str) -> Option<Problem> {
 ///
 /// # Errors
 /// The first that requires another, or can't be combined with another.
-pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigError> {
+pub(super) fn together(config: &Config, origins: Origins) -> Result<(), ConfigError> {
     // Redis's AUTH takes a password, or a user name and a password.
     if let (Some(username), None) = (&config.redis_username, &config.redis_password) {
         let problem = Problem::NeedsPassword {
@@ -51,10 +51,10 @@ pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigErro
             password: "redis_password",
         };
         let name = match config.redis_url {
-            Some(_) if !places.has("redis_username") => "redis_url",
+            Some(_) if !origins.has("redis_username") => "redis_url",
             _ => "redis_username",
         };
-        return Err(places.error(name, problem));
+        return Err(origins.error(name, problem));
     }
     if let (Some(username), None) = (
         &config.redis_sentinel_username,
@@ -64,7 +64,7 @@ pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigErro
             username: username.clone(),
             password: "redis_sentinel_password",
         };
-        return Err(places.error("redis_sentinel_username", problem));
+        return Err(origins.error("redis_sentinel_username", problem));
     }
     let by_sentinels = !config.redis_sentinels.0.is_empty();
     for (name, given) in [
@@ -73,19 +73,19 @@ pub(super) fn together(config: &Config, places: Places) -> Result<(), ConfigErro
     ] {
         let others = [
             ("redis_url", config.redis_url.is_some()),
-            ("redis_hostname", places.has("redis_hostname")),
+            ("redis_hostname", origins.has("redis_hostname")),
             ("redis_sentinels", by_sentinels && name != "redis_sentinels"),
         ];
         if let Some(other) = self::given(others).filter(|_| given) {
-            return Err(places.error(name, Problem::GivenBeside(other)));
+            return Err(origins.error(name, Problem::GivenBeside(other)));
         }
     }
     if let Some(allowed) = rules::refreshed_always(&config.rules, config.cache_ttl) {
         let value = Some(config.rules.to_string());
-        return Err(places.error("rule", Problem::NotAllowed { value, allowed }));
+        return Err(origins.error("rule", Problem::NotAllowed { value, allowed }));
     }
     match needs(config) {
-        Some((name, needed)) => Err(places.error(name, Problem::Needs(needed))),
+        Some((name, needed)) => Err(origins.error(name, Problem::Needs(needed))),
         None => Ok(()),
     }
 }

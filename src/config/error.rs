@@ -10,7 +10,7 @@ use super::settings::SETTINGS;
 /// Displays as one line that says where the mistake is, what it is and what is allowed. It never contains a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    place: Place,
+    origin: Origin,
     problem: Problem,
 }
 
@@ -18,13 +18,13 @@ impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.problem)
+        write!(f, "{}: {}", self.origin, self.problem)
     }
 }
 
 /// Where a value or a mistake comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Origin {
     /// A known flag, by its name without dashes.
     Flag(&'static str),
     /// A word among the arguments that starts like a flag, up to its `=`.
@@ -41,23 +41,23 @@ pub(super) enum Place {
     },
 }
 
-impl Place {
+impl Origin {
     pub(super) fn error(self, problem: Problem) -> ConfigError {
         ConfigError {
-            place: self,
+            origin: self,
             problem,
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Flag(name) => write!(f, "--{name}"),
-            Place::Word(word) => f.write_str(&escaped(word)),
-            Place::Argument(number) => write!(f, "argument {number}"),
-            Place::Environment(variable) => write!(f, "{variable} (environment)"),
-            Place::Line { path, number, name } => {
+            Origin::Flag(name) => write!(f, "--{name}"),
+            Origin::Word(word) => f.write_str(&escaped(word)),
+            Origin::Argument(number) => write!(f, "argument {number}"),
+            Origin::Environment(variable) => write!(f, "{variable} (environment)"),
+            Origin::Line { path, number, name } => {
                 write!(f, "{}:{number}", escaped(path))?;
                 name.map_or(Ok(()), |name| write!(f, ": {name}"))
             }

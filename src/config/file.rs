@@ -1,6 +1,6 @@
 //! The file of settings. The module `config` describes its format.
 
-use super::error::{ConfigError, Place, Problem};
+use super::error::{ConfigError, Origin, Problem};
 use super::flags::CONFIG;
 use super::settings;
 
@@ -18,7 +18,7 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Vec<Line>, ConfigError> {
     // Some editors start a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in (1..).zip(text.lines()) {
-        let place = |name| Place::Line {
+        let origin = |name| Origin::Line {
             path: path.to_owned(),
             number,
             name,
@@ -32,20 +32,20 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Vec<Line>, ConfigError> {
             .split_once('=')
             .map(|(name, value)| (name.trim_ascii_end(), value))
             .filter(|(name, _)| is_name(name))
-            .ok_or_else(|| place(None).error(Problem::NotASetting))?;
+            .ok_or_else(|| origin(None).error(Problem::NotASetting))?;
         if name == CONFIG {
-            return Err(place(Some(CONFIG)).error(Problem::ConfigInFile));
+            return Err(origin(Some(CONFIG)).error(Problem::ConfigInFile));
         }
         let setting = settings::find(name)
-            .ok_or_else(|| place(None).error(Problem::UnknownName(name.to_owned())))?;
+            .ok_or_else(|| origin(None).error(Problem::UnknownName(name.to_owned())))?;
         let name = setting.name;
         let mut before = lines.iter().filter(|_| !setting.is_list());
         if let Some(before) = before.find(|line| line.name == name) {
-            return Err(place(Some(name)).error(Problem::SetBefore {
+            return Err(origin(Some(name)).error(Problem::SetBefore {
                 line: before.number,
             }));
         }
-        let value = value_of(value).map_err(|problem| place(Some(name)).error(problem))?;
+        let value = value_of(value).map_err(|problem| origin(Some(name)).error(problem))?;
         lines.push(Line {
             number,
             name,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::error::{ConfigError, Place, Problem};
+use super::error::{ConfigError, Origin, Problem};
 use super::settings::{self, Setting};
 
 /// The flag that names a file of settings.
@@ -351,7 +351,7 @@ pub(super) fn parse(args: &[OsString]) -> Result<Request, ConfigError> {
         )),
         Ok(flags) => Ok(Request::Run(Box::new(flags))),
         Err(exit) if exit.status.is_ok() => Ok(Request::Print(with_underscores(&exit.output))),
-        Err(exit) => Err(Place::Word("arguments".to_owned()).error(Problem::Flags(exit.output))),
+        Err(exit) => Err(Origin::Word("arguments".to_owned()).error(Problem::Flags(exit.output))),
     }
 }
 
@@ -393,7 +393,7 @@ pub(super) fn read(args: &[OsString]) -> Result<Arguments, ConfigError> {
             _ => None,
         };
         if text.is_some() && attached.is_some() {
-            return Err(Place::Word(word.to_owned()).error(Problem::TakesNoValue));
+            return Err(Origin::Word(word.to_owned()).error(Problem::TakesNoValue));
         }
         if text.is_some() {
             return Ok(Arguments { given, text });
@@ -406,9 +406,9 @@ pub(super) fn read(args: &[OsString]) -> Result<Arguments, ConfigError> {
         let value_at = if attached.is_some() { at } else { at + 1 };
         let value = args
             .get(value_at)
-            .ok_or_else(|| Place::Flag(name).error(Problem::MissingValue))?
+            .ok_or_else(|| Origin::Flag(name).error(Problem::MissingValue))?
             .to_str()
-            .ok_or_else(|| Place::Flag(name).error(Problem::NotUtf8))?;
+            .ok_or_else(|| Origin::Flag(name).error(Problem::NotUtf8))?;
         let value = attached.unwrap_or(value).to_owned();
         given.push(Given {
             name,
@@ -426,12 +426,12 @@ fn unknown(word: &str, arg: &str, number: usize, after_secret: bool) -> ConfigEr
     match word.strip_prefix("--") {
         Some(name) => {
             let nearest = settings::nearest(name);
-            Place::Word(word.to_owned()).error(Problem::UnknownFlag { nearest })
+            Origin::Word(word.to_owned()).error(Problem::UnknownFlag { nearest })
         }
         None => {
             // This may be the rest of an unquoted password that contains a space.
             let argument = (!after_secret).then(|| arg.to_owned());
-            Place::Argument(number).error(Problem::NotAFlag { argument })
+            Origin::Argument(number).error(Problem::NotAFlag { argument })
         }
     }
 }

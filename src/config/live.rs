@@ -1,6 +1,6 @@
 //! Shows and changes the settings of a running proxy.
 
-use super::check::{self, Places};
+use super::check::{self, Origins};
 use super::settings::{self, NONE, SETTINGS, Setting};
 use super::{Config, Rules};
 
@@ -79,7 +79,7 @@ impl Config {
     /// # Errors
     /// The first that can't be combined with another.
     pub fn check(&self) -> Result<(), Unchanged> {
-        check::together(self, Places::default())
+        check::together(self, Origins::default())
             .map_err(|error| Unchanged::NotAllowed(error.to_string()))
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use signal_hook::consts::SIGPIPE;
 
-use super::error::{ConfigError, Place, Problem};
+use super::error::{ConfigError, Origin, Problem};
 use super::flags::{self, Given};
 use super::settings::SETTINGS;
 
@@ -51,22 +51,22 @@ impl fmt::Display for Secret {
 pub(super) fn read(
     path: Option<&str>,
     secret: &mut Option<Secret>,
-    place: Place,
+    origin: Origin,
     read_file: &dyn Fn(&str) -> io::Result<String>,
 ) -> Result<(), ConfigError> {
     let Some(path) = path else { return Ok(()) };
     if secret.is_some() {
-        return Err(place.error(Problem::SecretGiven));
+        return Err(origin.error(Problem::SecretGiven));
     }
     let text = match read_file(path) {
         Ok(text) => text,
-        Err(error) => return Err(place.error(Problem::unreadable(path, &error))),
+        Err(error) => return Err(origin.error(Problem::unreadable(path, &error))),
     };
     match of_text(&text) {
         Some(found) => *secret = Some(found),
         None => {
             let path = path.to_owned();
-            return Err(place.error(Problem::EmptyFile { path }));
+            return Err(origin.error(Problem::EmptyFile { path }));
         }
     }
     Ok(())

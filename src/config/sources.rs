@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 
-use super::error::{ConfigError, Place, Problem};
+use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, Line};
 use super::flags::{CONFIG, Flags};
 use super::settings::Setting;
@@ -24,7 +24,7 @@ pub(super) struct Sources<'a> {
 /// A value and its source.
 pub(super) struct Found {
     pub(super) value: String,
-    pub(super) place: Place,
+    pub(super) origin: Origin,
 }
 
 impl<'a> Sources<'a> {
@@ -46,9 +46,13 @@ impl<'a> Sources<'a> {
             None => sources.in_environment(CONFIG)?,
         };
         // An empty flag means no file, whatever the environment says.
-        if let Some(Found { value: path, place }) = named.filter(|found| !found.value.is_empty()) {
+        if let Some(Found {
+            value: path,
+            origin,
+        }) = named.filter(|found| !found.value.is_empty())
+        {
             let text = read_file(&path)
-                .map_err(|error| place.error(Problem::unreadable(&path, &error)))?;
+                .map_err(|error| origin.error(Problem::unreadable(&path, &error)))?;
             sources.lines = file::parse(&path, &text)?;
             sources.path = path;
         }
@@ -85,10 +89,10 @@ impl<'a> Sources<'a> {
                 self.left_alone.push(variable);
                 continue;
             }
-            let place = Place::Environment(variable);
+            let origin = Origin::Environment(variable);
             return match value.into_string() {
-                Ok(value) => Ok(Some(Found { value, place })),
-                Err(_) => Err(place.error(Problem::NotUtf8)),
+                Ok(value) => Ok(Some(Found { value, origin })),
+                Err(_) => Err(origin.error(Problem::NotUtf8)),
             };
         }
         Ok(None)
@@ -98,7 +102,7 @@ impl<'a> Sources<'a> {
         let lines = self.lines.iter().filter(|line| line.name == setting.name);
         lines.map(|line| Found {
             value: line.value.clone(),
-            place: Place::Line {
+            origin: Origin::Line {
                 path: self.path.clone(),
                 number: line.number,
                 name: Some(line.name),
@@ -111,7 +115,7 @@ impl<'a> Sources<'a> {
 fn in_flags(name: &'static str, given: &[String]) -> impl Iterator<Item = Found> {
     given.iter().map(move |value| Found {
         value: value.clone(),
-        place: Place::Flag(name),
+        origin: Origin::Flag(name),
     })
 }
 

@@ -78,14 +78,14 @@ const LEAST_REMEMBERED: usize = 1024;
 const MOST_REMEMBERED: usize = 16 * 1024;
 
 /// The misses by reason. Only a miss, a fetched value and a change cost anything here: a hash of the key, and a look-up
-/// of one place. Keys that share a place can only distort these counts.
+/// of one slot. Keys that share a slot can only distort these counts.
 #[derive(Debug)]
 pub struct Misses {
     counts: [u64; Reason::ALL.len()],
-    /// A key is remembered at the place that its hash selects, until another takes it. There are no places before the
+    /// A key is remembered at the slot that its hash selects, until another takes it. There are no slots before the
     /// first miss; then they double as keys are added, as few keys never need most of them.
-    places: Vec<Place>,
-    /// The most places, a power of two.
+    slots: Vec<Remembered>,
+    /// The most slots, a power of two.
     room: usize,
     hasher: FixedState,
     /// How often the whole cache was emptied, modulo 256, and the latest reason.
@@ -95,7 +95,7 @@ pub struct Misses {
 
 /// What is remembered of a key.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct Remembered {
     /// When its entry ends, in [`ticks`].
     deadline: u32,
     /// Some of its hash.
@@ -126,7 +126,7 @@ impl Misses {
             .clamp(LEAST_REMEMBERED, MOST_REMEMBERED);
         Self {
             counts: Default::default(),
-            places: Vec::new(),
+            slots: Vec::new(),
             room: room.next_power_of_two(),
             hasher: FixedState::default(),
             emptied: 0,
@@ -151,20 +151,20 @@ impl Misses {
     pub fn missed(&mut self, key: Key<'_>, now: Time, is_known: impl FnOnce() -> bool) -> Reason {
         self.make_room();
         let (emptied, emptied_for) = (self.emptied, self.emptied_for);
-        let (place, tag) = self.place(key);
-        let reason = match place.fate {
-            _ if place.tag != tag => Reason::New,
+        let (slot, tag) = self.slot(key);
+        let reason = match slot.fate {
+            _ if slot.tag != tag => Reason::New,
             Fate::Forgotten(cause) => cause.into(),
-            _ if place.emptied != emptied => emptied_for,
+            _ if slot.emptied != emptied => emptied_for,
             Fate::Asked => Reason::Unkept,
-            Fate::Kept if place.deadline <= ticks(now) => Reason::Expired,
+            Fate::Kept if slot.deadline <= ticks(now) => Reason::Expired,
             Fate::Kept if is_known() => {
                 self.counts[Reason::New as usize] += 1;
                 return Reason::New;
             }
             Fate::Kept => Reason::Evicted,
         };
-        *place = Place {
+        *slot = Remembered {
             deadline: 0,
             tag,
             emptied,
@@ -176,19 +176,19 @@ impl Misses {
 
     /// The value of a requested key was cached until `deadline`.
     pub fn kept(&mut self, key: Key<'_>, deadline: Time) {
-        if let Some(place) = self.remembered(key) {
-            place.fate = Fate::Kept;
-            place.deadline = ticks(deadline);
+        if let Some(slot) = self.remembered(key) {
+            slot.fate = Fate::Kept;
+            slot.deadline = ticks(deadline);
         }
     }
 
     /// The entry of a key, or a reply in flight, is no longer valid. The first of several causes counts: Redis also
     /// reports writes made through the proxy.
     pub fn forgotten(&mut self, key: Key<'_>, cause: Cause) {
-        if let Some(place) = self.remembered(key)
-            && !matches!(place.fate, Fate::Forgotten(_))
+        if let Some(slot) = self.remembered(key)
+            && !matches!(slot.fate, Fate::Forgotten(_))
         {
-            place.fate = Fate::Forgotten(cause);
+            slot.fate = Fate::Forgotten(cause);
         }
     }
 
@@ -198,45 +198,45 @@ impl Misses {
         self.emptied_for = cause.into();
     }
 
-    fn remembered(&mut self, key: Key<'_>) -> Option<&mut Place> {
-        if self.places.is_empty() {
+    fn remembered(&mut self, key: Key<'_>) -> Option<&mut Remembered> {
+        if self.slots.is_empty() {
             return None;
         }
-        let (place, tag) = self.place(key);
-        (place.tag == tag).then_some(place)
+        let (slot, tag) = self.slot(key);
+        (slot.tag == tag).then_some(slot)
     }
 
-    /// The place for a key, and its tag, which is never that of an empty place. Places must exist.
-    fn place(&mut self, key: Key<'_>) -> (&mut Place, u16) {
+    /// The slot for a key, and its tag, which is never that of an empty slot. Slots must exist.
+    fn slot(&mut self, key: Key<'_>) -> (&mut Remembered, u16) {
         let hash = self.hasher.hash_one(key);
-        // Truncated: one end of the hash selects the place, as long as there are few, and the other is the tag.
+        // Truncated: one end of the hash selects the slot, as long as there are few, and the other is the tag.
         let tag = (hash >> 48) as u16 | 1;
-        let place = number(hash as usize % LEAST_REMEMBERED, tag, self.places.len());
-        (&mut self.places[place], tag)
+        let slot = number(hash as usize % LEAST_REMEMBERED, tag, self.slots.len());
+        (&mut self.slots[slot], tag)
     }
 
-    /// Doubles the places if a quarter of them may be taken.
+    /// Doubles the slots if a quarter of them may be taken.
     fn make_room(&mut self) {
-        let length = self.places.len();
+        let length = self.slots.len();
         let new = usize::try_from(self.of(Reason::New)).unwrap_or(usize::MAX);
         if length == self.room || 4 * new.min(self.room) < length {
             return;
         }
         let more = (2 * length).max(LEAST_REMEMBERED);
-        let fewer = std::mem::replace(&mut self.places, vec![Place::default(); more]);
-        for (place, remembered) in fewer.into_iter().enumerate() {
+        let fewer = std::mem::replace(&mut self.slots, vec![Remembered::default(); more]);
+        for (slot, remembered) in fewer.into_iter().enumerate() {
             if remembered.tag != 0 {
-                let place = number(place % LEAST_REMEMBERED, remembered.tag, more);
-                self.places[place] = remembered;
+                let slot = number(slot % LEAST_REMEMBERED, remembered.tag, more);
+                self.slots[slot] = remembered;
             }
         }
     }
 }
 
-/// The index of a place among so many: with the fewest it is `of_fewest`, beyond that the tag decides, except for the
+/// The index of a slot among so many: with the fewest it is `of_fewest`, beyond that the tag decides, except for the
 /// bit that all tags have.
-fn number(of_fewest: usize, tag: u16, places: usize) -> usize {
-    (of_fewest + usize::from(tag >> 1) * LEAST_REMEMBERED) & (places - 1)
+fn number(of_fewest: usize, tag: u16, slots: usize) -> usize {
+    (of_fewest + usize::from(tag >> 1) * LEAST_REMEMBERED) & (slots - 1)
 }
 
 /// A moment in units of 67 ms, whose range is nine years.
@@ -353,21 +353,21 @@ mod tests {
     fn what_was_remembered_is_when_there_are_more_places() {
         let mut misses = Misses::beside(MOST_REMEMBERED);
         assert_eq!(miss(&mut misses, "a", 0), Reason::New);
-        assert_eq!(misses.places.len(), LEAST_REMEMBERED);
+        assert_eq!(misses.slots.len(), LEAST_REMEMBERED);
         let mut doubled = 0;
         for key in 0..4000 {
             misses.kept(Key::new(0, b"a"), at(TTL));
-            let places = misses.places.len();
+            let slots = misses.slots.len();
             miss(&mut misses, &key.to_string(), 0);
             let reason = miss(&mut misses, "a", 0);
-            // Otherwise another may have taken its place, by chance.
-            if misses.places.len() > places {
+            // Otherwise another may have taken its slot, by chance.
+            if misses.slots.len() > slots {
                 doubled += 1;
                 assert_eq!(reason, Reason::Evicted);
             }
         }
         assert_eq!(doubled, 4);
-        assert_eq!(misses.places.len(), MOST_REMEMBERED);
+        assert_eq!(misses.slots.len(), MOST_REMEMBERED);
     }
 
     #[test]
@@ -375,8 +375,8 @@ mod tests {
         let mut misses = Misses::beside(1);
         misses.forgotten(in_0(b"a"), Cause::Written);
         misses.kept(in_0(b"a"), at(TTL));
-        assert!(misses.places.is_empty());
+        assert!(misses.slots.is_empty());
         assert_eq!(miss(&mut misses, "a", 0), Reason::New);
-        assert_eq!(size_of::<Place>(), 8);
+        assert_eq!(size_of::<Remembered>(), 8);
     }
 }

@@ -294,7 +294,7 @@ fn every_log_level_shows_as_it_is_written() {
 #[test]
 fn a_value_with_control_characters_stays_on_one_line() {
     let error = flags_error(&["--capacity", "1\n\u{1b}[2J\u{2028}\r\0"]);
-    let (place, rest) = error.split_once(" is not allowed").expect("an error");
-    assert_eq!(place, r#"--capacity: "1\n\u{1b}[2J\u{2028}\r\0""#);
+    let (origin, rest) = error.split_once(" is not allowed").expect("an error");
+    assert_eq!(origin, r#"--capacity: "1\n\u{1b}[2J\u{2028}\r\0""#);
     assert!(!rest.contains(char::is_control));
 }
