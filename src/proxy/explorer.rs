@@ -5,8 +5,8 @@
 //! After each step it checks that
 //!
 //! - no client gets a value older than what the proxy had delivered to any client, or knew of, when the request
-//! arrived: a delivered value, the reply to a write, an invalidation, or a new session, which covers everything in
-//! Redis when it began. A client's own writes count from when it sent them;
+//!   arrived: a delivered value, the reply to a write, an invalidation, or a new session, which covers everything in
+//!   Redis when it began. A client's own writes count from when it sent them;
 //! - when everything in flight has arrived, the cache equals Redis or is empty, key by key;
 //! - every client gets one reply to each request, in order, and waits forever for none;
 //! - a client that reads after a message was passed on does not get a value from before that message;
