@@ -136,8 +136,8 @@ impl Cluster {
         self.any
     }
 
-    /// A node is another way than before: finds out which one is for what concerns no key. As long as there is no map,
-    /// and no seed can be asked, whoever asks is refused as the seeds are.
+    /// The state of a node has changed: selects the node for requests without keys. As long as there is no map, and no
+    /// seed can be asked, requests are refused with the error of a seed.
     pub(super) fn changed(&mut self) {
         let up = self.nodes().find(|node| self.server(*node).is_up());
         self.any = up.or_else(|| self.nodes().next()).unwrap_or(NOWHERE);
