@@ -381,7 +381,7 @@ fn each_right_that_is_missing_is_named_with_what_is_lost() {
             "+command (commands that Redis 7.0 does not have",
         ),
         ("-info", "+info (INFO lacks Redis's fields"),
-        ("-ping", "+ping (a replica that lost its master"),
+        ("-ping", "+ping (a replica that has lost its master"),
     ] {
         let redis = RedisServer::start();
         let (proxy, mut client) = as_user_of_the_documentation(&redis, &[right]);

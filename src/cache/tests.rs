@@ -1,4 +1,4 @@
-//! The cache in sentences; and against a model that is too simple to be wrong.
+//! Tests of the cache one behaviour at a time, and against a model that is too simple to be wrong.
 
 mod eviction;
 mod expiry;
@@ -9,7 +9,7 @@ mod notes;
 use super::queue::Expiry;
 use super::*;
 
-/// No bound but the ones that a test names.
+/// No bounds except those that a test sets.
 const ROOMY: Limits = Limits {
     entries: 1000,
     memory: 0,
@@ -68,7 +68,7 @@ fn keys(cache: &Cache) -> Vec<String> {
         .collect()
 }
 
-/// Map, queue and byte count tell of the same entries.
+/// Checks that map, queue and byte count contain the same entries.
 #[track_caller]
 fn assert_in_step(cache: &Cache) {
     let expiry = |entry: &Entry| Expiry::new(entry.deadline, cache.hash(entry.name()));

@@ -1,4 +1,4 @@
-//! What every test here needs: a configuration from flags, variables and a file that are made up.
+//! Helpers of the tests here: a configuration from made-up flags, variables and a file.
 
 use std::ffi::OsString;
 use std::io;
@@ -20,13 +20,13 @@ mod secrets;
 mod together;
 mod values;
 
-/// Where the file of the tests is; there is no other.
+/// The path of the tests' file; there is no other.
 const FILE: &str = "/etc/redis-proxy.conf";
 
 /// A file with a password.
 const SECRET_FILE: &str = "/run/secrets/password";
 
-/// For every setting a value that is not its default.
+/// A value other than the default for every setting.
 const SAMPLES: &[(&str, &str)] = &[
     ("bind", "::1"),
     ("port", "6380"),
@@ -134,7 +134,7 @@ fn invoke(
     invoke_os(&args, &variables, file)
 }
 
-/// The variables that a setting needs beside it, if it needs some.
+/// The variables that a setting requires, if any.
 fn beside(name: &str) -> Vec<(&'static str, &'static str)> {
     match name {
         "redis_read_from" => vec![("REDIS_CLUSTER", "n")],
@@ -155,7 +155,7 @@ fn beside(name: &str) -> Vec<(&'static str, &'static str)> {
                 ("REDIS_SENTINEL_TLS_KEY", "k"),
                 ("REDIS_SENTINEL_PASSWORD", "p"),
             ];
-            // What is tried is not given beside itself, nor what can't be given with it.
+            // The tested setting itself is left out, and so is any that can't be combined with it.
             let fits = |variable: &str| {
                 variable != name.to_ascii_uppercase()
                     && (name, variable)

@@ -105,7 +105,7 @@ fn only_names_that_nobody_else_can_have_lead_here_are_answered() {
             assert_ne!(code, "403", "{path} {host}");
         }
     }
-    // What the target says counts for more.
+    // The target overrides the field.
     let absolute = "http://rebound.example/metrics";
     assert_eq!(code(absolute, "Host: localhost\r\n"), "403");
     assert_eq!(
@@ -153,7 +153,7 @@ fn what_is_no_request_is_refused_at_once() {
     ] {
         assert_eq!(code(garbage), "400", "{}", garbage.escape_ascii());
     }
-    // Before HTTP/1.1, no host was named.
+    // Before HTTP/1.1, requests named no host.
     assert_eq!(code("GET /healthz HTTP/1.0\r\n\r\n"), "200");
 }
 

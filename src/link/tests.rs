@@ -5,7 +5,7 @@ use super::*;
 
 type TestLink = Link<&'static str>;
 
-/// A socket that takes so many bytes a write.
+/// A socket that takes so many bytes per write.
 struct Slow {
     taken: Vec<u8>,
     step: usize,
@@ -34,7 +34,7 @@ fn ready() -> TestLink {
     link
 }
 
-/// It is set up; none of its requests is late.
+/// Sets it up; none of its requests is late.
 fn set_ready(link: &mut TestLink) {
     let mut replies = Replies::default();
     link.set_ready(b"-ERR late\r\n", &mut replies);
@@ -53,7 +53,7 @@ fn send(link: &mut TestLink, requests: &[&str], now: u64) {
     assert!(batch.is_empty());
 }
 
-/// Writes all that may be written.
+/// Writes everything that may be written.
 fn written(link: &mut TestLink) -> String {
     let mut socket = Slow {
         taken: Vec::new(),
@@ -76,7 +76,7 @@ fn write_some(link: &mut TestLink, bytes: usize) {
     }
 }
 
-/// What came of bytes that are received.
+/// The result of received bytes.
 fn received(link: &mut TestLink, bytes: &str) -> Received<&'static str> {
     let mut received = Received::default();
     link.receive(bytes.as_bytes(), &mut received, at(0))
@@ -165,7 +165,7 @@ fn a_reply_that_nothing_was_asked_for_is_an_error_and_never_the_next_ones() {
     let mut received = Received::default();
     let unasked = link.receive(b"+1\r\n", &mut received, at(0));
     assert_eq!(unasked, Err(LinkError::Unasked));
-    // Nor is one for a request that was not wholly written.
+    // Nor is there one for a request that was only partly written.
     let mut link = ready();
     send(&mut link, &["ab"], 0);
     write_some(&mut link, 1);
@@ -185,8 +185,8 @@ fn what_is_no_reply_is_an_error() {
     assert_eq!(texts(&received.replies), ["+1"]);
 }
 
-/// Breaks a connection after so many bytes were written and so many replies came; another one answers what is sent
-/// again. Returns what that is, and what clients get in all.
+/// Breaks a connection after so many bytes were written and so many replies arrived; another one answers what is sent
+/// again. Returns what that is, and all replies to the clients.
 fn broken_after(requests: &[&str], bytes: usize, replies: usize) -> (String, Vec<String>) {
     let mut link = ready();
     for request in requests {
@@ -344,15 +344,15 @@ fn what_has_failed_gets_its_own_error_when_the_others_fail() {
     );
 }
 
-/// Everything that can happen to a link, at random: no reply goes to another request, and none is left out.
+/// Everything that can happen to a link, at random: no reply goes to another request, and none is missing.
 #[test]
 fn whatever_happens_each_request_gets_its_own_reply_or_an_error() {
     for seed in 0..2000 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut link = TestLink::default();
-        // What was sent, and what came.
+        // The number of sent requests, and their replies.
         let (mut sent, mut got) = (0, Vec::new());
-        // What Redis has received and not answered, and what of its answers is on the way.
+        // What Redis has received and not answered, and its replies in transit.
         let (mut at_redis, mut on_the_way) = (String::new(), String::new());
         for step in 0..200 {
             let mut replies = Replies::default();
@@ -432,7 +432,7 @@ fn the_start_of_a_reply_that_nothing_was_asked_for_is_no_start_of_the_next_ones(
     };
     for bytes in ["+", "$5\r\nab", "*1\r\n", "*"] {
         unasked(&mut ready(), bytes);
-        // Behind the last one that was.
+        // After the last one that was written.
         let mut link = ready();
         send(&mut link, &["a"], 0);
         written(&mut link);
@@ -443,7 +443,7 @@ fn the_start_of_a_reply_that_nothing_was_asked_for_is_no_start_of_the_next_ones(
         write_some(&mut link, 2);
         unasked(&mut link, bytes);
     }
-    // A push may come at any time, and in parts.
+    // A push may arrive at any time, and in parts.
     assert!(
         received(&mut ready(), ">2\r\n$10\r\ninval")
             .replies

@@ -123,7 +123,7 @@ mod tests {
             }
         }
         assert_eq!(lines, 100);
-        // The lines that tell of others are none of the 10,000; those of the last period wait.
+        // The lines that report others are not among the 10,000; those of the last period wait.
         assert_eq!(told, 10_000 - (100 - 9) - 991);
     }
 

@@ -222,9 +222,9 @@ mod tests {
         let page = 4096;
         for pages in [2, 4, 8, 16, 32, 256] {
             let (limit, longest) = bounds(pages * page, page);
-            // The first may have been read but for a byte.
+            // All but one byte of the first may have been read.
             let used = if limit == 0 { 0 } else { 2 * limit / page + 2 };
-            // Its end is written by itself.
+            // Its end is written separately.
             let needed = (longest - 1).div_ceil(page) + 1;
             assert!(used + needed <= pages, "{pages} pages: {used} + {needed}");
         }

@@ -258,7 +258,7 @@ mod tests {
         Time::from_millis(milliseconds)
     }
 
-    /// Asks for a key, and says why it was not there.
+    /// Requests a key, and returns why it was not there.
     #[track_caller]
     fn miss(misses: &mut Misses, key: &str, now: u64) -> Reason {
         let before = misses.counts;
@@ -271,7 +271,7 @@ mod tests {
         grown[0]
     }
 
-    /// Misses that have seen `a` asked for, and kept for ten seconds.
+    /// Misses where `a` was requested, and cached for ten seconds.
     fn with_a_kept() -> Misses {
         let mut misses = Misses::beside(100);
         assert_eq!(miss(&mut misses, "a", 0), Reason::New);

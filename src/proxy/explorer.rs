@@ -1,23 +1,22 @@
-//! Explores every order in which things can happen in a small world around the core: two keys, a client
-//! that reads and one that also writes, others who change keys straight at Redis, replies and
-//! invalidations on their way, connections that break, and time.
+//! Explores every order in which things can happen in a small world around the core: two keys, a client that reads and
+//! one that also writes, other clients that change keys directly at Redis, replies and invalidations in flight,
+//! connections that break, and time.
 //!
-//! After each step it is checked that
+//! After each step it checks that
 //!
-//! - nobody gets a value older than what the proxy had already told anyone, or had been told of, when
-//!   the request came: a delivered value, the reply to a write, an invalidation, or a new session, which
-//!   speaks for all that was in Redis when it began. A client's own writes count from when it sent them;
+//! - no client gets a value older than what the proxy had delivered to any client, or knew of, when the request
+//!   arrived: a delivered value, the reply to a write, an invalidation, or a new session, which covers everything in
+//!   Redis when it began. A client's own writes count from when it sent them;
 //! - when everything in flight has arrived, the cache equals Redis or is empty, key by key;
-//! - everybody gets one reply to each request, in order, and waits for none for ever;
-//! - nor does anybody who asks after a message was passed on, of what had changed before that;
-//! - an entry past its time to live is not served, and nothing becomes one while its changes would not be
-//!   told;
-//! - of each key one fetch at most is under way that later misses may join.
+//! - every client gets one reply to each request, in order, and waits forever for none;
+//! - a client that reads after a message was passed on does not get a value from before that message;
+//! - an entry past its time to live is not served, and nothing is cached while its changes would not be reported;
+//! - at most one fetch of each key that later misses may join is in flight.
 //!
-//! It holds whether Redis can be reached or not: while it can't, an old entry may be served because the
-//! proxy has not heard of anything newer.
+//! This holds whether Redis is reachable or not: while it is not, an old entry may be served because the proxy has not
+//! heard of anything newer.
 //!
-//! The core is not copied: to try another continuation, the steps that led to a state are taken again.
+//! The core is not copied: to try another continuation, the steps that led to a state are repeated.
 
 mod action;
 mod cluster;
@@ -46,12 +45,12 @@ struct Explorer {
     /// The fingerprints of the states that were visited.
     visited: HashSet<u64, FixedState>,
     steps: usize,
-    /// The way to the present state.
+    /// The steps to the current state.
     path: Vec<Action>,
     table: Option<Table>,
 }
 
-/// What can't be, and how it came about.
+/// A violation, and the steps to it.
 struct Violation {
     path: Vec<Action>,
     what: String,
@@ -82,7 +81,7 @@ impl Explorer {
         Some(violation)
     }
 
-    /// Visits what can follow on a state that was not visited before.
+    /// Visits what can follow a state that was not visited before.
     fn visit(&mut self, world: World) -> Result<(), String> {
         if !self
             .visited
@@ -117,8 +116,8 @@ impl Explorer {
         Ok(world)
     }
 
-    /// A way to a violation that needs fewer steps, if there is one: what can't happen without the step
-    /// that is left out is left out too.
+    /// A way to a violation that needs fewer steps, if there is one: what can't happen without the omitted step is
+    /// omitted too.
     fn shorten(&mut self, violation: &Violation) -> Option<Violation> {
         (0..violation.path.len()).find_map(|left_out| {
             let mut world = World::new(self.bounds, self.table.take());
@@ -163,9 +162,8 @@ const LATE: &str = "replies that are late";
 const MESSAGES: &str = "a listener, and others who write and publish";
 const SILENCE: &str = "a tracker that is silent";
 
-/// The worlds. Each is as small as shows what it is for, so that all of them take seconds;
-/// `EXPLORE_DEEPER=n` allows n more of all that happens in each, `EXPLORE_ONLY=words` picks those whose
-/// name has these words.
+/// The worlds. Each is as small as its purpose allows, so that all of them take seconds; `EXPLORE_DEEPER=n` allows n
+/// more of each event, `EXPLORE_ONLY=words` selects those whose name contains these words.
 fn worlds() -> Vec<(&'static str, Bounds)> {
     let deeper = std::env::var("EXPLORE_DEEPER");
     let deeper = deeper.ok().and_then(|more| more.parse().ok()).unwrap_or(0);

@@ -255,7 +255,7 @@ mod tests {
         guards
     }
 
-    /// What a guard says of a request, given inline.
+    /// A guard's decision about a request, given inline.
     fn judge(guard: &Guard, inline: &str) -> Result<(), String> {
         let line = format!("{inline}\r\n");
         let mut parser = Parser::new();

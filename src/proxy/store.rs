@@ -80,7 +80,7 @@ pub(super) struct Store {
     requests: Requests,
     /// Memory for the question about a key.
     question: Vec<u8>,
-    /// How many fetches and requests were forwarded.
+    /// How many fetches and forwarded requests `requests` contains.
     asked: u64,
     pub table: Table,
     /// The ids of clients and of their dedicated connections.

@@ -345,7 +345,7 @@ mod tests {
     use super::*;
 
     fn all(output: &mut Output, step: usize) -> Vec<u8> {
-        /// A socket that takes only `step` bytes a write.
+        /// A socket that takes only `step` bytes per write.
         struct Slow(Vec<u8>, usize);
         impl Write for Slow {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -178,7 +178,7 @@ mod tests {
     use crate::metrics::{Cause, Metrics};
     use crate::status::{Facts, MissingRights, RedisInfo, RedisState, Tracking, TrackingTable};
 
-    /// A cache of ten entries for a second, beside what is counted of it.
+    /// A cache of ten entries for a second, with its counters.
     struct World {
         full_table: Option<TrackingTable>,
         metrics: Metrics,
@@ -205,7 +205,7 @@ mod tests {
             }
         }
 
-        /// Asks for a key as the core does.
+        /// Requests a key as the core does.
         fn get(&mut self, key: impl ToString) {
             let key = key.to_string();
             if self

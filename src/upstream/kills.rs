@@ -1,6 +1,6 @@
-//! A Redis that is killed at any moment, and started again or not: its connections are lost in every order, some while
-//! they are being made, and the kernel may accept others for it when it is no more. Whatever the order, what is cached
-//! goes on being served until Redis has answered again; and once it goes on answering, changes are reported again.
+//! A Redis that is killed at any moment, and restarted or not: its connections are lost in every order, some while they
+//! are being opened, and the kernel may accept others for it after its end. Whatever the order, entries are served
+//! until Redis has answered again; and once it answers again, changes are reported again.
 //!
 //! `KILLS_SEED=7` tries one seed, which the failure names.
 
@@ -21,7 +21,7 @@ use crate::transport::dial::Endpoint;
 /// How many worlds there are.
 const SEEDS: u64 = 600;
 
-/// How many steps there are in each at the most, before it is left alone.
+/// The most steps in each, before it is left alone.
 const STEPS: usize = 300;
 
 /// How long it is left alone then.
@@ -30,11 +30,11 @@ const REST: Duration = Duration::from_secs(20);
 /// The kernel's side of a connection.
 #[derive(Debug, Default)]
 struct Socket {
-    /// By which it is known to Redis.
+    /// Its id at Redis.
     id: i64,
-    /// What Redis has not read, each command with the number of losses that were known when it was sent.
+    /// The commands that Redis has not read, each with the number of losses that were known when it was sent.
     unread: VecDeque<(Vec<u8>, usize)>,
-    /// What the node has not read, likewise.
+    /// The replies that the node has not read, likewise.
     answers: VecDeque<(Vec<u8>, usize)>,
     /// Redis has closed it, or the kernel for it.
     ended: bool,
@@ -44,7 +44,7 @@ struct World {
     random: Rng,
     node: Node,
     now: Time,
-    /// By the places of their roles.
+    /// By the indices of their roles.
     sockets: Vec<Option<Socket>>,
     /// Redis lives.
     alive: bool,
@@ -55,9 +55,9 @@ struct World {
     next_id: i64,
     /// How many connections were lost.
     losses: usize,
-    /// Of how many the node knew when it asked what Redis answered last.
+    /// How many of them the node knew when it sent the question that Redis answered last.
     outlived: usize,
-    /// What the loop knows.
+    /// The state that was reported to the loop.
     tracking: Option<Tracking>,
     history: Vec<String>,
 }
@@ -99,7 +99,7 @@ impl World {
         self.history.push(format!("{:?} {step}", self.now));
     }
 
-    /// A step that anybody may take next.
+    /// Any possible step.
     fn step(&mut self) {
         let roles: Vec<Role> = self.node.roles().collect();
         let role = roles[self.random.usize(..roles.len())];
@@ -128,7 +128,7 @@ impl World {
         self.alive = false;
     }
 
-    /// The kernel has closed all of the one before.
+    /// The kernel has closed all connections of the previous process.
     fn start(&mut self) {
         self.note("start".to_owned());
         for socket in self.sockets.iter_mut().flatten() {
@@ -139,7 +139,7 @@ impl World {
         self.starts += 1;
     }
 
-    /// Redis closes a connection, which it may do as it likes, or the kernel does so for it.
+    /// Redis closes a connection, as it may at any time, or the kernel does.
     fn close_one(&mut self, role: Role) {
         let may_close = !self.alive || self.random.u8(..4) == 0;
         if let Some(socket) = self.socket(role).as_mut().filter(|_| may_close) {
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// A connection goes a step towards being made.
+    /// A connection advances a step towards being open.
     fn connect(&mut self) {
         let deadline = self.now.after(self.node.settings.dialer.timeout);
         let connecting = |(role, connection): (Role, &super::node::Connection)| {
@@ -215,7 +215,7 @@ impl World {
         self.node.lost(role, loss, self.now);
     }
 
-    /// Redis reads what came on a connection, and answers some of it.
+    /// Redis reads what arrived on a connection, and answers some of it.
     fn process(&mut self, role: Role) {
         if !self.alive {
             return;
@@ -235,7 +235,7 @@ impl World {
         }
     }
 
-    /// What Redis answers to a command on the connection of that number.
+    /// Redis's reply to a command on the connection with that id.
     fn answer(&self, command: &[u8], id: i64) -> String {
         let text = String::from_utf8_lossy(command).to_ascii_lowercase();
         let words: Vec<&str> = text.lines().skip(2).step_by(2).collect();
@@ -267,12 +267,12 @@ impl World {
         }
     }
 
-    /// What came on a connection is read: an answer, or its end.
+    /// The node reads what arrived on a connection: a reply, or its end.
     fn hear(&mut self, role: Role) {
         let Some(socket) = self.socket(role) else {
             return;
         };
-        // A connection that is reset takes with it what was not read.
+        // A connection that is reset loses what was not read.
         let is_reset = socket.ended && self.random.u8(..4) == 0;
         let Some(socket) = self.socket(role) else {
             return;
@@ -294,7 +294,7 @@ impl World {
         }
     }
 
-    /// What the helper does at the end of each turn.
+    /// The helper's work at the end of each turn.
     fn settle(&mut self) {
         for role in self.node.roles() {
             let losses = self.losses;
@@ -348,7 +348,7 @@ impl World {
         }
     }
 
-    /// Whether something is to be done before time passes.
+    /// Whether there is work to do before time passes.
     fn goes_on(&self) -> bool {
         let is_to_be_made = |phase| {
             matches!(
@@ -362,7 +362,7 @@ impl World {
             || sockets.any(|it| it.ended || !it.unread.is_empty() || !it.answers.is_empty())
     }
 
-    /// Nothing happens any more but what the proxy does, and Redis if it lives.
+    /// Nothing happens any more except what the proxy does, and Redis if it is alive.
     fn rest(&mut self) {
         self.note("rest".to_owned());
         let end = self.now.after(REST);

@@ -6,7 +6,7 @@
 //! one reply for each request of a link, in order, whatever happens to its connection meanwhile.
 //!
 //! - `node` is one Redis: which connections to it there are, how they are opened, and what happens when one breaks. It
-//! is a state machine without sockets, of [`Link`](crate::link::Link)s.
+//!   is a state machine without sockets, of [`Link`](crate::link::Link)s.
 //! - `connection` is one of its connections, and `answers` handles what Redis sends on it.
 //! - `outage` handles a Redis that is unreachable.
 //! - `tracking` makes Redis report changes.
@@ -20,7 +20,7 @@
 //! - `setup` has the proxy's own requests to Redis.
 //! - `helper` is the thread: one poll over the sockets and the `mailbox`.
 //! - `resolve` finds the address of Redis: it looks names up, on a thread of its own, so that nothing else waits for
-//! that.
+//!   that.
 //! - `race` connects to the first of its addresses that answers.
 //! - `sentinel` learns from sentinels where Redis is.
 //! - `cluster` learns which nodes a cluster has, and which of them serves which slot.

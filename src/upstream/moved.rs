@@ -180,16 +180,16 @@ mod tests {
             take(node, role);
             node.received(role, replies.as_bytes(), now);
         }
-        // Nor is its limit of what it holds for a client.
+        // Nor is its output limit shown.
         take(node, Role::Tracker);
         node.received(Role::Tracker, b"-NOPERM no\r\n", now);
-        // How the connection is, is not shown.
+        // The state of the connection is not shown.
         take(node, Role::Resp2);
         node.received(Role::Resp2, b"-NOPERM no\r\n", now);
         assert_eq!(node.wants(), None);
     }
 
-    /// Takes what a connection has to send.
+    /// Takes the requests of a connection.
     fn take(node: &mut Node, role: Role) {
         use crate::transport::Source;
         let link = &mut node.connection(role).link;
@@ -217,7 +217,7 @@ mod tests {
         write(&mut node, READONLY, at(5));
         assert_eq!(node.wants(), Some(Role::Resp2));
         assert_eq!(node.connection(Role::Tracker).phase, Phase::Closed);
-        // It leads to the replica still: that is borne, and the name looked up from time to time.
+        // It still leads to the replica: that is tolerated, and the name looked up from time to time.
         connect(&mut node, "replica", at(6));
         write(&mut node, READONLY, at(7));
         assert!(node.wants().is_none() && !node.wants_look_up());
@@ -310,7 +310,7 @@ mod tests {
         }
     }
 
-    /// One whose master sentinels name.
+    /// A node whose master sentinels name.
     fn node_by_sentinel() -> Node {
         let mut settings = settings(None);
         settings.sentinels = Some(crate::upstream::SentinelSettings {
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_master_that_sentinels_no_longer_name_is_left_in_whatever_state_it_is() {
-        // It can be reached.
+        // It is reachable.
         let mut node = node();
         connect(&mut node, "master", at(0));
         node.events.clear();
@@ -339,7 +339,7 @@ mod tests {
         node.connecting(Role::Resp2, at(1005));
         node.switched(&switched(), at(6));
         assert_eq!(node.wants(), Some(Role::Resp2));
-        // It can't be reached.
+        // It is unreachable.
         node.looking_up(Role::Resp2, at(6));
         node.lost(Role::Resp2, Loss::Closed, at(7));
         assert_eq!(node.wants(), None);

@@ -390,7 +390,7 @@ mod tests {
         node.lost(Role::Resp2, refused(), now);
     }
 
-    /// Redis is back, and takes the proxy.
+    /// Redis is back, and accepts the proxy.
     fn come_back(node: &mut Node, now: Time) {
         node.retry_at_once(now);
         node.tick(now);
@@ -399,10 +399,10 @@ mod tests {
         connect(node, Role::Tracker, &tracker, now);
     }
 
-    /// What Redis answers to what sets up the connection for RESP2.
+    /// Redis's replies to the set-up of the RESP2 connection.
     const RESP2: &str = "+OK\r\n%0\r\n*0\r\n*0\r\n$0\r\n\r\n$0\r\n\r\n+PONG\r\n";
 
-    /// A connection is made that is wanted, and set up by these replies.
+    /// A wanted connection is opened, and set up with these replies.
     fn connect(node: &mut Node, role: Role, replies: &str, now: Time) {
         assert_eq!(node.wants(), Some(role));
         node.connecting(role, now.after(FIRST_PAUSE));
@@ -438,7 +438,7 @@ mod tests {
         // Neither the first request, nor the connection, is late.
         assert!(asked(&mut node, Role::Resp2).ends_with("beforeduring"));
         answer_tracker(&mut node, at(1990));
-        // How the connection is, is not shown.
+        // The state of the connection is not shown.
         node.received(Role::Resp2, b"-NOPERM no\r\n", at(1990));
         node.tick(at(2900));
         let is_late = |event: &Event| matches!(event, Event::Late { .. });
@@ -485,7 +485,7 @@ mod tests {
         request(&mut node, Protocol::Resp3, true, "during", at(1050));
         assert!(node.is_up() && node.wants().is_none());
         assert_eq!(node.events, []);
-        // It was that connection alone.
+        // Only that connection was affected.
         node.tick(at(1100));
         connect(&mut node, Role::Resp3, resp3, at(1100));
         let asked = asked(&mut node, Role::Resp3);
@@ -505,7 +505,7 @@ mod tests {
             let pause = node.ticked.until(due).as_millis();
             assert!((most * 3 / 4..=most).contains(&pause), "{pause}");
         }
-        // Somebody comes.
+        // A client connects.
         let mut node = node(None, RIGHTS);
         node.set_watched(false, at(0));
         lose(&mut node, at(1000));
@@ -537,7 +537,7 @@ mod tests {
         node.settings.wait = Duration::from_secs(5);
         node.lost(Role::Resp2, refused(), at(0));
         send(&mut node, "request", at(100));
-        // No longer than for a reply: whoever set it up may be waiting.
+        // No longer than for a reply: the person setting it up may be waiting.
         pass(&mut node, at(1000));
         let [
             _,

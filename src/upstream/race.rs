@@ -155,20 +155,20 @@ mod tests {
         Time::from_millis(milliseconds)
     }
 
-    /// An address where connections are made, and what makes them.
+    /// An address that accepts connections, and its listener.
     fn open() -> (Endpoint, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         (Endpoint::Tcp(address), listener)
     }
 
-    /// An address where nobody listens.
+    /// An address without a listener.
     fn closed() -> Endpoint {
         open().0
     }
 
-    /// An address where attempts to connect are neither accepted nor refused, as in a network that swallows them, and
-    /// what keeps it so: a listener whose queue is full.
+    /// An address where attempts to connect are neither accepted nor refused, as in a network that drops packets, and
+    /// what causes it: a listener with a full queue.
     fn stuck() -> (Endpoint, impl Sized) {
         let listener = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
         bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -202,7 +202,7 @@ mod tests {
             result.map(|result| result.map(|(endpoint, _)| endpoint))
         }
 
-        /// Takes events until it has ended, all at that time.
+        /// Processes events until it has ended, all at that time.
         fn end(&mut self, now: Time) -> io::Result<Endpoint> {
             let mut events = Events::with_capacity(8);
             loop {

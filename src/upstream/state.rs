@@ -249,7 +249,7 @@ mod tests {
         format!("${}\r\n{text}\r\n", text.len()).into_bytes()
     }
 
-    /// Has the connection show this when it is new, and then answer the check of the next second so.
+    /// Makes the connection show this when it is new, and then answer the check of the next second with that.
     fn checked(first: &str, answer: &[u8]) -> (Node, Vec<Event>) {
         let mut node = node(None, RIGHTS);
         node.connection(Role::Resp2).state = ConnectionState::default();
@@ -278,7 +278,7 @@ mod tests {
             assert_eq!(events, [], "{now}");
             assert_eq!(node.connection(Role::Resp2).phase, Phase::Open);
         }
-        // Errors: without the right to PING, and from a Redis that a script keeps busy.
+        // Errors: without permission for PING, and from a Redis that is busy with a script.
         for answer in [
             &b"-NOPERM no\r\n-BUSY no\r\n"[..],
             b"-ERR no\r\n-ERR no\r\n",

@@ -37,7 +37,7 @@ fn each_route_is_answered_and_the_connection_closed() {
             "application/json",
             concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\","),
         ),
-        ("/status", 404, "text/plain; charset=utf-8", "there are "),
+        ("/status", 404, "text/plain; charset=utf-8", "not found; "),
     ] {
         let get = http.get(target);
         assert_eq!(get.code, code, "{target}: {get:?}");

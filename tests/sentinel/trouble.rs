@@ -71,7 +71,7 @@ fn a_redis_that_is_no_sentinel_is_said_to_be_none() {
     let redis = RedisServer::start();
     assert_trouble(
         &flags_of(&redis.address()),
-        &["it may be no sentinel", "26379"],
+        &["it may not be a sentinel", "26379"],
     );
 }
 
@@ -85,7 +85,7 @@ fn sentinels_may_ask_for_a_password_of_their_own() {
     let sentinel = Sentinel::start(&redis, 1, &lines);
     let address = sentinel.address();
     let flags = flags_of(&address);
-    assert_trouble(&flags, &["NOAUTH", "give redis_sentinel_password"]);
+    assert_trouble(&flags, &["NOAUTH", "set redis_sentinel_password"]);
     let wrong = ["--redis_sentinel_password", "wrong-one"];
     let proxy = assert_trouble(
         &[&flags[..], &wrong].concat(),

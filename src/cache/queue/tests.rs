@@ -16,7 +16,7 @@ impl Queue {
             .flat_map(|block| block.expiries.iter().copied())
     }
 
-    /// Its blocks are in order, none is empty or too long, and there is little air in them.
+    /// Checks that its blocks are in order, none is empty or too long, and they are well filled.
     pub fn assert_whole(&self) {
         let mut last = 0;
         for block in &self.blocks {

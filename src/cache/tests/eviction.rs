@@ -1,4 +1,4 @@
-//! What goes when there is no room left.
+//! Which entries are evicted when there is no room left.
 
 use super::*;
 

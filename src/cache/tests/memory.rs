@@ -1,4 +1,4 @@
-//! What is gone gives its memory back.
+//! Removed entries free their memory.
 
 use super::*;
 

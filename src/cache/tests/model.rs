@@ -1,4 +1,4 @@
-//! The cache against a model: a list in the order of use that is searched from end to end.
+//! The cache against a model: a list in the order of use that is searched linearly.
 
 use fastrand::Rng;
 
@@ -12,7 +12,7 @@ struct Kept {
     deadline: u64,
 }
 
-/// A value that is given to both.
+/// A value that both are given.
 #[derive(Clone)]
 enum Given {
     Bytes(Rc<[u8]>),
@@ -65,7 +65,7 @@ impl Model {
             .position(|kept| kept.database == key.database && kept.name == key.name)
     }
 
-    /// What is there of a key that may be past its time by so much.
+    /// The value of a key that may be past its time by so much.
     fn get(&mut self, key: Key<'_>, past: u64, now: u64) -> Option<Value<'_>> {
         let index = self.position(key)?;
         if self.kept[index].deadline + past <= now {
@@ -112,7 +112,7 @@ impl Model {
         expired
     }
 
-    /// How long an entry is kept past its time.
+    /// How long an entry is kept past its time to live.
     fn past(&self) -> u64 {
         self.limits.stale_ttl.as_millis() as u64
     }
@@ -142,7 +142,7 @@ impl Pair {
         }
     }
 
-    /// Does the same to both, and compares what they answer.
+    /// Performs the same operation on both, and compares the results.
     fn step(&mut self, rng: &mut Rng, keys: &[Key<'_>]) {
         let key = keys[rng.usize(..keys.len())];
         let (cache, model, now) = (&mut self.cache, &mut self.model, self.now);
@@ -186,7 +186,7 @@ impl Pair {
         }
     }
 
-    /// Compares all that can be seen of both.
+    /// Compares everything that is observable.
     fn compare(&self) {
         let (cache, model) = (&self.cache, &self.model);
         assert_eq!(cache.len(), model.kept.len());

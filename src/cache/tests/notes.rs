@@ -1,4 +1,4 @@
-//! Age and hits of an entry, for those who look at it.
+//! Age and hits of an entry, for inspection.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn an_entry_knows_its_age_and_its_hits() {
         }
         // Past its end too, until it is removed.
         assert_eq!(look(&cache, name, 2600).age, Duration::from_millis(2500));
-        // What replaces it is new.
+        // Its replacement is new.
         insert(&mut cache, name, "other", 1000);
         assert_eq!(look(&cache, name, 1100).age, Duration::from_millis(100));
         assert_eq!(look(&cache, name, 1100).reads, 0);

@@ -1,4 +1,4 @@
-//! Which row a request gets, by what Redis told.
+//! Which row a request gets, depending on what Redis described.
 
 use super::super::{Fields, Here, Writes, Written};
 use super::*;
@@ -19,12 +19,12 @@ fn spec(name: &str) -> Spec {
     }
 }
 
-/// A table for a Redis that tells of commands by these names, without flags.
+/// A table for a Redis that describes commands of these names, without flags.
 fn told(names: &[&str]) -> Table {
     Table::new(&names.iter().copied().map(spec).collect::<Vec<_>>())
 }
 
-/// As Redis 7.0 tells.
+/// A table for Redis 7.0.
 fn told_with_subcommands() -> Table {
     told(&[
         "get",
@@ -38,7 +38,7 @@ fn told_with_subcommands() -> Table {
     ])
 }
 
-/// What the table has for a request, given inline.
+/// The row for a request, given inline.
 fn find(table: &Table, inline: &str) -> Result<Row, NotFound> {
     let line = format!("{inline}\r\n");
     match Parser::new().parse(line.as_bytes()) {
@@ -128,7 +128,7 @@ fn subcommands_that_an_older_redis_does_not_tell_go_the_way_of_their_command() {
     assert_eq!(way(&table, "SCRIPT NEW x"), Way::Dedicated);
     assert_eq!(way(&table, "CLIENT LIST"), Way::Forward);
     assert_eq!(way(&table, "CLIENT NEW"), Way::Dedicated);
-    // It is too old for these, which have an error each for an answer.
+    // It is too old for these, and answers each with an error.
     assert_eq!(way(&table, "CLIENT SETINFO LIB-NAME x"), Way::Forward);
     assert_eq!(way(&table, "HELLO 3"), Way::Forward);
     assert_eq!(way(&table, "CLIENT INFO"), Way::Forward);

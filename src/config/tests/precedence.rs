@@ -112,10 +112,10 @@ fn a_variable_that_tells_where_a_service_is_is_left_alone() {
     );
     let beside = [links[2], ("PORT", "1")];
     assert_eq!(from_all(&[], &beside, "").port, Some(1));
-    // Where a flag says it, nobody looks.
+    // Where a flag overrides the variable, that is not examined.
     let config = from_all(&["--port=1", "--metrics_port=2"], &links, "");
     assert_eq!(config.left_alone, [""; 0]);
-    // Where no service could have set it, it is a mistake; or a password.
+    // Where no service could have set it, it is a mistake, or a password.
     assert!(invoke(&[], &[("REDIS_HOSTNAME", "tcp://redis:6379")], "").is_err());
     let password = from_all(&[], &[("REDIS_PASSWORD", "tcp://x")], "").redis_password;
     assert_eq!(password, Some(Secret::new("tcp://x")));

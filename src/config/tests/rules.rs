@@ -1,4 +1,4 @@
-//! Rules as they are written.
+//! Parsing of rules.
 
 use super::*;
 use crate::rules::{RULES_MAX, Rule};

@@ -9,7 +9,7 @@ fn os(args: &[&str]) -> Vec<OsString> {
     args.iter().map(OsString::from).collect()
 }
 
-/// The arguments that are left and the variables that are set, as text.
+/// The remaining arguments and the variables that are set, as text.
 fn hidden(args: &[&str]) -> Option<(Vec<String>, Variables)> {
     let hidden = without_secrets(&os(args))?;
     let args = hidden
@@ -201,7 +201,7 @@ fn a_password_may_be_in_a_file() {
     assert_eq!(user.redis_username.as_deref(), Some("alice"));
 }
 
-/// The configuration with a password that is in a file of this content.
+/// The configuration with a password from a file with this content.
 fn in_file(content: &str) -> Result<Config, String> {
     let args = os(&["--redis_password_file", "/secret"]);
     let content = content.to_owned();
@@ -236,7 +236,7 @@ fn a_password_and_a_file_for_it_are_one_too_many() {
         error(&[], &variables, "password = a"),
         format!("PASSWORD_FILE (environment): {problem}")
     );
-    // Either can be taken away.
+    // Either can be removed.
     let config = from_all(&["--password="], &variables, "password = a");
     assert_eq!(config.password, Some(Secret::new("from a file")));
     let config = from_all(&["--password_file="], &variables, "password = a");

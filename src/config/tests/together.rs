@@ -1,4 +1,4 @@
-//! What settings ask of one another.
+//! Settings that depend on each other.
 
 use super::*;
 
@@ -168,7 +168,7 @@ fn what_sentinels_say_is_not_said_twice() {
             format!("--redis_sentinels: {name} sets the address of Redis too; give only one");
         assert_eq!(error, expected);
     }
-    // The rest is as ever.
+    // The rest is unchanged.
     let config = from_flags(
         &[
             &sentinels[..],

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The values of `name` that are accepted and those that aren't, with what is said of the latter.
+/// Checks the values of `name` that are accepted and those that aren't, and the message for the latter.
 #[track_caller]
 fn check(name: &str, accepted: &[&str], refused: &[&str], allowed: &str) {
     for value in accepted {
@@ -17,7 +17,7 @@ fn check(name: &str, accepted: &[&str], refused: &[&str], allowed: &str) {
     }
 }
 
-/// What is no whole number, whatever the bounds.
+/// Not whole numbers, whatever the bounds.
 const NO_NUMBERS: [&str; 11] = [
     "",
     "abc",

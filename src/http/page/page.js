@@ -7,7 +7,7 @@ const SPAN = MINUTES * 60;
 const HEIGHT = 60;
 const NONE = "–";
 
-// Three digits of a number, in the unit that suits it.
+// A number with three digits, in a suitable unit.
 function scale(value, step, units) {
   let unit = 0;
   while (value >= step && unit < units.length - 1) {
@@ -32,7 +32,7 @@ function text(value, format) {
   return value == null ? NONE : typeof value === "string" ? value : FORMATS[format](value);
 }
 
-// Each plot: its lines, how their values read, the value at its top if that is fixed, and the figure above it
+// Each plot: its lines, the format of their values, the value at its top if that is fixed, and the figure above it
 // if that is not the latest value of each line.
 const PLOTS = {
   ratio: { lines: [(s) => s.hit_ratio], format: "share", top: 1, now: () => text(lastMinute(), "share") },
@@ -48,7 +48,7 @@ const PLOTS = {
   clients: { lines: [(s) => s.clients], format: "count" },
 };
 
-// The samples of the last minutes, the oldest first, and how many there ever were since the proxy was started.
+// The samples of the last minutes, the oldest first, and how many there have been since the proxy was started.
 let samples = [];
 let known = 0;
 let started;
@@ -57,7 +57,7 @@ let cache;
 function take(status) {
   const { columns, rows, count } = status.history;
   cache = status.cache;
-  // After a restart it counts anew: then all it has is asked for next time.
+  // After a restart the count starts again: then the next request is for all samples.
   const again = started !== undefined && started !== status.started;
   samples = again ? [] : samples.concat(rows.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at]]))));
   samples = samples.slice(-SPAN);
@@ -65,7 +65,7 @@ function take(status) {
   started = status.started;
 }
 
-// The hit ratio of the last minute's samples, each for as many keys as were looked for.
+// The hit ratio of the last minute's samples, each weighted by its number of look-ups.
 function lastMinute() {
   const latest = samples.slice(-60).filter((sample) => sample.keys);
   const keys = latest.reduce((sum, sample) => sum + sample.keys, 0);

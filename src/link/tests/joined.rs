@@ -5,7 +5,7 @@ use super::*;
 /// The requests of a transaction, between others.
 const LINE: &str = "a;M;b!;X;c;";
 
-/// Sends all of them together, or the last apart.
+/// Sends all of them together, or the last one separately.
 fn send_line(link: &mut TestLink, is_split: bool) {
     let mut batch = Batch::default();
     batch.push(true, |out| out.extend_from_slice(b"a;"));
@@ -66,6 +66,6 @@ fn only_what_is_part_of_a_transaction_may_be_queued() {
     assert!(may_be_queuing("+QUEUED\r\n"));
     assert!(may_be_queuing("+1\r\n+QUEUED\r\n"));
     assert!(may_be_queuing("+1\r\n+OK\r\n+QUEUED\r\n*0\r\n+QUEUED\r\n"));
-    // Its end is refused, and it goes on.
+    // Its end is refused, and it stays open.
     assert!(may_be_queuing("+1\r\n+OK\r\n+QUEUED\r\n-NOPERM x\r\n"));
 }

@@ -1,10 +1,10 @@
-//! Requests on a link that is to end.
+//! Requests on a link that is about to end.
 
 use super::*;
 
 const ELSEWHERE: &[u8] = b"-MOVED\r\n";
 
-/// Withdraws what is not written. Returns the replies that come of it at once.
+/// Withdraws the unwritten requests. Returns the immediate replies.
 fn withdraw(link: &mut TestLink) -> Vec<String> {
     let mut replies = Replies::default();
     link.withdraw(ELSEWHERE, &mut replies);
@@ -18,7 +18,7 @@ fn what_is_written_gets_its_replies_and_the_rest_is_not_written_any_more() {
     for split in 0..=requests.len() {
         for bytes in 0..=line.len() {
             let written_whole = line[..bytes].matches(';').count();
-            // One whose bytes have begun to leave is written to its end.
+            // A request whose bytes have begun to leave is written completely.
             let sent = line[..bytes].split_inclusive(';').count();
             for answered in 0..=written_whole {
                 let mut link = ready();

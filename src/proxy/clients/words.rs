@@ -159,7 +159,8 @@ mod tests {
     use super::*;
     use crate::resp::request::{Parsed, Parser};
 
-    /// How Redis is sent a line, where client 1 has the dedicated connection 90, 2 has one without a number, and 3 none.
+    /// How a line is sent to Redis, where client 1 has the dedicated connection 90, 2 has one without an id, and 3
+    /// none.
     fn sent(clients: Clients, line: &str) -> Option<String> {
         let mut numbers = Numbers::default();
         for id in 1..=3 {

@@ -140,7 +140,7 @@ impl Frames {
 mod tests {
     use super::*;
 
-    /// The starts of the frames in a stream that comes in pieces of `step` bytes.
+    /// The starts of the frames in a stream that arrives in pieces of `step` bytes.
     fn split(stream: &[u8], step: usize, line_only: bool) -> Result<Vec<Vec<u8>>, NotAReply> {
         let mut frames = Frames::default();
         let mut found = Vec::new();

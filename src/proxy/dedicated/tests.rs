@@ -1,4 +1,4 @@
-//! The state machine: tables of requests and of what Redis sends, in pieces of every size.
+//! The state machine: tables of requests and of Redis's bytes, in pieces of every size.
 
 mod bounds;
 mod edited;
@@ -10,11 +10,11 @@ mod writes;
 use super::*;
 use crate::resp::request::{Parsed, Parser};
 
-/// A connection, with what came of it.
+/// A connection, with its results.
 struct World {
     dedicated: Dedicated,
     client: Vec<u8>,
-    /// The keys of the requests that were carried out.
+    /// The keys of the executed requests.
     answered: Vec<String>,
     received: Received,
 }
@@ -33,8 +33,8 @@ impl World {
         }
     }
 
-    /// The client sends a line. The second word of a `SET` is what it writes, and that of a `BLPOP` what it waits
-    /// for.
+    /// The client sends a line. The second word of a `SET` is the key that it writes, that of a `BLPOP` the key that it
+    /// waits for.
     fn send(&mut self, line: &str) {
         let bytes = [line.as_bytes(), b"\r\n"].concat();
         match Parser::new().parse(&bytes).expect("a request") {
@@ -83,12 +83,12 @@ impl World {
         self.received != Received::Passed
     }
 
-    /// What the client got since this was asked last.
+    /// What the client has received since the last call.
     fn output(&mut self) -> String {
         String::from_utf8(std::mem::take(&mut self.client)).expect("a text")
     }
 
-    /// What Redis got.
+    /// What Redis has received.
     fn sent(&mut self) -> String {
         let mut bytes = Vec::new();
         while !self.dedicated.to_redis.is_empty() {
@@ -98,8 +98,8 @@ impl World {
     }
 }
 
-/// Lets Redis answer requests that were sent at once, in pieces of every size. Asserts that the client gets
-/// `expected`, and that the last byte, and none before, leaves no request without its reply.
+/// Lets Redis answer requests that were sent at once, in pieces of every size. Asserts that the client gets `expected`,
+/// and that the last byte, and none before, completes the replies of all requests.
 #[track_caller]
 fn assert_passes(protocol: Protocol, requests: &[&str], replies: &str, expected: &str) {
     for step in 1..=replies.len().max(1) {

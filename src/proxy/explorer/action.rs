@@ -24,17 +24,17 @@ pub enum Action {
     WriteInTransaction,
     /// The writer sends INCR in a transaction that goes over a link.
     WriteInWholeTransaction,
-    /// Someone else writes.
+    /// Another client writes.
     WriteAtRedis { key: Key },
-    /// Someone else writes, and the key is to live for half as long as an entry.
+    /// Another client writes, with half the time to live of an entry.
     WriteForAWhile { key: Key },
-    /// Someone else writes the first key, and then publishes that.
+    /// Another client writes the first key, and then publishes that.
     WriteAndNotify,
     /// The next message reaches the core.
     HearMessage,
     /// A key is deleted at Redis.
     Vanish { key: Key },
-    /// Someone sends FLUSHALL.
+    /// A client sends FLUSHALL.
     Flush,
     /// Redis executes the next request of a link.
     Execute { link: LinkId },
@@ -42,16 +42,16 @@ pub enum Action {
     Hear { link: LinkId },
     /// Redis executes what the writer sent on its dedicated connection.
     ExecuteDedicated,
-    /// The next bytes on that reach the core.
+    /// The next bytes on that connection reach the core.
     HearDedicated,
     /// The next report of a change reaches the core.
     HearTracker,
     /// The connection of a link breaks.
     Break { link: LinkId },
-    /// That of the tracker breaks; the reports that are on it arrive, or don't.
+    /// The tracker's connection breaks; the reports on it arrive, or don't.
     BreakTracker { arrive: bool },
     /// The helper notices that a link is broken. So many replies had arrived, and its requests were sent, so that only
-    /// reads are sent again, or not yet.
+    /// reads are retried, or not yet.
     Notice {
         link: LinkId,
         arrived: usize,
@@ -59,34 +59,34 @@ pub enum Action {
     },
     /// The helper notices that the tracker is broken.
     NoticeTracker,
-    /// A link is connected anew.
+    /// A link is reconnected.
     Reopen { link: LinkId },
-    /// The tracker is.
+    /// The tracker is reconnected.
     ReopenTracker,
     /// The helper can't connect.
     GiveUp,
-    /// It can, for the first time or again.
+    /// It can connect, for the first time or again.
     Return,
     /// The oldest request of a link that is not late becomes late.
     BeLate { link: LinkId },
-    /// The helper has not heard from the tracker for long, or hears from it again.
+    /// The tracker has been silent for long, or no longer is.
     Suspend { suspended: bool },
     /// Half the time to live passes.
     Wait,
-    /// The core removes what is past it.
+    /// The core removes expired entries.
     Expire,
 }
 
-/// How often what ends by itself may happen, and what the world is like.
+/// How often events that end by themselves may happen, and the properties of the world.
 #[derive(Clone, Copy, Debug, Default, Hash)]
 pub struct Bounds {
-    /// Redis reports what changes.
+    /// Redis reports changes.
     pub tracking: bool,
     /// The keys are those of one name in two databases.
     pub databases: bool,
-    /// Values that were read are fetched anew as soon as they change.
+    /// Values that were read are refetched as soon as they change.
     pub refetch: bool,
-    /// Entries that are read in the second half of their life are fetched anew ahead of its end.
+    /// Entries that are read in the second half of their life are refreshed.
     pub ahead: bool,
     pub gets: u8,
     pub asks: u8,

@@ -1,15 +1,15 @@
-//! Explores in which order things can happen in front of a cluster: two clients that read and write, others who write
-//! straight at Redis, a slot that moves key by key, a map that the proxy learns early or late, a node that fails and one
-//! that takes its place, and connections that break.
+//! Explores orders in which things can happen in front of a cluster: two clients that read and write, other clients
+//! that write directly at Redis, a slot that moves key by key, a map that the proxy learns early or late, a node that
+//! fails and one that takes over, and connections that break.
 //!
 //! The promises are those of a single Redis, and
 //!
-//! - no client learns of a redirect;
-//! - what a client asks later overtakes nothing on the way to another node;
-//! - that a key is missing may be believed for a second after its slot has moved, and nothing else.
+//! - no client sees a redirect;
+//! - a client's later requests do not overtake its earlier ones on the way to another node;
+//! - a missing key may be believed missing for a second after its slot has moved, and nothing else.
 //!
-//! There are too many states to visit them all. So many lives of the world are tried, each of which is told by its seed;
-//! at its end everything comes to rest.
+//! There are too many states to visit them all. Instead, a number of lives of the world are tried, each of which is
+//! determined by its seed; at its end everything comes to rest.
 
 #![allow(clippy::needless_range_loop)] // several arrays share an index
 
@@ -23,13 +23,13 @@ use crate::command::Table;
 use action::{Action, Bounds};
 use world::World;
 
-/// How many lives of each world are tried; `EXPLORE_LIVES=n` tries others.
+/// How many lives of each world are tried; `EXPLORE_LIVES=n` sets another number.
 const LIVES: u64 = 100;
 
-/// How many steps are taken in one at the most.
+/// The most steps of a life.
 const STEPS: usize = 60;
 
-/// The worlds; `EXPLORE_ONLY=words` picks those whose name has these words.
+/// The worlds; `EXPLORE_ONLY=words` selects those whose name contains these words.
 const WORLDS: &[(&str, Bounds)] = &[
     (
         "a cluster with a slot that moves",
@@ -115,13 +115,13 @@ const ALL: Bounds = Bounds {
     waits: 1,
 };
 
-/// What happened in a life, and what can't be that came of it.
+/// What happened in a life, and the violation that resulted.
 struct Violation {
     path: Vec<Action>,
     what: String,
 }
 
-/// Lives a life of at most so many steps, which are chosen by a seed.
+/// Lives a life of at most so many steps, which a seed determines.
 fn live(bounds: Bounds, seed: u64, table: &mut Option<Table>) -> Result<usize, Violation> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut world = World::new(bounds, table.take());

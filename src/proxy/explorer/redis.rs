@@ -1,5 +1,5 @@
-//! A Redis of two keys, perhaps those of one name in two databases, whose values are counters, the connections to it as the helper thread keeps them, and what the
-//! helper reports.
+//! A Redis of two keys, possibly of the same name in two databases, whose values are counters; the connections to it as
+//! the helper thread keeps them; and the helper's reports.
 
 use std::collections::VecDeque;
 
@@ -16,28 +16,29 @@ pub type Version = u8;
 /// How many links there are.
 const LINKS: usize = 2;
 
-/// The keys, and what the proxy is to be told of them.
+/// The keys, and what is to be reported about them.
 #[derive(Hash)]
 pub struct Redis {
     pub versions: [Version; KEYS],
-    /// In which versions each key was there, a bit each.
+    /// In which versions each key existed, a bit each.
     there: [u16; KEYS],
-    /// When the present version of each expires, in milliseconds, if it does. Redis says nothing when it does.
+    /// When the current version of each expires, in milliseconds, if it does. Redis does not report it.
     pub expires: [Option<u64>; KEYS],
-    /// The keys that were read on each link and whose change is to be reported.
+    /// The keys that were read on each link and whose changes are to be reported.
     tracked: [[bool; KEYS]; LINKS],
-    /// Whether what is read on a link is reported to the tracker, as Redis has it and as the helper knows it.
+    /// Whether changes of what is read on a link are reported to the tracker, as Redis has it and as the helper knows
+    /// it.
     redirected: [bool; LINKS],
     known_redirected: [bool; LINKS],
-    /// Whether changes are to be reported.
+    /// Whether to report changes.
     tracking: bool,
     /// The keys have one name, in two databases.
     databases: bool,
     pub links: [Link; LINKS],
     pub tracker: Tracker,
-    /// What the helper last reported of tracking.
+    /// The helper's latest report about tracking.
     reported: Option<Report>,
-    /// Redis can't be reached, or has not been yet.
+    /// Redis is unreachable, or has not been reached yet.
     pub away: bool,
 }
 
@@ -48,7 +49,7 @@ pub struct Link {
     pub open: bool,
     /// It is broken.
     pub broken: bool,
-    /// What was asked and is not answered, or whose answer has not reached the core.
+    /// Requests that are not answered, or whose reply has not reached the core.
     pub line: VecDeque<Item>,
     /// How many at the front are late.
     late: usize,
@@ -59,7 +60,7 @@ pub struct Link {
 pub struct Tracker {
     pub open: bool,
     pub broken: bool,
-    /// What is on its way to the core.
+    /// Messages on their way to the core.
     pub messages: VecDeque<Message>,
 }
 
@@ -72,7 +73,7 @@ pub enum Item {
         key: Key,
         reply: Option<Reply>,
     },
-    /// That changes are to be reported to the tracker, and whether Redis agreed.
+    /// The redirection of reports to the tracker, and whether Redis agreed.
     Redirect { agreed: Option<bool> },
 }
 
@@ -82,7 +83,7 @@ pub enum Question {
     GetRange,
     TimeToLive,
     Write,
-    /// Of the key to that of the other database.
+    /// Copies the key to that of the other database.
     Copy,
     /// The parts of a transaction.
     Multi,
@@ -96,7 +97,7 @@ impl Question {
         matches!(self, Self::Get | Self::GetRange | Self::TimeToLive)
     }
 
-    /// Whether it belongs on the connection of the one before it.
+    /// Whether it belongs on the same connection as the previous one.
     fn is_joined(self) -> bool {
         matches!(self, Self::Queue | Self::Exec)
     }
@@ -105,16 +106,16 @@ impl Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
     Value(Option<Version>),
-    /// The same, where there is no telling a missing value from an empty one.
+    /// The same, where a missing value can't be distinguished from an empty one.
     Range(Option<Version>),
     Number(i64),
     Word(&'static str),
-    /// What EXEC gets for a command that was queued.
+    /// The reply in EXEC to a queued command.
     Executed(Version),
     Error,
 }
 
-/// What the tracker reports.
+/// A message of the tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     Changed {
@@ -124,13 +125,13 @@ pub enum Message {
     Flushed {
         versions: [Version; KEYS],
     },
-    /// The reply to the `PING` that makes the barrier of that number.
+    /// The reply to the `PING` of a barrier with this number.
     Barrier {
         number: u64,
     },
 }
 
-/// What the helper reports of tracking.
+/// The helper's report about tracking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Report {
     On,
@@ -138,7 +139,7 @@ pub enum Report {
     Off,
 }
 
-/// What the helper reports to the core.
+/// The helper's report to the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
     Up,
@@ -173,7 +174,7 @@ impl Reply {
 }
 
 impl Redis {
-    /// One with the first key and without the others, to which nobody has connected.
+    /// A Redis with the first key and without the others, not connected yet.
     pub fn new(tracking: bool, databases: bool) -> Self {
         let mut redis = Self {
             versions: [0; KEYS],
@@ -193,7 +194,7 @@ impl Redis {
         redis
     }
 
-    /// Whether the key was there in some version; none if there has been no such version.
+    /// Whether the key existed in some version; none if there has been no such version.
     pub fn was_there(&self, key: Key, version: Version) -> Option<bool> {
         (version <= self.versions[key]).then_some(self.there[key] >> version & 1 == 1)
     }
@@ -204,14 +205,14 @@ impl Redis {
         (self.was_there(key, version) == Some(true)).then_some(version)
     }
 
-    /// A key gets another value, or goes, and that is reported.
+    /// A key gets another value, or is deleted, and that is reported.
     pub fn change(&mut self, key: Key, there: bool) -> Version {
         let version = self.versions[key] + 1;
         self.versions[key] = version;
         self.there[key] |= u16::from(there) << version;
         self.expires[key] = None;
         for link in 0..LINKS {
-            // Redis knows what was read by the name alone.
+            // Redis tracks what was read by name alone.
             let tracked = match self.databases {
                 true => std::mem::take(&mut self.tracked[link]).contains(&true),
                 false => std::mem::take(&mut self.tracked[link][key]),
@@ -225,7 +226,7 @@ impl Redis {
         version
     }
 
-    /// The helper asks for a barrier. Redis answers at once: any change from then on is reported behind it.
+    /// The helper requests a barrier. Redis answers at once: any later change is reported after it.
     pub fn ask_for_barrier(&mut self, number: u64) {
         if self.tracker.open && !self.tracker.broken {
             self.tracker.messages.push_back(Message::Barrier { number });
@@ -233,7 +234,7 @@ impl Redis {
     }
 
     /// Whether the next message of the tracker may reach the core. The end of a link that broke before a barrier was
-    /// asked for is a round trip older than the answer, and noticed before that.
+    /// requested is a round trip older than its reply, and noticed before.
     pub fn tracker_may_be_heard(&self) -> bool {
         match self.tracker.messages.front() {
             None => false,
@@ -244,7 +245,7 @@ impl Redis {
         }
     }
 
-    /// All keys go. Redis reports that whatever was read.
+    /// All keys are deleted. Redis reports that, whatever was read.
     pub fn flush(&mut self) {
         self.tracked = [[false; KEYS]; LINKS];
         for key in 0..KEYS {
@@ -264,7 +265,7 @@ impl Redis {
         link.open && !link.broken && link.line.iter().any(Item::is_unanswered)
     }
 
-    /// The helper is handed a request.
+    /// The helper gets a request.
     pub fn ask(&mut self, link: LinkId, question: Question, key: Key) {
         self.links[link].line.push_back(Item::Asked {
             question,
@@ -297,7 +298,7 @@ impl Redis {
 
     fn answer(&mut self, link: LinkId, question: Question, key: Key, now: u64) -> Reply {
         if self.expires[key].is_some_and(|at| at <= now) {
-            // Whoever looks at a key that has expired removes it.
+            // Any access to an expired key removes it.
             self.change(key, false);
         }
         match question {
@@ -394,7 +395,7 @@ impl Redis {
         let link = &mut self.links[link];
         link.open = false;
         link.line.retain(|item| matches!(item, Item::Asked { .. }));
-        // What came before the first is answered.
+        // The requests before the first are answered.
         let mut before_was_lost = true;
         for (index, item) in link.line.iter_mut().enumerate() {
             let lost = were_sent || !item.is_unanswered();
@@ -413,7 +414,7 @@ impl Redis {
         self.known_redirected = [false; LINKS];
     }
 
-    /// A link is connected anew, and set up.
+    /// A link is reconnected, and set up.
     pub fn reopen(&mut self, link: LinkId, news: &mut Vec<News>) {
         self.links[link].open = true;
         self.links[link].broken = false;
@@ -424,7 +425,7 @@ impl Redis {
         self.report_on(news);
     }
 
-    /// The tracker is connected anew: the links are told.
+    /// The tracker is reconnected: the links are redirected to it.
     pub fn reopen_tracker(&mut self) {
         self.tracker.open = true;
         self.tracker.broken = false;
@@ -502,7 +503,7 @@ impl Redis {
 }
 
 impl Link {
-    /// How many requests of clients are in the line.
+    /// How many requests of clients are in flight.
     fn asked(&self) -> usize {
         let asked = |item: &&Item| matches!(item, Item::Asked { .. });
         self.line.iter().filter(asked).count()

@@ -1,4 +1,4 @@
-//! The proxy's core in a world where one thing happens at a time, and what it promises its clients.
+//! The proxy's core in a world in which one thing happens at a time, and its promises to its clients.
 
 mod fingerprint;
 mod promises;
@@ -21,12 +21,12 @@ use crate::upstream::{Backend, Event, Invalidated, LinkId, Pending, Replies, Tra
 use promises::{Owed, Seen};
 
 /// The client that only reads and speaks RESP2, and the one that also writes and speaks RESP3. So each has the link of
-/// its number. In two databases both speak RESP2, and each link is for one of the databases.
+/// its number. With two databases both speak RESP2, and each link is for one of the databases.
 const READER: usize = 0;
 const WRITER: usize = 1;
 const PROTOCOLS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
 
-/// The client that listens for messages on a dedicated connection, where there are any.
+/// The client that receives messages on a dedicated connection, if there are any.
 const LISTENER: usize = 2;
 
 /// A message.
@@ -35,7 +35,7 @@ const MESSAGE: &[u8] = b">1\r\n+changed\r\n";
 /// How many requests a client sends before it waits for a reply.
 const PIPELINE: usize = 2;
 
-/// The names of the keys; in two databases, both have the first.
+/// The names of the keys; with two databases, both have the first.
 const NAMES: [&str; KEYS] = ["a", "b"];
 
 /// The time to live, in milliseconds.
@@ -45,36 +45,36 @@ pub struct World {
     proxy: Proxy,
     redis: Redis,
     left: Bounds,
-    /// The clients are owed these, the oldest first, and have received the start of a reply.
+    /// What the clients are owed, the oldest first, and the part of a reply that they have received.
     owed: [VecDeque<Owed>; 2],
     received: [Vec<u8>; 2],
     /// The databases that they have selected.
     selected: [u32; 2],
-    /// What comes on the writer's dedicated connection; none if there was no request on it since.
+    /// The bytes on the writer's dedicated connection; empty if there was no request on it since.
     dedicated_asked: Vec<u8>,
     dedicated_line: VecDeque<Vec<u8>>,
     left_for_dedicated: bool,
-    /// What every key was at each message that is on its way to the core, and at each that the core has not passed on.
+    /// The version of every key at each message that is on its way to the core, or that the core has not passed on.
     messages: VecDeque<[Version; KEYS]>,
     held_messages: VecDeque<[Version; KEYS]>,
     now: u64,
-    /// The newest that the proxy has let anyone know of each key, or was told of: nobody who asks from
-    /// then on may get an older one.
+    /// The newest version of each key that the proxy has delivered to any client, or knows of: later requests must not
+    /// get an older one.
     known: [Version; KEYS],
-    /// The same of what each client asks about them, in its version of the protocol: what one question shows does not
+    /// The same for each client's questions about them, in its protocol version: the reply to one question does not
     /// bind the replies to others.
     known_answers: [[Version; KEYS]; 2],
-    /// The same of what each client's own scripts wrote, which nobody else has to know before Redis reports it.
+    /// The same for what each client's own scripts wrote, which other clients need not see before Redis reports it.
     scripted: [[Version; KEYS]; 2],
-    /// When each key was last asked for by a fetch whose value came.
+    /// When each key was last requested by a fetch whose value arrived.
     fetched: [u64; KEYS],
-    /// What the helper reports in this step.
+    /// The helper's reports in this step.
     news: Vec<News>,
     /// Changes were being reported before this step.
     was_reported: bool,
-    /// Redis can't be reached, as far as the core knows.
+    /// Redis is unreachable, as far as the core knows.
     heard_down: bool,
-    /// The tracker was not heard from for long.
+    /// The tracker was silent for long.
     suspended: bool,
     /// What was cached before this step.
     cached: [Option<Seen>; KEYS],
@@ -158,7 +158,7 @@ impl World {
         }
     }
 
-    /// The command table, for the next.
+    /// The command table, for reuse.
     pub fn into_table(self) -> Table {
         self.proxy.store.table
     }
@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    /// How many requests a client waits for, beside those that only lead to another database.
+    /// How many requests a client waits for, beside those that only select another database.
     fn due(&self, client: usize) -> usize {
         let due = self.owed[client].iter();
         match self.left.databases {
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    /// What a client sends to have a command executed where that key is.
+    /// A client's request to execute a command in the database of that key.
     fn request(&mut self, client: usize, key: Key, command: &str) -> String {
         let database = self.key(key).database;
         if std::mem::replace(&mut self.selected[client], database) == database {
@@ -473,8 +473,8 @@ impl World {
         listener.is_some_and(|listener| listener.dedicated.is_some())
     }
 
-    /// The listener receives bytes. Whoever asks from now on gets no older value than there was when a message was
-    /// sent, as long as Redis can be reached.
+    /// The listener receives bytes. Later requests get no older value than there was when a message was sent, as long
+    /// as Redis is reachable.
     fn listen(&mut self) -> Result<(), String> {
         let output = self.proxy.output(ClientId(LISTENER));
         let mut received = Vec::new();
@@ -508,7 +508,7 @@ impl World {
         Ok(())
     }
 
-    /// The helper reports something.
+    /// The helper reports an event.
     fn hear(&mut self, news: News) {
         let event = match news {
             News::Up => {
@@ -579,7 +579,7 @@ impl World {
         self.proxy.upstream(&Event::Invalidated(invalidated), now);
     }
 
-    /// Nobody who asks from now on may get an older version of a key.
+    /// Later requests must not get an older version of a key.
     fn know(&mut self, key: Key, version: Version) {
         for known in [&mut self.known].into_iter().chain(&mut self.known_answers) {
             known[key] = known[key].max(version);
@@ -592,7 +592,7 @@ impl World {
         }
     }
 
-    /// Redis executes what came on the writer's dedicated connection: how that is set up and a transaction.
+    /// Redis executes the bytes on the writer's dedicated connection: its set-up and a transaction.
     fn execute_dedicated(&mut self) {
         let asked =
             String::from_utf8_lossy(&std::mem::take(&mut self.dedicated_asked)).into_owned();
@@ -614,7 +614,7 @@ impl World {
         }
     }
 
-    /// What the shell does at the end of a turn: it moves requests to Redis and replies to clients.
+    /// The shell's work at the end of a turn: moves requests to Redis and replies to clients.
     fn turn(&mut self) -> Result<(), String> {
         self.take_requests()?;
         while let Some(id) = self.proxy.next_changed() {

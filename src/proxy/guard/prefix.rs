@@ -242,7 +242,7 @@ mod tests {
     use crate::command::Table;
     use crate::resp::request::{Parsed, Parser};
 
-    /// A request, given inline, as it goes to Redis.
+    /// A request, given inline, as it is sent to Redis.
     fn prefixed(inline: &str) -> Result<String, String> {
         let line = format!("{inline}\r\n");
         let mut parser = Parser::new();

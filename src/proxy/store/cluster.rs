@@ -43,7 +43,7 @@ pub(in crate::proxy) struct Cluster {
     nowhere: Server,
     /// The node for requests without keys.
     any: NodeId,
-    /// Which entries are served, if that is the same at all masters.
+    /// Which entries are served, if all masters agree.
     serving: Option<Serving>,
     /// How many reads went to replicas.
     reads: usize,
@@ -106,7 +106,7 @@ impl Cluster {
         self.map.owner(slot).unwrap_or(NOWHERE)
     }
 
-    /// Which entries are served of a key. Its slot need not be found out if all masters are in the same state.
+    /// Which entries are served of a key. Its slot is computed only if the masters disagree.
     #[inline]
     pub(super) fn serving(&self, key: &[u8]) -> Serving {
         match self.serving {
@@ -148,8 +148,9 @@ impl Cluster {
         self.any
     }
 
-    /// A node is in another state, or has other slots: finds out what all masters have in common, and which one is for what
-    /// concerns no key. As long as there is no map, and no seed can be asked, requests are refused as the seeds are.
+    /// The state of a node, or the map, has changed: notes which entries are served if all masters agree, and selects the node
+    /// for requests without keys. As long as there is no map, and no seed can be asked, requests are refused with the error
+    /// of a seed.
     pub(super) fn changed(&mut self) {
         self.serving = self.common_serving();
         let up = self.nodes().find(|node| self.server(*node).is_up());

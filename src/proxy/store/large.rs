@@ -185,7 +185,7 @@ mod tests {
         assert!(!large.contains(before));
         large.changed(b"key");
         assert!(large.contains(hash(&large)));
-        // A reply from before says nothing.
+        // An earlier reply says nothing.
         large.note(before, 100);
         assert!(large.contains(hash(&large)));
         let now = hash(&large);

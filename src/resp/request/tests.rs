@@ -1,11 +1,11 @@
-//! Streams of requests, whole and in every kind of pieces.
+//! Streams of requests, complete and in all kinds of pieces.
 
 mod limits;
 mod random;
 
 use super::*;
 
-/// What stands in a stream of requests.
+/// An item in a stream of requests.
 #[derive(Clone, PartialEq, Eq)]
 enum Item {
     Request(Vec<Vec<u8>>),
@@ -30,12 +30,12 @@ impl fmt::Debug for Item {
     }
 }
 
-/// A stream that arrives piece by piece, read as the proxy reads it.
+/// A stream that arrives in pieces, parsed as the proxy does.
 #[derive(Default)]
 struct Reader {
     parser: Parser,
     buffer: Vec<u8>,
-    /// The bytes of the stream that arrived, and those that are done with.
+    /// The bytes of the stream that have arrived, and those that are consumed.
     arrived: usize,
     used: usize,
     items: Vec<Item>,
@@ -75,8 +75,8 @@ impl Reader {
     }
 }
 
-/// All that stands in a stream, each with the number of bytes after which it is known: for a request its
-/// end, and for an error the first byte that makes one.
+/// All items in a stream, each with the number of bytes after which it is known: for a request its end, and for an
+/// error the first byte that makes it one.
 fn byte_by_byte(stream: &[u8]) -> Vec<(Item, usize)> {
     let mut reader = Reader::default();
     let mut found = Vec::new();
@@ -91,8 +91,7 @@ fn byte_by_byte(stream: &[u8]) -> Vec<(Item, usize)> {
     found
 }
 
-/// Checks that each item of a stream shows in the piece that it becomes known in, neither later nor
-/// earlier.
+/// Checks that each item of a stream is found in the piece that completes it, neither later nor earlier.
 #[track_caller]
 fn assert_in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, expected: &[(Item, usize)]) {
     let mut reader = Reader::default();
@@ -112,7 +111,7 @@ fn assert_in_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, expected: &[
     assert_eq!(expected.next(), None);
 }
 
-/// Checks a stream whole, byte by byte, and split at every byte.
+/// Checks a stream in one piece, byte by byte, and split at every byte.
 #[track_caller]
 fn assert_at_every_split(stream: &[u8], expected: &[(Item, usize)]) {
     assert_eq!(byte_by_byte(stream), expected, "{}", stream.escape_ascii());
@@ -137,7 +136,7 @@ fn multibulk<A: AsRef<[u8]>>(arguments: &[A]) -> Vec<u8> {
     bytes
 }
 
-/// Arrays of bulk strings, each with what it asks for.
+/// Arrays of bulk strings, each with the expected item.
 fn arrays() -> Vec<(Vec<u8>, Item)> {
     let long = [b'v'; 300];
     let shapes: &[&[&[u8]]] = &[
@@ -170,7 +169,7 @@ fn arrays() -> Vec<(Vec<u8>, Item)> {
             all.push(whole(&shape));
         }
     }
-    // Like Redis, any byte stands for the line feed, and any two for the line end behind an argument.
+    // Like Redis, accepts any byte as the line feed, and any two as the line end after an argument.
     all.push((b"*1\rX$4\rYPINGab".to_vec(), request(&["PING"])));
     all.push((
         b"*2\r\n$3\r\nGETab$1\rXkcd".to_vec(),
@@ -179,7 +178,7 @@ fn arrays() -> Vec<(Vec<u8>, Item)> {
     all
 }
 
-/// Inline requests, each with what it asks for.
+/// Inline requests, each with the expected item.
 fn lines() -> Vec<(Vec<u8>, Item)> {
     let lines: &[(&[u8], &[&[u8]])] = &[
         (b"PING\r\n", &[b"PING"]),
@@ -214,7 +213,7 @@ fn lines() -> Vec<(Vec<u8>, Item)> {
         .collect()
 }
 
-/// What Redis skips without a reply.
+/// Bytes that Redis skips without a reply.
 const NOTHING: [&[u8]; 8] = [
     b"\r\n",
     b"\n",
@@ -231,7 +230,7 @@ fn good() -> Vec<(Vec<u8>, Item)> {
     [arrays(), lines(), nothing.to_vec()].concat()
 }
 
-/// Requests that are none: how they start up to the byte that gives them away, and what follows.
+/// Invalid requests: their bytes up to the one that makes them invalid, and what follows.
 fn bad() -> Vec<(Vec<u8>, &'static [u8], ProtocolError)> {
     use ProtocolError::*;
     let counts = [

@@ -1,4 +1,4 @@
-//! With real sockets, and a time that is made up.
+//! With real sockets, and made-up time.
 
 use std::io::{Read, Write};
 use std::net::TcpStream as Std;
@@ -11,7 +11,7 @@ use crate::proxy::Access;
 
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// What the loop is to those who ask over HTTP.
+/// The loop, as the HTTP server sees it.
 struct World {
     poll: Poll,
     http: Http,
@@ -53,7 +53,7 @@ impl World {
         (0..MAX_CONNECTIONS).map(|_| self.connect()).collect()
     }
 
-    /// One turn at that moment, with what has happened by then.
+    /// One turn at that moment, with the events so far.
     fn turn(&mut self, milliseconds: u64) {
         let mut events = Events::with_capacity(1024);
         let a_little = Some(Duration::from_millis(1));
@@ -212,7 +212,7 @@ fn a_connection_has_a_moment_for_its_request_however_many_come() {
     world.settle(149);
     assert_eq!(world.accepted(), MAX_CONNECTIONS as u64, "all are safe");
     assert_eq!(world.http.due(), Time::from_millis(150));
-    // One that came first asks only now, and is answered.
+    // One that connected first only requests now, and is answered.
     streams[0].write_all(REQUEST).expect("a request");
     world.turn_until(149, |http| {
         http.connections.iter().any(|(_, one)| one.answered)

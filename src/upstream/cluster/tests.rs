@@ -1,5 +1,5 @@
-//! A node of a cluster, without sockets: what it is asked, what it makes of trouble, and what becomes of requests when
-//! it is given up.
+//! A node of a cluster, without sockets: what it is asked, how it handles trouble, and what happens to requests when it
+//! is given up.
 
 mod leaving;
 mod replica;
@@ -12,7 +12,7 @@ use super::view::tests::tcp;
 use crate::clock::Time;
 use crate::resp::Protocol;
 
-/// A shard of one node at port 7, without a host, that has all slots.
+/// A shard with one node at port 7, without a host, that has all slots.
 const SHARDS: &str = "*1\r\n*4\r\n$5\r\nslots\r\n*2\r\n:0\r\n:16383\r\n$5\r\nnodes\r\n*1\r\n*8\r\n$2\r\nid\r\n$1\r\nM\r\n\
                       $4\r\nport\r\n:7\r\n$8\r\nendpoint\r\n$0\r\n\r\n$4\r\nrole\r\n$6\r\nmaster\r\n";
 const SLOTS: &str = "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$0\r\n\r\n:7\r\n$1\r\nM\r\n";
@@ -20,7 +20,7 @@ const NODES: &str = "$30\r\nM :7@17 myself,master - 0 0 5\n\r\n";
 const UNKNOWN: &str = "-ERR Unknown subcommand or wrong number of arguments for 'SHARDS'\r\n";
 const DISABLED: &str = "-ERR This instance has cluster support disabled\r\n";
 
-/// A node that is to be connected to.
+/// A node to be connected to.
 fn new_node() -> Node {
     let settings = settings(None);
     let mut node = Node::new(
@@ -53,12 +53,12 @@ fn answer(node: &mut Node, replies: &[&str], now: Time) {
     node.received(Role::Tracker, replies.concat().as_bytes(), now);
 }
 
-/// A node that is there, and has said what it knows of its cluster.
+/// A node that is up, and has reported its view of the cluster.
 fn node() -> Node {
     let mut node = new_node();
     answer(&mut node, &[SHARDS, NODES], at(0));
     assert_eq!(node.connection(Role::Tracker).phase, Phase::Open);
-    // The limit of output, and how the connection is.
+    // The output limit, and the state of the connection.
     assert!(asked(&mut node, Role::Tracker).contains("client-output-buffer-limit"));
     node.received(Role::Tracker, b"*0\r\n", at(0));
     asked(&mut node, Role::Resp2);
@@ -103,7 +103,7 @@ fn one_that_does_not_know_shards_is_asked_for_slots_from_then_on() {
         answer(&mut node, &[SLOTS, NODES], at(0));
         let view = node.takes_view().expect("it has answered");
         assert_eq!(view.ranges, [(0, 16383, 0)]);
-        // It is asked for its limit of output too, when it is set up.
+        // It is also asked for its output limit, when it is set up.
         if !asked(&mut node, Role::Tracker).is_empty() {
             answer(&mut node, &["*0\r\n"], at(0));
         }
@@ -133,7 +133,7 @@ fn while_it_is_being_asked_it_is_asked_again_once() {
     let mut node = node();
     assert!(node.ask_for_view(at(1)));
     assert!(asked(&mut node, Role::Tracker).contains("SHARDS"));
-    // Perhaps it answered before what speaks for a change.
+    // It may have answered before the sign of a change.
     assert!(node.ask_for_view(at(2)) && node.ask_for_view(at(3)));
     assert_eq!(asked(&mut node, Role::Tracker), "");
     answer(&mut node, &[SHARDS, NODES], at(4));
@@ -171,7 +171,7 @@ fn what_waits_for_it_while_it_is_away_is_for_another_too() {
     let timeout = node.settings.dialer.timeout;
     request(&mut node, Protocol::Resp2, true, "GET", at(1));
     asked(&mut node, Role::Resp2);
-    // It is silent: in a cluster, another may soon have its slots.
+    // It is silent: in a cluster, another node may soon have its slots.
     node.down(&Loss::TimedOut(timeout), at(2));
     assert_eq!(node.events.last(), Some(&Event::Away));
     request(&mut node, Protocol::Resp3, false, "SET", at(3));

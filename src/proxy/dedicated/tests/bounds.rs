@@ -1,4 +1,4 @@
-//! What a client can make the proxy hold.
+//! How much a client can make the proxy hold.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn what_is_in_flight_is_bounded() {
         sent += 1;
     }
     assert!((2_000..10_000).contains(&sent), "{sent}");
-    // Empty lines take no room each.
+    // Empty lines take no memory each.
     for _ in 0..100_000 {
         world.send("");
     }

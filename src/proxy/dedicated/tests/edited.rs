@@ -1,9 +1,9 @@
-//! Replies that are edited: kept until they are whole, and given back in their places.
+//! Replies that are edited: kept until they are complete, and returned in their places.
 
 use super::*;
 
-/// Sends requests, those with a `!` before them to be edited, and lets Redis answer in pieces of that size. What is
-/// edited stands in brackets in what comes of it, and after a `~` if the client does not want it.
+/// Sends requests, those with a `!` in front to be edited, and lets Redis answer in pieces of that size. In the result,
+/// edited replies are in brackets, and after a `~` if the client has suppressed them.
 fn edited(requests: &[&str], replies: &str, step: usize, protocol: Protocol) -> String {
     let mut dedicated = Dedicated::new(b"", (0, 0), protocol, 0);
     for line in requests {

@@ -1,4 +1,4 @@
-//! How a connection begins and ends, and what is no sequence of replies.
+//! How a connection begins and ends, and bytes that are not a sequence of replies.
 
 use super::*;
 
@@ -98,7 +98,7 @@ fn a_client_goes_back_only_if_reset_succeeds() {
         assert!(
             world.dedicated.takes_requests(MAX_OWED, Rest::ToCome) && world.dedicated.is_quiet()
         );
-        // The transaction is open still.
+        // The transaction is still open.
         world.send_all(&["SET k 1", "EXEC"]);
         world.receive(b"+QUEUED\r\n-EXECABORT\r\n");
         assert!(world.dedicated.is_quiet());

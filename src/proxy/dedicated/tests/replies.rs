@@ -1,8 +1,8 @@
-//! Tables of requests and of all that Redis sends for them.
+//! Tables of requests and of everything that Redis sends for them.
 
 use super::*;
 
-/// What Redis sends for these requests, in order, is known to be their replies to the last byte.
+/// Redis's bytes for these requests are recognised as their replies, to the last byte.
 #[test]
 fn every_request_gets_the_replies_that_redis_sends_for_it() {
     let one = |name, count| confirm(name, "a", count);
@@ -44,7 +44,7 @@ fn every_request_gets_the_replies_that_redis_sends_for_it() {
                 + &one("sunsubscribe", 0)
                 + "$-1\r\n",
         ),
-        // A subscriber is refused most, and gets messages.
+        // A subscriber is refused most requests, and gets messages.
         (
             &["SUBSCRIBE a a", "MULTI", "SET a 1", "UNSUBSCRIBE", "SET a 1"],
             many("subscribe", &[1, 1])
@@ -56,7 +56,7 @@ fn every_request_gets_the_replies_that_redis_sends_for_it() {
                 + &one("unsubscribe", 0)
                 + "+OK\r\n",
         ),
-        // EXEC's array holds more than it says.
+        // EXEC's array holds more replies than it announces.
         (
             &["MULTI", "SUBSCRIBE a b", "PING", "UNSUBSCRIBE", "EXEC", "PING"],
             "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n".to_owned()

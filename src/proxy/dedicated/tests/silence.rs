@@ -1,4 +1,4 @@
-//! Replies that the client does not want.
+//! Replies that the client has suppressed.
 
 use super::*;
 
@@ -54,13 +54,13 @@ fn the_client_gets_no_reply_that_it_does_not_want() {
             "-NOPERM x\r\n+PONG\r\n",
             "-NOPERM x\r\n+PONG\r\n",
         ),
-        // Messages are no replies.
+        // Messages are not replies.
         (
             &["CLIENT REPLY OFF", "SUBSCRIBE a", "PING"],
             &("+OK\r\n".to_owned() + &silent_subscriber),
             &sub_message,
         ),
-        // Within a transaction, from there on; with SKIP, after it.
+        // Within a transaction, from that point on; with SKIP, after it.
         (
             &[
                 "MULTI",
@@ -106,7 +106,7 @@ fn the_client_gets_no_reply_that_it_does_not_want() {
             "+OK\r\n+OK\r\n+17.5 [0 x] \"A\"\r\n+PONG\r\n+OK\r\n+17.6 [0 x] \"B\"\r\n",
             "+OK\r\n+OK\r\n+17.6 [0 x] \"B\"\r\n",
         ),
-        // Those of the proxy's own requests are left out, however long the others are.
+        // Replies to the proxy's own requests are dropped, however long the others are.
         (
             &["MONITOR", "PING", "PING", "PING"],
             "+OK\r\n+17.3 [0 [::1]:5] \"PiNG\"\r\n+PONG\r\n+17.4 [0 x] \"GET\" \"abcdefghijklmnopqrstuvwxyz\"\r\n\
@@ -124,7 +124,7 @@ fn the_client_gets_no_reply_that_it_does_not_want() {
             "+OK\r\n-ERR option\r\n+PONG\r\n",
         ),
     ] {
-        // A line of MONITOR at the end is no reply.
+        // A line of MONITOR at the end is not a reply.
         let asked = replies
             .strip_suffix("+17.6 [0 x] \"B\"\r\n")
             .unwrap_or(replies);

@@ -1,4 +1,4 @@
-//! When what a request wrote is out of date.
+//! When the keys that a request wrote are invalidated.
 
 use super::*;
 
@@ -40,7 +40,7 @@ fn what_is_queued_is_done_when_exec_is_answered() {
     let mut world = World::new(RESP2);
     world.send_all(&["MULTI", "SET a 1", "SET b 1", "EXEC", "SET c 1"]);
     world.receive(b"+OK\r\n+QUEUED\r\n-ERR\r\n");
-    // Nothing is lost by taking it for done when it is only queued.
+    // It does no harm to count a request as executed when it is only queued.
     assert_eq!(world.answered, ["a", "b"]);
     world.answered.clear();
     world.receive(b"*1\r\n");
@@ -60,7 +60,7 @@ fn a_transaction_by_another_name_is_done_when_a_request_is_carried_out_again() {
     world.answered.clear();
     world.receive(b"*1\r\n+OK\r\n");
     assert_eq!(world.answered, ["a"]);
-    // A script may return whatever it likes.
+    // A script may return anything.
     world.send_all(&["EVAL x 0", "SET b 1"]);
     world.receive(b"+QUEUED\r\n+OK\r\n");
     assert_eq!(world.answered, ["a", "b"]);

@@ -13,18 +13,18 @@ pub enum Action {
     GetAll { client: usize },
     /// A client sends INCR.
     Write { client: usize, key: Key },
-    /// Someone else writes.
+    /// Another client writes.
     WriteAtRedis { key: Key },
-    /// Someone else deletes a key.
+    /// Another client deletes a key.
     Vanish { key: Key },
     /// A slot begins to move to another node.
     Leave { slot: Slot, to: NodeNumber },
-    /// A key of it does.
+    /// A key of a moving slot moves.
     HandOver { key: Key },
-    /// The node that gets it takes it, or the other one learns of that.
+    /// The receiving node takes the slot, or the other one learns of that.
     GoOn { slot: Slot },
-    /// A node ends; those that are left may refuse everything until it has a successor. The reports that are on its
-    /// tracker arrive, or don't.
+    /// A node ends; the remaining ones may refuse everything until it has a successor. The reports on its tracker
+    /// arrive, or don't.
     Fail {
         node: NodeNumber,
         is_down: bool,
@@ -34,11 +34,11 @@ pub enum Action {
     Succeed { node: NodeNumber },
     /// The helper learns the map, but does not report it yet.
     TakeMap,
-    /// It does. Nodes that are none any more leave.
+    /// It reports the map. Nodes that left the cluster are dropped.
     HearMap { leaves: Leaves },
     /// A node executes the next request of a link.
     Execute { node: NodeNumber, link: Link },
-    /// The next replies of a link, so many, reach the core.
+    /// So many replies of a link reach the core.
     Hear {
         node: NodeNumber,
         link: Link,
@@ -46,22 +46,22 @@ pub enum Action {
     },
     /// The next report of a change reaches the core.
     HearTracker { node: NodeNumber },
-    /// The connections to a node break; the reports that are on its tracker arrive, or don't.
+    /// The connections to a node break; the reports on its tracker arrive, or don't.
     Break { node: NodeNumber, arrive: bool },
-    /// That of its tracker alone does.
+    /// Only the connection of its tracker breaks.
     BreakTracker { node: NodeNumber, arrive: bool },
-    /// The helper notices that the connections are broken. The replies that were on them had arrived, or not, and the
-    /// requests were sent, so that only reads are sent again, or not yet.
+    /// The helper notices that the connections are broken. Their replies had arrived, or not, and the requests were
+    /// sent, so that only reads are retried, or not yet.
     Notice {
         node: NodeNumber,
         arrived: bool,
         were_sent: bool,
     },
-    /// It notices that the tracker is.
+    /// It notices that the tracker is broken.
     NoticeTracker { node: NodeNumber },
     /// A node is connected to.
     Open { node: NodeNumber },
-    /// Its tracker is.
+    /// Its tracker is connected.
     OpenTracker { node: NodeNumber },
     /// The helper gives a node up until it is back.
     GiveUp { node: NodeNumber },
@@ -71,7 +71,7 @@ pub enum Action {
     Wait,
 }
 
-/// How often what ends by itself may happen.
+/// How often events that end by themselves may happen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
     pub gets: u8,

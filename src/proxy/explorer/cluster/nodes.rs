@@ -28,34 +28,34 @@ pub const NODES: usize = 4;
 pub const PROTOCOLS: [Protocol; 2] = [Protocol::Resp2, Protocol::Resp3];
 pub const LINKS: usize = PROTOCOLS.len();
 
-/// What a node says while nobody serves some slot.
+/// A node's error while some slot is not served.
 const DOWN: &str = "-CLUSTERDOWN The cluster is down\r\n";
 
 /// The cluster.
 pub struct Nodes {
     pub versions: [Version; KEYS],
-    /// In which versions each key was there, a bit each.
+    /// In which versions each key existed, a bit each.
     there: [u16; KEYS],
-    /// Which node holds each key, or would if it were there.
+    /// The node that holds each key, or would if it existed.
     holders: [NodeNumber; KEYS],
     pub slots: [Place; SLOTS],
     pub nodes: [Node; NODES],
     /// How many there have been.
     pub count: usize,
-    /// Whether those that are left refuse everything since one failed.
+    /// Whether the remaining nodes refuse everything because one failed.
     pub is_down: bool,
 }
 
-/// Where a slot is.
+/// The place of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     At(NodeNumber),
-    /// It is on its way: one node has some keys and the other one the rest.
+    /// It is migrating: one node has some keys and the other one the rest.
     Between {
         from: NodeNumber,
         to: NodeNumber,
     },
-    /// The node that gets it knows that it has it; the other one does not know yet.
+    /// The receiving node knows that it has the slot; the other one does not know yet.
     Taken {
         from: NodeNumber,
         to: NodeNumber,
@@ -78,15 +78,15 @@ pub struct Node {
     /// The helper has a tracker; it is broken.
     pub has_tracker: bool,
     pub is_tracker_broken: bool,
-    /// What the tracker has on its way to the core.
+    /// The tracker's reports on their way to the core.
     pub reports: VecDeque<(Key, Version)>,
-    /// What was read on the links is reported to the tracker.
+    /// Changes of what was read on the links are reported to the tracker.
     redirects: bool,
-    /// What was.
+    /// What was read.
     read: [[bool; KEYS]; LINKS],
-    /// The next request on a link is to be answered though the node has not got the slot yet.
+    /// The next request on a link must be answered though the node does not have the slot yet.
     asking: [bool; LINKS],
-    /// What was asked and is not answered, or whose answer has not reached the core.
+    /// Requests that are not answered, or whose reply has not reached the core.
     pub links: [VecDeque<Item>; LINKS],
 }
 
@@ -105,12 +105,12 @@ pub enum Request {
     Asking,
 }
 
-/// What becomes of what a node was asked that is none of the masters any more.
+/// What happens to requests of a node that is no longer a master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaves {
     /// It is answered.
     Answering,
-    /// It was sent, and nobody knows whether it was executed.
+    /// It was sent, and may have been executed.
     Sent,
     /// It was not sent.
     Unsent,
@@ -142,18 +142,18 @@ impl Nodes {
         }
     }
 
-    /// Whether a key was there in some version.
+    /// Whether a key existed in some version.
     pub fn was_there(&self, key: Key, version: Version) -> bool {
         self.there[key] >> version & 1 == 1
     }
 
-    /// What is stored, if the key is there.
+    /// The stored version, if the key exists.
     pub fn stored(&self, key: Key) -> Option<Version> {
         let version = self.versions[key];
         self.was_there(key, version).then_some(version)
     }
 
-    /// A key gets another value, or goes, and the node that holds it reports that.
+    /// A key gets another value, or is deleted, and the node that holds it reports that.
     pub fn change(&mut self, key: Key, is_there: bool) -> Version {
         self.holders[key] = match self.slots[SLOT_OF[key]] {
             Place::At(node) | Place::Taken { to: node, .. } => node,
@@ -167,7 +167,7 @@ impl Nodes {
         version
     }
 
-    /// Which nodes a slot may leave: one that is whole.
+    /// The node that a slot may leave: it must have the whole slot.
     pub fn may_leave(&self, slot: Slot) -> Option<NodeNumber> {
         let is_whole = |node: NodeNumber| !self.nodes[node].is_dead;
         match self.slots[slot] {
@@ -182,7 +182,7 @@ impl Nodes {
         matches!(self.slots[SLOT_OF[key]], Place::Between { from, .. } if is_leaving(from))
     }
 
-    /// A key goes to the node that gets its slot: the other one deletes it.
+    /// A key migrates to the node that receives its slot: the other one deletes it.
     pub fn hand_over(&mut self, key: Key) {
         if let Place::Between { from, to } = self.slots[SLOT_OF[key]] {
             let version = self.versions[key];
@@ -192,7 +192,7 @@ impl Nodes {
         }
     }
 
-    /// Whether the next step of a slot's way may be taken.
+    /// Whether the next step of a slot's migration may happen.
     pub fn may_go_on(&self, slot: Slot) -> bool {
         let mut keys = (0..KEYS).filter(|key| SLOT_OF[*key] == slot);
         match self.slots[slot] {
@@ -224,7 +224,7 @@ impl Nodes {
         nodes.all(|node| node.links.iter().all(VecDeque::is_empty))
     }
 
-    /// A node takes the place of another, with all that it had.
+    /// A node takes over from another, with everything that it had.
     pub fn succeed(&mut self, node: NodeNumber) {
         let successor = self.count;
         self.count += 1;
@@ -243,7 +243,7 @@ impl Nodes {
         }
     }
 
-    /// The node that the map says has a slot.
+    /// The owner of a slot, by the map.
     pub fn owner(&self, slot: Slot) -> NodeNumber {
         match self.slots[slot] {
             Place::At(node) | Place::Between { from: node, .. } | Place::Taken { to: node, .. } => {
@@ -283,7 +283,7 @@ impl Nodes {
         self.nodes[node].links[link][next].reply = Some(reply.into_bytes());
     }
 
-    /// What a node says that is not to execute a request.
+    /// The reply of a node that must not execute a request.
     fn redirect(&self, node: NodeNumber, key: Key, asking: bool) -> Option<String> {
         if self.is_down {
             return Some(DOWN.to_owned());
@@ -326,7 +326,7 @@ impl Nodes {
     }
 }
 
-/// Where a node is.
+/// The address of a node.
 pub fn address(node: NodeNumber) -> String {
     format!("host:{node}")
 }
@@ -340,7 +340,7 @@ impl Node {
         }
     }
 
-    /// The helper is handed a request.
+    /// The helper gets a request.
     pub fn ask(&mut self, link: Link, request: Request) {
         let reply = (!self.is_known).then(|| ELSEWHERE.to_vec());
         self.links[link].push_back(Item { request, reply });
@@ -352,7 +352,7 @@ impl Node {
         items.any(|item| item.reply.is_some())
     }
 
-    /// The connection of the tracker breaks; the reports that are on it arrive, or don't.
+    /// The connection of the tracker breaks; the reports on it arrive, or don't.
     pub fn break_tracker(&mut self, arrive: bool) {
         self.is_tracker_broken = true;
         self.redirects = false;
@@ -361,7 +361,7 @@ impl Node {
         }
     }
 
-    /// All connections do.
+    /// All connections break.
     pub fn break_all(&mut self, arrive: bool) {
         self.is_broken = true;
         self.read = Default::default();
@@ -369,7 +369,7 @@ impl Node {
         self.break_tracker(arrive);
     }
 
-    /// The tracker is connected anew.
+    /// The tracker is reconnected.
     pub fn open_tracker(&mut self) {
         self.has_tracker = true;
         self.is_tracker_broken = false;
@@ -377,7 +377,7 @@ impl Node {
         self.read = Default::default();
     }
 
-    /// The helper notices that the connections are broken. What was sent is not sent again, unless it may be.
+    /// The helper notices that the connections are broken. Sent requests are not retried, unless they may be.
     pub fn renew(&mut self, were_sent: bool) {
         self.is_open = false;
         self.is_broken = false;
@@ -390,13 +390,13 @@ impl Node {
         }
     }
 
-    /// The helper waits for it no more.
+    /// The helper stops waiting for it.
     pub fn give_up(&mut self) {
         self.is_given_up = true;
         self.answer_all(CLOSED);
     }
 
-    /// It is none of the cluster's masters any more. It may answer yet what it was sent.
+    /// It is no longer a master of the cluster. It may still answer requests that it was sent.
     pub fn retire(&mut self, leaves: Leaves) {
         self.is_known = false;
         if leaves == Leaves::Answering {

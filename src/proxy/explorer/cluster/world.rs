@@ -1,4 +1,4 @@
-//! The proxy's core in front of a cluster where one thing happens at a time.
+//! The proxy's core in front of a cluster in which one thing happens at a time.
 
 mod promises;
 
@@ -24,7 +24,7 @@ use crate::upstream::{
 };
 use promises::Owed;
 
-/// How many clients there are. Each speaks the version of the protocol of its number.
+/// How many clients there are. Each has the protocol version of its number.
 const CLIENTS: usize = 2;
 
 /// How many requests a client sends before it waits for a reply.
@@ -35,7 +35,7 @@ const TTL: u64 = 60_000;
 const MISSING_TTL: u64 = 1000;
 const WAIT: u64 = 30_000;
 
-/// What the helper knows of the cluster: which node has each slot, and which are masters.
+/// The helper's view of the cluster: which node has each slot, and which are masters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Map {
     owners: [NodeNumber; SLOTS],
@@ -46,17 +46,17 @@ pub struct World {
     proxy: Proxy,
     nodes: Nodes,
     left: Bounds,
-    /// What clients are owed, the oldest first, and have received of the next reply.
+    /// What clients are owed, the oldest first, and the part of the next reply that they have received.
     owed: [VecDeque<Owed>; CLIENTS],
     received: [Vec<u8>; CLIENTS],
     now: u64,
-    /// What the core was last told of, and what it is to be told next.
+    /// The map that was last reported to the core, and the next one.
     map: Map,
     next_map: Option<Map>,
-    /// The newest that the proxy has let anyone know of each key, or was told of: nobody who asks from then on may get an
-    /// older one.
+    /// The newest version of each key that the proxy has delivered to any client, or knows of: later requests must not
+    /// get an older one.
     known: [Version; KEYS],
-    /// The same of what each client asks about them.
+    /// The same for each client's questions about them.
     known_answers: [[Version; KEYS]; CLIENTS],
     /// When each key was last fetched.
     fetched: [u64; KEYS],
@@ -121,7 +121,7 @@ impl World {
         world
     }
 
-    /// The command table, for the next.
+    /// The command table, for reuse.
     pub fn into_table(self) -> Table {
         self.proxy.store.table
     }
@@ -165,7 +165,7 @@ impl World {
         }
         for slot in 0..SLOTS {
             add(nodes.may_go_on(slot), Action::GoOn { slot });
-            // A slot that comes back overtakes what it sent away.
+            // A slot that comes back overtakes what it redirected.
             if let Some(from) = nodes.may_leave(slot)
                 && left.moves > 0
                 && !self.has_moved[slot]
@@ -192,7 +192,7 @@ impl World {
         actions
     }
 
-    /// Whether a map has some node no longer that the helper knows.
+    /// Whether a map lacks a node that the helper knows.
     fn retires(&self, next: &Map) -> bool {
         (0..NODES).any(|node| self.nodes.nodes[node].is_known && !next.masters[node])
     }
@@ -219,7 +219,7 @@ impl World {
             add(breaks, Action::BreakTracker { node, arrive });
         }
         let may_switch = it.is_dead || left.switches > 0;
-        // A failover takes longer than a round trip: what is in flight before is refused.
+        // A failover takes longer than a round trip: requests in flight before it are refused.
         let is_settled = !nodes.is_down || nodes.are_idle();
         add(
             may_be_succeeded && may_switch && is_settled,
@@ -330,7 +330,7 @@ impl World {
                     self.has_moved[slot] |= self.nodes.owner(slot) == node;
                 }
                 self.nodes.succeed(node);
-                // Nobody learns again what was before a failover.
+                // The state before a failover is not learned again.
                 self.next_map = None;
             }
             Action::TakeMap => {
@@ -386,7 +386,7 @@ impl World {
         Ok(())
     }
 
-    /// The helper reports something of a node.
+    /// The helper reports an event of a node.
     fn report(&mut self, node: NodeNumber, event: &Event) {
         let now = self.time();
         self.proxy
@@ -401,7 +401,7 @@ impl World {
         self.report(node, &Event::Up(Backend::default()));
     }
 
-    /// Its tracker is: what it has from now on is what those get who ask from now on.
+    /// Its tracker is connected: what it has from now on is what later requests get.
     fn open_tracker(&mut self, node: NodeNumber) {
         self.nodes.nodes[node].open_tracker();
         self.report(node, &Event::Tracking(Tracking::On));
@@ -412,7 +412,7 @@ impl World {
         }
     }
 
-    /// The node that has a key as the core knows it.
+    /// The owner of a key, as the core knows it.
     fn owner(&self, key: Key) -> NodeId {
         let cluster = self.proxy.store.cluster();
         cluster.map_or(NodeId::default(), |cluster| {
@@ -465,7 +465,7 @@ impl World {
         }
     }
 
-    /// The next replies of a link, so many, reach the core.
+    /// So many replies of a link reach the core.
     fn hear(&mut self, node: NodeNumber, link: Link, count: usize) {
         let mut replies = Replies::default();
         for _ in 0..count {
@@ -483,7 +483,7 @@ impl World {
         self.report(node, &Event::Replies { link, replies });
     }
 
-    /// All that is answered does.
+    /// All replies reach the core.
     fn hear_all(&mut self, node: NodeNumber) {
         for link in 0..LINKS {
             let count = self.nodes.nodes[node].links[link].len();
@@ -512,7 +512,7 @@ impl World {
         self.look_after_clients(is_first)
     }
 
-    /// What the shell does at the end of a turn: it moves requests to Redis and replies to clients.
+    /// The shell's work at the end of a turn: moves requests to Redis and replies to clients.
     fn turn(&mut self) -> Result<(), String> {
         let now = self.time();
         self.proxy.send_parked(now);
@@ -550,7 +550,7 @@ impl World {
         self.take_requests()
     }
 
-    /// A client is closed, and comes again.
+    /// A client is closed, and reconnects.
     fn close(&mut self, client: usize) -> Result<(), String> {
         if !self.trouble {
             return Err(format!("client {client} is closed for nothing"));
@@ -585,8 +585,8 @@ impl World {
         Ok(())
     }
 
-    /// Everything goes on until nothing is left to do: nodes that failed have successors, connections are made anew, the
-    /// map is learned.
+    /// Everything continues until nothing is left to do: failed nodes get successors, connections are reopened, the map
+    /// is learned.
     pub fn come_to_rest(&mut self) -> Result<(), String> {
         self.left = Bounds {
             maps: 1,
@@ -611,7 +611,7 @@ impl World {
         Err("it comes to no rest".to_owned())
     }
 
-    /// Whether the core has another map than the last that it was told of.
+    /// Whether the core's map differs from the last one reported to it.
     fn is_map_wrong(&self) -> bool {
         (0..KEYS).any(|key| self.owner(key) != id(self.nodes.owner(SLOT_OF[key])))
     }

@@ -1,4 +1,4 @@
-//! Tells whether two worlds are the same.
+//! Determines whether two worlds are the same.
 
 use std::hash::{Hash, Hasher};
 
@@ -7,7 +7,7 @@ use crate::proxy::in_flight::{Asked, Fetched};
 use crate::proxy::store::Store;
 
 impl World {
-    /// What happens next depends on nothing else than what goes into this number.
+    /// Everything that what happens next depends on goes into this number.
     pub fn fingerprint(&self, mut hasher: impl Hasher) -> u64 {
         let out = &mut hasher;
         (&self.redis, self.left, &self.owed, &self.received).hash(out);

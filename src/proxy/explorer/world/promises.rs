@@ -1,4 +1,4 @@
-//! What clients are owed, and what is promised to them.
+//! What clients are owed, and what they are promised.
 
 use super::{NAMES, TTL, World};
 use crate::cache::{self, Value};
@@ -21,22 +21,22 @@ pub(super) enum Seen {
 pub(super) enum Owed {
     /// The value of a key, no older than this.
     Value { key: Key, least: Version },
-    /// The same by GETRANGE.
+    /// The same through GETRANGE.
     Answer { key: Key, least: Version },
-    /// Those of all keys.
+    /// The values of all keys.
     Values { least: [Version; KEYS] },
     /// The version that was written.
     Written { key: Key },
     /// The version that was written by a script that did not declare the key.
     Scripted { key: Key },
-    /// What MULTI and a command after it get.
+    /// The replies to MULTI and to a command after it.
     Word(&'static str),
-    /// The version that was written, in the array that EXEC gets.
+    /// The version that was written, in the reply to EXEC.
     Executed { key: Key },
 }
 
 impl World {
-    /// A client receives a reply: it must be the one that it is owed, and no older than it may be.
+    /// A client receives a reply: it must be the expected one, and not too old.
     pub(super) fn deliver(&mut self, client: usize, reply: &str) -> Result<(), String> {
         let owed = self.owed[client].pop_front();
         let owed = owed.ok_or_else(|| format!("client {client} is owed nothing"))?;
@@ -92,7 +92,7 @@ impl World {
         }
     }
 
-    /// A client sees what a key is: from now on nobody may see by the same question what it was before the version
+    /// A client sees the state of a key: from now on, no client may see by the same question a state before the version
     /// that this returns.
     fn see(
         &mut self,
@@ -102,7 +102,7 @@ impl World {
         least: Version,
     ) -> Result<Version, String> {
         let newest = self.redis.versions[key];
-        // That it is missing doesn't say since when: the oldest that is allowed counts.
+        // A missing key does not say since when it is missing: the oldest permitted version counts.
         let version = match seen {
             Seen::Value(version) => Some(version).filter(|_| version >= least),
             _ => (least..=newest).find(|&at| self.redis.was_there(key, at) == Some(false)),
@@ -122,8 +122,8 @@ impl World {
         Ok(version)
     }
 
-    /// A client sees that it wrote: what it asked for after that must be no older, even if it asked
-    /// before the reply.
+    /// A client sees that it wrote: the replies to its later requests must not be older, even if it sent them before
+    /// this reply.
     fn wrote(&mut self, client: usize, key: Key, version: Version) {
         for owed in &mut self.owed[client] {
             match owed {
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// Notes what is cached, past its time to live or not.
+    /// Notes what is cached, expired or not.
     pub(super) fn look_at_cache(&mut self) {
         for key in 0..KEYS {
             let name = self.key(key);
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// A client was served from the cache, and Redis can be reached.
+    /// A client was served from the cache while Redis is reachable.
     pub(super) fn check_hit(&self, key: Key, seen: Seen) -> Result<(), String> {
         let name = NAMES[key];
         if seen == Seen::Error {
@@ -175,7 +175,7 @@ impl World {
         Ok(())
     }
 
-    /// What must hold whatever has happened.
+    /// What must always hold.
     pub(super) fn check(&mut self) -> Result<(), String> {
         let before = self.cached;
         self.look_at_cache();
@@ -247,7 +247,7 @@ impl World {
     }
 }
 
-/// A value as GETRANGE gives it, likewise.
+/// A value from GETRANGE, likewise.
 fn read_range<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<Seen> {
     match lines.next()? {
         "$1" => Some(Seen::Value(lines.next()?.parse().ok()?)),
@@ -256,7 +256,7 @@ fn read_range<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<Seen> {
     }
 }
 
-/// A value in the client's version of the protocol, without an expectation of how it ends.
+/// A value in the client's protocol version, without an expectation of its end.
 fn read_value<'a>(lines: &mut impl Iterator<Item = &'a str>, protocol: Protocol) -> Option<Seen> {
     match (lines.next()?, protocol) {
         ("$1", _) => Some(Seen::Value(lines.next()?.parse().ok()?)),

@@ -1,9 +1,9 @@
-//! How much a request may be, and how much the parser holds.
+//! How large a request may be, and how much the parser holds.
 
 use super::*;
 
-/// Checks that a line of [`MAX_INLINE`] bytes behind `before` is waited for and one byte more is
-/// `error`, in one piece, in several, and whether its end comes with it or not.
+/// Checks that a line of [`MAX_INLINE`] bytes after `before` is waited for and one byte more is `error`, in one piece,
+/// in several, and whether its end arrives with it or not.
 #[track_caller]
 fn assert_line_limit(before: &[u8], start: &[u8], error: ProtocolError) {
     let filled = |length: usize| {
@@ -123,7 +123,7 @@ fn a_request_may_have_a_gigabyte_and_not_a_byte_more() {
     let second = |length: usize| format!("\r\n${length}\r\n").into_bytes();
     let (start, end) = (first.len(), first.len() + MAX_BULK);
     let parsed = end + second(MAX_BULK).len();
-    // The system takes no memory for zeros that nobody looks at.
+    // The system allocates no memory for untouched zeros.
     let mut buffer = vec![0; parsed];
     buffer[..start].copy_from_slice(&first);
     for (length, expected) in [

@@ -1,4 +1,4 @@
-//! Random requests, and random bytes, in random pieces; the same under the same seed.
+//! Random requests, and random bytes, in random pieces, reproducible by seed.
 
 use fastrand::Rng;
 
@@ -33,7 +33,7 @@ fn for_seeds(count: u64, test: impl Fn(&mut Rng)) {
     }
 }
 
-/// An argument of any bytes, those that mean something to the protocol more often than others.
+/// An argument of any bytes, where those with a meaning in the protocol are more likely.
 fn random_argument(rng: &mut Rng, longest: usize) -> Vec<u8> {
     let longest = *rng.choice(&[0, 1, 5, longest]).unwrap_or(&0);
     let byte = |rng: &mut Rng| match rng.u8(..4) {
@@ -73,7 +73,7 @@ fn random_quoting(rng: &mut Rng, argument: &[u8]) -> Vec<u8> {
     quoted
 }
 
-/// Writes a random request, of arguments up to `longest`, to `stream`; returns what it asks for.
+/// Writes a random request, of arguments up to `longest`, to `stream`; returns the expected item.
 fn random_request(rng: &mut Rng, longest: usize, stream: &mut Vec<u8>) -> Item {
     if rng.u8(..10) == 0 {
         stream.extend_from_slice(NOTHING[rng.usize(..NOTHING.len())]);
@@ -108,7 +108,7 @@ fn a_random_pipeline_in_random_pieces_is_what_was_sent() {
     });
 }
 
-/// Changes some bytes of a stream, takes some out and puts some in.
+/// Changes, removes and inserts some bytes of a stream.
 fn mutate(rng: &mut Rng, stream: &mut Vec<u8>) {
     for _ in 0..rng.usize(1..=3) {
         let at = rng.usize(..=stream.len());

@@ -1,4 +1,4 @@
-//! What is made of what nodes say, without sockets.
+//! The conclusions from nodes' views, without sockets.
 
 use super::super::view::{Seen, tests::tcp};
 use super::super::views::tests::view;
@@ -12,12 +12,12 @@ fn at(milliseconds: u64) -> Time {
 struct World {
     follow: Follow,
     members: Vec<(NodeId, RedisAddress, bool)>,
-    /// Those of them that are there for reads alone.
+    /// Those of them that only serve reads.
     replicas: Vec<NodeId>,
 }
 
 impl World {
-    /// The seeds are at these ports, and all can be reached.
+    /// The seeds are at these ports, and all are reachable.
     fn new(seeds: &[u16]) -> Self {
         let seeds: Vec<RedisAddress> = seeds.iter().map(|port| tcp("h", *port)).collect();
         let numbered = (0..).map(NodeId).zip(seeds.iter().cloned());
@@ -55,7 +55,7 @@ impl World {
         Some(change)
     }
 
-    /// A node says that these masters, by their ports and their epochs, have 100 slots each.
+    /// A node reports that these masters, by their ports and their epochs, have 100 slots each.
     fn hear(&mut self, id: u16, masters: &[(u16, u64)], now: Time) -> Option<Arc<ClusterMap>> {
         self.follow.hear(NodeId(id), view(masters), now);
         self.turn(now).and_then(|change| change.map)
@@ -88,7 +88,7 @@ fn seeds_become_the_masters_of_the_map() {
     assert_eq!(map.node_at("h:2"), Some(NodeId(2)));
     // The seed that is a replica is given up.
     assert_eq!(world.ids(), [0, 2]);
-    // The same is no news, whoever says it.
+    // The same view is not new, whichever node sends it.
     assert_eq!(world.hear(2, &[(1, 1), (2, 2)], at(1)), None);
 }
 
@@ -137,7 +137,7 @@ fn replicas_are_members_if_reads_go_there() {
         (world.ids(), &world.replicas[..]),
         (vec![0, 1, 2], &[NodeId(2)][..])
     );
-    // The same again is no news.
+    // The same view again is not new.
     world.follow.hear(NodeId(1), said.clone(), at(1));
     let change = world.turn(at(1)).expect("a view that is new");
     assert!(change.map.is_none() && change.retired.is_empty());
@@ -214,7 +214,7 @@ fn a_node_that_a_redirect_names_is_kept_for_a_minute() {
     let map = map.expect("a map");
     assert_eq!(map.node_at("::1:7"), Some(NodeId(1)));
     assert_eq!(map.owner(0), Some(NodeId(0)));
-    // What is known is named again.
+    // Known addresses are named again.
     world.follow.want("h:1", at(1));
     let map = world.turn(at(1)).and_then(|change| change.map);
     assert_eq!(addresses(&map.expect("a map")), ["h:1", "::1:7"]);
@@ -297,12 +297,12 @@ fn nodes_are_asked_more_often_in_trouble_and_at_most_ten_times_a_second() {
     assert_eq!(follow.due(), None);
 }
 
-/// A cluster of many nodes that take slots over from one another and hear of that late, as seen by members that come and
-/// go.
+/// A cluster of many nodes that take slots over from one another and learn of that late, as seen by members that come
+/// and go.
 struct Chaos {
     world: World,
     rng: fastrand::Rng,
-    /// What each node says, by its port.
+    /// The view of each node, by its port.
     nodes: Vec<View>,
     epoch: u64,
     used: Vec<NodeId>,
@@ -352,7 +352,7 @@ impl Chaos {
         assert!(owners.into_iter().all(|owner| named.contains(&owner.0)));
     }
 
-    /// A node takes all slots of another over, which only those hear of that are not cut off from it.
+    /// A node takes over all slots of another, and only the nodes that are not cut off from it learn of that.
     fn fail_over(&mut self) {
         self.epoch += 1;
         let taker = self.rng.usize(0..NODES);
@@ -376,7 +376,7 @@ impl Chaos {
         self.nodes[taker] = said;
     }
 
-    /// What a node knows spreads to another that knows less.
+    /// The knowledge of a node spreads to another that knows less.
     fn gossip(&mut self) {
         let (from, to) = (self.rng.usize(0..NODES), self.rng.usize(0..NODES));
         if self.nodes[from].epoch() > self.nodes[to].epoch() {
@@ -414,12 +414,12 @@ impl Chaos {
         self.turn();
     }
 
-    /// All nodes agree, and can be reached: so does the map.
+    /// All nodes agree, and are reachable: so must the map.
     fn settle(&mut self) {
         let latest = self.nodes.iter().max_by_key(|view| view.epoch());
         let latest = latest.expect("there are nodes").clone();
         self.nodes = vec![latest.clone(); NODES];
-        // The last redirect was long ago, and so was the word of who is gone.
+        // The last redirect was long ago, and so were the views of nodes that are gone.
         self.now += 61_000;
         self.world.set_up(true);
         for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! A node that leaves its cluster while it owes replies.
+//! A node that leaves its cluster with replies outstanding.
 
 use super::*;
 use crate::upstream::{BROKEN, Batch, LinkId};
@@ -10,7 +10,7 @@ fn is_closed(node: &Node, role: Role) -> bool {
     all.any(|(known, connection)| known == role && connection.phase == Phase::Closed)
 }
 
-/// It has been asked for three things, which are written, and for one that is not.
+/// Three requests to it are written, and one is not.
 fn asked_node() -> Node {
     let mut node = node();
     request(&mut node, Protocol::Resp2, false, "SET", at(1));
@@ -21,7 +21,7 @@ fn asked_node() -> Node {
     node
 }
 
-/// The loop has more for it, as it does not know yet that it has left.
+/// The loop has more for it, as it does not know yet that the node has left.
 fn send_elsewhere(node: &mut Node, now: Time) {
     let mut batch = Batch::default();
     batch.push(false, |out| out.extend_from_slice(b"later"));

@@ -1,4 +1,4 @@
-//! A node that is there for reads alone.
+//! A node that only serves reads.
 
 use super::*;
 use crate::upstream::Settings;

@@ -23,7 +23,7 @@ fn connected(password: Option<&str>) -> Peer {
     peer
 }
 
-/// What it says, with a space between two words and a bar between two commands.
+/// The requests to it, with a space between two words and a bar between two commands.
 fn said(peer: &mut Peer) -> String {
     let mut bytes = Vec::new();
     Source::send(peer, &mut bytes).expect("a list takes all");
@@ -63,7 +63,7 @@ fn answers(port: u16, epoch: u64) -> String {
 }
 
 fn receive(peer: &mut Peer, text: &str, now: Time) -> Result<(), String> {
-    // In two parts, wherever the first ends.
+    // In two parts, wherever the first one ends.
     let (first, second) = text.as_bytes().split_at(text.len() / 3);
     peer.receive(first, &login(None), now)?;
     peer.receive(second, &login(None), now)
@@ -90,7 +90,7 @@ fn it_is_asked_and_subscribed_to_and_asked_anew_when_it_reports_something() {
     assert_eq!(said(&mut peer), "");
     receive(&mut peer, MESSAGE, at(9)).expect("a message");
     assert_eq!(said(&mut peer), format!("UNSUBSCRIBE|{ASKED}"));
-    // What it reports while it answers has it asked once more.
+    // A report that arrives during its answer makes the proxy ask once more.
     let all = [UNSUBSCRIBED, &answers(1, 4), SUBSCRIBED, MESSAGE].concat();
     receive(&mut peer, &all, at(10)).expect("answers");
     assert_eq!(said(&mut peer), format!("UNSUBSCRIBE|{ASKED}"));
@@ -148,12 +148,12 @@ fn what_is_wrong_says_what_to_do() {
     };
     let wrong = refused(Some("x"), &["-WRONGPASS invalid\r\n"]);
     assert!(
-        wrong.contains("WRONGPASS invalid: give the redis_sentinel_password"),
+        wrong.contains("WRONGPASS invalid: set redis_sentinel_password"),
         "{wrong}"
     );
     let missing = refused(None, &["-NOAUTH first\r\n", "-NOAUTH first\r\n"]);
     assert!(
-        missing.ends_with("NOAUTH first: give redis_sentinel_password"),
+        missing.ends_with("NOAUTH first: set redis_sentinel_password"),
         "{missing}"
     );
     let unknown = refused(
@@ -166,7 +166,7 @@ fn what_is_wrong_says_what_to_do() {
     );
     let no_sentinel = refused(None, &[NAME, "-ERR unknown command 'SENTINEL'\r\n"]);
     assert!(
-        no_sentinel.contains("it may be no sentinel"),
+        no_sentinel.contains("it may not be a sentinel"),
         "{no_sentinel}"
     );
     let tls = refused(None, &["\x15\x03\x01"]);

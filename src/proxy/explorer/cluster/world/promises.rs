@@ -1,4 +1,4 @@
-//! What clients are owed in front of a cluster, and what is promised to them.
+//! What clients in front of a cluster are owed, and what they are promised.
 
 use super::super::nodes::{KEYS, Key, NAMES, SLOT_OF, Version};
 use super::{CLIENTS, MISSING_TTL, World, key_of};
@@ -17,16 +17,16 @@ pub(super) enum Seen {
 pub(super) enum Owed {
     /// The value of a key, no older than this.
     Value { key: Key, least: Version },
-    /// The same by GETRANGE.
+    /// The same through GETRANGE.
     Answer { key: Key, least: Version },
-    /// Those of all keys.
+    /// The values of all keys.
     Values { least: [Version; KEYS] },
     /// The version that was written.
     Written { key: Key },
 }
 
 impl World {
-    /// A client receives a reply: it must be the one that it is owed, and no older than it may be.
+    /// A client receives a reply: it must be the expected one, and not too old.
     pub(super) fn deliver(
         &mut self,
         client: usize,
@@ -78,8 +78,8 @@ impl World {
         Ok(())
     }
 
-    /// A client sees what a key is: from now on nobody may see by the same question what it was before the version that
-    /// this returns.
+    /// A client sees the state of a key: from now on, no client may see by the same question a state before the version
+    /// that this returns.
     fn see(
         &self,
         client: usize,
@@ -90,7 +90,7 @@ impl World {
     ) -> Result<Version, String> {
         let newest = self.nodes.versions[key];
         let name = NAMES[key];
-        // That it is missing doesn't say since when: the oldest that is allowed counts.
+        // A missing key does not say since when it is missing: the oldest permitted version counts.
         let version = match seen {
             Seen::Value(version) => Some(version).filter(|_| {
                 (least..=newest).contains(&version) && self.nodes.was_there(key, version)
@@ -107,7 +107,8 @@ impl World {
         })
     }
 
-    /// A client sees that it wrote: what it asked for after that must be no older, even if it asked before the reply.
+    /// A client sees that it wrote: the replies to its later requests must not be older, even if it sent them before
+    /// this reply.
     fn wrote(&mut self, client: usize, key: Key, version: Version) {
         for owed in &mut self.owed[client] {
             match owed {
@@ -122,14 +123,14 @@ impl World {
         }
     }
 
-    /// Nobody who asks from now on may get an older version of a key.
+    /// Later requests must not get an older version of a key.
     pub(super) fn know(&mut self, key: Key, version: Version) {
         for known in [&mut self.known].into_iter().chain(&mut self.known_answers) {
             known[key] = known[key].max(version);
         }
     }
 
-    /// What must hold whatever has happened.
+    /// What must always hold.
     pub(super) fn check(&self) -> Result<(), String> {
         let is_anything_parked = self.proxy.parked_until().is_some();
         let mut lines = self.nodes.nodes.iter().flat_map(|node| &node.links);
@@ -186,7 +187,7 @@ impl World {
     }
 }
 
-/// A value as GET or GETRANGE gives it, without an expectation of how it ends.
+/// A value from GET or GETRANGE, without an expectation of its end.
 fn read_value<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<Seen> {
     match lines.next()? {
         "$1" => Some(Seen::Value(lines.next()?.parse().ok()?)),
