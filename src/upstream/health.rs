@@ -10,7 +10,8 @@
 //! an entry is served for at most that time plus twice the timeout after the tracker was lost.
 //!
 //! Redis closes connections that are idle for its `timeout`, which the proxy's user may not be permitted to read. So
-//! when an idle one is closed, all are used three times as often from then on, whether an outage would matter or not.
+//! when an idle one is closed, from then on each is used three times within the time after which Redis closed it,
+//! whether an outage would matter or not.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
