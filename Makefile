@@ -11,15 +11,12 @@ PORT = 8001
 # How long each test of `make soak`, `make fuzz` and `make fuzz-parsers` runs.
 SECONDS = 60
 
-# How the optimised proxy is linked, to take less memory. Relocations take 2 KB instead of 70, where the C library knows
-# that form: glibc 2.36 and later. Code to unwind the stack, which never runs, takes none if it is part of the program and
-# 100 KB as a library. The order of the code is in deploy/seldom.ld, which GNU ld and lld can read; for another linker,
-# give LINK= and there is none.
+# How the optimised proxy is linked, to take less memory and space. Relocations take 2 KB instead of 70, where the C
+# library knows that form: glibc 2.36 and later. The order of the code, and what is left out of it, is in deploy/seldom.ld,
+# which GNU ld and lld can read; for another linker, give LINK= and there is none.
 GLIBC  := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc //p')
 RELR   := $(shell printf '2.36\n$(GLIBC)\n' | sort -VC && echo -Clink-arg=-Wl,-z,pack-relative-relocs)
-UNWIND := $(and $(GLIBC),$(filter /%,$(shell cc -print-file-name=libgcc_eh.a 2>/dev/null)))
-LINK    = $(RELR) '-Clink-arg=-Wl,-T,$(CURDIR)/deploy/seldom.ld' -Clink-arg=-Wl,--no-eh-frame-hdr \
-	$(if $(STATIC),,$(UNWIND:%=-Clink-arg=-Wl,--whole-archive,%,--no-whole-archive))
+LINK    = $(RELR) '-Clink-arg=-Wl,-T,$(CURDIR)/deploy/seldom.ld' -Clink-arg=-Wl,--no-eh-frame-hdr
 
 # STATIC=1 links the C library in: the proxy then needs nothing but a kernel. It takes 0.6 MB of memory less, and 0.9 MB
 # more on disk.

@@ -45,6 +45,7 @@ pub mod keepalive;
 pub mod link;
 pub mod logging;
 pub mod metrics;
+pub mod order;
 pub mod proxy;
 pub mod resp;
 pub mod rules;

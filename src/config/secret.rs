@@ -1,13 +1,11 @@
 //! Keeps passwords out of the log, of errors, and of the process list.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fmt;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use std::sync::Arc;
+use std::os::unix::ffi::OsStringExt;
 
-use signal_hook::consts::SIGPIPE;
+use nix::unistd::execve;
 
 use super::error::{ConfigError, Origin, Problem};
 use super::flags::{self, Given};
@@ -109,18 +107,40 @@ pub fn hide_secret_arguments() -> io::Result<()> {
     let args: Vec<OsString> = args.collect();
     match without_secrets(&args) {
         None => Ok(()),
-        Some(hidden) => {
-            let error = Command::new(std::env::current_exe()?)
-                .arg0(program)
-                .args(hidden.args)
-                .envs(hidden.variables)
-                .exec();
-            // `exec` has reset SIGPIPE to its default. With any handler, a broken pipe is an error again and does not
-            // end the process.
-            signal_hook::flag::register(SIGPIPE, Arc::default())?;
-            Err(error)
-        }
+        Some(hidden) => run_again(program, hidden),
     }
+}
+
+/// Replaces the process.
+fn run_again(program: OsString, hidden: Hidden) -> io::Result<()> {
+    let hides = |name: &OsString| {
+        hidden
+            .variables
+            .iter()
+            .any(|(hidden, _)| name == hidden.as_str())
+    };
+    let mut variables: Vec<OsString> = Vec::new();
+    for (mut variable, value) in std::env::vars_os().filter(|(name, _)| !hides(name)) {
+        variable.push("=");
+        variable.push(value);
+        variables.push(variable);
+    }
+    for (name, value) in &hidden.variables {
+        variables.push(format!("{name}={value}").into());
+    }
+    let path = c_string(std::env::current_exe()?.into())?;
+    let args = std::iter::once(program).chain(hidden.args);
+    let args: Vec<CString> = args.map(c_string).collect::<io::Result<_>>()?;
+    let variables: Vec<CString> = variables
+        .into_iter()
+        .map(c_string)
+        .collect::<io::Result<_>>()?;
+    let Err(error) = execve(&path, &args, &variables);
+    Err(error.into())
+}
+
+fn c_string(text: OsString) -> io::Result<CString> {
+    Ok(CString::new(text.into_vec())?)
 }
 
 /// Arguments without secrets, and the variables that take their place.

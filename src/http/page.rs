@@ -6,6 +6,7 @@ use super::response::Response;
 use crate::clock::Time;
 use crate::json::Object;
 use crate::metrics::{Counters, Histogram, Outcome, Reason};
+use crate::order::sort_by_most;
 use crate::status::Status;
 
 /// The file at a path, if there is one.
@@ -125,7 +126,7 @@ const READS_MAX: usize = 10;
 /// The most frequent commands that read, and why the cache did not answer them.
 fn reads(status: &Status<'_>) -> String {
     let mut reads = status.reads(&Counters::of(status.metrics, status.cache));
-    reads.sort_by_key(|reads| std::cmp::Reverse(reads.all));
+    sort_by_most(&mut reads, |reads| reads.all);
     let reads = reads.iter().take(READS_MAX).map(|reads| {
         let others = reads.others.iter().map(|(why, count)| {
             let mut other = Object::default();

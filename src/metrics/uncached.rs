@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::Reason;
+use crate::order::{sort_by_most, sort_by_number};
 
 /// Why a read was not answered from the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +45,7 @@ impl Uncached {
     pub fn of(&self, command: u16) -> Vec<(Why, u64)> {
         let all = self.0.iter().filter(|((of, _), _)| *of == command);
         let mut reasons: Vec<(Why, u64)> = all.map(|(&(_, why), &count)| (why, count)).collect();
-        reasons.sort_by_key(|&(why, count)| (std::cmp::Reverse(count), why.order()));
+        most_first(&mut reasons);
         reasons
     }
 
@@ -58,7 +59,7 @@ impl Uncached {
             }
         }
         let mut sums: Vec<(Why, u64)> = sums.into_iter().collect();
-        sums.sort_by_key(|&(why, count)| (std::cmp::Reverse(count), why.order()));
+        most_first(&mut sums);
         sums
     }
 
@@ -77,15 +78,20 @@ impl Uncached {
 
 impl Why {
     /// A number that distinguishes it from the other reasons.
-    fn order(self) -> u32 {
+    fn order(self) -> u64 {
         match self {
-            Self::Missed(reason) => reason as u32,
+            Self::Missed(reason) => reason as u64,
             Self::Keys => 100,
             Self::Transaction => 101,
             Self::Large => 102,
-            Self::Dedicated(command) => 1000 + u32::from(command),
+            Self::Dedicated(command) => 1000 + u64::from(command),
         }
     }
+}
+
+fn most_first(counts: &mut Vec<(Why, u64)>) {
+    sort_by_number(counts, |(why, _)| why.order());
+    sort_by_most(counts, |(_, count)| *count);
 }
 
 #[cfg(test)]

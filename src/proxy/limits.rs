@@ -3,6 +3,7 @@
 
 use super::ending::Ending;
 use super::{ClientId, Proxy};
+use crate::order::sort_by_number;
 
 impl Proxy {
     /// Bounds the memory that all clients together hold beside the cache, in bytes; 0 for no limit.
@@ -64,7 +65,7 @@ impl Proxy {
 
     /// Closes the largest of these clients, until there is room again.
     pub fn evict_stalled(&mut self, mut stalled: Vec<ClientId>) {
-        stalled.sort_unstable_by_key(|client| self.sessions[client.0].held);
+        sort_by_number(&mut stalled, |client| self.sessions[client.0].held as u64);
         while self.store.buffers.is_scarce()
             && let Some(client) = stalled.pop()
         {

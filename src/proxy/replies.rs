@@ -63,6 +63,12 @@ pub(super) struct Observed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u64);
 
+impl Place {
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 enum Slot {
     Ready(Reply),
     /// No reply: the client is closed here.

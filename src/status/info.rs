@@ -9,6 +9,7 @@ use super::Status;
 use super::redis_info::{Section, Wanted, is_ours};
 use super::statistics::Statistics;
 use crate::metrics::{Counters, ErrorKind, Histogram, Outcome, Reason};
+use crate::order::sort_by_number;
 
 /// Writes the proxy's own fields of a section.
 type WriteFields = fn(&Shown<'_>, &mut Fields);
@@ -286,7 +287,7 @@ fn cache(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("cache_max_memory", limits.memory);
     let mut databases = cache.databases().to_vec();
     databases.retain(|tally| tally.entries > 0);
-    databases.sort_unstable_by_key(|tally| tally.database);
+    sort_by_number(&mut databases, |tally| tally.database.into());
     for tally in databases {
         let (entries, bytes) = (tally.entries, tally.bytes);
         fields.line(

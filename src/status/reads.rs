@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Status;
 use crate::command::Way;
 use crate::metrics::{Counters, Outcome, Why};
+use crate::order::sort_by_most;
 
 /// The reads of one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Status<'_> {
             if coalesced > 0 {
                 others.push(("coalesced".to_owned(), coalesced));
             }
-            others.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            sort_by_most(&mut others, |(_, count)| *count);
             Reads {
                 command: self.command_name(counts),
                 all: counts.calls(),

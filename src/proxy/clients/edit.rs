@@ -9,6 +9,7 @@ use super::select::{Facts, Kill, Listed, Type};
 use super::slowlog;
 use crate::clock::Time;
 use crate::command::Here;
+use crate::order::sort_by_number;
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply::{self, Reply};
@@ -264,7 +265,7 @@ impl Proxy {
             .filter_map(|line| Some((self.store.numbers.client(lines::number(line)?)?, line)))
             .collect();
         let mut all: Vec<(u64, ClientId)> = self.clients().collect();
-        all.sort_unstable_by_key(|&(id, _)| id);
+        sort_by_number(&mut all, |&(id, _)| id);
         let listed: Vec<(u64, ClientId)> = match listed {
             Listed::All => all,
             Listed::Ids(ids) => {

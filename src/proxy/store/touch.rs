@@ -11,6 +11,7 @@ use super::{Coherence, Store};
 use crate::cache::{Cursor, Fate, KeyBuf};
 use crate::clock::Time;
 use crate::command::own;
+use crate::order::sort_by_number;
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
 use crate::resp::reply;
@@ -218,7 +219,7 @@ impl Store {
             true => Stage::Walking(cursor),
             false => Stage::Waiting,
         };
-        read.sort_by_key(KeyBuf::database);
+        sort_by_number(&mut read, |key| key.database().into());
         for keys in read.chunk_by(|one, other| one.database() == other.database()) {
             // The keys of a cluster are in many slots.
             let is_cluster = self.cluster.is_some() || self.slots.is_some();

@@ -14,9 +14,9 @@ use super::{Cluster, NOWHERE};
 use crate::clock::Time;
 use crate::command::own;
 use crate::metrics::Cause;
+use crate::order::sort_by_number;
 use crate::proxy::ClientId;
 use crate::proxy::in_flight::{Asked, Fetch, Forward, Then};
-use crate::proxy::replies::Place;
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Parsed, Parser};
@@ -83,9 +83,10 @@ impl Parked {
         self.asked.waiters().map(|waiter| waiter.caller.client)
     }
 
-    /// The place of its reply.
-    fn place(&self) -> Option<Place> {
-        self.asked.waiters().next().map(|waiter| waiter.place)
+    /// The place of its reply among those of its client.
+    fn place(&self) -> u64 {
+        let waiter = self.asked.waiters().next();
+        waiter.map_or(0, |waiter| waiter.place.number())
     }
 }
 
@@ -415,7 +416,7 @@ impl Store {
         if !due.is_empty() {
             cluster.next_turn();
         }
-        due.sort_by_key(Parked::place);
+        sort_by_number(&mut due, Parked::place);
         for parked in due {
             if let Asked::Forward(forward) = &parked.asked {
                 self.in_flight.release(forward);
