@@ -3,10 +3,10 @@
 //! Every client that the proxy serves may inspect, and may invalidate, which costs no more than fetches. A setting that
 //! cannot be changed at run time says who may change settings.
 
+use super::engine::{Engine, Flow, question_command};
 use super::identity::{Identity, Peer};
 use super::replies::Replies;
 use super::session::WaitsFor;
-use super::store::{Flow, Store, question_command};
 use super::walks::{Job, KEYS_MAX, Walked};
 use crate::cache::{Key, Limits, Look, Value};
 use crate::clock::Time;
@@ -21,7 +21,7 @@ const OK: &[u8] = b"+OK\r\n";
 /// How many keys are listed by default.
 const KEYS_SHOWN: usize = 1000;
 
-impl Store {
+impl Engine {
     /// Applies the settings that concern the core.
     pub fn configure(&mut self, config: &Config) {
         let before = std::mem::replace(&mut self.config, Box::new(config.clone()));

@@ -3,10 +3,10 @@
 //! would use.
 
 use super::ClientId;
+use super::engine::{Engine, Flow};
 use super::guard::{self, with_prefix};
 use super::identity::Identity;
 use super::session::WaitsFor;
-use super::store::{Flow, Store};
 use crate::clock::Time;
 use crate::command::{NotFound, Row, UNKNOWN};
 use crate::hooks::{After, Before, Client};
@@ -76,7 +76,7 @@ fn with_request<T>(
 /// The error for a rewritten request that is invalid.
 pub(super) const NO_REQUEST: &[u8] = b"ERR a hook produced an invalid request";
 
-impl Store {
+impl Engine {
     /// Assigns a client its guard: it has authenticated, its user has changed, or it has connected through another
     /// listener.
     pub(super) fn assign_guard(&mut self, identity: &mut Identity) {

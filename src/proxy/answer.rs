@@ -2,10 +2,10 @@
 
 use super::access::Verdict;
 use super::checks::Checked;
+use super::engine::{Engine, Flow, Redis};
 use super::identity::{Identity, is_valid_name};
 use super::replies::Replies;
 use super::session::WaitsFor;
-use super::store::{Flow, Redis, Store};
 use crate::clock::Time;
 use crate::command::{Here, is_word};
 use crate::resp::reply::Reply;
@@ -20,7 +20,7 @@ const SYNTAX_ERROR: &[u8] = b"ERR syntax error";
 const WRONGPASS: &[u8] = b"WRONGPASS invalid username-password pair or user is disabled.";
 const BAD_NAME: &[u8] = b"ERR Client names cannot contain spaces, newlines or special characters.";
 
-impl Store {
+impl Engine {
     /// Answers a command that the proxy answers itself.
     ///
     /// Kept off the fast path of all other requests.

@@ -5,11 +5,11 @@ use std::option;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::engine::{Arrived, is_null};
 use super::in_flight::{Caller, Late, Then, Waiter, Waiters};
 use super::input::Input;
 use super::session::WaitsFor;
 use super::slow_log::{Words, words_of_get};
-use super::store::{Arrived, is_null};
 use super::{ClientId, Ending, Proxy};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;
@@ -62,15 +62,15 @@ impl Proxy {
         now: Time,
     ) {
         if *done == 0 {
-            let metrics = &mut self.store.metrics;
+            let metrics = &mut self.engine.metrics;
             metrics.round_trip.add_duration(replies.round_trip);
-            self.store.note_round_trip(link.node, replies.round_trip);
+            self.engine.note_round_trip(link.node, replies.round_trip);
         }
         let mut rest = replies.iter_from(*done).peekable();
         while rest.peek().is_some() && room.take() {
             let Some(reply) = rest.next() else { break };
             let next = rest.peek().copied();
-            let Some(mut arrived) = self.store.arrived(link, reply, next, now) else {
+            let Some(mut arrived) = self.engine.arrived(link, reply, next, now) else {
                 debug_assert!(false, "a reply that nothing was asked for");
                 *done = replies.len();
                 return;
@@ -80,7 +80,7 @@ impl Proxy {
                 rest.next();
                 *done += 1;
             }
-            let used = self.store.use_reply(&mut arrived, reply, link, now);
+            let used = self.engine.use_reply(&mut arrived, reply, link, now);
             let reply = used.as_ref().map_or(reply, Reply::bytes);
             self.deliver(arrived, reply, replies.round_trip, room, now);
         }
@@ -88,7 +88,7 @@ impl Proxy {
     }
 
     fn wake_if_described(&mut self) {
-        if self.store.take_news_of_commands() {
+        if self.engine.take_news_of_commands() {
             self.wake(WaitsFor::Description);
         }
     }
@@ -106,7 +106,7 @@ impl Proxy {
     ) {
         while *done < count && room.take() {
             *done += 1;
-            for late in self.store.in_flight.late(link, 1) {
+            for late in self.engine.in_flight.late(link, 1) {
                 self.deliver_late(late, link, error, room, now);
             }
         }
@@ -130,11 +130,11 @@ impl Proxy {
                     is_script,
                     ..Arrived::default()
                 };
-                let used = self.store.use_reply(&mut arrived, error, link, now);
+                let used = self.engine.use_reply(&mut arrived, error, link, now);
                 let reply = used.as_ref().map_or(error, Reply::bytes);
                 self.deliver(arrived, reply, Duration::MAX, room, now);
             }
-            Late::Description(name) => self.store.described(Some(&name), error, now),
+            Late::Description(name) => self.engine.described(Some(&name), error, now),
         }
     }
 
@@ -221,7 +221,7 @@ impl Proxy {
         }
         replies.ensure_buffer(&mut self.spare);
         if arrived.is_script {
-            replies.scripts.answered(self.store.barrier_of_script());
+            replies.scripts.answered(self.engine.barrier_of_script());
         }
         let observed = replies.take_observed(waiter.place);
         let replaced = observed
@@ -307,7 +307,7 @@ impl Proxy {
     /// Counts and times a request that Redis has answered.
     fn count_answer(&mut self, caller: Caller, answer: Answer<'_>, now: Time) {
         let took = caller.since.until(now);
-        let metrics = &mut self.store.metrics;
+        let metrics = &mut self.engine.metrics;
         if let Some(kind) = answer.error {
             metrics.error(kind);
         }
@@ -317,18 +317,18 @@ impl Proxy {
             Some(_) => metrics.miss_time.add_duration(took),
             None => metrics.forward_time.add_duration(took),
         }
-        if self.store.slow_log.is_slow(took) {
+        if self.engine.slow_log.is_slow(took) {
             let words = match answer.key {
                 Some(key) if answer.words.is_empty() => words_of_get(key),
                 _ => answer.words,
             };
             let identity = &self.sessions[caller.client.0].identity;
-            let at = (self.store.facts.wall_clock)();
-            self.store
+            let at = (self.engine.facts.wall_clock)();
+            self.engine
                 .slow_log
                 .add(words, identity, took, answer.round_trip, at);
         } else {
-            self.store.slow_log.recycle(answer.words);
+            self.engine.slow_log.recycle(answer.words);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::dedicated::Received;
 use super::ending::Ending;
+use super::engine::SetUp;
 use super::session::WaitsFor;
-use super::store::SetUp;
 use super::{ClientId, Proxy};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;
@@ -31,24 +31,24 @@ impl Proxy {
             return None;
         }
         session.replies.ensure_buffer(&mut self.spare);
-        let store = &mut self.store;
+        let engine = &mut self.engine;
         let mut has_script = false;
         let received = dedicated.receive(bytes, &mut self.passed, &mut |effects| {
-            store.invalidate_answered(effects);
+            engine.invalidate_answered(effects);
             has_script |= effects.is_script;
             let took = effects.since.map(|since| since.until(now));
-            store
+            engine
                 .metrics
                 .answered_apart(effects.command, took, effects.failed);
         });
         self.readonly |= dedicated.takes_readonly();
         if has_script {
-            session.replies.scripts.wait_for(store.barrier_of_script());
+            session.replies.scripts.wait_for(engine.barrier_of_script());
         }
         let tells = dedicated.tells_of_others();
-        if tells && !self.passed.is_empty() && store.holds_back() {
+        if tells && !self.passed.is_empty() && engine.holds_back() {
             let place = session.replies.hold(&self.passed);
-            let barrier = store.barriers.wait(client, place);
+            let barrier = engine.barriers.wait(client, place);
             // The client may be served from the cache again before these bytes are passed on.
             session.replies.scripts.wait_for(barrier);
         } else {
@@ -57,7 +57,7 @@ impl Proxy {
         self.passed.clear();
         let refusal = dedicated.refusal().to_owned();
         if let Some(number) = dedicated.take_number() {
-            store.numbers.opened(session.identity.id, number);
+            engine.numbers.opened(session.identity.id, number);
             self.wake_if_numbered();
         }
         let mut edited = None;
@@ -99,7 +99,7 @@ impl Proxy {
         if let Some(dedicated) = &mut session.dedicated
             && let Some(returned) = dedicated.take_returned()
         {
-            let large = &mut self.store.large;
+            let large = &mut self.engine.large;
             for (hashes, length) in returned.replies() {
                 // If a reply is long, it is not known which part made it so.
                 if hashes.len() == 1 || !large.is_long(length) {
@@ -129,15 +129,15 @@ impl Proxy {
         let is_redirect = encoded.starts_with(b"-MOVED ") || encoded.starts_with(b"-ASK ");
         let edit = edit.filter(|_| !is_redirect);
         let reply = match edit {
-            None if is_redirect => self.store.reply_for_redirect(&encoded, dedicated.node),
+            None if is_redirect => self.engine.reply_for_redirect(&encoded, dedicated.node),
             Some(edit) => self.edit(client, &edit, &encoded, protocol, now),
             None => Reply::copy(&encoded),
         };
         if is_wanted {
             let replies = &mut self.sessions[client.0].replies;
-            if tells_of_others && self.store.holds_back() {
+            if tells_of_others && self.engine.holds_back() {
                 let place = replies.hold(reply.bytes());
-                let barrier = self.store.barriers.wait(client, place);
+                let barrier = self.engine.barriers.wait(client, place);
                 replies.scripts.wait_for(barrier);
             } else {
                 replies.push(reply);
@@ -160,11 +160,11 @@ impl Proxy {
         session.is_redirected_to = false;
         session.identity.log("dedicated connection released");
         if reset {
-            let home = self.store.databases.home;
+            let home = self.engine.databases.home;
             session
                 .identity
-                .reset(!self.store.access.is_restricted(), home);
-            self.store.assign_guard(&mut session.identity);
+                .reset(!self.engine.access.is_restricted(), home);
+            self.engine.assign_guard(&mut session.identity);
             session.parser.restrict(!session.identity.authenticated);
         }
         self.dedicated_closed(client);
@@ -173,20 +173,20 @@ impl Proxy {
     /// A client's dedicated connection is closed.
     pub(super) fn dedicated_closed(&mut self, client: ClientId) {
         let id = self.sessions[client.0].identity.id;
-        self.store.numbers.closed(id);
+        self.engine.numbers.closed(id);
         self.wake_if_numbered();
     }
 
     /// Resumes the clients that wait for the id of a dedicated connection.
     pub(super) fn wake_if_numbered(&mut self) {
-        if self.store.numbers.take_news() {
+        if self.engine.numbers.take_news() {
             self.wake(WaitsFor::Redirection);
         }
     }
 
     /// Opens dedicated connections for clients that others redirect invalidations to.
     pub(super) fn open_wanted(&mut self) {
-        for client in self.store.numbers.take_wanted() {
+        for client in self.engine.numbers.take_wanted() {
             self.sessions[client.0].is_redirected_to = true;
             self.open_if_redirected_to(client);
         }
@@ -200,13 +200,13 @@ impl Proxy {
         }
         if session.is_ending()
             || !session.identity.authenticated
-            || !self.store.any_server().is_up()
+            || !self.engine.any_server().is_up()
         {
             session.is_redirected_to = false;
-            self.store.numbers.opened(session.identity.id, None);
+            self.engine.numbers.opened(session.identity.id, None);
             return self.wake_if_numbered();
         }
-        let dedicated = self.store.open_dedicated(&session.identity, &SetUp::WHOLE);
+        let dedicated = self.engine.open_dedicated(&session.identity, &SetUp::WHOLE);
         session.dedicated = Some(Box::new(dedicated));
         self.note_change(client);
     }
@@ -216,7 +216,7 @@ impl Proxy {
     pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
         let ending = match reason {
             Some(reason) if self.needs_dedicated(client) => {
-                self.store.metrics.error(ErrorKind::Unreachable);
+                self.engine.metrics.error(ErrorKind::Unreachable);
                 let error = [b"ERR ", reason.as_bytes()].concat();
                 self.sessions[client.0].replies.push(Reply::error(&error));
                 Ending::DedicatedFailed(reason.into())
@@ -230,7 +230,7 @@ impl Proxy {
     /// itself would.
     pub fn dedicated_failed(&mut self, client: ClientId, reason: &str) {
         if self.needs_dedicated(client) {
-            self.store.metrics.error(ErrorKind::Unreachable);
+            self.engine.metrics.error(ErrorKind::Unreachable);
         }
         self.end_with_dedicated(client, Ending::DedicatedFailed(reason.into()));
     }
@@ -264,7 +264,7 @@ impl Proxy {
     /// Redis refused a client's dedicated connection: the client gets Redis's error, as it would have when connecting
     /// directly.
     fn dedicated_refused(&mut self, client: ClientId, words: &str) {
-        self.store.metrics.error(ErrorKind::Redis);
+        self.engine.metrics.error(ErrorKind::Redis);
         self.invalidate_in_flight(client);
         let session = &mut self.sessions[client.0];
         let dedicated = session.dedicated.as_ref();
@@ -293,7 +293,7 @@ impl Proxy {
     pub(super) fn invalidate_in_flight(&mut self, client: ClientId) {
         if let Some(dedicated) = &self.sessions[client.0].dedicated {
             for effects in dedicated.in_flight() {
-                self.store.invalidate_answered(effects);
+                self.engine.invalidate_answered(effects);
             }
         }
     }

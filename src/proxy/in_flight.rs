@@ -137,7 +137,7 @@ pub(super) struct Forward {
 /// What a forwarded request asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asks {
-    /// Its command and first argument, as [`super::store::LargeReplies`] hashes them.
+    /// Its command and first argument, as [`super::engine::LargeReplies`] hashes them.
     pub hash: u64,
     /// It only reads, and is retried if the connection breaks.
     pub repeatable: bool,

@@ -8,7 +8,7 @@ use crate::order::sort_by_number;
 impl Proxy {
     /// Bounds the memory that all clients together hold beside the cache, in bytes; 0 for no limit.
     pub fn limit_buffers(&mut self, bytes: usize) {
-        self.store.buffers.set_limit(bytes);
+        self.engine.buffers.set_limit(bytes);
     }
 
     /// How many further bytes may be read from a client now. Requests that can't be executed yet are buffered, so that
@@ -22,13 +22,13 @@ impl Proxy {
             return 0;
         }
         let in_request = session.is_in_request();
-        self.store.buffers.room(client, session.held, in_request)
+        self.engine.buffers.room(client, session.held, in_request)
     }
 
     /// Whether clients are slowed because all together hold too much.
     #[must_use]
     pub fn is_short_of_buffers(&self) -> bool {
-        self.store.buffers.is_scarce()
+        self.engine.buffers.is_scarce()
     }
 
     /// What a client holds, in bytes, if it is more than its share and it waits neither for Redis nor for its turn:
@@ -36,37 +36,37 @@ impl Proxy {
     #[must_use]
     pub fn beyond_its_share(&self, client: ClientId) -> Option<usize> {
         let session = &self.sessions[client.0];
-        let is_beyond = session.held >= self.store.buffers.share();
+        let is_beyond = session.held >= self.engine.buffers.share();
         (is_beyond && !session.is_ending() && session.waits_for_itself()).then_some(session.held)
     }
 
     /// The client that may be read from beyond its share, so that its pipeline can complete.
     #[must_use]
     pub fn favored(&self) -> Option<ClientId> {
-        self.store.buffers.favored()
+        self.engine.buffers.favored()
     }
 
     /// Favors another client, or none.
     pub fn favor(&mut self, client: Option<ClientId>) {
-        self.store.buffers.favor(client);
+        self.engine.buffers.favor(client);
     }
 
     /// How many bytes were freed by clients beyond their share while room was scarce.
     #[must_use]
     pub fn freed_buffers(&self) -> usize {
-        self.store.buffers.freed()
+        self.engine.buffers.freed()
     }
 
     /// The most bytes that all clients together may hold; 0 for no limit.
     #[must_use]
     pub fn max_buffers(&self) -> usize {
-        self.store.buffers.limit()
+        self.engine.buffers.limit()
     }
 
     /// Closes the largest of these clients, until there is room again.
     pub fn evict_stalled(&mut self, mut stalled: Vec<ClientId>) {
         sort_by_number(&mut stalled, |client| self.sessions[client.0].held as u64);
-        while self.store.buffers.is_scarce()
+        while self.engine.buffers.is_scarce()
             && let Some(client) = stalled.pop()
         {
             self.evict(client);
@@ -77,17 +77,17 @@ impl Proxy {
     /// that holds a single large request or reply is exempt.
     #[inline]
     pub(super) fn evict_largest(&mut self) {
-        if self.store.buffers.is_exceeded() {
+        if self.engine.buffers.is_exceeded() {
             self.evict_exceeding();
         }
     }
 
     #[inline(never)]
     fn evict_exceeding(&mut self) {
-        while self.store.buffers.is_exceeded() {
+        while self.engine.buffers.is_exceeded() {
             let sizes = self.sessions.iter().enumerate();
             let others =
-                sizes.filter(|(slot, _)| !self.store.buffers.stands_alone(ClientId(*slot)));
+                sizes.filter(|(slot, _)| !self.engine.buffers.stands_alone(ClientId(*slot)));
             let Some((slot, session)) = others.max_by_key(|(_, session)| session.held) else {
                 return;
             };
@@ -95,7 +95,7 @@ impl Proxy {
             if held == 0 {
                 return;
             }
-            if !single || !self.store.buffers.let_stand_alone(client, held) {
+            if !single || !self.engine.buffers.let_stand_alone(client, held) {
                 self.evict(client);
             }
         }
@@ -104,13 +104,13 @@ impl Proxy {
     /// Whether there is room again, and the clients that wait for it have not been notified.
     #[must_use]
     pub fn has_room_again(&self) -> bool {
-        self.store.buffers.is_relieved()
+        self.engine.buffers.is_relieved()
     }
 
     /// Makes [`Self::next_changed`] name the clients that waited for room, if there is some again. Returns whether
     /// there is.
     pub fn end_shortage(&mut self) -> bool {
-        let relieved = self.store.buffers.take_relief();
+        let relieved = self.engine.buffers.take_relief();
         if relieved {
             for slot in 0..self.sessions.len() {
                 self.note_change(ClientId(slot));
@@ -123,17 +123,17 @@ impl Proxy {
     /// a hit that is sent at once.
     #[inline(never)]
     pub(super) fn count_held(&mut self, client: ClientId) {
-        if self.sessions[client.0].count_held(client, &mut self.store.buffers) {
+        if self.sessions[client.0].count_held(client, &mut self.engine.buffers) {
             self.evict_largest();
         }
     }
 
     fn evict(&mut self, client: ClientId) {
-        self.store.metrics.clients.evicted += 1;
+        self.engine.metrics.clients.evicted += 1;
         self.invalidate_in_flight(client);
         let held = self.sessions[client.0].held;
         self.sessions[client.0].abort(Ending::Evicted { held });
-        self.sessions[client.0].count_held(client, &mut self.store.buffers);
+        self.sessions[client.0].count_held(client, &mut self.engine.buffers);
         self.note_change(client);
     }
 }

@@ -19,6 +19,7 @@ mod clients;
 mod dedicated;
 mod deliver;
 mod ending;
+mod engine;
 #[cfg(test)]
 mod explorer;
 mod fetches;
@@ -36,7 +37,6 @@ mod scripts;
 mod session;
 mod slow_log;
 mod spare;
-mod store;
 mod walks;
 mod written;
 
@@ -61,14 +61,14 @@ use crate::transport::dial::Endpoint;
 use crate::upstream::{Check, Event, NodeId, Requests, Tracking};
 use admission::Admission;
 use deliver::{Room, Undelivered};
+pub use engine::Wishes;
+use engine::{Cluster, Coherence, Engine};
 use hooks::Hooks;
 use identity::Identity;
 use replies::Replies;
 use session::{Session, WaitsFor};
 use slow_log::SlowLog;
 use spare::Spare;
-pub use store::Wishes;
-use store::{Cluster, Coherence, Store};
 
 /// A client, by its slot in the shell. The slot of a client that has left is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +89,7 @@ const RUN_REPLIES: usize = 256 * 1024;
 /// The core of the proxy.
 pub struct Proxy {
     sessions: Vec<Session>,
-    store: Store,
+    engine: Engine,
     /// The clients whose output has grown, or that may have to be closed, since they were last visited.
     changed: Vec<ClientId>,
     /// Empty buffers of outputs that were sent.
@@ -110,7 +110,7 @@ impl Proxy {
     pub fn new(limits: cache::Limits, access: Access, database: u32) -> Self {
         Self {
             sessions: Vec::new(),
-            store: Store::new(limits, access, database),
+            engine: Engine::new(limits, access, database),
             changed: Vec::new(),
             spare: Spare::default(),
             spans: Spans::default(),
@@ -123,62 +123,62 @@ impl Proxy {
     /// Sets whether bytes on a dedicated connection from which the client may learn of others' writes wait until the
     /// cache no longer holds older values. They do by default.
     pub fn set_causal(&mut self, causal: bool) {
-        self.store.barriers.enable(causal);
+        self.engine.barriers.enable(causal);
     }
 
     /// Sets whether values that are read are fetched again as soon as they change. They are not by default.
     pub fn set_refetch(&mut self, refetch: bool) {
-        self.store.refetches.enable(refetch);
+        self.engine.refetches.enable(refetch);
     }
 
     /// Replaces the rules, and for keys without one the time that a missing key is cached: `None` for as long as any
     /// other entry.
     pub fn set_rules(&mut self, rules: Rules, missing_ttl: Option<Duration>) {
-        self.store.set_rules(rules);
-        self.store.missing_ttl = missing_ttl;
+        self.engine.set_rules(rules);
+        self.engine.missing_ttl = missing_ttl;
     }
 
     /// Applies the settings that can be changed while the proxy runs.
     pub fn configure(&mut self, config: &Config) {
-        self.store.configure(config);
+        self.engine.configure(config);
         self.assign_guards();
     }
 
     /// The current settings, if a client has changed them since the last call.
     pub fn take_reconfigured(&mut self) -> Option<&Config> {
-        if !std::mem::take(&mut self.store.is_reconfigured) {
+        if !std::mem::take(&mut self.engine.is_reconfigured) {
             return None;
         }
         self.assign_guards();
-        Some(&self.store.config)
+        Some(&self.engine.config)
     }
 
     /// The current settings.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.store.config
+        &self.engine.config
     }
 
     /// When [`Self::work`] next has something to do, unless something happens before.
     #[must_use]
     pub fn work_due(&self) -> Option<Time> {
-        self.store.touches.due(self.store.metrics.keys.hits)
+        self.engine.touches.due(self.engine.metrics.keys.hits)
     }
 
     /// Sets which databases are cached, beside the one that clients start in. All are by default.
     pub fn set_cached_databases(&mut self, cached: DatabaseList) {
-        self.store.databases.cached = cached;
+        self.engine.databases.cached = cached;
     }
 
     /// Sets which commands no client may run.
     pub fn deny_commands(&mut self, commands: CommandList) {
-        self.store.guards.deny(commands);
+        self.engine.guards.deny(commands);
         self.assign_guards();
     }
 
     /// Sets the rules about requests.
     pub fn set_request_rules(&mut self, rules: &Rules) {
-        self.store.guards.set_rules(rules);
+        self.engine.guards.set_rules(rules);
         self.assign_guards();
     }
 
@@ -190,19 +190,19 @@ impl Proxy {
         timeout: Duration,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) {
-        self.store.set_hooks(Hooks::new(hooks, timeout, wake));
+        self.engine.set_hooks(Hooks::new(hooks, timeout, wake));
         self.assign_guards();
     }
 
     fn assign_guards(&mut self) {
         for session in &mut self.sessions {
-            self.store.assign_guard(&mut session.identity);
+            self.engine.assign_guard(&mut session.identity);
         }
     }
 
     /// Resumes the requests that hooks have decided, or deferred for too long.
     pub fn take_decisions(&mut self, now: Time) {
-        while let Some((client, decided, decision)) = self.store.hooks.next_decided(now) {
+        while let Some((client, decided, decision)) = self.engine.hooks.next_decided(now) {
             let session = &mut self.sessions[client.0];
             let Some(admission) = session.admission.take_if(|admission| {
                 matches!(**admission, Admission::Deferred { ticket, .. } if ticket == decided)
@@ -226,14 +226,14 @@ impl Proxy {
     /// When the first deferred request times out.
     #[must_use]
     pub fn decisions_due(&self) -> Option<Time> {
-        self.store.hooks.due()
+        self.engine.hooks.due()
     }
 
     /// Sets what `INFO` shows of the world around the core, and how long a slow request takes. Without this call `INFO`
     /// lacks those fields, and no request is slow.
     pub fn describe(&mut self, facts: Facts) {
-        self.store.slow_log = SlowLog::new(facts.slower_than);
-        self.store.facts = facts;
+        self.engine.slow_log = SlowLog::new(facts.slower_than);
+        self.engine.facts = facts;
     }
 
     /// Registers a client in a free slot.
@@ -243,26 +243,26 @@ impl Proxy {
             self.sessions.reserve_exact(self.sessions.len() / 8 + 16);
         }
         while self.sessions.len() <= client.0 {
-            let identity = Identity::new(0, false, self.store.databases.home, now);
+            let identity = Identity::new(0, false, self.engine.databases.home, now);
             self.sessions
                 .push(Session::new(identity, Replies::default()));
         }
-        let clients = &mut self.store.metrics.clients;
+        let clients = &mut self.engine.metrics.clients;
         clients.connected += 1;
         clients.total += 1;
         let mut identity = Identity::new(
             clients.total,
-            !self.store.access.is_restricted(),
-            self.store.databases.home,
+            !self.engine.access.is_restricted(),
+            self.engine.databases.home,
             now,
         );
         if let Some(Peer::Unix(_)) = peer {
             identity.listener = Listener::UnixSocket;
         }
         identity.peer = peer;
-        self.store.assign_guard(&mut identity);
-        self.store.numbers.connected(identity.id, client);
-        self.store.buffers.add_client();
+        self.engine.assign_guard(&mut identity);
+        self.engine.numbers.connected(identity.id, client);
+        self.engine.buffers.add_client();
         self.start_session(client, identity);
     }
 
@@ -275,30 +275,32 @@ impl Proxy {
     pub fn note_listener(&mut self, client: ClientId, listener: Listener) {
         let identity = &mut self.sessions[client.0].identity;
         identity.listener = listener;
-        self.store.assign_guard(identity);
+        self.engine.assign_guard(identity);
     }
 
     /// A client has left. What was fetched for it alone is still cached.
     pub fn disconnect(&mut self, client: ClientId, now: Time) {
         self.invalidate_in_flight(client);
-        self.store.numbers.left(self.sessions[client.0].identity.id);
-        self.store.leave_walk(self.sessions[client.0].identity.id);
+        self.engine
+            .numbers
+            .left(self.sessions[client.0].identity.id);
+        self.engine.leave_walk(self.sessions[client.0].identity.id);
         self.wake_if_numbered();
-        let clients = &mut self.store.metrics.clients;
+        let clients = &mut self.engine.metrics.clients;
         clients.connected -= 1;
         clients.blocked -= u64::from(self.sessions[client.0].blocked);
         self.start_session(
             client,
-            Identity::new(0, false, self.store.databases.home, now),
+            Identity::new(0, false, self.engine.databases.home, now),
         );
-        self.store.buffers.remove_client();
+        self.engine.buffers.remove_client();
     }
 
     fn start_session(&mut self, client: ClientId, identity: Identity) {
         let session = &mut self.sessions[client.0];
         let mut replies = std::mem::take(&mut session.replies);
         replies.forget_all();
-        self.store.buffers.change(client, session.held, 0);
+        self.engine.buffers.change(client, session.held, 0);
         *session = Session {
             changed: session.changed,
             ..Session::new(identity, replies)
@@ -350,12 +352,12 @@ impl Proxy {
     /// Whether [`Self::end_run`] is to time the requests just handled.
     #[must_use]
     pub fn is_run_timed(&self) -> bool {
-        self.store.metrics.commands.is_run_timed()
+        self.engine.metrics.commands.is_run_timed()
     }
 
     /// The requests just received or resumed were handled in that time.
     pub fn end_run(&mut self, elapsed: Duration) {
-        self.store.metrics.end_run(elapsed);
+        self.engine.metrics.end_run(elapsed);
     }
 
     /// Nothing more is read from a client: it has closed its side, or the proxy is shutting down.
@@ -413,7 +415,7 @@ impl Proxy {
         let session = &mut self.sessions[client.0];
         session.replies.push(Reply::error(error.as_bytes()));
         session.end(Ending::Protected);
-        self.store.metrics.clients.refused += 1;
+        self.engine.metrics.clients.refused += 1;
         self.note_change(client);
     }
 
@@ -427,7 +429,7 @@ impl Proxy {
         let session = &mut self.sessions[client.0];
         let slowed = std::mem::replace(&mut session.slowed, session.replies.full());
         if session.slowed && !slowed {
-            self.store.metrics.clients.slowed += 1;
+            self.engine.metrics.clients.slowed += 1;
         }
         let output = &mut session.replies.output;
         if output.is_empty() {
@@ -454,18 +456,18 @@ impl Proxy {
 
     /// The requests for Redis since the last call, which the shell takes once a turn.
     pub fn requests(&mut self) -> &mut Requests {
-        self.store.requests()
+        self.engine.requests()
     }
 
     /// The passwords to check with Redis since the last call.
     pub fn checks(&mut self) -> &mut Vec<Check> {
-        self.store.checks.wanted()
+        self.engine.checks.wanted()
     }
 
     /// The barrier to request from the helper thread, if there is one since the last call, which the shell makes once a
     /// turn.
     pub fn take_barrier(&mut self) -> Option<u64> {
-        self.store.barriers.take_wanted()
+        self.engine.barriers.take_wanted()
     }
 
     /// The helper thread reports an event of the only server.
@@ -486,7 +488,7 @@ impl Proxy {
     ) -> bool {
         // A change may be noticed early, but not late.
         if let Event::Invalidated(invalidated) = event {
-            self.store.invalidate(node, invalidated, now);
+            self.engine.invalidate(node, invalidated, now);
             return true;
         }
         let mut room = Room(most);
@@ -511,27 +513,27 @@ impl Proxy {
 
     /// The helper thread reports an event other than replies.
     fn take_event(&mut self, node: NodeId, event: &Event, now: Time) {
-        if self.store.note_replica(node, event) {
+        if self.engine.note_replica(node, event) {
             return;
         }
         match event {
             Event::Reached(endpoint) => {
-                self.store.reached(node, endpoint);
+                self.engine.reached(node, endpoint);
                 return;
             }
-            Event::Away => return self.store.away(node, now),
+            Event::Away => return self.engine.away(node, now),
             Event::Up(backend) => {
                 self.set_outlived(false);
-                if self.store.up(node, backend, now) {
+                if self.engine.up(node, backend, now) {
                     self.end_dedicated(node);
                 }
             }
             Event::Down { error, refused } => {
-                let is_alone = self.store.cluster().is_none();
-                if is_alone && *refused && self.store.server(node).is_lost() {
+                let is_alone = self.engine.cluster().is_none();
+                if is_alone && *refused && self.engine.server(node).is_lost() {
                     self.set_outlived(true);
                 }
-                self.store.down(node, error, *refused, now);
+                self.engine.down(node, error, *refused, now);
                 // With several nodes, the others may have something to report.
                 if is_alone {
                     self.release(u64::MAX);
@@ -540,8 +542,8 @@ impl Proxy {
             Event::Gone => return self.end_dedicated(node),
             Event::Replies { .. } | Event::Late { .. } | Event::Invalidated(_) => return,
             Event::Tracking(tracking) => {
-                self.store.tracking(node, tracking);
-                let is_alone = self.store.cluster().is_none();
+                self.engine.tracking(node, tracking);
+                let is_alone = self.engine.cluster().is_none();
                 if is_alone
                     && matches!(
                         tracking,
@@ -554,45 +556,45 @@ impl Proxy {
                 return;
             }
             Event::Barrier(number) => {
-                if self.store.cluster().is_some()
-                    || self.store.any_server().coherence == Coherence::Tracking
+                if self.engine.cluster().is_some()
+                    || self.engine.any_server().coherence == Coherence::Tracking
                 {
                     self.release(*number);
                 }
                 return;
             }
             Event::Password(password) => {
-                self.store.access.redis_password = Some(password.clone());
+                self.engine.access.redis_password = Some(password.clone());
                 return;
             }
             Event::Checked { number, reply } => {
-                self.store.checks.answered(*number, reply, now);
+                self.engine.checks.answered(*number, reply, now);
                 return self.wake(WaitsFor::Check);
             }
-            Event::Rights { known } => return self.store.rights(node, *known),
+            Event::Rights { known } => return self.engine.rights(node, *known),
             Event::Busy(reply) => {
-                self.store.busy = reply.as_deref().map(Reply::copy);
+                self.engine.busy = reply.as_deref().map(Reply::copy);
                 return;
             }
             Event::TrackedLinks(count) => {
-                self.store.tracked_links = *count;
+                self.engine.tracked_links = *count;
                 return;
             }
             Event::TrackingTable(table) => {
-                self.store.full_table = *table;
+                self.engine.full_table = *table;
                 return;
             }
-            Event::OutputLimit(limit) => return self.store.large.set_limit(*limit),
-            Event::Swapped | Event::SlotsMoved => return self.store.replaced(),
+            Event::OutputLimit(limit) => return self.engine.large.set_limit(*limit),
+            Event::Swapped | Event::SlotsMoved => return self.engine.replaced(),
             Event::Slots(map) => {
-                self.store.set_slots(map, now);
+                self.engine.set_slots(map, now);
                 self.end_dedicated_elsewhere();
             }
-            Event::MasterLost(is_lost) => return self.store.master_lost(node, *is_lost),
+            Event::MasterLost(is_lost) => return self.engine.master_lost(node, *is_lost),
             Event::Right { right, is_missing } => {
-                return self.store.missing_rights.note(*right, *is_missing);
+                return self.engine.missing_rights.note(*right, *is_missing);
             }
-            Event::Reconnected => return self.store.reconnected(now),
+            Event::Reconnected => return self.engine.reconnected(now),
             Event::Moved => return self.leave_old_server(node),
         }
         self.wake(WaitsFor::Redis);
@@ -601,7 +603,7 @@ impl Proxy {
     /// Dedicated connections lead to a server that has been replaced: ends them and their clients, as a reported
     /// failover does.
     fn leave_old_server(&mut self, node: NodeId) {
-        self.store.leave_old_server(node);
+        self.engine.leave_old_server(node);
         self.end_dedicated(node);
     }
 
@@ -641,8 +643,8 @@ impl Proxy {
     #[must_use]
     pub fn redis_endpoint(&self, client: ClientId) -> Option<Endpoint> {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
-        let node = dedicated.map_or_else(|| self.store.any_node(), |dedicated| dedicated.node);
-        self.store.server(node).endpoint.clone()
+        let node = dedicated.map_or_else(|| self.engine.any_node(), |dedicated| dedicated.node);
+        self.engine.server(node).endpoint.clone()
     }
 
     /// Whether a dedicated connection has turned out to lead to a replica, by an error that it delivered. Reports it
@@ -696,7 +698,7 @@ impl Proxy {
         dedicated.is_some_and(|dedicated| dedicated.is_clean())
             && session.identity.library.is_empty()
             && session.identity.library_version.is_empty()
-            && !self.store.numbers.is_target(session.identity.id)
+            && !self.engine.numbers.is_target(session.identity.id)
     }
 
     /// A server is unreachable or was replaced: ends all dedicated connections to it, which may not have noticed.
@@ -707,7 +709,7 @@ impl Proxy {
     /// The set of nodes has changed: the same for connections that lead to none of them.
     fn end_dedicated_elsewhere(&mut self) {
         let nodes: Vec<NodeId> = self
-            .store
+            .engine
             .cluster()
             .into_iter()
             .flat_map(Cluster::nodes)
@@ -726,28 +728,28 @@ impl Proxy {
 
     /// Sets that Redis is a cluster, and how long a request may wait for the node that has its slot.
     pub fn set_cluster(&mut self, wait: Duration) {
-        self.store.set_cluster(wait);
+        self.engine.set_cluster(wait);
     }
 
     /// What to ask the helper about the cluster; the shell takes it once a turn.
     pub fn take_wishes(&mut self) -> Option<Wishes> {
-        self.store.take_wishes()
+        self.engine.take_wishes()
     }
 
     /// When to check the requests that wait for a node of the cluster next.
     #[must_use]
     pub fn parked_until(&self) -> Option<Time> {
-        self.store.parked_until()
+        self.engine.parked_until()
     }
 
     /// Sends the requests for nodes of the cluster that have waited long enough, and answers those that have waited for
     /// too long. Must be called before requests are sent.
     pub fn send_parked(&mut self, now: Time) {
-        self.store.park_lost(now);
-        if self.store.parked_until().is_none_or(|until| until > now) {
+        self.engine.park_lost(now);
+        if self.engine.parked_until().is_none_or(|until| until > now) {
             return;
         }
-        for (arrived, error) in self.store.take_abandoned(now) {
+        for (arrived, error) in self.engine.take_abandoned(now) {
             self.deliver(
                 arrived,
                 error.bytes(),
@@ -756,13 +758,13 @@ impl Proxy {
                 now,
             );
         }
-        self.store.send_parked(now);
+        self.engine.send_parked(now);
     }
 
     /// All barriers up to that one have passed.
     fn release(&mut self, number: u64) {
-        self.store.barriers.pass(number);
-        while let Some((client, place)) = self.store.barriers.next_passed(number) {
+        self.engine.barriers.pass(number);
+        while let Some((client, place)) = self.engine.barriers.next_passed(number) {
             self.sessions[client.0].replies.release(place);
             self.note_change(client);
         }
@@ -770,24 +772,24 @@ impl Proxy {
 
     /// Removes entries that are past their time to live. Returns how many.
     pub fn expire(&mut self, now: Time) -> usize {
-        self.store.expire(now)
+        self.engine.expire(now)
     }
 
     /// The counters; the shell maintains those of the sockets.
     pub fn metrics(&mut self) -> &mut Metrics {
-        &mut self.store.metrics
+        &mut self.engine.metrics
     }
 
     /// The current status.
     #[must_use]
     pub fn status(&self, now: Time) -> Status<'_> {
-        self.store.status(now)
+        self.engine.status(now)
     }
 
     /// The cache, for inspection.
     #[must_use]
     pub fn cache(&self) -> &Cache {
-        self.store.cache()
+        self.engine.cache()
     }
 
     fn note_change(&mut self, client: ClientId) {
@@ -798,7 +800,7 @@ impl Proxy {
             .is_some_and(|dedicated| dedicated.is_blocked());
         if session.blocked != blocked {
             session.blocked = blocked;
-            let count = &mut self.store.metrics.clients.blocked;
+            let count = &mut self.engine.metrics.clients.blocked;
             *count = if blocked { *count + 1 } else { *count - 1 };
         }
         if !session.changed {

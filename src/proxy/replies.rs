@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
+use super::engine::{LongMget, Outage, join};
 use super::scripts::Scripts;
 use super::slow_log::Words;
 use super::spare::Spare;
-use super::store::{LongMget, Outage, join};
 use super::{MAX_OWED, RUN_REPLIES};
 use crate::cache::Value;
 use crate::command::Join;

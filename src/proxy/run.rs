@@ -3,11 +3,11 @@
 use super::admission::{Admission, NO_REQUEST, Passed, Sender};
 use super::dedicated::{Dedicated, Loan};
 use super::ending::Ending;
+use super::engine::{Engine, Flow, Leave};
 use super::identity::Identity;
 use super::in_flight::Caller;
 use super::replies::Replies;
 use super::session::{Session, WaitsFor};
-use super::store::{Flow, Leave, Store};
 use super::{ClientId, Proxy, RUN};
 use crate::clock::Time;
 use crate::command::Table;
@@ -63,7 +63,7 @@ struct Served<'a> {
 
 /// The state of a step.
 struct Run<'a> {
-    store: &'a mut Store,
+    engine: &'a mut Engine,
     spans: &'a mut Spans,
     client: ClientId,
     now: Time,
@@ -77,12 +77,12 @@ impl Proxy {
     pub(super) fn run(&mut self, client: ClientId, buffer: &[u8], now: Time) -> usize {
         let session = &mut self.sessions[client.0];
         session.replies.ensure_buffer(&mut self.spare);
-        session.replies.start_run(self.store.buffers.most_owed());
+        session.replies.start_run(self.engine.buffers.most_owed());
         session.identity.last_request = now;
         session.held_back = false;
         session.waits_for = WaitsFor::Nothing;
         let mut run = Run {
-            store: &mut self.store,
+            engine: &mut self.engine,
             spans: &mut self.spans,
             client,
             now,
@@ -107,7 +107,7 @@ impl Proxy {
             match next {
                 Next::On(length) => used += length,
                 Next::Describe(length) => {
-                    let line = run.store.line(session, now) + "\n";
+                    let line = run.engine.line(session, now) + "\n";
                     let reply = Reply::text(line.as_bytes(), session.identity.protocol);
                     session.replies.push(reply);
                     used += length;
@@ -197,7 +197,7 @@ impl Run<'_> {
     fn continue_mget(&mut self, session: &mut Session) {
         if session.replies.long_mget.is_some() {
             let caller = self.caller(&session.identity);
-            self.store.continue_mget(caller, &mut session.replies);
+            self.engine.continue_mget(caller, &mut session.replies);
         }
     }
 
@@ -208,19 +208,21 @@ impl Run<'_> {
         let may_be_served = is_shared(&session.dedicated)
             && session.identity.is_direct
             && session.parser.is_at_start()
-            && self.store.may_be_served(&session.replies)
-            && self.store.is_in_turn(&session.identity);
+            && self.engine.may_be_served(&session.replies)
+            && self.engine.is_in_turn(&session.identity);
         if !may_be_served {
             return 0;
         }
         let caller = self.caller(&session.identity);
-        let length = self.store.execute_gets(bytes, caller, &mut session.replies);
+        let length = self
+            .engine
+            .execute_gets(bytes, caller, &mut session.replies);
         if length > 0 {
             session.identity.last_command = Table::GET;
             return length;
         }
         let replies = &mut session.replies;
-        let (length, command) = self.store.execute_asks(bytes, caller, replies);
+        let (length, command) = self.engine.execute_asks(bytes, caller, replies);
         if length > 0 {
             session.identity.last_command = command;
         }
@@ -292,9 +294,9 @@ impl Run<'_> {
     /// The client's bytes are not a request.
     #[cold]
     fn refuse(&mut self, error: ProtocolError, replies: &mut Replies) -> Next {
-        self.store.metrics.clients.protocol_errors += 1;
+        self.engine.metrics.clients.protocol_errors += 1;
         if error != ProtocolError::TooBigRequest {
-            self.store.metrics.error(ErrorKind::Protocol);
+            self.engine.metrics.error(ErrorKind::Protocol);
             replies.push(Reply::error(&[b"ERR ", &error.message()[..]].concat()));
         }
         Next::Malformed(error)
@@ -326,7 +328,7 @@ impl Run<'_> {
             now: self.now,
         };
         let before = kept.take().map(|admission| *admission);
-        let admission = match self.store.admit(&sent.request, sender, before) {
+        let admission = match self.engine.admit(&sent.request, sender, before) {
             Ok(admission) => admission,
             Err(flow) => return self.go_on(flow, sent, served),
         };
@@ -378,20 +380,20 @@ impl Run<'_> {
         } = served;
         let request = &sent.request;
         let Some(connection) = dedicated.as_mut().filter(|it| !it.is_parked()) else {
-            self.store
+            self.engine
                 .answer_decided(request, reply, is_refusal, replies);
             return Next::On(sent.length);
         };
         if connection.borrowed.is_some() {
             return Next::Wait(0, WaitsFor::Return);
         }
-        if connection.is_clean() && self.store.databases.serves(connection.database()) {
+        if connection.is_clean() && self.engine.databases.serves(connection.database()) {
             connection.park();
             identity.database = connection.database();
-            self.store.selected(connection.database());
+            self.engine.selected(connection.database());
             return Next::On(0);
         }
-        self.store.count_decided(request, is_refusal);
+        self.engine.count_decided(request, is_refusal);
         match is_refusal {
             true => connection.answer(Reply::error(reply).bytes(), true),
             false => connection.answer(reply, false),
@@ -407,14 +409,14 @@ impl Run<'_> {
         } = &mut served;
         let request = &sent.request;
         let flow = match sent.after {
-            0 => self.store.execute(request, client, identity, replies, now),
+            0 => self.engine.execute(request, client, identity, replies, now),
             after => self
-                .store
+                .engine
                 .execute_observed(request, client, identity, replies, (after, now)),
         };
         if flow == Flow::Leave
             && let Some(length) = self
-                .store
+                .engine
                 .execute_transaction(sent.rest, client, identity, replies, now)
         {
             return Next::On(length);
@@ -440,19 +442,19 @@ impl Run<'_> {
             .as_ref()
             .is_some_and(|borrowed| borrowed.loan == Loan::LargeReply)
             && connection.is_used()
-            && !self.store.is_large_too(request, caller)
+            && !self.engine.is_large_too(request, caller)
         {
             return Next::Wait(0, WaitsFor::Return);
         }
         let may_go_back = !std::mem::take(&mut self.leaves);
-        if may_go_back && self.store.may_go_back(connection, request) {
+        if may_go_back && self.engine.may_go_back(connection, request) {
             connection.park();
             served.identity.database = connection.database();
-            self.store.selected(connection.database());
+            self.engine.selected(connection.database());
             return Next::On(0);
         }
-        if self.store.cluster().is_some() && may_go_back {
-            let is_right = self.store.is_right_way(connection, request);
+        if self.engine.cluster().is_some() && may_go_back {
+            let is_right = self.engine.is_right_way(connection, request);
             if !is_right && connection.is_clean() {
                 *served.dedicated = None;
                 return Next::Close;
@@ -462,14 +464,14 @@ impl Run<'_> {
             if !is_right && !is_quiet {
                 return Next::Wait(0, WaitsFor::Quiet);
             }
-            if !is_right && connection.only_listens() && self.store.is_shared_way(request) {
+            if !is_right && connection.only_listens() && self.engine.is_shared_way(request) {
                 return self.execute(sent, served);
             }
             if !served.replies.none_wait() && is_quiet {
                 return Next::Wait(0, WaitsFor::Replies);
             }
         }
-        let flow = self.store.pass_on(
+        let flow = self.engine.pass_on(
             connection,
             request,
             bytes,
@@ -487,7 +489,7 @@ impl Run<'_> {
             Flow::Describe => Next::Describe(sent.length),
             Flow::Wait(waits_for) => Next::Wait(0, waits_for),
             Flow::Abort => {
-                self.store.metrics.clients.protocol_errors += 1;
+                self.engine.metrics.clients.protocol_errors += 1;
                 Next::Abort
             }
             Flow::End => Next::Quit,
@@ -505,7 +507,7 @@ impl Run<'_> {
             dedicated,
         } = served;
         let leave = self
-            .store
+            .engine
             .leave(flow, &sent.request, identity, replies, dedicated);
         match leave {
             Leave::With(new) => {
@@ -518,7 +520,7 @@ impl Run<'_> {
             Leave::Answered => Next::On(sent.length),
             Leave::Wait(waits_for) => Next::Wait(0, waits_for),
             // The requests that belong to it must not be executed by themselves.
-            Leave::Refused if !self.store.asks_for_login() => Next::NoRedis,
+            Leave::Refused if !self.engine.asks_for_login() => Next::NoRedis,
             Leave::Refused => Next::On(sent.length),
         }
     }

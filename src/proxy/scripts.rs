@@ -7,12 +7,12 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
+use super::engine::Engine;
 use super::replies::Replies;
 use super::script_digest::{self, Digest, digest};
-use super::store::Store;
 use crate::command::{Writes, Written, written};
 use crate::metrics::Cause;
-use crate::proxy::store::Coherence;
+use crate::proxy::engine::Coherence;
 use crate::resp::request::Request;
 
 /// The state of a client's scripts, as far as it affects its reads.
@@ -61,7 +61,7 @@ const HARMLESS_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Harmless(HashSet<Digest, RandomState>);
 
-impl Store {
+impl Engine {
     /// A request is sent that may contain a script.
     pub(super) fn note_script(&mut self, request: &Request<'_>, writes: Writes) {
         let is = |index: usize, word: &str| {

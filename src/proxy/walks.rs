@@ -1,8 +1,8 @@
 //! Walks through the whole cache for a client, a step per turn. One client walks at a time; others wait for it.
 
 use super::Proxy;
+use super::engine::Engine;
 use super::session::WaitsFor;
-use super::store::Store;
 use crate::cache::{Cursor, Fate};
 use crate::clock::Time;
 use crate::resp::reply;
@@ -72,7 +72,7 @@ impl From<Job> for Walked {
     }
 }
 
-impl Store {
+impl Engine {
     /// The result of a client's walk, which is begun if there is none; nothing while it has to wait.
     pub(super) fn walk_for(&mut self, client: u64, job: impl FnOnce() -> Job) -> Option<Walked> {
         if self.walk.is_none() {
@@ -163,23 +163,23 @@ impl Proxy {
     /// Whether there is work that continues a step per turn.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        let store = &self.store;
-        let walks = store.walk.as_ref().is_some_and(|walk| !walk.is_done);
-        walks || store.walk_ended || store.cache.shrinks() || store.touches.is_walking()
+        let engine = &self.engine;
+        let walks = engine.walk.as_ref().is_some_and(|walk| !walk.is_done);
+        walks || engine.walk_ended || engine.cache.shrinks() || engine.touches.is_walking()
     }
 
     /// Continues that work.
     pub fn work(&mut self, now: Time) {
-        if self.store.cache.shrinks() {
-            self.store.cache.shrink();
+        if self.engine.cache.shrinks() {
+            self.engine.cache.shrink();
         }
-        self.store.touch(now);
-        if self.store.walk.as_ref().is_some_and(|walk| !walk.is_done) {
-            self.store.step_walk();
-            let is_done = self.store.walk.as_ref().is_none_or(|walk| walk.is_done);
-            self.store.walk_ended |= is_done;
+        self.engine.touch(now);
+        if self.engine.walk.as_ref().is_some_and(|walk| !walk.is_done) {
+            self.engine.step_walk();
+            let is_done = self.engine.walk.as_ref().is_none_or(|walk| walk.is_done);
+            self.engine.walk_ended |= is_done;
         }
-        if std::mem::take(&mut self.store.walk_ended) {
+        if std::mem::take(&mut self.engine.walk_ended) {
             self.wake(WaitsFor::Walk);
         }
     }

@@ -17,10 +17,10 @@ use crate::resp::request::{Parsed, Parser, Request};
 use crate::status::Wanted;
 
 use super::super::ending::Ending;
+use super::super::engine::with_id;
 use super::super::guard::{Named, message_without_prefix, without_prefix};
 use super::super::replies::Replies;
 use super::super::session::Session;
-use super::super::store::with_id;
 use super::super::{ClientId, Proxy};
 
 /// How a reply of Redis's is edited, unless it is an error.
@@ -128,7 +128,7 @@ impl Proxy {
                 identity.protocol = protocol;
                 if let Some(user) = user {
                     identity.user = Some(user.clone());
-                    self.store.assign_guard(identity);
+                    self.engine.assign_guard(identity);
                 }
                 let identity = &self.sessions[client.0].identity;
                 Reply::copy(&with_id(encoded, identity.id))
@@ -136,7 +136,7 @@ impl Proxy {
             Edit::User(user) => {
                 let identity = &mut self.sessions[client.0].identity;
                 identity.user = Some(user.clone());
-                self.store.assign_guard(identity);
+                self.engine.assign_guard(identity);
                 Reply::copy(encoded)
             }
             Edit::Line => {
@@ -169,11 +169,11 @@ impl Proxy {
             Edit::RedirectionBroken => self.renumber(client, encoded, b"broken\r\n:"),
             Edit::Paused(period) => {
                 let until = now.after(*period);
-                self.store.paused_until = until.max(self.store.paused_until);
+                self.engine.paused_until = until.max(self.engine.paused_until);
                 Reply::copy(encoded)
             }
             Edit::Unpaused => {
-                self.store.paused_until = Time::default();
+                self.engine.paused_until = Time::default();
                 Reply::copy(encoded)
             }
             Edit::SlowlogGet(count) => match slowlog::entries(encoded, *count) {
@@ -184,9 +184,9 @@ impl Proxy {
                 Some(length) => Reply::integer(length),
                 None => Reply::copy(encoded),
             },
-            Edit::Info(wanted) => self.store.merge_info(wanted, encoded, protocol, now),
+            Edit::Info(wanted) => self.engine.merge_info(wanted, encoded, protocol, now),
             Edit::CountersReset => {
-                self.store.reset_counters();
+                self.engine.reset_counters();
                 Reply::copy(encoded)
             }
             Edit::Reply(reply) => Reply::copy(reply),
@@ -223,7 +223,7 @@ impl Proxy {
         let identity = &mut self.sessions[client.0].identity;
         identity.protocol = protocol;
         if let Ok(Parsed::Request { request, .. }) = parser.parse(request) {
-            self.store
+            self.engine
                 .answer(here, &request, identity, &mut replies, now);
         }
         let mut answer = Vec::new();
@@ -262,7 +262,7 @@ impl Proxy {
     fn list(&self, listed: &Listed, encoded: &str, now: Time) -> String {
         let at_redis: HashMap<u64, &str> = encoded
             .lines()
-            .filter_map(|line| Some((self.store.numbers.client(lines::number(line)?)?, line)))
+            .filter_map(|line| Some((self.engine.numbers.client(lines::number(line)?)?, line)))
             .collect();
         let mut all: Vec<(u64, ClientId)> = self.clients().collect();
         sort_by_number(&mut all, |&(id, _)| id);
@@ -310,7 +310,7 @@ impl Proxy {
 
     fn own_line(&self, client: ClientId, now: Time) -> String {
         let session = &self.sessions[client.0];
-        self.store.line(session, now)
+        self.engine.line(session, now)
     }
 
     /// Closes the selected clients. Returns how many.
@@ -324,7 +324,7 @@ impl Proxy {
                     id,
                     peer: identity.peer.as_ref(),
                     kind: session.kind(),
-                    user: self.store.user(session),
+                    user: self.engine.user(session),
                     age: identity.connected.until(now).as_secs(),
                 };
                 !(kill.skip_me && other == client) && kill.selects(&facts)
@@ -360,7 +360,7 @@ fn text(encoded: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-impl super::super::store::Store {
+impl super::super::engine::Engine {
     /// The line of a client without a dedicated connection, or with one that Redis does not list.
     pub(in crate::proxy) fn line(&self, session: &Session, now: Time) -> String {
         let user = String::from_utf8_lossy(self.user(session)).into_owned();

@@ -10,8 +10,8 @@ use crate::status::{Wanted, greeting_field};
 
 use super::super::access::{DEFAULT_USER, Verdict};
 use super::super::answer::Hello;
+use super::super::engine::{Engine, Flow};
 use super::super::session::WaitsFor;
-use super::super::store::{Flow, Store};
 
 /// How a request is sent.
 #[derive(Default)]
@@ -28,7 +28,7 @@ const NO_USER: &[u8] = b"refused by redis-proxy";
 /// The longest name of a user that is kept, in bytes.
 const USER_MAX: usize = 1024;
 
-impl Store {
+impl Engine {
     /// How a request is sent over a shared connection.
     pub(in crate::proxy) fn translate_for_shared(
         &mut self,

@@ -27,7 +27,7 @@ pub(in crate::proxy) struct Borrowed {
     most: usize,
     /// How many requests went over it.
     requests: usize,
-    /// The keys that they asked about, as [`crate::proxy::store::LargeReplies`] hashes them, and where those of each
+    /// The keys that they asked about, as [`crate::proxy::engine::LargeReplies`] hashes them, and where those of each
     /// request end.
     hashes: Vec<u64>,
     ends: Vec<usize>,

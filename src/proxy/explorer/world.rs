@@ -13,7 +13,7 @@ use crate::cache::{self, Limits};
 use crate::clock::Time;
 use crate::command::{Spec, Table, own};
 use crate::proxy::dedicated::Dedicated;
-use crate::proxy::store::Store;
+use crate::proxy::engine::Engine;
 use crate::proxy::{Access, ClientId, Proxy};
 use crate::resp::Protocol;
 use crate::resp::scan::Scanner;
@@ -103,7 +103,7 @@ impl World {
         });
         let mut proxy = Proxy {
             sessions: Vec::new(),
-            store: Store::with_table(table, limits, Access::default(), 0),
+            engine: Engine::with_table(table, limits, Access::default(), 0),
             changed: Vec::new(),
             spare: Default::default(),
             spans: Default::default(),
@@ -117,7 +117,7 @@ impl World {
             proxy.set_rules(rules.parse().unwrap_or_default(), None);
         }
         if bounds.databases {
-            proxy.store.selected(1);
+            proxy.engine.selected(1);
         }
         let now = TTL;
         for client in [READER, WRITER] {
@@ -160,7 +160,7 @@ impl World {
 
     /// The command table, for reuse.
     pub fn into_table(self) -> Table {
-        self.proxy.store.table
+        self.proxy.engine.table
     }
 
     fn time(&self) -> Time {

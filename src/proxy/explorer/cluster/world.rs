@@ -14,8 +14,8 @@ use super::nodes::{
 use crate::cache::{self, Limits};
 use crate::clock::Time;
 use crate::command::{Table, own};
+use crate::proxy::engine::Engine;
 use crate::proxy::explorer::world::spec;
-use crate::proxy::store::Store;
 use crate::proxy::{Access, ClientId, Proxy};
 use crate::resp::scan::Scanner;
 use crate::upstream::{
@@ -84,7 +84,7 @@ impl World {
         });
         let mut proxy = Proxy {
             sessions: Vec::new(),
-            store: Store::with_table(table, limits, Access::default(), 0),
+            engine: Engine::with_table(table, limits, Access::default(), 0),
             changed: Vec::new(),
             spare: Default::default(),
             spans: Default::default(),
@@ -123,7 +123,7 @@ impl World {
 
     /// The command table, for reuse.
     pub fn into_table(self) -> Table {
-        self.proxy.store.table
+        self.proxy.engine.table
     }
 
     fn time(&self) -> Time {
@@ -414,7 +414,7 @@ impl World {
 
     /// The owner of a key, as the core knows it.
     fn owner(&self, key: Key) -> NodeId {
-        let cluster = self.proxy.store.cluster();
+        let cluster = self.proxy.engine.cluster();
         cluster.map_or(NodeId::default(), |cluster| {
             cluster.node_of(NAMES[key].as_bytes())
         })
@@ -565,7 +565,7 @@ impl World {
 
     fn take_requests(&mut self) -> Result<(), String> {
         let now = self.time();
-        self.proxy.store.park_lost(now);
+        self.proxy.engine.park_lost(now);
         for node in 0..NODES {
             for (link, protocol) in PROTOCOLS.into_iter().enumerate() {
                 let place = LinkId::new(protocol, 0).at(id(node));

@@ -3,8 +3,8 @@
 use std::hash::{Hash, Hasher};
 
 use super::World;
+use crate::proxy::engine::Engine;
 use crate::proxy::in_flight::{Asked, Fetched};
-use crate::proxy::store::Store;
 
 impl World {
     /// Everything that what happens next depends on goes into this number.
@@ -21,12 +21,12 @@ impl World {
         (self.known, self.known_answers, self.scripted).hash(out);
         (self.now, self.suspended).hash(out);
         (self.fetched, self.heard_down, self.cached, self.trouble).hash(out);
-        let Store {
+        let Engine {
             in_flight,
             barriers,
             ..
-        } = &self.proxy.store;
-        let coherence = &self.proxy.store.any_server().coherence;
+        } = &self.proxy.engine;
+        let coherence = &self.proxy.engine.any_server().coherence;
         format!("{coherence:?}").hash(out);
         barriers.state().hash(out);
         for (link, fetched) in in_flight.fetched() {

@@ -3,10 +3,10 @@
 use super::{NAMES, TTL, World};
 use crate::cache::{self, Value};
 use crate::clock::Time;
+use crate::proxy::engine::Coherence;
 use crate::proxy::explorer::KEYS;
 use crate::proxy::explorer::redis::{Key, Reply, Version};
 use crate::proxy::in_flight::Asked;
-use crate::proxy::store::Coherence;
 use crate::resp::Protocol;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,7 +142,7 @@ impl World {
     pub(super) fn look_at_cache(&mut self) {
         for key in 0..KEYS {
             let name = self.key(key);
-            let cached = self.proxy.store.cache.get(name, Time::default());
+            let cached = self.proxy.engine.cache.get(name, Time::default());
             self.cached[key] = match cached {
                 Some(Value::Bytes(bytes)) => Some(Seen::Value(bytes[0] - b'0')),
                 Some(_) => Some(Seen::Missing),
@@ -184,7 +184,7 @@ impl World {
             if is_new && self.left.tracking && !self.was_reported && !self.redis.reports() {
                 return Err(format!("{name} is cached while nobody reports its changes"));
             }
-            let fetches = self.proxy.store.in_flight.iter();
+            let fetches = self.proxy.engine.in_flight.iter();
             let known = self.key(key);
             let fetches = fetches.filter(|(link, asked)| {
                 matches!(asked, Asked::Fetch(fetch)
@@ -202,7 +202,7 @@ impl World {
             for (client, owed) in self.owed.iter().enumerate() {
                 if let Some(owed) = owed.front()
                     && !self.redis.away
-                    && !self.proxy.store.barriers.are_awaited()
+                    && !self.proxy.engine.barriers.are_awaited()
                 {
                     return Err(format!("client {client} waits for ever for {owed:?}"));
                 }
@@ -216,7 +216,7 @@ impl World {
 
     /// What must hold when all that was in flight has arrived.
     fn check_at_rest(&mut self) -> Result<(), String> {
-        if self.proxy.store.barriers.are_awaited() {
+        if self.proxy.engine.barriers.are_awaited() {
             return Err("a barrier is waited for for ever".to_owned());
         }
         if !self.left.tracking {
@@ -232,7 +232,7 @@ impl World {
                 ));
             }
             let range = Reply::Range(self.redis.stored(key)).encode(Protocol::Resp2);
-            let answers = self.proxy.store.cache.answers(self.key(key));
+            let answers = self.proxy.engine.cache.answers(self.key(key));
             if let Some(other) = answers.iter().find(|answer| **answer != range) {
                 return Err(format!(
                     "at rest {} is cached for GETRANGE {name}, which is {value:?}",
@@ -240,7 +240,7 @@ impl World {
                 ));
             }
         }
-        if self.proxy.store.any_server().coherence != Coherence::Tracking {
+        if self.proxy.engine.any_server().coherence != Coherence::Tracking {
             return Err("at rest nothing would be cached".to_owned());
         }
         Ok(())

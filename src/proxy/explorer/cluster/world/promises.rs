@@ -4,7 +4,7 @@ use super::super::nodes::{KEYS, Key, NAMES, SLOT_OF, Version};
 use super::{CLIENTS, MISSING_TTL, World, key_of};
 use crate::cache::Value;
 use crate::clock::Time;
-use crate::proxy::store::Coherence;
+use crate::proxy::engine::Coherence;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -150,7 +150,7 @@ impl World {
             let value = self.nodes.stored(key);
             let may_be_missing =
                 self.has_moved[SLOT_OF[key]] && self.now < self.fetched[key] + MISSING_TTL;
-            let cached = self.proxy.store.cache.get(key_of(key), Time::default());
+            let cached = self.proxy.engine.cache.get(key_of(key), Time::default());
             let cached = cached.map(|cached| match cached {
                 Value::Bytes(bytes) => Some(bytes[0] - b'0'),
                 _ => None,
@@ -165,7 +165,7 @@ impl World {
             }
             let range = value.map(|version| format!("$1\r\n{version}\r\n"));
             let range = range.unwrap_or("$0\r\n\r\n".to_owned());
-            let answers = self.proxy.store.cache.answers(key_of(key));
+            let answers = self.proxy.engine.cache.answers(key_of(key));
             let other = answers.iter().find(|answer| {
                 **answer != *range.as_bytes() && !(may_be_missing && answer.starts_with(b"$0"))
             });
@@ -175,7 +175,7 @@ impl World {
                     other.escape_ascii()
                 ));
             }
-            if self.proxy.store.server(self.owner(key)).coherence != Coherence::Tracking {
+            if self.proxy.engine.server(self.owner(key)).coherence != Coherence::Tracking {
                 return Err(format!("at rest {name} would not be cached"));
             }
         }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::servers::Server;
-use super::{Outage, Redis, Serving, Store};
+use super::{Engine, Outage, Redis, Serving};
 use crate::clock::Time;
 use crate::metrics::Cause;
 use crate::resp::reply::Reply;
@@ -183,7 +183,7 @@ impl Cluster {
     }
 }
 
-impl Store {
+impl Engine {
     /// Sets that Redis is a cluster, and how long a request may wait for the node that has its slot.
     pub fn set_cluster(&mut self, wait: Duration) {
         self.cluster = Clusters::built().map(|built| Cluster::new(built, wait));

@@ -1,7 +1,7 @@
 //! Replicas, which serve reads that are not cached, if configured. Their replies may be older than what a client has
 //! written; so none of them are cached, and what is known of the cluster comes from masters.
 
-use super::super::{Redis, Store};
+use super::super::{Engine, Redis};
 use super::Cluster;
 use crate::command::{Row, Way, Writes};
 use crate::upstream::{Event, NodeId};
@@ -42,7 +42,7 @@ impl Cluster {
     }
 }
 
-impl Store {
+impl Engine {
     /// Notes an event of a node. If it is a replica, that only decides whether reads may go there. Returns whether it
     /// is a replica.
     pub(in crate::proxy) fn note_replica(&mut self, node: NodeId, event: &Event) -> bool {

@@ -1,10 +1,10 @@
 //! The reply to `HELLO`.
 
-use super::Store;
+use super::Engine;
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
 
-impl Store {
+impl Engine {
     /// The reply to `HELLO`: Redis's own, with the id of this client.
     pub fn greeting(&self, protocol: Protocol, id: u64) -> Reply {
         let told = self

@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 
 use super::super::in_flight::About;
 use super::asks::{push_ask, read_question};
-use super::{Coherence, Serving, Store, ask_for_value};
+use super::{Coherence, Engine, Serving, ask_for_value};
 use crate::cache::{Key, Read, Removed};
 use crate::clock::Time;
 use crate::command::{Table, own};
@@ -165,7 +165,7 @@ impl Refetches {
     }
 }
 
-impl Store {
+impl Engine {
     /// A client writes the keys of that name, which were just invalidated; Redis will report the change.
     pub(super) fn note_written(&mut self, name: &[u8]) {
         let is_reported = self.server(self.node_of(name)).coherence == Coherence::Tracking;

@@ -5,7 +5,7 @@ use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::{Cost, Elements, Replies, to_reply};
 use super::super::slow_log::Words;
 use super::servers::Server;
-use super::{ASKED_COST, GET, Store};
+use super::{ASKED_COST, Engine, GET};
 use crate::metrics::Outcome;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
@@ -59,7 +59,7 @@ fn key_at(keys: &[u8], at: usize) -> Option<(&[u8], usize)> {
     Some((rest.get(start..start + length)?, at + start + length + 2))
 }
 
-impl Store {
+impl Engine {
     /// Answers an MGET. Returns the outcome, if it is known already.
     pub fn mget(
         &mut self,

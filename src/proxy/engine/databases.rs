@@ -8,7 +8,7 @@
 
 use super::super::replies::Replies;
 use super::super::session::WaitsFor;
-use super::{Flow, Store};
+use super::{Engine, Flow};
 use crate::config::DatabaseList;
 use crate::metrics::Outcome;
 use crate::resp::request::Request;
@@ -80,7 +80,7 @@ impl Databases {
     }
 }
 
-impl Store {
+impl Engine {
     /// The first link.
     pub(in crate::proxy) fn home(&self) -> LinkId {
         LinkId::new(Protocol::Resp2, self.databases.home)

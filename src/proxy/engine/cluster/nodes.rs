@@ -1,15 +1,15 @@
 //! The state of the nodes, for reports.
 
-use super::super::Store;
+use super::super::Engine;
 use crate::status::NodeStatus;
 use crate::upstream::{NodeId, SLOTS, slot_of};
 
 /// In a cache with more entries, the number of each node's keys is estimated from a sample of this size.
 const COUNTED: usize = 65_536;
 
-impl Store {
+impl Engine {
     /// The masters of the cluster; none if there is no cluster.
-    pub(in crate::proxy::store) fn node_statuses(&self) -> Vec<NodeStatus<'_>> {
+    pub(in crate::proxy::engine) fn node_statuses(&self) -> Vec<NodeStatus<'_>> {
         let Some(cluster) = &self.cluster else {
             return Vec::new();
         };

@@ -6,7 +6,7 @@ use super::super::in_flight::{Asks, Caller, Forward, Part, Reads, Waiter};
 use super::super::replies::{Replies, to_reply};
 use super::super::{ClientId, MAX_OWED};
 use super::asks::write_question;
-use super::{Store, cost};
+use super::{Engine, cost};
 use crate::cache::{Key, Value};
 use crate::clock::Time;
 use crate::command::{Cached, Row, Way, Written};
@@ -24,7 +24,7 @@ enum Step {
     Exec,
 }
 
-impl Store {
+impl Engine {
     /// Sends the transaction at the start of `bytes`, if it is complete and nothing in it needs a dedicated connection.
     /// Returns its length.
     pub fn execute_transaction(

@@ -2,7 +2,7 @@
 
 use super::super::in_flight::Caller;
 use super::super::replies::Replies;
-use super::Store;
+use super::Engine;
 use crate::cache::LOOK_AHEAD;
 use crate::metrics::Outcome;
 use crate::resp::request::whole_get;
@@ -13,7 +13,7 @@ const NAME: std::ops::Range<usize> = 8..11;
 /// Input of this length is seldom two requests.
 const SHORT: usize = 64;
 
-impl Store {
+impl Engine {
     /// Executes the GETs at the start of `bytes`, as long as there is room for replies. Returns how many bytes were
     /// consumed.
     ///

@@ -9,7 +9,7 @@ use super::super::in_flight::{Asked, Asks, Fetch, Fetched, Forward, Part, Then, 
 use super::super::slow_log::Words;
 use super::fields::fields_to_live;
 use super::slots::{self, Slots};
-use super::{Outage, Redis, Store, is_null};
+use super::{Engine, Outage, Redis, is_null};
 use crate::cache::{Key, Value};
 use crate::clock::Time;
 use crate::command::{Table, Writes, Written};
@@ -106,7 +106,7 @@ impl<'a> Found<'a> {
     }
 }
 
-impl Store {
+impl Engine {
     /// A request is about to be sent: invalidates the keys that it writes and returns them; `None` stands for possibly
     /// any.
     pub(super) fn invalidate_written<'a>(

@@ -1,6 +1,6 @@
 //! Decides which node a request goes to, or which nodes its parts go to.
 
-use super::super::{Flow, Store};
+use super::super::{Engine, Flow};
 use super::alone::About;
 use super::{Cluster, NOWHERE};
 use super::{replicas, spread};
@@ -59,7 +59,7 @@ impl Cluster {
     }
 }
 
-impl Store {
+impl Engine {
     /// Whether a client's requests may be executed although earlier ones are not answered, because none of those can
     /// have been redirected to another node meanwhile. Requests that belong to a transaction are not executed yet.
     #[inline]
@@ -84,7 +84,7 @@ impl Store {
 
     /// Finds the node for a request in front of a cluster. If there is none, the request is answered, or its parts are
     /// sent to several nodes.
-    pub(in crate::proxy::store) fn route(
+    pub(in crate::proxy::engine) fn route(
         &mut self,
         request: &Request<'_>,
         row: &Row,

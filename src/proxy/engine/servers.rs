@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Coherence, Outage, Redis, Serving, Store};
+use super::{Coherence, Engine, Outage, Redis, Serving};
 use crate::status::{RedisState, Tracking};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, NodeId};
@@ -99,7 +99,7 @@ impl Server {
     }
 }
 
-impl Store {
+impl Engine {
     /// The server of that number.
     #[inline]
     pub fn server(&self, node: NodeId) -> &Server {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::super::asks::{push_ask, read_question};
 use super::super::freshness::Arrived;
-use super::super::{GET, Store, ask_for_value};
+use super::super::{Engine, GET, ask_for_value};
 use super::routes::slots;
 use super::{Cluster, NOWHERE};
 use crate::clock::Time;
@@ -96,9 +96,9 @@ pub(in crate::proxy) type Abandoned = (Arrived, Reply);
 /// The reply in place of a redirect of a transaction that is not sent on: nothing was executed.
 const MOVING: &[u8] = b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n";
 
-impl Store {
+impl Engine {
     /// If a redirect is the reply to a request that can't be redirected, the reply in its place.
-    pub(in crate::proxy::store) fn say_instead(
+    pub(in crate::proxy::engine) fn say_instead(
         &mut self,
         link: LinkId,
         encoded: &[u8],
@@ -130,7 +130,7 @@ impl Store {
     }
 
     /// If a node answered the oldest request of a link with a redirect, follows it.
-    pub(in crate::proxy::store) fn redirected(
+    pub(in crate::proxy::engine) fn redirected(
         &mut self,
         link: LinkId,
         encoded: &[u8],

@@ -4,7 +4,7 @@
 use super::super::in_flight::{About, Caller, Waiter};
 use super::super::replies::{Replies, to_reply};
 use super::fields::ask_for_life;
-use super::{Serving, Store, ask_for_time_to_live, cost};
+use super::{Engine, Serving, ask_for_time_to_live, cost};
 use crate::cache::{Key, Question, Value};
 use crate::clock::Time;
 use crate::command::Row;
@@ -17,7 +17,7 @@ use crate::upstream::Batch;
 /// How much memory is kept for the next question, in bytes.
 const KEPT: usize = 1024;
 
-impl Store {
+impl Engine {
     /// Answers requests at the start of `bytes` from the cache on the fast path, as long as each is complete, asks
     /// about one key, and is a hit, and there is room for its reply. Returns how many bytes were consumed, and the
     /// command of the last request.

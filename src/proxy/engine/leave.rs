@@ -6,7 +6,7 @@ use super::super::identity::Identity;
 use super::super::replies::Replies;
 use super::super::session::WaitsFor;
 use super::observed::observe;
-use super::{Flow, Redis, Store};
+use super::{Engine, Flow, Redis};
 use crate::clock::Time;
 use crate::command::{Cached, Table, UNKNOWN, Way, Writes, own};
 use crate::metrics::{Outcome, Why};
@@ -49,7 +49,7 @@ impl SetUp {
     };
 }
 
-impl Store {
+impl Engine {
     /// Moves a client to a dedicated connection, once all its earlier requests are answered. It may reuse one that it
     /// has not needed lately.
     pub fn leave(

@@ -1,6 +1,6 @@
 //! Requests that concern several nodes: splits them into parts, and merges the replies.
 
-use super::super::{Store, cost};
+use super::super::{Engine, cost};
 use super::NOWHERE;
 use crate::command::{Join, Keys, Row};
 use crate::metrics::Outcome;
@@ -135,7 +135,7 @@ pub(super) fn parts(row: &Row, request: &Request<'_>) -> Option<Vec<PartOf>> {
 /// The bits of a cursor that are the node's own; the higher bits are the node.
 const CURSOR_BITS: u32 = 48;
 
-impl Store {
+impl Engine {
     /// Sends each part to the node of its slot.
     pub(super) fn send_parts(
         &mut self,
@@ -309,7 +309,7 @@ impl Store {
 }
 
 /// A node's reply to `SCAN`, with a cursor that encodes the node.
-pub(in crate::proxy::store) fn with_cursor(
+pub(in crate::proxy::engine) fn with_cursor(
     encoded: &[u8],
     at: usize,
     next: Option<usize>,

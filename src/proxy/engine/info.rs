@@ -3,7 +3,7 @@
 use super::super::in_flight::{Caller, Forward, Then, Waiter};
 use super::super::replies::Replies;
 use super::cluster::with_cursor;
-use super::{Arrived, Redis, Store};
+use super::{Arrived, Engine, Redis};
 use crate::clock::Time;
 use crate::metrics::Outcome;
 use crate::resp::Protocol;
@@ -16,7 +16,7 @@ use crate::upstream::LinkId;
 /// How Redis's errors about arguments start, as opposed to those about permissions or state.
 const SYNTAX: &[u8] = b"-ERR syntax error";
 
-impl Store {
+impl Engine {
     /// Asks Redis for its `INFO`, if it can be asked and the request is not for the proxy's sections alone.
     pub(super) fn info(
         &mut self,

@@ -1,7 +1,7 @@
 //! The proxy's replies to cluster clients: the cluster has one node, the proxy, which has all slots, so that they stay
 //! on it.
 
-use super::super::Store;
+use super::super::Engine;
 use super::Cluster;
 use crate::command::is_word;
 use crate::metrics::Outcome;
@@ -90,7 +90,7 @@ fn map(out: &mut Vec<u8>, entries: usize, protocol: Protocol) {
     }
 }
 
-impl Store {
+impl Engine {
     /// Answers `CLUSTER` and other commands of cluster clients.
     pub(super) fn answer_about_cluster(
         &self,

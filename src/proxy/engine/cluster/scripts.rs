@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-use super::super::Store;
+use super::super::Engine;
 use crate::proxy::in_flight::Caller;
 use crate::resp::reply;
 use crate::resp::request::Request;
@@ -35,10 +35,14 @@ impl Known {
     }
 }
 
-impl Store {
+impl Engine {
     /// A request goes to a node: if it contains a script, loads that on the other nodes and ignores their replies.
     #[inline(never)]
-    pub(in crate::proxy::store) fn spread_script(&mut self, request: &Request<'_>, caller: Caller) {
+    pub(in crate::proxy::engine) fn spread_script(
+        &mut self,
+        request: &Request<'_>,
+        caller: Caller,
+    ) {
         let name = self.table.own_name(request.argument(0));
         let brings = [&b"eval"[..], b"eval_ro"]
             .iter()

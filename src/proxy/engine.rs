@@ -65,7 +65,7 @@ use servers::Server;
 use slots::Slots;
 pub(super) use touch::Touches;
 
-pub(super) struct Store {
+pub(super) struct Engine {
     pub(super) cache: Cache,
     pub(super) in_flight: InFlight,
     /// The keys that blocking requests may write.
@@ -200,7 +200,7 @@ const LENGTH_AT_FIRST: usize = 256;
 /// The memory that a request in flight takes in addition to its own bytes and those of its reply, in bytes.
 const ASKED_COST: usize = 512;
 
-impl Store {
+impl Engine {
     pub fn new(limits: Limits, access: Access, database: u32) -> Self {
         Self::with_table(Table::default(), limits, access, database)
     }

@@ -10,7 +10,7 @@ use super::super::identity::Identity;
 use super::super::in_flight::Caller;
 use super::super::replies::{Observed, Replies, to_reply};
 use super::super::{ClientId, Proxy};
-use super::{Flow, Store};
+use super::{Engine, Flow};
 use crate::clock::Time;
 use crate::command::{Cached, UNKNOWN, Way};
 use crate::metrics::Outcome;
@@ -40,7 +40,7 @@ pub(super) fn observe(edit: Option<Edit>, hooks: u32, request: &Request<'_>) -> 
     })
 }
 
-impl Store {
+impl Engine {
     pub(in crate::proxy) fn set_hooks(&mut self, hooks: Hooks) {
         let wanted = hooks.wants().map(|wants| wants.commands.clone());
         self.table.set_wanted(wanted.collect());
@@ -176,7 +176,7 @@ impl Proxy {
             ..caller
         };
         let sender = sender_of(caller, identity);
-        self.store
+        self.engine
             .observe(observed.hooks, &observed.request, encoded, sender)
     }
 
@@ -199,7 +199,7 @@ impl Proxy {
             is_shared: false,
             now,
         };
-        let replaced = self.store.observe(hooks, request, encoded, sender);
+        let replaced = self.engine.observe(hooks, request, encoded, sender);
         let reply = replaced.unwrap_or_else(|| Reply::copy(encoded));
         match prefix {
             Some((prefix, named)) => Reply::copy(&without_prefix(reply.bytes(), *named, prefix)),

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use super::super::replies::Replies;
 use super::super::session::WaitsFor;
 use super::super::slow_log::Words;
-use super::{Flow, Redis, Store, refuse};
+use super::{Engine, Flow, Redis, refuse};
 use crate::clock::Time;
 use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, own, read_specs, surely_unknown};
 use crate::metrics::Outcome;
@@ -93,7 +93,7 @@ pub(in crate::proxy) enum Renewal {
     AskedTooEarly(LinkId),
 }
 
-impl Store {
+impl Engine {
     /// Makes a request wait until Redis has described its command, or answers it from what Redis said.
     #[cold]
     pub(super) fn execute_unknown(

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::super::in_flight::Asked;
-use super::{Coherence, Store};
+use super::{Coherence, Engine};
 use crate::cache::{Cursor, Fate, KeyBuf};
 use crate::clock::Time;
 use crate::command::own;
@@ -121,7 +121,7 @@ impl Touches {
     }
 }
 
-impl Store {
+impl Engine {
     /// Continues with what is due.
     pub(in crate::proxy) fn touch(&mut self, now: Time) {
         if !self.touches.is_scheduled {

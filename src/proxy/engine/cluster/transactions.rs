@@ -1,7 +1,7 @@
 //! Transactions that arrive in parts, in front of a cluster: the first key decides the node. Until then no node knows
 //! of the transaction.
 
-use super::super::{Flow, Leave, Store};
+use super::super::{Engine, Flow, Leave};
 use super::routes::{Slots, slots};
 use crate::command::{Row, UNKNOWN, Way};
 use crate::metrics::Outcome;
@@ -14,14 +14,14 @@ use crate::upstream::NodeId;
 
 const OK: &[u8] = b"+OK\r\n";
 
-impl Store {
+impl Engine {
     /// Whether a request begins a transaction that no node is to know of yet.
-    pub(in crate::proxy::store) fn begins_transaction(&self, request: &Request<'_>) -> bool {
+    pub(in crate::proxy::engine) fn begins_transaction(&self, request: &Request<'_>) -> bool {
         let name = self.table.own_name(request.argument(0));
         self.cluster.is_some() && request.len() == 1 && name.eq_ignore_ascii_case(b"multi")
     }
 
-    pub(in crate::proxy::store) fn begin_transaction(
+    pub(in crate::proxy::engine) fn begin_transaction(
         &mut self,
         command: u16,
         identity: &mut Identity,
@@ -35,7 +35,7 @@ impl Store {
 
     /// Executes a request after `MULTI`. The first that may have a key needs a dedicated connection to its node.
     #[cold]
-    pub(in crate::proxy::store) fn queue_first(
+    pub(in crate::proxy::engine) fn queue_first(
         &mut self,
         request: &Request<'_>,
         identity: &mut Identity,
@@ -61,7 +61,7 @@ impl Store {
     }
 
     /// The node for a complete transaction; none if its keys are in several slots.
-    pub(in crate::proxy::store) fn node_of_transaction(&self, bytes: &[u8]) -> Option<NodeId> {
+    pub(in crate::proxy::engine) fn node_of_transaction(&self, bytes: &[u8]) -> Option<NodeId> {
         let Some(cluster) = &self.cluster else {
             return Some(NodeId::default());
         };
