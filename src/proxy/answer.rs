@@ -3,14 +3,15 @@
 use super::access::Verdict;
 use super::checks::Checked;
 use super::engine::{Engine, Flow, Redis};
-use super::identity::{Identity, is_valid_name};
+use super::hello::Hello;
+use super::identity::{BAD_NAME, Identity, is_valid_name};
 use super::replies::Replies;
 use super::session::WaitsFor;
 use crate::clock::Time;
 use crate::command::{Here, is_word};
+use crate::resp::integer;
 use crate::resp::reply::Reply;
 use crate::resp::request::Request;
-use crate::resp::{Protocol, integer};
 use crate::upstream::is_unreachable;
 
 const OK: &[u8] = b"+OK\r\n";
@@ -18,7 +19,6 @@ const OK: &[u8] = b"+OK\r\n";
 const SLOW_LOG_SHOWN: i64 = 10;
 const SYNTAX_ERROR: &[u8] = b"ERR syntax error";
 const WRONGPASS: &[u8] = b"WRONGPASS invalid username-password pair or user is disabled.";
-const BAD_NAME: &[u8] = b"ERR Client names cannot contain spaces, newlines or special characters.";
 
 impl Engine {
     /// Answers a command that the proxy answers itself.
@@ -247,71 +247,6 @@ fn refuse(error: &Reply, identity: &Identity, replies: &mut Replies) -> Flow {
     identity.log("authentication refused");
     replies.push_refusal(error);
     Flow::Continue
-}
-
-/// The arguments of `HELLO`.
-pub(super) struct Hello<'a> {
-    protocol: Option<Protocol>,
-    auth: Option<(&'a [u8], &'a [u8])>,
-    name: Option<&'a [u8]>,
-}
-
-impl<'a> Hello<'a> {
-    /// Parses them; the error is Redis's message.
-    pub fn parse(request: &Request<'a>) -> Result<Self, Vec<u8>> {
-        let mut hello = Self {
-            protocol: None,
-            auth: None,
-            name: None,
-        };
-        if request.len() > 1 {
-            hello.protocol = Some(match integer(request.argument(1)) {
-                Some(2) => Protocol::Resp2,
-                Some(3) => Protocol::Resp3,
-                Some(_) => return Err(b"NOPROTO unsupported protocol version".to_vec()),
-                None => {
-                    return Err(b"ERR Protocol version is not an integer or out of range".to_vec());
-                }
-            });
-        }
-        let mut index = 2;
-        while index < request.len() {
-            let option = request.argument(index);
-            let left = request.len() - index - 1;
-            if is_word(option, b"auth") && left >= 2 {
-                hello.auth = Some((request.argument(index + 1), request.argument(index + 2)));
-                index += 3;
-            } else if is_word(option, b"setname") && left >= 1 {
-                let name = request.argument(index + 1);
-                if !is_valid_name(name) {
-                    return Err(BAD_NAME.to_vec());
-                }
-                hello.name = Some(name);
-                index += 2;
-            } else {
-                return Err([b"ERR Syntax error in HELLO option '", option, b"'"].concat());
-            }
-        }
-        Ok(hello)
-    }
-
-    /// The user that it names.
-    pub fn user(&self) -> Option<&'a [u8]> {
-        self.auth.map(|(user, _)| user)
-    }
-
-    /// Whether it sets the client's name.
-    pub fn gives_name(&self) -> bool {
-        self.name.is_some()
-    }
-
-    /// Applies it to the client once it is accepted.
-    pub fn apply(&self, identity: &mut Identity) {
-        if let Some(name) = self.name {
-            identity.name = name.into();
-        }
-        identity.protocol = self.protocol.unwrap_or(identity.protocol);
-    }
 }
 
 fn set_info(request: &Request<'_>, identity: &mut Identity, replies: &mut Replies) {

@@ -212,6 +212,10 @@ impl Identity {
     }
 }
 
+/// The error for any other name.
+pub(super) const BAD_NAME: &[u8] =
+    b"ERR Client names cannot contain spaces, newlines or special characters.";
+
 /// Whether a name may be given to a connection: printable, without blanks (`validateClientAttr` in
 /// redis-server).
 pub(super) fn is_valid_name(name: &[u8]) -> bool {

@@ -25,6 +25,7 @@ mod explorer;
 mod fetches;
 mod from_dedicated;
 mod guard;
+mod hello;
 mod hooks;
 mod identity;
 mod in_flight;

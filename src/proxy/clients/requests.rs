@@ -9,8 +9,8 @@ use crate::resp::request::Request;
 use crate::status::{Wanted, greeting_field};
 
 use super::super::access::{DEFAULT_USER, Verdict};
-use super::super::answer::Hello;
 use super::super::engine::{Engine, Flow};
+use super::super::hello::Hello;
 use super::super::session::WaitsFor;
 
 /// How a request is sent.

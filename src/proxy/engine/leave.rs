@@ -1,7 +1,7 @@
 //! Clients that need dedicated connections: how those are set up, and what is passed on to them.
 
-use super::super::answer::Hello;
 use super::super::dedicated::{Borrowed, Dedicated, Effects, Keys};
+use super::super::hello::Hello;
 use super::super::identity::Identity;
 use super::super::replies::Replies;
 use super::super::session::WaitsFor;
