@@ -3,8 +3,11 @@
 CARGO   ?= cargo
 COMPOSE ?= docker compose --file deploy/compose.yaml
 
+# Where cargo builds.
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+
 # The proxy that `make run` starts, the flags that it gets, and where `make cli` looks for it.
-BIN  = $(or $(CARGO_TARGET_DIR),target)/release/redis-proxy
+BIN  = $(TARGET)/release/redis-proxy
 ARGS =
 PORT = 8001
 
@@ -39,7 +42,7 @@ BENCH_NEEDS = redis-server redis-cli=redis-tools nutcracker stunnel=stunnel4 set
 # What `make dist` builds for. With musl, the binary runs on any Linux; where Rust has no such target, a target that ends in
 # -gnu links glibc statically.
 DIST_TARGET = $(shell uname -m)-unknown-linux-musl
-DIST        = $(or $(CARGO_TARGET_DIR),target)/dist
+DIST        = $(TARGET)/dist
 DIST_NEEDS  = dpkg-deb=dpkg readelf=binutils $(if $(findstring -musl,$(DIST_TARGET)),musl-gcc=musl-tools)
 
 # What checks the packages.
@@ -69,7 +72,7 @@ dist: ## pack a static binary: a tarball, a Debian package and checksums, into t
 	$(if $(findstring -gnu,$(DIST_TARGET)),CARGO_ENCODED_RUSTFLAGS=-Ctarget-feature=+crt-static) \
 		$(CARGO) build --release --locked --target $(DIST_TARGET)
 	$(CARGO) build --locked --example manual
-	deploy/dist.sh $(DIST)/../$(DIST_TARGET)/release/redis-proxy $(DIST_TARGET) $(DIST)/../debug/examples/manual $(DIST)
+	deploy/dist.sh $(TARGET)/$(DIST_TARGET)/release/redis-proxy $(DIST_TARGET) $(TARGET)/debug/examples/manual $(DIST)
 
 cli: ## connect redis-cli to the running proxy; another port with PORT=8002
 	@deploy/need.sh redis-cli=redis-tools

@@ -12,7 +12,8 @@ manual=$3
 out=$4
 
 here=$(dirname "$0")
-version=$("$binary" --version | cut -d ' ' -f 2)
+version=$("$binary" --version)
+version=${version#* }
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
 case $target in
