@@ -26,7 +26,7 @@ fn a_write_is_audited_once_at_however_many_nodes_its_keys_are() {
     let all: Vec<&str> = ["MSET"].into_iter().chain(pairs).collect();
     assert_same(&client.command(&all), b"+OK\r\n", &all);
     // In a transaction, which is at one node.
-    client.send(&format!("MULTI\r\nDEL {}\r\nEXEC\r\n", keys[0]));
+    client.send(format!("MULTI\r\nDEL {}\r\nEXEC\r\n", keys[0]));
     let replies = client.read_replies(3);
     assert_same(&replies, b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n", &"DEL");
     for key in &keys {
@@ -50,7 +50,7 @@ fn a_value_of_any_node_is_rewritten_and_another_needs_none() {
         }
         cluster.set(&key, "99");
         eventually("the change is seen", || client.get(&key) == bulk("0.99"));
-        client.send(&format!("MULTI\r\nGET {key}\r\nEXEC\r\n"));
+        client.send(format!("MULTI\r\nGET {key}\r\nEXEC\r\n"));
         let replies = client.read_replies(3);
         assert_same(&replies, b"+OK\r\n+QUEUED\r\n*1\r\n$4\r\n0.99\r\n", &key);
     }
