@@ -30,7 +30,7 @@ use entry::{Entry, Name, cost_of};
 use hash::{Hashes, widen};
 pub use look_ahead::LOOK_AHEAD;
 use notes::Samples;
-use terms::{Life, Term, Terms};
+use terms::{Life, Terms};
 pub use walk::{Cursor, Fate, Look, Visited};
 
 /// What an entry costs beyond its key and value, in bytes, as [`Limits::memory`] counts it: its node, its place in the
@@ -382,9 +382,7 @@ impl Cache {
         now: Time,
     ) -> Option<Duration> {
         let term = *self.terms.of(key.name);
-        let exceeds_memory =
-            self.limits.memory > 0 && cost_of(key, value.len()) > self.limits.memory;
-        if exceeds_memory || !term.takes(value) {
+        if self.exceeds_memory(cost_of(key, value.len())) || !term.takes(value) {
             self.remove(key);
             return None;
         }
@@ -392,7 +390,7 @@ impl Cache {
         let entry = Entry::new(key, value, life.deadline, now);
         let hash = self.hash(key.name);
         self.count_new(key.database, entry.cost());
-        match self.find_as(&term, hash, key) {
+        match self.find_as(term.is_pinned, hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
                 occupied.to_back();
                 let mut earlier = occupied.replace_key(entry);
@@ -431,7 +429,7 @@ impl Cache {
         let question_hash = self.entries.hasher().hash_one(question) as u32;
         let mut life = term.life(ttl, now);
         let hash = self.hash(key.name);
-        let is_known = match self.find_as(&term, hash, key) {
+        let is_known = match self.find_as(term.is_pinned, hash, key) {
             RawEntryMut::Occupied(mut occupied) => {
                 occupied.to_back();
                 occupied.key().deadline.is_after(now)
@@ -445,14 +443,14 @@ impl Cache {
             let entry = Entry::without_value(key, life.deadline, now);
             self.count_new(key.database, entry.cost());
             self.terms.add(life, hash);
-            if let RawEntryMut::Vacant(vacant) = self.find_as(&term, hash, key) {
+            if let RawEntryMut::Vacant(vacant) = self.find_as(term.is_pinned, hash, key) {
                 vacant.insert_hashed_nocheck(widen(hash), entry, ());
             }
         }
         let cost = self.change(key, life, |entry| {
             entry.change_answers(|answers| answers.insert(question_hash, question, reply));
         });
-        let exceeds_memory = self.limits.memory > 0 && cost > self.limits.memory;
+        let exceeds_memory = self.exceeds_memory(cost);
         if exceeds_memory {
             self.remove(key);
         }
@@ -498,10 +496,8 @@ impl Cache {
     /// Changes an entry, its place in the queue and its part of the count. Returns what it costs now.
     fn change(&mut self, key: Key<'_>, life: Life, change: impl FnOnce(&mut Entry)) -> usize {
         let hash = self.hash(key.name);
-        let entries = match self.terms.of(key.name).is_pinned {
-            true => &mut self.pinned,
-            false => &mut self.entries,
-        };
+        let is_pinned = self.terms.of(key.name).is_pinned;
+        let entries = entries_of(&mut self.entries, &mut self.pinned, is_pinned);
         let found = find_in(entries, hash, |entry| entry.is_of(key));
         let RawEntryMut::Occupied(mut occupied) = found else {
             return 0;
@@ -540,11 +536,7 @@ impl Cache {
         let hash = self.hash(name);
         let is_pinned = !self.pinned.is_empty() && self.terms.of(name).is_pinned;
         for _ in 0..self.tallies.len() {
-            let entries = if is_pinned {
-                &mut self.pinned
-            } else {
-                &mut self.entries
-            };
+            let entries = entries_of(&mut self.entries, &mut self.pinned, is_pinned);
             let found = find_in(entries, hash, |entry| entry.name() == name);
             let RawEntryMut::Occupied(occupied) = found else {
                 return;
@@ -686,7 +678,7 @@ impl Cache {
         for _ in 0..most {
             let reason = if self.len() > self.limits.entries {
                 &mut self.evictions.capacity
-            } else if self.limits.memory > 0 && self.bytes > self.limits.memory {
+            } else if self.exceeds_memory(self.bytes) {
                 &mut self.evictions.memory
             } else {
                 return true;
@@ -742,18 +734,28 @@ impl Cache {
     }
 
     fn find(&mut self, hash: u32, key: Key<'_>) -> Found<'_> {
-        let term = *self.terms.of(key.name);
-        self.find_as(&term, hash, key)
+        let is_pinned = self.terms.of(key.name).is_pinned;
+        self.find_as(is_pinned, hash, key)
     }
 
-    /// The same for a key whose term is known.
-    fn find_as(&mut self, term: &Term, hash: u32, key: Key<'_>) -> Found<'_> {
-        let entries = match term.is_pinned {
-            true => &mut self.pinned,
-            false => &mut self.entries,
-        };
+    /// The same for a key of which it is known whether its entries are pinned.
+    fn find_as(&mut self, is_pinned: bool, hash: u32, key: Key<'_>) -> Found<'_> {
+        let entries = entries_of(&mut self.entries, &mut self.pinned, is_pinned);
         find_in(entries, hash, |entry| entry.is_of(key))
     }
+
+    fn exceeds_memory(&self, bytes: usize) -> bool {
+        self.limits.memory > 0 && bytes > self.limits.memory
+    }
+}
+
+/// The map of pinned entries, or the other.
+fn entries_of<'a>(
+    entries: &'a mut Entries,
+    pinned: &'a mut Entries,
+    is_pinned: bool,
+) -> &'a mut Entries {
+    if is_pinned { pinned } else { entries }
 }
 
 type Found<'a> = RawEntryMut<'a, Entry, (), Hashes>;

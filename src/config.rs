@@ -68,6 +68,7 @@ use flags::Request;
 use settings::{SETTINGS, Setting};
 use sources::{Found, Sources};
 
+use crate::cache::Limits;
 use crate::command::CommandList;
 use crate::logging::{Format, Pairs};
 use crate::rules::Rules;
@@ -200,6 +201,18 @@ pub struct Config {
     pub log_format: Format,
     /// Environment variables with the name of a setting that hold the address of a service and were ignored.
     pub left_alone: Vec<String>,
+}
+
+impl From<&Config> for Limits {
+    fn from(config: &Config) -> Self {
+        Self {
+            entries: config.capacity,
+            memory: config.max_memory,
+            reply: config.max_reply,
+            ttl: config.cache_ttl,
+            stale_ttl: config.stale_ttl,
+        }
+    }
 }
 
 impl Default for Config {

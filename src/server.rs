@@ -171,19 +171,12 @@ impl Server {
         };
         let http_files = http.as_ref().map_or(0, |_| http::FILES);
         let max_clients = clients_that_fit(config.max_clients, http_files);
-        let limits = Limits {
-            entries: config.capacity,
-            memory: config.max_memory,
-            reply: config.max_reply,
-            ttl: config.cache_ttl,
-            stale_ttl: config.stale_ttl,
-        };
         let access = Access {
             password: config.password.clone(),
             redis_username: config.redis_username.clone(),
             redis_password: config.redis_password.clone(),
         };
-        let mut proxy = Proxy::new(limits, access, config.redis_database);
+        let mut proxy = Proxy::new(Limits::from(config), access, config.redis_database);
         proxy.set_cached_databases(config.cached_databases.clone());
         if matches!(config.redis, RedisAddress::Cluster(_)) {
             proxy.set_cluster(config.redis_wait);

@@ -193,8 +193,8 @@ impl Answers {
         let same = self.list[first..]
             .iter()
             .take_while(|answer| answer.hash == hash);
-        let mut expiries = first..;
-        for (answer, at) in same.zip(&mut expiries) {
+        let mut places = first..;
+        for (answer, at) in same.zip(&mut places) {
             if answer.question() == question {
                 return Ok(at);
             }

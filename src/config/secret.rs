@@ -39,8 +39,8 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Reads a secret from the file at `path`, if given: its text without a trailing newline. `place` is where the path was
-/// given.
+/// Reads a secret from the file at `path`, if given: its text without a trailing newline. `origin` is where the path
+/// was given.
 ///
 /// # Errors
 ///

@@ -25,13 +25,7 @@ impl Engine {
     /// Applies the settings that concern the core.
     pub fn configure(&mut self, config: &Config) {
         let before = std::mem::replace(&mut self.config, Box::new(config.clone()));
-        self.cache.set_limits(Limits {
-            entries: config.capacity,
-            memory: config.max_memory,
-            reply: config.max_reply,
-            ttl: config.cache_ttl,
-            stale_ttl: config.stale_ttl,
-        });
+        self.cache.set_limits(Limits::from(config));
         if before.rules != config.rules {
             self.set_rules(config.rules.clone());
             self.guards.set_rules(&config.rules);

@@ -521,8 +521,7 @@ impl InFlight {
     pub fn forward(&mut self, request: Forward, link: LinkId, keys: Option<&[&[u8]]>) {
         let lane = self.lanes.of(link);
         let written = lane.written.add(keys, &self.hasher);
-        lane.asked
-            .push_back(Asked::Forward(Forward { written, ..request }));
+        lane.push(Asked::Forward(Forward { written, ..request }));
     }
 
     /// The proxy sent a request of its own over a link.

@@ -7,9 +7,7 @@ use crate::common::{Proxy, assert_same, bulk, eventually};
 /// An example in front of the cluster.
 #[track_caller]
 fn example(name: &str, cluster: &Cluster) -> Proxy {
-    let proxy = Proxy::start_example(name, &["--redis_cluster", &cluster.seeds()]);
-    proxy.wait_for_redis();
-    proxy
+    Proxy::start_example(name, &["--redis_cluster", &cluster.seeds()])
 }
 
 #[test]

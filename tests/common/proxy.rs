@@ -100,13 +100,18 @@ impl Proxy {
     /// Starts the proxy on a free port, in front of the Redis that the flags say.
     #[track_caller]
     pub fn start_with(flags: &[&str]) -> Self {
-        let wait = wait_for_a_restart(flags);
-        Self::start_command(proxy_command_with(
-            &[&["--port", "0"], &wait[..], flags].concat(),
-        ))
+        let program = Command::new(env!("CARGO_BIN_EXE_redis-proxy"));
+        Self::start_program(program, flags)
     }
 
-    /// Builds an example, and starts it as [`Self::start_with`] does the program.
+    #[track_caller]
+    fn start_program(mut program: Command, flags: &[&str]) -> Self {
+        let wait = wait_for_a_restart(flags);
+        set_flags(&mut program, &[&["--port", "0"], &wait[..], flags].concat());
+        Self::start_command(program)
+    }
+
+    /// Builds an example, starts it as [`Self::start_with`] does the program, and waits until it is connected.
     #[track_caller]
     pub fn start_example(name: &str, flags: &[&str]) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_redis-proxy"));
@@ -125,10 +130,10 @@ impl Proxy {
             build.status().expect("cargo runs").success(),
             "{name} builds"
         );
-        let mut example = Command::new(directory.join("examples").join(name));
-        let wait = wait_for_a_restart(flags);
-        set_flags(&mut example, &[&["--port", "0"], &wait[..], flags].concat());
-        Self::start_command(example)
+        let example = Command::new(directory.join("examples").join(name));
+        let proxy = Self::start_program(example, flags);
+        proxy.wait_for_redis();
+        proxy
     }
 
     /// Starts a command of [`proxy_command`] and waits until it listens.

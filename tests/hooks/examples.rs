@@ -4,9 +4,7 @@ use crate::common::{Proxy, RedisServer, bulk};
 
 /// An example in front of a Redis.
 fn example(name: &str, redis: &RedisServer) -> Proxy {
-    let proxy = Proxy::start_example(name, &["--redis_hostname", &redis.address()]);
-    proxy.wait_for_redis();
-    proxy
+    Proxy::start_example(name, &["--redis_hostname", &redis.address()])
 }
 
 #[test]

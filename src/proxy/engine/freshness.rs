@@ -403,11 +403,7 @@ impl Engine {
         let server = self.server(found.node);
         let ttl = ttl.min(server.longest).min(found.longest);
         let left = ttl.saturating_sub(found.since.until(now));
-        let is_kept_coherent = matches!(
-            server.coherence,
-            Coherence::Tracking | Coherence::TimeToLive { .. }
-        );
-        is_kept_coherent && !left.is_zero() && self.keep(found, left, now)
+        server.is_kept_coherent() && !left.is_zero() && self.keep(found, left, now)
     }
 
     /// How long a missing key is cached at most.

@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 
 use super::super::in_flight::About;
 use super::asks::{push_ask, read_question};
+use super::servers::Server;
 use super::{Coherence, Engine, Serving, ask_for_value};
 use crate::cache::{Key, Read, Removed};
 use crate::clock::Time;
@@ -194,17 +195,15 @@ impl Engine {
 
     /// Fetches what was read of a key from the cache again, for the next client that requests it.
     pub(super) fn refetch(&mut self, key: Key<'_>, read: &Read, now: Time) {
-        let coherence = &self.server(self.node_of(key.name)).coherence;
-        let may_refetch =
-            self.refetches.enabled && *coherence == Coherence::Tracking && self.may_refetch(key);
-        if may_refetch {
+        let server = self.server(self.node_of(key.name));
+        let reports = server.coherence == Coherence::Tracking;
+        if self.refetches.enabled && reports && self.may_refetch(server, key) {
             self.refetch_all(key, read, now);
         }
     }
 
     /// If Redis has a limit, nothing is refetched: a longer reply than before might break the connection for all.
-    fn may_refetch(&self, key: Key<'_>) -> bool {
-        let server = self.server(self.node_of(key.name));
+    fn may_refetch(&self, server: &Server, key: Key<'_>) -> bool {
         server.is_up()
             && !self.large.is_limited()
             && server.serving == Serving::Fresh
@@ -218,11 +217,8 @@ impl Engine {
     pub(super) fn refresh(&mut self) {
         for (key, since) in self.cache.take_read_ahead() {
             let key = Key::from(&key);
-            let is_kept_coherent = matches!(
-                self.server(self.node_of(key.name)).coherence,
-                Coherence::Tracking | Coherence::TimeToLive { .. }
-            );
-            if is_kept_coherent && self.may_refetch(key) {
+            let server = self.server(self.node_of(key.name));
+            if server.is_kept_coherent() && self.may_refetch(server, key) {
                 let read = self.cache.read_of(key);
                 self.refetch_all(key, &read, since);
             }

@@ -53,6 +53,14 @@ impl Server {
         }
     }
 
+    /// Whether values that it returns may be cached: it reports changes, or they live for their time alone.
+    pub fn is_kept_coherent(&self) -> bool {
+        matches!(
+            self.coherence,
+            Coherence::Tracking | Coherence::TimeToLive { .. }
+        )
+    }
+
     pub fn is_up(&self) -> bool {
         matches!(self.redis, Redis::Up)
     }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::super::in_flight::Asked;
-use super::{Coherence, Engine};
+use super::Engine;
 use crate::cache::{Cursor, Fate, KeyBuf};
 use crate::clock::Time;
 use crate::command::own;
@@ -86,19 +86,23 @@ impl Touches {
     }
 
     fn schedule(&mut self, now: Time) {
-        let all = [&mut self.common].into_iter().chain(&mut self.of_rules);
-        all.for_each(|schedule| schedule.next = now.after(schedule.every));
+        self.schedules_mut()
+            .for_each(|schedule| schedule.next = now.after(schedule.every));
         self.is_scheduled = true;
     }
 
     /// Those that are due are handled now, and next after their time.
     fn begin(&mut self, now: Time) {
-        let all = [&mut self.common].into_iter().chain(&mut self.of_rules);
-        all.for_each(|schedule| schedule.begin(now));
+        self.schedules_mut()
+            .for_each(|schedule| schedule.begin(now));
     }
 
     fn schedules(&self) -> impl Iterator<Item = &Schedule> {
         [&self.common].into_iter().chain(&self.of_rules)
+    }
+
+    fn schedules_mut(&mut self) -> impl Iterator<Item = &mut Schedule> {
+        [&mut self.common].into_iter().chain(&mut self.of_rules)
     }
 
     /// When there is something to do; never, while nothing is read.
@@ -144,11 +148,7 @@ impl Engine {
     /// Whether a server is up and its values are cached.
     fn may_touch(&self, node: NodeId) -> bool {
         let server = self.server(node);
-        let is_kept_coherent = matches!(
-            server.coherence,
-            Coherence::Tracking | Coherence::TimeToLive { .. }
-        );
-        server.is_up() && is_kept_coherent
+        server.is_up() && server.is_kept_coherent()
     }
 
     /// The nodes of a cluster are taken to evict alike.
@@ -234,12 +234,12 @@ impl Engine {
             return;
         };
         let node = self.node_of(first.name());
-        let Some(link) = self
-            .any_link(node, first.database())
-            .filter(|_| self.may_touch(node))
-        else {
+        let Some(link) = self.any_link(node, first.database()) else {
             return;
         };
+        if !self.may_touch(node) {
+            return;
+        }
         self.asked += 1;
         self.requests.of(link).push(true, |out| {
             reply::header(out, b'*', 1 + keys.len());
