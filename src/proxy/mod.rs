@@ -445,9 +445,23 @@ impl Proxy {
     /// The next client to visit: its output has grown, it needs a dedicated connection or no longer needs it, or it is
     /// done. Each is named once a turn.
     pub fn next_changed(&mut self) -> Option<ClientId> {
+        if self.changed.is_empty() {
+            self.resume_permitted();
+        }
         let client = self.changed.pop()?;
         self.sessions[client.0].changed = false;
         Some(client)
+    }
+
+    /// Resumes the clients that may request a large reply.
+    fn resume_permitted(&mut self) {
+        while let Some(client) = self.engine.next_permitted() {
+            let session = &mut self.sessions[client.0];
+            if session.waits_for == WaitsFor::Permit {
+                session.waits_for = WaitsFor::Nothing;
+                return self.note_change(client);
+            }
+        }
     }
 
     /// Makes [`Self::next_changed`] name a client again, because its socket is writable again.

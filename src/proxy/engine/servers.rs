@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::permits::Permits;
 use super::{Coherence, Engine, Outage, Redis, Serving};
 use crate::status::{RedisState, Tracking};
 use crate::transport::dial::Endpoint;
@@ -25,6 +26,8 @@ pub(in crate::proxy) struct Server {
     pub backend: Option<Backend>,
     /// The time of its latest batch of requests.
     pub round_trip: Duration,
+    /// Its permits for requests with large replies.
+    pub(super) permits: Permits,
 }
 
 impl Default for Server {
@@ -39,6 +42,7 @@ impl Default for Server {
             endpoint: None,
             backend: None,
             round_trip: Duration::ZERO,
+            permits: Permits::default(),
         }
     }
 }
