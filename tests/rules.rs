@@ -56,7 +56,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "a barrier says nothing of what a lost tracker should have reported",
-        file: "mod.rs",
+        file: "events.rs",
         kept: "if self.engine.cluster().is_some()",
         breakable: "if $broken || self.engine.cluster().is_some()",
         world: MESSAGES_AND_BREAKS,
