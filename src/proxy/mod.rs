@@ -36,7 +36,6 @@ mod engine;
 mod events;
 #[cfg(test)]
 mod explorer;
-mod fetches;
 mod from_dedicated;
 mod guard;
 mod hello;
@@ -58,7 +57,6 @@ mod settings;
 mod slow_log;
 mod spare;
 mod walks;
-mod written;
 
 pub use access::Access;
 pub use ending::Ending;
