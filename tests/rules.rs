@@ -70,7 +70,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "an entry past its time to live is no hit, even before it is removed",
-        file: "engine.rs",
+        file: "engine/get.rs",
         kept: "Serving::Fresh => self.cache.get(key, now),",
         breakable: "Serving::Fresh => self.cache.get(key, if $broken { Time::default() } else { now }),",
         world: EXPIRY,

@@ -2,10 +2,47 @@
 
 use std::time::Duration;
 
-use super::{Coherence, Engine, Outage, Redis, Serving};
+use super::{Coherence, Engine};
+use crate::resp::reply::Reply;
 use crate::status::{RedisState, Tracking};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, NodeId};
+
+/// Which entries may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Serving {
+    /// Those within their time to live.
+    Fresh,
+    /// While Redis is unreachable, stale ones too.
+    Stale,
+    /// None.
+    Nothing,
+}
+
+/// Whether Redis is reachable.
+pub(in crate::proxy) enum Redis {
+    /// Not known yet, at first or because it was lost a moment ago.
+    Unknown,
+    Up,
+    Down(Outage),
+}
+
+/// Why Redis can't be asked.
+pub(in crate::proxy) struct Outage {
+    /// The error reply that says why.
+    pub error: Reply,
+    /// Redis is reachable but refuses the proxy: clients that need it get that error. Otherwise they are closed.
+    pub refused: bool,
+}
+
+impl Outage {
+    /// Whether Redis refuses the proxy's login, or requires one: clients may have a valid one.
+    pub fn refuses_login(&self) -> bool {
+        let login = [&b"-NOAUTH "[..], b"-WRONGPASS "];
+        let error = self.error.bytes();
+        self.refused && login.iter().any(|code| error.starts_with(code))
+    }
+}
 
 /// A server behind.
 pub(in crate::proxy) struct Server {
@@ -179,5 +216,11 @@ impl Engine {
             None => self.only.serving,
             Some(cluster) => cluster.serving(key),
         }
+    }
+
+    /// Whether Redis refuses the proxy for lack of a login that clients may have.
+    pub fn asks_for_login(&self) -> bool {
+        let outage = self.any_server().outage();
+        outage.is_some_and(Outage::refuses_login)
     }
 }
