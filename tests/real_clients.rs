@@ -272,18 +272,20 @@ fn redis_cli_measures_and_watches() {
     let figures: Vec<f64> = text.split_whitespace().flat_map(str::parse).collect();
     assert!(figures.len() == 4 && figures[3] > 1.0, "{text:?}");
 
-    let history = format!("timeout 1 redis-cli -p {port} --latency-history -i 0.2; true");
-    let history = run_program("script", &["-qec", &history, "/dev/null"], "");
-    let text = String::from_utf8_lossy(&history.stdout);
-    assert!(text.matches("seconds range").count() > 1, "{text}");
+    // On a terminal, it goes on until it is killed.
+    let in_terminal = |options: &str| {
+        let command = format!("exec redis-cli -p {port} {options}");
+        Lines::of("script", &["-qec", &command, "/dev/null"])
+    };
+    let history = in_terminal("--latency-history -i 0.2");
+    history.wait_for("seconds range");
+    history.wait_for("seconds range");
 
-    let stat = format!("timeout 1 redis-cli -p {port} --stat -i 0.1; true");
-    let stat = run_program("script", &["-qec", &stat, "/dev/null"], "");
-    let text = String::from_utf8_lossy(&stat.stdout);
-    assert!(
-        text.contains("- data -") && text.lines().count() > 5,
-        "{text}"
-    );
+    let stat = in_terminal("--stat -i 0.1");
+    stat.wait_for("- data -");
+    for _ in 0..4 {
+        stat.wait_for(" (+");
+    }
 }
 
 #[test]
@@ -351,7 +353,7 @@ fn redis_benchmark_runs_its_tests_to_the_end() {
     }
 }
 
-/// A redis-cli that goes on until it is killed, as it is when this goes.
+/// A program that goes on until it is killed, as it is when this goes.
 struct Lines {
     process: Child,
     seen: Receiver<String>,
@@ -359,14 +361,17 @@ struct Lines {
 
 impl Lines {
     fn of_redis_cli(proxy: &Proxy, arguments: &[&str]) -> Self {
-        let mut process = Command::new("redis-cli")
-            .args(["-p", &proxy.port()])
+        Self::of("redis-cli", &[&["-p", &proxy.port()], arguments].concat())
+    }
+
+    fn of(name: &str, arguments: &[&str]) -> Self {
+        let mut process = Command::new(name)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("redis-cli starts");
+            .expect("it starts");
         let (sender, seen) = mpsc::channel();
         let pipes: [Box<dyn Read + Send>; 2] = [
             Box::new(process.stdout.take().expect("a pipe")),

@@ -16,6 +16,7 @@ mod large;
 mod leave;
 mod mget;
 mod observed;
+mod permits;
 mod refetch;
 mod servers;
 mod slots;
@@ -65,6 +66,7 @@ pub(super) use greeting::with_id;
 pub(super) use large::LargeReplies;
 pub(super) use leave::{Leave, SetUp};
 pub(super) use mget::LongMget;
+pub(super) use permits::Permit;
 use refetch::Refetches;
 use servers::Server;
 pub(super) use servers::{Outage, Redis, Serving};
@@ -127,6 +129,8 @@ pub(super) struct Engine {
     /// The memory that all clients together hold.
     pub buffers: Buffers,
     pub large: LargeReplies,
+    /// The clients whose requests with large replies are to be sent.
+    waiting: permits::Queue,
     /// A walk through the cache for a client.
     pub walk: Option<Box<Walk>>,
     /// A walk has ended, and other clients may be waiting for that.
@@ -187,6 +191,7 @@ impl Engine {
             slow_log: SlowLog::default(),
             buffers: Buffers::default(),
             large: LargeReplies::default(),
+            waiting: permits::Queue::default(),
             walk: None,
             walk_ended: false,
             touches: Touches::default(),

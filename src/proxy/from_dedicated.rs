@@ -299,7 +299,10 @@ impl Proxy {
             for _ in 0..count {
                 session.replies.push(Reply::error(words.as_bytes()));
             }
-            if matches!(session.waits_for, WaitsFor::Return | WaitsFor::SetUp) {
+            if matches!(
+                session.waits_for,
+                WaitsFor::Return | WaitsFor::SetUp | WaitsFor::Permit
+            ) {
                 session.waits_for = WaitsFor::Nothing;
             }
             self.dedicated_over(client, false);

@@ -7,6 +7,9 @@ impl Proxy {
     /// The next client to visit: its output has grown, it needs a dedicated connection or no longer needs it, or it is
     /// done. Each is named once a turn.
     pub fn next_changed(&mut self) -> Option<ClientId> {
+        if self.changed.is_empty() {
+            self.resume_permitted();
+        }
         let client = self.changed.pop()?;
         self.sessions[client.0].changed = false;
         Some(client)

@@ -80,6 +80,17 @@ impl Proxy {
         session.held_back && session.may_run()
     }
 
+    /// Resumes the clients that may request a large reply.
+    pub(super) fn resume_permitted(&mut self) {
+        while let Some(client) = self.engine.next_permitted() {
+            let session = &mut self.sessions[client.0];
+            if session.waits_for == WaitsFor::Permit {
+                session.waits_for = WaitsFor::Nothing;
+                return self.note_change(client);
+            }
+        }
+    }
+
     /// Resumes the clients that wait for this.
     pub(super) fn wake(&mut self, waits_for: WaitsFor) {
         for slot in 0..self.sessions.len() {

@@ -471,6 +471,15 @@ impl Run<'_> {
                 return Next::Wait(0, WaitsFor::Replies);
             }
         }
+        if connection.is_quiet()
+            && let Some(borrowed) = connection.borrowed.as_mut()
+            && borrowed.needs_permit()
+        {
+            match self.engine.take_permit(connection.node, self.client) {
+                Some(permit) => borrowed.set_permit(permit),
+                None => return Next::Wait(0, WaitsFor::Permit),
+            }
+        }
         let flow = self.engine.pass_on(
             connection,
             request,

@@ -62,6 +62,8 @@ pub(super) enum WaitsFor {
     Return,
     /// Its dedicated connection to be set up.
     SetUp,
+    /// A permit to request a large reply.
+    Permit,
     /// The end of the walk through the cache that it or another client has begun.
     Walk,
     /// A quiet dedicated connection: the request goes over a shared one, to another node of the cluster.
@@ -132,7 +134,7 @@ impl Session {
             && !dedicated.is_parked()
         {
             let is_free = match self.waits_for {
-                WaitsFor::Return => false,
+                WaitsFor::Return | WaitsFor::Permit => false,
                 WaitsFor::Replies => self.replies.none_wait(),
                 WaitsFor::Quiet => dedicated.is_quiet() && dedicated.to_redis.is_empty(),
                 _ => true,
@@ -140,7 +142,11 @@ impl Session {
             return is_free && dedicated.takes_requests(self.replies.most, self.rest());
         }
         match self.waits_for {
-            WaitsFor::Nothing | WaitsFor::Return | WaitsFor::SetUp | WaitsFor::Quiet => true,
+            WaitsFor::Nothing
+            | WaitsFor::Return
+            | WaitsFor::SetUp
+            | WaitsFor::Permit
+            | WaitsFor::Quiet => true,
             WaitsFor::Replies => self.replies.none_wait(),
             WaitsFor::Redis
             | WaitsFor::Description

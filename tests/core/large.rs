@@ -120,6 +120,59 @@ fn two_of_a_long_pipeline_are_in_flight_at_a_time() {
     }
 }
 
+/// So many clients that request the same large reply, as they did before; nothing is sent yet.
+fn readers(world: &mut World, count: usize) -> Vec<ClientId> {
+    let first = reader(world, &getrange("-1"));
+    let others = (1..count).map(|_| world.connect());
+    let readers: Vec<_> = [first].into_iter().chain(others).collect();
+    for reader in &readers {
+        world.send(*reader, getrange("-1"));
+    }
+    readers
+}
+
+/// Which of them have their request sent, and not only their connection set up.
+fn sent(world: &mut World, readers: &[ClientId]) -> Vec<bool> {
+    let has_sent = |reader: &ClientId| {
+        let output = world.proxy.dedicated(*reader).expect("a connection");
+        let mut sent = Vec::new();
+        output.send(&mut sent).expect("memory");
+        sent.ends_with(&getrange("-1"))
+    };
+    readers.iter().map(has_sent).collect()
+}
+
+#[test]
+fn four_of_many_clients_have_theirs_in_flight_until_they_begin() {
+    let mut world = world();
+    let readers = readers(&mut world, 7);
+    let [first, second, ..] = readers[..] else {
+        panic!("{readers:?}");
+    };
+    let (before, after) = readers.split_at(4);
+    assert_eq!(sent(&mut world, before), [true; 4]);
+    assert_eq!(sent(&mut world, after), [false; 3]);
+    // Other requests wait for none of them.
+    let other = world.connect();
+    world.send(other, get("other"));
+    world.assert_asked(&["GET other"]);
+
+    receive(&mut world, first, NUMBER);
+    assert_eq!(sent(&mut world, after), [false; 3]);
+    receive(&mut world, first, &large()[..1]);
+    assert_eq!(sent(&mut world, after), [true, false, false]);
+    receive(&mut world, first, &large()[1..]);
+    world.assert_received(first, large());
+    assert_eq!(sent(&mut world, after), [false; 3]);
+    world.leave(second);
+    assert_eq!(sent(&mut world, &after[1..]), [true, false]);
+    for reader in readers.iter().skip(2) {
+        receive(&mut world, *reader, [NUMBER.as_bytes(), &large()].concat());
+        world.assert_received(*reader, large());
+    }
+    assert_eq!(sent(&mut world, &after[2..]), [true]);
+}
+
 #[test]
 fn what_has_a_short_reply_again_goes_over_the_link_again() {
     let mut world = world();

@@ -1,5 +1,7 @@
 //! A dedicated connection that the client did not ask for, and has only until its requests are answered.
 
+use crate::proxy::engine::Permit;
+
 /// How many requests with large replies may be in flight: Redis executes everything that it has read from a client
 /// before others have their turn.
 const LARGE_IN_FLIGHT: usize = 2;
@@ -20,7 +22,7 @@ pub(in crate::proxy) enum Loan {
 }
 
 /// What went over a borrowed connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::proxy) struct Borrowed {
     pub loan: Loan,
     /// How many requests may be in flight.
@@ -33,6 +35,8 @@ pub(in crate::proxy) struct Borrowed {
     ends: Vec<usize>,
     /// The lengths of the replies.
     lengths: Vec<usize>,
+    /// A permit to request a large reply, until that begins.
+    permit: Option<Permit>,
 }
 
 impl Borrowed {
@@ -50,6 +54,7 @@ impl Borrowed {
             hashes: Vec::new(),
             ends: Vec::new(),
             lengths: Vec::new(),
+            permit: None,
         }
     }
 
@@ -61,6 +66,21 @@ impl Borrowed {
     /// Whether a request went over it.
     pub fn is_used(&self) -> bool {
         self.requests > 0
+    }
+
+    /// Whether its next request, if it is the only one, needs a permit.
+    pub fn needs_permit(&self) -> bool {
+        self.most == LARGE_IN_FLIGHT && self.permit.is_none()
+    }
+
+    /// It has one.
+    pub fn set_permit(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    /// The reply has begun.
+    pub fn drop_permit(&mut self) {
+        self.permit = None;
     }
 
     /// A request goes over it, with the hashes of what it asks about.

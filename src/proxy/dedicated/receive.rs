@@ -25,6 +25,11 @@ impl Dedicated {
         let mut start = 0;
         let mut at = 0;
         while at < bytes.len() {
+            if let Some(borrowed) = &mut self.borrowed
+                && self.set_up.is_done()
+            {
+                borrowed.drop_permit();
+            }
             let due = self.mirror.due(self.expectations.front_kind());
             if self.starts_stream(bytes[at], due) {
                 self.start_stream(false, answered);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::permits::Permits;
 use super::{Coherence, Engine};
 use crate::resp::reply::Reply;
 use crate::status::{RedisState, Tracking};
@@ -62,6 +63,8 @@ pub(in crate::proxy) struct Server {
     pub backend: Option<Backend>,
     /// The time of its latest batch of requests.
     pub round_trip: Duration,
+    /// Its permits for requests with large replies.
+    pub(super) permits: Permits,
 }
 
 impl Default for Server {
@@ -76,6 +79,7 @@ impl Default for Server {
             endpoint: None,
             backend: None,
             round_trip: Duration::ZERO,
+            permits: Permits::default(),
         }
     }
 }
