@@ -140,7 +140,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "it does so in all databases",
-        file: "../cache.rs",
+        file: "../cache/remove.rs",
         kept: "for _ in 0..self.tallies.len() {",
         breakable: "for _ in 0..self.tallies.len().min(if $broken { 1 } else { usize::MAX }) {",
         world: DATABASES,
