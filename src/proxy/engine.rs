@@ -1,6 +1,7 @@
 //! The state that all clients share: the cache, the requests in flight, and what is known of Redis. Requests are
 //! executed here.
 
+mod arrive;
 mod asks;
 mod cluster;
 mod commands;
@@ -8,16 +9,18 @@ mod databases;
 mod fields;
 mod flow;
 mod forward;
-mod freshness;
 mod get;
 mod greeting;
 mod info;
+mod invalidate;
+mod keep;
 mod large;
 mod leave;
 mod mget;
 mod observed;
 mod permits;
 mod refetch;
+mod server_events;
 mod servers;
 mod slots;
 mod status;
@@ -53,6 +56,7 @@ use crate::resp::request::Request;
 use crate::rules::Rules;
 use crate::status::{Facts, MissingRights, RedisInfo, TrackingTable};
 use crate::upstream::{NodeId, Requests};
+pub(super) use arrive::Arrived;
 pub(super) use asks::question_command;
 pub(super) use cluster::Cluster;
 pub use cluster::Wishes;
@@ -60,7 +64,6 @@ pub(super) use cluster::join;
 use commands::{Names, Renewal};
 use databases::Databases;
 pub(super) use flow::Flow;
-pub(super) use freshness::{Arrived, Coherence};
 pub(super) use get::is_null;
 pub(super) use greeting::with_id;
 pub(super) use large::LargeReplies;
@@ -69,7 +72,7 @@ pub(super) use mget::LongMget;
 pub(super) use permits::Permit;
 use refetch::Refetches;
 use servers::Server;
-pub(super) use servers::{Outage, Redis, Serving};
+pub(super) use servers::{Coherence, Outage, Redis, Serving};
 use slots::Slots;
 pub(super) use touch::Touches;
 

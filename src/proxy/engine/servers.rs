@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::Engine;
 use super::permits::Permits;
-use super::{Coherence, Engine};
 use crate::resp::reply::Reply;
 use crate::status::{RedisState, Tracking};
 use crate::transport::dial::Endpoint;
@@ -43,6 +43,24 @@ impl Outage {
         let error = self.error.bytes();
         self.refused && login.iter().any(|code| error.starts_with(code))
     }
+}
+
+/// How cached values are kept from getting stale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Coherence {
+    /// Redis has not been reached yet.
+    Unknown,
+    /// Redis reports changes.
+    Tracking,
+    /// It did, and no longer does: it is not known yet whether it soon will again.
+    Lost,
+    /// It can't for now: nothing is cached.
+    Missing,
+    /// Only by their time to live; Redis refused tracking with this error, if it was asked.
+    TimeToLive {
+        /// The error.
+        refused: Option<String>,
+    },
 }
 
 /// A server behind.
@@ -226,5 +244,24 @@ impl Engine {
     pub fn asks_for_login(&self) -> bool {
         let outage = self.any_server().outage();
         outage.is_some_and(Outage::refuses_login)
+    }
+
+    /// Whether messages that reveal what others did are held until a barrier has passed.
+    ///
+    /// This also holds while the tracker is being reopened: either that soon succeeds, and the cache is emptied, or it
+    /// is given up. Without a tracker nothing is cached, and only fetches in flight could deliver older values.
+    pub fn holds_back(&mut self) -> bool {
+        let server = self.any_server();
+        if !self.barriers.is_enabled() || server.outage().is_some() {
+            return false;
+        }
+        match server.coherence {
+            Coherence::Unknown | Coherence::Tracking | Coherence::Lost => true,
+            Coherence::Missing => {
+                self.in_flight.all_changed();
+                false
+            }
+            Coherence::TimeToLive { .. } => false,
+        }
     }
 }
