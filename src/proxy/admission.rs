@@ -2,11 +2,11 @@
 //! hooks or its client has a guard, every request is decided here before it is routed, whichever connection to Redis it
 //! would use.
 
-use super::ClientId;
 use super::engine::{Engine, Flow};
 use super::guard::{self, with_prefix};
 use super::identity::Identity;
 use super::session::WaitsFor;
+use super::{ClientId, Proxy};
 use crate::clock::Time;
 use crate::command::{NotFound, Row, UNKNOWN};
 use crate::hooks::{After, Before, Client};
@@ -56,6 +56,37 @@ pub(super) struct Sender<'a> {
     pub protocol: Protocol,
     pub is_shared: bool,
     pub now: Time,
+}
+
+impl Proxy {
+    /// Resumes the requests that hooks have decided, or deferred for too long.
+    pub fn take_decisions(&mut self, now: Time) {
+        while let Some((client, decided, decision)) = self.engine.hooks.next_decided(now) {
+            let session = &mut self.sessions[client.0];
+            let Some(admission) = session.admission.take_if(|admission| {
+                matches!(**admission, Admission::Deferred { ticket, .. } if ticket == decided)
+            }) else {
+                continue;
+            };
+            if let Admission::Deferred { hook, so_far, .. } = *admission {
+                session.admission = Some(Box::new(Admission::Decided {
+                    decision,
+                    hook,
+                    so_far,
+                }));
+            }
+            if session.waits_for == WaitsFor::Hook {
+                session.waits_for = WaitsFor::Nothing;
+                self.note_change(client);
+            }
+        }
+    }
+
+    /// When the first deferred request times out.
+    #[must_use]
+    pub fn decisions_due(&self) -> Option<Time> {
+        self.engine.hooks.due()
+    }
 }
 
 /// Calls `with` with the request that these bytes encode, or with the given one.

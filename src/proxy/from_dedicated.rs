@@ -2,12 +2,13 @@
 
 use super::dedicated::Received;
 use super::ending::Ending;
-use super::engine::SetUp;
+use super::engine::{Cluster, SetUp};
 use super::session::WaitsFor;
 use super::{ClientId, Proxy};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;
 use crate::resp::reply::Reply;
+use crate::upstream::NodeId;
 
 impl Proxy {
     /// Redis sent bytes on a client's dedicated connection.
@@ -233,6 +234,31 @@ impl Proxy {
             self.engine.metrics.error(ErrorKind::Unreachable);
         }
         self.end_with_dedicated(client, Ending::DedicatedFailed(reason.into()));
+    }
+
+    /// A server is unreachable or was replaced: ends all dedicated connections to it, which may not have noticed.
+    pub(super) fn end_dedicated(&mut self, node: NodeId) {
+        self.end_dedicated_where(|to| to == node);
+    }
+
+    /// The set of nodes has changed: the same for connections that lead to none of them.
+    pub(super) fn end_dedicated_elsewhere(&mut self) {
+        let nodes: Vec<NodeId> = self
+            .engine
+            .cluster()
+            .into_iter()
+            .flat_map(Cluster::nodes)
+            .collect();
+        self.end_dedicated_where(|to| !nodes.contains(&to));
+    }
+
+    fn end_dedicated_where(&mut self, is_ended: impl Fn(NodeId) -> bool) {
+        for slot in 0..self.sessions.len() {
+            let dedicated = self.sessions[slot].dedicated.as_ref();
+            if dedicated.is_some_and(|dedicated| is_ended(dedicated.node)) {
+                self.dedicated_lost(ClientId(slot), None);
+            }
+        }
     }
 
     /// Whether a client needs its dedicated connection to continue.

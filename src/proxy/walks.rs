@@ -168,6 +168,12 @@ impl Proxy {
         walks || engine.walk_ended || engine.cache.shrinks() || engine.touches.is_walking()
     }
 
+    /// When [`Self::work`] next has something to do, unless something happens before.
+    #[must_use]
+    pub fn work_due(&self) -> Option<Time> {
+        self.engine.touches.due(self.engine.metrics.keys.hits)
+    }
+
     /// Continues that work.
     pub fn work(&mut self, now: Time) {
         if self.engine.cache.shrinks() {

@@ -4,7 +4,8 @@
 use super::super::in_flight::{About, Caller, Waiter};
 use super::super::replies::{Replies, to_reply};
 use super::fields::ask_for_life;
-use super::{Engine, Serving, ask_for_time_to_live, cost};
+use super::get::ask_for_time_to_live;
+use super::{Engine, Serving, cost};
 use crate::cache::{Key, Question, Value};
 use crate::clock::Time;
 use crate::command::Row;

@@ -9,6 +9,9 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 
 use super::super::MAX_OWED;
+use super::super::in_flight::Caller;
+use super::Engine;
+use crate::command::{Cached, Table, Way};
 use crate::resp::request::Request;
 
 /// A reply of this length is large.
@@ -138,6 +141,70 @@ impl LargeReplies {
 
     fn place_of_changes(&self, key: &[u8]) -> usize {
         self.hasher.hash_one(key) as usize % CHANGES
+    }
+}
+
+impl Engine {
+    /// Whether a request must use a dedicated connection because its reply is large.
+    pub(super) fn is_large(&mut self, way: Way, caller: Caller, request: &Request<'_>) -> bool {
+        if self.large.is_empty() || self.server(caller.node).outage().is_some() {
+            return false;
+        }
+        match way {
+            Way::Cached(Cached::Get | Cached::Mget) => {
+                let mut keys = request.arguments().skip(1);
+                keys.any(|key| {
+                    self.is_large_value(key) && self.cached(caller.key(key), caller.since).is_none()
+                })
+            }
+            Way::Cached(Cached::Answer { key, .. }) => {
+                self.has_large_reply(way, caller.command, request)
+                    && !self.has_answer(request, key.into(), caller)
+            }
+            _ => self.has_large_reply(way, caller.command, request),
+        }
+    }
+
+    /// Whether a request must use a dedicated connection because its reply may break the shared one: its length is
+    /// unknown, or the request can't be retried.
+    pub(super) fn goes_apart(&self, way: Way) -> bool {
+        way == Way::Forward && self.large.is_limited() && self.any_server().outage().is_none()
+    }
+
+    /// Whether Redis's earlier reply to a request on a shared connection was large.
+    pub(super) fn has_large_reply(&self, way: Way, command: u16, request: &Request<'_>) -> bool {
+        let expects = |position| {
+            self.large
+                .contains(self.large.hash(command, request, position))
+        };
+        match way {
+            _ if self.large.is_empty() => false,
+            Way::Forward => expects(1),
+            Way::Cached(Cached::Get | Cached::Mget) => {
+                let mut keys = request.arguments().skip(1);
+                keys.any(|key| self.is_large_value(key))
+            }
+            Way::Cached(Cached::Answer { key, .. }) => expects(key.into()),
+            _ => false,
+        }
+    }
+
+    /// Whether the value of a key is so large that it must come over a dedicated connection.
+    pub(super) fn is_large_value(&self, key: &[u8]) -> bool {
+        !self.large.is_empty() && self.large.contains(self.large.hash_of(Table::GET, key))
+    }
+
+    /// The same for a request of a client that already borrows such a connection for a large reply.
+    #[inline(never)]
+    pub fn is_large_too(&mut self, request: &Request<'_>, caller: Caller) -> bool {
+        let Ok(row) = self.table.find(request) else {
+            return false;
+        };
+        let caller = Caller {
+            command: row.number,
+            ..caller
+        };
+        self.is_large(row.way(request), caller, request)
     }
 }
 

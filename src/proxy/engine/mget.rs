@@ -4,8 +4,9 @@
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::{Cost, Elements, Replies, to_reply};
 use super::super::slow_log::Words;
+use super::get::GET;
 use super::servers::Server;
-use super::{ASKED_COST, Engine, GET};
+use super::{ASKED_COST, Engine};
 use crate::metrics::Outcome;
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;

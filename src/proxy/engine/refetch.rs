@@ -13,8 +13,9 @@ use foldhash::fast::RandomState;
 
 use super::super::in_flight::About;
 use super::asks::{push_ask, read_question};
+use super::get::ask_for_value;
 use super::servers::Server;
-use super::{Coherence, Engine, Serving, ask_for_value};
+use super::{Coherence, Engine, Serving};
 use crate::cache::{Key, Read, Removed};
 use crate::clock::Time;
 use crate::command::{Table, own};

@@ -2,11 +2,66 @@
 
 use std::time::Duration;
 
+use super::Engine;
 use super::permits::Permits;
-use super::{Coherence, Engine, Outage, Redis, Serving};
+use crate::resp::reply::Reply;
 use crate::status::{RedisState, Tracking};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, NodeId};
+
+/// Which entries may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Serving {
+    /// Those within their time to live.
+    Fresh,
+    /// While Redis is unreachable, stale ones too.
+    Stale,
+    /// None.
+    Nothing,
+}
+
+/// Whether Redis is reachable.
+pub(in crate::proxy) enum Redis {
+    /// Not known yet, at first or because it was lost a moment ago.
+    Unknown,
+    Up,
+    Down(Outage),
+}
+
+/// Why Redis can't be asked.
+pub(in crate::proxy) struct Outage {
+    /// The error reply that says why.
+    pub error: Reply,
+    /// Redis is reachable but refuses the proxy: clients that need it get that error. Otherwise they are closed.
+    pub refused: bool,
+}
+
+impl Outage {
+    /// Whether Redis refuses the proxy's login, or requires one: clients may have a valid one.
+    pub fn refuses_login(&self) -> bool {
+        let login = [&b"-NOAUTH "[..], b"-WRONGPASS "];
+        let error = self.error.bytes();
+        self.refused && login.iter().any(|code| error.starts_with(code))
+    }
+}
+
+/// How cached values are kept from getting stale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Coherence {
+    /// Redis has not been reached yet.
+    Unknown,
+    /// Redis reports changes.
+    Tracking,
+    /// It did, and no longer does: it is not known yet whether it soon will again.
+    Lost,
+    /// It can't for now: nothing is cached.
+    Missing,
+    /// Only by their time to live; Redis refused tracking with this error, if it was asked.
+    TimeToLive {
+        /// The error.
+        refused: Option<String>,
+    },
+}
 
 /// A server behind.
 pub(in crate::proxy) struct Server {
@@ -182,6 +237,31 @@ impl Engine {
         match &self.cluster {
             None => self.only.serving,
             Some(cluster) => cluster.serving(key),
+        }
+    }
+
+    /// Whether Redis refuses the proxy for lack of a login that clients may have.
+    pub fn asks_for_login(&self) -> bool {
+        let outage = self.any_server().outage();
+        outage.is_some_and(Outage::refuses_login)
+    }
+
+    /// Whether messages that reveal what others did are held until a barrier has passed.
+    ///
+    /// This also holds while the tracker is being reopened: either that soon succeeds, and the cache is emptied, or it
+    /// is given up. Without a tracker nothing is cached, and only fetches in flight could deliver older values.
+    pub fn holds_back(&mut self) -> bool {
+        let server = self.any_server();
+        if !self.barriers.is_enabled() || server.outage().is_some() {
+            return false;
+        }
+        match server.coherence {
+            Coherence::Unknown | Coherence::Tracking | Coherence::Lost => true,
+            Coherence::Missing => {
+                self.in_flight.all_changed();
+                false
+            }
+            Coherence::TimeToLive { .. } => false,
         }
     }
 }

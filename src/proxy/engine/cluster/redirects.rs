@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::Arrived;
+use super::super::Engine;
 use super::super::asks::{push_ask, read_question};
-use super::super::freshness::Arrived;
-use super::super::{Engine, GET, ask_for_value};
+use super::super::get::{GET, ask_for_value};
 use super::routes::slots;
 use super::{Cluster, NOWHERE};
 use crate::clock::Time;

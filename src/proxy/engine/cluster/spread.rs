@@ -190,7 +190,7 @@ impl Engine {
     ) -> Outcome {
         let mut nodes = parts.iter().map(|(node, _)| *node);
         if let Some(outage) = nodes.find_map(|node| self.server(node).outage()) {
-            super::super::refuse(request, outage, replies);
+            super::super::forward::refuse(request, outage, replies);
             return Outcome::Refused;
         }
         self.spread_script(request, caller);
@@ -275,7 +275,7 @@ impl Engine {
         };
         let caller = Caller { node, ..caller };
         if let Some(outage) = self.server(node).outage() {
-            super::super::refuse(request, outage, replies);
+            super::super::forward::refuse(request, outage, replies);
             return Outcome::Refused;
         }
         let own = own.to_string();

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 
 /// What a request writes, by the hashes of its keys.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Written {
+pub(in crate::proxy) enum Written {
     /// Nothing.
     #[default]
     Nothing,

@@ -1,0 +1,69 @@
+//! The requests in flight on one link, in the order in which Redis answers them.
+
+use std::collections::VecDeque;
+
+use super::asked::{Asked, Fetch, Fetched, Forward, Part, Reads};
+use super::written::{Written, WrittenKeys};
+
+/// The requests in flight on one link.
+#[derive(Default)]
+pub(super) struct Lane {
+    /// The oldest first.
+    pub asked: VecDeque<Asked>,
+    /// How many were answered, which is the number of the oldest in `asked`.
+    pub answered: u64,
+    /// How many of the oldest are late: no client waits for them any more.
+    pub late: usize,
+    /// How many were redirected here by another node.
+    pub sent_on: usize,
+    /// The value of the fetch whose time to live comes next, if it may be cached.
+    pub fetched: Option<Fetched>,
+    /// The keys that unanswered, or unexecuted, requests write.
+    pub written: WrittenKeys,
+    /// What the queued requests of a transaction write and read.
+    queued: Vec<(Written, Reads)>,
+}
+
+impl Lane {
+    /// A request was sent.
+    pub fn push(&mut self, asked: Asked) {
+        self.sent_on += usize::from(asked.tries() > 0);
+        self.asked.push_back(asked);
+    }
+
+    /// A fetch was sent, and what determines how long its reply may be cached.
+    pub fn push_fetch(&mut self, fetch: Fetch) {
+        let reads_fields = fetch.reads_fields;
+        self.push(Asked::Fetch(fetch));
+        if reads_fields {
+            self.push(Asked::FieldsToLive);
+        }
+        self.push(Asked::TimeToLive);
+    }
+
+    /// The oldest request is answered.
+    pub fn pop(&mut self) -> Option<Asked> {
+        let asked = self.asked.pop_front()?;
+        self.sent_on -= usize::from(asked.tries() > 0);
+        self.answered += 1;
+        self.late = self.late.saturating_sub(1);
+        Some(asked)
+    }
+
+    /// A forwarded request is answered, and so executed, unless it is queued.
+    pub fn executed(&mut self, forward: &mut Forward) {
+        match forward.part.as_deref_mut() {
+            None => self.written.remove(&forward.written),
+            Some(Part::Queued(reads)) => {
+                let written = std::mem::take(&mut forward.written);
+                self.queued.push((written, std::mem::take(reads)));
+            }
+            Some(Part::Exec(all)) => {
+                for (written, reads) in self.queued.drain(..) {
+                    self.written.remove(&written);
+                    all.push(reads);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Requests that are sent again, to another node of a cluster.
+
+use super::super::slow_log::Words;
+use super::InFlight;
+use super::asked::{Asked, Fetch, Forward};
+use crate::upstream::{LinkId, NodeId};
+
+impl InFlight {
+    /// How many requests are in flight to a node.
+    pub fn count_of(&self, node: NodeId) -> usize {
+        let lanes = self.lanes.iter().filter(|(link, _)| link.node == node);
+        lanes.map(|(_, lane)| lane.asked.len()).sum()
+    }
+
+    /// The requests that were redirected to nodes other than this one.
+    pub fn sent_on_elsewhere(&self, target: Option<NodeId>) -> impl Iterator<Item = &Asked> {
+        let lanes = self.lanes.iter();
+        let elsewhere =
+            lanes.filter(move |(link, lane)| lane.sent_on > 0 && Some(link.node) != target);
+        let all = elsewhere.flat_map(|(_, lane)| &lane.asked);
+        all.filter(|asked| asked.tries() > 0)
+    }
+
+    /// Whether the oldest request of a link can be redirected to another node.
+    pub fn is_sent_on(&mut self, link: LinkId) -> bool {
+        match self.lanes.of(link).asked.front() {
+            Some(Asked::Fetch(_)) => true,
+            Some(Asked::Forward(forward)) => forward.encoded.is_some(),
+            _ => false,
+        }
+    }
+
+    /// A fetch is sent again over another link, possibly to a node whose values must not be cached.
+    pub fn fetch_again(&mut self, fetch: Fetch, words: Words, link: LinkId, may_be_kept: bool) {
+        let fetch = Fetch { words, ..fetch };
+        if may_be_kept {
+            return self.add_fetch(fetch, link);
+        }
+        self.lanes.of(link).push_fetch(Fetch {
+            fresh: false,
+            ..fetch
+        });
+    }
+
+    /// A request is sent again over another link.
+    pub fn forward_again(&mut self, forward: Forward, link: LinkId) {
+        let lane = self.lanes.of(link);
+        lane.written.add_again(&forward.written);
+        lane.push(Asked::Forward(forward));
+    }
+
+    /// A request is held to be sent later, and writes its keys then.
+    pub fn hold(&mut self, forward: &Forward) {
+        self.held.add_again(&forward.written);
+    }
+
+    /// A held request is sent now, or dropped.
+    pub fn release(&mut self, forward: &Forward) {
+        self.held.remove(&forward.written);
+    }
+}
