@@ -60,7 +60,7 @@ fn version_goes_to_standard_output() {
 fn a_wrong_flag_ends_the_program() {
     assert_fails(
         redis_proxy().args(["--port", "8001", "--capacity", "0"]),
-        "--capacity: \"0\" is not allowed; give a whole number of entries from 1 to 4294967295",
+        "--capacity: invalid value \"0\": expected a whole number of entries from 1 to 4294967295",
     );
     assert_fails(
         redis_proxy().arg("--nonsense"),
@@ -72,8 +72,8 @@ fn a_wrong_flag_ends_the_program() {
 fn a_wrong_variable_ends_the_program() {
     assert_fails(
         redis_proxy().env("CACHE_TTL", "abc"),
-        "CACHE_TTL (environment): \"abc\" is not allowed; \
-         give a whole number of milliseconds from 1 to 31536000000",
+        "CACHE_TTL (environment): invalid value \"abc\": expected \
+         a whole number of milliseconds from 1 to 31536000000",
     );
 }
 
@@ -94,7 +94,7 @@ fn text_that_is_not_utf8_ends_the_program() {
 fn a_file_that_is_not_there_ends_the_program() {
     assert_fails(
         redis_proxy().args(["--config", "/nope"]),
-        "--config: \"/nope\": can't be read: No such file or directory (os error 2)",
+        "--config: can't read \"/nope\": No such file or directory (os error 2)",
     );
 }
 
@@ -103,8 +103,8 @@ fn a_wrong_file_ends_the_program() {
     let path = temporary("config");
     std::fs::write(&path, "# small\n\ncapacity = 0\n").expect("a temporary file");
     let error = format!(
-        "{}:3: capacity: \"0\" is not allowed; \
-         give a whole number of entries from 1 to 4294967295",
+        "{}:3: capacity: invalid value \"0\": expected \
+         a whole number of entries from 1 to 4294967295",
         path.display()
     );
     assert_fails(redis_proxy().arg("--config").arg(&path), &error);
@@ -180,7 +180,7 @@ fn a_password_that_cant_be_moved_is_used_where_it_is() {
     ]));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        errors.contains("redis-proxy: --capacity: \"0\" is not allowed; "),
+        errors.contains("redis-proxy: --capacity: invalid value \"0\": "),
         "{errors}"
     );
     assert!(!errors.contains("hunter2"), "{errors}");

@@ -93,26 +93,26 @@ pub(super) fn together(config: &Config, origins: Origins) -> Result<(), ConfigEr
 /// A given setting, and the missing setting that it requires.
 fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
     if config.port.is_none() && config.tls_port.is_none() && config.unix_socket.is_none() {
-        return Some(("port", "unix_socket or tls_port as well"));
+        return Some(("port", "unix_socket or tls_port"));
     }
     if config.tls_port.is_some() {
         if config.tls_cert.is_none() {
-            return Some(("tls_port", "tls_cert as well"));
+            return Some(("tls_port", "tls_cert"));
         }
         if config.tls_auth_clients != AuthClients::No && config.tls_ca.is_none() {
-            return Some(("tls_port", "tls_ca as well, or tls_auth_clients no"));
+            return Some(("tls_port", "tls_ca, or tls_auth_clients no"));
         }
     }
     if let Some(needs) = sentinel_needs(config) {
         return Some(needs);
     }
     if config.redis_read_from != ReadFrom::Master && config.redis_cluster.0.is_empty() {
-        return Some(("redis_read_from", "redis_cluster as well"));
+        return Some(("redis_read_from", "redis_cluster"));
     }
     if config.redis_database != 0 && !config.redis_cluster.0.is_empty() {
         return Some((
             "redis_database",
-            "0 with redis_cluster: a cluster has no other",
+            "0 with redis_cluster, as a cluster has no other",
         ));
     }
     if let Some(needs) = config.redis_tls.needs(&peer_tls::OF_REDIS) {
@@ -122,8 +122,8 @@ fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
         return Some(("redis_tls", "off with a Unix socket"));
     }
     match (&config.tls_cert, &config.tls_key) {
-        (Some(_), None) => Some(("tls_cert", "tls_key as well")),
-        (None, Some(_)) => Some(("tls_key", "tls_cert as well")),
+        (Some(_), None) => Some(("tls_cert", "tls_key")),
+        (None, Some(_)) => Some(("tls_key", "tls_cert")),
         _ => None,
     }
 }
@@ -145,10 +145,10 @@ fn sentinel_needs(config: &Config) -> Option<(&'static str, &'static str)> {
         ("redis_sentinel_tls", config.redis_sentinel_tls.on),
     ];
     if config.redis_sentinels.0.is_empty() {
-        return given(without_sentinels).map(|name| (name, "redis_sentinels as well"));
+        return given(without_sentinels).map(|name| (name, "redis_sentinels"));
     }
     let has_name = config.redis_sentinel_master.is_some();
-    (!has_name).then_some(("redis_sentinels", "redis_sentinel_master as well"))
+    (!has_name).then_some(("redis_sentinels", "redis_sentinel_master"))
 }
 
 /// The first of these settings that is given.

@@ -79,7 +79,7 @@ pub(super) enum Problem {
         /// The setting that holds it.
         password: &'static str,
     },
-    /// Another setting is required with it: the end of a sentence that starts with "give".
+    /// Another setting is required with it: the end of a sentence that starts with "requires".
     Needs(&'static str),
     /// The URL of Redis sets it as well.
     GivenByUrl,
@@ -135,21 +135,21 @@ impl fmt::Display for Problem {
                 value: Some(value),
                 allowed,
             } => {
-                write!(f, "{value:?} is not allowed; give {allowed}")
+                write!(f, "invalid value {value:?}: expected {allowed}")
             }
             Problem::NotAllowed {
                 value: None,
                 allowed,
             } => {
-                write!(f, "the value is not allowed; give {allowed}")
+                write!(f, "invalid value: expected {allowed}")
             }
             Problem::NeedsPassword { username, password } => {
                 write!(f, "{username:?} needs a password; give {password} as well")
             }
-            Problem::Needs(needed) => write!(f, "give {needed}"),
-            Problem::GivenByUrl => f.write_str("redis_url sets it too; give only one"),
+            Problem::Needs(needed) => write!(f, "requires {needed}"),
+            Problem::GivenByUrl => f.write_str("conflicts with redis_url; give only one"),
             Problem::GivenBeside(other) => {
-                write!(f, "{other} sets the address of Redis too; give only one")
+                write!(f, "conflicts with {other}; give only one")
             }
             Problem::UnknownFlag {
                 nearest: Some(name),
@@ -170,14 +170,14 @@ impl fmt::Display for Problem {
             Problem::NotAFlag { argument: None } => {
                 f.write_str("<hidden> is not a flag; see redis-proxy --help")
             }
-            Problem::MissingValue => f.write_str("the value is missing; see redis-proxy --help"),
+            Problem::MissingValue => f.write_str("missing value; see redis-proxy --help"),
             Problem::TakesNoValue => f.write_str("takes no value"),
             Problem::NotUtf8 => f.write_str("the value is not UTF-8"),
             Problem::Unreadable { path, reason } => {
-                write!(f, "{path:?}: can't be read: {}", escaped(reason))
+                write!(f, "can't read {path:?}: {}", escaped(reason))
             }
             Problem::EmptyFile { path } => {
-                write!(f, "{path:?}: is empty; give a file that holds the password")
+                write!(f, "{path:?} is empty; give a file with the password")
             }
             Problem::SecretGiven => f.write_str("the password is set too; give only one"),
             Problem::NotASetting => f.write_str("not a setting; give a line as name = value"),

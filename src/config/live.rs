@@ -30,7 +30,7 @@ pub enum Unchanged {
     Unknown,
     /// It takes effect at startup.
     AtStart,
-    /// The value is not allowed; this says what is, as the end of a sentence that starts with "give".
+    /// The value is not allowed; this says what is, as the end of a sentence that starts with "expected".
     NotAllowed(String),
 }
 

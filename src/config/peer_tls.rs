@@ -38,9 +38,9 @@ macro_rules! names {
             key: concat!($tls, "_key"),
             server_name: concat!($tls, "_server_name"),
             insecure: concat!($tls, "_insecure"),
-            on: concat!($tls, " on as well", $on),
-            with_cert: concat!($tls, "_key as well"),
-            with_key: concat!($tls, "_cert as well"),
+            on: concat!($tls, " on", $on),
+            with_cert: concat!($tls, "_key"),
+            with_key: concat!($tls, "_cert"),
         }
     };
 }

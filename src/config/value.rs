@@ -73,10 +73,8 @@ pub(super) fn memory(text: &str) -> Result<usize, String> {
     unit.and_then(|unit| digits(number)?.checked_mul(unit))
         .and_then(|bytes| usize::try_from(bytes).ok())
         .ok_or_else(|| {
-            format!(
-                "a whole number of bytes up to {}, alone or with k, kb, m, mb, g or gb; 0 for no limit",
-                usize::MAX
-            )
+            "a size in bytes, such as 67108864 or 64mb (units k, kb, m, mb, g, gb); 0 for no limit"
+                .to_owned()
         })
 }
 

@@ -309,9 +309,9 @@ fn refusal(name: &str, error: &Unchanged) -> String {
         Unchanged::AtStart => "can't set immutable config",
         Unchanged::NotAllowed(allowed) => allowed,
     };
-    let give = match error {
-        Unchanged::NotAllowed(_) => "give ",
+    let expected = match error {
+        Unchanged::NotAllowed(_) => "expected ",
         _ => "",
     };
-    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {give}{reason}")
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {expected}{reason}")
 }

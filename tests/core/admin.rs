@@ -224,7 +224,7 @@ fn a_setting_that_can_not_be_changed_is_refused_and_so_are_those_beside_it() {
     );
     refused(
         "PROXY CONFIG SET cache_ttl 0",
-        "CONFIG SET failed (possibly related to argument 'cache_ttl') - give a whole number of milliseconds from 1 \
+        "CONFIG SET failed (possibly related to argument 'cache_ttl') - expected a whole number of milliseconds from 1 \
          to 31536000000",
     );
     refused(

@@ -94,7 +94,7 @@ fn a_flag_with_a_slip_is_answered_with_the_right_one() {
 
 #[test]
 fn a_flag_without_its_value_is_an_error() {
-    let expected = "--cache_ttl: the value is missing; see redis-proxy --help";
+    let expected = "--cache_ttl: missing value; see redis-proxy --help";
     assert_eq!(flags_error(&["--cache_ttl"]), expected);
     assert_eq!(flags_error(&["--port", "1", "--cache-ttl"]), expected);
 }

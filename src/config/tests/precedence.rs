@@ -131,7 +131,7 @@ fn an_empty_flag_is_a_value() {
         file,
     );
     assert_eq!(config, Config::default());
-    assert!(flags_error(&["--capacity="]).starts_with("--capacity: \"\" is not allowed; give "));
+    assert!(flags_error(&["--capacity="]).starts_with("--capacity: invalid value \"\": expected "));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn only_the_value_that_wins_is_checked() {
 
 #[test]
 fn an_error_names_the_source() {
-    let given = "\"0\" is not allowed; give a whole number of entries from 1 to 4294967295";
+    let given = "invalid value \"0\": expected a whole number of entries from 1 to 4294967295";
     assert_eq!(
         flags_error(&["--capacity", "0"]),
         format!("--capacity: {given}")
@@ -206,14 +206,14 @@ fn the_flag_for_the_file_beats_the_variable() {
 
 #[test]
 fn a_file_that_cant_be_read_is_an_error() {
-    let reason = "can't be read: No such file or directory (os error 2)";
+    let reason = "No such file or directory (os error 2)";
     assert_eq!(
         flags_error(&["--config", "/nope"]),
-        format!("--config: \"/nope\": {reason}")
+        format!("--config: can't read \"/nope\": {reason}")
     );
     let by_variable = error(&[], &[("CONFIG", "/no\npe")], "");
     assert_eq!(
         by_variable,
-        format!("CONFIG (environment): \"/no\\npe\": {reason}")
+        format!("CONFIG (environment): can't read \"/no\\npe\": {reason}")
     );
 }

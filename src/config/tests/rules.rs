@@ -58,7 +58,7 @@ fn commands_that_no_client_may_run_are_a_list() {
     assert_eq!(config.denied_commands.to_string(), "flushall,config*");
     let error = flags_error(&["--deny_command", "@admin"]);
     assert!(
-        error.ends_with("give @all, @read or @write as a kind of commands"),
+        error.ends_with("expected @all, @read or @write as a kind of commands"),
         "{error}"
     );
 }
@@ -154,13 +154,13 @@ fn a_rule_that_makes_no_sense_is_an_error_that_says_why() {
         ),
     ];
     for (rule, allowed) in cases {
-        let expected = format!("--rule: {rule:?} is not allowed; give {allowed}");
+        let expected = format!("--rule: invalid value {rule:?}: expected {allowed}");
         assert_eq!(rule_error(rule), expected);
     }
     assert_eq!(
         file_error("rule = a pin\nrule = b pinned\n"),
         format!(
-            "{FILE}:2: rule: \"b pinned\" is not allowed; give one of the options {options} (in \"pinned\")"
+            "{FILE}:2: rule: invalid value \"b pinned\": expected one of the options {options} (in \"pinned\")"
         )
     );
 }
@@ -182,7 +182,7 @@ fn there_are_only_so_many_rules() {
     let config = from_flags(&["--rule", &rules(RULES_MAX)]);
     assert_eq!(config.rules.iter().len(), RULES_MAX);
     let error = rule_error(&rules(RULES_MAX + 1));
-    assert!(error.ends_with("give at most 256 rules"), "{error}");
+    assert!(error.ends_with("expected at most 256 rules"), "{error}");
 }
 
 #[test]
@@ -192,6 +192,6 @@ fn missing_ttl_is_a_time_or_none() {
     assert_eq!(given, Some(Duration::ZERO));
     assert_eq!(
         flags_error(&["--missing_ttl", "x"]),
-        "--missing_ttl: \"x\" is not allowed; give a whole number of milliseconds from 0 to 31536000000, or none"
+        "--missing_ttl: invalid value \"x\": expected a whole number of milliseconds from 0 to 31536000000, or none"
     );
 }

@@ -214,13 +214,13 @@ fn in_file(content: &str) -> Result<Config, String> {
 
 #[test]
 fn a_file_that_holds_no_password_is_an_error_that_shows_nothing_of_it() {
-    let empty = "--redis_password_file: \"/secret\": is empty; give a file that holds the password";
+    let empty = "--redis_password_file: \"/secret\" is empty; give a file with the password";
     for content in ["", "\n", "\r\n"] {
         assert_eq!(in_file(content).expect_err("empty"), empty);
     }
     assert_eq!(
         flags_error(&["--password_file", "/nope"]),
-        "--password_file: \"/nope\": can't be read: No such file or directory (os error 2)"
+        "--password_file: can't read \"/nope\": No such file or directory (os error 2)"
     );
 }
 

@@ -29,7 +29,7 @@ fn what_a_url_says_is_not_said_twice() {
         let error = flags_error(&[url, &format!("--{flag}=7")]);
         assert_eq!(
             error,
-            format!("--{flag}: redis_url sets it too; give only one")
+            format!("--{flag}: conflicts with redis_url; give only one")
         );
     }
     let error = flags_error(&[url, "--redis_password_file", SECRET_FILE]);
@@ -43,7 +43,7 @@ fn what_a_url_says_is_not_said_twice() {
 fn no_error_has_the_password_of_a_url() {
     let error = flags_error(&["--redis_url", "http://:hunter2@redis.example"]);
     assert!(
-        error.starts_with("--redis_url: the value is not allowed; give redis://"),
+        error.starts_with("--redis_url: invalid value: expected redis://"),
         "{error}"
     );
     let error = flags_error(&["--redis_url", "redis://alice@redis.example"]);
@@ -56,7 +56,7 @@ fn no_error_has_the_password_of_a_url() {
 #[test]
 fn without_a_port_there_is_another_way_in() {
     let error = flags_error(&["--port", "none"]);
-    assert_eq!(error, "--port: give unix_socket or tls_port as well");
+    assert_eq!(error, "--port: requires unix_socket or tls_port");
     let config = from_flags(&["--port=none", "--unix_socket=/run/a"]);
     assert_eq!(
         (config.port, config.unix_socket.as_deref()),
@@ -74,7 +74,7 @@ fn permissions_are_octal() {
     for text in ["", "0", "077", "800", "1777", "+700", "rwx"] {
         let error = flags_error(&["--unix_socket_perm", text]);
         assert!(
-            error.ends_with("give an octal number from 600 to 777"),
+            error.ends_with("expected an octal number from 600 to 777"),
             "{error}"
         );
     }
@@ -84,19 +84,19 @@ fn permissions_are_octal() {
 #[test]
 fn tls_needs_its_files() {
     let with = |flags: &[&str]| flags_error(flags);
-    assert_eq!(with(&["--tls_port=1"]), "--tls_port: give tls_cert as well");
+    assert_eq!(with(&["--tls_port=1"]), "--tls_port: requires tls_cert");
     let cert = ["--tls_port=1", "--tls_cert=c"];
     assert_eq!(
         with(&cert),
-        "--tls_port: give tls_ca as well, or tls_auth_clients no"
+        "--tls_port: requires tls_ca, or tls_auth_clients no"
     );
     let without_key = [&cert[..], &["--tls_auth_clients=no"]].concat();
-    assert_eq!(with(&without_key), "--tls_cert: give tls_key as well");
+    assert_eq!(with(&without_key), "--tls_cert: requires tls_key");
     let all = [&without_key[..], &["--tls_key=k"]].concat();
     assert_eq!(from_flags(&all).tls_port, Some(1));
     assert_eq!(
         with(&["--redis_tls=on", "--redis_tls_key=k"]),
-        "--redis_tls_key: give redis_tls_cert as well"
+        "--redis_tls_key: requires redis_tls_cert"
     );
 }
 
@@ -111,13 +111,13 @@ fn settings_of_tls_are_of_no_use_without_it() {
     ] {
         assert_eq!(
             flags_error(&[&format!("--{flag}=x")]),
-            format!("--{flag}: give redis_tls on as well, or a redis_url with rediss://")
+            format!("--{flag}: requires redis_tls on, or a redis_url with rediss://")
         );
     }
     let flags = ["--redis_url=rediss://redis.example", "--redis_tls_ca=x"];
     assert!(from_flags(&flags).redis_tls.on);
     let error = flags_error(&["--redis_url=unix:///a", "--redis_tls=on"]);
-    assert_eq!(error, "--redis_tls: give off with a Unix socket");
+    assert_eq!(error, "--redis_tls: requires off with a Unix socket");
 }
 
 #[cfg(not(feature = "tls"))]
@@ -126,11 +126,11 @@ fn a_build_without_tls_says_so() {
     let error = flags_error(&["--redis_tls=on"]);
     assert_eq!(
         error,
-        "--redis_tls: \"on\" is not allowed; give off: this build has no TLS"
+        "--redis_tls: invalid value \"on\": expected off: this build has no TLS"
     );
     let error = flags_error(&["--redis_url=rediss://a"]);
     assert!(
-        error.ends_with("give redis:// or unix://: this build has no TLS"),
+        error.ends_with("expected redis:// or unix://: this build has no TLS"),
         "{error}"
     );
 }
@@ -148,7 +148,7 @@ fn sentinels_stand_for_the_place_of_the_redis() {
     for text in ["a,", ",", "a:0", "a b", "redis://a", "a,[::1"] {
         let error = flags_error(&["--redis_sentinels", text]);
         assert!(
-            error.contains("give HOST or HOST:PORT of each sentinel"),
+            error.contains("expected HOST or HOST:PORT of each sentinel"),
             "{error}"
         );
     }
@@ -164,8 +164,7 @@ fn what_sentinels_say_is_not_said_twice() {
         ("--redis_hostname=redis.example", "redis_hostname"),
     ] {
         let error = flags_error(&[sentinels[0], sentinels[1], flag]);
-        let expected =
-            format!("--redis_sentinels: {name} sets the address of Redis too; give only one");
+        let expected = format!("--redis_sentinels: conflicts with {name}; give only one");
         assert_eq!(error, expected);
     }
     // The rest is unchanged.
@@ -187,7 +186,7 @@ fn nodes_of_a_cluster_stand_for_the_place_of_the_redis() {
     assert_eq!(config.redis.to_string(), format!("cluster:{addresses}"));
     for text in ["a,", ",", "a:0", "a b", "redis://a", "a,[::1"] {
         let error = flags_error(&["--redis_cluster", text]);
-        let allowed = "give HOST or HOST:PORT of some nodes with commas between them";
+        let allowed = "expected HOST or HOST:PORT of some nodes with commas between them";
         assert!(error.contains(allowed), "{error}");
     }
     assert_eq!(from_flags(&["--redis_cluster="]), Config::default());
@@ -201,17 +200,16 @@ fn a_cluster_stands_beside_no_other_place_and_has_one_database() {
         ("--redis_sentinels=s", "redis_sentinels"),
     ] {
         let error = flags_error(&["--redis_cluster=n", flag]);
-        let expected =
-            format!("--redis_cluster: {name} sets the address of Redis too; give only one");
+        let expected = format!("--redis_cluster: conflicts with {name}; give only one");
         assert_eq!(error, expected);
     }
     assert_eq!(
         flags_error(&["--redis_cluster=n", "--redis_database=3"]),
-        "--redis_database: give 0 with redis_cluster: a cluster has no other"
+        "--redis_database: requires 0 with redis_cluster, as a cluster has no other"
     );
     assert_eq!(
         flags_error(&["--redis_read_from=replica"]),
-        "--redis_read_from: give redis_cluster as well"
+        "--redis_read_from: requires redis_cluster"
     );
     let config = from_flags(&["--redis_cluster=n", "--redis_read_from=Replica"]);
     assert_eq!(config.redis_read_from, ReadFrom::Replica);
@@ -224,15 +222,15 @@ fn settings_of_sentinels_need_one_another() {
     for (flags, error) in [
         (
             &["--redis_sentinels=s"][..],
-            "--redis_sentinels: give redis_sentinel_master as well",
+            "--redis_sentinels: requires redis_sentinel_master",
         ),
         (
             &["--redis_sentinel_master=m"],
-            "--redis_sentinel_master: give redis_sentinels as well",
+            "--redis_sentinel_master: requires redis_sentinels",
         ),
         (
             &["--redis_sentinel_password=hunter2"],
-            "--redis_sentinel_password: give redis_sentinels as well",
+            "--redis_sentinel_password: requires redis_sentinels",
         ),
         (
             &["--redis_sentinel_username=bob"],
@@ -240,7 +238,7 @@ fn settings_of_sentinels_need_one_another() {
         ),
         (
             &["--redis_sentinel_tls_ca=/ca"],
-            "--redis_sentinel_tls_ca: give redis_sentinel_tls on as well",
+            "--redis_sentinel_tls_ca: requires redis_sentinel_tls on",
         ),
     ] {
         assert_eq!(flags_error(flags), error);
