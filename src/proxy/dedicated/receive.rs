@@ -1,8 +1,9 @@
 //! Receives Redis's bytes on a connection, frame by frame: passed on, dropped, or kept to be edited.
 
+use super::effects::WRITES_ANYTHING;
 use super::expectation::{Expectation, Kind};
 use super::mirror::{Answer, Class};
-use super::{Dedicated, Effects, Fate, Phase, Received, WRITES_ANYTHING};
+use super::{Dedicated, Effects, Fate, Phase, Received};
 use crate::command::own;
 use crate::proxy::clients::Edit;
 use crate::upstream;
