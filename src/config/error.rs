@@ -146,7 +146,7 @@ impl fmt::Display for Problem {
             Problem::NeedsPassword { username, password } => {
                 write!(f, "{username:?} needs a password; give {password} as well")
             }
-            Problem::Needs(needed) => write!(f, "give {needed}"),
+            Problem::Needs(required) => write!(f, "give {required}"),
             Problem::GivenByUrl => f.write_str("redis_url sets it too; give only one"),
             Problem::GivenBeside(other) => {
                 write!(f, "{other} sets the address of Redis too; give only one")
