@@ -157,14 +157,14 @@ impl Engine {
 
     /// Checks a password, or has Redis check it.
     fn authenticate(&mut self, user: Option<&[u8]>, password: &[u8], now: Time) -> Login {
-        let is_own = match self.access.judge(user, password) {
+        let is_proxy_user = match self.access.judge(user, password) {
             Verdict::Accepted => return Login::Accepted,
             Verdict::Refused => return Login::Refused(Reply::error(WRONGPASS)),
-            Verdict::AskRedis { is_own } => is_own,
+            Verdict::AskRedis { is_proxy_user } => is_proxy_user,
         };
         let server = self.any_server();
         match &server.redis {
-            Redis::Unknown | Redis::Down(_) if !is_own => {
+            Redis::Unknown | Redis::Down(_) if !is_proxy_user => {
                 return Login::Later(Flow::LeaveToAuthenticate);
             }
             // A client that was accepted before is served from the cache while Redis is unreachable.
@@ -185,7 +185,7 @@ impl Engine {
             Redis::Up => {}
         }
         match self.checks.check(user, password, now) {
-            Checked::Accepted if is_own => Login::Accepted,
+            Checked::Accepted if is_proxy_user => Login::Accepted,
             Checked::Accepted => Login::Later(Flow::LeaveToAuthenticate),
             Checked::Refused(error) => Login::Refused(error),
             Checked::Asked => Login::Later(Flow::Wait(WaitsFor::Check)),

@@ -12,10 +12,9 @@ use super::spare::Spare;
 use super::{MAX_OWED, RUN_REPLIES};
 use crate::metrics::ErrorKind;
 use crate::resp::reply::{Output, Reply};
-pub(super) use gather::Elements;
 pub(super) use push::to_reply;
 use slot::Slot;
-pub(super) use slot::{Cost, Place};
+pub(super) use slot::{Cost, Elements, Place};
 
 /// The outstanding replies of a client.
 ///
@@ -36,7 +35,7 @@ pub(super) struct Replies {
     /// clients together hold too much.
     pub most: usize,
     /// The same for the keys that the rest of a long MGET requests from Redis.
-    ahead: usize,
+    most_ahead: usize,
     /// The expected length of Redis's replies to this client, in bytes.
     expected: usize,
     /// The rest of an MGET that is being answered. No other request is executed before.
@@ -78,7 +77,7 @@ impl Default for Replies {
             queued: 0,
             coming: 0,
             most: MAX_OWED,
-            ahead: AHEAD,
+            most_ahead: AHEAD,
             expected: EXPECTED_AT_FIRST,
             long_mget: None,
             broken: false,
@@ -101,13 +100,13 @@ impl Replies {
 
     /// Whether so many replies are outstanding that the rest of a long MGET has to wait.
     pub fn full_ahead(&self) -> bool {
-        self.output.len() >= self.most || self.queued >= self.ahead
+        self.output.len() >= self.most || self.queued >= self.most_ahead
     }
 
     /// Sets how much may be outstanding, as it depends on what all clients together hold.
     pub fn bound(&mut self, most: usize) {
         self.most = most;
-        self.ahead = if most < MAX_OWED { most } else { AHEAD };
+        self.most_ahead = if most < MAX_OWED { most } else { AHEAD };
     }
 
     /// How many bytes are held for outstanding replies.
@@ -118,7 +117,7 @@ impl Replies {
 
     /// How many more bytes the rest of a long MGET may request from Redis.
     pub fn room_ahead(&self) -> usize {
-        self.ahead.saturating_sub(self.queued)
+        self.most_ahead.saturating_sub(self.queued)
     }
 
     /// The expected length of Redis's replies to this client, from earlier ones, in bytes.

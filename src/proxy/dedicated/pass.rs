@@ -3,7 +3,7 @@
 use super::super::clients::Edit;
 use super::expectation::{Expectation, Expectations, Kind};
 use super::{Dedicated, Effects, Phase};
-use crate::command::own;
+use crate::command::internal;
 use crate::resp::reply;
 use crate::resp::request::Request;
 
@@ -49,7 +49,7 @@ impl Dedicated {
     pub fn answer(&mut self, reply: &[u8], is_refusal: bool) {
         let (kind, word) = match is_refusal {
             true => (Kind::Refused(0), REFUSED),
-            false => (Kind::Local, own::PING.as_bytes()),
+            false => (Kind::Local, internal::PING.as_bytes()),
         };
         let kind = self.edits.add(kind, Edit::Reply(reply.into()));
         let mut request = Vec::new();

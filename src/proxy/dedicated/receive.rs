@@ -4,7 +4,7 @@ use super::effects::WRITES_ANYTHING;
 use super::expectation::{Expectation, Kind};
 use super::mirror::{Answer, Class};
 use super::{Dedicated, Effects, Fate, Phase, Received};
-use crate::command::own;
+use crate::command::internal;
 use crate::proxy::clients::Edit;
 use crate::upstream;
 
@@ -209,12 +209,12 @@ impl Dedicated {
             }
             Some(false) => {}
         }
-        let is_own = match self.mirror.class(start, due) {
-            Some(Class::MonitorLine) => own::is_own_line(so_far),
+        let is_internal = match self.mirror.class(start, due) {
+            Some(Class::MonitorLine) => internal::is_internal_line(so_far),
             None if self.mirror.monitors() => None,
             _ => Some(false),
         };
-        match is_own {
+        match is_internal {
             None => return Fate::Unknown,
             Some(true) => return Fate::LeftOut,
             Some(false) => {}
@@ -273,7 +273,7 @@ impl Dedicated {
         }
         let length = frame.len();
         match self.mirror.take(frame, due) {
-            Answer::Unasked => return Received::Passed,
+            Answer::Unsolicited => return Received::Passed,
             Answer::More(kind) => self.set_due(kind),
             Answer::Done => {
                 if let Some(borrowed) = &mut self.borrowed {

@@ -2,37 +2,9 @@
 
 use super::super::engine::join;
 use super::super::slow_log::Words;
-use super::slot::Slot;
-use super::{Cost, Place, Replies};
-use crate::command::Join;
+use super::slot::{Gathering, Slot};
+use super::{Cost, Elements, Place, Replies};
 use crate::resp::reply::{self, Reply};
-
-/// An array that is assembled from the cache and from Redis.
-pub(super) struct Gathering {
-    /// The encoded elements; `None` for outstanding ones.
-    pub elements: Vec<Option<Reply>>,
-    pub which: Elements,
-    pub waiting: usize,
-    /// Redis's error to an element, which is the reply to the whole.
-    pub error: Option<Reply>,
-    /// The bytes that it holds.
-    pub held: usize,
-    /// The expected length of each outstanding element.
-    pub expected: usize,
-    pub words: Words,
-}
-
-/// Which elements of an array are gathered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum Elements {
-    All,
-    /// Some of an array whose header is sent separately.
-    Some,
-    /// The same, and they are the last.
-    Last,
-    /// The replies of several nodes, which are merged into one.
-    Joined(Join),
-}
 
 impl Replies {
     /// Adds the header of an array whose elements are added next. Only if no reply waits.

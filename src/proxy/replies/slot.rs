@@ -1,6 +1,7 @@
 //! The place of a reply in the queue of its client, and what it costs to keep it.
 
-use super::gather::Gathering;
+use super::super::slow_log::Words;
+use crate::command::Join;
 use crate::resp::reply::Reply;
 
 /// The position of a reply among all replies ever owed to clients of this slot: none is used twice, so a reply for a
@@ -25,6 +26,33 @@ pub(super) enum Slot {
     Waiting(Cost),
     /// An array of which some elements are outstanding.
     Gathering(Box<Gathering>),
+}
+
+/// An array that is assembled from the cache and from Redis.
+pub(super) struct Gathering {
+    /// The encoded elements; `None` for outstanding ones.
+    pub elements: Vec<Option<Reply>>,
+    pub which: Elements,
+    pub waiting: usize,
+    /// Redis's error to an element, which is the reply to the whole.
+    pub error: Option<Reply>,
+    /// The bytes that it holds.
+    pub held: usize,
+    /// The expected length of each outstanding element.
+    pub expected: usize,
+    pub words: Words,
+}
+
+/// Which elements of an array are gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Elements {
+    All,
+    /// Some of an array whose header is sent separately.
+    Some,
+    /// The same, and they are the last.
+    Last,
+    /// The replies of several nodes, which are merged into one.
+    Joined(Join),
 }
 
 /// The cost of waiting for a reply from Redis, in bytes.

@@ -17,7 +17,7 @@ const KEPT: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Views {
     /// The latest one is last.
-    heard: Vec<(NodeId, Time, View)>,
+    reports: Vec<(NodeId, Time, View)>,
 }
 
 /// A master or replica of the resulting map.
@@ -81,31 +81,31 @@ impl Believed {
 impl Views {
     /// A node has sent its view. Returns whether it is new.
     pub fn hear(&mut self, node: NodeId, view: View, now: Time) -> bool {
-        let before = self.heard.iter().position(|(known, ..)| *known == node);
-        let before = before.map(|at| self.heard.remove(at).2);
+        let before = self.reports.iter().position(|(known, ..)| *known == node);
+        let before = before.map(|at| self.reports.remove(at).2);
         let is_news = before.is_none_or(|before| before != view);
-        self.heard.push((node, now, view));
+        self.reports.push((node, now, view));
         is_news
     }
 
     /// Removes old views of nodes that can't be asked any more, except the latest view of all. Returns whether there
     /// were any.
     pub fn drop_old(&mut self, is_there: impl Fn(NodeId) -> bool, now: Time) -> bool {
-        let count = self.heard.len();
-        let last = self.heard.last().map(|(node, ..)| *node);
-        self.heard.retain(|(node, heard, _)| {
-            Some(*node) == last || heard.after(KEPT) > now || is_there(*node)
+        let count = self.reports.len();
+        let last = self.reports.last().map(|(node, ..)| *node);
+        self.reports.retain(|(node, received, _)| {
+            Some(*node) == last || received.after(KEPT) > now || is_there(*node)
         });
-        self.heard.len() != count
+        self.reports.len() != count
     }
 
     /// The result of all views; `None` before the first has arrived.
     pub fn believed(&self) -> Option<Believed> {
         // With equal epochs, the latest view wins.
-        let latest = self.heard.iter().max_by_key(|(_, _, view)| view.epoch());
+        let latest = self.reports.iter().max_by_key(|(_, _, view)| view.epoch());
         let (.., latest) = latest?;
         let mut claims = vec![None; SLOTS.into()];
-        for (.., view) in &self.heard {
+        for (.., view) in &self.reports {
             for &(start, end, at) in &view.ranges {
                 let node = &view.nodes[at];
                 for claim in &mut claims[usize::from(start)..=usize::from(end)] {
@@ -150,7 +150,7 @@ impl Views {
 
     /// The address of the node with that name: its own view wins, otherwise the latest; if it is named.
     fn address_of(&self, name: &str) -> Option<&RedisAddress> {
-        let seen = self.heard.iter().flat_map(|(.., view)| {
+        let seen = self.reports.iter().flat_map(|(.., view)| {
             let nodes = view.nodes.iter().enumerate();
             nodes.map(|(at, node)| (view.myself == Some(at), node))
         });
