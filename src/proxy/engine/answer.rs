@@ -1,12 +1,12 @@
 //! The commands that the proxy answers itself, in Redis's words.
 
-use super::access::Verdict;
-use super::checks::Checked;
-use super::engine::{Engine, Flow, Redis};
-use super::hello::Hello;
-use super::identity::{BAD_NAME, Identity, is_valid_name};
-use super::replies::Replies;
-use super::session::WaitsFor;
+use super::super::access::Verdict;
+use super::super::checks::Checked;
+use super::super::hello::Hello;
+use super::super::identity::{BAD_NAME, Identity, is_valid_name};
+use super::super::replies::Replies;
+use super::super::session::WaitsFor;
+use super::{Engine, Flow, Redis};
 use crate::clock::Time;
 use crate::command::{Here, is_word};
 use crate::resp::integer;
