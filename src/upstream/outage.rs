@@ -129,6 +129,43 @@ impl Node {
             };
             log::warn!(address:% = self.settings.address, reason; "{message}");
         }
+        let (outage, was_patient) = self.outage_after(before, reason, loss, now);
+        let is_patient = outage.patience.is_some();
+        self.reconnecting = None;
+        self.keep_alive = None;
+        if is_patient {
+            for role in self.roles() {
+                self.close(role);
+                self.renew(role, loss);
+            }
+            self.checks.lost();
+            if is_new {
+                self.events.push(Event::Away);
+            }
+        } else {
+            if is_news || was_patient {
+                self.events.push(outage.event());
+            }
+            self.give_up(&outage, was_patient);
+        }
+        self.outage = Some(outage);
+        self.end_dedicated(now);
+        let is_up = matches!(self.state, State::Up(since) if since.until(now) >= STEADY);
+        // One that comes and goes gets the longer pauses of one that is down.
+        if is_new && is_patient || is_up {
+            self.pause = FIRST_PAUSE;
+        }
+        self.state = State::Down(now.after(self.pause_after(loss, is_patient)));
+    }
+
+    /// The outage that a loss begins or continues, and whether requests waited for Redis until then.
+    fn outage_after(
+        &self,
+        before: Option<Outage>,
+        reason: String,
+        loss: &Loss,
+        now: Time,
+    ) -> (Outage, bool) {
         let patience = match &before {
             // Its master serves reads meanwhile.
             _ if self.settings.is_replica => None,
@@ -139,7 +176,6 @@ impl Node {
         };
         // After Redis has ended, connections may time out instead of being refused until it is back.
         let may_be_brief = self.may_be_brief(loss) || matches!(loss, Loss::TimedOut(_));
-        let was_patient = patience.is_some();
         let gone = before.as_ref().is_some_and(|outage| outage.gone);
         let end = match loss {
             _ if gone => None,
@@ -164,31 +200,11 @@ impl Node {
             end,
             gone,
         };
-        let is_patient = outage.patience.is_some();
-        self.reconnecting = None;
-        self.keep_alive = None;
-        if is_patient {
-            for role in self.roles() {
-                self.close(role);
-                self.renew(role, loss);
-            }
-            self.checks.lost();
-            if is_new {
-                self.events.push(Event::Away);
-            }
-        } else {
-            if is_news || was_patient {
-                self.events.push(outage.event());
-            }
-            self.give_up(&outage, was_patient);
-        }
-        self.outage = Some(outage);
-        self.end_dedicated(now);
-        // One that comes and goes gets the longer pauses of one that is down.
-        let is_up = matches!(self.state, State::Up(since) if since.until(now) >= STEADY);
-        if is_new && is_patient || is_up {
-            self.pause = FIRST_PAUSE;
-        }
+        (outage, patience.is_some())
+    }
+
+    /// How long to wait before the next attempt to connect, after a loss. The pause after that is twice as long.
+    fn pause_after(&mut self, loss: &Loss, is_patient: bool) -> Duration {
         self.pause = match loss {
             Loss::Refused(words) if setup::is_temporary(words) => self.pause.min(SOON),
             Loss::Refused(_) | Loss::NoCluster(_) => LAST_PAUSE,
@@ -200,7 +216,7 @@ impl Node {
         // Up to a quarter less, so that the proxies of many hosts don't reconnect in step.
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.pause = (self.pause * 2).min(LAST_PAUSE);
-        self.state = State::Down(now.after(pause));
+        pause
     }
 
     /// Whether Redis may be back in a moment: it has just ended, or says so; or in a cluster another node may soon take
