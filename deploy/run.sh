@@ -7,9 +7,14 @@
 set -eu
 
 # The caller named a Redis: it is the caller's to run.
-case "${REDIS_HOSTNAME:+named}${REDIS_URL:+named} $*" in
-named* | *' --redis_hostname'* | *' --redis_url'*) exec "$@" ;;
-esac
+if env | grep -Eq '^(REDIS_PROXY_)?REDIS_(HOSTNAME|URL|CLUSTER|SENTINELS)=.'; then
+    exec "$@"
+fi
+for argument; do
+    case $argument in
+    --redis[-_]hostname* | --redis[-_]url* | --redis[-_]cluster* | --redis[-_]sentinels*) exec "$@" ;;
+    esac
+done
 
 redis=
 proxy=

@@ -232,8 +232,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "who got a value gets no older one that is cached",
         file: "engine/arrive.rs",
-        kept: "self.cache.remove(key);",
-        breakable: "if !$broken {\n                        self.cache.remove(key);\n                    }",
+        kept: "None => self.cache.remove_value(key),",
+        breakable: "None if $broken => {}\n                None => self.cache.remove_value(key),",
         world: OTHERS_WRITE,
     },
     Rule {

@@ -69,8 +69,9 @@ fn the_transcript_of_the_readme_works_in_redis_cli() {
     let redis = redis_with_x();
     let proxy = Proxy::start(&redis, &[]);
     let (commands, replies) = transcript();
-    assert_eq!(commands, "ping\nGET X\nget x\n");
-    assert_eq!(redis_cli(&proxy.port(), &["--no-raw"], &commands), replies);
+    assert!(commands.starts_with("ping\nGET X\nget x\n"), "{commands}");
+    let shown = redis_cli(&proxy.port(), &["--no-raw"], &commands);
+    assert_eq!(shown.replace('\r', ""), replies);
 }
 
 #[test]

@@ -230,6 +230,14 @@ impl Entry {
         self.content = Content::Apart(parts);
     }
 
+    /// Removes the value, where there are answers.
+    pub fn remove_value(&mut self) {
+        if let Content::Apart(parts) = &mut self.content {
+            parts.value = Kept::Unknown;
+            self.flags &= !VALUE_READ;
+        }
+    }
+
     /// Takes over the answers of an earlier entry.
     pub fn inherit(&mut self, earlier: &mut Self) {
         earlier.change_answers(|earlier| {

@@ -29,7 +29,7 @@ impl Cache {
     ) -> Option<Duration> {
         let term = *self.terms.of(key.name);
         if self.exceeds_memory(cost_of(key, value.len())) || !term.takes(value) {
-            self.remove(key);
+            self.remove_value(key);
             return None;
         }
         let life = term.life(ttl, now);

@@ -24,6 +24,20 @@ impl Cache {
         true
     }
 
+    /// Removes the value of a key, but not the answers to questions about it.
+    pub fn remove_value(&mut self, key: Key<'_>) {
+        match self.peek(key) {
+            None => {}
+            Some(entry) if entry.has_answers() => {
+                let life = self.terms.life_of(entry, self.hash(key.name));
+                self.change(key, life, Entry::remove_value);
+            }
+            Some(_) => {
+                self.remove(key);
+            }
+        }
+    }
+
     /// Removes the reply to a question about a key.
     pub fn remove_answer(&mut self, key: Key<'_>, question: Question<'_>) {
         let hash = self.entries.hasher().hash_one(question) as u32;

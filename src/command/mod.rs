@@ -64,6 +64,7 @@ pub enum Here {
     Ping,
     ProxyCache,
     ProxyConfig,
+    ProxyHelp,
     ProxyInvalidate,
     ProxyRules,
     ProxySlowlog,

@@ -159,7 +159,7 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_connections_refused",
-        "Client connections refused because of --max_clients",
+        "Client connections refused because of --max_clients, the limit of open files, or protected mode",
         |status| whole(status.metrics.clients.refused),
     ),
     counter(

@@ -21,6 +21,33 @@ const OK: &[u8] = b"+OK\r\n";
 /// How many keys are listed by default.
 const KEYS_SHOWN: usize = 1000;
 
+/// Replies to `HELP`, in the form of Redis's.
+const PROXY_HELP: &str = "\
+PROXY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
+CACHE GET <key>
+    Show what is cached of a key.
+CACHE KEYS <pattern> [<count>]
+    List the cached keys of this database.
+CONFIG GET <pattern> [<pattern> ...]
+    Show settings.
+CONFIG SET <name> <value> [<name> <value> ...]
+    Change settings.
+INVALIDATE <pattern>
+    Remove the matching entries of all databases.
+RULES
+    List the rules.
+SLOWLOG GET [<count>] | LEN | RESET
+    Show, count or drop the requests that waited long for Redis.
+HELP
+    Print this help.";
+const UPSTREAM_HELP: &str = "\
+UPSTREAM <command> [<arg> ...]. Redis answers, not the proxy. Commands are:
+CLIENT <subcommand> [<arg> ...]
+INFO [<section> ...]
+SLOWLOG <subcommand> [<arg> ...]
+HELP
+    Print this help.";
+
 impl Engine {
     /// Applies the settings that concern the core.
     pub fn configure(&mut self, config: &Config) {
@@ -40,6 +67,22 @@ impl Engine {
         self.refetches.enable(config.refetch);
         self.buffers.set_limit(config.max_buffers);
         self.slow_log.set_slower_than(config.slowlog_slower_than);
+    }
+
+    /// `PROXY HELP`, or `UPSTREAM HELP`.
+    pub(super) fn proxy_help(&self, request: &Request<'_>, replies: &mut Replies) {
+        let lines = match is_word(request.argument(0), b"upstream") {
+            true => UPSTREAM_HELP,
+            false => PROXY_HELP,
+        };
+        let mut out = Vec::new();
+        reply::header(&mut out, b'*', lines.lines().count());
+        for line in lines.lines() {
+            out.extend_from_slice(b"+");
+            out.extend_from_slice(line.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        replies.push(Reply::copy(&out));
     }
 
     /// `PROXY RULES`
@@ -156,7 +199,9 @@ impl Engine {
         replies: &mut Replies,
         now: Time,
     ) -> Flow {
-        let is = |name: &[u8], most| is_word(request.argument(2), name) && request.len() <= most;
+        let is = |name: &[u8], most| {
+            is_word(request.argument(2), name) && (4..=most).contains(&request.len())
+        };
         if is(b"keys", 5) {
             return self.cache_keys(request, identity, replies);
         }

@@ -21,7 +21,7 @@ impl Status<'_> {
                 false => format!("No reads used the cache. {}", others.join(" ")),
             };
         };
-        let answered = format!("{} of reads were hits", percent(ratio));
+        let answered = format!("{} of reads were hits", leading_percent(ratio));
         let mut advice = if ratio >= GOOD {
             format!("{answered}: no action needed.")
         } else {
@@ -53,7 +53,7 @@ impl Status<'_> {
             (Why::Large, _) => "had replies too large to cache: see --max_reply".to_owned(),
             _ => "named several keys, which only Redis can answer".to_owned(),
         };
-        Some(format!("{} of all reads {how}.", percent(share)))
+        Some(format!("{} of all reads {how}.", leading_percent(share)))
     }
 
     /// The main reason for misses and its remedy, and how many keys missed for it.
@@ -112,8 +112,8 @@ impl Status<'_> {
                     .into()
             }
             Reason::Unkept => {
-                "had replies that cannot be cached: errors, values larger than --max_memory, missing keys \
-                 without tracking"
+                "had replies that are not cached: errors, values larger than --max_reply or --max_memory, keys with the \
+                 rule nocache, missing keys without tracking"
                     .into()
             }
         }
@@ -123,6 +123,9 @@ impl Status<'_> {
     fn explain_new(&self, counters: &Counters) -> String {
         let removed: u64 = counters.removed().iter().map(|(_, count)| count).sum();
         let unread = counters.unread;
+        if removed == 0 && self.cache.is_empty() {
+            return "were first reads of their keys".into();
+        }
         if removed < self.cache.len() as u64 {
             return "were first reads of their keys: the cache is still filling".into();
         }
@@ -145,7 +148,7 @@ impl Status<'_> {
         (passed * 2 > all).then(|| {
             format!(
                 "{} of all requests cannot use the cache, mostly {}.",
-                percent(passed as f64 / all as f64),
+                leading_percent(passed as f64 / all as f64),
                 self.command_name(most)
                     .to_ascii_uppercase()
                     .replace('|', " ")
@@ -164,6 +167,13 @@ fn percent(share: f64) -> String {
     } else {
         format!("{percent}%")
     }
+}
+
+/// The same at the start of a sentence.
+fn leading_percent(share: f64) -> String {
+    let mut percent = percent(share);
+    percent[..1].make_ascii_uppercase();
+    percent
 }
 
 #[cfg(test)]
@@ -285,6 +295,17 @@ mod tests {
     }
 
     #[test]
+    fn of_what_is_never_cached_the_first_reads_say_nothing_of_the_cache() {
+        let mut world = World::new(0);
+        world
+            .metrics
+            .missed(Key::new(0, b"a"), Table::GET, Time::default(), || false);
+        world.assert_advice(&["Of the others, 100% were first reads of their keys."]);
+        (0..1000).for_each(|_| world.get("b"));
+        world.assert_advice(&["More than 99% of reads were hits"]);
+    }
+
+    #[test]
     fn a_young_cache_is_still_filling() {
         let mut world = World::new(0);
         (0..5).for_each(|key| world.get(key));
@@ -384,7 +405,7 @@ mod tests {
                 .metrics
                 .missed(Key::new(0, b"a"), Table::GET, Time::default(), || false)
         });
-        world.assert_advice(&["cannot be cached"]);
+        world.assert_advice(&["are not cached: errors"]);
         world.metrics.keys.coalesced = 10;
         world.assert_advice(&["shared another request's fetch"]);
     }

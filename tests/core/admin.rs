@@ -45,6 +45,37 @@ fn rules_are_shown_in_order() {
 }
 
 #[test]
+fn help_names_the_subcommands_and_errors_name_help() {
+    let mut world = world("");
+    let client = world.connect();
+    for (request, expected) in [
+        ("PROXY HELP", "+CACHE KEYS <pattern> [<count>]\r\n"),
+        ("upstream help", "+INFO [<section> ...]\r\n"),
+        (
+            "PROXY CACHE",
+            "-ERR wrong number of arguments for 'proxy|cache' command",
+        ),
+        ("PROXY CACHE NOPE", "-ERR try PROXY CACHE KEYS pattern"),
+        ("PROXY CACHE KEYS", "-ERR try PROXY CACHE KEYS pattern"),
+        (
+            "PROXY",
+            "-ERR wrong number of arguments for 'proxy' command",
+        ),
+        (
+            "proxy nope",
+            "-ERR unknown subcommand 'nope'. Try PROXY HELP.",
+        ),
+        (
+            "UPSTREAM GET x",
+            "-ERR unknown subcommand 'GET'. Try UPSTREAM HELP.",
+        ),
+    ] {
+        let reply = String::from_utf8(say(&mut world, client, request)).expect("a text");
+        assert!(reply.contains(expected), "{request}: {reply}");
+    }
+}
+
+#[test]
 fn settings_are_shown_by_patterns() {
     let mut world = world("");
     let client = world.connect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis_proxy::cache::Limits;
 use redis_proxy::resp::reply::SHARED_MIN;
 
-use crate::world::{World, bulk, get, roomy};
+use crate::world::{World, bulk, get, multibulk, roomy};
 
 #[test]
 fn a_fetched_value_is_cached() {
@@ -35,6 +35,24 @@ fn an_error_is_delivered_and_not_cached() {
             world.assert_received(client, reply);
         }
         assert!(world.proxy.cache().is_empty());
+    }
+}
+
+#[test]
+fn what_is_cached_of_a_key_outlives_a_get_that_is_not() {
+    let mut world = World::roomy();
+    let client = world.connect();
+    let read = multibulk(&["LRANGE", "key", "0", "-1"]);
+    let list = "*1\r\n$1\r\na\r\n";
+    world.send(client, &read);
+    world.answer(list);
+    world.assert_received(client, list);
+    for wrong in [get("key"), multibulk(&["MGET", "key", "key"])] {
+        world.send(client, &wrong);
+        world.answer("-WRONGTYPE Operation\r\n");
+        world.received(client);
+        world.send(client, &read);
+        world.assert_received(client, list);
     }
 }
 

@@ -15,7 +15,8 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// `server` is for this host, `other` for another, `expired` has expired, and `client` is a client's.
+    /// `server` is for this host, `other` for another, `expired` has expired, `authority` is an authority's, and `client`
+    /// a client's.
     pub fn new() -> Self {
         let unique = fastrand::u64(..);
         let name = format!("redis-proxy-certificates-{}-{unique}", std::process::id());
@@ -38,6 +39,9 @@ impl Certificates {
         expired.not_before = date_time_ymd(2001, 1, 1);
         expired.not_after = date_time_ymd(2002, 1, 1);
         certificates.sign("expired", expired);
+        let mut authority = params_of(&here);
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        certificates.sign("authority", authority);
         certificates
     }
 

@@ -60,6 +60,17 @@ fn a_certificate_must_not_have_expired() {
 }
 
 #[test]
+fn a_certificate_must_not_be_that_of_an_authority() {
+    let certificates = Certificates::new();
+    let redis = TlsRedis::start(&certificates, "authority", &["--tls-auth-clients", "no"]);
+    let (url, ca) = (redis.url(), certificates.path("ca.pem"));
+    assert_trouble(
+        &["--redis_url", &url, "--redis_tls_ca", &ca],
+        &["its certificate is that of a CA", "basicConstraints"],
+    );
+}
+
+#[test]
 fn a_certificate_must_be_for_the_host_or_for_the_name_that_is_given() {
     let certificates = Certificates::new();
     let redis = TlsRedis::start(&certificates, "other", &["--tls-auth-clients", "no"]);

@@ -45,3 +45,25 @@ fn an_answer_that_ends_before_its_entry_changes_neither() {
     assert_eq!(look.age, Duration::from_millis(1100));
     assert_eq!(look.reads, 1);
 }
+
+#[test]
+fn answers_outlive_the_value() {
+    let mut cache = with_ttl(2000);
+    let ttl = Duration::from_millis(1000);
+    let answer = Value::Bytes(b":5\r\n");
+    cache.insert_answer(in_0(b"key"), question(b"words"), &answer, ttl, at(0));
+    insert(&mut cache, "key", "value", 0);
+    let with_value = cache.bytes();
+    for _ in 0..2 {
+        cache.remove_value(in_0(b"key"));
+        assert_eq!(get(&mut cache, "key", 0), None);
+        assert_eq!(
+            cache.answer(in_0(b"key"), question(b"words"), at(0)),
+            Some(answer.clone())
+        );
+        assert_eq!(cache.bytes(), with_value - "value".len());
+    }
+    cache.remove_answer(in_0(b"key"), question(b"words"));
+    cache.remove_value(in_0(b"key"));
+    assert_eq!((cache.len(), cache.bytes()), (0, 0));
+}

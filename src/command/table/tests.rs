@@ -106,7 +106,7 @@ fn a_name_that_no_command_has_is_refused_without_asking() {
     assert_no_name(
         &table,
         "UPSTREAM x",
-        "ERR unknown command 'UPSTREAM', with args beginning with: 'x' ",
+        "ERR unknown subcommand 'x'. Try UPSTREAM HELP.",
     );
 }
 

@@ -81,6 +81,7 @@ impl Engine {
             Here::Info | Here::Select => {}
             Here::ProxyCache => return self.proxy_cache(request, identity, replies, now),
             Here::ProxyConfig => self.proxy_config(request, identity, replies),
+            Here::ProxyHelp => self.proxy_help(request, replies),
             Here::ProxyInvalidate => return self.proxy_invalidate(request, identity, replies),
             Here::ProxyRules => self.proxy_rules(replies),
             Here::ProxySlowlog => self.proxy_slowlog(request, replies),

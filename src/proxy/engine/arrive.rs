@@ -228,9 +228,7 @@ impl Engine {
             // A client that gets this reply must not get an older one later, be it cached or fetched over another link.
             match &fetch.question {
                 _ if kept => {}
-                None => {
-                    self.cache.remove(key);
-                }
+                None => self.cache.remove_value(key),
                 Some(question) => self.cache.remove_answer(key, (&**question).into()),
             }
             self.in_flight.overtaken(&fetch.key, link);

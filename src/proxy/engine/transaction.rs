@@ -246,9 +246,7 @@ impl Engine {
         };
         match question {
             _ if is_same => {}
-            None => {
-                self.cache.remove(key);
-            }
+            None => self.cache.remove_value(key),
             Some(question) => self.cache.remove_answer(key, question.into()),
         }
         self.in_flight.overtaken(name, link);

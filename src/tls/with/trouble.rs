@@ -63,6 +63,11 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("{error}: redis_tls_server_name sets the expected name")
         }
+        // The verifier's own errors have no other name here.
+        CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is that of a CA: issue one for the server (basicConstraints CA:FALSE)"
+                .to_owned()
+        }
         error => format!("its certificate is not valid: {error}"),
     }
 }

@@ -79,13 +79,23 @@ impl Believed {
 }
 
 impl Views {
-    /// A node has sent its view. Returns whether it is new.
+    /// A node has sent its view. Returns whether the result may differ now: the view is new, or confirms what the latest
+    /// one denied.
     pub fn hear(&mut self, node: NodeId, view: View, now: Time) -> bool {
+        let is_replaced =
+            |latest: &View| latest.nodes != view.nodes && latest.epoch() <= view.epoch();
+        let differs = self.latest().is_some_and(is_replaced);
         let before = self.reports.iter().position(|(known, ..)| *known == node);
         let before = before.map(|at| self.reports.remove(at).2);
-        let is_news = before.is_none_or(|before| before != view);
+        let is_news = differs || before.is_none_or(|before| before != view);
         self.reports.push((node, now, view));
         is_news
+    }
+
+    /// The view that decides what only one can: of equal epochs, the one that was received last.
+    fn latest(&self) -> Option<&View> {
+        let views = self.reports.iter().map(|(.., view)| view);
+        views.max_by_key(|view| view.epoch())
     }
 
     /// Removes old views of nodes that can't be asked any more, except the latest view of all. Returns whether there
@@ -101,9 +111,7 @@ impl Views {
 
     /// The result of all views; `None` before the first has arrived.
     pub fn believed(&self) -> Option<Believed> {
-        // With equal epochs, the latest view wins.
-        let latest = self.reports.iter().max_by_key(|(_, _, view)| view.epoch());
-        let (.., latest) = latest?;
+        let latest = self.latest()?;
         let mut claims = vec![None; SLOTS.into()];
         for (.., view) in &self.reports {
             for &(start, end, at) in &view.ranges {
@@ -274,6 +282,24 @@ pub(super) mod tests {
         assert_eq!(masters(&views), ["1", "2"]);
         let believed = views.believed().expect("there are views");
         assert!(believed.serves() && !believed.serves_all() && !believed.is_failing);
+    }
+
+    #[test]
+    fn a_replica_that_one_node_takes_for_failing_is_back_when_another_confirms_it() {
+        let replicas = |views: &Views| views.believed().expect("there are views").replicas.len();
+        let mut well = view(&[(1, 5), (2, 0)]);
+        well.ranges.truncate(1);
+        well.nodes[1].is_master = false;
+        well.nodes[1].replica_of = Some(0);
+        let mut ill = well.clone();
+        ill.nodes[1].is_failing = true;
+        let mut views = Views::default();
+        assert!(views.hear(NodeId(0), well.clone(), at(0)));
+        assert!(views.hear(NodeId(1), ill, at(0)));
+        assert_eq!(replicas(&views), 0);
+        assert!(views.hear(NodeId(0), well.clone(), at(1)));
+        assert_eq!(replicas(&views), 1);
+        assert!(!views.hear(NodeId(0), well, at(2)));
     }
 
     #[test]
