@@ -36,6 +36,7 @@ use log::LevelFilter;
 use log::kv::{self, Source, VisitSource};
 
 mod address;
+mod arguments;
 mod check;
 mod databases;
 mod description;
@@ -62,9 +63,9 @@ pub use live::{Difference, Unchanged};
 pub use peer_tls::PeerTls;
 pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
 
+use arguments::Request;
 use check::Origins;
 use error::Problem;
-use flags::Request;
 use settings::{SETTINGS, Setting};
 use sources::{Found, Sources};
 
@@ -424,7 +425,7 @@ pub fn load(
     environment: &dyn Fn(&str) -> Option<OsString>,
     read_file: &dyn Fn(&str) -> io::Result<String>,
 ) -> Result<Invocation, ConfigError> {
-    let flags = match flags::parse(args)? {
+    let flags = match arguments::parse(args)? {
         Request::Print(text) => return Ok(Invocation::Print(text)),
         Request::Run(flags) => flags,
     };

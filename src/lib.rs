@@ -6,6 +6,7 @@
 //!    ([`transport`], with [`tls`] where it is encrypted), and the bytes go to the core.
 //! 2. **Parse and dispatch.** [`proxy`] is the core, a state machine without sockets, threads or a clock. It parses the bytes
 //!    ([`resp::request`]), finds the command ([`command`]), and answers from the [`cache`], by itself, or by asking Redis.
+//!    Its page names its files in the order in which a request passes them.
 //! 3. **Ask Redis.** At the end of the turn, requests for Redis go to [`upstream`], a helper thread. It writes them to the
 //!    [`link`] for that protocol version and database, and returns replies and invalidations to the loop.
 //! 4. **Deliver and write.** Replies collect in order in the client's output ([`resp::reply`]). The loop writes it when the

@@ -259,14 +259,14 @@ fn the_set_up_of_a_dedicated_connection_has_an_end() {
 
 #[test]
 fn a_redis_that_sends_more_than_it_is_asked_for_is_tried_less_and_less_often() {
-    for unasked in [
+    for unsolicited in [
         &b"+more\r\n"[..],
         b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n",
     ] {
         let redis = FakeRedis::start_for_all(move |request| {
             let is_info = request.len() == 2 && request[1] == b"INFO" && request[0] == b"CLIENT";
             let info = bulk("id=7 flags=N db=0");
-            is_info.then(|| Answer::Reply([&info[..], unasked].concat()))
+            is_info.then(|| Answer::Reply([&info[..], unsolicited].concat()))
         });
         let proxy = Proxy::start_at(&redis.address(), &[]);
         proxy.wait_for_log("redis down");

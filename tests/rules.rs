@@ -63,7 +63,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "a hit waits for the replies before it",
-        file: "replies.rs",
+        file: "replies/push.rs",
         kept: "if self.queue.is_empty() {\n            self.output.write(|out| reply::bulk(out, value));",
         breakable: "if $broken || self.queue.is_empty() {\n            self.output.write(|out| reply::bulk(out, value));",
         world: READERS_AND_WRITERS,

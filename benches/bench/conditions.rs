@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-use crate::options::Plan;
+use crate::plan::Plan;
 use crate::process;
 
 /// Names with values, in order.

@@ -8,12 +8,14 @@
 mod client;
 mod conditions;
 mod dataset;
+mod figures;
 mod floor;
 mod load;
 mod options;
 #[allow(dead_code)]
 #[path = "../../tests/common/packages.rs"]
 mod packages;
+mod plan;
 mod plot;
 #[path = "../../tests/common/port.rs"]
 mod port;

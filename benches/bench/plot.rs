@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::figure;
+use crate::figures::figure;
 
 /// The name of its file.
 pub const FILE: &str = "benchmarks.svg";

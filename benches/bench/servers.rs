@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Client, PATIENCE};
 use crate::dataset::Dataset;
-use crate::options::Plan;
+use crate::plan::Plan;
 use crate::port::Port;
 use crate::process;
 

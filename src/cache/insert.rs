@@ -150,6 +150,7 @@ impl Cache {
     }
 
     /// Counts an entry that is added to the map.
+    #[inline]
     fn count_new(&mut self, database: u32, cost: usize) {
         self.bytes += cost;
         let tally = self.tally(database);

@@ -132,6 +132,7 @@ impl Cache {
     }
 
     /// Evicts the least recently used until both limits hold, and pinned entries only when there is nothing else.
+    #[inline]
     pub(super) fn evict(&mut self) {
         let most = if self.shrinks {
             EXPIRED_AT_ONCE
@@ -142,6 +143,7 @@ impl Cache {
     }
 
     /// The same, but evicts at most so many. Returns whether the limits hold.
+    #[inline]
     pub(super) fn evict_some(&mut self, most: usize) -> bool {
         for _ in 0..most {
             let reason = if self.len() > self.limits.entries {

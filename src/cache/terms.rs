@@ -32,7 +32,7 @@ pub(super) struct Term {
     /// The queue of its entries' deadlines.
     queue: QueueId,
     /// The queue of those that are refreshed ahead, and how long ahead.
-    ahead: Option<(QueueId, Duration)>,
+    refresh: Option<(QueueId, Duration)>,
 }
 
 /// The number of a queue.
@@ -42,7 +42,7 @@ pub(super) struct QueueId(usize);
 /// The deadlines of entries that are kept equally long past them.
 struct Kept {
     /// How long before its end such an entry has its deadline.
-    ahead: Duration,
+    refresh: Duration,
     /// How long past its end an entry may still be used, if a rule says so.
     stale: Option<Duration>,
     queue: Queue,
@@ -91,10 +91,10 @@ impl Term {
 
     /// The life of an entry that is to end after `ttl`, or when the rule says.
     pub fn life(&self, ttl: Duration, now: Time) -> Life {
-        match self.ahead {
+        match self.refresh {
             // A fetch would not prolong an entry that ends earlier by itself.
-            Some((queue, ahead)) if ttl >= self.ttl && ahead < self.ttl => Life {
-                deadline: Deadline::new(now.after(self.ttl - ahead)),
+            Some((queue, refresh)) if ttl >= self.ttl && refresh < self.ttl => Life {
+                deadline: Deadline::new(now.after(self.ttl - refresh)),
                 queue,
             },
             _ => Life {
@@ -114,10 +114,10 @@ impl Terms {
             is_nothing: false,
             is_pinned: false,
             queue: QueueId(0),
-            ahead: None,
+            refresh: None,
         };
         let mut queues = vec![Kept {
-            ahead: Duration::ZERO,
+            refresh: Duration::ZERO,
             stale: None,
             queue: Queue::default(),
         }];
@@ -127,9 +127,9 @@ impl Terms {
             is_nothing: rule.nocache,
             is_pinned: rule.pin,
             queue: queue_of(&mut queues, Duration::ZERO, rule.stale),
-            ahead: rule
+            refresh: rule
                 .refresh
-                .map(|ahead| (queue_of(&mut queues, ahead, rule.stale), ahead)),
+                .map(|refresh| (queue_of(&mut queues, refresh, rule.stale), refresh)),
         });
         let of_rules = of_rules.collect();
         Self {
@@ -169,7 +169,7 @@ impl Terms {
     fn queue_of(&self, entry: &Entry, hash: u32) -> QueueId {
         let term = self.of(entry.name());
         let expiry = Expiry::new(entry.deadline, hash);
-        match term.ahead {
+        match term.refresh {
             Some((QueueId(queue), _)) if self.queues[queue].queue.has(expiry) => QueueId(queue),
             _ => term.queue,
         }
@@ -209,7 +209,9 @@ impl Terms {
 
     /// When an entry of that life ends.
     pub fn end(&self, life: Life) -> Time {
-        life.deadline.time().after(self.queues[life.queue.0].ahead)
+        life.deadline
+            .time()
+            .after(self.queues[life.queue.0].refresh)
     }
 
     pub fn add(&mut self, life: Life, hash: u32) {
@@ -296,7 +298,7 @@ impl Terms {
 
     /// When the entry of a deadline can no longer be used.
     fn gone(&self, kept: &Kept, expiry: Expiry) -> Time {
-        let end = expiry.deadline.time().after(kept.ahead);
+        let end = expiry.deadline.time().after(kept.refresh);
         end.after(self.stale_of(kept))
     }
 
@@ -314,13 +316,13 @@ impl Terms {
 }
 
 /// The queue of entries that are kept that long; creates it if there is none.
-fn queue_of(queues: &mut Vec<Kept>, ahead: Duration, stale: Option<Duration>) -> QueueId {
+fn queue_of(queues: &mut Vec<Kept>, refresh: Duration, stale: Option<Duration>) -> QueueId {
     let known = queues
         .iter()
-        .position(|kept| kept.ahead == ahead && kept.stale == stale);
+        .position(|kept| kept.refresh == refresh && kept.stale == stale);
     QueueId(known.unwrap_or_else(|| {
         queues.push(Kept {
-            ahead,
+            refresh,
             stale,
             queue: Queue::default(),
         });

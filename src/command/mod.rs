@@ -6,11 +6,11 @@
 //! list of those of Redis 7.0 (`fallback`).
 
 mod fallback;
+pub mod internal;
 mod keys;
 mod learn;
 mod list;
 mod ours;
-pub mod own;
 mod shortcuts;
 mod spread;
 mod table;

@@ -161,16 +161,16 @@ impl Table {
         if container(asked).is_none() && container(described).is_none() && asked != &**described {
             self.aliases.insert(asked.into(), described.clone());
         }
-        self.holds(asked)
+        self.has_row(asked)
     }
 
     /// Whether there is a row for a command or subcommand of that name, original or not.
-    fn holds(&self, name: &[u8]) -> bool {
+    fn has_row(&self, name: &[u8]) -> bool {
         match container(name) {
-            None => self.rows.contains_key(self.own_name(name)),
+            None => self.rows.contains_key(self.original_name(name)),
             Some(command) => {
-                let own = [self.own_name(command), &name[command.len()..]].concat();
-                self.rows.contains_key(&*own)
+                let original = [self.original_name(command), &name[command.len()..]].concat();
+                self.rows.contains_key(&*original)
             }
         }
     }
@@ -264,7 +264,7 @@ impl Table {
     /// The name of a request's command, in lower case; that of a subcommand is `name|subcommand`.
     #[must_use]
     pub fn full_name(&self, request: &Request<'_>) -> Vec<u8> {
-        let mut name = self.own_name(request.argument(0)).to_ascii_lowercase();
+        let mut name = self.original_name(request.argument(0)).to_ascii_lowercase();
         if request.len() > 1 && self.is_container(&name) {
             name.push(b'|');
             name.extend(request.argument(1).to_ascii_lowercase());
@@ -349,15 +349,15 @@ impl Table {
             return Ok(UNKNOWN);
         }
         let mut asked = sent.to_ascii_lowercase();
-        let own = self.aliases.get(&*asked);
-        let name = own.map_or(&*asked, |own| own);
+        let original = self.aliases.get(&*asked);
+        let name = original.map_or(&*asked, |original| original);
         let is_container = request.len() > 1 && self.is_container(name);
         if is_container
             && (!is_name(request.argument(1)) || [ours::UPSTREAM, ours::PROXY].contains(&name))
         {
             return no_name();
         }
-        if own.is_some()
+        if original.is_some()
             && let Some(found) = self.look_up(name, request)
         {
             return found.map(Row::under_another_name);
@@ -397,7 +397,7 @@ impl Table {
             Told::Commands => Wording::Before7,
             Told::Subcommands | Told::Nothing => Wording::Since7,
         };
-        let name = self.own_name(request.argument(0));
+        let name = self.original_name(request.argument(0));
         let is_short = name.len() < NAME_MAX && request.len() > 1;
         if is_short && self.has_subcommands(&name.to_ascii_lowercase()) {
             unknown_subcommand(request, wording)
@@ -413,12 +413,12 @@ impl Table {
 
     /// The original name of a command, from the name that a client used.
     #[must_use]
-    pub fn own_name<'a>(&'a self, name: &'a [u8]) -> &'a [u8] {
+    pub fn original_name<'a>(&'a self, name: &'a [u8]) -> &'a [u8] {
         if self.aliases.is_empty() || name.len() >= NAME_MAX {
             return name;
         }
         let alias = self.aliases.get(&*name.to_ascii_lowercase());
-        alias.map_or(name, |own| own)
+        alias.map_or(name, |original| original)
     }
 
     /// Whether there is a command that the proxy answers.

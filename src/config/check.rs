@@ -85,7 +85,7 @@ pub(super) fn together(config: &Config, origins: Origins) -> Result<(), ConfigEr
         return Err(origins.error("rule", Problem::NotAllowed { value, allowed }));
     }
     match needs(config) {
-        Some((name, needed)) => Err(origins.error(name, Problem::Needs(needed))),
+        Some((name, required)) => Err(origins.error(name, Problem::Needs(required))),
         None => Ok(()),
     }
 }

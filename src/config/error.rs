@@ -146,7 +146,7 @@ impl fmt::Display for Problem {
             Problem::NeedsPassword { username, password } => {
                 write!(f, "{username:?} needs a password; give {password} as well")
             }
-            Problem::Needs(needed) => write!(f, "requires {needed}"),
+            Problem::Needs(required) => write!(f, "requires {required}"),
             Problem::GivenByUrl => f.write_str("conflicts with redis_url; give only one"),
             Problem::GivenBeside(other) => {
                 write!(f, "conflicts with {other}; give only one")

@@ -66,6 +66,6 @@ impl PeerTls {
             (names.key, key && !cert, names.with_key),
         ];
         let first = needs.into_iter().find(|(_, lacks, _)| *lacks);
-        first.map(|(name, _, needed)| (name, needed))
+        first.map(|(name, _, required)| (name, required))
     }
 }

@@ -3,8 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::settings::YEAR_MS;
-use super::value::{memory, milliseconds};
+use super::value::{YEAR_MS, memory, milliseconds};
 use crate::rules::{Listener, Pattern, RULES_MAX, Rule, Rules};
 
 /// The longest pattern, and the longest prefix, in bytes.

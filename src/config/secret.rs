@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use nix::unistd::execve;
 
+use super::arguments::{self, Given};
 use super::error::{ConfigError, Origin, Problem};
-use super::flags::{self, Given};
 use super::settings::SETTINGS;
 
 /// A text that must not be shown: it displays as `<hidden>`, except through [`expose`](Secret::expose).
@@ -155,7 +155,7 @@ pub(super) struct Hidden {
 /// An empty flag means no password, whatever the environment and the file contain. An empty variable could not express
 /// that, so an empty flag stays.
 pub(super) fn without_secrets(args: &[OsString]) -> Option<Hidden> {
-    let arguments = flags::read(args)
+    let arguments = arguments::read(args)
         .ok()
         .filter(|arguments| arguments.text.is_none())?;
     let secrets: Vec<Given> = arguments

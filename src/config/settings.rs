@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use log::kv::Value;
 
-use super::flags::{self, Flags};
-use super::sources::PREFIX;
+use super::flags::Flags;
 use super::url::RedisUrl;
 use super::value::{
-    LOG_LEVELS, auth_clients, cluster_nodes, config_set, databases, host_names, ip_address,
-    log_format, log_level, memory, milliseconds, milliseconds_or_none, number, on_or_off,
-    permissions, port_or_none, read_from, redis_address, seconds, sentinels, with_tls, yes_or_no,
+    HOUR_MS, LOG_LEVELS, YEAR_MS, auth_clients, cluster_nodes, config_set, databases, host_names,
+    ip_address, log_format, log_level, memory, milliseconds, milliseconds_or_none, number,
+    on_or_off, permissions, port_or_none, read_from, redis_address, seconds, sentinels, with_tls,
+    yes_or_no,
 };
 use super::{Addresses, Config, Secret, rules};
 use crate::command::CommandList;
@@ -39,10 +39,6 @@ pub(super) enum Shown {
     /// As `<hidden>`: it must not appear in the log, in an error or in the process list.
     Hidden,
 }
-
-const HOUR_MS: u64 = 60 * 60 * 1000;
-pub(super) const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
-
 /// Every setting, in the order of the help.
 pub(super) static SETTINGS: &[Setting] = &[
     Setting {
@@ -558,6 +554,9 @@ pub(super) static SETTINGS: &[Setting] = &[
     },
 ];
 
+/// The optional prefix of variables. If both exist, the one with the prefix wins.
+pub(super) const PREFIX: &str = "REDIS_PROXY_";
+
 /// The setting that may be given several times; each adds to the earlier ones.
 const RULE: &str = "rule";
 
@@ -621,31 +620,4 @@ impl Setting {
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
     let name = name.replace('-', "_");
     SETTINGS.iter().find(|setting| setting.name == name)
-}
-
-/// The flag that was probably meant by an unknown name: at most one letter in three is different.
-pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    let name = name.replace('-', "_");
-    SETTINGS
-        .iter()
-        .map(|setting| setting.name)
-        .chain(flags::NOT_SETTINGS)
-        .filter(|known| known.len().abs_diff(name.len()) * 3 <= name.len())
-        .map(|known| (distance(&name, known), known))
-        .min()
-        .and_then(|(distance, known)| (distance * 3 <= name.len()).then_some(known))
-}
-
-/// How many letters must be changed, added or removed to get from `a` to `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

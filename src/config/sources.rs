@@ -6,10 +6,7 @@ use std::io;
 use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, Line};
 use super::flags::{CONFIG, Flags};
-use super::settings::Setting;
-
-/// The optional prefix of variables. If both exist, the one with the prefix wins.
-pub(super) const PREFIX: &str = "REDIS_PROXY_";
+use super::settings::{PREFIX, Setting};
 
 /// All sources, the file read.
 pub(super) struct Sources<'a> {

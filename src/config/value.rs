@@ -12,6 +12,10 @@ use super::{
 };
 use crate::logging::Format;
 
+/// An hour and a year, in milliseconds: bounds of times.
+pub(super) const HOUR_MS: u64 = 60 * 60 * 1000;
+pub(super) const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
+
 /// A whole number of `unit` (if it has one) within `bounds`, in decimal digits and nothing else.
 pub(super) fn number<T: TryFrom<u64>>(
     text: &str,

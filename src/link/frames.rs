@@ -120,14 +120,14 @@ impl Frames {
 
     fn collect(&mut self, part: &[u8], most: usize) -> Result<(), FrameError> {
         let missing = self.scanner.missing();
-        let ahead = missing.min(self.start.len().max(STEP));
+        let expected = missing.min(self.start.len().max(STEP));
         let length = self.start.len() + part.len();
         if length.saturating_add(missing) > most {
             return Err(FrameError::TooLong(most));
         }
         if self.start.capacity() - self.start.len() < part.len() {
             let room = if length < LONG_START { 0 } else { ROOM };
-            self.start.reserve_exact(part.len().max(ahead).max(room));
+            self.start.reserve_exact(part.len().max(expected).max(room));
         }
         self.start.extend_from_slice(part);
         Ok(())

@@ -135,14 +135,14 @@ pub enum LinkError {
     /// It can't be parsed.
     Frame(FrameError),
     /// There was no request for it.
-    Unasked,
+    Unexpected,
 }
 
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(error) => error.fmt(f),
-            Self::Unasked => f.write_str("it sent an unexpected reply"),
+            Self::Unexpected => f.write_str("it sent an unexpected reply"),
         }
     }
 }
@@ -298,7 +298,7 @@ impl<Q: Copy> Link<Q> {
         self.frames = frames;
         // A request for it might be sent before its rest arrives.
         if is_reply && result.is_ok() && !self.expects_reply() {
-            return Err(LinkError::Unasked);
+            return Err(LinkError::Unexpected);
         }
         result
     }
@@ -310,9 +310,9 @@ impl<Q: Copy> Link<Q> {
         received: &mut Received<Q>,
         now: Time,
     ) -> Result<(), LinkError> {
-        let group = self.groups.front().ok_or(LinkError::Unasked)?;
+        let group = self.groups.front().ok_or(LinkError::Unexpected)?;
         if !self.expects_reply() {
-            return Err(LinkError::Unasked);
+            return Err(LinkError::Unexpected);
         }
         match group.question {
             Some(question) => received.answers.push((question, frame.into_bytes())),

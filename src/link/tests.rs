@@ -163,14 +163,14 @@ fn invalidations_are_told_from_replies() {
 fn a_reply_that_nothing_was_asked_for_is_an_error_and_never_the_next_ones() {
     let mut link = ready();
     let mut received = Received::default();
-    let unasked = link.receive(b"+1\r\n", &mut received, at(0));
-    assert_eq!(unasked, Err(LinkError::Unasked));
+    let unexpected = link.receive(b"+1\r\n", &mut received, at(0));
+    assert_eq!(unexpected, Err(LinkError::Unexpected));
     // Nor is there one for a request that was only partly written.
     let mut link = ready();
     send(&mut link, &["ab"], 0);
     write_some(&mut link, 1);
-    let unasked = link.receive(b"+1\r\n", &mut received, at(0));
-    assert_eq!(unasked, Err(LinkError::Unasked));
+    let unexpected = link.receive(b"+1\r\n", &mut received, at(0));
+    assert_eq!(unexpected, Err(LinkError::Unexpected));
     assert!(received.replies.is_empty());
 }
 
@@ -426,22 +426,22 @@ fn whatever_happens_each_request_gets_its_own_reply_or_an_error() {
 
 #[test]
 fn the_start_of_a_reply_that_nothing_was_asked_for_is_no_start_of_the_next_ones() {
-    let unasked = |link: &mut TestLink, bytes: &str| {
+    let unexpected = |link: &mut TestLink, bytes: &str| {
         let result = link.receive(bytes.as_bytes(), &mut Received::default(), at(0));
-        assert_eq!(result, Err(LinkError::Unasked), "{bytes:?}");
+        assert_eq!(result, Err(LinkError::Unexpected), "{bytes:?}");
     };
     for bytes in ["+", "$5\r\nab", "*1\r\n", "*"] {
-        unasked(&mut ready(), bytes);
+        unexpected(&mut ready(), bytes);
         // After the last one that was written.
         let mut link = ready();
         send(&mut link, &["a"], 0);
         written(&mut link);
-        unasked(&mut link, &format!("+1\r\n{bytes}"));
+        unexpected(&mut link, &format!("+1\r\n{bytes}"));
         // Before it is written.
         let mut link = ready();
         send(&mut link, &["abc"], 0);
         write_some(&mut link, 2);
-        unasked(&mut link, bytes);
+        unexpected(&mut link, bytes);
     }
     // A push may arrive at any time, and in parts.
     assert!(

@@ -225,8 +225,8 @@ mod tests {
             // All but one byte of the first may have been read.
             let used = if limit == 0 { 0 } else { 2 * limit / page + 2 };
             // Its end is written separately.
-            let needed = (longest - 1).div_ceil(page) + 1;
-            assert!(used + needed <= pages, "{pages} pages: {used} + {needed}");
+            let more = (longest - 1).div_ceil(page) + 1;
+            assert!(used + more <= pages, "{pages} pages: {used} + {more}");
         }
     }
 }

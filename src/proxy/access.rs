@@ -23,7 +23,7 @@ pub(super) enum Verdict {
     Refused,
     /// Redis has to decide, as its passwords may change at any time. The user may be the proxy's own.
     AskRedis {
-        is_own: bool,
+        is_proxy_user: bool,
     },
 }
 
@@ -46,15 +46,17 @@ impl Access {
                     false => Verdict::Refused,
                 }
             }
-            Some(_) => Verdict::AskRedis { is_own: false },
+            Some(_) => Verdict::AskRedis {
+                is_proxy_user: false,
+            },
             None => Verdict::AskRedis {
-                is_own: name == self.own_name(),
+                is_proxy_user: name == self.proxy_user(),
             },
         }
     }
 
     /// The Redis user that the proxy is.
-    pub(super) fn own_name(&self) -> &[u8] {
+    pub(super) fn proxy_user(&self) -> &[u8] {
         let name = self.redis_username.as_ref();
         name.map_or(DEFAULT_USER, |name| name.as_bytes())
     }
@@ -117,13 +119,15 @@ mod tests {
         assert_eq!(access.judge(None, b"own"), Verdict::Accepted);
         assert_eq!(access.judge(Some(b"default"), b"own"), Verdict::Accepted);
         assert_eq!(access.judge(None, b"redis"), Verdict::Refused);
-        let ask = Verdict::AskRedis { is_own: false };
+        let ask = Verdict::AskRedis {
+            is_proxy_user: false,
+        };
         assert_eq!(access.judge(Some(b"app"), b"redis"), ask);
     }
 
     #[test]
     fn without_one_redis_is_asked_whoever_it_is() {
-        let ask = |is_own| Verdict::AskRedis { is_own };
+        let ask = |is_proxy_user| Verdict::AskRedis { is_proxy_user };
         let as_default = access(None, None, Some("redis"));
         assert_eq!(as_default.judge(None, b"redis"), ask(true));
         assert_eq!(as_default.judge(Some(b"default"), b"x"), ask(true));

@@ -112,7 +112,7 @@ impl Engine {
     /// listener.
     pub(super) fn assign_guard(&mut self, identity: &mut Identity) {
         let user = identity.user.as_deref();
-        let user = user.unwrap_or(self.access.own_name());
+        let user = user.unwrap_or(self.access.proxy_user());
         identity.guard = self.guards.of(identity.listener, user);
         identity.set_checked(
             identity.guard.is_some() || !self.hooks.is_empty(),
@@ -235,7 +235,7 @@ impl Engine {
                     .identity
                     .user
                     .as_deref()
-                    .unwrap_or(self.access.own_name()),
+                    .unwrap_or(self.access.proxy_user()),
                 name: &sender.identity.name,
                 database: sender.database,
                 deferrals,
@@ -302,7 +302,7 @@ impl Engine {
                     .identity
                     .user
                     .as_deref()
-                    .unwrap_or(self.access.own_name()),
+                    .unwrap_or(self.access.proxy_user()),
                 name: &sender.identity.name,
                 database: sender.database,
                 deferrals,

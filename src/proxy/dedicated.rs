@@ -7,12 +7,15 @@
 
 mod borrowed;
 mod edits;
+mod effects;
 mod expectation;
 mod frames;
 mod keys;
 mod mirror;
 mod need;
+mod pass;
 mod receive;
+mod set_up;
 mod silence;
 mod subscriptions;
 mod summary;
@@ -23,20 +26,18 @@ mod transaction;
 use std::rc::Rc;
 
 use super::MAX_OWED;
-use super::clients::Edit;
-use crate::clock::Time;
-use crate::command::{UNKNOWN, own};
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Output};
-use crate::resp::request::Request;
 use crate::upstream::NodeId;
 pub(super) use borrowed::{Borrowed, Loan};
 use edits::Edits;
+pub(super) use effects::Effects;
 use expectation::{Expectation, Expectations, Kind};
 use frames::Frames;
 pub(super) use keys::{Awaited, Keys};
 use mirror::Mirror;
 use need::Need;
+use set_up::SetUp;
 
 /// The state of such a connection.
 pub(super) struct Dedicated {
@@ -98,15 +99,6 @@ pub(super) struct Dedicated {
     hidden: bool,
 }
 
-/// The outstanding replies to requests that set up the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct SetUp {
-    /// Those that must not be errors, which come first.
-    required: usize,
-    /// Those that may be errors.
-    optional: usize,
-}
-
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Requests one way, replies the other.
@@ -166,43 +158,8 @@ pub(super) enum Received {
     Failed(&'static str),
 }
 
-/// What a request may do beyond its connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Effects {
-    /// The number of its command.
-    pub command: u16,
-    /// Its reply is an error.
-    pub failed: bool,
-    /// The keys that it may write.
-    pub keys: Keys,
-    /// It may block, or wait for a pause to end.
-    pub blocks: bool,
-    /// It may change the commands, or the permissions for them.
-    pub changes_commands: bool,
-    /// It may write other keys than these, which Redis reports.
-    pub is_script: bool,
-    /// When it was sent, if it is timed: blocking requests are not.
-    pub since: Option<Time>,
-}
-
-const WRITES_ANYTHING: Effects = Effects {
-    command: UNKNOWN.number,
-    failed: false,
-    keys: Keys::All,
-    blocks: false,
-    changes_commands: false,
-    is_script: false,
-    since: None,
-};
-
 /// The most bytes of expectations before further requests are left unread. One request may exceed it.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
-
-/// A command that Redis does not have.
-const REFUSED: &[u8] = b"refused by redis-proxy";
-
-/// A transaction whose keys take more bytes counts as one that may write any key.
-const QUEUED_KEYS_MAX: usize = 64 * 1024;
 
 impl Dedicated {
     /// A connection that is set up by `requests`, with so many replies that must not be errors, followed by so many
@@ -411,71 +368,6 @@ impl Dedicated {
         replicates && !self.is_set_up()
     }
 
-    /// Passes on a request, whose encoded form is `bytes`, of the command that has this name at Redis. Its reply may
-    /// have to be edited. `lasting` says that it may leave lasting state beyond what is mirrored.
-    pub fn pass(
-        &mut self,
-        request: &Request<'_>,
-        name: &[u8],
-        bytes: &[u8],
-        effects: Effects,
-        lasting: bool,
-        edit: Option<Edit>,
-    ) {
-        self.lasting |= lasting;
-        let kind = Kind::of(request, name);
-        let kind = match edit {
-            Some(edit) => {
-                // What the client may do after a login depends on whether that succeeds.
-                let may_be_last = matches!(
-                    edit,
-                    Edit::Kill(_) | Edit::User(_) | Edit::Greeting { user: Some(_) }
-                );
-                let kind = self.edits.add(kind, edit);
-                self.last = may_be_last.then_some(kind);
-                kind
-            }
-            None => kind,
-        };
-        match kind.substitute(request) {
-            Some(substitute) => self.to_redis.copy(&substitute),
-            None => self.to_redis.copy(bytes),
-        }
-        self.expect(kind, effects);
-    }
-
-    /// Answers a request that is not passed on, in its turn: Redis is sent another in its place, which it either
-    /// refuses, so that a transaction fails, or answers.
-    pub fn answer(&mut self, reply: &[u8], is_refusal: bool) {
-        let (kind, word) = match is_refusal {
-            true => (Kind::Refused(0), REFUSED),
-            false => (Kind::Local, own::PING.as_bytes()),
-        };
-        let kind = self.edits.add(kind, Edit::Reply(reply.into()));
-        let mut request = Vec::new();
-        reply::request(&mut request, [word].into_iter());
-        self.to_redis.copy(&request);
-        self.expect(kind, Effects::default());
-    }
-
-    /// Passes on an empty line or an empty array.
-    pub fn pass_blank(&mut self, bytes: &[u8]) {
-        self.to_redis.copy(bytes);
-        let newest = self.expectations.back();
-        // Two have the effect of one.
-        if newest.is_none_or(|newest| newest.kind != Kind::Blank) {
-            self.expect(Kind::Blank, Effects::default());
-        }
-    }
-
-    /// Passes on bytes that are not a request, and everything after them.
-    pub fn pass_unparsed(&mut self, bytes: &[u8]) {
-        if !self.is_unparsed() {
-            self.phase = Phase::Unparsed;
-        }
-        self.to_redis.copy(bytes);
-    }
-
     /// The effects of the requests that Redis may execute unseen if the connection ends now.
     pub fn in_flight(&self) -> impl Iterator<Item = &Effects> {
         let sent = self.expectations.iter().map(|sent| &sent.effects);
@@ -506,90 +398,5 @@ impl Dedicated {
     /// Whether Redis replied that it is a replica, which takes no writes. Reports it once.
     pub fn takes_readonly(&mut self) -> bool {
         std::mem::take(&mut self.readonly)
-    }
-
-    fn expect(&mut self, kind: Kind, effects: Effects) {
-        self.expectations.push(Expectation {
-            kind,
-            effects,
-            answered: false,
-        });
-        self.skip_unanswered();
-    }
-
-    /// Removes the oldest requests that get no reply.
-    fn skip_unanswered(&mut self) {
-        while let Some(oldest) = self.expectations.front_kind()
-            && self.mirror.executing().is_none()
-            && self.mirror.leaves_unanswered(oldest)
-        {
-            self.end_oldest();
-        }
-    }
-
-    /// The request whose reply was due has one, and expects more.
-    fn set_due(&mut self, kind: Kind) {
-        match self.mirror.executing() {
-            Some(queue) => queue.set_front(kind),
-            None => self.expectations.set_front_kind(kind),
-        }
-    }
-
-    /// The request whose reply was due is answered.
-    fn end_due(&mut self) {
-        if let Some(queue) = self.mirror.executing() {
-            queue.pop();
-            if !queue.is_empty() {
-                return;
-            }
-        }
-        self.end_oldest();
-    }
-
-    fn end_oldest(&mut self) -> Option<Expectation> {
-        self.mirror.end_request();
-        self.expectations.pop()
-    }
-
-    /// From now on, Redis sends no replies.
-    fn start_stream(&mut self, writes: bool, answered: &mut impl FnMut(&Effects)) {
-        self.in_flight().for_each(answered);
-        self.expectations = Expectations::default();
-        self.queued = Effects::default();
-        self.phase = Phase::Stream { writes };
-    }
-}
-
-impl Effects {
-    /// Adds the effects of a request that Redis has queued, which does not block.
-    fn add(&mut self, queued: &Self) {
-        self.keys.add(&queued.keys, QUEUED_KEYS_MAX);
-        self.changes_commands |= queued.changes_commands;
-        self.is_script |= queued.is_script;
-    }
-}
-
-impl From<(usize, usize)> for SetUp {
-    fn from((required, optional): (usize, usize)) -> Self {
-        Self { required, optional }
-    }
-}
-
-impl SetUp {
-    fn is_done(self) -> bool {
-        self.required + self.optional == 0
-    }
-
-    /// A reply has arrived.
-    fn take(&mut self, is_error: bool) -> Received {
-        if self.required > 0 {
-            self.required -= 1;
-            if is_error {
-                return Received::Refused;
-            }
-        } else {
-            self.optional = self.optional.saturating_sub(1);
-        }
-        Received::Passed
     }
 }

@@ -27,6 +27,14 @@ struct Answer<'a> {
     round_trip: Duration,
 }
 
+/// A reply whose place is filled.
+struct Filled {
+    /// How the slow log shows its request.
+    words: Words,
+    /// It is an error of that kind.
+    error: Option<ErrorKind>,
+}
+
 /// Replies of at least this length are counted at once towards the clients' buffers, others when they are sent, at the end of
 /// the turn.
 const COUNTED: usize = 1024;
@@ -192,16 +200,8 @@ impl Proxy {
         round_trip: Duration,
         now: Time,
     ) {
-        let is_value = arrived.key.is_some();
-        let error = match encoded {
-            _ if upstream::is_unreachable(encoded) => Some(ErrorKind::Unreachable),
-            [b'-', ..] => Some(ErrorKind::Redis),
-            _ => None,
-        };
-        let words = &mut arrived.words;
-        let Caller {
-            client, protocol, ..
-        } = waiter.caller;
+        let error = error_of(encoded);
+        let client = waiter.caller.client;
         let replies = &mut self.sessions[client.0].replies;
         if !replies.owes(waiter.place) {
             return;
@@ -214,7 +214,7 @@ impl Proxy {
             let answer = Answer {
                 error,
                 key: arrived.key.as_deref(),
-                words: std::mem::take(words),
+                words: std::mem::take(&mut arrived.words),
                 round_trip,
             };
             return self.count_answer(waiter.caller, answer, now);
@@ -228,37 +228,72 @@ impl Proxy {
             .filter(|_| error.is_none())
             .and_then(|observed| self.observe_shared(waiter.caller, &observed, encoded, now));
         let encoded = replaced.as_ref().map_or(encoded, Reply::bytes);
-        let is_value = is_value && replaced.is_none();
-        let shared = arrived.shared.as_ref().filter(|_| replaced.is_none());
-        let replies = &mut self.sessions[client.0].replies;
-        if let Then::Edit(edit) = &arrived.then
-            && error.is_none()
-        {
-            let edited = self.edit(client, edit, encoded, protocol, now);
-            let error = edited.bytes().starts_with(b"-").then_some(ErrorKind::Usage);
-            let replies = &mut self.sessions[client.0].replies;
-            replies.note_length(edited.bytes().len());
-            replies.fill(waiter.place, edited);
+        let is_edited = matches!(arrived.then, Then::Edit(_)) && error.is_none();
+        let filled = match is_edited {
+            true => self.fill_edited(waiter, arrived, encoded, now),
+            false => self.fill(waiter, arrived, encoded, error, replaced.is_some()),
+        };
+        if let Some(filled) = filled {
             let answer = Answer {
-                error,
-                key: None,
-                words: std::mem::take(words),
+                error: filled.error,
+                key: arrived.key.as_deref(),
+                words: filled.words,
                 round_trip,
             };
             self.count_answer(waiter.caller, answer, now);
-            self.end_if_killed(client);
-            self.note_change(client);
-            if encoded.len() >= COUNTED {
-                self.count_held(client);
-            }
-            return;
         }
+        match is_edited {
+            true => self.end_if_killed(client),
+            false => self.end_broken(client),
+        }
+        self.note_change(client);
+        if encoded.len() >= COUNTED {
+            self.count_held(client);
+        }
+    }
+
+    /// Fills the place of a reply that describes clients.
+    fn fill_edited(
+        &mut self,
+        waiter: Waiter,
+        arrived: &mut Arrived,
+        encoded: &[u8],
+        now: Time,
+    ) -> Option<Filled> {
+        let Then::Edit(edit) = &arrived.then else {
+            return None;
+        };
+        let Caller {
+            client, protocol, ..
+        } = waiter.caller;
+        let edited = self.edit(client, edit, encoded, protocol, now);
+        let error = edited.bytes().starts_with(b"-").then_some(ErrorKind::Usage);
+        let replies = &mut self.sessions[client.0].replies;
+        replies.note_length(edited.bytes().len());
+        replies.fill(waiter.place, edited);
+        let words = std::mem::take(&mut arrived.words);
+        Some(Filled { words, error })
+    }
+
+    /// Fills the place of a reply, or of an element of one. Returns whether that completes a reply.
+    fn fill(
+        &mut self,
+        waiter: Waiter,
+        arrived: &mut Arrived,
+        encoded: &[u8],
+        error: Option<ErrorKind>,
+        is_replaced: bool,
+    ) -> Option<Filled> {
+        let protocol = waiter.caller.protocol;
+        let is_value = arrived.key.is_some() && !is_replaced;
+        let shared = arrived.shared.as_ref().filter(|_| !is_replaced);
+        let replies = &mut self.sessions[waiter.caller.client.0].replies;
         replies.note_length(encoded.len());
         let null = is_value && is_null(encoded);
         // MGET treats a key that holds no string as missing.
         let null =
             null || is_value && waiter.element.is_some() && encoded.starts_with(b"-WRONGTYPE ");
-        let answered = match (waiter.element, shared) {
+        let words = match (waiter.element, shared) {
             (None, shared) => {
                 match shared {
                     _ if null => replies.fill_copy(waiter.place, protocol.null()),
@@ -267,7 +302,7 @@ impl Proxy {
                         replies.fill(waiter.place, Reply::Shared(Rc::clone(shared)));
                     }
                 }
-                Some(std::mem::take(words))
+                std::mem::take(&mut arrived.words)
             }
             (Some(element), shared) => {
                 let reply = match shared {
@@ -275,23 +310,11 @@ impl Proxy {
                     Some(shared) => Reply::Shared(Rc::clone(shared)),
                     None => Reply::copy(encoded),
                 };
-                replies.fill_element(waiter.place, element, reply)
+                replies.fill_element(waiter.place, element, reply)?
             }
         };
-        if let Some(words) = answered {
-            let answer = Answer {
-                error: error.filter(|_| !null),
-                key: arrived.key.as_deref(),
-                words,
-                round_trip,
-            };
-            self.count_answer(waiter.caller, answer, now);
-        }
-        self.end_broken(client);
-        self.note_change(client);
-        if encoded.len() >= COUNTED {
-            self.count_held(client);
-        }
+        let error = error.filter(|_| !null);
+        Some(Filled { words, error })
     }
 
     /// A client's request failed because Redis is unreachable: the client is closed after its earlier replies.
@@ -330,5 +353,14 @@ impl Proxy {
         } else {
             self.engine.slow_log.recycle(answer.words);
         }
+    }
+}
+
+/// The kind of error that a reply is, if it is one.
+fn error_of(encoded: &[u8]) -> Option<ErrorKind> {
+    match encoded {
+        _ if upstream::is_unreachable(encoded) => Some(ErrorKind::Unreachable),
+        [b'-', ..] => Some(ErrorKind::Redis),
+        _ => None,
     }
 }

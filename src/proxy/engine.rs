@@ -1,6 +1,7 @@
 //! The state that all clients share: the cache, the requests in flight, and what is known of Redis. Requests are
 //! executed here.
 
+mod answer;
 mod arrive;
 mod asks;
 mod cluster;

@@ -202,7 +202,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
         (
             "entries that are fetched anew ahead of their end",
             Bounds {
-                ahead: true,
+                refreshes: true,
                 gets: 2,
                 writes_at_redis: 1,
                 waits: 2,
@@ -212,7 +212,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
         (
             "entries that are fetched anew ahead of their end, of keys that expire",
             Bounds {
-                ahead: true,
+                refreshes: true,
                 gets: 2,
                 writes_for_a_while: 1,
                 waits: 2,
@@ -222,7 +222,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
         (
             "answers that are fetched anew ahead of their end",
             Bounds {
-                ahead: true,
+                refreshes: true,
                 asks: 2,
                 writes: 1,
                 waits: 1,
@@ -505,7 +505,7 @@ fn worlds() -> Vec<(&'static str, Bounds)> {
         tracking: bounds.tracking,
         databases: bounds.databases,
         refetch: bounds.refetch,
-        ahead: bounds.ahead,
+        refreshes: bounds.refreshes,
         gets: more(bounds.gets),
         asks: more(bounds.asks),
         gets_of_all: more(bounds.gets_of_all),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::guard::Guard;
 use crate::clock::Time;
-use crate::command::own;
+use crate::command::internal;
 use crate::resp::Protocol;
 use crate::resp::reply;
 use crate::rules::Listener;
@@ -187,13 +187,13 @@ impl Identity {
     ) -> (usize, usize) {
         let mut counts = (0, 0);
         if with_protocol && self.protocol == Protocol::Resp3 {
-            reply::request(out, [own::HELLO.as_bytes(), b"3"].into_iter());
+            reply::request(out, [internal::HELLO.as_bytes(), b"3"].into_iter());
             counts.0 += 1;
         }
         if with_name && !self.name.is_empty() {
             reply::request(
                 out,
-                [own::CLIENT.as_bytes(), b"SETNAME", &self.name].into_iter(),
+                [internal::CLIENT.as_bytes(), b"SETNAME", &self.name].into_iter(),
             );
             counts.1 += 1;
         }
@@ -204,7 +204,7 @@ impl Identity {
         for (attribute, value) in library.into_iter().filter(|(_, value)| !value.is_empty()) {
             reply::request(
                 out,
-                [own::CLIENT.as_bytes(), b"SETINFO", attribute, value].into_iter(),
+                [internal::CLIENT.as_bytes(), b"SETINFO", attribute, value].into_iter(),
             );
             counts.1 += 1;
         }

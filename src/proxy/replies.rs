@@ -1,18 +1,20 @@
 //! The replies of one client in the order of its requests, whether they are ready or still have to come from Redis.
 
+mod gather;
+mod push;
+mod slot;
+
 use std::collections::VecDeque;
 
-use super::engine::{LongMget, Outage, join};
+use super::engine::LongMget;
 use super::scripts::Scripts;
-use super::slow_log::Words;
 use super::spare::Spare;
 use super::{MAX_OWED, RUN_REPLIES};
-use crate::cache::Value;
-use crate::command::Join;
 use crate::metrics::ErrorKind;
-use crate::resp::Protocol;
-use crate::resp::reply::{self, Output, Reply};
-use crate::upstream::is_unreachable;
+use crate::resp::reply::{Output, Reply};
+pub(super) use push::to_reply;
+use slot::Slot;
+pub(super) use slot::{Cost, Elements, Place};
 
 /// The outstanding replies of a client.
 ///
@@ -33,7 +35,7 @@ pub(super) struct Replies {
     /// clients together hold too much.
     pub most: usize,
     /// The same for the keys that the rest of a long MGET requests from Redis.
-    ahead: usize,
+    most_ahead: usize,
     /// The expected length of Redis's replies to this client, in bytes.
     expected: usize,
     /// The rest of an MGET that is being answered. No other request is executed before.
@@ -58,65 +60,6 @@ pub(super) struct Observed {
     pub request: Box<[u8]>,
 }
 
-/// The position of a reply among all replies ever owed to clients of this slot: none is used twice, so a reply for a
-/// client that has left finds no place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place(u64);
-
-impl Place {
-    pub(super) fn number(self) -> u64 {
-        self.0
-    }
-}
-
-enum Slot {
-    Ready(Reply),
-    /// No reply: the client is closed here.
-    End,
-    /// Bytes of the client's dedicated connection, which wait for a barrier.
-    Held(Vec<u8>),
-    /// A reply from Redis.
-    Waiting(Cost),
-    /// An array of which some elements are outstanding.
-    Gathering(Box<Gathering>),
-}
-
-/// An array that is assembled from the cache and from Redis.
-struct Gathering {
-    /// The encoded elements; `None` for outstanding ones.
-    elements: Vec<Option<Reply>>,
-    which: Elements,
-    waiting: usize,
-    /// Redis's error to an element, which is the reply to the whole.
-    error: Option<Reply>,
-    /// The bytes that it holds.
-    held: usize,
-    /// The expected length of each outstanding element.
-    expected: usize,
-    words: Words,
-}
-
-/// The cost of waiting for a reply from Redis, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cost {
-    /// The bytes held for the request meanwhile.
-    pub held: usize,
-    /// How long the reply is expected to be.
-    pub expected: usize,
-}
-
-/// Which elements of an array are gathered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Elements {
-    All,
-    /// Some of an array whose header is sent separately.
-    Some,
-    /// The same, and they are the last.
-    Last,
-    /// The replies of several nodes, which are merged into one.
-    Joined(Join),
-}
-
 /// The expected length of a reply to a client that has had none yet, in bytes, so that a pipeline of large ones is not
 /// requested all at once.
 const EXPECTED_AT_FIRST: usize = 16 * 1024;
@@ -124,25 +67,6 @@ const EXPECTED_AT_FIRST: usize = 16 * 1024;
 /// The most bytes, by expected length, that a long MGET requests from Redis before replies arrive, so that many missing
 /// keys take one round trip.
 const AHEAD: usize = 16 * MAX_OWED;
-
-/// The cost of a place in the queue, in bytes, as [`MAX_OWED`] counts it.
-const SLOT_COST: usize = 64;
-
-impl Slot {
-    fn cost(&self) -> Cost {
-        let (held, expected) = match self {
-            Self::End => (0, 0),
-            Self::Ready(reply) => (reply.bytes().len(), 0),
-            Self::Held(bytes) => (bytes.len(), 0),
-            Self::Waiting(cost) => (cost.held, cost.expected),
-            Self::Gathering(gathering) => (gathering.held, gathering.waiting * gathering.expected),
-        };
-        Cost {
-            held: SLOT_COST + held,
-            expected,
-        }
-    }
-}
 
 impl Default for Replies {
     fn default() -> Self {
@@ -153,7 +77,7 @@ impl Default for Replies {
             queued: 0,
             coming: 0,
             most: MAX_OWED,
-            ahead: AHEAD,
+            most_ahead: AHEAD,
             expected: EXPECTED_AT_FIRST,
             long_mget: None,
             broken: false,
@@ -176,13 +100,13 @@ impl Replies {
 
     /// Whether so many replies are outstanding that the rest of a long MGET has to wait.
     pub fn full_ahead(&self) -> bool {
-        self.output.len() >= self.most || self.queued >= self.ahead
+        self.output.len() >= self.most || self.queued >= self.most_ahead
     }
 
     /// Sets how much may be outstanding, as it depends on what all clients together hold.
     pub fn bound(&mut self, most: usize) {
         self.most = most;
-        self.ahead = if most < MAX_OWED { most } else { AHEAD };
+        self.most_ahead = if most < MAX_OWED { most } else { AHEAD };
     }
 
     /// How many bytes are held for outstanding replies.
@@ -193,7 +117,7 @@ impl Replies {
 
     /// How many more bytes the rest of a long MGET may request from Redis.
     pub fn room_ahead(&self) -> usize {
-        self.ahead.saturating_sub(self.queued)
+        self.most_ahead.saturating_sub(self.queued)
     }
 
     /// The expected length of Redis's replies to this client, from earlier ones, in bytes.
@@ -257,112 +181,6 @@ impl Replies {
         self.most = most.min(self.output.len() + self.queued + RUN_REPLIES);
     }
 
-    /// Adds a reply.
-    pub fn push(&mut self, reply: Reply) {
-        if self.queue.is_empty() {
-            self.output.push(reply);
-        } else {
-            self.push_slot(Slot::Ready(reply));
-        }
-    }
-
-    /// Adds an encoded reply.
-    pub fn push_static(&mut self, encoded: &'static [u8]) {
-        self.push(Reply::Static(encoded));
-    }
-
-    /// Adds an error reply; `message` starts with its code.
-    pub fn push_error(&mut self, message: &[u8]) {
-        let denied = [&b"NOAUTH "[..], b"WRONGPASS ", b"EXECABORT ", b"NOPERM "];
-        self.refusal = Some(if denied.iter().any(|code| message.starts_with(code)) {
-            ErrorKind::Denied
-        } else {
-            ErrorKind::Usage
-        });
-        self.push(Reply::error(message));
-    }
-
-    /// Sets whether the client was connected when a Redis was lost that has come back and refuses the proxy. At Redis
-    /// itself, the client would have lost its connection, and libraries check only on connecting whether Redis is
-    /// loading.
-    pub fn set_outlived(&mut self, outlived: bool) {
-        self.outlived = outlived;
-    }
-
-    /// Adds the error reply that Redis gave to the proxy itself; if Redis is unreachable, or was lost meanwhile, the
-    /// client is closed here.
-    pub fn push_outage(&mut self, outage: &Outage) {
-        if outage.refused && !self.outlived {
-            return self.push_error_of(outage);
-        }
-        self.refusal = Some(ErrorKind::Unreachable);
-        self.push_slot(Slot::End);
-    }
-
-    /// Adds the error reply that says why Redis can't be asked.
-    pub fn push_error_of(&mut self, outage: &Outage) {
-        self.refusal = Some(match is_unreachable(outage.error.bytes()) {
-            true => ErrorKind::Unreachable,
-            false => ErrorKind::Redis,
-        });
-        self.push(outage.error.clone());
-    }
-
-    /// Adds the error reply to a login that Redis refused, or could not check.
-    pub fn push_refusal(&mut self, error: &Reply) {
-        let encoded = error.bytes();
-        let denied = [&b"-NOAUTH "[..], b"-WRONGPASS "];
-        self.refusal = Some(if is_unreachable(encoded) {
-            ErrorKind::Unreachable
-        } else if denied.iter().any(|code| encoded.starts_with(code)) {
-            ErrorKind::Denied
-        } else {
-            ErrorKind::Usage
-        });
-        self.push(error.clone());
-    }
-
-    /// The kind of the error reply to the latest request, to be counted.
-    pub fn take_refusal(&mut self) -> Option<ErrorKind> {
-        self.refusal.take()
-    }
-
-    /// Adds a bulk string reply.
-    #[inline]
-    pub fn push_bulk(&mut self, value: &[u8]) {
-        if self.queue.is_empty() {
-            self.output.write(|out| reply::bulk(out, value));
-        } else {
-            self.queue_bulk(value);
-        }
-    }
-
-    #[inline(never)]
-    fn queue_bulk(&mut self, value: &[u8]) {
-        self.push_slot(Slot::Ready(Reply::bulk(value)));
-    }
-
-    /// Adds a cached value, for a client with that protocol version.
-    #[inline]
-    pub fn push_value(&mut self, value: &Value<'_>, protocol: Protocol) {
-        match value {
-            Value::Bytes(bytes) => self.push_bulk(bytes),
-            Value::Shared(_) | Value::Missing => self.push(to_reply(value, protocol)),
-        }
-    }
-
-    /// Adds a cached reply.
-    #[inline]
-    pub fn push_answer(&mut self, answer: &Value<'_>) {
-        match answer {
-            Value::Bytes(encoded) if self.queue.is_empty() => self.output.copy(encoded),
-            Value::Bytes(encoded) => self.push(Reply::copy(encoded)),
-            Value::Shared(encoded) => self.push(Reply::Shared((*encoded).clone())),
-            // A reply is never missing.
-            Value::Missing => {}
-        }
-    }
-
     /// Adds a reply that will come from Redis.
     pub fn wait(&mut self, cost: Cost) -> Place {
         self.push_slot(Slot::Waiting(cost))
@@ -414,41 +232,6 @@ impl Replies {
         }
     }
 
-    /// Adds the header of an array whose elements are added next. Only if no reply waits.
-    pub fn push_array_header(&mut self, length: usize) {
-        debug_assert!(self.none_wait());
-        self.output.write(|out| reply::header(out, b'*', length));
-    }
-
-    /// Adds an array reply, whose missing elements [`Self::fill_element`] will provide: `cost` is what is held for all
-    /// of them, and what is expected of each. `words` are how the slow log would show the request.
-    pub fn gather(
-        &mut self,
-        elements: Vec<Option<Reply>>,
-        which: Elements,
-        cost: Cost,
-        words: Words,
-    ) -> Place {
-        let waiting = elements.iter().filter(|element| element.is_none()).count();
-        let there: usize = elements
-            .iter()
-            .flatten()
-            .map(|element| element.bytes().len())
-            .sum();
-        let held = cost.held + there + elements.len() * size_of::<Option<Reply>>();
-        let place = self.push_slot(Slot::Gathering(Box::new(Gathering {
-            elements,
-            which,
-            waiting,
-            error: None,
-            held,
-            expected: cost.expected,
-            words,
-        })));
-        self.advance();
-        place
-    }
-
     /// Whether a place, or one before it, is still to be filled, so its client has not left.
     pub fn owes(&self, place: Place) -> bool {
         place.0 >= self.front
@@ -475,29 +258,6 @@ impl Replies {
         } else {
             self.fill(place, Reply::copy(encoded));
         }
-    }
-
-    /// The reply for an element of the array at a place has arrived. An error replaces the whole array. If that was the
-    /// last one, returns how the slow log would show the request.
-    pub fn fill_element(&mut self, place: Place, index: u32, reply: Reply) -> Option<Words> {
-        let slot = self.slot(place)?;
-        let before = slot.cost();
-        let Slot::Gathering(gathering) = slot else {
-            return None;
-        };
-        gathering.waiting -= 1;
-        gathering.held += reply.bytes().len();
-        if reply.bytes().starts_with(b"-") {
-            gathering.error.get_or_insert(reply);
-        } else {
-            gathering.elements[index as usize] = Some(reply);
-        }
-        let is_whole = gathering.waiting == 0 && gathering.which != Elements::Some;
-        let words = is_whole.then(|| std::mem::take(&mut gathering.words));
-        let now = slot.cost();
-        self.recount(before, now);
-        self.advance();
-        words
     }
 
     /// The client has left: nothing is outstanding, and no later reply is accepted.
@@ -568,27 +328,6 @@ impl Replies {
         }
     }
 
-    fn push_gathered(&mut self, gathering: Gathering) {
-        if let Some(error) = gathering.error {
-            match gathering.which {
-                Elements::All | Elements::Joined(_) => self.output.push(error),
-                Elements::Some | Elements::Last => self.broken = true,
-            }
-            return;
-        }
-        if let Elements::Joined(how) = gathering.which {
-            let replies: Vec<Reply> = gathering.elements.into_iter().flatten().collect();
-            return self.output.push(join(how, &replies));
-        }
-        if gathering.which == Elements::All {
-            self.output
-                .write(|out| reply::header(out, b'*', gathering.elements.len()));
-        }
-        for element in gathering.elements.into_iter().flatten() {
-            self.output.push(element);
-        }
-    }
-
     fn pop_front(&mut self) -> Option<Slot> {
         let slot = self.queue.pop_front()?;
         self.front += 1;
@@ -597,15 +336,6 @@ impl Replies {
             self.queue.shrink_to(QUEUE_KEPT);
         }
         Some(slot)
-    }
-}
-
-/// A cached value as a reply, to be kept.
-pub(super) fn to_reply(value: &Value<'_>, protocol: Protocol) -> Reply {
-    match value {
-        Value::Bytes(bytes) => Reply::bulk(bytes),
-        Value::Shared(encoded) => Reply::Shared((*encoded).clone()),
-        Value::Missing => Reply::Static(protocol.null()),
     }
 }
 

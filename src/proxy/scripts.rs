@@ -92,7 +92,7 @@ impl Engine {
         if is_without_writes(script) {
             return true;
         }
-        let name = self.table.own_name(request.argument(0));
+        let name = self.table.original_name(request.argument(0));
         let is_called = !self.harmless.0.is_empty() && name.eq_ignore_ascii_case(b"evalsha");
         is_called
             && script_digest::read(script).is_some_and(|digest| self.harmless.0.contains(&digest))

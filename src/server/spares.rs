@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::http;
 use crate::clock::Time;
-use crate::command::own;
+use crate::command::internal;
 use crate::resp::reply::{self, Output};
 use crate::transport::dial::Endpoint;
 use crate::transport::{ReadResult, Transport};
@@ -103,7 +103,7 @@ impl Spares {
         let entry = self.spares.vacant_entry();
         transport.register_again(registry, Token(FIRST + entry.key()))?;
         let mut to_redis = Output::default();
-        to_redis.write(|out| reply::request(out, [own::RESET.as_bytes()].into_iter()));
+        to_redis.write(|out| reply::request(out, [internal::RESET.as_bytes()].into_iter()));
         entry.insert(Spare {
             transport,
             endpoint,

@@ -64,7 +64,7 @@ impl Value {
         match (self, number) {
             (Self::More(more), Ok(number)) => number.saturating_add(*more).to_string(),
             (Self::Less(less), Ok(number)) => number.saturating_sub(*less).to_string(),
-            (Self::Statistics(own), _) => own.beside(of_redis),
+            (Self::Statistics(local), _) => local.beside(of_redis),
             (Self::Less(_), Err(_)) => of_redis.to_owned(),
             _ => self.alone().unwrap_or_default(),
         }
@@ -76,7 +76,7 @@ impl Value {
             Self::Own(value) => Some(value.clone()),
             Self::More(more) => Some(more.to_string()),
             Self::Less(_) => None,
-            Self::Statistics(own) => Some(own.to_string()),
+            Self::Statistics(local) => Some(local.to_string()),
         }
     }
 }
@@ -145,7 +145,7 @@ impl Status<'_> {
             lines.title(section.title);
             if !is_ours(&section.title.to_ascii_lowercase()) {
                 for (name, value) in section.fields() {
-                    let shown = fields.take(name).map(|own| own.beside(value));
+                    let shown = fields.take(name).map(|local| local.beside(value));
                     lines.line(name, shown.as_deref().unwrap_or(value));
                 }
             }
@@ -232,8 +232,8 @@ fn stats(shown: &Shown<'_>, fields: &mut Fields) {
         counters.keys.misses + counters.keys.coalesced,
     );
     let total: u64 = counters.errors.iter().sum();
-    let own = total - counters.errors[ErrorKind::Redis as usize];
-    fields.add("total_error_replies", Value::More(own));
+    let local = total - counters.errors[ErrorKind::Redis as usize];
+    fields.add("total_error_replies", Value::More(local));
     for kind in ErrorKind::ALL {
         let name = format!("{}_error_replies", kind.name());
         fields.line(name, counters.errors[kind as usize]);
@@ -254,9 +254,9 @@ fn replication(shown: &Shown<'_>, fields: &mut Fields) {
 fn command_stats(shown: &Shown<'_>, fields: &mut Fields) {
     for counts in &shown.counters.commands {
         let name = shown.status.command_name(counts);
-        let own = Statistics::of(counts, &name);
-        if own != Statistics::default() {
-            fields.add(format_args!("cmdstat_{name}"), Value::Statistics(own));
+        let local = Statistics::of(counts, &name);
+        if local != Statistics::default() {
+            fields.add(format_args!("cmdstat_{name}"), Value::Statistics(local));
         }
     }
 }

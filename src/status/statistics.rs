@@ -36,7 +36,7 @@ impl Statistics {
             let value = parts().find_map(|(known, value)| (known == name).then_some(value));
             value.and_then(|value| value.parse::<u64>().ok())
         };
-        let sum = |name: &str, own: u64| number(name).unwrap_or_default().saturating_add(own);
+        let sum = |name: &str, local: u64| number(name).unwrap_or_default().saturating_add(local);
         let calls = sum("calls", self.calls);
         let micros = sum("usec", self.micros);
         let shown = parts().map(|(name, value)| match name {

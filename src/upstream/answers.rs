@@ -31,7 +31,7 @@ impl Node {
         let result = connection.link.receive(bytes, &mut received, now);
         let served = !received.replies.is_empty() || !received.invalidated.is_empty();
         if served || !received.answers.is_empty() {
-            connection.heard = now;
+            connection.last_received = now;
             connection.has_answered = true;
             self.answered_on(role);
         }
@@ -86,7 +86,7 @@ impl Node {
         if let Err(error) = result {
             // Redis refuses a client beyond its maximum before it is asked for anything.
             let refused = setup::refusal(bytes).filter(|words| setup::refuses_connections(words));
-            if refused.is_none() && error == LinkError::Unasked {
+            if refused.is_none() && error == LinkError::Unexpected {
                 return self.distrust(role, &altered(&error.to_string()), now);
             }
             let loss = match refused {

@@ -42,12 +42,12 @@ impl Node {
             return None;
         }
         if self.is_busy {
-            return Some(tracker.heard.after(AGAIN_AFTER));
+            return Some(tracker.last_received.after(AGAIN_AFTER));
         }
         let links = self.links().map(|role| &self.connections[role.place()]);
         let waiting = links.filter_map(|connection| connection.silence());
         let oldest = waiting.map(|oldest| oldest.since).min()?;
-        Some(oldest.max(tracker.heard).after(ASK_AFTER))
+        Some(oldest.max(tracker.last_received).after(ASK_AFTER))
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) struct Connection {
     pub phase: Phase,
     pub link: Link<Question>,
     /// When Redis last answered on it.
-    pub heard: Time,
+    pub last_received: Time,
     /// Redis has answered something on it.
     pub has_answered: bool,
     /// When it was set up.
@@ -98,7 +98,7 @@ impl Default for Connection {
             serves: None,
             phase: Phase::Closed,
             link: Link::default(),
-            heard: Time::default(),
+            last_received: Time::default(),
             has_answered: false,
             opened: Time::default(),
             useless: 0,
@@ -136,7 +136,7 @@ impl Connection {
         match self.phase {
             // Its answer was not due until the earlier ones had arrived.
             Phase::Open if oldest.is_question => {
-                oldest.since = oldest.since.max(self.heard);
+                oldest.since = oldest.since.max(self.last_received);
                 Some(oldest)
             }
             Phase::Open => Some(oldest),

@@ -59,7 +59,8 @@ impl Node {
             self.missed(now);
         }
         let tracker = self.connection(Role::Tracker);
-        let is_old = tracker.phase == Phase::Open && tracker.heard.after(CHECK_AFTER) <= now;
+        let is_old =
+            tracker.phase == Phase::Open && tracker.last_received.after(CHECK_AFTER) <= now;
         if again && is_old && self.reports_changes() {
             self.ping(Role::Tracker, now);
             self.report(Tracking::Suspended);
@@ -139,7 +140,7 @@ impl Node {
             } else if let Some(check_after) = self.check_after()
                 && connection.phase == Phase::Open
             {
-                due.extend([connection.heard.after(check_after)]);
+                due.extend([connection.last_received.after(check_after)]);
             }
         }
         due.0
@@ -210,8 +211,8 @@ impl Node {
         self.connections().any(|(other, connection)| {
             other != role
                 && connection.phase == Phase::Open
-                && connection.heard > since
-                && connection.heard.after(timeout) > now
+                && connection.last_received > since
+                && connection.last_received.after(timeout) > now
         })
     }
 
@@ -228,8 +229,8 @@ impl Node {
         let silent = |oldest: Oldest| oldest.since.after(timeout) <= now;
         let mut silences = self.connections().filter_map(|(_, other)| other.silence());
         let is_asked_for_another =
-            silences.any(silent) && connection.heard.after(timeout / 4) <= now;
-        let is_due = |after: Duration| connection.heard.after(after) <= now;
+            silences.any(silent) && connection.last_received.after(timeout / 4) <= now;
+        let is_due = |after: Duration| connection.last_received.after(after) <= now;
         is_asked_for_another || self.check_after().is_some_and(is_due)
     }
 
@@ -242,7 +243,7 @@ impl Node {
     /// Finds the cause of a connection's end: if Redis closed it as idle, the others are kept from that.
     pub(super) fn judge_end(&mut self, role: Role, loss: Loss, now: Time) -> Loss {
         let connection = self.connection(role);
-        let idle = connection.heard.until(now);
+        let idle = connection.last_received.until(now);
         let oldest = connection.link.oldest();
         let was_idle = connection.phase == Phase::Open
             && idle >= SHORTEST_TIMEOUT

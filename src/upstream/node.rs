@@ -330,7 +330,7 @@ impl Node {
         connection.phase = Phase::Open;
         connection.link.set_ready(&error, &mut replies);
         connection.opened = now;
-        connection.heard = now;
+        connection.last_received = now;
         self.report_replies(role, replies);
     }
 

@@ -5,7 +5,7 @@ use redis::Cmd;
 use super::node::Loss;
 use super::unreported::Seen;
 use super::{LinkId, Settings, UNREACHABLE};
-use crate::command::own;
+use crate::command::internal;
 use crate::resp::Protocol;
 use crate::resp::integer;
 use crate::resp::read::Reader;
@@ -76,17 +76,17 @@ pub(super) enum Question {
 fn introduction(settings: &Settings, database: u32) -> Vec<(Question, Cmd)> {
     let mut questions = Vec::new();
     if let Some(password) = &settings.password {
-        let mut auth = redis::cmd(own::AUTH);
+        let mut auth = redis::cmd(internal::AUTH);
         auth.arg(settings.username.as_deref());
         auth.arg(password.expose());
         questions.push((Question::Auth, auth));
     }
     if database != 0 {
-        let mut select = redis::cmd(own::SELECT);
+        let mut select = redis::cmd(internal::SELECT);
         select.arg(database);
         questions.push((Question::Select, select));
     }
-    let mut name = redis::cmd(own::CLIENT);
+    let mut name = redis::cmd(internal::CLIENT);
     name.arg("SETNAME").arg("redis-proxy");
     questions.push((Question::Name, name));
     questions
@@ -99,14 +99,14 @@ fn user(settings: &Settings) -> &str {
 
 /// Requests the permissions of the proxy's user.
 pub(super) fn rights(settings: &Settings) -> Cmd {
-    let mut rights = redis::cmd(own::ACL);
+    let mut rights = redis::cmd(internal::ACL);
     rights.arg("GETUSER").arg(user(settings));
     rights
 }
 
 /// Repeats the login. A user without a password may log in with any, but must be named.
 pub(super) fn login(settings: &Settings) -> Cmd {
-    let mut auth = redis::cmd(own::AUTH);
+    let mut auth = redis::cmd(internal::AUTH);
     match &settings.password {
         Some(password) => auth
             .arg(settings.username.as_deref())
@@ -117,55 +117,55 @@ pub(super) fn login(settings: &Settings) -> Cmd {
 }
 
 fn hello(version: u8) -> Cmd {
-    let mut hello = redis::cmd(own::HELLO);
+    let mut hello = redis::cmd(internal::HELLO);
     hello.arg(version);
     hello
 }
 
 fn server() -> Cmd {
-    let mut info = redis::cmd(own::INFO);
+    let mut info = redis::cmd(internal::INFO);
     info.arg("server");
     info
 }
 
 /// Requests how often a command was executed, and how long it took.
 pub(super) fn histogram(command: &str) -> Cmd {
-    let mut histogram = redis::cmd(own::LATENCY);
+    let mut histogram = redis::cmd(internal::LATENCY);
     histogram.arg("HISTOGRAM").arg(command);
     histogram
 }
 
 /// Requests how often each command was executed.
 pub(super) fn statistics() -> Cmd {
-    let mut info = redis::cmd(own::INFO);
+    let mut info = redis::cmd(internal::INFO);
     info.arg("commandstats");
     info
 }
 
 /// Requests Redis's counters.
 pub(super) fn stats() -> Cmd {
-    let mut info = redis::cmd(own::INFO);
+    let mut info = redis::cmd(internal::INFO);
     info.arg("stats");
     info
 }
 
 /// Requests how many keys Redis tracks at most.
 pub(super) fn table_max() -> Cmd {
-    let mut config = redis::cmd(own::CONFIG);
+    let mut config = redis::cmd(internal::CONFIG);
     config.arg("GET").arg("tracking-table-max-keys");
     config
 }
 
 /// Requests how much Redis buffers for a client at most.
 pub(super) fn output_limit() -> Cmd {
-    let mut config = redis::cmd(own::CONFIG);
+    let mut config = redis::cmd(internal::CONFIG);
     config.arg("GET").arg("client-output-buffer-limit");
     config
 }
 
 /// Requests a node's view of its cluster.
 pub(super) fn cluster(subcommand: &str) -> Cmd {
-    let mut cluster = redis::cmd(own::CLUSTER);
+    let mut cluster = redis::cmd(internal::CLUSTER);
     cluster.arg(subcommand);
     cluster
 }
@@ -173,23 +173,23 @@ pub(super) fn cluster(subcommand: &str) -> Cmd {
 /// Makes a replica answer reads itself.
 fn read_only(settings: &Settings) -> Option<(Question, Cmd)> {
     let is_replica = settings.is_replica;
-    is_replica.then(|| (Question::ReadOnly, redis::cmd(own::READONLY)))
+    is_replica.then(|| (Question::ReadOnly, redis::cmd(internal::READONLY)))
 }
 
 /// The questions on the RESP2 connection.
 pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings, settings.database);
     if settings.sentinels.is_some() {
-        questions.push((Question::Role, redis::cmd(own::ROLE)));
+        questions.push((Question::Role, redis::cmd(internal::ROLE)));
     }
     questions.extend(read_only(settings));
     questions.extend([
         (Question::Hello3, hello(3)),
         (Question::Hello2, hello(2)),
-        (Question::Commands, redis::cmd(own::COMMAND)),
+        (Question::Commands, redis::cmd(internal::COMMAND)),
         (Question::Server, server()),
-        (Question::Info, redis::cmd(own::INFO)),
-        (Question::Ping, redis::cmd(own::PING)),
+        (Question::Info, redis::cmd(internal::INFO)),
+        (Question::Ping, redis::cmd(internal::PING)),
     ]);
     questions
 }
@@ -203,7 +203,7 @@ pub(super) fn of_other(settings: &Settings, link: LinkId) -> Vec<(Question, Cmd)
     questions.extend(read_only(settings));
     questions.extend([
         (Question::Server, server()),
-        (Question::Ping, redis::cmd(own::PING)),
+        (Question::Ping, redis::cmd(internal::PING)),
     ]);
     questions
 }
@@ -212,7 +212,7 @@ pub(super) fn of_other(settings: &Settings, link: LinkId) -> Vec<(Question, Cmd)
 pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings, settings.database);
     if settings.tracking {
-        let mut id = redis::cmd(own::CLIENT);
+        let mut id = redis::cmd(internal::CLIENT);
         id.arg("ID");
         questions.extend([
             (Question::Hello3, hello(3)),
@@ -229,26 +229,26 @@ pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
     }
     questions.extend([
         (Question::Rights, rights(settings)),
-        (Question::Ping, redis::cmd(own::PING)),
+        (Question::Ping, redis::cmd(internal::PING)),
     ]);
     questions
 }
 
 /// Redirects the reports of changes of keys that are read on a connection to the one with that id.
 pub(super) fn track(id: i64) -> Vec<u8> {
-    let mut tracking = redis::cmd(own::CLIENT);
+    let mut tracking = redis::cmd(internal::CLIENT);
     tracking.arg("TRACKING").arg("ON").arg("REDIRECT").arg(id);
     tracking.get_packed_command()
 }
 
 /// Checks whether Redis answers.
 pub(super) fn ping() -> Vec<u8> {
-    redis::cmd(own::PING).get_packed_command()
+    redis::cmd(internal::PING).get_packed_command()
 }
 
 /// Requests the state of the connection, since Redis 6.2.
 pub(super) fn state() -> Vec<u8> {
-    let mut info = redis::cmd(own::CLIENT);
+    let mut info = redis::cmd(internal::CLIENT);
     info.arg("INFO").get_packed_command()
 }
 

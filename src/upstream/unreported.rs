@@ -15,7 +15,7 @@ use super::Event;
 use super::node::{Node, Role};
 use super::setup::{self, Question};
 use crate::clock::Time;
-use crate::command::own;
+use crate::command::internal;
 use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::status::{MissingRights, Right, TrackingTable};
@@ -102,7 +102,7 @@ impl Node {
         }
         // A replica without its master refuses this too.
         if !self.unreported.refused.ping {
-            self.ask(role, Question::Ping, &redis::cmd(own::PING), now);
+            self.ask(role, Question::Ping, &redis::cmd(internal::PING), now);
         }
     }
 

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{Client, RedisServer, request};
-use redis_proxy::command::own;
+use redis_proxy::command::internal;
 
 /// What a [`FakeRedis`] does about a request.
 pub enum Answer {
@@ -125,7 +125,7 @@ fn serve(
         let subcommand = arguments.get(1).map(|word| &word[..]);
         if arguments
             .first()
-            .is_some_and(|name| own::is_own(name, subcommand))
+            .is_some_and(|name| internal::is_internal(name, subcommand))
         {
             arguments[0].make_ascii_uppercase();
         }

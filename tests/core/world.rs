@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redis_proxy::cache::Limits;
 use redis_proxy::clock::Time;
-use redis_proxy::command::own;
+use redis_proxy::command::internal;
 use redis_proxy::command::read_specs;
 use redis_proxy::proxy::{Access, ClientId, Ending, Proxy};
 use redis_proxy::resp::Protocol;
@@ -517,7 +517,7 @@ fn text(request: &Request) -> String {
 /// is spelled as the client does.
 fn in_capitals(mut request: Request) -> Request {
     let subcommand = request.get(1).map(|word| &word[..]);
-    if own::is_own(&request[0], subcommand) || request[0] == b"get" {
+    if internal::is_internal(&request[0], subcommand) || request[0] == b"get" {
         request[0].make_ascii_uppercase();
     }
     request

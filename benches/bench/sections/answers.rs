@@ -5,9 +5,10 @@ use std::process::Stdio;
 
 use super::{pipeline_name, pipeline_words};
 use crate::client::encode;
-use crate::options::Plan;
+use crate::figures::{figure, ratio};
+use crate::plan::Plan;
 use crate::process;
-use crate::report::{Report, Table, figure, ratio};
+use crate::report::{Report, Table};
 use crate::servers::Server;
 use crate::stats;
 

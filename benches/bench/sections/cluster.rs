@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use super::{CLIENTS, pipeline_name, pipeline_words};
 use crate::dataset::Dataset;
-use crate::options::Plan;
+use crate::figures::{figure, grouped, ratio};
 use crate::packages::python_path;
+use crate::plan::Plan;
 use crate::process;
-use crate::report::{Report, Table, figure, grouped, ratio};
+use crate::report::{Report, Table};
 use crate::servers::Server;
 use crate::stats;
 use nodes::Cluster;

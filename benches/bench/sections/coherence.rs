@@ -6,9 +6,10 @@ use std::time::Instant;
 use super::{expect_misses, pipeline, pipeline_name, take_turns};
 use crate::client::PATIENCE;
 use crate::dataset::Dataset;
+use crate::figures::{count, figure, percent, ratio};
 use crate::load;
-use crate::options::Plan;
-use crate::report::{Report, Table, count, figure, percent, ratio};
+use crate::plan::Plan;
+use crate::report::{Report, Table};
 use crate::servers::Server;
 use crate::stats;
 

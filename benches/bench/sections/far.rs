@@ -8,7 +8,7 @@ mod route;
 use std::io;
 use std::time::Duration;
 
-use crate::options::Plan;
+use crate::plan::Plan;
 use crate::report::Report;
 use crate::requests::Commands;
 

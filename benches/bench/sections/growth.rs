@@ -4,9 +4,10 @@ use std::io;
 
 use super::{compare, expect_hits, pipeline};
 use crate::dataset::Dataset;
+use crate::figures::{count, figure, ratio};
 use crate::load::Shape;
-use crate::options::Plan;
-use crate::report::{Report, Table, count, figure, ratio};
+use crate::plan::Plan;
+use crate::report::{Report, Table};
 use crate::servers::Fleet;
 
 const PIPELINE: usize = 16;

@@ -4,9 +4,10 @@ use std::io;
 
 use super::{HIT_HEAD, compare, expect_hits, hit_row, pipeline, pipeline_name, pipeline_words};
 use crate::dataset::Dataset;
-use crate::options::Plan;
+use crate::figures::count;
+use crate::plan::Plan;
 use crate::plot::Bars;
-use crate::report::{Report, Table, count};
+use crate::report::{Report, Table};
 use crate::servers::{Fleet, Server};
 use crate::stats::Series;
 

@@ -8,8 +8,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::options::Plan;
-use crate::report::{Report, Table, count, figure, grouped};
+use crate::figures::{count, figure, grouped};
+use crate::plan::Plan;
+use crate::report::{Report, Table};
 use crate::servers::Server;
 
 use attack::Attack;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::dataset::{Dataset, KEY};
-use crate::options::Plan;
-use crate::report::{Report, Table, count, grouped, megabytes};
+use crate::figures::{count, grouped, megabytes};
+use crate::plan::Plan;
+use crate::report::{Report, Table};
 use crate::servers::Server;
 
 const VALUE: usize = 100;

@@ -4,9 +4,10 @@ use std::io;
 
 use super::{PIPELINES, compare, expect_misses, pipeline, pipeline_name, pipeline_words};
 use crate::dataset::Dataset;
+use crate::figures::{figure, grouped, ratio};
 use crate::load::Shape;
-use crate::options::Plan;
-use crate::report::{Report, Table, figure, grouped, ratio};
+use crate::plan::Plan;
+use crate::report::{Report, Table};
 use crate::requests::Commands;
 use crate::servers::Fleet;
 

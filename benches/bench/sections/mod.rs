@@ -18,9 +18,10 @@ use std::io;
 use std::ops::RangeInclusive;
 
 use crate::dataset::Dataset;
+use crate::figures::{figure, grouped, ratio};
 use crate::load::{self, Shape};
-use crate::options::Plan;
-use crate::report::{Report, figure, grouped, ratio};
+use crate::plan::Plan;
+use crate::report::Report;
 use crate::servers::Server;
 use crate::stats::{Sample, Series};
 

@@ -5,8 +5,9 @@ use std::io;
 use std::thread;
 
 use crate::dataset::Dataset;
-use crate::options::Plan;
-use crate::report::{Report, Table, count, figure, megabytes};
+use crate::figures::{count, figure, megabytes};
+use crate::plan::Plan;
+use crate::report::{Report, Table};
 use crate::servers::{self, Server};
 use crate::stats;
 

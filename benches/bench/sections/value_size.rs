@@ -5,8 +5,9 @@ use std::io;
 use super::{HIT_HEAD, compare, expect_hits, hit_row, pipeline};
 use crate::client::Client;
 use crate::dataset::{self, Dataset};
-use crate::options::Plan;
-use crate::report::{Report, Table, count, megabytes};
+use crate::figures::{count, megabytes};
+use crate::plan::Plan;
+use crate::report::{Report, Table};
 use crate::servers::{Fleet, Server};
 
 const MEGABYTE: usize = 1024 * 1024;

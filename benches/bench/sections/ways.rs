@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::options::Plan;
+use crate::figures::figure;
+use crate::plan::Plan;
 use crate::port::Port;
 use crate::process;
-use crate::report::{Report, Table, figure};
+use crate::report::{Report, Table};
 use crate::servers::Server;
 use crate::stats;
 

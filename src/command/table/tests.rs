@@ -222,8 +222,8 @@ fn a_command_that_was_renamed_keeps_its_row() {
     let mut table = told_with_subcommands();
     assert!(table.learn_one(b"begin", &[spec("multi")]));
     assert_eq!(find(&table, "BEGIN"), find(&table, "MULTI"));
-    assert_eq!(table.own_name(b"Begin"), b"multi");
-    assert_eq!(table.own_name(b"MULTI"), b"MULTI");
+    assert_eq!(table.original_name(b"Begin"), b"multi");
+    assert_eq!(table.original_name(b"MULTI"), b"MULTI");
     // The proxy's own requests would need the old name.
     assert!(table.learn_one(b"fetch", &[spec("get")]));
     assert_eq!(way(&table, "FETCH k"), Way::Dedicated);

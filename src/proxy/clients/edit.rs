@@ -288,7 +288,7 @@ impl Proxy {
             let is_parked = dedicated.is_some_and(|dedicated| dedicated.is_parked());
             text += &match at_redis.get(&id) {
                 Some(line) if !is_parked => self.translate(line, client, now),
-                _ => self.own_line(client, now),
+                _ => self.info_line(client, now),
             };
             text.push('\n');
         }
@@ -308,7 +308,7 @@ impl Proxy {
         lines::translated(line, &self.sessions[client.0], redirection, now)
     }
 
-    fn own_line(&self, client: ClientId, now: Time) -> String {
+    fn info_line(&self, client: ClientId, now: Time) -> String {
         let session = &self.sessions[client.0];
         self.engine.line(session, now)
     }
@@ -375,13 +375,13 @@ impl super::super::engine::Engine {
             with_library: self.table.answers(Here::ClientSetinfo),
             now,
         };
-        lines::own(session, &around)
+        lines::shared(session, &around)
     }
 
     /// The user that a client is at Redis.
     pub(in crate::proxy) fn user<'a>(&'a self, session: &'a Session) -> &'a [u8] {
         let user = session.identity.user.as_ref();
-        user.map_or(self.access.own_name(), |user| user)
+        user.map_or(self.access.proxy_user(), |user| user)
     }
 }
 

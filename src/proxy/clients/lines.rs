@@ -21,7 +21,7 @@ pub(super) struct Around<'a> {
 }
 
 /// The line of a client, in the form of redis-server 7.0.
-pub(super) fn own(session: &Session, around: &Around<'_>) -> String {
+pub(super) fn shared(session: &Session, around: &Around<'_>) -> String {
     let identity = &session.identity;
     let [address, local] = ends(identity.peer.as_ref());
     let lossy = |text: &[u8]| String::from_utf8_lossy(text).into_owned();

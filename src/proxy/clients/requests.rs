@@ -56,7 +56,7 @@ impl Engine {
         row: &Row,
         request: &Request<'_>,
     ) -> Result<Sent, Flow> {
-        let name = self.table.own_name(request.argument(0));
+        let name = self.table.original_name(request.argument(0));
         let sent = match row.way {
             // Redis does not know it.
             Way::Upstream if !is_stateless(request) => Sent::default(),
@@ -93,14 +93,16 @@ impl Engine {
             3 => (Some(request.argument(1)), request.argument(2)),
             _ => return Sent::default(),
         };
-        let own = self.access.redis_password.as_ref();
-        let own = own.map_or("", |password| password.expose()).as_bytes();
+        let proxy_password = self.access.redis_password.as_ref();
+        let proxy_password = proxy_password
+            .map_or("", |password| password.expose())
+            .as_bytes();
         let (instead, user) = match self.access.judge(user, password) {
-            Verdict::Accepted => (Some((self.access.own_name(), own)), None),
+            Verdict::Accepted => (Some((self.access.proxy_user(), proxy_password)), None),
             Verdict::Refused => (Some((NO_USER, password)), None),
             Verdict::AskRedis { .. } => (None, Some(user.unwrap_or(DEFAULT_USER))),
         };
-        let user = user.unwrap_or(self.access.own_name());
+        let user = user.unwrap_or(self.access.proxy_user());
         Sent {
             bytes: instead.map(|(user, password)| encode(&[request.argument(0), user, password])),
             edit: to_keep(user).map(Edit::User),

@@ -2,7 +2,7 @@
 //! beforehand how many entries are left out.
 
 use super::{Edit, Sent};
-use crate::command::{Clients, own};
+use crate::command::{Clients, internal};
 use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::resp::reply;
@@ -53,22 +53,22 @@ fn others(encoded: &[u8]) -> Option<Vec<&[u8]>> {
     let mut others = Vec::new();
     for _ in 0..reader.array()? {
         let entry = reader.value()?;
-        if !is_own(entry).unwrap_or_default() {
+        if !is_internal(entry).unwrap_or_default() {
             others.push(entry);
         }
     }
     Some(others)
 }
 
-/// Whether an entry is about a request of the proxy's own.
-fn is_own(entry: &[u8]) -> Option<bool> {
+/// Whether an entry is about an internal request.
+fn is_internal(entry: &[u8]) -> Option<bool> {
     let mut reader = Reader::new(entry);
     reader.array()?;
     // Its id, its time, and its duration.
     reader.skip(3)?;
     reader.array()?;
     let name = reader.text()?;
-    Some(own::is_own(name, reader.text()))
+    Some(internal::is_internal(name, reader.text()))
 }
 
 #[cfg(test)]

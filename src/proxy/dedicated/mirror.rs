@@ -38,8 +38,8 @@ pub(super) enum Class {
 /// What a frame means for the oldest request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Nothing: Redis sent it unasked.
-    Unasked,
+    /// Nothing: Redis sent it without a request.
+    Unsolicited,
     /// It is one of several replies; this kind expects the others.
     More(Kind),
     /// The request is answered.
@@ -312,7 +312,7 @@ impl Mirror {
         match (class, asked) {
             (Class::Confirmation(verb, family), _) => self.confirm(verb, family, frame, asked),
             (Class::Reply, Some(kind)) => self.reply(frame, kind),
-            (Class::Reply, None) | (Class::Message | Class::MonitorLine, _) => Answer::Unasked,
+            (Class::Reply, None) | (Class::Message | Class::MonitorLine, _) => Answer::Unsolicited,
         }
     }
 
@@ -348,7 +348,7 @@ impl Mirror {
                 }
             }
             // Redis ends subscriptions to a shard that moves to another server.
-            _ => Answer::Unasked,
+            _ => Answer::Unsolicited,
         }
     }
 

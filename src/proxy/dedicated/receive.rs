@@ -1,9 +1,10 @@
 //! Receives Redis's bytes on a connection, frame by frame: passed on, dropped, or kept to be edited.
 
+use super::effects::WRITES_ANYTHING;
 use super::expectation::{Expectation, Kind};
 use super::mirror::{Answer, Class};
-use super::{Dedicated, Effects, Fate, Phase, Received, WRITES_ANYTHING};
-use crate::command::own;
+use super::{Dedicated, Effects, Fate, Phase, Received};
+use crate::command::internal;
 use crate::proxy::clients::Edit;
 use crate::upstream;
 
@@ -208,12 +209,12 @@ impl Dedicated {
             }
             Some(false) => {}
         }
-        let is_own = match self.mirror.class(start, due) {
-            Some(Class::MonitorLine) => own::is_own_line(so_far),
+        let is_internal = match self.mirror.class(start, due) {
+            Some(Class::MonitorLine) => internal::is_internal_line(so_far),
             None if self.mirror.monitors() => None,
             _ => Some(false),
         };
-        match is_own {
+        match is_internal {
             None => return Fate::Unknown,
             Some(true) => return Fate::LeftOut,
             Some(false) => {}
@@ -272,7 +273,7 @@ impl Dedicated {
         }
         let length = frame.len();
         match self.mirror.take(frame, due) {
-            Answer::Unasked => return Received::Passed,
+            Answer::Unsolicited => return Received::Passed,
             Answer::More(kind) => self.set_due(kind),
             Answer::Done => {
                 if let Some(borrowed) = &mut self.borrowed {

@@ -109,7 +109,7 @@ fn assert_passes(protocol: Protocol, requests: &[&str], replies: &str, expected:
         for piece in replies.as_bytes().chunks(step) {
             assert!(
                 !world.dedicated.is_quiet() && !world.is_over(),
-                "{requests:?}: {left} bytes of the replies are unasked"
+                "{requests:?}: {left} bytes of the replies are unsolicited"
             );
             world.receive(piece);
             left -= piece.len();

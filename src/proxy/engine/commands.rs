@@ -13,7 +13,9 @@ use super::super::slow_log::Words;
 use super::forward::refuse;
 use super::{Engine, Flow, Redis};
 use crate::clock::Time;
-use crate::command::{NotFound, Row, Spec, UNKNOWN, Way, Writes, own, read_specs, surely_unknown};
+use crate::command::{
+    NotFound, Row, Spec, UNKNOWN, Way, Writes, internal, read_specs, surely_unknown,
+};
 use crate::metrics::Outcome;
 use crate::resp::reply;
 use crate::resp::request::Request;
@@ -165,7 +167,7 @@ impl Engine {
 
     /// How the slow log would show a request.
     pub(super) fn words(&self, request: &Request<'_>) -> Words {
-        let name = self.table.own_name(request.argument(0));
+        let name = self.table.original_name(request.argument(0));
         self.slow_log.words(request, name)
     }
 
@@ -179,7 +181,10 @@ impl Engine {
             return Known::Nothing;
         }
         self.requests.of(link).push(true, |out| {
-            reply::request(out, [own::COMMAND.as_bytes(), b"INFO", name].into_iter());
+            reply::request(
+                out,
+                [internal::COMMAND.as_bytes(), b"INFO", name].into_iter(),
+            );
         });
         self.in_flight.describe(Some(name.into()), link);
         Known::Asked
@@ -194,7 +199,7 @@ impl Engine {
         }
         self.renewal = Renewal::Asked;
         self.requests.of(link).push(true, |out| {
-            reply::request(out, [own::COMMAND.as_bytes()].into_iter());
+            reply::request(out, [internal::COMMAND.as_bytes()].into_iter());
         });
         self.in_flight.describe(None, link);
     }

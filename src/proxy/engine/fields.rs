@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::command::{Fields, own};
+use crate::command::{Fields, internal};
 use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::upstream::Batch;
@@ -16,11 +16,11 @@ const NONE_EXPIRE: [&str; 2] = ["subexpiry=0", "keys_with_volatile_items=0"];
 /// bulk strings.
 pub(super) fn ask_for_life(batch: &mut Batch, fields: Fields, key: &[u8], rest: &[u8]) {
     batch.push(true, |out| match fields {
-        Fields::All => reply::request(out, [own::INFO.as_bytes(), b"keyspace"].into_iter()),
+        Fields::All => reply::request(out, [internal::INFO.as_bytes(), b"keyspace"].into_iter()),
         Fields::Named => {
             let count = Reader::new(rest).values();
             reply::header(out, b'*', 4 + count);
-            reply::bulk(out, own::HPTTL.as_bytes());
+            reply::bulk(out, internal::HPTTL.as_bytes());
             reply::bulk(out, key);
             reply::bulk(out, b"FIELDS");
             reply::bulk(out, count.to_string().as_bytes());

@@ -61,7 +61,7 @@ impl Engine {
         let encoded = &batch.bytes[before..];
         let place = replies.wait(cost(encoded.len(), replies));
         let kept = self.cluster.is_some().then(|| encoded.into());
-        let name = self.table.own_name(request.argument(0));
+        let name = self.table.original_name(request.argument(0));
         let words = match sent.bytes {
             Some(_) => self.slow_log.words(request, name),
             None => self.slow_log.words_of(request, name, encoded),

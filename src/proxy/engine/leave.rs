@@ -8,7 +8,7 @@ use super::super::session::WaitsFor;
 use super::observed::observe;
 use super::{Engine, Flow, Redis};
 use crate::clock::Time;
-use crate::command::{Cached, Table, UNKNOWN, Way, Writes, own};
+use crate::command::{Cached, Table, UNKNOWN, Way, Writes, internal};
 use crate::metrics::{Outcome, Why};
 use crate::resp::reply;
 use crate::resp::request::Request;
@@ -154,10 +154,13 @@ impl Engine {
                 Some(user) => {
                     reply::request(
                         &mut requests,
-                        [own::AUTH.as_bytes(), user.as_bytes(), password].into_iter(),
+                        [internal::AUTH.as_bytes(), user.as_bytes(), password].into_iter(),
                     );
                 }
-                None => reply::request(&mut requests, [own::AUTH.as_bytes(), password].into_iter()),
+                None => reply::request(
+                    &mut requests,
+                    [internal::AUTH.as_bytes(), password].into_iter(),
+                ),
             }
             replies.0 += 1;
         }
@@ -165,13 +168,16 @@ impl Engine {
             let database = database.to_string();
             reply::request(
                 &mut requests,
-                [own::SELECT.as_bytes(), database.as_bytes()].into_iter(),
+                [internal::SELECT.as_bytes(), database.as_bytes()].into_iter(),
             );
             replies.0 += 1;
         }
         let (required, optional) =
             identity.write_set_up(&mut requests, set_up.greets, set_up.gives_name);
-        reply::request(&mut requests, [own::CLIENT.as_bytes(), b"ID"].into_iter());
+        reply::request(
+            &mut requests,
+            [internal::CLIENT.as_bytes(), b"ID"].into_iter(),
+        );
         (requests, (replies.0 + required, optional + 1))
     }
 
@@ -200,7 +206,7 @@ impl Engine {
             Ok(found) => found,
             Err(flow) => return flow,
         };
-        if dedicated.is_to_be_set_up_for(self.table.own_name(request.argument(0))) {
+        if dedicated.is_to_be_set_up_for(self.table.original_name(request.argument(0))) {
             return Flow::Wait(WaitsFor::SetUp);
         }
         let mut sent = match self.translate_for_dedicated(&row, request) {
@@ -260,7 +266,7 @@ impl Engine {
                 _ => borrowed.add([large.hash(row.number, request, 1)].into_iter()),
             }
         }
-        let name = self.table.own_name(request.argument(0));
+        let name = self.table.original_name(request.argument(0));
         let bytes = sent.bytes.as_deref().unwrap_or(&bytes);
         dedicated.pass(request, name, bytes, effects, row.lasts(request), sent.edit);
         Flow::Continue

@@ -53,6 +53,12 @@ impl Engine {
         permit
     }
 
+    /// Whether any client waits for a permit.
+    #[inline]
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.0.is_empty()
+    }
+
     /// The next client that waits for a permit and can have one.
     pub fn next_permitted(&mut self) -> Option<ClientId> {
         let can_go = |(node, _): &(NodeId, ClientId)| self.server(*node).permits.is_any_left();

@@ -18,7 +18,7 @@ use super::servers::Server;
 use super::{Coherence, Engine, Serving};
 use crate::cache::{Key, Read, Removed};
 use crate::clock::Time;
-use crate::command::{Table, own};
+use crate::command::{Table, internal};
 use crate::resp::request::{Parsed, Parser};
 use crate::upstream::LinkId;
 
@@ -245,7 +245,7 @@ impl Engine {
         {
             let name = key.name;
             self.in_flight.refetch(name, None, Table::GET, link, now);
-            ask_for_value(self.requests.of(link), own::GET.as_bytes(), name);
+            ask_for_value(self.requests.of(link), internal::GET.as_bytes(), name);
         }
     }
 

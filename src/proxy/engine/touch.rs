@@ -10,7 +10,7 @@ use super::super::in_flight::Asked;
 use super::Engine;
 use crate::cache::{Cursor, Fate, KeyBuf};
 use crate::clock::Time;
-use crate::command::own;
+use crate::command::internal;
 use crate::order::sort_by_number;
 use crate::resp::Protocol;
 use crate::resp::read::Reader;
@@ -159,7 +159,7 @@ impl Engine {
         self.touches.stage = Stage::Asking;
         self.asked += 1;
         self.requests.of(link).push(true, |out| {
-            reply::request(out, [own::INFO.as_bytes(), b"memory"].into_iter());
+            reply::request(out, [internal::INFO.as_bytes(), b"memory"].into_iter());
         });
         self.in_flight.ask(Asked::Policy, link);
     }
@@ -243,7 +243,7 @@ impl Engine {
         self.asked += 1;
         self.requests.of(link).push(true, |out| {
             reply::header(out, b'*', 1 + keys.len());
-            reply::bulk(out, own::TOUCH.as_bytes());
+            reply::bulk(out, internal::TOUCH.as_bytes());
             keys.iter().for_each(|key| reply::bulk(out, key.name()));
         });
         self.in_flight.ask(Asked::Touch, link);

@@ -127,7 +127,7 @@ impl Engine {
     /// The role of a request in a transaction on a shared connection, with its row; nothing if it can't be part of one.
     fn step(&self, request: &Request<'_>) -> Option<(Row, Step)> {
         let row = self.table.find(request).ok()?;
-        let name = self.table.own_name(request.argument(0));
+        let name = self.table.original_name(request.argument(0));
         // With more arguments, Redis refuses them, and the transaction is not begun or continues.
         let is = |word: &[u8]| request.len() == 1 && name.eq_ignore_ascii_case(word);
         if is(b"multi") {

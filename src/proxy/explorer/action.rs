@@ -87,7 +87,7 @@ pub struct Bounds {
     /// Values that were read are refetched as soon as they change.
     pub refetch: bool,
     /// Entries that are read in the second half of their life are refreshed.
-    pub ahead: bool,
+    pub refreshes: bool,
     pub gets: u8,
     pub asks: u8,
     pub gets_of_all: u8,

@@ -1,7 +1,10 @@
 //! The proxy's core in a world in which one thing happens at a time, and its promises to its clients.
 
+mod choices;
 mod fingerprint;
 mod promises;
+mod reports;
+mod turn;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use super::action::{Action, Bounds};
 use super::redis::{Key, Message, News, Question, Redis, Report, Version};
 use crate::cache::{self, Limits};
 use crate::clock::Time;
-use crate::command::{Spec, Table, own};
+use crate::command::{Spec, Table, internal};
 use crate::proxy::dedicated::Dedicated;
 use crate::proxy::engine::Engine;
 use crate::proxy::{Access, ClientId, Proxy};
@@ -112,7 +115,7 @@ impl World {
             undelivered: None,
         };
         proxy.set_refetch(bounds.refetch);
-        if bounds.ahead {
+        if bounds.refreshes {
             let rules = format!("* refresh={} pin", TTL / 2);
             proxy.set_rules(rules.parse().unwrap_or_default(), None);
         }
@@ -207,96 +210,6 @@ impl World {
         }
         self.owed[client].push_back(Owed::Word("+OK"));
         format!("SELECT {database}\r\n{command}\r\n")
-    }
-
-    /// All that may happen now.
-    pub fn actions(&self) -> Vec<Action> {
-        let mut actions = Vec::with_capacity(32);
-        let mut add = |possible: bool, action: Action| {
-            if possible {
-                actions.push(action);
-            }
-        };
-        let Self { redis, left, .. } = self;
-        for client in [READER, WRITER] {
-            let asks = self.due(client) < PIPELINE
-                && !(client == WRITER && self.left_for_dedicated)
-                && self.proxy.wants_input(ClientId(client));
-            let writes = asks && client == WRITER;
-            for key in 0..KEYS {
-                add(asks && left.gets > 0, Action::Get { client, key });
-                add(asks && left.asks > 0, Action::Ask { client, key });
-                add(writes && left.writes > 0, Action::Write { key });
-            }
-            add(writes && left.copies > 0, Action::CopyAcross);
-            add(asks && left.gets_of_all > 0, Action::GetAll { client });
-            add(writes && left.scripts > 0, Action::WriteByScript);
-            let transacts = writes && left.whole_transactions > 0;
-            add(transacts, Action::WriteInWholeTransaction);
-        }
-        let transacts = self.owed[WRITER].len() < PIPELINE;
-        add(
-            transacts && left.transactions > 0,
-            Action::WriteInTransaction,
-        );
-        for key in 0..KEYS {
-            add(left.writes_at_redis > 0, Action::WriteAtRedis { key });
-            let for_a_while = left.writes_for_a_while > 0;
-            add(for_a_while, Action::WriteForAWhile { key });
-            let there = redis.stored(key).is_some();
-            add(there && left.vanishings > 0, Action::Vanish { key });
-        }
-        add(left.flushes > 0, Action::Flush);
-        add(!self.dedicated_asked.is_empty(), Action::ExecuteDedicated);
-        add(!self.dedicated_line.is_empty(), Action::HearDedicated);
-        add(left.notices > 0, Action::WriteAndNotify);
-        add(!self.messages.is_empty(), Action::HearMessage);
-        add(redis.away, Action::Return);
-        add(left.waits > 0, Action::Wait);
-        let cached = self.cached.iter().any(Option::is_some);
-        add(cached && left.waits < u8::MAX, Action::Expire);
-        for (link, it) in redis.links.iter().enumerate() {
-            add(redis.takes_requests(link), Action::Execute { link });
-            let answered = it.line.front().is_some_and(|item| !item.is_unanswered());
-            add(answered && !it.broken, Action::Hear { link });
-            let may_be_late = left.lates > 0 && redis.may_be_late(link);
-            add(may_be_late, Action::BeLate { link });
-            add(!redis.away && !it.open, Action::Reopen { link });
-            let breaks = it.open && !it.broken && left.breaks > 0;
-            add(breaks, Action::Break { link });
-            if it.open && it.broken {
-                for arrived in 0..=redis.on_the_wire(link) {
-                    for were_sent in [true, false] {
-                        let differs = were_sent || redis.has_unanswered_write(link);
-                        let action = Action::Notice {
-                            link,
-                            arrived,
-                            were_sent,
-                        };
-                        add(differs, action);
-                    }
-                }
-            }
-        }
-        let tracker = &redis.tracker;
-        add(redis.tracker_may_be_heard(), Action::HearTracker);
-        if tracker.open && !tracker.broken && left.breaks > 0 {
-            add(true, Action::BreakTracker { arrive: true });
-            let some = !tracker.messages.is_empty();
-            add(some, Action::BreakTracker { arrive: false });
-        }
-        let all_arrived = tracker.broken && tracker.messages.is_empty();
-        add(tracker.open && all_arrived, Action::NoticeTracker);
-        let reopens = left.tracking && !redis.away && !tracker.open;
-        add(reopens, Action::ReopenTracker);
-        add(
-            !redis.away && !redis.is_whole() && left.absences > 0,
-            Action::GiveUp,
-        );
-        let suspends = redis.reports() && !self.suspended && left.suspensions > 0;
-        add(suspends, Action::Suspend { suspended: true });
-        add(self.suspended, Action::Suspend { suspended: false });
-        actions
     }
 
     /// Something happens. An error says which promise was broken.
@@ -505,192 +418,6 @@ impl World {
         for &(key, seen) in self.seen.iter().filter(|_| is_hit && !self.heard_down) {
             self.check_hit(key, seen)?;
         }
-        Ok(())
-    }
-
-    /// The helper reports an event.
-    fn hear(&mut self, news: News) {
-        let event = match news {
-            News::Up => {
-                self.heard_down = false;
-                Event::Up(Backend::default())
-            }
-            News::Down => {
-                self.heard_down = true;
-                self.suspended = false;
-                let error = super::redis::Reply::Error.encode(Protocol::Resp2);
-                let refused = true;
-                Event::Down { error, refused }
-            }
-            News::Tracking(report) => {
-                self.suspended = false;
-                Event::Tracking(match report {
-                    Report::On => {
-                        self.know_all(self.redis.versions);
-                        Tracking::On
-                    }
-                    Report::Lost => Tracking::Lost,
-                    Report::Off => Tracking::Off { refused: None },
-                })
-            }
-            News::Reply {
-                link,
-                key,
-                reply,
-                question,
-            } => {
-                if question == Question::TimeToLive {
-                    self.fetched[key] = self.now;
-                }
-                let mut replies = Replies::default();
-                let link = self.link(link);
-                replies.push(&reply.encode(link.protocol));
-                Event::Replies { link, replies }
-            }
-            News::Late { link } => {
-                let link = self.link(link);
-                let error = super::redis::Reply::Error.encode(link.protocol);
-                let count = 1;
-                Event::Late { link, count, error }
-            }
-        };
-        let now = self.time();
-        self.proxy.upstream(&event, now);
-    }
-
-    fn hear_tracker(&mut self) {
-        let mut invalidated = Invalidated::default();
-        match self.redis.tracker.messages.pop_front() {
-            None => return,
-            Some(Message::Changed { key, version }) => {
-                self.know(key, version);
-                invalidated.keys.push(self.key(key).name.into());
-            }
-            Some(Message::Flushed { versions }) => {
-                self.know_all(versions);
-                invalidated.all = true;
-            }
-            Some(Message::Barrier { number }) => {
-                let now = self.time();
-                return self.proxy.upstream(&Event::Barrier(number), now);
-            }
-        }
-        let now = self.time();
-        self.proxy.upstream(&Event::Invalidated(invalidated), now);
-    }
-
-    /// Later requests must not get an older version of a key.
-    fn know(&mut self, key: Key, version: Version) {
-        for known in [&mut self.known].into_iter().chain(&mut self.known_answers) {
-            known[key] = known[key].max(version);
-        }
-    }
-
-    fn know_all(&mut self, versions: [Version; KEYS]) {
-        for (key, version) in versions.into_iter().enumerate() {
-            self.know(key, version);
-        }
-    }
-
-    /// Redis executes the bytes on the writer's dedicated connection: its set-up and a transaction.
-    fn execute_dedicated(&mut self) {
-        let asked =
-            String::from_utf8_lossy(&std::mem::take(&mut self.dedicated_asked)).into_owned();
-        let mut before = Vec::new();
-        for word in asked.split("\r\n") {
-            match word {
-                own::HELLO => before.extend(b"%0\r\n"),
-                "ID" => before.extend(b":9\r\n"),
-                "WATCH b" | "MULTI" => before.extend(b"+OK\r\n"),
-                "INCR a" => before.extend(b"+QUEUED\r\n"),
-                "EXEC" => {
-                    let version = self.redis.change(0, true);
-                    self.dedicated_line.push_back(std::mem::take(&mut before));
-                    let reply = format!("*1\r\n:{version}\r\n");
-                    self.dedicated_line.push_back(reply.into_bytes());
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The shell's work at the end of a turn: moves requests to Redis and replies to clients.
-    fn turn(&mut self) -> Result<(), String> {
-        self.take_requests()?;
-        while let Some(id) = self.proxy.next_changed() {
-            let ClientId(client) = id;
-            if client == LISTENER {
-                self.listen()?;
-                continue;
-            }
-            let output = self.proxy.output(id);
-            while !output.is_empty() {
-                let sent = output.send(&mut self.received[client]);
-                sent.map_err(|error| error.to_string())?;
-            }
-            self.proxy.output_sent(id);
-            if let Some(output) = self.proxy.dedicated(id) {
-                while !output.is_empty() {
-                    let sent = output.send(&mut self.dedicated_asked);
-                    sent.map_err(|error| error.to_string())?;
-                }
-            }
-            while let Some((_, length)) = Scanner::new()
-                .feed(&self.received[client])
-                .map_err(|_| "no reply".to_owned())?
-            {
-                let rest = self.received[client].split_off(length);
-                let reply = std::mem::replace(&mut self.received[client], rest);
-                self.deliver(client, &String::from_utf8_lossy(&reply))?;
-            }
-            if self.proxy.can_resume(id) {
-                let now = self.time();
-                self.proxy.resume(id, now);
-                self.take_requests()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn take_requests(&mut self) -> Result<(), String> {
-        for link in 0..PROTOCOLS.len() {
-            let id = self.link(link);
-            let batch = std::mem::take(self.proxy.requests().of(id));
-            let mut start = 0;
-            for request in &batch.requests {
-                let text = String::from_utf8_lossy(&batch.bytes[start..request.end]);
-                start = request.end;
-                self.take_request(link, &text, *request)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn take_request(&mut self, link: usize, text: &str, pending: Pending) -> Result<(), String> {
-        let mut arguments = text.split("\r\n").skip(2).step_by(2);
-        let question = match (arguments.next(), pending.joined) {
-            (Some("GET" | own::GET), false) => Question::Get,
-            (Some("GETRANGE"), false) => Question::GetRange,
-            (Some(own::PTTL), false) => Question::TimeToLive,
-            (Some("INCR" | "EVAL"), false) => Question::Write,
-            (Some("COPY"), false) => Question::Copy,
-            (Some("MULTI"), false) => Question::Multi,
-            (Some("INCR"), true) => Question::Queue,
-            (Some("EXEC"), true) => Question::Exec,
-            (other, _) => return Err(format!("Redis is asked {other:?}")),
-        };
-        if question.may_be_repeated() != pending.repeatable {
-            return Err("a write is sent twice, or a read is not".to_owned());
-        }
-        // Transactions write the first key.
-        let name = arguments.next().filter(|name| *name != "s");
-        let name = name.or(Some(NAMES[0]));
-        let key = match self.left.databases {
-            true => Some(link),
-            false => NAMES.iter().position(|known| Some(*known) == name),
-        };
-        self.redis
-            .ask(link, question, key.ok_or("Redis is asked for no key")?);
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ const KEPT: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Views {
     /// The latest one is last.
-    heard: Vec<(NodeId, Time, View)>,
+    reports: Vec<(NodeId, Time, View)>,
 }
 
 /// A master or replica of the resulting map.
@@ -85,35 +85,35 @@ impl Views {
         let is_replaced =
             |latest: &View| latest.nodes != view.nodes && latest.epoch() <= view.epoch();
         let differs = self.latest().is_some_and(is_replaced);
-        let before = self.heard.iter().position(|(known, ..)| *known == node);
-        let before = before.map(|at| self.heard.remove(at).2);
+        let before = self.reports.iter().position(|(known, ..)| *known == node);
+        let before = before.map(|at| self.reports.remove(at).2);
         let is_news = differs || before.is_none_or(|before| before != view);
-        self.heard.push((node, now, view));
+        self.reports.push((node, now, view));
         is_news
     }
 
     /// The view that decides what only one can: of equal epochs, the one that was received last.
     fn latest(&self) -> Option<&View> {
-        let views = self.heard.iter().map(|(.., view)| view);
+        let views = self.reports.iter().map(|(.., view)| view);
         views.max_by_key(|view| view.epoch())
     }
 
     /// Removes old views of nodes that can't be asked any more, except the latest view of all. Returns whether there
     /// were any.
     pub fn drop_old(&mut self, is_there: impl Fn(NodeId) -> bool, now: Time) -> bool {
-        let count = self.heard.len();
-        let last = self.heard.last().map(|(node, ..)| *node);
-        self.heard.retain(|(node, heard, _)| {
-            Some(*node) == last || heard.after(KEPT) > now || is_there(*node)
+        let count = self.reports.len();
+        let last = self.reports.last().map(|(node, ..)| *node);
+        self.reports.retain(|(node, received, _)| {
+            Some(*node) == last || received.after(KEPT) > now || is_there(*node)
         });
-        self.heard.len() != count
+        self.reports.len() != count
     }
 
     /// The result of all views; `None` before the first has arrived.
     pub fn believed(&self) -> Option<Believed> {
         let latest = self.latest()?;
         let mut claims = vec![None; SLOTS.into()];
-        for (.., view) in &self.heard {
+        for (.., view) in &self.reports {
             for &(start, end, at) in &view.ranges {
                 let node = &view.nodes[at];
                 for claim in &mut claims[usize::from(start)..=usize::from(end)] {
@@ -158,7 +158,7 @@ impl Views {
 
     /// The address of the node with that name: its own view wins, otherwise the latest; if it is named.
     fn address_of(&self, name: &str) -> Option<&RedisAddress> {
-        let seen = self.heard.iter().flat_map(|(.., view)| {
+        let seen = self.reports.iter().flat_map(|(.., view)| {
             let nodes = view.nodes.iter().enumerate();
             nodes.map(|(at, node)| (view.myself == Some(at), node))
         });

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::PATIENCE;
-use crate::options::Plan;
+use crate::plan::Plan;
 use crate::port::Port;
 use crate::servers::Server;
 

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::route::Route;
 use crate::client::Client;
 use crate::dataset;
-use crate::options::Plan;
-use crate::report::{Report, Table, figure};
+use crate::figures::figure;
+use crate::plan::Plan;
+use crate::report::{Report, Table};
 use crate::stats;
 
 /// The keys of the MGET.

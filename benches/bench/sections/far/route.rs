@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Client, PATIENCE};
 use crate::dataset::{self, Dataset};
-use crate::options::Plan;
+use crate::plan::Plan;
 use crate::servers::Server;
 
 /// The keys that Redis has.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Client, encode};
 use crate::dataset::{self, Dataset, REQUEST};
-use crate::options::Plan;
-use crate::report::count;
+use crate::figures::count;
+use crate::plan::Plan;
 use crate::servers::Server;
 
 const MEGABYTE: usize = 1024 * 1024;

@@ -1,6 +1,7 @@
 //! Replies that are edited: kept until they are complete, and returned in their places.
 
 use super::*;
+use crate::proxy::clients::Edit;
 
 /// Sends requests, those with a `!` in front to be edited, and lets Redis answer in pieces of that size. In the result,
 /// edited replies are in brackets, and after a `~` if the client has suppressed them.

@@ -13,7 +13,7 @@ use super::super::get::{GET, ask_for_value};
 use super::routes::slots;
 use super::{Cluster, NOWHERE};
 use crate::clock::Time;
-use crate::command::own;
+use crate::command::internal;
 use crate::metrics::Cause;
 use crate::order::sort_by_number;
 use crate::proxy::ClientId;
@@ -263,7 +263,7 @@ impl Engine {
         let link = LinkId::new(protocol, self.databases.home).at(node);
         if asking {
             self.requests.of(link).push(false, |out| {
-                reply::request(out, [own::ASKING.as_bytes()].into_iter());
+                reply::request(out, [internal::ASKING.as_bytes()].into_iter());
             });
             self.in_flight.ask_for_nothing(link);
         }

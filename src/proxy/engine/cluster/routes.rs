@@ -104,7 +104,7 @@ impl Engine {
         }
         let name = self
             .table
-            .own_name(request.argument(0))
+            .original_name(request.argument(0))
             .to_ascii_lowercase();
         match self.answer_about_cluster(cluster, &name, request, identity, replies) {
             None => {}

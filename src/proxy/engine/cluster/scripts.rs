@@ -43,7 +43,7 @@ impl Engine {
         request: &Request<'_>,
         caller: Caller,
     ) {
-        let name = self.table.own_name(request.argument(0));
+        let name = self.table.original_name(request.argument(0));
         let brings = [&b"eval"[..], b"eval_ro"]
             .iter()
             .any(|eval| name.eq_ignore_ascii_case(eval));

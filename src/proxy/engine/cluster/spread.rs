@@ -132,7 +132,7 @@ pub(super) fn parts(row: &Row, request: &Request<'_>) -> Option<Vec<PartOf>> {
     Some(parts)
 }
 
-/// The bits of a cursor that are the node's own; the higher bits are the node.
+/// The bits of a cursor that are the node's; the higher bits are the node.
 const CURSOR_BITS: u32 = 48;
 
 impl Engine {
@@ -259,7 +259,7 @@ impl Engine {
             return Outcome::Refused;
         };
         let at = (cursor >> CURSOR_BITS) as usize;
-        let own = cursor & ((1 << CURSOR_BITS) - 1);
+        let node_cursor = cursor & ((1 << CURSOR_BITS) - 1);
         let nodes: Vec<NodeId> = match &self.cluster {
             Some(cluster) => cluster.nodes().collect(),
             None => Vec::new(),
@@ -278,12 +278,18 @@ impl Engine {
             super::super::forward::refuse(request, outage, replies);
             return Outcome::Refused;
         }
-        let own = own.to_string();
+        let node_cursor = node_cursor.to_string();
         let mut encoded = Vec::new();
         let arguments: Vec<&[u8]> = request
             .arguments()
             .enumerate()
-            .map(|(at, argument)| if at == 1 { own.as_bytes() } else { argument })
+            .map(|(at, argument)| {
+                if at == 1 {
+                    node_cursor.as_bytes()
+                } else {
+                    argument
+                }
+            })
             .collect();
         reply::request(&mut encoded, arguments.into_iter());
         let waiter = Waiter {
@@ -316,15 +322,15 @@ pub(in crate::proxy::engine) fn with_cursor(
 ) -> Option<Reply> {
     let mut reader = Reader::new(encoded);
     (reader.array() == Some(2)).then_some(())?;
-    let own = std::str::from_utf8(reader.text()?)
+    let node_cursor = std::str::from_utf8(reader.text()?)
         .ok()?
         .parse::<u64>()
         .ok()?;
     let rest = reader.value()?;
-    let cursor = match (own, next) {
+    let cursor = match (node_cursor, next) {
         (0, None) => 0,
         (0, Some(next)) => (next as u64) << CURSOR_BITS,
-        (own, _) => own | (at as u64) << CURSOR_BITS,
+        (node_cursor, _) => node_cursor | (at as u64) << CURSOR_BITS,
     };
     let mut out = b"*2\r\n".to_vec();
     reply::bulk(&mut out, cursor.to_string().as_bytes());

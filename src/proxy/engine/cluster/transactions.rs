@@ -17,7 +17,7 @@ const OK: &[u8] = b"+OK\r\n";
 impl Engine {
     /// Whether a request begins a transaction that no node is to know of yet.
     pub(in crate::proxy::engine) fn begins_transaction(&self, request: &Request<'_>) -> bool {
-        let name = self.table.own_name(request.argument(0));
+        let name = self.table.original_name(request.argument(0));
         self.cluster.is_some() && request.len() == 1 && name.eq_ignore_ascii_case(b"multi")
     }
 
@@ -43,7 +43,7 @@ impl Engine {
     ) -> Flow {
         let row = self.table.find(request).unwrap_or(UNKNOWN);
         let is_alone = request.len() == 1;
-        let name = self.table.own_name(request.argument(0));
+        let name = self.table.original_name(request.argument(0));
         let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
         let reply: &[u8] = match () {
             () if is(b"exec") && is_alone => b"*0\r\n",

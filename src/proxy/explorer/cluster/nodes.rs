@@ -38,7 +38,7 @@ pub struct Nodes {
     there: [u16; KEYS],
     /// The node that holds each key, or would if it existed.
     holders: [NodeNumber; KEYS],
-    pub slots: [Place; SLOTS],
+    pub slots: [SlotState; SLOTS],
     pub nodes: [Node; NODES],
     /// How many there have been.
     pub count: usize,
@@ -48,7 +48,7 @@ pub struct Nodes {
 
 /// The place of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SlotState {
     At(NodeNumber),
     /// It is migrating: one node has some keys and the other one the rest.
     Between {
@@ -135,7 +135,7 @@ impl Nodes {
             versions: [0; KEYS],
             there: [1, 0, 1],
             holders: SLOT_OF,
-            slots: [Place::At(0), Place::At(1)],
+            slots: [SlotState::At(0), SlotState::At(1)],
             nodes,
             count: 2,
             is_down: false,
@@ -156,9 +156,9 @@ impl Nodes {
     /// A key gets another value, or is deleted, and the node that holds it reports that.
     pub fn change(&mut self, key: Key, is_there: bool) -> Version {
         self.holders[key] = match self.slots[SLOT_OF[key]] {
-            Place::At(node) | Place::Taken { to: node, .. } => node,
-            Place::Between { .. } if self.stored(key).is_some() => self.holders[key],
-            Place::Between { to, .. } => to,
+            SlotState::At(node) | SlotState::Taken { to: node, .. } => node,
+            SlotState::Between { .. } if self.stored(key).is_some() => self.holders[key],
+            SlotState::Between { to, .. } => to,
         };
         let version = self.versions[key] + 1;
         self.versions[key] = version;
@@ -171,7 +171,7 @@ impl Nodes {
     pub fn may_leave(&self, slot: Slot) -> Option<NodeNumber> {
         let is_whole = |node: NodeNumber| !self.nodes[node].is_dead;
         match self.slots[slot] {
-            Place::At(node) if is_whole(node) => Some(node),
+            SlotState::At(node) if is_whole(node) => Some(node),
             _ => None,
         }
     }
@@ -179,12 +179,12 @@ impl Nodes {
     /// Whether a key may be handed over.
     pub fn may_be_handed_over(&self, key: Key) -> bool {
         let is_leaving = |from| self.stored(key).is_some() && self.holders[key] == from;
-        matches!(self.slots[SLOT_OF[key]], Place::Between { from, .. } if is_leaving(from))
+        matches!(self.slots[SLOT_OF[key]], SlotState::Between { from, .. } if is_leaving(from))
     }
 
     /// A key migrates to the node that receives its slot: the other one deletes it.
     pub fn hand_over(&mut self, key: Key) {
-        if let Place::Between { from, to } = self.slots[SLOT_OF[key]] {
+        if let SlotState::Between { from, to } = self.slots[SLOT_OF[key]] {
             let version = self.versions[key];
             self.holders[key] = to;
             self.nodes[from].report(key, version);
@@ -196,24 +196,26 @@ impl Nodes {
     pub fn may_go_on(&self, slot: Slot) -> bool {
         let mut keys = (0..KEYS).filter(|key| SLOT_OF[*key] == slot);
         match self.slots[slot] {
-            Place::At(_) => false,
-            Place::Between { .. } => !keys.any(|key| self.may_be_handed_over(key)),
-            Place::Taken { .. } => true,
+            SlotState::At(_) => false,
+            SlotState::Between { .. } => !keys.any(|key| self.may_be_handed_over(key)),
+            SlotState::Taken { .. } => true,
         }
     }
 
     pub fn go_on(&mut self, slot: Slot) {
         self.slots[slot] = match self.slots[slot] {
-            Place::Between { from, to } => Place::Taken { from, to },
-            Place::Taken { to, .. } | Place::At(to) => Place::At(to),
+            SlotState::Between { from, to } => SlotState::Taken { from, to },
+            SlotState::Taken { to, .. } | SlotState::At(to) => SlotState::At(to),
         };
     }
 
     /// Whether a node has slots that another one may take over.
     pub fn may_be_succeeded(&self, node: NodeNumber) -> bool {
-        let is_involved = |slot: &Place| match *slot {
-            Place::At(_) => false,
-            Place::Between { from, to } | Place::Taken { from, to } => [from, to].contains(&node),
+        let is_involved = |slot: &SlotState| match *slot {
+            SlotState::At(_) => false,
+            SlotState::Between { from, to } | SlotState::Taken { from, to } => {
+                [from, to].contains(&node)
+            }
         };
         self.nodes[node].is_master && self.count < NODES && !self.slots.iter().any(is_involved)
     }
@@ -232,8 +234,8 @@ impl Nodes {
         self.nodes[node].is_master = false;
         self.nodes[successor].is_master = true;
         for slot in &mut self.slots {
-            if *slot == Place::At(node) {
-                *slot = Place::At(successor);
+            if *slot == SlotState::At(node) {
+                *slot = SlotState::At(successor);
             }
         }
         for holder in &mut self.holders {
@@ -246,9 +248,9 @@ impl Nodes {
     /// The owner of a slot, by the map.
     pub fn owner(&self, slot: Slot) -> NodeNumber {
         match self.slots[slot] {
-            Place::At(node) | Place::Between { from: node, .. } | Place::Taken { to: node, .. } => {
-                node
-            }
+            SlotState::At(node)
+            | SlotState::Between { from: node, .. }
+            | SlotState::Taken { to: node, .. } => node,
         }
     }
 
@@ -293,17 +295,17 @@ impl Nodes {
         let moved = |to| Some(format!("-MOVED {number} {}\r\n", address(to)));
         let ask = |to| Some(format!("-ASK {number} {}\r\n", address(to)));
         match self.slots[slot] {
-            Place::At(owner) if owner == node => None,
-            Place::At(owner) => moved(owner),
-            Place::Between { from, to } if from == node => {
+            SlotState::At(owner) if owner == node => None,
+            SlotState::At(owner) => moved(owner),
+            SlotState::Between { from, to } if from == node => {
                 let is_here = self.stored(key).is_some() && self.holders[key] == from;
                 if is_here { None } else { ask(to) }
             }
-            Place::Between { to, .. } if to == node && asking => None,
-            Place::Between { from, .. } => moved(from),
-            Place::Taken { to, .. } if to == node => None,
-            Place::Taken { from, to } if from == node => ask(to),
-            Place::Taken { to, .. } => moved(to),
+            SlotState::Between { to, .. } if to == node && asking => None,
+            SlotState::Between { from, .. } => moved(from),
+            SlotState::Taken { to, .. } if to == node => None,
+            SlotState::Taken { from, to } if from == node => ask(to),
+            SlotState::Taken { to, .. } => moved(to),
         }
     }
 

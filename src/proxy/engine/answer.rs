@@ -1,12 +1,12 @@
 //! The commands that the proxy answers itself, in Redis's words.
 
-use super::access::Verdict;
-use super::checks::Checked;
-use super::engine::{Engine, Flow, Redis};
-use super::hello::Hello;
-use super::identity::{BAD_NAME, Identity, is_valid_name};
-use super::replies::Replies;
-use super::session::WaitsFor;
+use super::super::access::Verdict;
+use super::super::checks::Checked;
+use super::super::hello::Hello;
+use super::super::identity::{BAD_NAME, Identity, is_valid_name};
+use super::super::replies::Replies;
+use super::super::session::WaitsFor;
+use super::{Engine, Flow, Redis};
 use crate::clock::Time;
 use crate::command::{Here, is_word};
 use crate::resp::integer;
@@ -158,14 +158,14 @@ impl Engine {
 
     /// Checks a password, or has Redis check it.
     fn authenticate(&mut self, user: Option<&[u8]>, password: &[u8], now: Time) -> Login {
-        let is_own = match self.access.judge(user, password) {
+        let is_proxy_user = match self.access.judge(user, password) {
             Verdict::Accepted => return Login::Accepted,
             Verdict::Refused => return Login::Refused(Reply::error(WRONGPASS)),
-            Verdict::AskRedis { is_own } => is_own,
+            Verdict::AskRedis { is_proxy_user } => is_proxy_user,
         };
         let server = self.any_server();
         match &server.redis {
-            Redis::Unknown | Redis::Down(_) if !is_own => {
+            Redis::Unknown | Redis::Down(_) if !is_proxy_user => {
                 return Login::Later(Flow::LeaveToAuthenticate);
             }
             // A client that was accepted before is served from the cache while Redis is unreachable.
@@ -186,7 +186,7 @@ impl Engine {
             Redis::Up => {}
         }
         match self.checks.check(user, password, now) {
-            Checked::Accepted if is_own => Login::Accepted,
+            Checked::Accepted if is_proxy_user => Login::Accepted,
             Checked::Accepted => Login::Later(Flow::LeaveToAuthenticate),
             Checked::Refused(error) => Login::Refused(error),
             Checked::Asked => Login::Later(Flow::Wait(WaitsFor::Check)),

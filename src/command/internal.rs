@@ -1,5 +1,5 @@
-//! The spelling of the proxy's own requests: in capitals except for the second letter, which no client uses. Redis
-//! accepts any spelling, and shows it in `MONITOR` and `SLOWLOG`: so the proxy's own requests can be distinguished from
+//! The spelling of the proxy's internal requests: in capitals except for the second letter, which no client uses. Redis
+//! accepts any spelling, and shows it in `MONITOR` and `SLOWLOG`: so internal requests can be distinguished from
 //! those of clients, and left out of the replies to them.
 
 /// `ACL`
@@ -41,7 +41,7 @@ pub const SELECT: &str = "SeLECT";
 /// `TOUCH`
 pub const TOUCH: &str = "ToUCH";
 
-/// The proxy's own requests, with the subcommand if there is one. None of these changes data, so that a client that
+/// The internal requests, with the subcommand if there is one. None of these changes data, so that a client that
 /// uses this spelling hides nothing.
 const REQUESTS: &[(&str, Option<&str>)] = &[
     (ACL, Some("GETUSER")),
@@ -72,17 +72,17 @@ const REQUESTS: &[(&str, Option<&str>)] = &[
     (TOUCH, None),
 ];
 
-/// Whether a request with these first words is one of the proxy's own.
+/// Whether a request with these first words is an internal one.
 #[must_use]
-pub fn is_own(name: &[u8], subcommand: Option<&[u8]>) -> bool {
-    REQUESTS.iter().any(|(own, of)| {
-        own.as_bytes() == name && of.is_none_or(|of| subcommand == Some(of.as_bytes()))
+pub fn is_internal(name: &[u8], subcommand: Option<&[u8]>) -> bool {
+    REQUESTS.iter().any(|(request, of)| {
+        request.as_bytes() == name && of.is_none_or(|of| subcommand == Some(of.as_bytes()))
     })
 }
 
-/// Whether a line of `MONITOR` shows a request of the proxy's own, by its first bytes. `None` if more are needed.
+/// Whether a line of `MONITOR` shows an internal request, by its first bytes. `None` if more are needed.
 #[must_use]
-pub fn is_own_line(start: &[u8]) -> Option<bool> {
+pub fn is_internal_line(start: &[u8]) -> Option<bool> {
     // The time, and in brackets the database and the address, which may be any path.
     const BEFORE: &[u8] = b"] \"";
     let is_over = start.len() >= LINE_MAX || start.ends_with(b"\n");
@@ -94,15 +94,18 @@ pub fn is_own_line(start: &[u8]) -> Option<bool> {
         return is_over.then_some(false);
     };
     let (name, rest) = (&words[..end], &words[end + 1..]);
-    if !REQUESTS.iter().any(|(own, _)| own.as_bytes() == name) {
+    if !REQUESTS
+        .iter()
+        .any(|(request, _)| request.as_bytes() == name)
+    {
         return Some(false);
     }
-    if is_own(name, None) {
+    if is_internal(name, None) {
         return Some(true);
     }
     let subcommand = rest.strip_prefix(b" \"").unwrap_or_default();
     match subcommand.iter().position(|&byte| byte == b'"') {
-        Some(end) => Some(is_own(name, Some(&subcommand[..end]))),
+        Some(end) => Some(is_internal(name, Some(&subcommand[..end]))),
         None => is_over.then_some(false),
     }
 }
@@ -116,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_line_of_monitor_is_known_as_soon_as_its_first_words_have_come() {
-        for (line, is_own) in [
+        for (line, is_internal) in [
             ("+17.5 [0 127.0.0.1:5] \"PiNG\"\r\n", true),
             ("+17.5 [0 [::1]:5] \"PtTL\" \"k\"\r\n", true),
             ("+17.5 [0 unix:/tmp/a b] \"ClIENT\" \"INFO\"\r\n", true),
@@ -128,13 +131,18 @@ mod tests {
             let line = line.as_bytes();
             let mut known = None;
             for length in 1..=line.len() {
-                let now = is_own_line(&line[..length]);
+                let now = is_internal_line(&line[..length]);
                 assert!(known.is_none() || now == known, "{length}");
                 known = now;
             }
-            assert_eq!(known, Some(is_own), "{}", String::from_utf8_lossy(line));
+            assert_eq!(
+                known,
+                Some(is_internal),
+                "{}",
+                String::from_utf8_lossy(line)
+            );
         }
         let endless = [&b"+17.5 [0 unix:"[..], &[b'x'; 10_000]].concat();
-        assert_eq!(is_own_line(&endless), Some(false));
+        assert_eq!(is_internal_line(&endless), Some(false));
     }
 }

@@ -1,0 +1,37 @@
+//! The set-up of a dedicated connection.
+
+use super::Received;
+
+/// The outstanding replies to requests that set up the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SetUp {
+    /// Those that must not be errors, which come first.
+    pub required: usize,
+    /// Those that may be errors.
+    pub optional: usize,
+}
+
+impl From<(usize, usize)> for SetUp {
+    fn from((required, optional): (usize, usize)) -> Self {
+        Self { required, optional }
+    }
+}
+
+impl SetUp {
+    pub fn is_done(self) -> bool {
+        self.required + self.optional == 0
+    }
+
+    /// A reply has arrived.
+    pub fn take(&mut self, is_error: bool) -> Received {
+        if self.required > 0 {
+            self.required -= 1;
+            if is_error {
+                return Received::Refused;
+            }
+        } else {
+            self.optional = self.optional.saturating_sub(1);
+        }
+        Received::Passed
+    }
+}
