@@ -1,5 +1,8 @@
 //! The `redis-proxy` program: flags, log, server.
 
+#[cfg(feature = "no-frames")]
+use no_frames as _;
+
 use std::io::Write;
 use std::process::ExitCode;
 
