@@ -73,8 +73,8 @@ function lastMinute() {
 }
 
 // What the state of Redis and of tracking means for clients, in a sentence.
-function describe({ address, state, tracking }) {
-  if (state === "down") return `Redis at ${address} is unreachable. Only cached values are served.`;
+function describe({ address, state, error, tracking }) {
+  if (state === "down") return `Redis at ${address} is unreachable. Only cached values are served. ${error}`.trim();
   if (state !== "up") return `Connecting to Redis at ${address}.`;
   const meaning = {
     on: "Redis reports changes, so cached values are current.",
