@@ -182,7 +182,6 @@ fn the_error_is_that_of_redis() {
         &["COMMAND", "nope", "x"],
         &["nope", "a", "b"],
         &["n\u{f6}pe", "\u{e4}"],
-        &["UPSTREAM", "x"],
     ] {
         for clients in [&mut shared, &mut dedicated] {
             assert_same_error(clients, arguments);
