@@ -7,10 +7,14 @@ impl Proxy {
     /// The next client to visit: its output has grown, it needs a dedicated connection or no longer needs it, or it is
     /// done. Each is named once a turn.
     pub fn next_changed(&mut self) -> Option<ClientId> {
-        if self.changed.is_empty() && self.engine.has_waiting() {
-            self.resume_permitted();
-        }
-        let client = self.changed.pop()?;
+        let client = match self.changed.pop() {
+            Some(client) => client,
+            None if self.engine.has_waiting() => {
+                self.resume_permitted();
+                self.changed.pop()?
+            }
+            None => return None,
+        };
         self.sessions[client.0].changed = false;
         Some(client)
     }

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 pub use error::ProtocolError;
 
-use super::integer;
+use super::{integer, reply};
 use inline::split;
 
 /// The longest bulk string of a request, in bytes (Redis's `proto-max-bulk-len`).
@@ -62,6 +62,35 @@ impl<'a> Request<'a> {
             .iter()
             .map(move |span| &text[span.start as usize..span.end as usize])
     }
+
+    /// Encodes it. Nearly all requests arrive in just that form, and are copied.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self.encoded() {
+            Some(encoded) => out.extend_from_slice(encoded),
+            None => reply::request(out, self.arguments()),
+        }
+    }
+
+    /// The bytes that it arrived as, if they are its encoded form: an array of bulk strings, with no digit or byte that
+    /// Redis would only tolerate.
+    fn encoded(&self) -> Option<&'a [u8]> {
+        let ends_line = |end: usize| self.text.get(end - 2..end) == Some(b"\r\n");
+        let mut end = header_length(self.len());
+        let mut is_encoded = self.text.first() == Some(&b'*') && ends_line(end);
+        for span in self.spans {
+            let (start, stop) = (span.start as usize, span.end as usize);
+            is_encoded &= start == end + header_length(stop - start);
+            end = stop + 2;
+            is_encoded &= start >= 2 && ends_line(start) && ends_line(end);
+        }
+        self.text.get(..end).filter(|_| is_encoded)
+    }
+}
+
+/// The length of a header line with that number.
+fn header_length(number: usize) -> usize {
+    let digits = number.checked_ilog10().unwrap_or_default() as usize + 1;
+    digits + "*\r\n".len()
 }
 
 impl fmt::Debug for Request<'_> {

@@ -7,7 +7,6 @@ use super::super::replies::Replies;
 use super::{Engine, Flow, Outage, cost};
 use crate::command::{Row, Way, Writes};
 use crate::metrics::{Outcome, Why};
-use crate::resp::reply;
 use crate::resp::request::Request;
 
 impl Engine {
@@ -56,7 +55,7 @@ impl Engine {
         let before = batch.bytes.len();
         batch.push(row.reads_only, |out| match &sent.bytes {
             Some(bytes) => out.extend_from_slice(bytes),
-            None => reply::request(out, request.arguments()),
+            None => request.encode(out),
         });
         let encoded = &batch.bytes[before..];
         let place = replies.wait(cost(encoded.len(), replies));

@@ -69,7 +69,7 @@ impl Fetches {
     /// Removes all fetches of keys of that name, in all databases.
     pub fn take_name(&mut self, name: &[u8]) -> Vec<Ticket> {
         let mut taken = Vec::new();
-        for (_, fetches) in &mut self.databases {
+        for (_, fetches) in self.databases.iter_mut().filter(|(_, it)| !it.is_empty()) {
             taken.extend(fetches.take_key(name));
         }
         taken
@@ -88,6 +88,10 @@ impl Fetches {
 }
 
 impl OfDatabase {
+    fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.answers.is_empty()
+    }
+
     fn get(&self, key: &[u8], question: Option<&[u8]>) -> Option<Ticket> {
         match question {
             None => self.values.get(key).copied(),

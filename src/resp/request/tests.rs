@@ -56,6 +56,10 @@ impl Reader {
                     let arguments: Vec<_> = request.arguments().map(<[u8]>::to_vec).collect();
                     assert_eq!(arguments.len(), request.len());
                     assert_eq!(arguments[0], request.argument(0));
+                    let (mut encoded, mut expected) = (Vec::new(), Vec::new());
+                    request.encode(&mut encoded);
+                    reply::request(&mut expected, request.arguments());
+                    assert_eq!(encoded, expected);
                     (Item::Request(arguments), used)
                 }
                 Ok(Parsed::Nothing { used }) => (Item::Nothing, used),
