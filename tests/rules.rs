@@ -347,7 +347,9 @@ fn make_copy() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rules");
     let _ = fs::remove_dir_all(&copy);
-    copy_all(&root.join("src"), &copy.join("src"));
+    for directory in ["src", "deploy/no-frames"] {
+        copy_all(&root.join(directory), &copy.join(directory));
+    }
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
     let (package, rest) = manifest.split_once("[[bench]]").expect("the benches");
     let (_, profiles) = rest.split_once("[profile.release]").expect("the profiles");

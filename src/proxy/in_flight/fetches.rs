@@ -69,8 +69,10 @@ impl Fetches {
     /// Removes all fetches of keys of that name, in all databases.
     pub fn take_name(&mut self, name: &[u8]) -> Vec<Ticket> {
         let mut taken = Vec::new();
-        for (_, fetches) in self.databases.iter_mut().filter(|(_, it)| !it.is_empty()) {
-            taken.extend(fetches.take_key(name));
+        for (_, fetches) in &mut self.databases {
+            if !fetches.is_empty() {
+                taken.extend(fetches.take_key(name));
+            }
         }
         taken
     }
