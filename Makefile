@@ -110,9 +110,10 @@ fuzz: ## compare random commands and garbled bytes with Redis, with new seeds, f
 fuzz-parsers: ## feed random bytes to every parser, with new seeds, for SECONDS=600 each
 	FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked --profile fuzz --test parsers -- --nocapture
 
-lint: ## check the format, clippy's warnings, and the licences and sources of dependencies
+lint: ## check the format, clippy's and rustdoc's warnings, and the licences and sources of dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --locked --quiet
 	@if ! command -v cargo-deny >/dev/null; then \
 		echo 'lint: licences and sources not checked, as cargo-deny is missing: cargo install cargo-deny' >&2; \
 	elif ! $(CARGO) fetch --locked --quiet; then \

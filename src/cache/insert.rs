@@ -13,13 +13,13 @@ use crate::clock::Time;
 
 impl Cache {
     /// Inserts a value in place of an earlier one, and evicts until the limits hold. A value that exceeds
-    /// [`Limits::reply`] or the whole budget isn't kept; an earlier one is removed all the same.
+    /// [`super::Limits::reply`] or the whole budget isn't kept; an earlier one is removed all the same.
     pub fn insert(&mut self, key: Key<'_>, value: &Value<'_>, now: Time) {
         self.insert_for(key, value, self.limits.ttl, now);
     }
 
-    /// The same, with a time to live of its own, if that is shorter than [`Limits::ttl`] or its rule's. Returns the time to
-    /// live of the entry, if one was inserted.
+    /// The same, with a time to live of its own, if that is shorter than [`super::Limits::ttl`] or its rule's. Returns the
+    /// time to live of the entry, if one was inserted.
     pub fn insert_for(
         &mut self,
         key: Key<'_>,
@@ -57,8 +57,8 @@ impl Cache {
     }
 
     /// Keeps the reply to a question about a key beside its value and other answers; all of them expire with the first.
-    /// An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`Limits::reply`]. Returns the longest that
-    /// the reply lives, if it was inserted.
+    /// An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`super::Limits::reply`]. Returns the longest
+    /// that the reply lives, if it was inserted.
     pub fn insert_answer(
         &mut self,
         key: Key<'_>,

@@ -108,7 +108,7 @@ impl Cache {
         }
     }
 
-    /// Removes expired entries (past [`Limits::stale_ttl`] as well), at most [`EXPIRED_AT_ONCE`], so that a million
+    /// Removes expired entries (past [`super::Limits::stale_ttl`] as well), at most [`EXPIRED_AT_ONCE`], so that a million
     /// entries of one age don't stop the loop. Returns how many were removed.
     pub fn expire(&mut self, now: Time) -> usize {
         let mut expired = 0;
