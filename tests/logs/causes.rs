@@ -65,8 +65,7 @@ fn a_limit_that_is_too_small_for_the_description_of_commands_is_named() {
     let limit = "normal 50kb 0 0";
     let redis = RedisServer::start_with(&["--client-output-buffer-limit", limit]);
     let proxy = Proxy::start_at(&redis.address(), &[]);
-    let line = proxy.wait_for_log("redis down");
-    assert!(line.contains("client-output-buffer-limit"), "{line}");
+    proxy.wait_for_log("client-output-buffer-limit");
 }
 
 #[test]
@@ -87,6 +86,5 @@ fn too_many_clients_at_redis_are_named() {
     let line = proxy.wait_for_log("dedicated connection failed");
     assert!(line.contains("max number of clients reached"), "{line}");
     let other = Proxy::start_at(&redis.address(), &flags);
-    let line = other.wait_for_log("redis down");
-    assert!(line.contains("max number of clients reached"), "{line}");
+    other.wait_for_log("max number of clients reached");
 }
