@@ -26,13 +26,10 @@ impl Cache {
 
     /// Removes the value of a key, but not the answers to questions about it.
     pub fn remove_value(&mut self, key: Key<'_>) {
-        match self.peek(key) {
+        match self.peek(key).map(Entry::has_answers) {
             None => {}
-            Some(entry) if entry.has_answers() => {
-                let life = self.terms.life_of(entry, self.hash(key.name));
-                self.change(key, life, Entry::remove_value);
-            }
-            Some(_) => {
+            Some(true) => self.edit(key, Entry::remove_value),
+            Some(false) => {
                 self.remove(key);
             }
         }
@@ -41,15 +38,19 @@ impl Cache {
     /// Removes the reply to a question about a key.
     pub fn remove_answer(&mut self, key: Key<'_>, question: Question<'_>) {
         let hash = self.entries.hasher().hash_one(question) as u32;
-        let Some(entry) = self.peek(key) else {
-            return;
-        };
-        let life = self.terms.life_of(entry, self.hash(key.name));
-        self.change(key, life, |entry| {
+        self.edit(key, |entry| {
             if entry.has_answers() {
                 entry.change_answers(|answers| answers.remove(hash, question));
             }
         });
+    }
+
+    /// Changes the entry of a key, if there is one; it lives as long as before.
+    fn edit(&mut self, key: Key<'_>, edit: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.peek(key) {
+            let life = self.terms.life_of(entry, self.hash(key.name));
+            self.change(key, life, edit);
+        }
     }
 
     /// Removes the keys of that name in all databases, and reports what was known of each.

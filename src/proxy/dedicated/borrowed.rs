@@ -68,7 +68,8 @@ impl Borrowed {
         self.requests > 0
     }
 
-    /// Whether its next request, if it is the only one, needs a permit.
+    /// Whether its next request, if it is the only one, needs a permit. One whose reply is only not known to be short needs
+    /// none.
     pub fn needs_permit(&self) -> bool {
         self.most == LARGE_IN_FLIGHT && self.permit.is_none()
     }
