@@ -43,8 +43,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "a message waits until the changes before it are reported",
         file: "from_dedicated.rs",
-        kept: "if tells && ",
-        breakable: "if !$broken && tells && ",
+        kept: "if news.tells_of_others && ",
+        breakable: "if !$broken && news.tells_of_others && ",
         world: MESSAGES,
     },
     Rule {

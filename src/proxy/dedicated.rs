@@ -9,9 +9,11 @@ mod borrowed;
 mod edits;
 mod effects;
 mod expectation;
+mod fate;
 mod frames;
 mod keys;
 mod mirror;
+mod mode;
 mod need;
 mod pass;
 mod receive;
@@ -33,70 +35,46 @@ pub(super) use borrowed::{Borrowed, Loan};
 use edits::Edits;
 pub(super) use effects::Effects;
 use expectation::{Expectation, Expectations, Kind};
+use fate::Fate;
 use frames::Frames;
 pub(super) use keys::{Awaited, Keys};
 use mirror::Mirror;
+pub(super) use mode::Mode;
 use need::Need;
+pub(super) use receive::{Edited, Received};
 use set_up::SetUp;
 
 /// The state of such a connection.
 pub(super) struct Dedicated {
     /// Bytes to send to Redis.
     pub to_redis: Output,
-    phase: Phase,
-    /// The outstanding replies to the proxy's own requests.
-    set_up: SetUp,
-    frames: Frames,
-    /// What happens to the current frame's bytes.
-    fate: Fate,
-    /// Its bytes, while that is undecided.
-    undecided: Vec<u8>,
-    /// The requests that have no reply yet.
-    expectations: Expectations,
-    mirror: Mirror,
-    /// A request left state that may last and is not mirrored.
-    lasting: bool,
-    /// Why the client has it.
-    need: Need,
-    /// The client is served by the shared connections and the cache, until it needs this connection again.
-    parked: bool,
-    /// The requests that set it up, if they alone did, and its initial database.
-    made_by: Option<Box<[u8]>>,
-    pub made_in: u32,
-    /// What the queued requests of a transaction may do.
-    queued: Effects,
-    /// How outstanding replies are edited.
-    edits: Edits,
-    /// The current frame, if it is a reply that is edited.
-    kept: Vec<u8>,
-    /// The request that this reply answers.
-    due: Option<Kind>,
-    /// The id of the connection at Redis.
-    number: Option<i64>,
-    /// The set-up has completed since this was last asked.
-    is_news: bool,
-    /// The request that may be the client's last.
-    last: Option<Kind>,
-    /// It was opened for one request, which leaves no state.
-    passes: bool,
-    /// Redis's error to a request that sets the connection up.
-    refusal: String,
-    /// The bytes passed on last may reveal what others did.
-    tells_of_others: bool,
-    /// Redis answered that it is a replica, which takes no writes.
-    readonly: bool,
-    /// The prefix of the client's keys.
-    pub prefix: Option<Rc<[u8]>>,
-    /// The current frame is a message, which is edited to remove the prefix.
-    kept_is_message: bool,
-    /// The client only borrows it until all requests are answered.
-    pub borrowed: Option<Borrowed>,
     /// The node that it leads to.
     pub node: NodeId,
     /// The node belongs to a cluster, and its redirects must not reach the client.
     in_cluster: bool,
-    /// The reply to the oldest request, `MULTI`, is not for the client, which has had it already.
-    hidden: bool,
+    /// The prefix of the client's keys.
+    pub prefix: Option<Rc<[u8]>>,
+    /// What the client has it for, and the commands that it needs it for.
+    mode: Mode,
+    need: Need,
+    phase: Phase,
+    /// The requests that set it up, if they alone did, and its initial database.
+    made_by: Option<(Box<[u8]>, u32)>,
+    /// The outstanding replies to the proxy's own requests.
+    set_up: SetUp,
+    /// The id of the connection at Redis.
+    number: Option<i64>,
+    /// What Redis sends, and what happens to the current frame's bytes.
+    frames: Frames,
+    fate: Fate,
+    /// The requests that have no reply yet, and how their replies are edited.
+    expectations: Expectations,
+    edits: Edits,
+    /// The request that may be the client's last.
+    last: Option<Kind>,
+    mirror: Mirror,
+    /// What the queued requests of a transaction may do.
+    queued: Effects,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -113,20 +91,6 @@ enum Phase {
     Closing,
 }
 
-/// What happens to a frame's bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Fate {
-    /// Undecided: they are held.
-    #[default]
-    Unknown,
-    /// They go to the client.
-    Passed,
-    /// They are dropped.
-    LeftOut,
-    /// They are a reply that is edited. The client may have suppressed it.
-    Kept { is_wanted: bool },
-}
-
 /// What a client has still to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
@@ -134,28 +98,6 @@ pub(super) enum Rest {
     ToCome,
     /// It has sent everything, and its remaining requests may be anything.
     Here,
-}
-
-/// The outcome of receiving bytes from Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Received {
-    /// They were passed on.
-    Passed,
-    /// So many of them were passed on. A reply that is to be edited follows ([`Dedicated::take_edited`]), which the
-    /// client may have suppressed.
-    ToEdit {
-        used: usize,
-        is_wanted: bool,
-        authenticated: bool,
-    },
-    /// The client is authenticated.
-    Authenticated,
-    /// The connection is no longer needed: the client returns to the shared ones, after a `RESET` or not.
-    Over { reset: bool },
-    /// Redis refused a request that sets the connection up: [`Dedicated::refusal`] has its error.
-    Refused,
-    /// The connection has failed, for this reason.
-    Failed(&'static str),
 }
 
 /// The most bytes of expectations before further requests are left unread. One request may exceed it.
@@ -169,35 +111,22 @@ impl Dedicated {
         to_redis.copy(requests);
         Self {
             to_redis,
-            phase: Phase::Open,
-            set_up: set_up.into(),
-            frames: Frames::default(),
-            fate: Fate::Unknown,
-            undecided: Vec::new(),
-            expectations: Expectations::default(),
-            mirror: Mirror::new(protocol, database),
-            lasting: false,
-            need: Need::default(),
-            parked: false,
-            made_by: Some(requests.into()),
-            made_in: database,
-            queued: Effects::default(),
-            edits: Edits::default(),
-            kept: Vec::new(),
-            due: None,
-            number: None,
-            is_news: false,
-            last: None,
-            passes: false,
-            refusal: String::new(),
-            tells_of_others: false,
-            readonly: false,
-            prefix: None,
-            kept_is_message: false,
-            borrowed: None,
             node: NodeId::default(),
             in_cluster: false,
-            hidden: false,
+            prefix: None,
+            mode: Mode::Held,
+            need: Need::default(),
+            phase: Phase::Open,
+            made_by: Some((requests.into(), database)),
+            set_up: set_up.into(),
+            number: None,
+            frames: Frames::default(),
+            fate: Fate::default(),
+            expectations: Expectations::default(),
+            edits: Edits::default(),
+            last: None,
+            mirror: Mirror::new(protocol, database),
+            queued: Effects::default(),
         }
     }
 
@@ -211,8 +140,7 @@ impl Dedicated {
     pub fn begin_transaction(&mut self) {
         self.to_redis
             .write(|out| reply::request(out, [&b"MULTI"[..]].into_iter()));
-        self.hidden = true;
-        self.expect(Kind::Multi, Effects::default());
+        self.expect(Kind::AnsweredMulti, Effects::default());
     }
 
     /// A connection whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.
@@ -223,12 +151,13 @@ impl Dedicated {
         database: u32,
     ) -> Self {
         let set_up = set_up.into();
-        Self {
+        let mut dedicated = Self {
             phase: Phase::Authenticating { then, set_up },
-            lasting: true,
             made_by: None,
             ..Self::new(&[], (0, 0), protocol, database)
-        }
+        };
+        dedicated.mirror.set_lasting();
+        dedicated
     }
 
     /// Whether nothing is in flight on it and it has no state left, except perhaps another database: then the shared
@@ -240,8 +169,7 @@ impl Dedicated {
             && self.to_redis.is_empty()
             && self.frames.is_between()
             && self.mirror.is_neutral()
-            && !self.lasting
-            && !self.passes
+            && !matches!(self.mode, Mode::OneRequest)
     }
 
     /// Whether requests for another node may use the shared connections meanwhile: nothing on this one concerns them.
@@ -249,38 +177,18 @@ impl Dedicated {
         self.phase == Phase::Open
             && self.set_up.is_done()
             && self.mirror.only_listens()
-            && !self.lasting
-            && !self.passes
-            && self.borrowed.is_none()
+            && matches!(self.mode, Mode::Held)
     }
 
-    /// Returns the client to the shared connections.
-    pub fn park(&mut self) {
-        self.parked = true;
-    }
-
-    /// The client needs it again.
-    pub fn unpark(&mut self) {
-        self.parked = false;
-    }
-
-    /// Whether the client is served by the shared connections.
-    pub fn is_parked(&self) -> bool {
-        self.parked
-    }
-
-    /// Whether these requests set it up.
-    pub fn is_set_up_by(&self, requests: &[u8]) -> bool {
-        self.made_by.as_deref() == Some(requests)
+    /// The requests that set it up, if they alone did, and its initial database.
+    pub fn made_by(&self) -> Option<(&[u8], u32)> {
+        let (requests, database) = self.made_by.as_ref()?;
+        Some((requests, *database))
     }
 
     /// Whether the client's next request may be passed on: it depends on no reply, and not too much is in flight.
     pub fn takes_requests(&self, most_owed: usize, rest: Rest) -> bool {
-        let is_free = match &self.borrowed {
-            Some(borrowed) => borrowed.takes(self.expectations.len()),
-            None => !self.passes || self.expectations.is_empty(),
-        };
-        is_free
+        self.mode.takes(self.expectations.len())
             && self.to_redis.len() < most_owed
             && self.expectations.cost() < IN_FLIGHT_MAX
             && (!self.edits.is_full() || self.mirror.queues())
@@ -321,18 +229,6 @@ impl Dedicated {
     /// it is about to close.
     pub fn is_quiet(&self) -> bool {
         self.expects_replies() && self.expectations.is_empty()
-    }
-
-    /// Whether a request of the client went over it.
-    pub fn is_used(&self) -> bool {
-        let borrowed = self.borrowed.as_ref();
-        borrowed.is_none_or(Borrowed::is_used)
-    }
-
-    /// Takes the replies' lengths, if it was borrowed and all requests are answered.
-    pub fn take_returned(&mut self) -> Option<Borrowed> {
-        let all = self.is_quiet() && self.to_redis.is_empty();
-        self.borrowed.take_if(|borrowed| all && borrowed.is_used())
     }
 
     /// Whether the client is blocked at Redis.
@@ -388,15 +284,5 @@ impl Dedicated {
             ..
         } = self;
         (phase, set_up, expectations, mirror, queued)
-    }
-
-    /// Redis's error to a request that sets the connection up.
-    pub fn refusal(&self) -> &str {
-        &self.refusal
-    }
-
-    /// Whether Redis replied that it is a replica, which takes no writes. Reports it once.
-    pub fn takes_readonly(&mut self) -> bool {
-        std::mem::take(&mut self.readonly)
     }
 }

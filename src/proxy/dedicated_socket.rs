@@ -67,7 +67,7 @@ impl Proxy {
     #[must_use]
     pub fn waits_for_borrowed(&self, client: ClientId) -> bool {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
-        dedicated.is_some_and(|dedicated| dedicated.borrowed.is_some())
+        dedicated.is_some_and(|dedicated| dedicated.borrowed().is_some())
     }
 
     /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all its state, which

@@ -1,6 +1,6 @@
 //! Handles what Redis sends on clients' dedicated connections, and their beginning and end.
 
-use super::dedicated::Received;
+use super::dedicated::{Edited, Received};
 use super::ending::Ending;
 use super::engine::{Cluster, SetUp};
 use super::session::WaitsFor;
@@ -34,7 +34,7 @@ impl Proxy {
         session.replies.ensure_buffer(&mut self.spare);
         let engine = &mut self.engine;
         let mut has_script = false;
-        let received = dedicated.receive(bytes, &mut self.passed, &mut |effects| {
+        let (received, news) = dedicated.receive(bytes, &mut self.passed, &mut |effects| {
             engine.invalidate_answered(effects);
             has_script |= effects.is_script;
             let took = effects.since.map(|since| since.until(now));
@@ -42,12 +42,11 @@ impl Proxy {
                 .metrics
                 .answered_apart(effects.command, took, effects.failed);
         });
-        self.readonly |= dedicated.takes_readonly();
+        self.readonly |= news.readonly;
         if has_script {
             session.replies.scripts.wait_for(engine.barrier_of_script());
         }
-        let tells = dedicated.tells_of_others();
-        if tells && !self.passed.is_empty() && engine.holds_back() {
+        if news.tells_of_others && !self.passed.is_empty() && engine.holds_back() {
             let place = session.replies.hold(&self.passed);
             let barrier = engine.barriers.wait(client, place);
             // The client may be served from the cache again before these bytes are passed on.
@@ -56,8 +55,7 @@ impl Proxy {
             session.replies.pass(&self.passed);
         }
         self.passed.clear();
-        let refusal = dedicated.refusal().to_owned();
-        if let Some(number) = dedicated.take_number() {
+        if let Some(number) = news.set_up {
             engine.numbers.opened(session.identity.id, number);
             self.wake_if_numbered();
         }
@@ -67,17 +65,17 @@ impl Proxy {
             Received::Authenticated => self.authenticated(client),
             Received::ToEdit {
                 used,
-                is_wanted,
+                reply,
                 authenticated,
             } => {
                 if authenticated {
                     self.authenticated(client);
                 }
-                self.edit_dedicated(client, is_wanted, now);
+                self.edit_dedicated(client, reply, now);
                 edited = Some(used);
             }
             Received::Over { reset } => self.dedicated_over(client, reset),
-            Received::Refused => {
+            Received::Refused(refusal) => {
                 self.dedicated_refused(client, &refusal);
                 return None;
             }
@@ -118,15 +116,19 @@ impl Proxy {
     }
 
     /// Delivers the edited reply from a client's dedicated connection.
-    fn edit_dedicated(&mut self, client: ClientId, is_wanted: bool, now: Time) {
+    fn edit_dedicated(&mut self, client: ClientId, edited: Edited, now: Time) {
         // It is no longer blocked, which the reply may report.
         self.note_change(client);
         let Some(dedicated) = &mut self.sessions[client.0].dedicated else {
             return;
         };
         let protocol = dedicated.protocol();
-        let tells_of_others = dedicated.kept_tells_of_others();
-        let (edit, encoded) = dedicated.take_edited();
+        let Edited {
+            encoded,
+            edit,
+            is_wanted,
+            tells_of_others,
+        } = edited;
         let is_redirect = encoded.starts_with(b"-MOVED ") || encoded.starts_with(b"-ASK ");
         let edit = edit.filter(|_| !is_redirect);
         let reply = match edit {

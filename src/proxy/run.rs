@@ -384,7 +384,7 @@ impl Run<'_> {
                 .answer_decided(request, reply, is_refusal, replies);
             return Next::On(sent.length);
         };
-        if connection.borrowed.is_some() {
+        if connection.borrowed().is_some() {
             return Next::Wait(0, WaitsFor::Return);
         }
         if connection.is_clean() && self.engine.databases.serves(connection.database()) {
@@ -438,10 +438,8 @@ impl Run<'_> {
             return Next::On(0);
         };
         if connection
-            .borrowed
-            .as_ref()
-            .is_some_and(|borrowed| borrowed.loan == Loan::LargeReply)
-            && connection.is_used()
+            .borrowed()
+            .is_some_and(|borrowed| borrowed.loan == Loan::LargeReply && borrowed.is_used())
             && !self.engine.is_large_too(request, caller)
         {
             return Next::Wait(0, WaitsFor::Return);
@@ -471,11 +469,12 @@ impl Run<'_> {
                 return Next::Wait(0, WaitsFor::Replies);
             }
         }
+        let node = connection.node;
         if connection.is_quiet()
-            && let Some(borrowed) = connection.borrowed.as_mut()
+            && let Some(borrowed) = connection.borrowed_mut()
             && borrowed.needs_permit()
         {
-            match self.engine.take_permit(connection.node, self.client) {
+            match self.engine.take_permit(node, self.client) {
                 Some(permit) => borrowed.set_permit(permit),
                 None => return Next::Wait(0, WaitsFor::Permit),
             }

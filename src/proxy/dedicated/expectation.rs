@@ -36,6 +36,8 @@ pub(super) enum Kind {
     /// An empty line or an empty array: no reply. Like any request, it uses up a `CLIENT REPLY SKIP`.
     Blank,
     Multi,
+    /// The same, and the reply is not for the client, which has had it already.
+    AnsweredMulti,
     /// One reply; if the transaction is executed, the header of an array, and then the replies to the queued
     /// requests.
     Exec,

@@ -20,6 +20,8 @@ pub(super) struct Mirror {
     /// The database that is selected.
     database: u32,
     silence: Silence,
+    /// A request left state that may last and is not mirrored.
+    lasting: bool,
 }
 
 /// What a frame is.
@@ -106,6 +108,7 @@ impl Mirror {
             watches: false,
             database,
             silence: Silence::default(),
+            lasting: false,
         }
     }
 
@@ -120,6 +123,7 @@ impl Mirror {
             && !self.listens()
             && !self.watches
             && self.silence == Silence::default()
+            && !self.lasting
     }
 
     /// Whether it has no state left but subscriptions, beside which other requests may be sent.
@@ -129,6 +133,12 @@ impl Mirror {
             && !self.monitors
             && !self.watches
             && self.silence == Silence::default()
+            && !self.lasting
+    }
+
+    /// A request may leave lasting state beyond what is mirrored.
+    pub fn set_lasting(&mut self) {
+        self.lasting = true;
     }
 
     /// Whether requests are queued.
@@ -376,7 +386,9 @@ impl Mirror {
     /// A request was answered without an error.
     fn succeed(&mut self, frame: &Frame, kind: Kind) -> Answer {
         match kind {
-            Kind::Multi => self.transaction = Transaction::Open(Queue::default()),
+            Kind::Multi | Kind::AnsweredMulti => {
+                self.transaction = Transaction::Open(Queue::default())
+            }
             Kind::Discard => {
                 self.transaction = Transaction::None;
                 self.watches = false;

@@ -22,7 +22,9 @@ impl Dedicated {
         lasting: bool,
         edit: Option<Edit>,
     ) {
-        self.lasting |= lasting;
+        if lasting {
+            self.mirror.set_lasting();
+        }
         let kind = Kind::of(request, name);
         let kind = match edit {
             Some(edit) => {

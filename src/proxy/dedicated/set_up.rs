@@ -1,7 +1,5 @@
 //! The set-up of a dedicated connection.
 
-use super::Received;
-
 /// The outstanding replies to requests that set up the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SetUp {
@@ -22,16 +20,13 @@ impl SetUp {
         self.required + self.optional == 0
     }
 
-    /// A reply has arrived.
-    pub fn take(&mut self, is_error: bool) -> Received {
+    /// A reply has arrived. Returns whether that may be an error if it is one.
+    pub fn take(&mut self, is_error: bool) -> bool {
         if self.required > 0 {
             self.required -= 1;
-            if is_error {
-                return Received::Refused;
-            }
-        } else {
-            self.optional = self.optional.saturating_sub(1);
+            return !is_error;
         }
-        Received::Passed
+        self.optional = self.optional.saturating_sub(1);
+        true
     }
 }

@@ -56,11 +56,6 @@ impl Dedicated {
         }
     }
 
-    /// The id of the connection at Redis, if Redis reports it, once the connection is set up; only the first time.
-    pub fn take_number(&mut self) -> Option<Option<i64>> {
-        std::mem::take(&mut self.is_news).then_some(self.number)
-    }
-
     /// The protocol version of the client's requests from now on.
     pub fn protocol(&self) -> Protocol {
         self.mirror.protocol()
@@ -81,22 +76,5 @@ impl Dedicated {
             self.set_up.required += 1;
             self.mirror.set_database(database);
         }
-    }
-
-    /// Marks it as opened for one request, and finished when that is answered, unless other requests leave state
-    /// behind.
-    pub fn for_one_request(mut self) -> Self {
-        self.passes = true;
-        self
-    }
-
-    /// Whether it was.
-    pub fn is_for_one_request(&self) -> bool {
-        self.passes
-    }
-
-    /// Whether it was opened for one request, and that request is answered.
-    pub fn has_passed(&self) -> bool {
-        self.passes && self.is_quiet() && self.set_up.is_done() && self.to_redis.is_empty()
     }
 }

@@ -17,6 +17,8 @@ struct World {
     /// The keys of the executed requests.
     answered: Vec<String>,
     received: Received,
+    /// The id at Redis, once the connection is set up.
+    number: Option<Option<i64>>,
 }
 
 impl World {
@@ -30,6 +32,7 @@ impl World {
             client: Vec::new(),
             answered: Vec::new(),
             received: Received::Passed,
+            number: None,
         }
     }
 
@@ -62,20 +65,22 @@ impl World {
     /// Redis sends these bytes.
     fn receive(&mut self, bytes: &[u8]) {
         let answered = &mut self.answered;
-        let received =
-            self.dedicated
-                .receive(
-                    bytes,
-                    &mut self.client,
-                    &mut |request| match request.keys.known() {
-                        Some(keys) => {
-                            answered.extend(keys.map(|key| key.escape_ascii().to_string()))
-                        }
-                        None => answered.push("*".into()),
-                    },
-                );
+        let (received, news) = self
+            .dedicated
+            .receive(
+                bytes,
+                &mut self.client,
+                &mut |request| match request.keys.known() {
+                    Some(keys) => answered.extend(keys.map(|key| key.escape_ascii().to_string())),
+                    None => answered.push("*".into()),
+                },
+            );
         if received != Received::Passed {
             self.received = received;
+        }
+        if news.set_up.is_some() {
+            assert_eq!(self.number, None, "it is set up once");
+            self.number = news.set_up;
         }
     }
 

@@ -1,6 +1,6 @@
 //! Clients that need dedicated connections: how those are set up, and what is passed on to them.
 
-use super::super::dedicated::{Borrowed, Dedicated, Effects, Keys};
+use super::super::dedicated::{Borrowed, Dedicated, Effects, Keys, Mode};
 use super::super::hello::Hello;
 use super::super::identity::Identity;
 use super::super::replies::Replies;
@@ -94,17 +94,18 @@ impl Engine {
             greets: hello.is_none(),
             gives_name: hello.is_none_or(|hello| !hello.gives_name()),
         };
-        let borrowed = match flow {
-            Flow::Borrow(loan) => Some(Borrowed::new(loan, self.large.is_limited())),
-            _ => None,
+        let mode = match flow {
+            Flow::Borrow(loan) => Mode::Borrowed(Borrowed::new(loan, self.large.is_limited())),
+            _ => Mode::Held,
         };
         if let Some(mut dedicated) = parked.take() {
-            let (requests, _) = self.write_set_up(identity, &set_up, dedicated.made_in);
-            if set_up.authenticates && dedicated.is_set_up_by(&requests) && dedicated.node == node {
-                dedicated.unpark();
+            let is_same = dedicated.made_by().is_some_and(|(made_by, database)| {
+                self.write_set_up(identity, &set_up, database).0 == made_by
+            });
+            if set_up.authenticates && is_same && dedicated.node == node {
+                dedicated.set_mode(mode);
                 dedicated.note_need(row.number, false);
                 dedicated.select(identity.database);
-                dedicated.borrowed = borrowed;
                 if std::mem::take(&mut identity.multi) {
                     dedicated.begin_transaction();
                 }
@@ -118,11 +119,11 @@ impl Engine {
             dedicated.begin_transaction();
         }
         dedicated.note_need(row.number, authenticating);
-        dedicated.borrowed = borrowed;
-        Leave::With(Box::new(match flow {
-            Flow::LeaveToPass => dedicated.for_one_request(),
-            _ => dedicated,
-        }))
+        dedicated.set_mode(match flow {
+            Flow::LeaveToPass => Mode::OneRequest,
+            _ => mode,
+        });
+        Leave::With(Box::new(dedicated))
     }
 
     /// Opens a dedicated connection for a client, which is set up like that.
@@ -227,7 +228,7 @@ impl Engine {
             dedicated.note_need(row.number, row.lasts(request));
         }
         if let Way::Cached(_) = row.way {
-            let why = match dedicated.borrowed {
+            let why = match dedicated.borrowed() {
                 Some(_) => Why::Large,
                 None => Why::Dedicated(dedicated.needed_by()),
             };
@@ -253,7 +254,7 @@ impl Engine {
         if effects.blocks {
             self.awaited.add(&effects.keys);
         }
-        if let Some(borrowed) = &mut dedicated.borrowed {
+        if let Some(borrowed) = dedicated.borrowed_mut() {
             let large = &self.large;
             let of_value = |key| large.hash_of(Table::GET, key);
             let keys = || request.arguments().skip(1);

@@ -21,17 +21,13 @@ fn edited(requests: &[&str], replies: &str, step: usize, protocol: Protocol) -> 
     for piece in replies.as_bytes().chunks(step) {
         let mut rest = piece;
         loop {
-            let received = dedicated.receive(rest, &mut text, &mut |_| {});
-            let Received::ToEdit {
-                used, is_wanted, ..
-            } = received
-            else {
+            let (received, _) = dedicated.receive(rest, &mut text, &mut |_| {});
+            let Received::ToEdit { used, reply, .. } = received else {
                 break;
             };
-            let (edit, reply) = dedicated.take_edited();
-            assert!(edit.is_some());
-            text.extend_from_slice(if is_wanted { b"[" } else { b"~[" });
-            text.extend(reply);
+            assert!(reply.edit.is_some());
+            text.extend_from_slice(if reply.is_wanted { b"[" } else { b"~[" });
+            text.extend(reply.encoded);
             text.push(b']');
             rest = &rest[used..];
         }

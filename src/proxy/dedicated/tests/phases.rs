@@ -7,8 +7,7 @@ fn a_push_is_no_reply_to_what_sets_the_connection_up() {
     let mut world = World::with(Dedicated::new(b"", (1, 1), Protocol::Resp3, 0));
     world.send("PING");
     world.receive(b"%0\r\n>2\r\n+invalidate\r\n*0\r\n:42\r\n+PONG\r\n");
-    assert_eq!(world.dedicated.take_number(), Some(Some(42)));
-    assert_eq!(world.dedicated.take_number(), None);
+    assert_eq!(world.number, Some(Some(42)));
     assert_eq!(world.output(), "+PONG\r\n");
 }
 
@@ -41,8 +40,7 @@ fn a_connection_is_set_up_before_anything_else() {
     let mut world = World::with(Dedicated::new(b"", (2, 2), RESP2, 0));
     world.send("PING");
     world.receive(b"+OK\r\n-NOAUTH no\r\n");
-    assert_eq!(world.received, Received::Refused);
-    assert_eq!(world.dedicated.refusal(), "NOAUTH no");
+    assert_eq!(world.received, Received::Refused("NOAUTH no".into()));
     assert_eq!(world.output(), "");
     let mut world = World::with(Dedicated::new(b"", (1, 0), RESP2, 0));
     world.send("PING");
