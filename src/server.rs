@@ -19,21 +19,20 @@ mod reports;
 mod settings;
 mod shutdown;
 mod spares;
+mod start;
 mod unix_socket;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
-use accept::clients_that_fit;
 use buffers::Shortage;
 pub use builder::Builder;
 use connection::Connection;
@@ -47,17 +46,14 @@ use settings::Reload;
 use shutdown::Shutdown;
 use spares::Spares;
 
-use crate::cache::{EXPIRED_AT_ONCE, Limits};
+use crate::cache::EXPIRED_AT_ONCE;
 use crate::clock::{Clock, Time};
-use crate::config::{Config, ReadFrom, RedisAddress};
-use crate::hooks::Hook;
-use crate::logging;
-use crate::proxy::{Access, ClientId, Proxy, READ};
-use crate::status::Facts;
+use crate::config::RedisAddress;
+use crate::proxy::{ClientId, Proxy, READ};
 use crate::systemd::{self, State};
 use crate::tls::Tls;
 use crate::transport::dial::Dialer;
-use crate::upstream::{self, Upstream};
+use crate::upstream::Upstream;
 
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
@@ -126,113 +122,6 @@ fn tokens(client: ClientId) -> (Token, Token) {
 }
 
 impl Server {
-    fn start(config: &Config, tls: Tls, hooks: Vec<Box<dyn Hook>>) -> io::Result<Self> {
-        let mut listeners = Listeners::start(config, tls.acceptor.clone())?;
-        logging::info(module_path!(), "configured", config);
-        let protection = Protection::new(config);
-
-        let poll = Poll::new()?;
-        let registry = poll.registry();
-        listeners.register(registry)?;
-        let mut signals = shutdown::signals()?;
-        registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let dialer = Dialer {
-            tls: tls.connector.clone(),
-            timeout: config.redis_timeout,
-            keepalive: config.tcp_keepalive,
-        };
-        let settings = upstream::Settings {
-            address: config.redis.clone(),
-            sentinels: sentinels(config, &tls),
-            cluster: match &config.redis {
-                RedisAddress::Cluster(nodes) => upstream::Seeds::new(nodes.0.clone()),
-                _ => None,
-            },
-            reads_replicas: config.redis_read_from == ReadFrom::Replica,
-            is_replica: false,
-            dialer: dialer.clone(),
-            wait: config.redis_wait,
-            database: config.redis_database,
-            username: config.redis_username.clone(),
-            password: config.redis_password.clone(),
-            password_file: config.redis_password_file.clone(),
-            tracking: config.tracking,
-        };
-        let waker = Arc::new(Waker::new(registry, WAKER)?);
-        let upstream = Upstream::start(settings, Arc::clone(&waker))?;
-
-        let http = match config.metrics_port {
-            0 => None,
-            port => {
-                let address = SocketAddr::new(config.metrics_bind, port);
-                let names = config.metrics_hosts.0.clone();
-                Some(Http::start(address, names, registry)?)
-            }
-        };
-        let http_files = http.as_ref().map_or(0, |_| http::FILES);
-        let max_clients = clients_that_fit(config.max_clients, http_files);
-        let access = Access {
-            password: config.password.clone(),
-            redis_username: config.redis_username.clone(),
-            redis_password: config.redis_password.clone(),
-        };
-        let mut proxy = Proxy::new(Limits::from(config), access, config.redis_database);
-        proxy.set_cached_databases(config.cached_databases.clone());
-        if matches!(config.redis, RedisAddress::Cluster(_)) {
-            proxy.set_cluster(config.redis_wait);
-        }
-        proxy.set_causal(config.causal);
-        if !hooks.is_empty() {
-            // It can only fail if the loop is gone, which then has no clients.
-            let wake = move || waker.wake().unwrap_or_default();
-            proxy.set_hooks(hooks, config.redis_timeout, Arc::new(wake));
-        }
-        proxy.describe(Facts {
-            port: listeners.port(),
-            max_clients,
-            redis: config.redis.to_string(),
-            slower_than: Some(config.slowlog_slower_than),
-            started: wall_clock(),
-            wall_clock,
-            resident_memory,
-        });
-        proxy.configure(config);
-        Ok(Self {
-            poll,
-            clock: Clock::start(),
-            listeners,
-            protection,
-            signals,
-            upstream,
-            reports: Reports::default(),
-            proxy,
-            connections: Slab::new(),
-            spares: Spares::new(config.dedicated_idle),
-            http,
-            ready: VecDeque::new(),
-            lingering: VecDeque::new(),
-            handshakes: VecDeque::new(),
-            closing: VecDeque::new(),
-            connecting: VecDeque::new(),
-            buffer: vec![0; FIRST_READ].into(),
-            max_clients,
-            cache_period: config.cache_period,
-            now: Time::default(),
-            last_tick: Time::default(),
-            watched: false,
-            idle: Idle::new(config.timeout),
-            out_of_files: false,
-            shortage: Shortage::default(),
-            floods: Floods::default(),
-            shutdown: Shutdown::NotAsked,
-            reload: Reload::default(),
-            drain: config.drain,
-            redis: config.redis.clone(),
-            dialer,
-            tls,
-        })
-    }
-
     /// Serves until a signal ends it: SIGINT, SIGQUIT or SIGTERM, after all outstanding replies are sent; or at once on
     /// a second one.
     ///
@@ -270,23 +159,7 @@ impl Server {
             self.serve_ready();
             self.proxy.work(self.now);
             self.tick();
-            self.proxy.send_parked(self.now);
-            self.upstream.send(self.proxy.requests());
-            self.upstream.check(self.proxy.checks());
-            if let Some(number) = self.proxy.take_barrier() {
-                self.upstream.ask_for_barrier(number);
-            }
-            if self.proxy.takes_readonly() {
-                self.upstream.doubt();
-            }
-            if let Some(wishes) = self.proxy.take_wishes() {
-                if wishes.map {
-                    self.upstream.refresh_slots();
-                }
-                for address in &wishes.nodes {
-                    self.upstream.want_node(address);
-                }
-            }
+            self.send_upstream();
             self.end_connecting();
             self.spares.turn(&mut self.buffer, self.now);
             self.relieve();
@@ -333,6 +206,27 @@ impl Server {
         ];
         let due = due.into_iter().flatten().min()?;
         Some(self.now.until(due))
+    }
+
+    /// Gives the helper thread what the core wants of Redis.
+    fn send_upstream(&mut self) {
+        self.proxy.send_parked(self.now);
+        self.upstream.send(self.proxy.requests());
+        self.upstream.check(self.proxy.checks());
+        if let Some(number) = self.proxy.take_barrier() {
+            self.upstream.ask_for_barrier(number);
+        }
+        if self.proxy.takes_readonly() {
+            self.upstream.doubt();
+        }
+        if let Some(wishes) = self.proxy.take_wishes() {
+            if wishes.map {
+                self.upstream.refresh_slots();
+            }
+            for address in &wishes.nodes {
+                self.upstream.want_node(address);
+            }
+        }
     }
 
     fn note_http(&mut self, event: &Event) {
@@ -388,43 +282,8 @@ impl Server {
     }
 }
 
-/// The sentinels that name the master, if configured.
-fn sentinels(config: &Config, tls: &Tls) -> Option<upstream::SentinelSettings> {
-    let RedisAddress::Master(master) = &config.redis else {
-        return None;
-    };
-    Some(upstream::SentinelSettings {
-        addresses: config.redis_sentinels.0.clone(),
-        master: master.clone(),
-        username: config.redis_sentinel_username.clone(),
-        password: config.redis_sentinel_password.clone(),
-        password_file: config.redis_sentinel_password_file.clone(),
-        dialer: Dialer {
-            tls: tls.to_sentinels.clone(),
-            timeout: config.redis_timeout,
-            keepalive: config.tcp_keepalive,
-        },
-    })
-}
-
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| {
         io::Error::new(error.kind(), format!("can't listen on {address}: {error}"))
     })
-}
-
-/// The time since 1970.
-fn wall_clock() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-/// The resident memory of this process in bytes, as the kernel counts it; 0 if unknown.
-fn resident_memory() -> u64 {
-    // The second field, in pages. This file is not on a disk: reading it doesn't block.
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or_default() * rustix::param::page_size() as u64
 }

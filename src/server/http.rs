@@ -5,7 +5,6 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -81,12 +80,15 @@ pub(super) struct Turn<'a> {
 }
 
 impl Http {
-    /// Listens. Requests may use these host names, in addition to addresses and loopback names.
+    /// Serves what comes in there. Requests may use these host names, in addition to addresses and loopback names.
     ///
     /// # Errors
-    /// If the address can't be bound.
-    pub fn start(address: SocketAddr, names: Vec<String>, registry: &Registry) -> io::Result<Self> {
-        let mut listener = super::listen(address)?;
+    /// If the system refuses to poll it.
+    pub fn start(
+        mut listener: TcpListener,
+        names: Vec<String>,
+        registry: &Registry,
+    ) -> io::Result<Self> {
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         log::info!(address:% = listener.local_addr()?; "serving HTTP");
         Ok(Self {

@@ -60,46 +60,61 @@ pub(super) struct Accepted {
 }
 
 impl Listeners {
-    /// Listens as configured.
+    /// Binds the configured addresses.
     ///
     /// # Errors
-    /// If an address can't be bound.
-    pub fn start(config: &Config, acceptor: Option<Acceptor>) -> io::Result<Self> {
+    /// If one can't be bound.
+    pub fn bind(config: &Config, acceptor: Option<Acceptor>) -> io::Result<Self> {
         let mut listeners = Self::default();
         if let Some(port) = config.port {
-            let listener = listeners.bind(config, port)?;
-            log::info!(
-                address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
-                "listening"
-            );
-            listeners.add(Socket::Tcp(listener, None));
+            listeners.bind_tcp(config, port, None)?;
         }
         if let Some((port, acceptor)) = config.tls_port.zip(acceptor) {
-            let listener = listeners.bind(config, port)?;
-            log::info!(
-                address:% = listener.local_addr()?, version = env!("CARGO_PKG_VERSION");
-                "listening for TLS"
-            );
-            listeners.add(Socket::Tcp(listener, Some(acceptor)));
+            listeners.bind_tcp(config, port, Some(acceptor))?;
         }
         if let Some(path) = &config.unix_socket {
             let (listener, file) = SocketFile::listen(path, config.unix_socket_perm.0)?;
-            log::info!(
-                path, version = env!("CARGO_PKG_VERSION");
-                "listening on a Unix socket"
-            );
             listeners.add(Socket::Unix(listener, file));
         }
         Ok(listeners)
     }
 
-    fn bind(&mut self, config: &Config, port: u16) -> io::Result<TcpListener> {
+    fn bind_tcp(
+        &mut self,
+        config: &Config,
+        port: u16,
+        acceptor: Option<Acceptor>,
+    ) -> io::Result<()> {
         let listener = super::listen(SocketAddr::new(config.bind, port))?;
         keep_alive(&listener, config.tcp_keepalive)?;
         if self.port == 0 {
             self.port = listener.local_addr()?.port();
         }
-        Ok(listener)
+        self.add(Socket::Tcp(listener, acceptor));
+        Ok(())
+    }
+
+    /// Logs where clients can connect.
+    ///
+    /// # Errors
+    /// If the system does not know an address.
+    pub fn announce(&self) -> io::Result<()> {
+        let version = env!("CARGO_PKG_VERSION");
+        for Listener { socket, .. } in &self.all {
+            match socket {
+                Socket::Tcp(listener, acceptor) => {
+                    let address = listener.local_addr()?;
+                    match acceptor {
+                        None => log::info!(address:%, version; "listening"),
+                        Some(_) => log::info!(address:%, version; "listening for TLS"),
+                    }
+                }
+                Socket::Unix(_, file) => {
+                    log::info!(path = &*file.path, version; "listening on a Unix socket");
+                }
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, socket: Socket) {

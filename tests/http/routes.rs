@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use crate::common::{Http, Proxy, RedisServer};
+use crate::common::{Http, Proxy, RedisServer, proxy_command};
 
 #[test]
 fn each_route_is_answered_and_the_connection_closed() {
@@ -78,13 +78,13 @@ fn a_port_that_is_taken_ends_the_program_with_a_reason() {
     let redis = RedisServer::start();
     let first = Http::start(&redis, &[]);
     let port = first.address.port().to_string();
-    let mut second = Proxy::start_at(&redis.address(), &["--metrics_port", &port]);
-    assert!(!second.wait_for_exit().success());
-    let line = second.wait_for_log("fatal error");
-    assert!(
-        line.contains(&format!("can't listen on 127.0.0.1:{port}")),
-        "{line}"
-    );
+    let mut second = proxy_command(&redis.address(), &["--metrics_port", &port]);
+    let output = second.output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    // It has not said that it listens.
+    let log = String::from_utf8_lossy(&output.stderr);
+    let reason = format!(" fatal error reason=\"can't listen on 127.0.0.1:{port}: ");
+    assert!(log.contains(&reason) && log.lines().count() == 1, "{log}");
 }
 
 #[test]

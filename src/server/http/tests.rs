@@ -23,7 +23,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let poll = Poll::new().expect("a poll");
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = TcpListener::bind(address).expect("a free port");
         let limits = Limits {
             entries: 1,
             memory: 0,
@@ -32,7 +33,7 @@ impl World {
             stale_ttl: Duration::ZERO,
         };
         Self {
-            http: Http::start(address, Vec::new(), poll.registry()).expect("a listener"),
+            http: Http::start(listener, Vec::new(), poll.registry()).expect("a poll that takes it"),
             poll,
             proxy: Proxy::new(limits, Access::default(), 0),
             buffer: vec![0; MAX_HEAD],
