@@ -43,6 +43,9 @@ fn man(description: &Description) -> String {
     );
     page += ".SH OPTIONS\n";
     for flag in &description.flags {
+        if let Some(title) = flag.group {
+            page += &format!(".SS {}\n", roff(title));
+        }
         let short = flag
             .short
             .map_or(String::new(), |short| format!("\\fB\\-{short}\\fR, "));

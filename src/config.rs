@@ -62,6 +62,7 @@ pub use error::ConfigError;
 pub use live::{Difference, Unchanged};
 pub use peer_tls::PeerTls;
 pub use secret::{Secret, hide_secret_arguments, read_file as read_secret};
+pub use sources::UnknownVariable;
 
 use arguments::Request;
 use check::Origins;
@@ -411,6 +412,12 @@ pub fn from_environment() -> Result<Invocation, ConfigError> {
     load(&args, &|name| std::env::var_os(name), &|path| {
         std::fs::read_to_string(path)
     })
+}
+
+/// The variables of this process that are named like a setting's, `REDIS_PROXY_` in front, but set none.
+#[must_use]
+pub fn unknown_variables() -> Vec<UnknownVariable> {
+    sources::unknown(std::env::vars_os().map(|(name, _)| name))
 }
 
 /// Reads the configuration from `args` (without the program's name), the variables in `environment`, and the files that

@@ -49,6 +49,10 @@ fn main() -> ExitCode {
             for variable in &config.left_alone {
                 log::info!(variable, reason = "set by Kubernetes for a service"; "variable ignored");
             }
+            for unknown in config::unknown_variables() {
+                let nearest = unknown.nearest.unwrap_or_default();
+                log::warn!(variable = unknown.name, nearest; "unknown variable ignored");
+            }
             match server.run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fatal(&error),

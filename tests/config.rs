@@ -46,6 +46,7 @@ fn help_goes_to_standard_output() {
     let help = text_for("--help");
     assert!(help.starts_with("Usage: redis-proxy "), "{help}");
     assert!(help.contains("--redis_hostname"), "{help}");
+    assert!(help.contains("\n\nCache:\n  --cache_period "), "{help}");
     assert_eq!(help, text_for("-h"));
 }
 

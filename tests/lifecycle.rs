@@ -84,6 +84,16 @@ fn a_service_that_is_called_like_a_setting_does_no_harm() {
 }
 
 #[test]
+fn a_mistyped_variable_is_logged() {
+    let redis = RedisServer::start();
+    let mut command = proxy_command(&redis.address(), &[]);
+    command.env("REDIS_PROXY_CAPACTIY", "7");
+    let line = Proxy::start_command(command).wait_for_log("unknown variable");
+    let message = " variable=REDIS_PROXY_CAPACTIY nearest=REDIS_PROXY_CAPACITY";
+    assert!(message_of(&line).ends_with(message), "{line}");
+}
+
+#[test]
 fn every_event_is_one_line_of_the_same_shape() {
     let mut redis = RedisServer::start();
     let mut proxy = Proxy::start(&redis, &["--log_level", "trace"]);

@@ -6,7 +6,7 @@ use std::ops::Range;
 use argh::FromArgs;
 
 use super::error::{ConfigError, Origin, Problem};
-use super::flags::{CONFIG, Flags, NOT_SETTINGS, PROGRAM, with_underscores};
+use super::flags::{CONFIG, Flags, NOT_SETTINGS, PROGRAM, help};
 use super::settings::{self, SETTINGS, Setting};
 
 /// What the arguments ask for.
@@ -35,7 +35,7 @@ pub(super) fn parse(args: &[OsString]) -> Result<Request, ConfigError> {
             concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
         )),
         Ok(flags) => Ok(Request::Run(Box::new(flags))),
-        Err(exit) if exit.status.is_ok() => Ok(Request::Print(with_underscores(&exit.output))),
+        Err(exit) if exit.status.is_ok() => Ok(Request::Print(help(&exit.output))),
         Err(exit) => Err(Origin::Word("arguments".to_owned()).error(Problem::Flags(exit.output))),
     }
 }
@@ -131,13 +131,21 @@ fn name_of(word: &str) -> Option<&'static str> {
     }
 }
 
-/// The flag that was probably meant by an unknown name: at most one letter in three is different.
+/// The flag that was probably meant by an unknown name.
 fn nearest(name: &str) -> Option<&'static str> {
+    let settings = SETTINGS.iter().map(|setting| setting.name);
+    nearest_of(name, settings.chain(NOT_SETTINGS))
+}
+
+/// The same for a setting.
+pub(super) fn nearest_setting(name: &str) -> Option<&'static str> {
+    nearest_of(name, SETTINGS.iter().map(|setting| setting.name))
+}
+
+/// Which of these names was probably meant by an unknown one: at most one letter in three is different.
+fn nearest_of(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let name = name.replace('-', "_");
-    SETTINGS
-        .iter()
-        .map(|setting| setting.name)
-        .chain(NOT_SETTINGS)
+    known
         .filter(|known| known.len().abs_diff(name.len()) * 3 <= name.len())
         .map(|known| (distance(&name, known), known))
         .min()

@@ -1,5 +1,7 @@
 //! Checks settings that depend on each other.
 
+use std::net::IpAddr;
+
 use super::error::{ConfigError, Origin, Problem};
 use super::{AuthClients, Config, ReadFrom, RedisAddress, peer_tls, rules};
 
@@ -84,9 +86,36 @@ pub(super) fn together(config: &Config, origins: Origins) -> Result<(), ConfigEr
         let value = Some(config.rules.to_string());
         return Err(origins.error("rule", Problem::NotAllowed { value, allowed }));
     }
-    match needs(config) {
-        Some((name, required)) => Err(origins.error(name, Problem::Needs(required))),
+    if let Some((name, required)) = needs(config) {
+        return Err(origins.error(name, Problem::Needs(required)));
+    }
+    let (name, seeds) = match &config.redis_url {
+        Some(_) => ("redis_url", std::slice::from_ref(&config.redis)),
+        None if !config.redis_cluster.0.is_empty() => ("redis_cluster", &*config.redis_cluster.0),
+        None if by_sentinels => ("redis_sentinels", &*config.redis_sentinels.0),
+        None => ("redis_hostname", std::slice::from_ref(&config.redis)),
+    };
+    match seeds.iter().find(|address| is_itself(config, address)) {
+        Some(address) => Err(origins.error(name, Problem::Itself(address.to_string()))),
         None => Ok(()),
+    }
+}
+
+/// Whether the proxy itself listens at that address, as far as can be told without looking up names.
+fn is_itself(config: &Config, address: &RedisAddress) -> bool {
+    match address {
+        RedisAddress::Tcp { host, port } => {
+            let is_bound = match host.parse::<IpAddr>() {
+                Ok(ip) => ip == config.bind || config.bind.is_unspecified() && ip.is_loopback(),
+                Err(_) => {
+                    host == "localhost"
+                        && (config.bind.is_loopback() || config.bind.is_unspecified())
+                }
+            };
+            is_bound && [config.port, config.tls_port].contains(&Some(*port))
+        }
+        RedisAddress::Unix(path) => config.unix_socket.as_ref() == Some(path),
+        RedisAddress::Master(_) | RedisAddress::Cluster(_) => false,
     }
 }
 

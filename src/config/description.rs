@@ -2,7 +2,7 @@
 
 use argh::{ArgsInfo, FlagInfoKind};
 
-use super::flags::{Flags, with_underscores};
+use super::flags::{Flags, GROUPS, with_underscores};
 
 /// The program and its flags, as in `--help`.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Flag {
     pub takes_value: bool,
     /// Its description, with its default.
     pub text: String,
+    /// The title of the group that begins with it, if one does.
+    pub group: Option<&'static str>,
 }
 
 impl Flag {
@@ -58,16 +60,24 @@ pub fn describe() -> Description {
     let info = Flags::get_args_info();
     let one_line =
         |text: &str| with_underscores(&text.split_whitespace().collect::<Vec<_>>().join(" "));
-    let flags = info.flags.iter().map(|flag| Flag {
-        name: flag.long.trim_start_matches('-').replace('-', "_"),
-        short: flag.short.filter(char::is_ascii_alphabetic),
-        takes_value: matches!(flag.kind, FlagInfoKind::Option { .. }),
-        text: one_line(flag.description),
+    let flags = info.flags.iter().map(|flag| {
+        let name = flag.long.trim_start_matches('-').replace('-', "_");
+        let group = GROUPS.iter().find(|(first, _)| *first == name);
+        Flag {
+            name,
+            short: flag.short.filter(char::is_ascii_alphabetic),
+            takes_value: matches!(flag.kind, FlagInfoKind::Option { .. }),
+            text: one_line(flag.description),
+            group: group.map(|(_, title)| *title),
+        }
     });
+    // The help has it last.
+    let mut flags: Vec<Flag> = flags.collect();
+    flags.sort_by_key(|flag| flag.name == "help");
     Description {
         text: one_line(info.description),
         notes: info.notes.iter().map(|note| one_line(note)).collect(),
-        flags: flags.collect(),
+        flags,
     }
 }
 
@@ -96,6 +106,14 @@ mod tests {
     fn paths_are_known_as_such() {
         assert!(flag("config").is_path() && flag("unix_socket").is_path());
         assert!(!flag("redis_hostname").is_path());
+    }
+
+    #[test]
+    fn every_group_begins_with_a_flag() {
+        let flags = describe().flags;
+        let found: Vec<_> = flags.iter().filter_map(|flag| flag.group).collect();
+        assert_eq!(found, GROUPS.map(|(_, title)| title));
+        assert!(flags[0].group.is_some());
     }
 
     #[test]

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use super::settings::SETTINGS;
-
 /// Why the configuration can't be used.
 ///
 /// Displays as one line that says where the mistake is, what it is and what is allowed. It never contains a password.
@@ -107,7 +105,12 @@ pub(super) enum Problem {
     /// The secret was given directly as well as by file.
     SecretGiven,
     NotASetting,
-    UnknownName(String),
+    UnknownName {
+        name: String,
+        nearest: Option<&'static str>,
+    },
+    /// Redis would be the proxy itself.
+    Itself(String),
     SetBefore {
         line: usize,
     },
@@ -181,12 +184,14 @@ impl fmt::Display for Problem {
             }
             Problem::SecretGiven => f.write_str("the password is set too; give only one"),
             Problem::NotASetting => f.write_str("not a setting; give a line as name = value"),
-            Problem::UnknownName(name) => {
-                let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+            Problem::UnknownName { name, nearest } => match nearest {
+                Some(nearest) => write!(f, "unknown name {name:?}; did you mean {nearest}?"),
+                None => write!(f, "unknown name {name:?}; see redis-proxy --help"),
+            },
+            Problem::Itself(address) => {
                 write!(
                     f,
-                    "unknown name {name:?}; known names are {}",
-                    known.join(", ")
+                    "{address} is the address of the proxy itself; give that of Redis"
                 )
             }
             Problem::SetBefore { line } => write!(f, "already set in line {line}; give it once"),

@@ -1,5 +1,6 @@
 //! The file of settings. The module `config` describes its format.
 
+use super::arguments::nearest_setting;
 use super::error::{ConfigError, Origin, Problem};
 use super::flags::CONFIG;
 use super::settings;
@@ -36,8 +37,12 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Vec<Line>, ConfigError> {
         if name == CONFIG {
             return Err(origin(Some(CONFIG)).error(Problem::ConfigInFile));
         }
-        let setting = settings::find(name)
-            .ok_or_else(|| origin(None).error(Problem::UnknownName(name.to_owned())))?;
+        let setting = settings::find(name).ok_or_else(|| {
+            origin(None).error(Problem::UnknownName {
+                name: name.to_owned(),
+                nearest: nearest_setting(name),
+            })
+        })?;
         let name = setting.name;
         let mut before = lines.iter().filter(|_| !setting.is_list());
         if let Some(before) = before.find(|line| line.name == name) {

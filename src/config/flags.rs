@@ -8,6 +8,20 @@ pub(super) const CONFIG: &str = "config";
 /// The flags that are not settings.
 pub(super) const NOT_SETTINGS: [&str; 3] = [CONFIG, "version", "help"];
 
+/// The groups of flags in the help: the first flag of each, and its title.
+pub(super) const GROUPS: [(&str, &str); 10] = [
+    ("bind", "Listening"),
+    ("cache_period", "Cache"),
+    ("max_buffers", "Clients"),
+    ("redis_url", "Redis"),
+    ("redis_sentinels", "Sentinels"),
+    ("redis_timeout", "Timeouts of Redis"),
+    ("tracking", "Freshness"),
+    ("config_set", "Rules and administration"),
+    ("metrics_port", "Metrics and health"),
+    ("drain", "Process"),
+];
+
 pub(super) const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
 /// The flags as given: as text, so that one check serves every source, and with repetitions, so that
@@ -318,7 +332,27 @@ pub(super) struct Flags {
     pub(super) version: bool,
 }
 
-/// The help with its flags spelled as the settings are, `--cache_ttl` for `--cache-ttl`.
+/// The help, with its flags in groups and spelled as the settings are.
+pub(super) fn help(text: &str) -> String {
+    let mut help = String::new();
+    for line in with_underscores(text).lines() {
+        let flag = line
+            .strip_prefix("  --")
+            .and_then(|line| line.split(' ').next());
+        if line == "Options:" {
+            continue;
+        }
+        if let Some((_, title)) = GROUPS.iter().find(|(first, _)| Some(*first) == flag) {
+            let gap = if help.ends_with("\n\n") { "" } else { "\n" };
+            help += &format!("{gap}{title}:\n");
+        }
+        help += line;
+        help += "\n";
+    }
+    help
+}
+
+/// A text with its flags spelled as the settings are, `--cache_ttl` for `--cache-ttl`.
 pub(super) fn with_underscores(help: &str) -> String {
     let mut pieces = help.split("--");
     let mut text = pieces.next().unwrap_or_default().to_owned();

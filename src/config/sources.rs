@@ -3,10 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 
+use super::arguments::nearest_setting;
 use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, Line};
 use super::flags::{CONFIG, Flags};
-use super::settings::{PREFIX, Setting};
+use super::settings::{self, PREFIX, Setting};
 
 /// All sources, the file read.
 pub(super) struct Sources<'a> {
@@ -108,6 +109,36 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// A variable that is named like a setting's, with the prefix, but sets none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: String,
+    /// The variable that was probably meant.
+    pub nearest: Option<String>,
+}
+
+/// Those of these variables that are named like a setting's, with the prefix, but set none. What Kubernetes and Docker
+/// set for a service called `redis-proxy` is not among them.
+pub(super) fn unknown(names: impl Iterator<Item = OsString>) -> Vec<UnknownVariable> {
+    let names = names.filter_map(|name| name.into_string().ok());
+    let mut unknown: Vec<UnknownVariable> = names
+        .filter_map(|name| {
+            let setting = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
+            let is_known = setting == CONFIG || settings::find(&setting).is_some();
+            let is_of_service = ["service_", "port_", "env_", "name"]
+                .iter()
+                .any(|start| setting.starts_with(start));
+            let nearest = nearest_setting(&setting);
+            let nearest =
+                nearest.map(|nearest| format!("{PREFIX}{}", nearest.to_ascii_uppercase()));
+            (!is_known && !is_of_service).then_some(UnknownVariable { name, nearest })
+        })
+        .collect();
+    unknown.sort_by(|a, b| a.name.cmp(&b.name));
+    unknown
+}
+
 /// The values given to a flag.
 fn in_flags(name: &'static str, given: &[String]) -> impl Iterator<Item = Found> {
     given.iter().map(move |value| Found {
@@ -124,4 +155,35 @@ fn is_service_link(variable: &str, value: &OsStr) -> bool {
         && [&b"tcp://"[..], b"udp://", b"sctp://"]
             .iter()
             .any(|scheme| value.starts_with(scheme))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_variable_is_found_and_nothing_else() {
+        let names = [
+            "REDIS_PROXY_CAPACTIY",
+            "REDIS_PROXY_COLOUR",
+            "REDIS_PROXY_CAPACITY",
+            "REDIS_PROXY_CONFIG",
+            "REDIS_PROXY_PORT",
+            "REDIS_PROXY_PORT_8001_TCP_ADDR",
+            "REDIS_PROXY_SERVICE_HOST",
+            "CAPACTIY",
+        ];
+        let found = unknown(names.into_iter().map(OsString::from));
+        let found: Vec<_> = found
+            .iter()
+            .map(|found| (&*found.name, found.nearest.as_deref()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("REDIS_PROXY_CAPACTIY", Some("REDIS_PROXY_CAPACITY")),
+                ("REDIS_PROXY_COLOUR", None),
+            ]
+        );
+    }
 }

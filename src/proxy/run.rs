@@ -123,15 +123,16 @@ impl Turn<'_> {
                 session.held_back = true;
                 break;
             }
-            let next = match self.hits(session, &buffer[used..end]) {
-                0 => self.step(session, &buffer[used..]),
-                length => Next::On(length),
-            };
-            match self.follow(next, session, buffer.len() - used) {
-                ControlFlow::Continue(length) => used += length,
-                ControlFlow::Break(length) => {
-                    used += length;
-                    break;
+            let hits = self.hits(session, &buffer[used..end]);
+            used += hits;
+            if hits == 0 {
+                let next = self.step(session, &buffer[used..]);
+                match self.follow(next, session, buffer.len() - used) {
+                    ControlFlow::Continue(length) => used += length,
+                    ControlFlow::Break(length) => {
+                        used += length;
+                        break;
+                    }
                 }
             }
             if session.replies.ends() {
@@ -147,7 +148,6 @@ impl Turn<'_> {
 
     /// Does what follows a request, of a client with so many bytes left. Returns how many of them are consumed, and
     /// whether to continue.
-    #[inline]
     fn follow(
         &mut self,
         next: Next,

@@ -244,3 +244,58 @@ fn settings_of_sentinels_need_one_another() {
         assert_eq!(flags_error(flags), error);
     }
 }
+
+#[test]
+fn redis_is_not_the_proxy_itself() {
+    for (flags, setting, address) in [
+        (
+            &["--redis_url", "redis://localhost:8001"][..],
+            "redis_url",
+            "localhost:8001",
+        ),
+        (
+            &["--redis_hostname", "127.0.0.1:8001"],
+            "redis_hostname",
+            "127.0.0.1:8001",
+        ),
+        (&["--port", "6379"], "redis_hostname", "localhost:6379"),
+        (
+            &["--bind", "0.0.0.0", "--redis_hostname", "127.0.0.1:8001"],
+            "redis_hostname",
+            "127.0.0.1:8001",
+        ),
+        (
+            &["--bind", "::1", "--redis_cluster", "a.example,[::1]:8001"],
+            "redis_cluster",
+            "[::1]:8001",
+        ),
+        (
+            &[
+                "--unix_socket",
+                "/run/a.sock",
+                "--redis_url",
+                "unix:///run/a.sock",
+            ],
+            "redis_url",
+            "/run/a.sock",
+        ),
+    ] {
+        let problem = "is the address of the proxy itself; give that of Redis";
+        let expected = format!("--{setting}: {address} {problem}");
+        assert_eq!(flags_error(flags), expected);
+    }
+    for flags in [
+        &["--bind", "10.0.0.1", "--redis_hostname", "127.0.0.1:8001"][..],
+        &[
+            "--port",
+            "none",
+            "--unix_socket",
+            "/a",
+            "--redis_hostname",
+            "127.0.0.1:8001",
+        ],
+        &["--redis_hostname", "redis.example:8001"],
+    ] {
+        from_flags(flags);
+    }
+}
