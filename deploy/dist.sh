@@ -72,6 +72,10 @@ install -D -m 644 "$scratch/fish" "$shared/fish/vendor_completions.d/redis-proxy
 install -D -m 644 deploy/debian/lintian-overrides "$shared/lintian/overrides/redis-proxy"
 mkdir -p "$shared/man/man1" "$shared/doc/redis-proxy"
 gzip -9nc "$scratch/man" >"$shared/man/man1/redis-proxy.1.gz"
+cp README.md "$shared/doc/redis-proxy/"
+cp -R docs "$shared/doc/redis-proxy/"
+mkdir "$shared/doc/redis-proxy/deploy"
+cp deploy/alerts.yml deploy/grafana.json "$shared/doc/redis-proxy/deploy/"
 gzip -9nc "$licences" >"$shared/doc/redis-proxy/LICENSES.gz"
 gzip -9nc CHANGELOG.md >"$shared/doc/redis-proxy/CHANGELOG.md.gz"
 gzip -9nc >"$shared/doc/redis-proxy/changelog.gz" <<END

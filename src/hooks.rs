@@ -221,3 +221,8 @@ impl fmt::Debug for Client<'_> {
             .finish()
     }
 }
+
+/// The guide, whose examples are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/hooks.md")]
+struct Guide;

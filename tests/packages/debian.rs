@@ -43,6 +43,10 @@ fn the_package_installs_into_an_empty_root_and_leaves_it_empty() {
         conffiles.contains("/etc/default/redis-proxy"),
         "{conffiles}"
     );
+    let documents = root.join("usr/share/doc/redis-proxy");
+    for name in ["README.md", "docs/operation.md", "deploy/alerts.yml"] {
+        assert!(documents.join(name).exists(), "{name}");
+    }
     shell(&root, &format!("{DPKG} --purge redis-proxy"), &[&root]);
     let left = shell(&root, "find . -path ./var -prune -o -type f -print", &[]);
     assert_eq!(left, "");
