@@ -197,8 +197,8 @@ impl ErrorKind {
 /// Whether Redis was reachable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Redis {
-    /// How often it was connected to.
-    pub connections: u64,
+    /// How often a server was connected to again.
+    pub reconnects: u64,
     /// How often it became unreachable.
     pub outages: u64,
     /// Since when it is unreachable, if it is.
@@ -210,7 +210,6 @@ pub struct Redis {
 impl Redis {
     /// It is reachable.
     pub fn up(&mut self, now: Time) {
-        self.connections += 1;
         if let Some(since) = self.away_since.take() {
             self.away += since.until(now);
         }
@@ -229,12 +228,6 @@ impl Redis {
     pub fn away(&self, now: Time) -> Duration {
         let present = self.away_since.map(|since| since.until(now));
         self.away + present.unwrap_or_default()
-    }
-
-    /// How often it was reconnected.
-    #[must_use]
-    pub fn reconnects(&self) -> u64 {
-        self.connections.saturating_sub(1)
     }
 }
 

@@ -302,7 +302,7 @@ pub static FAMILIES: &[Family] = &[
     counter(
         "redis_proxy_redis_reconnects",
         "Reconnections to Redis",
-        |status| whole(status.metrics.redis.reconnects()),
+        |status| whole(status.metrics.redis.reconnects),
     ),
     histogram(
         "redis_proxy_hit_duration_seconds",

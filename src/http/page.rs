@@ -59,7 +59,7 @@ fn redis(status: &Status<'_>) -> String {
         .text("refused", status.tracking.refusal())
         .float("away_seconds", metrics.away(status.now).as_secs_f64())
         .integer("outages", metrics.outages)
-        .integer("reconnects", metrics.reconnects());
+        .integer("reconnects", metrics.reconnects);
     redis.finish()
 }
 

@@ -337,7 +337,7 @@ fn upstream(shown: &Shown<'_>, fields: &mut Fields) {
         "upstream_away_seconds",
         format_args!("{:.3}", away.as_secs_f64()),
     );
-    fields.line("upstream_reconnects", metrics.redis.reconnects());
+    fields.line("upstream_reconnects", metrics.redis.reconnects);
     let age = status.redis_info.at().map(|at| at.until(status.now));
     let age = age.filter(|_| !shown.is_fresh).unwrap_or_default();
     fields.line("upstream_info_age_ms", age.as_millis());

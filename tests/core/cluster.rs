@@ -93,6 +93,15 @@ fn send(world: &mut World, client: ClientId, words: &[&str]) {
 }
 
 #[test]
+fn only_a_node_that_was_reached_before_is_reconnected() {
+    let mut world = world();
+    let reconnects = |world: &mut World| world.proxy.metrics().redis.reconnects;
+    assert_eq!(reconnects(&mut world), 0);
+    up(&mut world, 2);
+    assert_eq!(reconnects(&mut world), 1);
+}
+
+#[test]
 fn each_request_goes_to_the_node_of_its_key() {
     let mut world = world();
     let client = world.connect();

@@ -21,11 +21,13 @@ impl Engine {
     pub fn up(&mut self, node: NodeId, backend: &Backend, now: Time) -> bool {
         let server = self.server(node);
         let before = server.backend.as_ref();
+        let is_again = before.is_some();
         let is_another = before.is_some_and(|before| before.is_another(backend));
         // It may be another Redis, and misses are answered before it is known whether that one reports changes.
         if server.coherence == Coherence::Lost || is_another {
             self.invalidate_server(node, Cause::Reconnected);
         }
+        self.metrics.redis.reconnects += u64::from(is_again);
         self.metrics.redis.up(now);
         if let Some(specs) = &backend.commands {
             self.learn(specs);
@@ -56,6 +58,7 @@ impl Engine {
 
     /// A connection was lost and reopened, while Redis was reachable.
     pub fn reconnected(&mut self, now: Time) {
+        self.metrics.redis.reconnects += 1;
         self.metrics.redis.up(now);
     }
 
