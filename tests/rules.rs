@@ -119,7 +119,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "behind a script a client is not served before all is reported that it changed",
-        file: "scripts.rs",
+        file: "engine/scripts.rs",
         kept: "replies.scripts.are_settled(self.barriers.passed()) ||",
         breakable: "$broken || replies.scripts.are_settled(self.barriers.passed()) ||",
         world: SCRIPTS,

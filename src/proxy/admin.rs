@@ -4,10 +4,10 @@
 //! cannot be changed at run time says who may change settings.
 
 use super::engine::{Engine, Flow, question_command};
+use super::engine::{Job, KEYS_MAX, Walked};
 use super::identity::{Identity, Peer};
 use super::replies::Replies;
-use super::session::WaitsFor;
-use super::walks::{Job, KEYS_MAX, Walked};
+use super::waiting::WaitsFor;
 use crate::cache::{Key, Limits, Look, Value};
 use crate::clock::Time;
 use crate::command::is_word;

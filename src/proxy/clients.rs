@@ -2,14 +2,12 @@
 //!
 //! A client's id, which `CLIENT ID` shows, is the proxy's and stays the same for its life. Its dedicated connection has
 //! another id at Redis. The two ranges overlap, so neither must be taken for the other: a request is sent with the id
-//! of the dedicated connection in place of the client's, or with [`NOBODY`] ([`words`]), and Redis's reply is edited
-//! ([`edit`]). Redis still checks the syntax and the user's permissions.
+//! of the dedicated connection in place of the client's, or with [`NOBODY`] ([`words`]), and Redis's reply is edited,
+//! as [`edit`] says. Redis still checks the syntax and the user's permissions.
 
 mod edit;
-mod lines;
-mod requests;
 mod select;
-mod slowlog;
+pub(super) mod slowlog;
 mod upstream;
 mod words;
 
@@ -19,8 +17,9 @@ use foldhash::fast::RandomState;
 
 use super::ClientId;
 pub(super) use edit::Edit;
-pub(super) use requests::Sent;
+pub(super) use select::{Facts, Kill, Listed, Type};
 pub(super) use upstream::{is_stateless, unknown_to_upstream};
+pub(super) use words::{Sent, translate};
 
 /// An id that no connection has at Redis.
 pub(super) const NOBODY: i64 = i64::MAX;

@@ -1,12 +1,14 @@
 //! The state that all clients share: the cache, the requests in flight, and what is known of Redis. Requests are
 //! executed here.
 
+mod admission;
 mod answer;
 mod arrive;
 mod asks;
 mod cluster;
 mod commands;
 mod databases;
+mod describe;
 mod fields;
 mod flow;
 mod forward;
@@ -21,12 +23,15 @@ mod mget;
 mod observed;
 mod permits;
 mod refetch;
+mod scripts;
 mod server_events;
 mod servers;
 mod slots;
 mod status;
 mod touch;
 mod transaction;
+mod translate;
+mod walks;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,9 +49,8 @@ use super::identity::Identity;
 use super::in_flight::{Caller, InFlight};
 use super::replies::{Cost, Replies};
 use super::scripts::Harmless;
-use super::session::WaitsFor;
 use super::slow_log::SlowLog;
-use super::walks::Walk;
+use super::waiting::WaitsFor;
 use crate::cache::{Cache, Limits};
 use crate::clock::Time;
 use crate::command::{Cached, Here, NotFound, Row, Table, UNKNOWN, Way};
@@ -61,21 +65,19 @@ pub(super) use arrive::Arrived;
 pub(super) use asks::question_command;
 pub(super) use cluster::Cluster;
 pub use cluster::Wishes;
-pub(super) use cluster::join;
 use commands::{Names, Renewal};
 use databases::Databases;
 pub(super) use flow::Flow;
 pub(super) use get::is_null;
-pub(super) use greeting::with_id;
 pub(super) use large::LargeReplies;
 pub(super) use leave::{Leave, SetUp};
-pub(super) use mget::LongMget;
-pub(super) use permits::Permit;
 use refetch::Refetches;
 use servers::Server;
-pub(super) use servers::{Coherence, Outage, Redis, Serving};
+pub(super) use servers::{Coherence, Redis, Serving};
 use slots::Slots;
 pub(super) use touch::Touches;
+use walks::Walk;
+pub(super) use walks::{Job, KEYS_MAX, Walked};
 
 pub(super) struct Engine {
     pub(super) cache: Cache,

@@ -3,7 +3,7 @@
 use super::Proxy;
 use super::deliver::Room;
 use super::engine::Coherence;
-use super::session::WaitsFor;
+use super::waiting::WaitsFor;
 use crate::clock::Time;
 use crate::resp::reply::Reply;
 use crate::upstream::{Backend, Event, NodeId, Tracking};

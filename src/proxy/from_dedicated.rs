@@ -3,7 +3,7 @@
 use super::dedicated::{Edited, Received};
 use super::ending::Ending;
 use super::engine::{Cluster, SetUp};
-use super::session::WaitsFor;
+use super::waiting::WaitsFor;
 use super::{ClientId, Proxy};
 use crate::clock::Time;
 use crate::metrics::ErrorKind;

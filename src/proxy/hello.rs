@@ -1,4 +1,4 @@
-//! The arguments of `HELLO`.
+//! `HELLO`: its arguments, and the id in its reply.
 
 use super::identity::{BAD_NAME, Identity, is_valid_name};
 use crate::command::is_word;
@@ -69,4 +69,21 @@ impl<'a> Hello<'a> {
         }
         identity.protocol = self.protocol.unwrap_or(identity.protocol);
     }
+}
+
+/// The greeting with another id.
+pub(super) fn with_id(greeting: &[u8], id: u64) -> Vec<u8> {
+    const FIELD: &[u8] = b"$2\r\nid\r\n:";
+    let Some(at) = greeting
+        .windows(FIELD.len())
+        .position(|window| window == FIELD)
+    else {
+        return greeting.to_vec();
+    };
+    let (before, after) = greeting.split_at(at + FIELD.len());
+    let digits = after
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    [before, id.to_string().as_bytes(), &after[digits..]].concat()
 }

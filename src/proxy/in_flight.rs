@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use super::ClientId;
+pub(super) use super::caller::Caller;
 use crate::cache::Key;
 use crate::clock::Time;
 use crate::upstream::{LinkId, PerLink};
@@ -22,7 +23,7 @@ pub(super) use asked::{About, Asked, Asks, Fetch, Fetched, Forward, Part, Reads,
 use fetches::{Fetches, Ticket};
 use lane::Lane;
 pub(super) use late::Late;
-pub(super) use waiter::{Caller, Waiter, Waiters};
+pub(super) use waiter::{Waiter, Waiters};
 use written::WrittenKeys;
 
 /// All requests in flight.

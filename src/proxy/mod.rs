@@ -16,7 +16,8 @@
 //!    caches it, and `deliver` brings it to the clients that wait for it. `engine::invalidate` removes what has changed.
 //! 5. `replies` keeps the replies of a client in order; `output` says whose are ready to be sent.
 //!
-//! A client that needs a dedicated connection to Redis takes another way, in `dedicated` and `from_dedicated`.
+//! A client that needs a dedicated connection to Redis takes another way, in `dedicated` and `from_dedicated`. Requests
+//! about clients are translated by `clients`, and Redis's replies to them `edited`.
 //! [`Proxy::dedicated`] says so: the shell opens the connection, moves its bytes, and closes it accordingly.
 //!
 //! A `session` is one client, `lifecycle` its arrival and departure; `buffers` and `limits` bound what clients hold.
@@ -26,11 +27,14 @@ mod admin;
 mod admission;
 mod barriers;
 mod buffers;
+mod caller;
 mod checks;
+mod client_lines;
 mod clients;
 mod dedicated;
 mod dedicated_socket;
 mod deliver;
+mod edited;
 mod ending;
 mod engine;
 mod events;
@@ -45,8 +49,10 @@ mod in_flight;
 mod input;
 mod lifecycle;
 mod limits;
+mod outage;
 mod output;
 mod parked;
+mod permits;
 mod receive;
 mod replies;
 mod run;
@@ -56,7 +62,8 @@ mod session;
 mod settings;
 mod slow_log;
 mod spare;
-mod walks;
+mod waiting;
+mod work;
 
 pub use access::Access;
 pub use ending::Ending;

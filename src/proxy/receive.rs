@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ending::Ending;
-use super::session::WaitsFor;
+use super::waiting::WaitsFor;
 use super::{ClientId, Proxy};
 use crate::clock::Time;
 

@@ -1,17 +1,19 @@
 //! The replies of one client in the order of its requests, whether they are ready or still have to come from Redis.
 
 mod gather;
+mod join;
+mod long_mget;
 mod push;
 mod slot;
 
 use std::collections::VecDeque;
 
-use super::engine::LongMget;
 use super::scripts::Scripts;
 use super::spare::Spare;
 use super::{MAX_OWED, RUN_REPLIES};
 use crate::metrics::ErrorKind;
 use crate::resp::reply::{Output, Reply};
+pub(super) use long_mget::{LongMget, Stage, key_at};
 pub(super) use push::to_reply;
 use slot::Slot;
 pub(super) use slot::{Cost, Elements, Place};

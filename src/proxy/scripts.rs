@@ -7,13 +7,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
-use super::engine::Engine;
-use super::replies::Replies;
 use super::script_digest::{self, Digest, digest};
-use crate::command::{Writes, Written, written};
-use crate::metrics::Cause;
-use crate::proxy::engine::Coherence;
-use crate::resp::request::Request;
 
 /// The state of a client's scripts, as far as it affects its reads.
 #[derive(Debug, Default)]
@@ -61,90 +55,30 @@ const HARMLESS_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Harmless(HashSet<Digest, RandomState>);
 
-impl Engine {
-    /// A request is sent that may contain a script.
-    pub(super) fn note_script(&mut self, request: &Request<'_>, writes: Writes) {
-        let is = |index: usize, word: &str| {
-            request
-                .argument(index)
-                .eq_ignore_ascii_case(word.as_bytes())
-        };
-        let text = match writes {
-            Writes::Declared(_) if request.len() > 1 => request.argument(1),
-            Writes::Nothing if request.len() == 3 && is(0, "script") && is(1, "load") => {
-                request.argument(2)
-            }
-            _ => return,
-        };
+impl Harmless {
+    /// A script with that text is sent.
+    pub fn note(&mut self, text: &[u8]) {
         if is_without_writes(text) {
-            let known = &mut self.harmless.0;
-            if known.len() >= HARMLESS_MAX {
-                known.clear();
+            if self.0.len() >= HARMLESS_MAX {
+                self.0.clear();
             }
-            known.insert(digest(text));
+            self.0.insert(digest(text));
         }
     }
 
-    /// Whether a script declares that it does not write, as it can since Redis 7.0. A call by digest carries no
-    /// declaration; a script whose text the proxy has not seen is unknown.
-    fn is_harmless(&self, request: &Request<'_>) -> bool {
-        let script = request.argument(request.len().min(2) - 1);
-        if is_without_writes(script) {
-            return true;
-        }
-        let name = self.table.original_name(request.argument(0));
-        let is_called = !self.harmless.0.is_empty() && name.eq_ignore_ascii_case(b"evalsha");
-        is_called
-            && script_digest::read(script).is_some_and(|digest| self.harmless.0.contains(&digest))
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// The keys that a request writes, as far as the proxy must know them; `None` stands for possibly any.
-    pub(super) fn written_here<'a>(
-        &self,
-        request: &Request<'a>,
-        writes: Writes,
-    ) -> Option<Written<'a>> {
-        match writes {
-            Writes::Declared(_) if !self.reports_scripts(writes) => None,
-            Writes::Declared(_) if self.is_harmless(request) => Some(Written::default()),
-            writes => written(request, writes),
-        }
-    }
-
-    /// Whether a request writes keys that it need not declare, and Redis reports them.
-    pub(super) fn reports_scripts(&self, writes: Writes) -> bool {
-        let is_script = matches!(writes, Writes::Declared(_));
-        let server = self.any_server();
-        is_script
-            && match server.coherence {
-                Coherence::Tracking => true,
-                // It waits until Redis is back, and then the cache is emptied anyway.
-                Coherence::Lost => !server.is_up(),
-                Coherence::Unknown | Coherence::Missing | Coherence::TimeToLive { .. } => false,
-            }
-    }
-
-    /// The barrier that follows the reports of all changes by the script that was just answered.
-    pub(super) fn barrier_of_script(&mut self) -> u64 {
-        match self.any_server().coherence {
-            Coherence::Unknown | Coherence::Tracking | Coherence::Lost => self.barriers.next(),
-            // There are no reports: Redis reported changes when the script was sent, but no longer does.
-            Coherence::Missing | Coherence::TimeToLive { .. } => {
-                self.invalidate_all(Cause::Written);
-                self.barriers.passed()
-            }
-        }
-    }
-
-    /// Whether a client with these replies may be served from the cache.
-    #[inline]
-    pub(super) fn may_be_served(&self, replies: &Replies) -> bool {
-        replies.scripts.are_settled(self.barriers.passed()) || self.any_server().outage().is_some()
+    /// Whether that is the digest of one, in hexadecimal digits.
+    pub fn contains(&self, digest: &[u8]) -> bool {
+        script_digest::read(digest).is_some_and(|digest| self.0.contains(&digest))
     }
 }
 
 /// Whether the text of a script declares that it does not write.
-fn is_without_writes(text: &[u8]) -> bool {
+pub(super) fn is_without_writes(text: &[u8]) -> bool {
     if !text.starts_with(b"#!") {
         return false;
     }

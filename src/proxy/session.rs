@@ -7,6 +7,7 @@ use super::ending::Ending;
 use super::identity::Identity;
 use super::input::Input;
 use super::replies::Replies;
+use super::waiting::WaitsFor;
 use super::{ClientId, MAX_OWED};
 use crate::clock::Time;
 use crate::resp::request::Parser;
@@ -40,34 +41,6 @@ pub(super) struct Session {
     pub changed: bool,
     /// Another client redirects invalidations to it: it needs a dedicated connection.
     pub is_redirected_to: bool,
-}
-
-/// What a held-back request waits for, apart from room for its reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WaitsFor {
-    Nothing,
-    /// All earlier replies: it takes another way.
-    Replies,
-    /// Whether Redis is reachable.
-    Redis,
-    /// The description of its command.
-    Description,
-    /// The id at Redis of the dedicated connection that it redirects to.
-    Redirection,
-    /// Whether Redis accepts its password.
-    Check,
-    /// A hook's decision.
-    Hook,
-    /// The replies on a dedicated connection that it only borrows for large ones.
-    Return,
-    /// Its dedicated connection to be set up.
-    SetUp,
-    /// A permit to request a large reply.
-    Permit,
-    /// The end of the walk through the cache that it or another client has begun.
-    Walk,
-    /// A quiet dedicated connection: the request goes over a shared one, to another node of the cluster.
-    Quiet,
 }
 
 impl Session {
@@ -112,6 +85,14 @@ impl Session {
         self.held_back = false;
         self.admission = None;
         self.input = Input::default();
+    }
+
+    /// The database that the client is in.
+    pub fn database(&self) -> u32 {
+        match &self.dedicated {
+            Some(dedicated) if !dedicated.is_parked() => dedicated.database(),
+            _ => self.identity.database,
+        }
     }
 
     /// Whether nothing more is read from the client.

@@ -1,17 +1,17 @@
 //! Accepts clients.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
 
 use super::connection::Connection;
-use super::listeners::Accepted;
 use super::{Server, protection, tokens};
 use crate::clock::Time;
 use crate::proxy::{ClientId, Peer};
 use crate::rules::Listener;
+use crate::tls::Acceptor;
 use crate::transport::Transport;
 
 /// How long a client may take for the TLS handshake.
@@ -26,6 +26,14 @@ const ACCEPTED_AT_ONCE: usize = 256;
 /// File descriptors that the proxy needs beside its clients': standard streams, poll, waker, signals,
 /// listeners, Redis, and some for name look-ups.
 const OWN_FILES: u64 = 32;
+
+/// An accepted client.
+pub(super) struct Accepted {
+    pub socket: OwnedFd,
+    pub peer: Peer,
+    /// What accepts its TLS handshake, if it uses TLS.
+    pub tls: Option<Acceptor>,
+}
 
 /// Whether clients wait to be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use mio::event::Source;
@@ -10,7 +9,7 @@ use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use rustix::net::sockopt::set_tcp_nodelay;
 
-use super::accept::Accept;
+use super::accept::{Accept, Accepted};
 use super::unix_socket::SocketFile;
 use crate::clock::Time;
 use crate::config::Config;
@@ -49,14 +48,6 @@ enum Socket {
     /// With what accepts the TLS handshake, if TLS is on.
     Tcp(TcpListener, Option<Acceptor>),
     Unix(UnixListener, SocketFile),
-}
-
-/// An accepted client.
-pub(super) struct Accepted {
-    pub socket: OwnedFd,
-    pub peer: Peer,
-    /// What accepts its TLS handshake, if it uses TLS.
-    pub tls: Option<Acceptor>,
 }
 
 impl Listeners {

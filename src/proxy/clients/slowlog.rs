@@ -1,7 +1,8 @@
 //! `SLOWLOG` of Redis, without the proxy's own requests. Redis is asked for the whole log, as it is not known
 //! beforehand how many entries are left out.
 
-use super::{Edit, Sent};
+use super::Edit;
+use super::words::Sent;
 use crate::command::{Clients, internal};
 use crate::resp::integer;
 use crate::resp::read::Reader;
@@ -32,7 +33,7 @@ pub(super) fn translate(clients: Clients, request: &Request<'_>) -> Sent {
 }
 
 /// The entries of others, at most so many, as a reply; `None` if `encoded` is not such a reply.
-pub(super) fn entries(encoded: &[u8], count: usize) -> Option<Vec<u8>> {
+pub(in crate::proxy) fn entries(encoded: &[u8], count: usize) -> Option<Vec<u8>> {
     let others = others(encoded)?;
     let count = count.min(others.len());
     let mut out = Vec::new();
@@ -44,7 +45,7 @@ pub(super) fn entries(encoded: &[u8], count: usize) -> Option<Vec<u8>> {
 }
 
 /// How many there are; `None` if `encoded` is not such a reply.
-pub(super) fn length(encoded: &[u8]) -> Option<usize> {
+pub(in crate::proxy) fn length(encoded: &[u8]) -> Option<usize> {
     others(encoded).map(|others| others.len())
 }
 

@@ -4,15 +4,24 @@
 use std::time::Duration;
 
 use super::select::{Kill, Listed};
-use super::{Edit, NOBODY, Numbers, Sent, slowlog};
+use super::{Edit, NOBODY, Numbers, slowlog};
 use crate::command::{Clients, Here, is_word};
 use crate::resp::integer;
 use crate::resp::reply;
 use crate::resp::request::Request;
 
+/// How a request is sent.
+#[derive(Default)]
+pub(in crate::proxy) struct Sent {
+    /// These bytes in place of its own.
+    pub bytes: Option<Vec<u8>>,
+    /// How its reply is edited.
+    pub edit: Option<Edit>,
+}
+
 /// Translates a request; `None` if it has to wait until the id of a dedicated connection is known. `lists_ids` says
 /// that Redis can list clients by id.
-pub(super) fn translate(
+pub(in crate::proxy) fn translate(
     clients: Clients,
     request: &Request<'_>,
     numbers: &mut Numbers,

@@ -1,6 +1,6 @@
 //! A dedicated connection that the client did not ask for, and has only until its requests are answered.
 
-use crate::proxy::engine::Permit;
+use crate::proxy::permits::Permit;
 
 /// How many requests with large replies may be in flight: Redis executes everything that it has read from a client
 /// before others have their turn.
@@ -29,8 +29,7 @@ pub(in crate::proxy) struct Borrowed {
     most: usize,
     /// How many requests went over it.
     requests: usize,
-    /// The keys that they asked about, as [`crate::proxy::engine::LargeReplies`] hashes them, and where those of each
-    /// request end.
+    /// The keys that they asked about, as large replies are hashed, and where those of each request end.
     hashes: Vec<u64>,
     ends: Vec<usize>,
     /// The lengths of the replies.

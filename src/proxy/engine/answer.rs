@@ -5,7 +5,7 @@ use super::super::checks::Checked;
 use super::super::hello::Hello;
 use super::super::identity::{BAD_NAME, Identity, is_valid_name};
 use super::super::replies::Replies;
-use super::super::session::WaitsFor;
+use super::super::waiting::WaitsFor;
 use super::{Engine, Flow, Redis};
 use crate::clock::Time;
 use crate::command::{Here, is_word};

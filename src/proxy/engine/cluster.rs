@@ -19,13 +19,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::servers::Server;
-use super::{Engine, Outage, Redis, Serving};
+use super::{Engine, Redis, Serving};
 use crate::clock::Time;
 use crate::metrics::Cause;
+use crate::proxy::outage::Outage;
 use crate::resp::reply::Reply;
 use crate::upstream::{ClusterMap, Clusters, NodeId, slot_of};
 pub(in crate::proxy) use redirects::Parked;
-pub(in crate::proxy) use spread::join;
 pub(super) use spread::with_cursor;
 
 /// Stands in while the node for a request is unknown: no connection leads there.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::super::replies::Replies;
-use super::super::session::WaitsFor;
 use super::super::slow_log::Words;
+use super::super::waiting::WaitsFor;
 use super::forward::refuse;
 use super::{Engine, Flow, Redis};
 use crate::clock::Time;

@@ -7,7 +7,7 @@
 //! (`MOVE`, `COPY`, `SWAPDB`, scripts). So a changed key is removed from the cache in all databases at once.
 
 use super::super::replies::Replies;
-use super::super::session::WaitsFor;
+use super::super::waiting::WaitsFor;
 use super::{Engine, Flow};
 use crate::config::DatabaseList;
 use crate::metrics::Outcome;

@@ -1,7 +1,7 @@
 //! What happens to a request, and to the client's next one.
 
 use super::super::dedicated::Loan;
-use super::super::session::WaitsFor;
+use super::super::waiting::WaitsFor;
 
 /// What happens to a request, and to the client's next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 use super::super::clients::{Edit, Sent};
 use super::super::identity::Identity;
 use super::super::in_flight::{Asks, Caller, Forward, Then, Waiter};
+use super::super::outage::Outage;
 use super::super::replies::Replies;
-use super::{Engine, Flow, Outage, cost};
+use super::{Engine, Flow, cost};
 use crate::command::{Row, Way, Writes};
 use crate::metrics::{Outcome, Why};
 use crate::resp::request::Request;

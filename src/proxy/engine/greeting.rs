@@ -1,5 +1,6 @@
 //! The reply to `HELLO`.
 
+use super::super::hello::with_id;
 use super::Engine;
 use crate::resp::Protocol;
 use crate::resp::reply::{self, Reply};
@@ -40,21 +41,4 @@ fn unmet(protocol: Protocol) -> Vec<u8> {
     }
     greeting.extend_from_slice(b"*0\r\n");
     greeting
-}
-
-/// The greeting with another id.
-pub(in crate::proxy) fn with_id(greeting: &[u8], id: u64) -> Vec<u8> {
-    const FIELD: &[u8] = b"$2\r\nid\r\n:";
-    let Some(at) = greeting
-        .windows(FIELD.len())
-        .position(|window| window == FIELD)
-    else {
-        return greeting.to_vec();
-    };
-    let (before, after) = greeting.split_at(at + FIELD.len());
-    let digits = after
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    [before, id.to_string().as_bytes(), &after[digits..]].concat()
 }

@@ -4,7 +4,7 @@ use super::super::dedicated::{Borrowed, Dedicated, Effects, Keys, Mode};
 use super::super::hello::Hello;
 use super::super::identity::Identity;
 use super::super::replies::Replies;
-use super::super::session::WaitsFor;
+use super::super::waiting::WaitsFor;
 use super::observed::observe;
 use super::{Engine, Flow, Redis};
 use crate::clock::Time;

@@ -2,7 +2,7 @@
 //! fetched once, whichever clients and commands ask for it.
 
 use super::super::in_flight::{Caller, Waiter};
-use super::super::replies::{Cost, Elements, Replies, to_reply};
+use super::super::replies::{Cost, Elements, LongMget, Replies, Stage, key_at, to_reply};
 use super::super::slow_log::Words;
 use super::get::GET;
 use super::servers::Server;
@@ -18,47 +18,6 @@ pub const LONG: usize = 1024;
 /// How many of its keys are looked up in one go at most, and how many of them are gathered together.
 const LOOK_UPS: usize = 4096;
 const PART: usize = 256;
-
-/// The rest of a long MGET: keys that are not looked up yet.
-pub(in crate::proxy) struct LongMget {
-    /// The keys, as bulk strings.
-    keys: Vec<u8>,
-    /// Where the next one begins, and how many there are.
-    at: usize,
-    left: usize,
-    stage: Stage,
-    outcome: Outcome,
-    words: Words,
-    caller: Caller,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// While Redis is unreachable, all keys must be cached; these have not been checked yet.
-    Checking {
-        at: usize,
-        left: usize,
-    },
-    Starting,
-    /// The header is sent.
-    Answering,
-}
-
-impl LongMget {
-    /// The bytes that it holds.
-    pub fn held(&self) -> usize {
-        self.keys.len()
-    }
-}
-
-/// The bulk string at `at`, and where the next one begins.
-fn key_at(keys: &[u8], at: usize) -> Option<(&[u8], usize)> {
-    let rest = keys.get(at..)?;
-    let line = rest.iter().position(|&byte| byte == b'\r')?;
-    let length = usize::try_from(crate::resp::integer(rest.get(1..line)?)?).ok()?;
-    let start = line + 2;
-    Some((rest.get(start..start + length)?, at + start + length + 2))
-}
 
 impl Engine {
     /// Answers an MGET. Returns the outcome, if it is known already.

@@ -1,47 +1,15 @@
-//! Which requests with large replies are sent. Redis executes everything that it has read before it reads on, so many at
-//! once would keep all other clients waiting: only a few are sent to a server until their replies begin.
+//! Which client may send a request with a large reply next.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use super::Engine;
 use crate::proxy::ClientId;
+use crate::proxy::permits::Permit;
 use crate::upstream::NodeId;
-
-/// How many are sent to a server at once.
-const AT_ONCE: usize = 4;
-
-/// The permits of one server: how many are given out.
-#[derive(Default)]
-pub(in crate::proxy) struct Permits(Rc<Cell<usize>>);
-
-/// A permit to send one, which is returned when this is dropped.
-#[derive(Debug)]
-pub(in crate::proxy) struct Permit(Rc<Cell<usize>>);
 
 /// The clients that wait for a permit of a server, in order.
 #[derive(Default)]
 pub(super) struct Queue(VecDeque<(NodeId, ClientId)>);
-
-impl Permits {
-    fn is_any_left(&self) -> bool {
-        self.0.get() < AT_ONCE
-    }
-
-    fn take(&self) -> Option<Permit> {
-        self.is_any_left().then(|| {
-            self.0.set(self.0.get() + 1);
-            Permit(Rc::clone(&self.0))
-        })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
 
 impl Engine {
     /// A permit for a client; if none is left, [`Self::next_permitted`] names the client later.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::slots::Slots;
-use super::{Coherence, Engine, Outage, Redis};
+use super::{Coherence, Engine, Redis};
 use crate::clock::Time;
 use crate::metrics::Cause;
+use crate::proxy::outage::Outage;
 use crate::resp::reply::Reply;
 use crate::status::Right;
 use crate::transport::dial::Endpoint;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::permits::Permits;
-use crate::resp::reply::Reply;
+use crate::proxy::outage::Outage;
+use crate::proxy::permits::Permits;
 use crate::status::{RedisState, Tracking};
 use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, NodeId};
@@ -26,23 +26,6 @@ pub(in crate::proxy) enum Redis {
     Unknown,
     Up,
     Down(Outage),
-}
-
-/// Why Redis can't be asked.
-pub(in crate::proxy) struct Outage {
-    /// The error reply that says why.
-    pub error: Reply,
-    /// Redis is reachable but refuses the proxy: clients that need it get that error. Otherwise they are closed.
-    pub refused: bool,
-}
-
-impl Outage {
-    /// Whether Redis refuses the proxy's login, or requires one: clients may have a valid one.
-    pub fn refuses_login(&self) -> bool {
-        let login = [&b"-NOAUTH "[..], b"-WRONGPASS "];
-        let error = self.error.bytes();
-        self.refused && login.iter().any(|code| error.starts_with(code))
-    }
 }
 
 /// How cached values are kept from getting stale.

@@ -154,7 +154,7 @@ pub(in crate::proxy) struct Forward {
 /// What a forwarded request asks for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proxy) struct Asks {
-    /// Its command and first argument, as [`super::super::engine::LargeReplies`] hashes them.
+    /// Its command and first argument, as the engine's large replies are hashed.
     pub hash: u64,
     /// It only reads, and is retried if the connection breaks.
     pub repeatable: bool,

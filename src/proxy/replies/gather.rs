@@ -1,7 +1,7 @@
 //! Arrays that are assembled from the cache and from Redis.
 
-use super::super::engine::join;
 use super::super::slow_log::Words;
+use super::join::join;
 use super::slot::{Gathering, Slot};
 use super::{Cost, Elements, Place, Replies};
 use crate::resp::reply::{self, Reply};

@@ -1,6 +1,6 @@
 //! Replies that are ready: hits, errors, and what the proxy answers itself.
 
-use super::super::engine::Outage;
+use super::super::outage::Outage;
 use super::Replies;
 use super::slot::Slot;
 use crate::cache::Value;

@@ -9,7 +9,7 @@ use crate::metrics::Outcome;
 use crate::proxy::identity::Identity;
 use crate::proxy::in_flight::Caller;
 use crate::proxy::replies::Replies;
-use crate::proxy::session::WaitsFor;
+use crate::proxy::waiting::WaitsFor;
 use crate::resp::request::Request;
 use crate::upstream::{NodeId, slot_of};
 

@@ -3,8 +3,8 @@
 
 use std::fmt::Write;
 
-use super::super::identity::Peer;
-use super::super::session::Session;
+use super::identity::Peer;
+use super::session::Session;
 use crate::clock::Time;
 
 /// What a line shows in addition to the client's session.

@@ -1,19 +1,16 @@
 //! Walks through the whole cache for a client, a step per turn. One client walks at a time; others wait for it.
 
-use super::Proxy;
-use super::engine::Engine;
-use super::session::WaitsFor;
+use super::Engine;
 use crate::cache::{Cursor, Fate};
-use crate::clock::Time;
 use crate::resp::reply;
 use crate::rules::Pattern;
 
 /// The most keys that are listed, and about the most bytes of them.
-pub(super) const KEYS_MAX: usize = 100_000;
+pub(in crate::proxy) const KEYS_MAX: usize = 100_000;
 const NAMES_MAX: usize = 1024 * 1024;
 
 /// A walk for a client.
-pub(super) struct Walk {
+pub(in crate::proxy) struct Walk {
     /// The id of the client; none if it has left.
     owner: Option<u64>,
     cursor: Cursor,
@@ -22,7 +19,7 @@ pub(super) struct Walk {
 }
 
 /// What a walk is for.
-pub(super) enum Job {
+pub(in crate::proxy) enum Job {
     /// Removes entries.
     Invalidate { pattern: Pattern, removed: usize },
     /// Lists keys of that database, at most so many.
@@ -37,7 +34,7 @@ pub(super) enum Job {
 }
 
 /// The result of a walk.
-pub(super) enum Walked {
+pub(in crate::proxy) enum Walked {
     /// So many entries were removed.
     Invalidated(usize),
     /// So many keys are listed, as bulk strings.
@@ -74,7 +71,11 @@ impl From<Job> for Walked {
 
 impl Engine {
     /// The result of a client's walk, which is begun if there is none; nothing while it has to wait.
-    pub(super) fn walk_for(&mut self, client: u64, job: impl FnOnce() -> Job) -> Option<Walked> {
+    pub(in crate::proxy) fn walk_for(
+        &mut self,
+        client: u64,
+        job: impl FnOnce() -> Job,
+    ) -> Option<Walked> {
         if self.walk.is_none() {
             let job = job();
             if let Job::Invalidate { .. } = job {
@@ -96,8 +97,13 @@ impl Engine {
         Some(walk.job.into())
     }
 
+    /// Whether a walk has not reached its end.
+    pub(in crate::proxy) fn is_walking(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| !walk.is_done)
+    }
+
     /// Takes a step.
-    fn step_walk(&mut self) {
+    pub(in crate::proxy) fn step_walk(&mut self) {
         let Some(walk) = self.walk.as_mut().filter(|walk| !walk.is_done) else {
             return;
         };
@@ -137,7 +143,7 @@ impl Engine {
 
     /// An answer about a key is about to be cached beside its entry. If a walk is to remove that entry, removes it
     /// first.
-    pub(super) fn invalidate_if_walked(&mut self, name: &[u8]) {
+    pub(in crate::proxy) fn invalidate_if_walked(&mut self, name: &[u8]) {
         if let Some(walk) = &mut self.walk
             && let Job::Invalidate { pattern, removed } = &mut walk.job
             && !walk.is_done
@@ -148,45 +154,13 @@ impl Engine {
     }
 
     /// A client has left.
-    pub(super) fn leave_walk(&mut self, client: u64) {
+    pub(in crate::proxy) fn leave_walk(&mut self, client: u64) {
         if let Some(walk) = self.walk.as_mut().filter(|it| it.owner == Some(client)) {
             walk.owner = None;
             if walk.is_done {
                 self.walk = None;
                 self.walk_ended = true;
             }
-        }
-    }
-}
-
-impl Proxy {
-    /// Whether there is work that continues a step per turn.
-    #[must_use]
-    pub fn has_work(&self) -> bool {
-        let engine = &self.engine;
-        let walks = engine.walk.as_ref().is_some_and(|walk| !walk.is_done);
-        walks || engine.walk_ended || engine.cache.shrinks() || engine.touches.is_walking()
-    }
-
-    /// When [`Self::work`] next has something to do, unless something happens before.
-    #[must_use]
-    pub fn work_due(&self) -> Option<Time> {
-        self.engine.touches.due(self.engine.metrics.keys.hits)
-    }
-
-    /// Continues that work.
-    pub fn work(&mut self, now: Time) {
-        if self.engine.cache.shrinks() {
-            self.engine.cache.shrink();
-        }
-        self.engine.touch(now);
-        if self.engine.walk.as_ref().is_some_and(|walk| !walk.is_done) {
-            self.engine.step_walk();
-            let is_done = self.engine.walk.as_ref().is_none_or(|walk| walk.is_done);
-            self.engine.walk_ended |= is_done;
-        }
-        if std::mem::take(&mut self.engine.walk_ended) {
-            self.wake(WaitsFor::Walk);
         }
     }
 }

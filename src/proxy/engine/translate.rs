@@ -1,26 +1,14 @@
 //! The requests that Redis is sent in place of those whose replies the proxy gives.
 
-use super::Edit;
-use super::upstream::is_stateless;
-use super::words::translate;
+use super::super::access::{DEFAULT_USER, Verdict};
+use super::super::clients::{Edit, Sent, is_stateless, translate};
+use super::super::hello::Hello;
+use super::super::waiting::WaitsFor;
+use super::{Engine, Flow};
 use crate::command::{Here, Row, Way};
 use crate::resp::reply;
 use crate::resp::request::Request;
 use crate::status::{Wanted, greeting_field};
-
-use super::super::access::{DEFAULT_USER, Verdict};
-use super::super::engine::{Engine, Flow};
-use super::super::hello::Hello;
-use super::super::session::WaitsFor;
-
-/// How a request is sent.
-#[derive(Default)]
-pub(in crate::proxy) struct Sent {
-    /// These bytes in place of its own.
-    pub bytes: Option<Vec<u8>>,
-    /// How its reply is edited.
-    pub edit: Option<Edit>,
-}
 
 /// A user that Redis does not have.
 const NO_USER: &[u8] = b"refused by redis-proxy";
