@@ -89,7 +89,11 @@ impl<'a> Request<'a> {
 
 /// The length of a header line with that number.
 fn header_length(number: usize) -> usize {
-    let digits = number.checked_ilog10().unwrap_or_default() as usize + 1;
+    let digits = match number {
+        0..10 => 1,
+        10..100 => 2,
+        _ => number.ilog10() as usize + 1,
+    };
     digits + "*\r\n".len()
 }
 

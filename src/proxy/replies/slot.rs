@@ -64,7 +64,7 @@ pub(in crate::proxy) struct Cost {
     pub expected: usize,
 }
 
-/// The cost of a place in the queue, in bytes, as [`MAX_OWED`] counts it.
+/// The cost of a place in the queue, in bytes, as `MAX_OWED` counts it.
 const SLOT_COST: usize = 64;
 
 impl Slot {
