@@ -9,7 +9,7 @@ use nix::unistd::execve;
 
 use super::arguments::{self, Given};
 use super::error::{ConfigError, Origin, Problem};
-use super::settings::SETTINGS;
+use super::settings::{MOVED, SETTINGS};
 
 /// A text that must not be shown: it displays as `<hidden>`, except through [`expose`](Secret::expose).
 #[derive(Clone, PartialEq, Eq)]
@@ -175,16 +175,23 @@ pub(super) fn without_secrets(args: &[OsString]) -> Option<Hidden> {
             .collect(),
         variables: Vec::new(),
     };
+    let mut moved = Vec::new();
     for setting in SETTINGS {
         match secrets.iter().rfind(|secret| secret.name == setting.name) {
             None => {}
             Some(secret) if secret.value.is_empty() => {
                 hidden.args.push(format!("--{}=", setting.name).into());
             }
-            Some(secret) => hidden
-                .variables
-                .push((setting.variable(), secret.value.clone())),
+            Some(secret) => {
+                let variable = (setting.variable(), secret.value.clone());
+                hidden.variables.push(variable);
+                moved.push(setting.name);
+            }
         }
+    }
+    if !moved.is_empty() {
+        let list = (MOVED.to_owned(), moved.join(","));
+        hidden.variables.push(list);
     }
     Some(hidden)
 }

@@ -557,6 +557,10 @@ pub(super) static SETTINGS: &[Setting] = &[
 /// The optional prefix of variables. If both exist, the one with the prefix wins.
 pub(super) const PREFIX: &str = "REDIS_PROXY_";
 
+/// The variable that lists the settings whose flags were moved to the environment, separated by commas: errors blame the
+/// flag.
+pub(super) const MOVED: &str = "REDIS_PROXY_MOVED_FLAGS";
+
 /// The setting that may be given several times; each adds to the earlier ones.
 const RULE: &str = "rule";
 

@@ -7,7 +7,7 @@ use super::arguments::nearest_setting;
 use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, Line};
 use super::flags::{CONFIG, Flags};
-use super::settings::{self, PREFIX, Setting};
+use super::settings::{self, MOVED, PREFIX, Setting};
 
 /// All sources, the file read.
 pub(super) struct Sources<'a> {
@@ -76,9 +76,9 @@ impl<'a> Sources<'a> {
         }
     }
 
-    fn in_environment(&mut self, name: &str) -> Result<Option<Found>, ConfigError> {
-        let name = name.to_ascii_uppercase();
-        for variable in [format!("{PREFIX}{name}"), name] {
+    fn in_environment(&mut self, name: &'static str) -> Result<Option<Found>, ConfigError> {
+        let upper = name.to_ascii_uppercase();
+        for variable in [format!("{PREFIX}{upper}"), upper] {
             let Some(value) = (self.environment)(&variable).filter(|value| !value.is_empty())
             else {
                 continue;
@@ -87,13 +87,22 @@ impl<'a> Sources<'a> {
                 self.left_alone.push(variable);
                 continue;
             }
-            let origin = Origin::Environment(variable);
+            let origin = match variable.starts_with(PREFIX) && self.is_moved(name) {
+                true => Origin::Flag(name),
+                false => Origin::Environment(variable),
+            };
             return match value.into_string() {
                 Ok(value) => Ok(Some(Found { value, origin })),
                 Err(_) => Err(origin.error(Problem::NotUtf8)),
             };
         }
         Ok(None)
+    }
+
+    /// Whether a setting was given by a flag that was moved to the environment, to hide it.
+    fn is_moved(&self, name: &str) -> bool {
+        let moved = (self.environment)(MOVED).and_then(|moved| moved.into_string().ok());
+        moved.is_some_and(|moved| moved.split(',').any(|moved| moved == name))
     }
 
     fn in_file(&self, setting: &Setting) -> impl Iterator<Item = Found> {
@@ -125,7 +134,7 @@ pub(super) fn unknown(names: impl Iterator<Item = OsString>) -> Vec<UnknownVaria
     let mut unknown: Vec<UnknownVariable> = names
         .filter_map(|name| {
             let setting = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
-            let is_known = setting == CONFIG || settings::find(&setting).is_some();
+            let is_known = name == MOVED || setting == CONFIG || settings::find(&setting).is_some();
             let is_of_service = ["service_", "port_", "env_", "name"]
                 .iter()
                 .any(|start| setting.starts_with(start));

@@ -21,7 +21,12 @@ fn hidden(args: &[&str]) -> Option<(Vec<String>, Variables)> {
 }
 
 fn password_variable(value: &str) -> Variables {
-    vec![("REDIS_PROXY_REDIS_PASSWORD".to_owned(), value.to_owned())]
+    [
+        ("REDIS_PROXY_REDIS_PASSWORD", value),
+        ("REDIS_PROXY_MOVED_FLAGS", "redis_password"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
 }
 
 #[test]
@@ -94,6 +99,18 @@ fn a_password_among_the_arguments_moves_to_the_environment() {
         assert_eq!(args, ["--port", "1", "--capacity=2"]);
         assert_eq!(variables, password_variable("a_b-c=d"));
     }
+}
+
+#[test]
+fn an_error_names_the_flag_that_was_moved() {
+    let (args, variables) = hidden(&["--redis_url", "http://:hunter2@a"]).expect("a secret");
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    let error = error(&args, &variables, "");
+    assert!(error.starts_with("--redis_url: invalid value"), "{error}");
 }
 
 #[test]
