@@ -381,8 +381,8 @@ fn connections(client: &mut Client) -> Vec<String> {
 
 /// Two servers with the same users, the first of them behind two proxies.
 struct Worlds {
-    redis: RedisServer,
     proxies: [Proxy; 2],
+    redis: RedisServer,
     straight: RedisServer,
     /// A client for each shared connection to Redis that sessions use: what comes back to it was behind all that a
     /// session sent there.

@@ -6,8 +6,8 @@ use common::{Client, Proxy, RedisServer, assert_same, bulk, noise, request};
 
 /// A Redis and a proxy in front of it.
 struct Both {
-    redis: RedisServer,
     proxy: Proxy,
+    redis: RedisServer,
 }
 
 impl Both {

@@ -18,8 +18,8 @@ use common::{
 
 /// A proxy in front of a Redis, and a Redis that clients use without one.
 struct Both {
-    redis: RedisServer,
     proxy: Proxy,
+    redis: RedisServer,
     direct: RedisServer,
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{
     Client, ConnectionId, DEADLINE, DIRECTIONS, Direction, MB, Proxy, RedisServer, Relay,
-    eventually, noise,
+    eventually, listen, noise,
 };
 
 /// The two ends of a connection through a relay.
@@ -20,7 +20,7 @@ struct Ends {
 
 impl Ends {
     fn with(delay: impl FnMut(Direction) -> Duration + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = listen();
         let relay = Relay::start(address_of(&listener), delay).expect("a relay");
         let client = Client::connect(relay.address());
         let (stream, _) = listener.accept().expect("a connection");

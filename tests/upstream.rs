@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{
     Answer, Client, FakeRedis, Proxy, RedisServer, SOON_AWAY, assert_away, assert_never_there,
-    assert_same, bulk, eventually, eventually_get, eventually_read, reason, request,
+    assert_same, bulk, eventually, eventually_get, eventually_read, listen, reason, request,
 };
 
 fn redis_with_a_and_b() -> RedisServer {
@@ -21,7 +21,7 @@ fn redis_with_a_and_b() -> RedisServer {
 
 /// A server that accepts connections and never answers, and its address.
 fn silent_redis() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = listen();
     let address = listener.local_addr().expect("a bound socket").to_string();
     (listener, address)
 }
@@ -281,7 +281,7 @@ fn no_miss_waits_for_a_connection_that_is_known_to_fail() {
 
 #[test]
 fn the_pause_between_attempts_to_connect_grows() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = listen();
     let address = listener.local_addr().expect("a bound socket").to_string();
     let _proxy = Proxy::start_at(&address, SOON_AWAY);
     listener.set_nonblocking(true).expect("a socket option");

@@ -68,8 +68,8 @@ struct World<'a> {
     case: Case,
     redis: &'a RedisServer,
     key: String,
-    relay: Relay,
     proxy: Proxy,
+    relay: Relay,
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Client, RedisServer, request};
+use super::{Client, RedisServer, listen, request};
 use redis_proxy::command::internal;
 
 /// What a [`FakeRedis`] does about a request.
@@ -48,7 +48,7 @@ impl FakeRedis {
     pub fn start_for_all(
         answer: impl Fn(&[Vec<u8>]) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = listen();
         let address = listener.local_addr().expect("a bound socket");
         let ended = Arc::new(AtomicBool::new(false));
         let losing = Arc::new(AtomicBool::new(false));

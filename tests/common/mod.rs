@@ -20,7 +20,7 @@ pub use client::{Client, parse_request, reply_length, request};
 pub use fake_redis::{Answer, FakeRedis};
 pub use http::{Http, Response, read_response};
 pub use packages::{NPM, PIP, installed, node_path, python_path, sources};
-pub use port::Port;
+pub use port::{Port, listen};
 pub use proxy::{Proxy, proxy_command, proxy_command_under, proxy_command_with};
 pub use redis_server::RedisServer;
 pub use relay::{ConnectionId, DIRECTIONS, Direction, Mark, Relay};

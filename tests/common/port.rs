@@ -1,6 +1,6 @@
 //! A port that belongs to one test from its choice to the test's end.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 
 use rustix::net::{
@@ -21,29 +21,51 @@ pub struct Port {
     _reservation: OwnedFd,
 }
 
+/// The lowest port that is tried.
+const FIRST: u16 = 10_000;
+
+/// How many ports are tried.
+const TRIES: usize = 1000;
+
 impl Port {
-    /// Takes a free one.
+    /// Takes a free one, outside the range from which the system chooses by itself if it leaves one: so a proxy on
+    /// `--port 0` never listens where another test's proxy still looks for a server that has ended.
     pub fn reserve() -> Self {
-        let socket = socket_with(
-            AddressFamily::INET,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .expect("a socket");
-        bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let end = ephemeral_start().unwrap_or_default();
+        let chosen = (0..TRIES)
+            .filter(|_| end > FIRST)
+            .find_map(|_| Self::bind(fastrand::u16(FIRST..end)).ok());
+        chosen.unwrap_or_else(|| Self::bind(0).expect("a free port"))
+    }
+
+    fn bind(number: u16) -> rustix::io::Result<Self> {
+        let (stream, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC);
+        let socket = socket_with(AddressFamily::INET, stream, flags, None)?;
+        bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, number))?;
         // Not before: with it, bind could choose a port that somebody else has reserved in the same way.
-        sockopt::set_socket_reuseaddr(&socket, true).expect("a socket option");
-        let address: SocketAddrAny = getsockname(&socket).expect("a bound socket");
-        let address = SocketAddrV4::try_from(address).expect("an IPv4 address");
-        Self {
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        let address: SocketAddrAny = getsockname(&socket)?;
+        let address = SocketAddrV4::try_from(address)?;
+        Ok(Self {
             number: address.port(),
             _reservation: socket,
-        }
+        })
     }
 
     /// Its number.
     pub fn number(&self) -> u16 {
         self.number
     }
+}
+
+/// The first of the ports from which the system chooses by itself.
+fn ephemeral_start() -> Option<u16> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    range.split_whitespace().next()?.parse().ok()
+}
+
+/// Listens on a free port, as a server that is not redis-server.
+pub fn listen() -> TcpListener {
+    let port = Port::reserve();
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port.number())).expect("a port that was reserved")
 }

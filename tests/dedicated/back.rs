@@ -5,8 +5,8 @@ use super::clients_of;
 use crate::common::{Client, Proxy, RedisServer, assert_same, bulk, eventually};
 
 struct World {
-    redis: RedisServer,
     proxy: Proxy,
+    redis: RedisServer,
 }
 
 impl World {

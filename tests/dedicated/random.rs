@@ -220,8 +220,8 @@ fn comparable(received: &[u8]) -> Vec<u8> {
 
 /// Two servers with the same users, the first of them behind a proxy that is told of no change.
 struct Worlds {
-    redis: RedisServer,
     proxy: Proxy,
+    redis: RedisServer,
     straight: RedisServer,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::TIMEOUT;
-use crate::common::{Client, bulk, request};
+use crate::common::{Client, bulk, listen, request};
 use crate::numbered::{OUT_OF_THE_BLUE, answer, most_often};
 use crate::trouble::{Trouble, garbage, push};
 
@@ -67,7 +67,7 @@ const BETWEEN: [usize; 2] = [12, 150];
 impl Unruly {
     /// Listens on a free port, in front of the Redis at that address. It causes no trouble yet.
     pub fn start(redis: String, random: Rng) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = listen();
         let address = listener.local_addr().expect("a bound socket");
         let mood = Mood {
             random,

@@ -108,10 +108,10 @@ const VARIOUS: [&str; 3] = ["latency_percentiles_", "errorstat_", "db0"];
 
 /// A proxy whose counters are watched.
 struct Watched {
+    proxy: Proxy,
     redis: RedisServer,
     /// The fields of Redis's own `INFO`.
     of_redis: Fields,
-    proxy: Proxy,
     watcher: Client,
 }
 

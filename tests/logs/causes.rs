@@ -1,10 +1,9 @@
 //! Why Redis can't be used is said in words that name the likely cause.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::thread;
 
-use crate::common::{Proxy, RedisServer, assert_same, eventually};
+use crate::common::{Proxy, RedisServer, assert_same, eventually, listen};
 
 /// What a server does with a connection.
 #[derive(Clone, Copy)]
@@ -19,7 +18,7 @@ enum Act {
 
 /// The reason for which Redis is down in the log of a proxy before a server that does so.
 fn reason(act: Act) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = listen();
     let address = listener.local_addr().expect("a bound socket").to_string();
     // It ends with the test.
     thread::spawn(move || {

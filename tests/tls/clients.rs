@@ -12,8 +12,8 @@ use crate::common::{
 
 /// A proxy with a port for TLS.
 struct TlsProxy {
-    redis: RedisServer,
     proxy: Proxy,
+    redis: RedisServer,
     port: Port,
 }
 

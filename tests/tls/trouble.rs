@@ -1,12 +1,10 @@
 //! What can be wrong between the proxy and Redis; the log says what to do.
 
-use std::net::TcpListener;
-
 use crate::TlsRedis;
 use crate::certificates::Certificates;
 use crate::common::{
-    Proxy, RedisServer, SOON_AWAY, assert_never_there, assert_same, bulk, proxy_command_with,
-    reason, run_program,
+    Proxy, RedisServer, SOON_AWAY, assert_never_there, assert_same, bulk, listen,
+    proxy_command_with, reason, run_program,
 };
 
 /// Asserts that Redis is of no use, for a reason that has all these words, in the log and in replies.
@@ -130,7 +128,7 @@ fn a_redis_with_tls_is_no_redis_without_it() {
 
 #[test]
 fn a_handshake_that_nobody_answers_is_given_up() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = listen();
     let address = listener.local_addr().expect("a bound socket").to_string();
     let always = ["--redis_tls", "on", "--redis_timeout", "100"];
     let flags = [&always[..], &["--redis_hostname", &address]].concat();

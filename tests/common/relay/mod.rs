@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::port::listen;
 use pipe::Pipe;
 use serve::{Acceptor, Shared};
 
@@ -66,7 +67,7 @@ impl Relay {
         server: SocketAddr,
         delay: impl FnMut(Direction) -> Duration + Send + 'static,
     ) -> io::Result<Self> {
-        Self::start_on(TcpListener::bind("127.0.0.1:0")?, server, delay)
+        Self::start_on(listen(), server, delay)
     }
 
     /// As [`Self::start`], on a socket that listens already.
