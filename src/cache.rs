@@ -159,7 +159,7 @@ impl Cache {
         self.terms.rules()
     }
 
-    /// The same rules, shared.
+    /// The rules in force, shared.
     #[must_use]
     pub fn shared_rules(&self) -> Rc<Rules> {
         Rc::clone(self.terms.rules())
@@ -246,7 +246,7 @@ impl Cache {
         self.find_as(is_pinned, hash, key)
     }
 
-    /// The same for a key of which it is known whether its entries are pinned.
+    /// Finds a key that is known to be pinned or not.
     fn find_as(&mut self, is_pinned: bool, hash: u32, key: Key<'_>) -> Found<'_> {
         let entries = entries_of(&mut self.entries, &mut self.pinned, is_pinned);
         find_in(entries, hash, |entry| entry.is_of(key))

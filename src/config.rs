@@ -362,7 +362,7 @@ impl ReadFrom {
 pub enum ConfigSet {
     /// All.
     Yes,
-    /// Those on this host, by their address.
+    /// Clients on this host, by their address.
     Local,
     /// None.
     No,
@@ -414,7 +414,7 @@ pub fn from_environment() -> Result<Invocation, ConfigError> {
     })
 }
 
-/// The variables of this process that are named like a setting's, `REDIS_PROXY_` in front, but set none.
+/// The environment variables that start with `REDIS_PROXY_` and name no setting.
 #[must_use]
 pub fn unknown_variables() -> Vec<UnknownVariable> {
     sources::unknown(std::env::vars_os().map(|(name, _)| name))

@@ -27,8 +27,8 @@ pub fn keep_alive(socket: impl AsFd, silence: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// The same for a connection that the proxy opened. It also ends after that time if sent bytes are not acknowledged:
-/// the system sends no probes then, and would retransmit for a quarter of an hour.
+/// Has TCP probe a connection that the proxy opened. The connection also ends after that time if sent bytes are not
+/// acknowledged: the system sends no probes then, and would retransmit for a quarter of an hour.
 ///
 /// # Errors
 /// If the system refuses.

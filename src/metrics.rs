@@ -49,9 +49,9 @@ pub struct Metrics {
     pub redis: Redis,
     /// The time of a request from its last byte read to its reply queued, for hits.
     pub hit_time: Histogram,
-    /// The same for requests that waited for a value from Redis.
+    /// The time of requests that waited for a value from Redis.
     pub miss_time: Histogram,
-    /// The same for requests that Redis answered.
+    /// The time of requests that Redis answered.
     pub forward_time: Histogram,
     /// How long Redis took for a batch of requests.
     pub round_trip: Histogram,

@@ -157,7 +157,7 @@ impl Rules {
         rules.position(|rule| rule.is_about_entries() && rule.pattern.matches(key))
     }
 
-    /// Those about requests.
+    /// The rules about requests.
     pub fn of_requests(&self) -> impl Iterator<Item = &Rule> {
         self.list.iter().filter(|rule| rule.is_about_requests())
     }

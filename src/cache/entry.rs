@@ -157,7 +157,7 @@ impl Entry {
         }
     }
 
-    /// The same, if the number is not a low one.
+    /// The database, if its number is too high for the flags.
     #[cold]
     fn high(&self) -> u32 {
         let number = self.content().last_chunk::<NUMBER>();

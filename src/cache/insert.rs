@@ -18,8 +18,8 @@ impl Cache {
         self.insert_for(key, value, self.limits.ttl, now);
     }
 
-    /// The same, with a time to live of its own, if that is shorter than [`super::Limits::ttl`] or its rule's. Returns the
-    /// time to live of the entry, if one was inserted.
+    /// Inserts a value like [`Self::insert`], with its own time to live if that is shorter than [`super::Limits::ttl`] or its
+    /// rule's. Returns the time to live of the entry, if one was inserted.
     pub fn insert_for(
         &mut self,
         key: Key<'_>,

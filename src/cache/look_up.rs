@@ -40,7 +40,7 @@ impl Cache {
         })
     }
 
-    /// The same, but the reply may be past its time to live as in [`Self::get_stale`].
+    /// The reply to a question about a key, which may be past its time to live as in [`Self::get_stale`].
     pub fn answer_stale(
         &mut self,
         key: Key<'_>,

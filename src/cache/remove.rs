@@ -143,7 +143,7 @@ impl Cache {
         self.evict_some(most);
     }
 
-    /// The same, but evicts at most so many. Returns whether the limits hold.
+    /// Evicts entries until the limits hold, but at most `most`. Returns whether the limits hold.
     #[inline]
     pub(super) fn evict_some(&mut self, most: usize) -> bool {
         for _ in 0..most {

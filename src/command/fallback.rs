@@ -30,7 +30,7 @@ const READ_FIRST: &str = "bitcount bitfield_ro bitpos geodist geohash geopos geo
     sismember smembers smismember strlen substr type xlen xrange xrevrange zcard zcount zlexcount zmscore \
     zrange zrangebylex zrangebyscore zrank zrevrange zrevrangebylex zrevrangebyscore zrevrank zscore";
 
-/// The same, if they have exactly one argument.
+/// They only read the key that is their only argument; with more arguments, they read more keys.
 const READ_ALL: &str = "exists sdiff sinter sunion";
 
 /// They write the key that is their first argument.

@@ -15,7 +15,7 @@ enum Item {
     Write,
     /// `@read`: those that only read.
     Read,
-    /// Those whose names match, or whose container's name does: `config` and `conf*` stand for `config|get` too.
+    /// Commands whose name matches, or whose container's name does: `config` and `conf*` stand for `config|get` too.
     Named(Pattern),
 }
 

@@ -37,7 +37,7 @@ pub enum Way {
     Cached(Cached),
     /// Sent to Redis over the connection that all clients share.
     Forward,
-    /// The same without its first word, which distinguishes it from a command that the proxy answers itself.
+    /// Sent to Redis without its first word, `UPSTREAM`, which distinguishes it from a command that the proxy answers itself.
     Upstream,
     /// Sent to Redis over a dedicated connection, as are the client's later requests.
     Dedicated,
@@ -91,7 +91,7 @@ pub enum Cached {
 /// What a command reads from a hash, whose fields may expire by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fields {
-    /// Those that it names, after the key.
+    /// The fields that it names after the key.
     Named,
     /// All.
     All,
@@ -134,7 +134,7 @@ pub enum Writes {
     },
     /// As many arguments as the one at this position says, after it.
     Counted(usize),
-    /// The same, and keys that it does not name: it is a script.
+    /// As [`Self::Counted`], and possibly keys that it does not name: it is a script.
     Declared(usize),
     /// The argument after the word STORE or STOREDIST, if there is one.
     Stored,

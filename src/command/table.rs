@@ -57,7 +57,7 @@ pub struct Table {
     gone: Vec<(Box<[u8]>, u16)>,
     /// The first number that is free.
     numbers: u16,
-    /// Those with subcommands.
+    /// The commands that have subcommands.
     containers: Vec<Box<[u8]>>,
     /// By other names of commands (`rename-command`): their original names, which are in `rows`.
     aliases: HashMap<Box<[u8]>, Box<[u8]>, RandomState>,

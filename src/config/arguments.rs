@@ -137,7 +137,7 @@ fn nearest(name: &str) -> Option<&'static str> {
     nearest_of(name, settings.chain(NOT_SETTINGS))
 }
 
-/// The same for a setting.
+/// The setting that was probably meant by an unknown name.
 pub(super) fn nearest_setting(name: &str) -> Option<&'static str> {
     nearest_of(name, SETTINGS.iter().map(|setting| setting.name))
 }

@@ -157,7 +157,7 @@ fn needs(config: &Config) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// The same for the settings of sentinels.
+/// A given setting of sentinels, and the missing setting that it requires.
 fn sentinel_needs(config: &Config) -> Option<(&'static str, &'static str)> {
     if let Some(needs) = config.redis_sentinel_tls.needs(&peer_tls::OF_SENTINELS) {
         return Some(needs);

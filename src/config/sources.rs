@@ -118,7 +118,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// A variable that is named like a setting's, with the prefix, but sets none.
+/// A variable that has the prefix and names no setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownVariable {
     /// Its name.
@@ -127,8 +127,8 @@ pub struct UnknownVariable {
     pub nearest: Option<String>,
 }
 
-/// Those of these variables that are named like a setting's, with the prefix, but set none. What Kubernetes and Docker
-/// set for a service called `redis-proxy` is not among them.
+/// Finds the variables that have the prefix and name no setting. Variables that Kubernetes and Docker set for a service
+/// called `redis-proxy` don't count.
 pub(super) fn unknown(names: impl Iterator<Item = OsString>) -> Vec<UnknownVariable> {
     let names = names.filter_map(|name| name.into_string().ok());
     let mut unknown: Vec<UnknownVariable> = names

@@ -234,7 +234,7 @@ pub(super) fn sentinels(text: &str) -> Result<Addresses, String> {
     })
 }
 
-/// The same for nodes of a cluster.
+/// Addresses of cluster nodes, separated by commas; none in an empty text.
 pub(super) fn cluster_nodes(text: &str) -> Result<Addresses, String> {
     if !cfg!(feature = "cluster") && !text.trim_ascii().is_empty() {
         return Err("nothing: this build has no cluster support".to_owned());
@@ -261,7 +261,7 @@ pub(super) fn host_and_port(text: &str) -> Option<RedisAddress> {
     host_and_port_or(text, RedisAddress::DEFAULT_PORT)
 }
 
-/// The same with a default port.
+/// The host and the port in a text, or this port if it names none.
 fn host_and_port_or(text: &str, default: u16) -> Option<RedisAddress> {
     let (host, rest) = match text.strip_prefix('[') {
         Some(bracketed) => {

@@ -38,7 +38,7 @@ pub struct Sample {
     pub hit_ratio: Option<f64>,
     /// The p50 and p99 of hits, in microseconds, if there were any.
     pub hit_time: [Option<f64>; 2],
-    /// The same for misses.
+    /// The p50 and p99 of misses, in microseconds, if there were any.
     pub miss_time: [Option<f64>; 2],
     /// Entries in the cache.
     pub entries: usize,

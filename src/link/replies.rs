@@ -74,7 +74,7 @@ impl Replies {
         self.iter_from(0)
     }
 
-    /// The same, without the first ones.
+    /// The encoded replies in order, without the first `first`.
     pub fn iter_from(&self, first: usize) -> impl Iterator<Item = &[u8]> {
         let ends = self.ends.get(first..).unwrap_or_default();
         let start = match first.checked_sub(1) {

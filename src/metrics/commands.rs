@@ -65,7 +65,7 @@ pub struct Counts {
     pub time: Duration,
     /// The part of it for requests that the proxy answered at once.
     pub time_here: Duration,
-    /// Those in the current run.
+    /// The requests in the current run.
     in_run: u64,
 }
 
@@ -114,7 +114,7 @@ impl Counts {
 /// addition.
 #[derive(Debug)]
 pub struct Commands {
-    /// Those that occurred at least once.
+    /// The commands that occurred at least once.
     counts: Vec<Counts>,
     /// Their indices by the command's number; [`NONE`] for those that never occurred.
     places: Vec<u16>,
@@ -192,7 +192,7 @@ impl Commands {
         std::mem::take(&mut self.hits)
     }
 
-    /// Those that occurred at least once, in the order of their first occurrence.
+    /// The commands that occurred at least once, in the order of their first occurrence.
     pub fn iter(&self) -> impl Iterator<Item = &Counts> {
         self.counts.iter()
     }

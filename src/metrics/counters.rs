@@ -21,7 +21,7 @@ pub struct Counters {
     pub clients: Clients,
     /// Why entries left the cache.
     pub forgotten: Forgotten,
-    /// The same, counted by the cache itself.
+    /// Evictions, which the cache itself counts.
     pub evictions: Evictions,
     /// Entries that were removed unread.
     pub unread: u64,

@@ -123,7 +123,7 @@ impl Histogram {
         None
     }
 
-    /// The same for durations, in microseconds.
+    /// The quantile of durations, in microseconds.
     #[must_use]
     pub fn microseconds(&self, share: f64) -> Option<f64> {
         let nanoseconds = self.quantile(share)?;

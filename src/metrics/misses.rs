@@ -192,7 +192,7 @@ impl Misses {
         }
     }
 
-    /// The same for all keys.
+    /// All keys were removed for this cause.
     pub fn all_forgotten(&mut self, cause: Cause) {
         self.emptied = self.emptied.wrapping_add(1);
         self.emptied_for = cause.into();

@@ -160,7 +160,7 @@ impl Engine {
         Self::with_table(Table::default(), limits, access, database)
     }
 
-    /// The same, with an existing table.
+    /// An engine with an existing command table.
     pub fn with_table(table: Table, limits: Limits, access: Access, database: u32) -> Self {
         Self {
             cache: Cache::new(limits),

@@ -14,9 +14,9 @@ impl Proxy {
         self.upstream_part(NodeId::default(), event, &mut 0, usize::MAX, now);
     }
 
-    /// The same for a node; but delivers only about `most` replies, or errors in their place. `done` counts those of
-    /// the event that are handled. Returns whether the event is complete; if not, the rest must come before the next
-    /// event.
+    /// The helper thread reports an event of a node. Delivers only about `most` replies, or errors in their place; `done`
+    /// counts the replies of the event that are handled. Returns whether the event is complete; if not, the rest must be
+    /// handled before the next event.
     pub fn upstream_part(
         &mut self,
         node: NodeId,

@@ -195,7 +195,8 @@ impl Proxy {
         }
     }
 
-    /// The same for one client, as soon as it waits for no reply on a shared connection.
+    /// Opens the dedicated connection of a client that others redirect to, once it waits for no reply on a shared
+    /// connection.
     pub(super) fn open_if_redirected_to(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         if session.dedicated.is_some() || !session.replies.none_wait() && !session.is_ending() {

@@ -37,7 +37,7 @@ const BEYOND_KEYS: [&[u8]; 6] = [
 pub(super) struct Guards {
     denied: CommandList,
     rules: Vec<Rule>,
-    /// Those made so far: one for each listener and each user that a rule names, or any other user.
+    /// The guards made so far: one for each listener and each user that a rule names, or any other user.
     made: Vec<Made>,
 }
 

@@ -96,7 +96,7 @@ impl InFlight {
         self.add_fetch(fetch, first.caller.link());
     }
 
-    /// The same was sent over a link, for the next client that requests it.
+    /// A fetch was sent over a link for the next client that requests the key.
     pub fn refetch(
         &mut self,
         key: &[u8],

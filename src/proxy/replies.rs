@@ -31,12 +31,12 @@ pub(super) struct Replies {
     front: u64,
     /// The bytes that the queue holds, or is expected to hold when Redis has answered.
     queued: usize,
-    /// Those of them that have not arrived yet.
+    /// The part of `queued` that has not arrived yet.
     coming: usize,
     /// The most bytes of outstanding replies before further requests have to wait: [`MAX_OWED`], or less while all
     /// clients together hold too much.
     pub most: usize,
-    /// The same for the keys that the rest of a long MGET requests from Redis.
+    /// The most bytes of outstanding replies before the rest of a long MGET requests no more keys from Redis.
     most_ahead: usize,
     /// The expected length of Redis's replies to this client, in bytes.
     expected: usize,

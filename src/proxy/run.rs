@@ -22,7 +22,7 @@ use crate::upstream::NodeId;
 enum Next {
     /// Continue with the rest, after so many bytes.
     On(usize),
-    /// The same, once the client has been described to itself.
+    /// Continue after so many bytes, once the reply has described the client to itself.
     Describe(usize),
     /// Stop, after so many bytes: the rest waits for this.
     Wait(usize, WaitsFor),
@@ -32,7 +32,7 @@ enum Next {
     Close,
     /// Stop: everything is handled.
     Done,
-    /// The same, and close the client, for this reason, once its replies are sent.
+    /// Stop: everything is handled. Close the client for this reason once its replies are sent.
     End(Ending),
     /// Close the client at once.
     Abort,

@@ -68,7 +68,7 @@ impl SlowLog {
         }
     }
 
-    /// The same for a request that is already encoded.
+    /// How the log would show a request that is already encoded.
     pub fn words_of(&mut self, request: &Request<'_>, name: &[u8], encoded: &[u8]) -> Words {
         let is_whole = encoded.len() <= BYTES_SHOWN && request.len() <= ARGUMENTS_SHOWN;
         if is_whole && self.slower_than.is_some() && !is_secret(name) {

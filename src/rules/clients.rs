@@ -32,9 +32,9 @@ impl Listener {
 /// A selection of clients; all, if nothing is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
-    /// Those that connected there.
+    /// Clients that connected through this listener.
     pub listener: Option<Listener>,
-    /// Those that are this user at Redis.
+    /// Clients authenticated as this user at Redis.
     pub user: Option<Box<str>>,
 }
 

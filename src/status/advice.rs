@@ -169,7 +169,7 @@ fn percent(share: f64) -> String {
     }
 }
 
-/// The same at the start of a sentence.
+/// A share in percent, for the start of a sentence.
 fn leading_percent(share: f64) -> String {
     let mut percent = percent(share);
     percent[..1].make_ascii_uppercase();

@@ -81,7 +81,7 @@ impl MissingRights {
         std::mem::replace(&mut self.0[right as usize], is_missing) != is_missing
     }
 
-    /// The same, and logs a change.
+    /// Sets whether one is missing, and logs a change.
     pub fn note(&mut self, right: Right, is_missing: bool) {
         if !self.set(right, is_missing) {
             return;
@@ -93,7 +93,7 @@ impl MissingRights {
         }
     }
 
-    /// The same, from a reply to a command that needs the permission.
+    /// Notes whether one is missing, by the reply to a command that needs it.
     pub fn note_reply(&mut self, right: Right, encoded: &[u8]) {
         match encoded {
             // If the command is renamed, the permission is missing all the same.

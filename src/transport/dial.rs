@@ -20,7 +20,7 @@ use crate::tls;
 pub enum Endpoint {
     /// Over TCP.
     Tcp(SocketAddr),
-    /// The same, for a host of that name.
+    /// Over TCP, to a host of this name.
     Named(SocketAddr, Arc<str>),
     /// The path of a Unix socket.
     Unix(Arc<str>),

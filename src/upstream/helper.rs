@@ -138,8 +138,8 @@ const STACK: usize = 256 * 1024;
 /// How much one read takes at once, in bytes.
 const LANDING: usize = 64 * 1024;
 
-/// The same at first, and for the set-up, though that is long (the reply to COMMAND): where few values are read, more
-/// memory is never needed.
+/// How much one read takes at first, in bytes. This is enough for the set-up, whose replies are long (`COMMAND`), and for
+/// hosts that read few values.
 const FIRST_LANDING: usize = 16 * 1024;
 
 /// How many events one poll returns.

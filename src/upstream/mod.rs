@@ -101,7 +101,8 @@ const UNREACHABLE: &str = "backing Redis at ";
 /// then reconnect, and retry what may be retried, while they pass an error on to the application.
 pub const CLOSED: &[u8] = b"";
 
-/// The same, as the connection broke under the request; if the request may be retried, for the second time.
+/// In place of a reply: the connection broke under the request, and the client is closed as for [`CLOSED`]. A request that
+/// may be retried has been retried once.
 pub const BROKEN: &[u8] = b"-\r\n";
 
 /// In place of a reply, in a cluster: the node no longer serves anything, and has not executed the request, which must
@@ -151,7 +152,7 @@ impl LinkId {
         }
     }
 
-    /// The same to another node.
+    /// This link's counterpart to another node.
     #[must_use]
     pub fn at(self, node: NodeId) -> Self {
         Self { node, ..self }
@@ -187,7 +188,7 @@ impl<T: Default> PerLink<T> {
         self.0.iter_mut().map(|(link, place)| (*link, place))
     }
 
-    /// The same, to inspect.
+    /// All entries with their links, read-only.
     pub fn iter(&self) -> impl Iterator<Item = (LinkId, &T)> {
         self.0.iter().map(|(link, place)| (*link, place))
     }

@@ -219,7 +219,7 @@ pub(super) mod tests {
     use crate::transport::Source;
     use crate::transport::dial::Dialer;
 
-    /// Those of a proxy that logs in by this password, and does not ask for reports of changes.
+    /// The settings of a proxy that logs in with this password, without tracking.
     pub(in crate::upstream) fn settings(password: Option<&str>) -> Settings {
         Settings {
             address: RedisAddress::default(),

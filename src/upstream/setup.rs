@@ -40,7 +40,7 @@ pub(super) enum Question {
     Slots,
     /// Which node of its cluster serves which slot.
     Shards,
-    /// The same, before Redis 7.
+    /// Which node serves which slot, before Redis 7.
     ClusterSlots,
     /// What it knows of the other nodes.
     Nodes,
@@ -68,7 +68,7 @@ pub(super) enum Question {
     Ping,
     /// The state of the connection.
     State,
-    /// The same; the answer passes the barrier with that number.
+    /// The state of the connection; the answer also passes the barrier with that number.
     Barrier(u64),
 }
 
@@ -273,7 +273,8 @@ pub(super) fn refuses_connections(words: &str) -> bool {
     words.starts_with("DENIED ") || words.contains("max number of clients reached")
 }
 
-/// The same, by the first bytes of an encoded reply. They are enough: no command has such an answer.
+/// Whether an encoded reply refuses the connection itself, by its first bytes. They are enough: no command has such a
+/// reply.
 #[must_use]
 pub fn starts_as_refusal(encoded: &[u8]) -> bool {
     [&b"-DENIED "[..], b"-ERR max number of "]
@@ -371,7 +372,8 @@ pub(super) fn error_reply(settings: &Settings, reason: &str) -> Vec<u8> {
     unreachable(settings, "ERR", reason)
 }
 
-/// The same, for a Redis that was never there. By its code, libraries that wait for a Redis that starts wait for this one.
+/// The error reply while Redis has never been reached. Its code is `LOADING`, so that libraries that wait for a starting
+/// Redis wait for this one.
 pub(super) fn loading_reply(settings: &Settings, reason: &str) -> Vec<u8> {
     unreachable(settings, "LOADING", reason)
 }

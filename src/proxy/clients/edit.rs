@@ -27,7 +27,7 @@ pub(in crate::proxy) enum Edit {
     Kill(Option<Kill>),
     /// The id of the client that invalidations are redirected to.
     Getredir,
-    /// The same, among other fields.
+    /// The id of the client that invalidations are redirected to, among other fields.
     Trackinginfo,
     /// Invalidations are redirected to the connection with the first id, of the client with the second.
     Redirected(Option<(i64, i64)>),
@@ -49,7 +49,7 @@ pub(in crate::proxy) enum Edit {
     Reply(Box<[u8]>),
     /// This prefix is removed from the keys that it names.
     WithoutPrefix(Rc<[u8]>, Named),
-    /// The same, in a message.
+    /// This prefix is removed from the keys that a message names.
     Message(Rc<[u8]>),
     /// These hooks, a bit for each, observe the reply first, with the request that it answers; then a prefix is removed
     /// from the keys that it names.

@@ -128,7 +128,7 @@ impl Kill {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Listed {
     All,
-    /// Those with these ids, in this order.
+    /// The clients with these ids, in this order.
     Ids(Vec<i64>),
     OfType(Type),
 }

@@ -6,7 +6,8 @@ use crate::proxy::permits::Permit;
 /// before others have their turn.
 const LARGE_IN_FLIGHT: usize = 2;
 
-/// The same for requests whose reply size is unknown, where Redis would close the connection if they were large.
+/// How many requests may be in flight whose reply size is unknown, where Redis would close the connection if the replies
+/// were large.
 const UNKNOWN_IN_FLIGHT: usize = 64;
 
 /// For how many queries the reply lengths are remembered.

@@ -36,7 +36,7 @@ pub(super) enum Kind {
     /// An empty line or an empty array: no reply. Like any request, it uses up a `CLIENT REPLY SKIP`.
     Blank,
     Multi,
-    /// The same, and the reply is not for the client, which has had it already.
+    /// `MULTI` whose reply is dropped: the client has had it already.
     AnsweredMulti,
     /// One reply; if the transaction is executed, the header of an array, and then the replies to the queued
     /// requests.
@@ -56,8 +56,8 @@ pub(super) enum Kind {
     Sync,
     /// A confirmation for each of so many channels, or an error.
     Subscribe(Family, u32),
-    /// The same for unsubscribing. 0 stands for all subscriptions of the family; if there are none, there is one
-    /// confirmation.
+    /// A confirmation for each channel unsubscribed from, or an error. 0 stands for all subscriptions of the family; if
+    /// there are none, there is one confirmation.
     Unsubscribe(Family, u32),
     /// `CLIENT REPLY`. Redis is always sent `ON`: the proxy needs every reply, and drops those that the client
     /// suppresses.

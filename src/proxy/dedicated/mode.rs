@@ -50,7 +50,7 @@ impl Dedicated {
         }
     }
 
-    /// The same, to add to it.
+    /// What went over it, to add to, if the client only borrows it.
     pub fn borrowed_mut(&mut self) -> Option<&mut Borrowed> {
         match &mut self.mode {
             Mode::Borrowed(borrowed) => Some(borrowed),

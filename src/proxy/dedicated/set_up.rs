@@ -3,9 +3,9 @@
 /// The outstanding replies to requests that set up the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SetUp {
-    /// Those that must not be errors, which come first.
+    /// The replies that must not be errors, which come first.
     pub required: usize,
-    /// Those that may be errors.
+    /// The replies that may be errors.
     pub optional: usize,
 }
 

@@ -19,7 +19,7 @@ impl Silence {
         self.off || self.skip
     }
 
-    /// The same if the current request is a `RESET` that succeeds.
+    /// Whether the reply is dropped if the current request is a `RESET` that succeeds.
     pub fn leaves_out_reset(self) -> bool {
         self.skip
     }

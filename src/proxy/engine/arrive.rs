@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// The same for a fetch.
+    /// Remembers the length of a fetched value, and whether it is large.
     fn note_fetched(&mut self, fetch: &Fetch, encoded: &[u8]) {
         self.value_length = (7 * self.value_length + encoded.len()) / 8;
         let is_error = encoded.starts_with(b"-");

@@ -27,7 +27,7 @@ pub(in crate::proxy) struct Databases {
     pub home: u32,
     /// Which others are cached.
     pub cached: DatabaseList,
-    /// Those others that have links.
+    /// The other databases that have links.
     linked: Vec<Linked>,
 }
 

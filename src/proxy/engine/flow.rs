@@ -12,9 +12,9 @@ pub(in crate::proxy) enum Flow {
     End,
     /// It needs a dedicated connection.
     Leave,
-    /// The same, to authenticate there.
+    /// It needs a dedicated connection, to authenticate there.
     LeaveToAuthenticate,
-    /// The same, for this request only.
+    /// It needs a dedicated connection for this request only.
     LeaveToPass,
     /// It is handled, and the client's next request waits for its reply.
     Alone,

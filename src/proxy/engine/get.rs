@@ -34,7 +34,7 @@ impl Engine {
         self.get_missing(request.argument(0), key, caller, replies)
     }
 
-    /// The same, for a key that is not in the cache. `name` is the client's spelling of GET.
+    /// Fetches a key that is not in the cache. `name` is the client's spelling of GET.
     fn get_missing(
         &mut self,
         name: &[u8],
@@ -70,7 +70,7 @@ impl Engine {
         }
     }
 
-    /// The same, for a client with these replies.
+    /// The cached value of a key, if a client with these replies may be served from the cache.
     pub(super) fn cached_for(
         &mut self,
         replies: &Replies,

@@ -194,7 +194,7 @@ impl Engine {
         !self.large.is_empty() && self.large.contains(self.large.hash_of(Table::GET, key))
     }
 
-    /// The same for a request of a client that already borrows such a connection for a large reply.
+    /// Whether a request has a large reply too, of a client that already borrows a connection for one.
     #[inline(never)]
     pub fn is_large_too(&mut self, request: &Request<'_>, caller: Caller) -> bool {
         let Ok(row) = self.table.find(request) else {

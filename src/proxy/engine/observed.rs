@@ -180,7 +180,7 @@ impl Proxy {
             .observe(observed.hooks, &observed.request, encoded, sender)
     }
 
-    /// The same for a client's dedicated connection; removes the prefix from the keys that the reply names.
+    /// Passes a reply on a client's dedicated connection to the hooks, and removes the prefix from the keys that it names.
     pub(in crate::proxy) fn observed(
         &mut self,
         client: ClientId,

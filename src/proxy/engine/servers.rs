@@ -12,7 +12,7 @@ use crate::upstream::{Backend, NodeId};
 /// Which entries may be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Serving {
-    /// Those within their time to live.
+    /// Entries within their time to live.
     Fresh,
     /// While Redis is unreachable, stale ones too.
     Stale,
@@ -126,7 +126,7 @@ impl Server {
         }
     }
 
-    /// The same for whether it reports changes.
+    /// Whether it reports changes, as shown in the status.
     pub(super) fn tracking(&self) -> Tracking<'_> {
         match &self.coherence {
             Coherence::Unknown => Tracking::Unknown,

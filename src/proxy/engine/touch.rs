@@ -91,7 +91,7 @@ impl Touches {
         self.is_scheduled = true;
     }
 
-    /// Those that are due are handled now, and next after their time.
+    /// Begins the schedules that are due, and sets when they are due next.
     fn begin(&mut self, now: Time) {
         self.schedules_mut()
             .for_each(|schedule| schedule.begin(now));

@@ -51,7 +51,7 @@ impl Asked {
         }
     }
 
-    /// The same, to increment; `None` for requests that can't be redirected.
+    /// The number of redirections, to increment; `None` for requests that can't be redirected.
     pub fn tries_mut(&mut self) -> Option<&mut u8> {
         match self {
             Self::Fetch(fetch) => Some(&mut fetch.tries),

@@ -49,7 +49,7 @@ pub(in crate::proxy) enum Elements {
     All,
     /// Some of an array whose header is sent separately.
     Some,
-    /// The same, and they are the last.
+    /// The last elements of such an array.
     Last,
     /// The replies of several nodes, which are merged into one.
     Joined(Join),

@@ -39,7 +39,7 @@ enum Route {
     Dedicated,
     /// Over a shared one.
     Shared,
-    /// The same as before, once this has happened.
+    /// Not known before this has happened.
     After(WaitsFor),
     /// Over another dedicated connection: this one is to be closed first.
     Another,

@@ -16,7 +16,7 @@ use crate::config::RedisAddress;
 /// How often nodes are asked.
 const OFTEN: Duration = Duration::from_secs(5);
 
-/// The same while a slot is not served, or a node is unreachable.
+/// How often nodes are asked while a slot is not served or a node is unreachable.
 const IN_TROUBLE: Duration = Duration::from_secs(1);
 
 /// How often at most, for whatever reason.

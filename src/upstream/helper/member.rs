@@ -63,7 +63,7 @@ impl Member {
         &mut self.node
     }
 
-    /// The same, to inspect.
+    /// Its state machine, read-only.
     pub fn state(&self) -> &Node {
         &self.node
     }

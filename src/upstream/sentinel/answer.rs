@@ -55,7 +55,7 @@ pub(super) fn epoch(reply: &[u8]) -> Option<u64> {
 /// Which sentinel's answer wins, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// That one.
+    /// The sentinel at this index.
     Of(usize),
     /// Not known yet: too few have answered.
     Open,

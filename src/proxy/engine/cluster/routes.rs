@@ -70,7 +70,7 @@ impl Engine {
         }
     }
 
-    /// The same; if not, they may be executed once all earlier ones are answered.
+    /// Whether a client's requests may be executed now; if not, they may once all earlier ones are answered.
     #[inline(never)]
     pub(in crate::proxy) fn take_turn(&self, identity: &mut Identity, replies: &Replies) -> bool {
         let Some(cluster) = &self.cluster else {
