@@ -2,8 +2,9 @@
 
 use fastrand::Rng;
 
-use super::super::inline::is_space;
+use super::super::super::inline::is_space;
 use super::*;
+use crate::resp::request::whole_get;
 
 /// Cuts a stream at random.
 fn random_pieces<'a>(rng: &mut Rng, mut stream: &'a [u8]) -> Vec<&'a [u8]> {

@@ -3,7 +3,10 @@
 mod limits;
 mod random;
 
+use std::fmt;
+
 use super::*;
+use crate::resp::reply;
 
 /// An item in a stream of requests.
 #[derive(Clone, PartialEq, Eq)]
