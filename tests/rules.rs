@@ -113,8 +113,8 @@ const RULES: &[Rule] = &[
     Rule {
         name: "what is queued in a transaction is being written until that is executed",
         file: "in_flight/lane.rs",
-        kept: "None => self.written.remove(&forward.written),",
-        breakable: "_ if $broken => self.written.remove(&forward.written),\n            None => self.written.remove(&forward.written),",
+        kept: "None => remove(&mut self.written, &forward.written),",
+        breakable: "_ if $broken => remove(&mut self.written, &forward.written),\n            None => remove(&mut self.written, &forward.written),",
         world: WHOLE_TRANSACTIONS,
     },
     Rule {

@@ -24,7 +24,7 @@ use fetches::{Fetches, Ticket};
 use lane::Lane;
 pub(super) use late::Late;
 pub(super) use waiter::{Waiter, Waiters};
-use written::WrittenKeys;
+use written::{Written, WrittenKeys};
 
 /// All requests in flight.
 #[derive(Default)]
@@ -134,9 +134,9 @@ impl InFlight {
 
     /// A request that writes these keys was sent over a link; `None` stands for possibly any.
     pub fn forward(&mut self, request: Forward, link: LinkId, keys: Option<&[&[u8]]>) {
-        let lane = self.lanes.of(link);
-        let written = lane.written.add(keys, &self.hasher);
-        lane.push(Asked::Forward(Forward { written, ..request }));
+        let written = Written::of(keys, &self.hasher);
+        let forward = Forward { written, ..request };
+        self.lanes.of(link).push_forward(forward);
     }
 
     /// The proxy sent a request of its own over a link.

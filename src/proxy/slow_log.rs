@@ -29,7 +29,7 @@ pub(super) struct SlowLog {
 }
 
 /// How many of them are kept.
-const SPARE: usize = 64;
+const SPARE: usize = 1024;
 
 /// A request as the slow log shows it: an encoded array of its arguments, shortened. Empty for none.
 pub(super) type Words = Vec<u8>;

@@ -61,8 +61,10 @@ impl InFlight {
     pub fn is_written_elsewhere(&mut self, key: &[u8], link: LinkId) -> bool {
         let hasher = &self.hasher;
         let mut others = self.lanes.iter_mut().filter(|(other, _)| *other != link);
-        others.any(|(_, lane)| lane.written.contains(key, hasher))
-            || self.held.contains(key, hasher)
+        others.any(|(_, lane)| {
+            lane.count_written();
+            lane.writes(key, hasher)
+        }) || self.held.contains(key, hasher)
     }
 
     /// A link over which a key can be fetched so that nothing in flight on another may write it meanwhile.

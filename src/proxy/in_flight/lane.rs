@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use foldhash::fast::RandomState;
+
 use super::asked::{Asked, Fetch, Fetched, Forward, Part, Reads};
 use super::written::{Written, WrittenKeys};
 
@@ -18,13 +20,45 @@ pub(super) struct Lane {
     pub sent_on: usize,
     /// The value of the fetch whose time to live comes next, if it may be cached.
     pub fetched: Option<Fetched>,
-    /// The keys that unanswered, or unexecuted, requests write.
-    pub written: WrittenKeys,
+    /// The keys that unanswered, or unexecuted, requests write; `None` until a fetch over another link asks.
+    written: Option<WrittenKeys>,
     /// What the queued requests of a transaction write and read.
     queued: Vec<(Written, Reads)>,
 }
 
 impl Lane {
+    /// Counts the keys that requests write from now on, those in flight included.
+    pub fn count_written(&mut self) {
+        if self.written.is_some() {
+            return;
+        }
+        let mut keys = WrittenKeys::default();
+        for asked in &self.asked {
+            if let Asked::Forward(forward) = asked {
+                keys.add(&forward.written);
+            }
+        }
+        self.queued
+            .iter()
+            .for_each(|(written, _)| keys.add(written));
+        self.written = Some(keys);
+    }
+
+    /// Whether a request in flight may write that key. They must be [counted](Self::count_written).
+    pub fn writes(&self, key: &[u8], hasher: &RandomState) -> bool {
+        let written = self.written.as_ref();
+        debug_assert!(written.is_some(), "the written keys are counted");
+        written.is_none_or(|written| written.contains(key, hasher))
+    }
+
+    /// A forwarded request was sent.
+    pub fn push_forward(&mut self, forward: Forward) {
+        if let Some(keys) = &mut self.written {
+            keys.add(&forward.written);
+        }
+        self.push(Asked::Forward(forward));
+    }
+
     /// A request was sent.
     pub fn push(&mut self, asked: Asked) {
         self.sent_on += usize::from(asked.tries() > 0);
@@ -53,17 +87,24 @@ impl Lane {
     /// A forwarded request is answered, and so executed, unless it is queued.
     pub fn executed(&mut self, forward: &mut Forward) {
         match forward.part.as_deref_mut() {
-            None => self.written.remove(&forward.written),
+            None => remove(&mut self.written, &forward.written),
             Some(Part::Queued(reads)) => {
                 let written = std::mem::take(&mut forward.written);
                 self.queued.push((written, std::mem::take(reads)));
             }
             Some(Part::Exec(all)) => {
                 for (written, reads) in self.queued.drain(..) {
-                    self.written.remove(&written);
+                    remove(&mut self.written, &written);
                     all.push(reads);
                 }
             }
         }
+    }
+}
+
+/// A request that writes this was executed.
+fn remove(counted: &mut Option<WrittenKeys>, written: &Written) {
+    if let Some(keys) = counted {
+        keys.remove(written);
     }
 }

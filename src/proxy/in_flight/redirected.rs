@@ -44,14 +44,12 @@ impl InFlight {
 
     /// A request is sent again over another link.
     pub fn forward_again(&mut self, forward: Forward, link: LinkId) {
-        let lane = self.lanes.of(link);
-        lane.written.add_again(&forward.written);
-        lane.push(Asked::Forward(forward));
+        self.lanes.of(link).push_forward(forward);
     }
 
     /// A request is held to be sent later, and writes its keys then.
     pub fn hold(&mut self, forward: &Forward) {
-        self.held.add_again(&forward.written);
+        self.held.add(&forward.written);
     }
 
     /// A held request is sent now, or dropped.

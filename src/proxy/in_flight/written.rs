@@ -22,6 +22,17 @@ pub(in crate::proxy) enum Written {
 }
 
 impl Written {
+    /// What a request that writes these keys writes; `None` stands for possibly any.
+    pub fn of(keys: Option<&[&[u8]]>, hasher: &RandomState) -> Self {
+        let hash = |key: &&[u8]| hasher.hash_one(key);
+        match keys {
+            None => Self::Anything,
+            Some([]) => Self::Nothing,
+            Some([key]) => Self::Key(hash(key)),
+            Some(keys) => Self::Keys(keys.iter().map(hash).collect()),
+        }
+    }
+
     fn hashes(&self) -> &[u64] {
         match self {
             Self::Nothing | Self::Anything => &[],
@@ -42,21 +53,8 @@ pub(super) struct WrittenKeys {
 }
 
 impl WrittenKeys {
-    /// A request in flight writes these keys; `None` stands for possibly any.
-    pub fn add(&mut self, keys: Option<&[&[u8]]>, hasher: &RandomState) -> Written {
-        let hash = |key: &&[u8]| hasher.hash_one(key);
-        let written = match keys {
-            None => Written::Anything,
-            Some([]) => Written::Nothing,
-            Some([key]) => Written::Key(hash(key)),
-            Some(keys) => Written::Keys(keys.iter().map(hash).collect()),
-        };
-        self.add_again(&written);
-        written
-    }
-
-    /// A request in flight writes the same keys as an earlier one.
-    pub fn add_again(&mut self, written: &Written) {
+    /// A request in flight writes this.
+    pub fn add(&mut self, written: &Written) {
         self.anything += u32::from(*written == Written::Anything);
         for hash in written.hashes() {
             *self.keys.entry(*hash).or_default() += 1;
