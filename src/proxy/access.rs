@@ -7,9 +7,9 @@ use crate::config::Secret;
 /// The passwords that the proxy knows.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// The one that clients must give.
+    /// The password that clients must give; `None` if they need none.
     pub password: Option<Secret>,
-    /// The Redis user that the proxy itself is; `None` is Redis's default user.
+    /// The user as which the proxy authenticates at Redis; `None` for Redis's default user.
     pub redis_username: Option<String>,
     /// That user's password.
     pub redis_password: Option<Secret>,
@@ -19,15 +19,16 @@ pub struct Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Accepted,
-    /// Wrong.
+    /// The password is wrong.
     Refused,
-    /// Redis has to decide, as its passwords may change at any time. The user may be the proxy's own.
+    /// Redis has to decide, as its passwords may change at any time. The user may be the one that the proxy itself
+    /// uses.
     AskRedis {
         is_proxy_user: bool,
     },
 }
 
-/// The user that a password alone stands for.
+/// The user that `AUTH` with a password alone refers to.
 pub(super) const DEFAULT_USER: &[u8] = b"default";
 
 impl Access {
@@ -36,7 +37,8 @@ impl Access {
         self.password.is_some()
     }
 
-    /// Checks a password, given with or without a user. Only the proxy's own is checked here.
+    /// Checks a password, given with or without a user. Only the password that the proxy itself requires is checked
+    /// here; any other is for Redis to check.
     pub(super) fn judge(&self, user: Option<&[u8]>, given: &[u8]) -> Verdict {
         let name = user.unwrap_or(DEFAULT_USER);
         match &self.password {
@@ -55,20 +57,20 @@ impl Access {
         }
     }
 
-    /// The Redis user that the proxy is.
+    /// The Redis user as which the proxy authenticates.
     pub(super) fn proxy_user(&self) -> &[u8] {
         let name = self.redis_username.as_ref();
         name.map_or(DEFAULT_USER, |name| name.as_bytes())
     }
 
-    /// Whether this is the password that Redis accepted from the proxy itself when it was last reachable.
+    /// Whether this is the password with which the proxy itself last authenticated at Redis.
     pub(super) fn is_own_password(&self, given: &[u8]) -> bool {
         let password = self.redis_password.as_ref();
         password.is_none_or(|password| same(password.expose().as_bytes(), given))
     }
 }
 
-/// Compares in a time that depends on the length of `given` alone.
+/// Compares in constant time: the time depends on the length of `given` alone.
 fn same(password: &[u8], given: &[u8]) -> bool {
     let mut difference = password.len() ^ given.len();
     for (index, byte) in given.iter().enumerate() {

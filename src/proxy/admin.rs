@@ -1,7 +1,7 @@
 //! `PROXY CONFIG`, `PROXY RULES`, `PROXY CACHE` and `PROXY INVALIDATE`: inspect and change the proxy while it runs.
 //!
-//! Every client that the proxy serves may inspect, and may invalidate, which costs no more than fetches. A setting that
-//! cannot be changed at run time says who may change settings.
+//! Every client that the proxy serves may inspect, and may invalidate, which costs no more than extra fetches. Who may
+//! change settings is itself a setting, which cannot be changed at run time.
 
 use super::engine::{Engine, Flow, question_command};
 use super::engine::{Job, KEYS_MAX, Walked};
@@ -49,7 +49,7 @@ HELP
     Print this help.";
 
 impl Engine {
-    /// Applies the settings that concern the core.
+    /// Applies the settings that affect the core.
     pub fn configure(&mut self, config: &Config) {
         let before = std::mem::replace(&mut self.config, Box::new(config.clone()));
         self.cache.set_limits(Limits::from(config));
@@ -249,7 +249,7 @@ impl Engine {
         }
     }
 
-    /// What is known of a key, as names and values.
+    /// Shows what the proxy knows of a key, as names and values.
     fn show(&self, look: &Look<'_>, protocol: Protocol, now: Time) -> Reply {
         let (kind, length) = match &look.value {
             None => ("unknown", 0),

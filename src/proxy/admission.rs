@@ -1,6 +1,6 @@
-//! Decides whether a request is executed: by the guard of its client, and by the hooks that want it. While there are
-//! hooks or its client has a guard, every request is decided here before it is routed, whichever connection to Redis it
-//! would use.
+//! Decides whether a request is executed: its client's guard decides first, then the hooks that want it. If there are
+//! hooks, or the client has a guard, every request is decided here before it is routed, whichever connection to Redis
+//! it would use.
 
 use super::identity::Identity;
 use super::waiting::WaitsFor;
@@ -9,7 +9,7 @@ use crate::clock::Time;
 use crate::hooks::Before;
 use crate::resp::Protocol;
 
-/// The decision about a request. It is kept as long as the request has to wait.
+/// The decision about a request, kept for as long as the request has to wait.
 pub(super) enum Admission {
     /// It is executed.
     Pass(Passed),
@@ -24,7 +24,7 @@ pub(super) enum Admission {
         hook: usize,
         so_far: Passed,
     },
-    /// That hook has decided it since.
+    /// The hook that deferred it has since decided.
     Decided {
         decision: Before,
         hook: usize,
@@ -32,10 +32,10 @@ pub(super) enum Admission {
     },
 }
 
-/// A request that is executed.
+/// A request that may be executed.
 #[derive(Default)]
 pub(super) struct Passed {
-    /// Its bytes, if they are not the client's.
+    /// The bytes of the rewritten request, if it was rewritten.
     pub bytes: Option<Vec<u8>>,
     /// The hooks that want its reply, a bit for each.
     pub after: u32,
@@ -46,7 +46,7 @@ pub(super) struct Passed {
 pub(super) struct Sender<'a> {
     pub client: ClientId,
     pub identity: &'a Identity,
-    /// The database that it is in.
+    /// The client's current database.
     pub database: u32,
     pub protocol: Protocol,
     pub is_shared: bool,
@@ -54,7 +54,7 @@ pub(super) struct Sender<'a> {
 }
 
 impl Proxy {
-    /// Resumes the requests that hooks have decided, or deferred for too long.
+    /// Resumes the deferred requests that hooks have decided or that have timed out.
     pub fn take_decisions(&mut self, now: Time) {
         while let Some((client, decided, decision)) = self.engine.hooks.next_decided(now) {
             let session = &mut self.sessions[client.0];

@@ -1,18 +1,18 @@
 //! Write, then notify: a client that is notified of a change reads no older value from the cache.
 //!
-//! A message on a client's dedicated connection may overtake Redis's report of an earlier change, which comes on the
-//! tracker. So bytes from which a client may learn what others did are held until a barrier has passed: a `PING` on the
-//! tracker that was sent after the bytes had arrived, so that no report of an earlier change can follow its reply. All
-//! bytes that arrive in one turn of the loop wait for the same barrier.
+//! A message on a client's dedicated connection may overtake Redis's report of an earlier change, which arrives on the
+//! tracker. So bytes that may reveal other clients' writes are held until a barrier has passed: a `PING` on the tracker
+//! that is sent after the bytes arrived, so that no report of an earlier change can follow its reply. All bytes that
+//! arrive in one turn of the loop wait for the same barrier.
 
 use std::collections::VecDeque;
 
 use super::ClientId;
 use super::replies::Place;
 
-/// The barriers, by number: each passes after those before it.
+/// The barriers, by number. They pass in that order.
 pub(super) struct Barriers {
-    /// Bytes are held at all.
+    /// Whether bytes are held at all.
     enabled: bool,
     /// The last barrier that something waits for.
     wanted: u64,
@@ -20,7 +20,7 @@ pub(super) struct Barriers {
     asked: u64,
     /// The last one that has passed.
     passed: u64,
-    /// What waits, in the order of barriers.
+    /// The held bytes, by client and place, in the order of the barriers that they wait for.
     waiting: VecDeque<(u64, ClientId, Place)>,
 }
 
@@ -37,7 +37,7 @@ impl Default for Barriers {
 }
 
 impl Barriers {
-    /// Whether bytes are held at all.
+    /// Sets whether bytes are held at all.
     pub fn enable(&mut self, enabled: bool) {
         self.enabled = enabled;
     }
@@ -46,21 +46,20 @@ impl Barriers {
         self.enabled
     }
 
-    /// Registers that a client's bytes at that place wait for a barrier that is yet to be requested, and returns its
-    /// number.
+    /// Makes a client's bytes at `place` wait for the next barrier to be requested. Returns its number.
     pub fn wait(&mut self, client: ClientId, place: Place) -> u64 {
         let number = self.next();
         self.waiting.push_back((number, client, place));
         number
     }
 
-    /// The barrier to request next, because something waits for it.
+    /// Marks the next barrier as wanted, and returns its number.
     pub fn next(&mut self) -> u64 {
         self.wanted = self.asked + 1;
         self.wanted
     }
 
-    /// All barriers up to that one have passed.
+    /// Records that all barriers up to `number` have passed.
     pub fn pass(&mut self, number: u64) {
         self.passed = self.passed.max(number.min(self.wanted));
     }
@@ -70,14 +69,14 @@ impl Barriers {
         self.passed
     }
 
-    /// The barrier to request now, if there is one.
+    /// Takes the number of the barrier to request, if one has been wanted since the last call.
     pub fn take_wanted(&mut self) -> Option<u64> {
         let is_news = self.wanted > self.asked;
         self.asked = self.wanted;
         is_news.then_some(self.wanted)
     }
 
-    /// Removes and returns the next item that waits for no later barrier than this.
+    /// Removes and returns the next held bytes whose barrier is `number` or an earlier one.
     pub fn next_passed(&mut self, number: u64) -> Option<(ClientId, Place)> {
         let &(_, client, place) = self.waiting.front().filter(|(of, ..)| *of <= number)?;
         self.waiting.pop_front();
@@ -87,7 +86,7 @@ impl Barriers {
         Some((client, place))
     }
 
-    /// All that decides what happens next.
+    /// All state that decides what happens next.
     #[cfg(test)]
     pub fn state(&self) -> impl std::hash::Hash + use<> {
         let waiting = self.waiting.iter();
@@ -97,12 +96,12 @@ impl Barriers {
         (self.wanted, self.asked, self.passed, waiting)
     }
 
-    /// Whether anything waits.
+    /// Whether any bytes are held.
     #[cfg(test)]
     pub fn are_awaited(&self) -> bool {
         !self.waiting.is_empty()
     }
 }
 
-/// How many items an empty list keeps room for.
+/// How many items the empty list keeps room for.
 const KEPT: usize = 64;

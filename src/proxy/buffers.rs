@@ -1,14 +1,14 @@
-//! The memory that all clients together hold beside the cache, and how much of it each may have.
+//! The memory that all clients together hold besides the cache, and how much of it each may have.
 //!
-//! Half of the bound is first come, first served: a pipeline may be sent as a whole before its replies are read. When
-//! that half is used up, room is scarce: each client may hold an equal share of a quarter, and is not read from beyond
-//! it. The last quarter is for one client at a time, the *favored* one: its pipeline is read to the end, so that it
-//! gets its replies and frees room. One client at a time may hold a request or a reply that is larger than all that; it
-//! stands *alone*, and what it holds does not count against the others.
+//! Half of the limit is first come, first served: a client may send a whole pipeline before it reads any reply. Once
+//! that half is used up, room is scarce: each client may hold an equal share of a quarter of the limit, and is not read
+//! from beyond its share. The last quarter is for one client at a time, the *favored* one: its pipeline is read to the
+//! end, so that it gets its replies and frees room. One client at a time may hold a request or a reply larger than all
+//! that; it stands *alone*, and what it holds does not count against the others.
 
 use super::{ClientId, MAX_OWED, READ};
 
-/// The sum, kept up to date with every change.
+/// The sum over all clients, kept up to date with every change.
 #[derive(Debug)]
 pub(super) struct Buffers {
     /// The most bytes; `usize::MAX` for no limit.
@@ -128,7 +128,7 @@ impl Buffers {
         self.relieved
     }
 
-    /// The same, and clears that state.
+    /// The same as [`Self::is_relieved`], and clears that state.
     pub fn take_relief(&mut self) -> bool {
         std::mem::take(&mut self.relieved)
     }
@@ -148,7 +148,8 @@ impl Buffers {
         }
     }
 
-    /// How many bytes may be read from a client that holds so many, perhaps only the start of one request.
+    /// How many more bytes may be read from a client that holds `held` bytes. `in_request`: all its unexecuted input is
+    /// the start of one request.
     pub fn room(&self, client: ClientId, held: usize, in_request: bool) -> usize {
         if !self.scarce {
             return usize::MAX;
@@ -172,7 +173,8 @@ impl Buffers {
         self.favored = client;
     }
 
-    /// Lets a client that holds more than half of the bound exceed it, if no other does. Returns whether it may.
+    /// Lets a client that holds more than half of the limit exceed it, unless another already does. Returns whether it
+    /// may.
     pub fn let_stand_alone(&mut self, client: ClientId, held: usize) -> bool {
         let may = self.alone.is_none() && held > self.limit / 2;
         if may {

@@ -1,4 +1,4 @@
-//! Whose request it is.
+//! Where a request comes from, and where its reply goes.
 
 use super::ClientId;
 use crate::cache::Key;
@@ -6,7 +6,7 @@ use crate::clock::Time;
 use crate::resp::Protocol;
 use crate::upstream::{LinkId, NodeId};
 
-/// Whose request it is.
+/// The origin of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Caller {
     pub client: ClientId,
@@ -17,18 +17,18 @@ pub(in crate::proxy) struct Caller {
     pub node: NodeId,
     /// The command's number in the table.
     pub command: u16,
-    /// When its last byte had arrived.
+    /// When the last byte of the request had arrived.
     pub since: Time,
 }
 
 impl Caller {
-    /// The link that its requests go over.
+    /// The link that the request goes over.
     #[inline]
     pub fn link(&self) -> LinkId {
         LinkId::new(self.protocol, self.database).at(self.node)
     }
 
-    /// The key of that name in its database.
+    /// The key `name` in the client's database.
     #[inline]
     pub fn key<'a>(&self, name: &'a [u8]) -> Key<'a> {
         Key::new(self.database, name)

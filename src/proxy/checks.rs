@@ -1,5 +1,5 @@
-//! Checks passwords of clients with Redis. Redis is asked over one connection, however many clients want to
-//! authenticate, so that a client costs Redis nothing before it has.
+//! Checks clients' passwords with Redis. All checks go over one connection, however many clients want to authenticate,
+//! so that a client costs Redis no connection before it is authenticated.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -15,8 +15,8 @@ const HOLDS: Duration = Duration::from_secs(1);
 /// The most passwords that are being checked or remembered at a time.
 const MOST: usize = 1024;
 
-/// The longest user and password together that Redis is asked about, in bytes: the most that Redis itself reads from a
-/// client that is not authenticated.
+/// The longest user name and password together, in bytes, that Redis is asked to check: as much as Redis itself reads
+/// from a client that is not authenticated.
 const LONGEST: usize = 16 * 1024;
 
 const TOO_MANY: &[u8] = b"ERR too many clients want to authenticate, try again";
@@ -33,16 +33,16 @@ pub(super) struct Checks {
 }
 
 enum State {
-    /// The check with that number is in flight.
+    /// The check of this number is in flight.
     Asked(u64),
-    /// Redis's reply, and when it expires.
+    /// Redis's reply, and when the proxy discards it.
     Answered(Reply, Time),
 }
 
 /// The state of a password check.
 pub(super) enum Checked {
     Accepted,
-    /// It is refused, by this reply.
+    /// Redis refuses the password, with this reply.
     Refused(Reply),
     /// The check is in flight.
     Asked,
@@ -91,7 +91,7 @@ impl Checks {
         }
     }
 
-    /// Redis, or the helper in its place, has answered the check with that number.
+    /// Redis, or the helper in its place, has answered the check of this number.
     pub fn answered(&mut self, number: u64, encoded: &[u8], now: Time) {
         let mut states = self.known.values_mut();
         if let Some(state) = states.find(|state| matches!(state, State::Asked(of) if *of == number))

@@ -1,5 +1,6 @@
-//! The lines of `CLIENT LIST` and `CLIENT INFO`. For a client with a dedicated connection it is Redis's own, with the
-//! client's fields in place of the connection's; for any other, one of the same form.
+//! The lines of `CLIENT LIST` and `CLIENT INFO`. For a client with a dedicated connection, the proxy edits Redis's own
+//! line: it puts the client's fields in place of the connection's. For any other client, it builds a line of the same
+//! form.
 
 use std::fmt::Write;
 
@@ -7,13 +8,13 @@ use super::identity::Peer;
 use super::session::Session;
 use crate::clock::Time;
 
-/// What a line shows in addition to the client's session.
+/// What a line shows besides the client's session.
 #[derive(Clone, Copy)]
 pub(super) struct Around<'a> {
     pub database: u32,
-    /// The user that the client is at Redis.
+    /// The client's user at Redis.
     pub user: &'a str,
-    /// The command that it sent last.
+    /// The client's latest command.
     pub command: &'a str,
     /// Redis supports library names.
     pub with_library: bool,
@@ -67,11 +68,11 @@ fn ends(peer: Option<&Peer>) -> [String; 2] {
     peer.map(Peer::ends).unwrap_or_default()
 }
 
-/// The flags of a connection, with the one for its transport made the client's: `U` for a Unix socket.
+/// The flags of a connection, with `U` present exactly if the client itself connected over a Unix socket.
 fn flags(flags: &str, peer: Option<&Peer>) -> String {
     let mut flags = flags.replace(['N', 'U'], "");
     if matches!(peer, Some(Peer::Unix(_))) {
-        // Only these follow it.
+        // Only these flags come after `U`.
         let at = flags.find(['r', 'e', 'T']).unwrap_or(flags.len());
         flags.insert(at, 'U');
     }
@@ -94,7 +95,7 @@ pub(super) fn translated(line: &str, session: &Session, redirection: i64, now: T
             "flags" => flags(value, identity.peer.as_ref()),
             "fd" => identity.descriptor.to_string(),
             "age" => identity.connected.until(now).as_secs().to_string(),
-            // -1 stands for none, and is not an id.
+            // -1 means no redirection; it is not an id.
             "redir" if value != "-1" => redirection.to_string(),
             _ => return None,
         };
@@ -105,7 +106,7 @@ pub(super) fn translated(line: &str, session: &Session, redirection: i64, now: T
     fields.collect::<Vec<_>>().join(" ")
 }
 
-/// The id at Redis in a line.
+/// The connection's id at Redis, as shown in its line.
 pub(super) fn number(line: &str) -> Option<i64> {
     let (first, _) = line.split_once(' ')?;
     first.strip_prefix("id=")?.parse().ok()

@@ -1,9 +1,9 @@
 //! Requests of clients about clients: `CLIENT LIST`, `KILL`, `UNBLOCK`, `TRACKING REDIRECT` and the like.
 //!
-//! A client's id, which `CLIENT ID` shows, is the proxy's and stays the same for its life. Its dedicated connection has
-//! another id at Redis. The two ranges overlap, so neither must be taken for the other: a request is sent with the id
-//! of the dedicated connection in place of the client's, or with [`NOBODY`] ([`words`]), and Redis's reply is edited,
-//! as [`edit`] says. Redis still checks the syntax and the user's permissions.
+//! A client's id, which `CLIENT ID` shows, is assigned by the proxy and stays the same until the client leaves. Its
+//! dedicated connection has another id at Redis. The two ranges overlap, so an id of one kind must never be taken for
+//! the other: a request is sent with the id of the dedicated connection in place of the client's, or with [`NOBODY`]
+//! ([`words`]), and Redis's reply is edited ([`edit`]). Redis still checks the syntax and the user's permissions.
 
 mod edit;
 mod select;
@@ -24,7 +24,7 @@ pub(super) use words::{Sent, translate};
 /// An id that no connection has at Redis.
 pub(super) const NOBODY: i64 = i64::MAX;
 
-/// The clients by their ids, with those of their dedicated connections.
+/// The clients by their ids, with the ids of their dedicated connections.
 #[derive(Default)]
 pub(super) struct Numbers {
     clients: HashMap<u64, (ClientId, AtRedis), RandomState>,
@@ -39,7 +39,7 @@ pub(super) struct Numbers {
     news: bool,
 }
 
-/// A client's dedicated connection.
+/// What is known of a client's dedicated connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AtRedis {
     /// There is none.
@@ -66,12 +66,12 @@ impl Numbers {
         self.at_redis.shrink_to(self.at_redis.len().max(KEPT) * 2);
     }
 
-    /// Its dedicated connection is being opened.
+    /// The client's dedicated connection is being opened.
     pub fn opening(&mut self, id: u64) {
         self.set(id, AtRedis::Opening);
     }
 
-    /// Its dedicated connection is set up, and has this id if Redis reports it.
+    /// The client's dedicated connection is set up. `number` is its id, if Redis reports it.
     pub fn opened(&mut self, id: u64, number: Option<i64>) {
         let Some(number) = number.filter(|&number| number > 0 && number < NOBODY) else {
             return self.set(id, AtRedis::Unnumbered);
@@ -80,7 +80,7 @@ impl Numbers {
         self.at_redis.insert(number, id);
     }
 
-    /// Its dedicated connection is gone.
+    /// The client's dedicated connection is gone.
     pub fn closed(&mut self, id: u64) {
         self.set(id, AtRedis::Nothing);
     }
@@ -97,7 +97,7 @@ impl Numbers {
         self.news |= self.awaited;
     }
 
-    /// The id of a client's dedicated connection, or one that no connection has.
+    /// The id of a client's dedicated connection, or [`NOBODY`] if it has none with a known id.
     pub fn at_redis(&self, id: i64) -> i64 {
         match self.look_up(id) {
             Some((_, AtRedis::Number(number))) => number,
@@ -105,8 +105,8 @@ impl Numbers {
         }
     }
 
-    /// The same for the target of a redirection, which gets a dedicated connection if it has none. `None` if the id is
-    /// not known yet.
+    /// The id of the dedicated connection of a client that becomes the target of a redirection. Without a dedicated
+    /// connection, the client is to get one. `None` if the id is not known yet.
     pub fn redirect_target(&mut self, id: i64) -> Option<i64> {
         let found = self.look_up(id);
         if found.is_some() {
@@ -121,7 +121,7 @@ impl Numbers {
         None
     }
 
-    /// Whether another client redirects to this one.
+    /// Whether another client redirects its invalidations to this one.
     pub fn is_target(&self, id: u64) -> bool {
         self.targets.contains(&id)
     }
@@ -130,7 +130,7 @@ impl Numbers {
         self.clients.get(&u64::try_from(id).ok()?).copied()
     }
 
-    /// The client whose dedicated connection has this id.
+    /// The client whose dedicated connection has this id at Redis.
     pub fn client(&self, at_redis: i64) -> Option<u64> {
         self.at_redis.get(&at_redis).copied()
     }
@@ -140,7 +140,7 @@ impl Numbers {
         self.at_redis.keys().copied()
     }
 
-    /// Takes the clients that need a dedicated connection since the last call.
+    /// Takes the clients that have come to need a dedicated connection since the last call.
     pub fn take_wanted(&mut self) -> Vec<ClientId> {
         std::mem::take(&mut self.wanted)
     }
@@ -152,7 +152,7 @@ impl Numbers {
     }
 }
 
-/// How many ids an empty list keeps room for.
+/// How many ids the empty tables keep room for.
 const KEPT: usize = 64;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A client's dedicated connection to Redis, for what leaves state on a connection or blocks it.
+//! A client's dedicated connection to Redis, for commands that leave state on a connection or block it.
 //!
 //! It is set up with the state of the client's session; then bytes pass both ways as they arrive. The proxy derives the
 //! connection's state, and which requests are complete, from Redis's replies alone: each request that is passed on adds
@@ -44,21 +44,22 @@ use need::Need;
 pub(super) use receive::{Edited, Received};
 use set_up::SetUp;
 
-/// The state of such a connection.
+/// The state of a dedicated connection.
 pub(super) struct Dedicated {
     /// Bytes to send to Redis.
     pub to_redis: Output,
-    /// The node that it leads to.
+    /// The node that the connection leads to.
     pub node: NodeId,
     /// The node belongs to a cluster, and its redirects must not reach the client.
     in_cluster: bool,
     /// The prefix of the client's keys.
     pub prefix: Option<Rc<[u8]>>,
-    /// What the client has it for, and the commands that it needs it for.
+    /// Why the client has the connection, and which commands need it.
     mode: Mode,
     need: Need,
     phase: Phase,
-    /// The requests that set it up, if they alone did, and its initial database.
+    /// The requests that set the connection up, unless the client's own `AUTH` or `HELLO` was among them, and its
+    /// initial database.
     made_by: Option<(Box<[u8]>, u32)>,
     /// The outstanding replies to the proxy's own requests.
     set_up: SetUp,
@@ -79,7 +80,7 @@ pub(super) struct Dedicated {
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Phase {
-    /// Requests one way, replies the other.
+    /// Requests pass to Redis, replies to the client.
     Open,
     /// The client's `AUTH` must be answered first; then these bytes set the connection up.
     Authenticating { then: Vec<u8>, set_up: SetUp },
@@ -87,20 +88,21 @@ enum Phase {
     Unparsed,
     /// Redis sends a replication stream or the output of its script debugger. Debugged scripts may write any key.
     Stream { writes: bool },
-    /// `QUIT` was answered: Redis closes.
+    /// `QUIT` was answered: Redis will close the connection.
     Closing,
 }
 
-/// What a client has still to send.
+/// What a client may still send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// There may be more.
+    /// The client may send more.
     ToCome,
-    /// It has sent everything, and its remaining requests may be anything.
+    /// The client has sent everything; its remaining requests may be anything.
     Here,
 }
 
-/// The most bytes of expectations before further requests are left unread. One request may exceed it.
+/// The most memory that expectations may take, in bytes, before further requests are left unread. One request may
+/// exceed it.
 const IN_FLIGHT_MAX: usize = MAX_OWED;
 
 impl Dedicated {
@@ -130,20 +132,20 @@ impl Dedicated {
         }
     }
 
-    /// Sets the node that it leads to, and whether that belongs to a cluster.
+    /// Sets the node that the connection leads to, and whether the node belongs to a cluster.
     pub fn lead_to(&mut self, node: NodeId, in_cluster: bool) {
         self.node = node;
         self.in_cluster = in_cluster;
     }
 
-    /// Begins the transaction whose `MULTI` the client has had answered.
+    /// Sends Redis the `MULTI` that the proxy has already answered to the client.
     pub fn begin_transaction(&mut self) {
         self.to_redis
             .write(|out| reply::request(out, [&b"MULTI"[..]].into_iter()));
         self.expect(Kind::AnsweredMulti, Effects::default());
     }
 
-    /// A connection whose first request is the client's own `AUTH` or `HELLO`, and which is set up after that.
+    /// A connection whose first request is the client's own `AUTH` or `HELLO`; only then does the proxy set it up.
     pub fn authenticating(
         then: Vec<u8>,
         set_up: (usize, usize),
@@ -160,8 +162,8 @@ impl Dedicated {
         dedicated
     }
 
-    /// Whether nothing is in flight on it and it has no state left, except perhaps another database: then the shared
-    /// connections may serve the client.
+    /// Whether the shared connections may serve the client instead: nothing is in flight on this connection, and it has
+    /// no state left, except perhaps another database.
     pub fn is_clean(&self) -> bool {
         self.phase == Phase::Open
             && self.set_up.is_done()
@@ -172,7 +174,8 @@ impl Dedicated {
             && !matches!(self.mode, Mode::OneRequest)
     }
 
-    /// Whether requests for another node may use the shared connections meanwhile: nothing on this one concerns them.
+    /// Whether requests for another node may use the shared connections meanwhile, because the client only listens for
+    /// messages here.
     pub fn only_listens(&self) -> bool {
         self.phase == Phase::Open
             && self.set_up.is_done()
@@ -180,7 +183,8 @@ impl Dedicated {
             && matches!(self.mode, Mode::Held)
     }
 
-    /// The requests that set it up, if they alone did, and its initial database.
+    /// The requests that set the connection up, unless the client's own `AUTH` or `HELLO` was among them, and its
+    /// initial database.
     pub fn made_by(&self) -> Option<(&[u8], u32)> {
         let (requests, database) = self.made_by.as_ref()?;
         Some((requests, *database))
@@ -199,9 +203,9 @@ impl Dedicated {
             }
     }
 
-    /// Whether the newest request decides if those after it reach Redis at all. Requests after one that blocks may not
-    /// wait for it once the client has sent its last: only Redis knows whether it notices the client's end before it
-    /// continues.
+    /// Whether the newest request decides if those after it reach Redis at all. Once the client has sent its last byte,
+    /// the requests after one that blocks are no longer held back: only Redis knows whether it notices the client's end
+    /// before it continues.
     pub fn holds_back(&self, rest: Rest) -> bool {
         let all_goes = rest == Rest::Here && self.is_blocked();
         let newest = self.expectations.back();
@@ -210,7 +214,7 @@ impl Dedicated {
         })
     }
 
-    /// The bytes buffered for it.
+    /// The bytes buffered for the connection.
     pub fn held(&self) -> usize {
         self.to_redis.held() + self.expectations.cost()
     }
@@ -220,13 +224,13 @@ impl Dedicated {
         matches!(self.phase, Phase::Unparsed | Phase::Stream { .. })
     }
 
-    /// Whether Redis replies to requests here.
+    /// Whether Redis replies to requests on this connection.
     fn expects_replies(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Authenticating { .. })
     }
 
-    /// Whether every request is answered. This is never known of a connection on which Redis sends no replies or which
-    /// it is about to close.
+    /// Whether every request is answered. Always false if Redis sends no replies on the connection, or is about to
+    /// close it.
     pub fn is_quiet(&self) -> bool {
         self.expects_replies() && self.expectations.is_empty()
     }
@@ -246,12 +250,12 @@ impl Dedicated {
         self.mirror.queues() || !self.expectations.is_empty() || !self.to_redis.is_empty()
     }
 
-    /// Whether the client may be connected to receive messages.
+    /// Whether the client may be connected just to receive messages.
     pub fn is_listening(&self) -> bool {
         self.mirror.listens() || matches!(self.phase, Phase::Stream { .. })
     }
 
-    /// Whether Redis must notice at once that the client has closed its side, as that ends a blocking request.
+    /// Whether the client's end of input must be passed on to Redis at once, because it ends a blocking request.
     /// Otherwise every request gets its reply first.
     pub fn passes_end_on(&self) -> bool {
         self.is_blocked() || !self.expects_replies()
@@ -264,7 +268,7 @@ impl Dedicated {
         replicates && !self.is_set_up()
     }
 
-    /// The effects of the requests that Redis may execute unseen if the connection ends now.
+    /// The effects of the requests that Redis may execute without the proxy seeing a reply, if the connection ends now.
     pub fn in_flight(&self) -> impl Iterator<Item = &Effects> {
         let sent = self.expectations.iter().map(|sent| &sent.effects);
         // Without a request in flight, no `EXEC` is in flight.
