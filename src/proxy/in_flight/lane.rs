@@ -8,30 +8,30 @@ use super::written::{Written, WrittenKeys};
 /// The requests in flight on one link.
 #[derive(Default)]
 pub(super) struct Lane {
-    /// The oldest first.
+    /// The requests, the oldest first.
     pub asked: VecDeque<Asked>,
-    /// How many were answered, which is the number of the oldest in `asked`.
+    /// How many requests were answered; also the number of the oldest one in `asked`.
     pub answered: u64,
-    /// How many of the oldest are late: no client waits for them any more.
+    /// How many of the oldest are late, so that no client waits for them any more.
     pub late: usize,
-    /// How many were redirected here by another node.
+    /// How many of them came here by a redirect from another node.
     pub sent_on: usize,
-    /// The value of the fetch whose time to live comes next, if it may be cached.
+    /// The fetched value whose time to live is answered next, if the value may be cached.
     pub fetched: Option<Fetched>,
-    /// The keys that unanswered, or unexecuted, requests write.
+    /// The keys written by requests that are not answered, or only queued.
     pub written: WrittenKeys,
     /// What the queued requests of a transaction write and read.
     queued: Vec<(Written, Reads)>,
 }
 
 impl Lane {
-    /// A request was sent.
+    /// Adds a request that was sent.
     pub fn push(&mut self, asked: Asked) {
         self.sent_on += usize::from(asked.tries() > 0);
         self.asked.push_back(asked);
     }
 
-    /// A fetch was sent, and what determines how long its reply may be cached.
+    /// Adds a fetch that was sent, with the requests that determine how long its reply may be cached.
     pub fn push_fetch(&mut self, fetch: Fetch) {
         let reads_fields = fetch.reads_fields;
         self.push(Asked::Fetch(fetch));
@@ -41,7 +41,7 @@ impl Lane {
         self.push(Asked::TimeToLive);
     }
 
-    /// The oldest request is answered.
+    /// Removes the oldest request, which is answered.
     pub fn pop(&mut self) -> Option<Asked> {
         let asked = self.asked.pop_front()?;
         self.sent_on -= usize::from(asked.tries() > 0);
@@ -50,7 +50,7 @@ impl Lane {
         Some(asked)
     }
 
-    /// A forwarded request is answered, and so executed, unless it is queued.
+    /// Handles the answer to a forwarded request, which Redis has executed, unless it has queued it.
     pub fn executed(&mut self, forward: &mut Forward) {
         match forward.part.as_deref_mut() {
             None => self.written.remove(&forward.written),
