@@ -12,7 +12,7 @@ pub(super) enum WaitsFor {
     Description,
     /// The id at Redis of the dedicated connection that the client redirects to.
     Redirection,
-    /// Redis's answer whether it accepts the client's password.
+    /// Redis's answer to the check of the client's password.
     Check,
     /// A hook's decision.
     Hook,
