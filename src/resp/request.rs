@@ -1,8 +1,8 @@
 //! The incremental parser of requests.
 //!
-//! A [`Parser`] is given the bytes of a request from their start, again and again as more of them arrive, and remembers
-//! its position: no byte is examined twice, and no argument is copied. A request is an array of bulk strings
-//! (`*2\r\n$3\r\nGET\r\n$1\r\nx\r\n`) or an inline command, a line with Redis's quoting (`GET x`).
+//! A [`Parser`] is given the bytes of a request from their start, again and again as more arrive, and remembers its
+//! position: it examines no byte twice, and copies no argument. A request is an array of bulk strings
+//! (`*2\r\n$3\r\nGET\r\n$1\r\nx\r\n`), or an inline command: a line with Redis's quoting (`GET x`).
 
 mod error;
 mod inline;
@@ -38,7 +38,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// How many arguments it has, including the command name. Never zero.
+    /// How many arguments the request has, including the command name. Never zero.
     #[must_use]
     #[allow(clippy::len_without_is_empty)] // an empty request is skipped by the parser
     pub fn len(&self) -> usize {
@@ -63,7 +63,7 @@ impl<'a> Request<'a> {
             .map(move |span| &text[span.start as usize..span.end as usize])
     }
 
-    /// Encodes it. Nearly all requests arrive in just that form, and are copied.
+    /// Encodes the request. Nearly all requests arrive in encoded form, and are copied.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self.encoded() {
             Some(encoded) => out.extend_from_slice(encoded),
@@ -71,8 +71,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The bytes that it arrived as, if they are its encoded form: an array of bulk strings, with no digit or byte that
-    /// Redis would only tolerate.
+    /// The bytes as they arrived, if they are the request's encoded form: an array of bulk strings, without any digit
+    /// or byte that Redis merely tolerates.
     fn encoded(&self) -> Option<&'a [u8]> {
         let ends_line = |end: usize| self.text.get(end - 2..end) == Some(b"\r\n");
         let mut end = header_length(self.len());
@@ -87,7 +87,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The length of a header line with that number.
+/// The length of a header line with this number.
 fn header_length(number: usize) -> usize {
     let digits = match number {
         0..10 => 1,
@@ -115,15 +115,15 @@ pub enum Parsed<'a> {
     Request {
         /// The request.
         request: Request<'a>,
-        /// Its bytes in the buffer.
+        /// How many bytes of the buffer the request takes.
         used: usize,
     },
     /// An empty line or an empty array, which Redis skips without a reply.
     Nothing {
-        /// Its bytes in the buffer.
+        /// How many bytes of the buffer it takes.
         used: usize,
     },
-    /// The request continues beyond the buffer: call again with more bytes after the same ones.
+    /// The request continues beyond the buffer. Call again with the same bytes and more after them.
     Incomplete,
 }
 
@@ -169,7 +169,7 @@ pub struct Parser {
     expect: Expect,
     /// How many bytes of the current request are parsed.
     parsed: usize,
-    /// How far the end of the current line was searched for in vain.
+    /// How far the current line was searched for its end, which was not found.
     searched: usize,
     /// The arguments.
     spans: Vec<Span>,
@@ -213,14 +213,15 @@ impl Parser {
         self.expect == Expect::Start
     }
 
-    /// Takes memory for arguments from `spare`, if it holds none.
+    /// Takes memory for arguments from `spare`, unless the parser has some.
     pub fn wake(&mut self, spare: &mut Spans) {
         if self.spans.capacity() == 0 {
             std::mem::swap(&mut self.spans, &mut spare.0);
         }
     }
 
-    /// No more bytes have arrived for now: between two requests, a parser returns all its memory.
+    /// Called when no more bytes have arrived for now. Between two requests, the parser then returns all its memory to
+    /// `spare`.
     pub fn rest(&mut self, spare: &mut Spans) {
         let held = self.spans.capacity() + self.unquoted.capacity();
         if self.expect == Expect::Start && held > 0 {
@@ -231,11 +232,11 @@ impl Parser {
         }
     }
 
-    /// Parses the request at the start of `buffer`. After [`Parsed::Incomplete`], the next call takes the same bytes
-    /// followed by more; otherwise the caller drops the `used` bytes first.
+    /// Parses the request at the start of `buffer`. After [`Parsed::Incomplete`], the next call must pass the same
+    /// bytes followed by more; otherwise the caller drops the `used` bytes first.
     ///
     /// # Errors
-    /// What is wrong with the request. The connection can't be parsed any further.
+    /// Why the bytes are not a request. Nothing further can be parsed on the connection.
     pub fn parse<'a>(&'a mut self, buffer: &'a [u8]) -> Result<Parsed<'a>, ProtocolError> {
         if self.expect == Expect::Start {
             self.start();
@@ -273,7 +274,7 @@ impl Parser {
         }
     }
 
-    /// Steps over `*` and the number of arguments, once it has arrived; a negative one counts as none.
+    /// Steps over `*` and the number of arguments, once they have arrived. A negative number counts as zero.
     fn count(&mut self, buffer: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let count = if let Some((count, length)) = short_header(b'*', buffer) {
             self.step_to(length);
@@ -294,7 +295,7 @@ impl Parser {
         Ok(Some(count))
     }
 
-    /// Steps over the last `left` arguments that have arrived. The length of the first may be known.
+    /// Steps over the last `left` arguments, as far as they have arrived. The length of the first may already be known.
     fn arguments<'a>(
         &'a mut self,
         buffer: &'a [u8],
@@ -339,8 +340,7 @@ impl Parser {
         })
     }
 
-    /// Steps over those of the next `left` arguments that have arrived, as long as they are short. Returns how many are
-    /// left.
+    /// Steps over the next `left` arguments, as far as they have arrived and are short. Returns how many are left.
     fn short_arguments(&mut self, buffer: &[u8], mut left: usize) -> usize {
         let mut at = self.parsed;
         while left > 0
@@ -364,7 +364,7 @@ impl Parser {
         self.searched = parsed;
     }
 
-    /// Steps over `$` and the length of an argument, once it has arrived.
+    /// Steps over `$` and the length of an argument, once they have arrived.
     fn length(&mut self, buffer: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let Some(line) = self.line(buffer, ProtocolError::TooBigBulkCount)? else {
             return Ok(None);
@@ -385,7 +385,7 @@ impl Parser {
         Ok(Some(length))
     }
 
-    /// Steps over the header line at the parsed position, which must be complete; returns it without its end.
+    /// Steps over the header line at the current position, which must be complete. Returns the line without its end.
     fn line(
         &mut self,
         buffer: &[u8],
@@ -393,7 +393,7 @@ impl Parser {
     ) -> Result<Option<Range<usize>>, ProtocolError> {
         let start = self.parsed;
         match self.find(b'\r', buffer) {
-            // The same limit, whether the end of the line arrived with the rest or later.
+            // The limit is the same whether the end of the line arrived together with the rest or later.
             Some(end) if end - start > MAX_INLINE => Err(too_big),
             Some(end) if end + 1 < buffer.len() => {
                 self.step_to(end + 2);
@@ -404,9 +404,9 @@ impl Parser {
         }
     }
 
-    /// The position of the end of the current line, which is searched from where the last search stopped.
+    /// The position of the end of the current line. The search continues where the last one stopped.
     ///
-    /// For Redis a line is a C string (`strchr`): after a NUL it finds no end, and waits for one until the line is too
+    /// For Redis, a line is a C string (`strchr`): after a NUL it finds no end, and waits for one until the line is too
     /// long.
     fn find(&mut self, end: u8, buffer: &[u8]) -> Option<usize> {
         let rest = &buffer[self.searched..];
@@ -444,7 +444,7 @@ impl Parser {
 }
 
 /// The key and the length of the request, if `buffer` starts with a complete GET of a key of less than 100 bytes. It is
-/// recognised by its fixed start, in 50 instructions where a [`Parser`] takes 230.
+/// recognized by its fixed start, which takes 50 instructions where a [`Parser`] takes 230.
 #[must_use]
 #[inline]
 pub fn whole_get(buffer: &[u8]) -> Option<(&[u8], usize)> {
@@ -461,7 +461,7 @@ pub fn whole_get(buffer: &[u8]) -> Option<(&[u8], usize)> {
 /// The start of a request: its number of arguments, and the first of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'a> {
-    /// Its bytes.
+    /// The bytes of the start.
     pub bytes: &'a [u8],
     /// The command's name, as sent.
     pub name: &'a [u8],
@@ -474,7 +474,7 @@ pub struct Start<'a> {
 pub struct Ask<'a> {
     /// The first argument.
     pub key: &'a [u8],
-    /// The others, as bulk strings.
+    /// The other arguments, as bulk strings.
     pub rest: &'a [u8],
     /// The length of the request in bytes.
     pub length: usize,
@@ -499,8 +499,8 @@ impl<'a> Start<'a> {
 }
 
 impl<'a> Ask<'a> {
-    /// The rest of a request with such a start in `buffer`, if it is complete, and each argument has less than 100
-    /// bytes.
+    /// The rest of a request in `buffer` that starts with `start`, if the request is complete and each of its arguments
+    /// has less than 100 bytes.
     #[must_use]
     #[inline]
     pub fn behind(start: &[u8], buffer: &'a [u8]) -> Option<Self> {
@@ -519,7 +519,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// The bulk string at `at`, if it is complete and has less than 100 bytes; steps over it.
+/// The bulk string at `at`, if it is complete and has less than 100 bytes. Steps over it.
 #[inline]
 fn short_bulk<'a>(buffer: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     let rest = buffer.get(*at..)?;
@@ -529,7 +529,7 @@ fn short_bulk<'a>(buffer: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     Some(&bulk[..length])
 }
 
-/// The number of a header line of that kind if it has one or two digits, as nearly all have, and the length of the
+/// The number in a header line of this kind, if it has one or two digits, as nearly all have; and the length of the
 /// line.
 #[inline(always)]
 fn short_header(kind: u8, line: &[u8]) -> Option<(usize, usize)> {
