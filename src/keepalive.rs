@@ -9,9 +9,9 @@ use rustix::net::sockopt;
 /// How many probes are sent before the connection ends.
 const PROBES: u32 = 3;
 
-/// Makes the system probe the peer of a TCP connection that has been silent for that long, and twice more, a third of
-/// that time apart, before it ends the connection; as Redis does (`anetKeepAlive`). Connections that a listener accepts
-/// inherit this. With zero, there are no probes.
+/// Makes the system probe the peer of a TCP connection that has been silent for `silence`, and then twice more, a third
+/// of that time apart, before it ends the connection, as Redis does (`anetKeepAlive`). Connections that a listener
+/// accepts inherit the setting. With zero, there are no probes.
 ///
 /// # Errors
 /// If the system refuses.
@@ -27,8 +27,8 @@ pub fn keep_alive(socket: impl AsFd, silence: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// The same for a connection that the proxy opened. It also ends after that time if sent bytes are not acknowledged:
-/// the system sends no probes then, and would retransmit for a quarter of an hour.
+/// As [`keep_alive`], for a connection that the proxy has opened. It also ends after that time if sent bytes are not
+/// acknowledged: the system then sends no probes, and would retransmit for a quarter of an hour.
 ///
 /// # Errors
 /// If the system refuses.
