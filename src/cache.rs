@@ -1,9 +1,10 @@
 //! The cache: least recently used entries are evicted first, within a number of entries and of bytes, and each entry
 //! has a time to live. It knows nothing of RESP, sockets or clocks.
 //!
-//! Three things are kept in step: the map (hashlink's [`LinkedHashMap`], which also keeps the order of use), the queue of
-//! deadlines, and the count of bytes. Entries begin and change in `insert` and end in `remove`, where `Cache::forget` is the
-//! one place that takes them out of queue and count. Pinned entries are in a map of their own.
+//! Three things are kept in step: the map (hashlink's [`LinkedHashMap`], which also keeps the order of use), the queue
+//! of deadlines, and the count of bytes. Entries begin and change in `insert` and end in `remove`, where
+//! `Cache::forget` is the only place that takes them out of the queue and the count. Pinned entries are in a map of
+//! their own.
 
 mod answers;
 mod entry;

@@ -23,7 +23,7 @@ impl Cache {
         entry.read_value(sample)
     }
 
-    /// Like [`Self::get`], but an entry may be past its time to live by up to [`super::Limits::stale_ttl`] or its rule's.
+    /// As [`Self::get`], but an entry may be past its time to live by up to [`super::Limits::stale_ttl`] or its rule's.
     pub fn get_stale(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         let sample = self.samples.next();
         let entry = self.get_alive(key, |terms, entry, hash| {

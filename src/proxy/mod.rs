@@ -9,11 +9,12 @@
 //!
 //! 1. `receive` takes the bytes, and `run` executes the requests in them one by one.
 //! 2. `admission` decides whether a request is executed, if there are hooks or its client has a `guard`.
-//! 3. `engine`, the state that all clients share, executes it: `engine::get` and `engine::asks` answer hits from the cache,
-//!    `engine::answer` has the commands that the proxy answers itself, and `engine::forward` sends the rest to Redis. What
-//!    Redis has not answered is in `in_flight`.
+//! 3. `engine`, the state that all clients share, executes it: `engine::get` and `engine::asks` answer hits from the
+//!    cache, `engine::answer` has the commands that the proxy answers itself, and `engine::forward` sends all others to
+//!    Redis. Requests that Redis has not answered yet are in `in_flight`.
 //! 4. `events` takes what the helper thread reports. `engine::arrive` matches a reply with its request, `engine::keep`
-//!    caches it, and `deliver` brings it to the clients that wait for it. `engine::invalidate` removes what has changed.
+//!    caches it, and `deliver` brings it to the clients that wait for it. `engine::invalidate` removes what has
+//!    changed.
 //! 5. `replies` keeps the replies of a client in order; `output` lists the clients whose replies are ready to be sent.
 //!
 //! A client that needs a dedicated connection to Redis takes another path, through `dedicated` and `from_dedicated`:

@@ -296,8 +296,8 @@ impl Mirror {
         self.silence.leaves_out()
     }
 
-    /// Whether the proxy edits a frame that starts like this, where the reply to `asked` is due. `None` if more bytes are
-    /// needed. Errors are Redis's own, and so is `+QUEUED`.
+    /// Whether the proxy edits a frame that starts like this, when the reply to `asked` is due. `None` if more bytes
+    /// are needed. Errors are passed on as they are, and so is `+QUEUED`.
     pub fn is_edited(&self, start: &[u8], asked: Option<Kind>) -> Option<bool> {
         if starts_with(start, REDIRECTION_BROKEN)? {
             return Some(true);

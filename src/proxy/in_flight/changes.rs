@@ -74,8 +74,8 @@ impl InFlight {
     }
 }
 
-/// Whether another link leads to the same keys. Another node is asked for a key only once the map says that it owns the slot,
-/// and a change of the map spoils all fetches.
+/// Whether another link leads to the same keys. Another node is asked for a key only once the map says that it owns the
+/// slot, and a change of the map spoils all fetches.
 fn is_beside(other: LinkId, link: LinkId) -> bool {
     other != link && other.database == link.database && other.node == link.node
 }
