@@ -1,9 +1,10 @@
 //! The cache: least recently used entries are evicted first, within a number of entries and of bytes, and each entry
 //! has a time to live. It knows nothing of RESP, sockets or clocks.
 //!
-//! Three things are kept in step: the map (hashlink's [`LinkedHashMap`], which also keeps the order of use), the queue of
-//! deadlines, and the count of bytes. Entries begin and change in `insert` and end in `remove`, where `Cache::forget` is the
-//! one place that takes them out of queue and count. Pinned entries are in a map of their own.
+//! Three things are kept in step: the map (hashlink's [`LinkedHashMap`], which also keeps the order of use), the queue
+//! of deadlines, and the count of bytes. Entries begin and change in `insert` and end in `remove`, where
+//! `Cache::forget` is the only place that takes them out of the queue and the count. Pinned entries are in a map of
+//! their own.
 
 mod answers;
 mod entry;
@@ -55,7 +56,7 @@ pub struct Limits {
     pub memory: usize,
     /// The most bytes of a value, or of a reply; 0 for no bound.
     pub reply: usize,
-    /// How long an entry lives.
+    /// How long an entry lives after it was inserted.
     pub ttl: Duration,
     /// How much longer an entry is kept, for [`Cache::get_stale`].
     pub stale_ttl: Duration,
@@ -64,20 +65,20 @@ pub struct Limits {
 /// The contents of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Its number.
+    /// The number of the database.
     pub database: u32,
-    /// How many entries.
+    /// How many entries it has.
     pub entries: usize,
-    /// Their cost, as in [`Limits::memory`].
+    /// The cost of its entries, as in [`Limits::memory`].
     pub bytes: usize,
 }
 
 /// A cached value, or an encoded reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// Its bytes.
+    /// The bytes of the value.
     Bytes(&'a [u8]),
-    /// A long one, kept in its encoded form, so that its readers can share it.
+    /// A long value, kept in its encoded form, so that its readers can share it.
     Shared(&'a Rc<[u8]>),
     /// The key does not exist.
     Missing,
@@ -114,7 +115,7 @@ pub struct Cache {
     /// The terms set by rules, and the deadline of each entry, in order, with the hash of its key to find it by.
     terms: Terms,
     limits: Limits,
-    /// The cache may exceed new limits and still has to shrink.
+    /// The cache may exceed limits that were lowered, and must shrink.
     shrinks: bool,
     bytes: usize,
     /// The contents of each database that ever had entries.
@@ -147,7 +148,7 @@ impl Cache {
         }
     }
 
-    /// Replaces the rules. Empties the cache: under other rules, entries would have been kept for another time.
+    /// Replaces the rules. Empties the cache, as other rules would have given entries another time to live.
     pub fn set_rules(&mut self, rules: Rc<Rules>) {
         self.clear();
         self.terms = Terms::new(&self.limits, rules);
@@ -176,19 +177,19 @@ impl Cache {
         self.entries.keys().map(Entry::name)
     }
 
-    /// When the oldest entry is to be removed; `None` for an empty cache.
+    /// When the first entry is to be removed; `None` for an empty cache.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         self.terms.next_due()
     }
 
-    /// How many entries it holds, including expired ones that have not been removed yet.
+    /// How many entries the cache holds, including expired ones that have not been removed yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len() + self.pinned.len()
     }
 
-    /// Whether it holds none.
+    /// Whether the cache holds no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.pinned.is_empty()
@@ -206,7 +207,7 @@ impl Cache {
         &self.tallies
     }
 
-    /// Its limits.
+    /// The limits of the cache.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -218,7 +219,7 @@ impl Cache {
         self.evictions
     }
 
-    /// How many entries were removed one by one, for whatever reason, without ever having been read from the cache.
+    /// How many entries were removed one by one, for whatever reason, that were never read from the cache.
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread
@@ -257,7 +258,7 @@ impl Cache {
     }
 }
 
-/// The map of pinned entries, or the other.
+/// The map of pinned entries, or that of all others.
 fn entries_of<'a>(
     entries: &'a mut Entries,
     pinned: &'a mut Entries,

@@ -25,7 +25,7 @@ impl Time {
         self.0 / 1000
     }
 
-    /// The moment that much later.
+    /// The moment that is `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(
@@ -34,7 +34,7 @@ impl Time {
         )
     }
 
-    /// The moment that much earlier, or the clock's start.
+    /// The moment that is `duration` earlier, or the clock's start.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

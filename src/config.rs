@@ -1,4 +1,5 @@
-//! The proxy's configuration: read from flags, the environment and a file, checked once, and plain values afterwards.
+//! The proxy's configuration. It is read from flags, the environment and a file, and checked once; after that, it is
+//! plain values.
 //!
 //! A flag overrides the environment, the environment overrides the file, the file overrides the default. Only the value
 //! that wins is checked, so a flag can always replace an invalid value from elsewhere. If a flag is repeated, the last
@@ -86,13 +87,13 @@ pub struct Config {
     pub port: Option<u16>,
     /// The path of a Unix socket that clients connect to as well. Default: none.
     pub unix_socket: Option<String>,
-    /// Its permissions. Default: 770.
+    /// The permissions of that socket. Default: 770.
     pub unix_socket_perm: Permissions,
     /// The TLS port that clients connect to. Default: none.
     pub tls_port: Option<u16>,
-    /// The file with the certificate for that port. Default: none.
+    /// The file with the certificate for the TLS port. Default: none.
     pub tls_cert: Option<String>,
-    /// The file with its key. Default: none.
+    /// The file with the key of that certificate. Default: none.
     pub tls_key: Option<String>,
     /// The file with the CA certificates for client certificates. Default: none.
     pub tls_ca: Option<String>,
@@ -114,8 +115,8 @@ pub struct Config {
     pub max_memory: usize,
     /// The longest cached value or reply, in bytes; 0 for no limit. Default: 1 MiB.
     pub max_reply: usize,
-    /// The most memory that the requests and replies of all clients together may take beside the cache, in bytes; 0 for
-    /// no limit. Default: 256 MiB. Written as [`max_memory`](Self::max_memory).
+    /// The most memory that the requests and replies of all clients together may take besides the cache, in bytes; 0
+    /// for no limit. Default: 256 MiB. Written as [`max_memory`](Self::max_memory).
     pub max_buffers: usize,
     /// The most clients at a time: 1 to 1000000. Default: 10000.
     pub max_clients: usize,
@@ -128,39 +129,39 @@ pub struct Config {
     pub timeout: Duration,
     /// The password that clients must give with AUTH. Default: none.
     pub password: Option<Secret>,
-    /// The file that it was read from. Default: none.
+    /// The file from which that password was read. Default: none.
     pub password_file: Option<String>,
     /// The URL that sets the address of Redis, the database, the user, the password and TLS. Default: none.
     pub redis_url: Option<Secret>,
-    /// The Redis behind the cache; the master that sentinels name, or a cluster. Default: localhost:6379.
+    /// The Redis behind the cache: a server, the master that sentinels name, or a cluster. Default: localhost:6379.
     pub redis: RedisAddress,
-    /// The seeds of the cluster behind the cache: the other nodes are found through them. Default: none.
+    /// The seeds of the cluster behind the cache, through which the other nodes are found. Default: none.
     pub redis_cluster: Addresses,
-    /// Which of its nodes answer reads that are not cached. Default: masters.
+    /// Which nodes of the cluster answer reads that are not cached. Default: masters.
     pub redis_read_from: ReadFrom,
-    /// The database selected there: 0 to 2147483647. Default: 0.
+    /// The database at Redis that clients start in: 0 to 2147483647. Default: 0.
     pub redis_database: u32,
     /// Which other databases are cached. Default: all.
     pub cached_databases: DatabaseList,
-    /// The user to authenticate as; never without a password. Default: none.
+    /// The user to authenticate as at Redis; never without a password. Default: none.
     pub redis_username: Option<String>,
-    /// The password to authenticate with. Default: none.
+    /// The password to authenticate with at Redis. Default: none.
     pub redis_password: Option<Secret>,
-    /// The file that it was read from. Default: none.
+    /// The file from which that password was read. Default: none.
     pub redis_password_file: Option<String>,
-    /// Whether and how to connect to Redis over TLS. Default: not.
+    /// Whether and how to connect to Redis over TLS. Default: without TLS.
     pub redis_tls: PeerTls,
     /// The sentinels that name the master. Default: none.
     pub redis_sentinels: Addresses,
-    /// The name of the master at the sentinels. Default: none.
+    /// The name by which the sentinels know the master. Default: none.
     pub redis_sentinel_master: Option<String>,
     /// The user to authenticate as at sentinels; never without a password. Default: none.
     pub redis_sentinel_username: Option<String>,
-    /// The password to authenticate with there. Default: none.
+    /// The password to authenticate with at sentinels. Default: none.
     pub redis_sentinel_password: Option<Secret>,
-    /// The file that it was read from. Default: none.
+    /// The file from which that password was read. Default: none.
     pub redis_sentinel_password_file: Option<String>,
-    /// Whether and how to connect to sentinels over TLS. Default: not.
+    /// Whether and how to connect to sentinels over TLS. Default: without TLS.
     pub redis_sentinel_tls: PeerTls,
     /// How long Redis may take to accept a connection or to answer: 1 ms to an hour. Default: 1 s.
     pub redis_timeout: Duration,
@@ -168,9 +169,9 @@ pub struct Config {
     pub redis_wait: Duration,
     /// Whether Redis is asked to report changes. Default: yes.
     pub tracking: bool,
-    /// Whether messages and unblocking replies wait until earlier changes have been invalidated. Default: yes.
+    /// Whether messages and unblocking replies are held until earlier changes have been invalidated. Default: yes.
     pub causal: bool,
-    /// Whether values that are read are fetched again as soon as they change. Default: yes.
+    /// Whether values that were read from the cache are fetched again as soon as they change. Default: yes.
     pub refetch: bool,
     /// How long past its time to live an entry may be served while Redis can't be reached: 0 to 365
     /// days. Default: 0.
@@ -186,22 +187,23 @@ pub struct Config {
     pub rules: Rules,
     /// Which commands no client may run. Default: none.
     pub denied_commands: CommandList,
-    /// How long a request in the slow log waited for Redis, at least: 0 (all are logged) to an hour. Default: 10 ms, as
-    /// in Redis.
+    /// How long a request must wait for Redis to be listed in the slow log: 0 (all requests are) to an hour. Default:
+    /// 10 ms, as in Redis.
     pub slowlog_slower_than: Duration,
     /// The TCP port for metrics, health checks and the status page over HTTP; 0 for none. Default: 0.
     pub metrics_port: u16,
-    /// The address of that port: IPv4 or IPv6. Default: 127.0.0.1.
+    /// The address for that port: IPv4 or IPv6. Default: 127.0.0.1.
     pub metrics_bind: IpAddr,
-    /// The host names that HTTP requests may use, beside IP addresses and `localhost`. Default: none.
+    /// The host names that HTTP requests may use, besides IP addresses and `localhost`. Default: none.
     pub metrics_hosts: HostNames,
-    /// How long clients may finish their work after a signal has asked for the end: 0 to an hour. Default: 0.
+    /// How long clients may take to finish their work after a signal has requested a shutdown: 0 to an hour. Default:
+    /// 0.
     pub drain: Duration,
-    /// The least severe level that is logged. Default: info.
+    /// The least severe level of log lines. Default: info.
     pub log_level: LevelFilter,
     /// The format of log lines. Default: text.
     pub log_format: Format,
-    /// Environment variables with the name of a setting that hold the address of a service and were ignored.
+    /// Environment variables that have the name of a setting, but hold the address of a service, and were ignored.
     pub left_alone: Vec<String>,
 }
 
@@ -312,18 +314,18 @@ impl fmt::Display for Permissions {
 /// Whether clients must present a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthClients {
-    /// They must.
+    /// Clients must present a certificate.
     Yes,
-    /// They may, and it must be valid.
+    /// Clients may present a certificate, which must then be valid.
     Optional,
-    /// They are not asked for one.
+    /// Clients are not asked for a certificate.
     No,
 }
 
 impl AuthClients {
     pub(crate) const ALL: [Self; 3] = [Self::Yes, Self::Optional, Self::No];
 
-    /// Its name in settings.
+    /// The name of the choice in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -347,7 +349,7 @@ pub enum ReadFrom {
 impl ReadFrom {
     pub(crate) const ALL: [Self; 2] = [Self::Master, Self::Replica];
 
-    /// Its name in settings.
+    /// The name of the choice in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -360,18 +362,18 @@ impl ReadFrom {
 /// Which clients may change settings while the proxy runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigSet {
-    /// All.
+    /// All clients.
     Yes,
     /// Clients on this host, by their address.
     Local,
-    /// None.
+    /// No clients.
     No,
 }
 
 impl ConfigSet {
     pub(crate) const ALL: [Self; 3] = [Self::Yes, Self::Local, Self::No];
 
-    /// Its name in settings.
+    /// The name of the choice in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -476,7 +478,7 @@ fn set(
     }
     let origin = found.origin.clone();
     match setting.name {
-        // Each comes after the password itself.
+        // Each of these settings comes after the password itself.
         "password_file" => {
             let path = config.password_file.as_deref();
             secret::read(path, &mut config.password, origin, read_file)?;

@@ -1,11 +1,11 @@
 //! Hooks: an application's own code inside the proxy.
 //!
 //! A [`Hook`] declares which requests it [wants](Hook::wants). It sees each of them [before](Hook::before) it is
-//! executed and may answer, rewrite or refuse it; it may replace the reply [after](Hook::after) that; and it is
-//! notified of [invalidated](Hook::on_invalidate) keys. Requests that no hook wants cost nothing more.
+//! executed, and may answer, rewrite or refuse it. It may replace the reply [after](Hook::after) that. And it is
+//! notified of [invalidated](Hook::on_invalidate) keys. Requests that no hook wants have no extra cost.
 //!
-//! A hook runs in the event loop and must not block. It can pass slow work to a thread of its own, which answers
-//! [later](Client::defer).
+//! A hook runs in the event loop and must not block. It can pass slow work to a thread of its own, which decides the
+//! request [later](Client::defer).
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -66,40 +66,41 @@ use crate::proxy::Peer;
 use crate::resp::request::Request;
 use crate::rules::Pattern;
 
-/// The most hooks of a proxy.
+/// The most hooks that a proxy can have.
 pub const HOOKS_MAX: usize = 32;
 
 /// Code that sees requests, replies and invalidations.
 ///
-/// Hooks see the requests of authenticated clients as Redis would receive them: with the client's prefix, and without
-/// those that rules refuse. In a transaction, a hook sees each request when the client sends it. Hooks do not see what
-/// a script does inside Redis.
+/// Hooks see the requests of authenticated clients as Redis would receive them: with the client's prefix added, and
+/// without the requests that rules refuse. In a transaction, a hook sees each request when the client sends it. Hooks
+/// do not see what a script does inside Redis.
 pub trait Hook {
-    /// What it wants to see. Called once, when the proxy starts.
+    /// What the hook wants to see. Called once, when the proxy starts.
     fn wants(&self) -> Wants;
 
-    /// A client has sent a request. The first hook that replies to it or denies it decides; if a hook rewrites it, the
-    /// next hooks see the new request.
+    /// Called when a client has sent a request. The first hook that replies to it or denies it decides. If a hook
+    /// rewrites it, the hooks after that one see the new request.
     fn before(&mut self, request: &Request<'_>, client: &Client<'_>) -> Before {
         let _ = (request, client);
         Before::Pass
     }
 
-    /// A request was answered by Redis or from the cache, with that encoded reply, which is not an error. Replies that
-    /// the proxy makes itself, such as that to `PING`, are not shown, nor is anything but a single reply, such as that
-    /// to `SUBSCRIBE`.
+    /// Called when a request was answered, by Redis or from the cache, with this encoded reply, which is not an error.
+    /// Hooks see neither replies that the proxy makes itself, such as the one to `PING`, nor anything that is not a
+    /// single reply, such as the confirmations of `SUBSCRIBE`.
     fn after(&mut self, request: &Request<'_>, reply: &[u8], client: &Client<'_>) -> After {
         let _ = (request, reply, client);
         After::Pass
     }
 
-    /// A key has changed, as Redis reports or because a client wrote it; `None` stands for possibly any key.
+    /// Called when a key has changed, as Redis reports or because a client wrote it. `None` stands for possibly any
+    /// key.
     fn on_invalidate(&mut self, key: Option<&[u8]>) {
         let _ = key;
     }
 }
 
-/// What a hook wants to see: nothing, by default.
+/// What a hook wants to see. By default, nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Wants {
     pub(crate) commands: CommandList,
@@ -109,7 +110,7 @@ pub struct Wants {
 }
 
 impl Wants {
-    /// Requests of these commands: names or patterns, separated by commas, `@read`, `@write` or `@all`.
+    /// Adds the requests of these commands: names or patterns, separated by commas; `@read`, `@write` or `@all`.
     ///
     /// # Panics
     /// If one of them is invalid.
@@ -126,29 +127,29 @@ impl Wants {
         }
     }
 
-    /// Only requests with a key that matches this pattern, or another one given like this. A request is also seen if
-    /// Redis does not say where its keys are.
+    /// Restricts the requests to those with a key that matches this pattern, or one given by another call. A request is
+    /// also seen if Redis does not report where its keys are.
     #[must_use]
     pub fn keys(mut self, pattern: &str) -> Self {
         self.keys.push(Pattern::new(pattern.as_bytes()));
         self
     }
 
-    /// Their replies as well.
+    /// Adds the replies to the requests.
     #[must_use]
     pub fn replies(mut self) -> Self {
         self.replies = true;
         self
     }
 
-    /// Invalidated keys.
+    /// Adds invalidated keys.
     #[must_use]
     pub fn invalidations(mut self) -> Self {
         self.invalidations = true;
         self
     }
 
-    /// Whether a request of one of the commands is wanted, by its keys.
+    /// Whether a request of a wanted command is wanted because of its keys.
     pub(crate) fn has_key(&self, request: &Request<'_>, keys: crate::command::Keys) -> bool {
         let mut found = self.keys.is_empty();
         let told = keys.each(request, |at| {
@@ -162,47 +163,47 @@ impl Wants {
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Before {
-    /// It is executed.
+    /// The request is executed.
     Pass,
-    /// It is answered with this.
+    /// The client gets this reply.
     Reply(Value),
-    /// It is replaced by these arguments. Rules that refuse requests are not checked again.
+    /// The request is replaced by these arguments. Rules that refuse requests are not checked again.
     Rewrite(Vec<Vec<u8>>),
-    /// It is refused with this error, which starts with its code, such as `NOPERM`. The transaction that it belongs to
-    /// fails.
+    /// The request is refused with this error, which starts with its code, such as `NOPERM`. If it belongs to a
+    /// transaction, the transaction fails.
     Deny(String),
-    /// It is decided later. The client's further requests wait for the decision.
+    /// The request is decided later. The client's further requests wait for the decision.
     Later(Later),
 }
 
 /// What happens to a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum After {
-    /// The client gets it.
+    /// The client gets the reply.
     Pass,
-    /// The client gets this instead.
+    /// The client gets this reply instead.
     Rewrite(Value),
 }
 
 /// Who sent a request.
 #[derive(Clone, Copy)]
 pub struct Client<'a> {
-    /// Its id, as shown by `CLIENT ID`.
+    /// The client's id, as shown by `CLIENT ID`.
     pub id: u64,
-    /// Its address, if known.
+    /// The client's address, if it is known.
     pub peer: Option<&'a Peer>,
-    /// Its user at Redis.
+    /// The client's user at Redis.
     pub user: &'a [u8],
-    /// Its name; empty if it has none.
+    /// The client's name; empty if it has none.
     pub name: &'a [u8],
-    /// Its database.
+    /// The client's current database.
     pub database: u32,
     pub(crate) deferrals: &'a Deferrals,
 }
 
 impl Client<'_> {
-    /// Defers the decision: return the [`Before::Later`], and pass the [`Answer`] to a thread. If it does not answer
-    /// within the timeout of Redis (`redis_timeout`), the client gets an error.
+    /// Defers the decision about a request. The hook returns the [`Before::Later`], and passes the [`Answer`] to a
+    /// thread. If that does not decide within the timeout of Redis (`redis_timeout`), the client gets an error.
     #[must_use]
     pub fn defer(&self) -> (Answer, Before) {
         let (answer, later) = self.deferrals.defer();

@@ -1,4 +1,4 @@
-//! Responds over HTTP: metrics, health, and a status page. Takes bytes of a request and a [`Site`], and returns the
+//! Responds over HTTP: metrics, health, and a status page. It turns the bytes of a request and a [`Site`] into the
 //! bytes of a response; the server owns the sockets.
 
 mod exposition;
@@ -22,7 +22,7 @@ use response::Response;
 /// The most bytes of a request head.
 pub const MAX_HEAD: usize = 8 * 1024;
 
-/// How long a request may take, from the connection to the sent response.
+/// How long a request may take, from accepting the connection to sending the response.
 pub const MAX_TIME: Duration = Duration::from_secs(5);
 
 /// The most connections at a time.
@@ -35,13 +35,13 @@ pub struct Site<'a> {
     pub status: Status<'a>,
     /// The status over time.
     pub history: &'a History,
-    /// The host names that requests may use, beside addresses and loopback names.
+    /// The host names that requests may use, besides addresses and loopback names.
     pub names: &'a [String],
     /// The proxy is shutting down.
     pub shutting_down: bool,
 }
 
-/// The response to a request; nothing if the request is incomplete. The connection must be closed after the response.
+/// The response to a request; `None` if the request is incomplete. The connection must be closed after the response.
 #[must_use]
 #[inline(never)]
 pub fn respond(received: &[u8], site: &Site<'_>) -> Option<Vec<u8>> {

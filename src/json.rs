@@ -27,7 +27,7 @@ impl Object {
         self.raw(key, value.into())
     }
 
-    /// Adds a number; null for values that JSON can't represent (not a number, the infinities).
+    /// Adds a number, or null for values that JSON can't represent (not a number, the infinities).
     pub fn float(&mut self, key: &str, value: f64) -> &mut Self {
         if value.is_finite() {
             self.raw(key, value)
@@ -41,7 +41,7 @@ impl Object {
         self.raw(key, value)
     }
 
-    /// Adds text that is JSON already: a nested object, an array.
+    /// Adds text that is already JSON: a nested object or an array.
     pub fn raw(&mut self, key: &str, json: impl Display) -> &mut Self {
         self.key(key);
         append(&mut self.0, json);
@@ -75,7 +75,7 @@ fn append(out: &mut impl Write, value: impl Display) {
     let _ = write!(out, "{value}");
 }
 
-/// Escapes what must be escaped in a string: quotes, backslashes and control characters.
+/// Escapes the characters that can't stand in a JSON string as they are: quotes, backslashes and control characters.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {

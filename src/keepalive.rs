@@ -9,9 +9,9 @@ use rustix::net::sockopt;
 /// How many probes are sent before the connection ends.
 const PROBES: u32 = 3;
 
-/// Makes the system probe the peer of a TCP connection that has been silent for that long, and twice more, a third of
-/// that time apart, before it ends the connection; as Redis does (`anetKeepAlive`). Connections that a listener accepts
-/// inherit this. With zero, there are no probes.
+/// Makes the system probe the peer of a TCP connection that has been silent for `silence`, and then twice more, a third
+/// of that time apart, before it ends the connection, as Redis does (`anetKeepAlive`). Connections that a listener
+/// accepts inherit the setting. With zero, there are no probes.
 ///
 /// # Errors
 /// If the system refuses.

@@ -4,13 +4,13 @@
 //!
 //! 1. **Receive.** [`server`] is the event loop: one poll over all client sockets. A readable socket is read once
 //!    ([`transport`], with [`tls`] where it is encrypted), and the bytes go to the core.
-//! 2. **Parse and dispatch.** [`proxy`] is the core, a state machine without sockets, threads or a clock. It parses the bytes
-//!    ([`resp::request`]), finds the command ([`command`]), and answers from the [`cache`], by itself, or by asking Redis.
-//!    Its page names its files in the order in which a request passes them.
-//! 3. **Ask Redis.** At the end of the turn, requests for Redis go to [`upstream`], a helper thread. It writes them to the
-//!    [`link`] for that protocol version and database, and returns replies and invalidations to the loop.
-//! 4. **Deliver and write.** Replies collect in order in the client's output ([`resp::reply`]). The loop writes it when the
-//!    turn ends, or earlier if it is large.
+//! 2. **Parse and dispatch.** [`proxy`] is the core, a state machine without sockets, threads or a clock. It parses the
+//!    bytes ([`resp::request`]), finds the command ([`command`]), and answers it from the [`cache`], on its own, or by
+//!    asking Redis. Its documentation lists its files in the order in which a request passes them.
+//! 3. **Ask Redis.** At the end of the turn, requests for Redis go to [`upstream`], a helper thread. It writes them to
+//!    the [`link`] for their protocol version and database, and returns replies and invalidations to the loop.
+//! 4. **Deliver and write.** Replies collect in order in the client's output ([`resp::reply`]). The loop writes the
+//!    output when the turn ends, or earlier if it is large.
 //!
 //! ```text
 //!  client ─► server ─► proxy ─► command ─┬─► cache ─── hit ───► output ─► server ─► client
@@ -21,17 +21,18 @@
 //!
 //! # Threads
 //!
-//! The event loop owns the core, the cache and all client sockets. The helper thread owns the connections to Redis, except
-//! for dedicated ones, which the loop polls too. They exchange messages through two mailboxes and wake each other with a
-//! [`mio::Waker`]. A third thread copies the log to standard error, so that it never blocks the loop; host names are looked up
-//! on threads of their own.
+//! The event loop owns the core, the cache and all client sockets. The helper thread owns the connections to Redis,
+//! except for dedicated ones, which the loop polls too. The two exchange messages through two mailboxes and wake each
+//! other with a [`mio::Waker`]. A third thread copies the log to standard error, so that logging never blocks the loop.
+//! Host names are looked up on threads of their own.
 //!
-//! # Around it
+//! # The other modules
 //!
-//! [`config`] is read once at startup and [`logging`] started. [`clock`] is how the core learns the time. [`metrics`] are
-//! counted in the core; [`status`] reports them by `INFO`, and [`http`] as metrics, health checks and a page. [`systemd`]
-//! is notified of startup and shutdown. [`keepalive`] detects dead peers; [`json`] writes objects for the log and HTTP;
-//! [`rules`] are options for the keys that match a pattern, and [`hooks`] code of your own that sees requests and replies.
+//! [`config`] is read and [`logging`] started once, at startup. [`clock`] tells the core the time. [`metrics`] are
+//! counted in the core; [`status`] reports them through `INFO`, and [`http`] as metrics, health checks and a page.
+//! [`systemd`] is notified of startup and shutdown. [`keepalive`] detects dead peers. [`json`] writes objects for the
+//! log and HTTP. [`rules`] are options for the keys that match a pattern, and [`hooks`] are code of your own that sees
+//! requests and replies.
 //!
 //! `docs/design.md` explains the decisions, and `docs/consistency.md` the guarantees.
 

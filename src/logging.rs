@@ -41,7 +41,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Its name in settings.
+    /// The name of the format in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -51,14 +51,14 @@ impl Format {
     }
 }
 
-/// Writes each line to standard error, which is a [`Queue`] to the original one.
+/// Writes each line to standard error, which leads through a [`Queue`] to the original one.
 struct Logger {
     text: SimpleLogger,
     format: Format,
     queue: Arc<Queue>,
 }
 
-/// A started log. On drop it waits up to a second for the last lines to be written.
+/// A started log. On drop, it waits for up to a second until the last lines are written.
 pub struct Started(Option<Arc<Queue>>);
 
 impl Drop for Started {
@@ -69,10 +69,10 @@ impl Drop for Started {
     }
 }
 
-/// Starts the log: events of this level and more severe ones.
+/// Starts the log for events of this level and more severe ones.
 ///
-/// Standard error is then a queue of up to 256 KB to the original one. While that accepts nothing, lines for which
-/// there is no room are dropped; a line reports their number afterwards.
+/// Standard error then leads through a queue of up to 256 KB to the original one. While the original one accepts
+/// nothing, lines for which there is no room are dropped, and a later line reports their number.
 ///
 /// # Errors
 /// If it was started before, or no pipe or thread can be created.
@@ -91,7 +91,7 @@ pub fn start(level: LevelFilter, format: Format) -> io::Result<Started> {
     Ok(Started(Some(queue)))
 }
 
-/// Logs an event whose keys are not known at compile time: those of `keys`.
+/// Logs an event with the keys in `keys`, which need not be known at compile time.
 pub fn info(target: &str, message: &str, keys: &dyn Source) {
     log::logger().log(
         &Record::builder()
@@ -117,7 +117,7 @@ impl Log for Logger {
             Format::Json => {
                 let line = json::line(record);
                 self.queue.write(line.len(), |mut stderr| {
-                    // It can't fail: the other end of the pipe belongs to this process.
+                    // Writing can't fail, as the other end of the pipe belongs to this process.
                     let _ = stderr.write_all(line.as_bytes());
                 });
             }
@@ -131,7 +131,7 @@ impl Logger {
     fn log_text(&self, record: &Record<'_>) {
         let target = format!("{} {}", time(), record.target());
         let text = format!("{}{}", record.args(), Pairs(record.key_values()));
-        // With what `LEVEL [target] text` adds, and its end.
+        // The length includes what `LEVEL [target] text` adds, and the end of the line.
         let length = target.len() + text.len() + "WARN  [] \n".len();
         self.queue.write(length, |_| {
             let mut line = record.to_builder();

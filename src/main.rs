@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let config = match config::from_environment() {
         Ok(Invocation::Run(config)) => config,
         Ok(Invocation::Print(text)) => {
-            // A reader that has seen enough is not an error.
+            // It is not an error if the reader has seen enough.
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }

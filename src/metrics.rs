@@ -1,5 +1,5 @@
-//! Counts and times: plain integers in the loop, read by `INFO` and by the metrics page. Counting takes no lock and no
-//! allocation on the path of a hit.
+//! Counters and timings: plain integers in the loop, read by `INFO` and by the metrics page. On the path of a hit,
+//! counting takes no lock and no allocation.
 
 mod commands;
 mod counters;
@@ -27,7 +27,7 @@ pub struct Metrics {
     pub commands: Commands,
     /// Look-ups in the cache, by key.
     pub keys: Keys,
-    /// The reasons of misses.
+    /// Misses, by reason.
     pub misses: Misses,
     /// Why reads were not answered from the cache, by command.
     pub uncached: Uncached,
@@ -45,9 +45,9 @@ pub struct Metrics {
     pub refetches: u64,
     /// How often Redis reported all keys as changed.
     pub flushes: u64,
-    /// Whether Redis was reachable.
+    /// How often and for how long Redis was unreachable.
     pub redis: Redis,
-    /// The time of a request from its last byte read to its reply queued, for hits.
+    /// For hits: the time from reading the last byte of a request to queuing its reply.
     pub hit_time: Histogram,
     /// The time of requests that waited for a value from Redis.
     pub miss_time: Histogram,
@@ -65,11 +65,11 @@ pub struct Metrics {
 /// Look-ups in the cache, by key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
-    /// Found.
+    /// The key was found.
     pub hits: u64,
-    /// Redis was asked.
+    /// The key was not found, so Redis was asked.
     pub misses: u64,
-    /// Another request had asked Redis already, and its reply served both.
+    /// Another request had already asked Redis, and the reply served both.
     pub coalesced: u64,
 }
 
@@ -84,7 +84,7 @@ impl Keys {
         }
     }
 
-    /// The share of hits, from 0 to 1; nothing before the first look-up.
+    /// The share of hits, from 0 to 1; `None` before the first look-up.
     #[must_use]
     pub fn hit_ratio(&self) -> Option<f64> {
         let all = self.hits + self.misses + self.coalesced;
@@ -92,24 +92,24 @@ impl Keys {
     }
 }
 
-/// Clients.
+/// Counts of clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
-    /// Those connected now.
+    /// Clients that are connected now.
     pub connected: u64,
-    /// All that were ever accepted.
+    /// Clients that were ever accepted.
     pub total: u64,
-    /// Those refused because of the maximum.
+    /// Clients refused because of the maximum.
     pub refused: u64,
-    /// Those closed because of malformed requests.
+    /// Clients closed because of malformed requests.
     pub protocol_errors: u64,
     /// How often a client's requests had to wait because it did not read its replies, or requested too much at once.
     pub slowed: u64,
-    /// Those closed because all together held too much.
+    /// Clients closed because all clients together held too much.
     pub evicted: u64,
-    /// Those with a dedicated connection to Redis now.
+    /// Clients that now have a dedicated connection to Redis.
     pub dedicated: u64,
-    /// Those of them in a blocking command, such as BLPOP.
+    /// Clients that are now in a blocking command, such as BLPOP.
     pub blocked: u64,
     /// Bytes read from clients.
     pub received: u64,
@@ -117,12 +117,12 @@ pub struct Clients {
     pub sent: u64,
 }
 
-/// Entries removed because of events of their keys.
+/// How many entries were removed because of events that concern their keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// Redis reported a change.
     pub invalidated: u64,
-    /// They were written through the proxy.
+    /// A client wrote the key through the proxy.
     pub written: u64,
     /// All keys were flushed.
     pub flushed: u64,
@@ -135,7 +135,7 @@ pub struct Forgotten {
 pub enum Cause {
     /// Redis reported a change of the key.
     Invalidated,
-    /// It was written through the proxy.
+    /// A client wrote the key through the proxy.
     Written,
     /// All keys were flushed.
     Flushed,
@@ -172,7 +172,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// All of them, each at the index of its number.
+    /// All kinds, each at the index of its number.
     pub const ALL: [Self; 5] = [
         Self::Protocol,
         Self::Denied,
@@ -181,7 +181,7 @@ impl ErrorKind {
         Self::Redis,
     ];
 
-    /// Its name in `INFO` and as a label.
+    /// The name of the kind in `INFO` and as a label.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -197,25 +197,25 @@ impl ErrorKind {
 /// Whether Redis was reachable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Redis {
-    /// How often a server was connected to again.
+    /// How often the proxy connected to a server again.
     pub reconnects: u64,
-    /// How often it became unreachable.
+    /// How often Redis became unreachable.
     pub outages: u64,
-    /// Since when it is unreachable, if it is.
+    /// Since when Redis is unreachable, if it is.
     pub away_since: Option<Time>,
-    /// The total of earlier outages.
+    /// The total duration of earlier outages.
     away: Duration,
 }
 
 impl Redis {
-    /// It is reachable.
+    /// Redis is reachable.
     pub fn up(&mut self, now: Time) {
         if let Some(since) = self.away_since.take() {
             self.away += since.until(now);
         }
     }
 
-    /// It is unreachable.
+    /// Redis is unreachable.
     pub fn down(&mut self, now: Time) {
         if self.away_since.is_none() {
             self.away_since = Some(now);
@@ -223,7 +223,7 @@ impl Redis {
         }
     }
 
-    /// The total of outages, including the current one.
+    /// The total duration of outages, including the current one.
     #[must_use]
     pub fn away(&self, now: Time) -> Duration {
         let present = self.away_since.map(|since| since.until(now));
@@ -232,7 +232,7 @@ impl Redis {
 }
 
 impl Metrics {
-    /// All zero, for a cache of so many entries.
+    /// All zero, for a cache of `entries` entries.
     #[must_use]
     pub fn beside(entries: usize) -> Self {
         Self {
@@ -258,8 +258,8 @@ impl Metrics {
         }
     }
 
-    /// A key that a command reads was not in the cache, so Redis is asked; or, as the result says, it was, but without
-    /// the answer to the question.
+    /// Counts a miss: a key, or the answer to a question about it, was not in the cache, so Redis is asked. `is_known`
+    /// returns whether the cache has anything else about the key.
     pub fn missed(
         &mut self,
         key: Key<'_>,
@@ -272,7 +272,7 @@ impl Metrics {
         self.uncached.add(command, Why::Missed(reason));
     }
 
-    /// The value of a key was cached until `deadline`.
+    /// Notes that the value of a key was cached until `deadline`.
     pub fn kept(&mut self, key: Key<'_>, deadline: Time) {
         self.cached += 1;
         self.misses.kept(key, deadline);
@@ -283,7 +283,7 @@ impl Metrics {
         self.errors[kind as usize] += 1;
     }
 
-    /// A request of that command was answered on a dedicated connection, in that time if it was timed.
+    /// Counts an answer to a request on a dedicated connection, which took `took` if it was timed.
     pub fn answered_apart(&mut self, command: u16, took: Option<Duration>, failed: bool) {
         if failed {
             self.error(ErrorKind::Redis);
@@ -300,7 +300,7 @@ impl Metrics {
         self.errors[kind as usize]
     }
 
-    /// A turn of the loop has ended, and took so long.
+    /// Counts a turn of the loop that took `elapsed`.
     pub fn end_turn(&mut self, elapsed: Duration, now: Time) {
         self.turn.add_duration(elapsed);
         if self.rate.is_due(now) {
@@ -314,7 +314,7 @@ impl Metrics {
         self.rate.per_second(self.commands.calls(), now)
     }
 
-    /// So many requests of one command were hits, each for one key.
+    /// Counts `count` hits of one command, each for one key.
     pub fn hits(&mut self, command: u16, count: u64) {
         if count > 0 {
             self.keys.hits += count;
@@ -322,7 +322,7 @@ impl Metrics {
         }
     }
 
-    /// The requests of one read were handled, as far as possible, in that time: those answered at once took that long
+    /// Times the requests of one read, which were handled in `elapsed`: those that were answered at once took that long
     /// together.
     pub fn end_run(&mut self, elapsed: Duration) {
         let hits = self.commands.end_run(elapsed);

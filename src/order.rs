@@ -1,4 +1,4 @@
-//! Sorting by a number. The standard library's sorts are compiled once per type, and large; these share one.
+//! Sorts by a number. The standard library's sorts are large, and compiled once per type; these share one.
 
 /// Sorts by a number, the lowest first. Equal numbers keep their order.
 pub fn sort_by_number<T>(items: &mut Vec<T>, number: impl Fn(&T) -> u64) {
@@ -16,7 +16,7 @@ pub fn sort_by_most<T>(items: &mut Vec<T>, number: impl Fn(&T) -> u64) {
     sort_by_number(items, |item| u64::MAX - number(item));
 }
 
-/// The numbers with their indexes, the lowest first.
+/// The numbers with their indices, the lowest number first.
 #[inline(never)]
 fn order(numbers: Vec<u64>) -> Vec<(u64, usize)> {
     let mut order: Vec<(u64, usize)> = numbers.into_iter().zip(0..).collect();

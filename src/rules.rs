@@ -1,8 +1,8 @@
 //! Rules: options for the keys that match a pattern.
 //!
-//! Among the rules about entries, the first that matches a key applies, and the others are ignored; the same holds
-//! among those about requests. Rules apply in every database, to a key's value and to all answers about it. A rule is
-//! looked up when something is fetched, cached or removed, not when it is read from the cache.
+//! Among the rules about entries, only the first one that matches a key applies; so does only the first among the rules
+//! about requests. Rules apply in every database, to a key's value and to all answers about it. A rule is looked up
+//! when something is fetched, cached or removed, but not when it is read from the cache.
 
 mod clients;
 mod pattern;
@@ -13,17 +13,17 @@ use std::time::Duration;
 pub use clients::{Clients, Listener};
 pub use pattern::Pattern;
 
-/// The most rules.
+/// The most rules that there may be.
 pub const RULES_MAX: usize = 256;
 
 /// The options for some keys. Options that are not given default to the settings for all keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Which keys.
+    /// The keys that the rule is about.
     pub pattern: Pattern,
     /// How long an entry lives, in place of `cache_ttl`.
     pub ttl: Option<Duration>,
-    /// How long past that it may be served while Redis is unreachable, in place of `stale_ttl`.
+    /// How long past that time an entry may be served while Redis is unreachable, in place of `stale_ttl`.
     pub stale: Option<Duration>,
     /// Nothing is cached.
     pub nocache: bool,
@@ -37,15 +37,15 @@ pub struct Rule {
     pub touch: Option<Duration>,
     /// How long a missing key is cached, in place of `missing_ttl`; 0 for not at all.
     pub missing_ttl: Option<Duration>,
-    /// No client may use such a key.
+    /// No client may use a matching key.
     pub deny: bool,
-    /// No client may write such a key.
+    /// No client may write a matching key.
     pub readonly: bool,
-    /// The prefix of such a key at Redis.
+    /// The prefix of a matching key at Redis.
     pub prefix: Option<Box<str>>,
-    /// No later rule restricts what clients may do with such a key.
+    /// No later rule restricts what clients may do with a matching key.
     pub allow: bool,
-    /// The clients whose requests it applies to, if it is about requests.
+    /// The clients whose requests the rule applies to, if it is about requests.
     pub clients: Clients,
 }
 
@@ -71,7 +71,7 @@ impl Rule {
         }
     }
 
-    /// Whether it has options about entries.
+    /// Whether the rule has options about entries.
     #[must_use]
     pub fn is_about_entries(&self) -> bool {
         let times = [
@@ -85,20 +85,20 @@ impl Rule {
         has_time || self.nocache || self.pin || self.max_reply.is_some()
     }
 
-    /// Whether it restricts what clients may do with keys.
+    /// Whether the rule restricts what clients may do with keys.
     #[must_use]
     pub fn limits_keys(&self) -> bool {
         self.allow || self.deny || self.readonly
     }
 
-    /// Whether it has options about requests.
+    /// Whether the rule has options about requests.
     #[must_use]
     pub fn is_about_requests(&self) -> bool {
         self.limits_keys() || self.prefix.is_some()
     }
 }
 
-/// As written, with times in milliseconds and sizes in bytes.
+/// As written in settings, with times in milliseconds and sizes in bytes.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.pattern)?;
@@ -134,14 +134,14 @@ impl fmt::Display for Rule {
     }
 }
 
-/// All rules, in order. They display on one line, separated by [`Rules::BETWEEN`].
+/// All rules, in order. Displays on one line, separated by [`Rules::BETWEEN`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     list: Vec<Rule>,
 }
 
 impl Rules {
-    /// The word between two rules in one text.
+    /// The word between two rules of one text.
     pub const BETWEEN: &str = ";";
 
     /// The first rule about entries that matches a key.
@@ -150,7 +150,7 @@ impl Rules {
         self.position(key).map(|position| &self.list[position])
     }
 
-    /// Its index in [`iter`](Self::iter).
+    /// The index of that rule in [`iter`](Self::iter).
     #[must_use]
     pub fn position(&self, key: &[u8]) -> Option<usize> {
         let mut rules = self.list.iter();
@@ -167,12 +167,12 @@ impl Rules {
         self.list.push(rule);
     }
 
-    /// All of them.
+    /// All rules.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Rule> {
         self.list.iter()
     }
 
-    /// Whether there are none.
+    /// Whether there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

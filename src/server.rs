@@ -1,8 +1,8 @@
-//! The event loop: all sockets of clients, the timer, the signals, and the waker of the helper thread. It moves bytes
-//! between them and the core, and knows nothing of what they mean.
+//! The event loop: all client sockets, the timer, the signals, and the waker of the helper thread. It moves bytes
+//! between the sockets and the core, and knows nothing of what they mean.
 //!
-//! In each turn it waits for events, notes which sockets are ready, gives the core Redis's replies and clients' input,
-//! gives the helper the core's requests to Redis, and at the end writes each client its replies in one go.
+//! In each turn, it waits for events, notes which sockets are ready, gives the core Redis's replies and the clients'
+//! input, gives the helper the core's requests to Redis, and finally writes each client its replies in one go.
 
 mod accept;
 mod buffers;
@@ -58,14 +58,14 @@ use crate::upstream::Upstream;
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 
-/// How much one read takes at first, in bytes: [`READ`] is seldom needed.
+/// The size of the read buffer at first, in bytes. [`READ`] is seldom needed.
 const FIRST_READ: usize = 16 * 1024;
 
-/// How many more times a client is read from when the proxy shuts down.
+/// How many more times a client is read from once the proxy is shutting down.
 const LAST_READS: usize = 16;
 
-/// How much longer than the timeout of Redis's replies a shutdown may take: the reply, or the error in its place, is
-/// still sent.
+/// How much longer than the timeout of Redis's replies a shutdown may take, so that the reply, or the error in its
+/// place, can still be sent.
 const STOP_MARGIN: Duration = Duration::from_millis(500);
 
 /// The server: its sockets, and the core that it serves.
@@ -82,13 +82,13 @@ pub struct Server {
     spares: Spares,
     /// Metrics, health and a page over HTTP, if enabled.
     http: Option<Http>,
-    /// Clients to read from, to write to or to close, in the order in which they came up.
+    /// Clients to read from, to write to or to close, in the order in which they became ready.
     ready: VecDeque<ClientId>,
-    /// Clients that are done, and how long they may take to close.
+    /// Clients that are done, and until when they may take to close.
     lingering: VecDeque<(Time, ClientId)>,
     /// Clients that still have to complete the TLS handshake, and their deadlines.
     handshakes: VecDeque<(Time, ClientId)>,
-    /// Clients that are to be closed because Redis is unreachable, and when.
+    /// Clients that will be closed because Redis is unreachable, and when.
     closing: VecDeque<(Time, ClientId)>,
     /// Clients whose dedicated connections to Redis are being opened, and their deadlines.
     connecting: VecDeque<(Time, ClientId)>,
@@ -96,34 +96,34 @@ pub struct Server {
     buffer: Box<[u8]>,
     max_clients: usize,
     cache_period: Duration,
-    /// When the present turn started.
+    /// When the current turn started.
     now: Time,
     /// When expired entries were last removed.
     last_tick: Time,
-    /// The helper thread knows that an outage of Redis would matter.
+    /// The helper thread has been informed that an outage of Redis would matter.
     watched: bool,
     idle: Idle,
-    /// It was logged that no file descriptors are left for more clients.
+    /// It has been logged that no file descriptors are left for further clients.
     out_of_files: bool,
     shortage: Shortage,
     floods: Floods,
     shutdown: Shutdown,
     reload: Reload,
-    /// How long clients may finish after a signal has asked for the end.
+    /// How long clients may take to finish after a signal has requested a shutdown.
     drain: Duration,
     redis: RedisAddress,
     dialer: Dialer,
     tls: Tls,
 }
 
-/// A client has two tokens, by its slot: one for its socket, one for its dedicated connection to Redis.
+/// A client has two poll tokens, by its slot: one for its socket, and one for its dedicated connection to Redis.
 fn tokens(client: ClientId) -> (Token, Token) {
     (Token(2 * client.0), Token(2 * client.0 + 1))
 }
 
 impl Server {
-    /// Serves until a signal ends it: SIGINT, SIGQUIT or SIGTERM, after all outstanding replies are sent; or at once on
-    /// a second one.
+    /// Serves until a signal ends it: after a SIGINT, SIGQUIT or SIGTERM, once all outstanding replies are sent; after
+    /// a second signal, at once.
     ///
     /// # Errors
     /// If the poll fails.
@@ -136,7 +136,7 @@ impl Server {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 result => result?,
             }
-            // The time of the whole turn, except where a request is timed.
+            // This is the time for the whole turn, except where a request is timed.
             self.now = self.clock.now();
             for event in &events {
                 match event.token() {
@@ -180,7 +180,7 @@ impl Server {
         }
     }
 
-    /// How long the poll may sleep: forever, if nothing is due.
+    /// How long the poll may sleep; forever, if nothing is due.
     fn timeout(&self) -> Option<Duration> {
         let has_work = self.proxy.has_room_again() || self.proxy.has_work();
         if !self.ready.is_empty() || !self.reports.is_empty() || has_work {
@@ -208,7 +208,7 @@ impl Server {
         Some(self.now.until(due))
     }
 
-    /// Gives the helper thread what the core wants of Redis.
+    /// Gives the helper thread what the core wants from Redis.
     fn send_upstream(&mut self) {
         self.proxy.send_parked(self.now);
         self.upstream.send(self.proxy.requests());
@@ -248,7 +248,8 @@ impl Server {
         }
     }
 
-    /// A read took so many bytes: if it filled the buffer, the buffer grows to the size of the largest read.
+    /// Notes that a read took `length` bytes. If it filled the buffer, the buffer grows to the size of the largest
+    /// read.
     fn widen(&mut self, length: usize) {
         if length == self.buffer.len() && length < READ {
             self.buffer = vec![0; READ].into();
@@ -275,7 +276,7 @@ impl Server {
         }
     }
 
-    /// When to remove entries next; never, with an empty cache.
+    /// When to remove expired entries next; never, if the cache is empty.
     fn next_tick(&self) -> Option<Time> {
         let deadline = self.proxy.cache().next_deadline()?;
         Some(deadline.max(self.last_tick.after(self.cache_period)))

@@ -19,7 +19,7 @@ pub use reads::Reads;
 pub use redis_info::{RedisInfo, Wanted};
 pub use rights::{MissingRights, Right};
 
-/// The status at one moment.
+/// The status at one point in time.
 #[derive(Clone)]
 pub struct Status<'a> {
     /// The counters.
@@ -30,13 +30,13 @@ pub struct Status<'a> {
     pub cache: &'a Cache,
     /// The commands, for their names.
     pub table: &'a Table,
-    /// Constant facts.
+    /// Facts that do not change.
     pub facts: &'a Facts,
     /// Whether Redis is reachable.
     pub redis: RedisState<'a>,
-    /// The endpoint at which it was last reached, if it was.
+    /// The endpoint at which Redis was last reached, if it ever was.
     pub endpoint: Option<&'a Endpoint>,
-    /// The sentinel that named it; empty if none.
+    /// The sentinel that named Redis as the master; empty if none did.
     pub sentinel: &'a str,
     /// Whether Redis reports changes.
     pub tracking: Tracking<'a>,
@@ -48,48 +48,48 @@ pub struct Status<'a> {
     pub full_table: Option<TrackingTable>,
     /// How many of the proxy's own connections Redis tracks keys for.
     pub tracked_links: usize,
-    /// The permissions that the proxy's user lacks there.
+    /// The permissions that the proxy's user lacks at Redis.
     pub missing_rights: MissingRights,
     /// The masters, if Redis is a cluster.
     pub nodes: Vec<NodeStatus<'a>>,
-    /// The counters when they were last reset, if they were.
+    /// The counters as of their last reset, if there was one.
     pub reset: Option<&'a Counters>,
-    /// The current moment.
+    /// The current time.
     pub now: Time,
 }
 
 /// The status of a node of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus<'a> {
-    /// Its address, as `host:port`.
+    /// The address of the node, as `host:port`.
     pub address: &'a str,
-    /// Whether it is reachable.
+    /// Whether the node is reachable.
     pub redis: RedisState<'a>,
-    /// Whether it reports changes.
+    /// Whether the node reports changes.
     pub tracking: Tracking<'a>,
-    /// How many slots it has.
+    /// How many slots the node has.
     pub slots: usize,
-    /// How many requests are in flight to it.
+    /// How many requests to the node are in flight.
     pub in_flight: usize,
-    /// How many keys of its slots are cached; an estimate if the cache is large.
+    /// How many keys of the node's slots are cached. It is an estimate if the cache is large.
     pub keys: usize,
-    /// The time of its latest batch of requests.
+    /// The round-trip time of the latest batch of requests.
     pub round_trip: Duration,
 }
 
 /// Whether Redis is reachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisState<'a> {
-    /// Not known yet, at first or because it was lost a moment ago.
+    /// It is not known yet, at startup or because Redis was lost a moment ago.
     Unknown,
-    /// It is.
+    /// Redis is reachable.
     Up,
-    /// It is not; clients get this encoded error reply.
+    /// Redis is unreachable. Clients get this encoded error reply.
     Down(&'a [u8]),
 }
 
 impl RedisState<'_> {
-    /// Its name.
+    /// The name of the state.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -99,7 +99,7 @@ impl RedisState<'_> {
         }
     }
 
-    /// Why it is unreachable; empty if it is reachable.
+    /// Why Redis is unreachable; empty if it is reachable.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
@@ -117,11 +117,11 @@ impl RedisState<'_> {
 pub enum Tracking<'a> {
     /// Redis has not been reached yet.
     Unknown,
-    /// It does.
+    /// Redis reports changes.
     On,
-    /// It is not asked to.
+    /// Redis is not asked to report changes.
     Off,
-    /// It refused with this error: only the time to live applies.
+    /// Redis refused with this error, so only the time to live applies.
     Refused(&'a str),
     /// The tracking connection broke; a new one is being opened.
     Lost,
@@ -131,7 +131,7 @@ impl Tracking<'_> {
     /// All names.
     pub const NAMES: [&'static str; 5] = ["unknown", "on", "off", "refused", "lost"];
 
-    /// Its name.
+    /// The name of the state.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -143,7 +143,7 @@ impl Tracking<'_> {
         }
     }
 
-    /// Redis's error if it refused; empty otherwise.
+    /// Redis's error, if it refused; empty otherwise.
     #[must_use]
     pub fn refusal(&self) -> &str {
         match self {
@@ -153,7 +153,8 @@ impl Tracking<'_> {
     }
 }
 
-/// How many keys Redis tracks for all its clients. If there are too many, it reports some that did not change.
+/// How many keys Redis tracks for all its clients. If there are too many, Redis reports some of them although they have
+/// not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackingTable {
     /// The current number (`tracking_total_keys`).
@@ -175,14 +176,14 @@ impl TrackingTable {
     /// Redis's default.
     pub const DEFAULT_MAX: u64 = 1_000_000;
 
-    /// Whether it is full, or was a moment ago.
+    /// Whether the table is full, or was a moment ago.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.max > 0 && self.keys >= self.max - self.max / 10
     }
 }
 
-/// Facts about the process, and what only the shell can read.
+/// Facts about the process, and functions for what only the shell can read.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The port that clients connect to.
@@ -191,13 +192,13 @@ pub struct Facts {
     pub max_clients: usize,
     /// The address of Redis, as `host:port`, path of a socket or `sentinel:NAME`.
     pub redis: String,
-    /// How long a request in the slow log took at least; `None`: it is empty.
+    /// How long a request must take to be listed in the slow log; `None` if none is.
     pub slower_than: Option<Duration>,
-    /// When the proxy was started: the time since 1970.
+    /// When the proxy was started, as the time since 1970.
     pub started: Duration,
-    /// The time since 1970.
+    /// Returns the time since 1970.
     pub wall_clock: fn() -> Duration,
-    /// The resident memory of the process, in bytes.
+    /// Returns the resident memory of the process, in bytes.
     pub resident_memory: fn() -> u64,
 }
 
@@ -215,7 +216,7 @@ impl Default for Facts {
     }
 }
 
-/// A field of Redis's greeting, in RESP2.
+/// A field of Redis's greeting, which must be in RESP2.
 pub(crate) fn greeting_field(greeting: &[u8], name: &str) -> Option<String> {
     let mut reader = Reader::new(greeting);
     let fields = reader.array()? / 2;

@@ -12,8 +12,8 @@ pub enum State {
     Stopping,
 }
 
-/// Reports a state to the socket in `NOTIFY_SOCKET`; without one, does nothing. A failure is logged: it does not stop
-/// the proxy, though systemd may.
+/// Reports a state to the socket in `NOTIFY_SOCKET`; does nothing if there is none. A failure is only logged. It does
+/// not stop the proxy, though systemd may then stop it.
 pub fn notify(state: State) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET").and_then(|name| name.into_string().ok())
     else {
@@ -37,7 +37,7 @@ fn send(socket: &str, message: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The address of a path, or of an abstract name after an `@`.
+/// The address of a path, or of an abstract name, which starts with `@`.
 fn address(socket: &str) -> io::Result<SocketAddr> {
     #[cfg(target_os = "linux")]
     if let Some(name) = socket.strip_prefix('@') {

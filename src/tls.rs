@@ -1,5 +1,5 @@
-//! TLS without sockets: certificates and trust, and the stream of one connection. A build without it
-//! (`--no-default-features`) contains none of its code.
+//! TLS without sockets: certificates and trust, and the stream of one connection. A build without TLS
+//! (`--no-default-features`) contains none of this code.
 
 #[cfg(feature = "tls")]
 mod with;
@@ -23,7 +23,7 @@ pub struct Tls {
     pub connector: Option<Connector>,
     /// For connections to sentinels.
     pub to_sentinels: Option<Connector>,
-    /// For connections of clients.
+    /// For connections from clients.
     pub acceptor: Option<Acceptor>,
 }
 
@@ -52,7 +52,7 @@ impl Tls {
         self.connector.is_some() || self.to_sentinels.is_some() || self.acceptor.is_some()
     }
 
-    /// Reads the files again, on a thread that logs the result. If they are invalid, the old ones stay in use; open
+    /// Reads the files again, on a thread that logs the result. If they are invalid, the old ones stay in use. Open
     /// connections are not affected.
     pub fn reload_in_background(&self) {
         let tls = self.clone();

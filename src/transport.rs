@@ -1,7 +1,7 @@
 //! A non-blocking socket as the loop and the helper thread use it, with its readiness. All bytes of clients and Redis
 //! are read and written here.
 //!
-//! The poll is edge-triggered: it reports a change once, so the readiness is kept here until a read or a write finds
+//! The poll is edge-triggered: it reports each change once. So the readiness is kept here until a read or a write finds
 //! nothing more to do.
 
 pub mod dial;
@@ -26,11 +26,11 @@ pub struct Transport {
     tls: Option<Box<tls::Stream>>,
     /// There may be bytes to read.
     pub readable: bool,
-    /// The peer has closed its side: it must be read until the end is found.
+    /// The peer has closed its side, so the socket must be read until the end is found.
     ending: bool,
-    /// It may take bytes.
+    /// The socket may accept bytes.
     pub writable: bool,
-    /// How long connecting may take, if it is not connected yet.
+    /// Until when connecting may take, if that is not complete.
     connecting: Option<Time>,
     /// Nothing more will be written.
     ended: bool,
@@ -38,13 +38,13 @@ pub struct Transport {
 
 /// Bytes to write.
 pub trait Source {
-    /// Whether there are none for now.
+    /// Whether there are no bytes for now.
     fn is_empty(&self) -> bool;
 
-    /// Gives a writer as much as it takes with one call, and drops that. Returns how many bytes were written.
+    /// Gives a writer as many bytes as it accepts with one call, and drops them. Returns how many were written.
     ///
     /// # Errors
-    /// Those of the writer; nothing is dropped then.
+    /// The writer's errors. Nothing is dropped then.
     fn send(&mut self, writer: &mut impl Write) -> io::Result<usize>;
 }
 
@@ -61,16 +61,16 @@ impl Source for Output {
 /// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReadResult {
-    /// So many bytes.
+    /// This many bytes were read.
     Bytes(usize),
-    /// Nothing for now.
+    /// There is nothing to read for now.
     Nothing,
     /// The other side sends nothing more.
     End,
 }
 
 impl Transport {
-    /// Takes over a socket that is connected already.
+    /// Takes over a socket that is already connected.
     #[must_use]
     pub fn accepted(socket: impl Into<OwnedFd>) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Transport {
         }
     }
 
-    /// The same, with TLS: the handshake may take until the deadline.
+    /// As [`Self::accepted`], with TLS. The handshake may take until `deadline`.
     #[must_use]
     pub fn accepted_by_tls(socket: impl Into<OwnedFd>, tls: tls::Stream, deadline: Time) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Transport {
         }
     }
 
-    /// Registers it with the poll under this token.
+    /// Registers the socket with the poll, under this token.
     ///
     /// # Errors
     /// If the system refuses.
@@ -102,7 +102,7 @@ impl Transport {
         self.socket.register(registry, token)
     }
 
-    /// The same under another token.
+    /// Registers the socket under another token.
     ///
     /// # Errors
     /// If the system refuses.
@@ -110,7 +110,7 @@ impl Transport {
         self.socket.register_again(registry, token)
     }
 
-    /// Notes an event. Returns whether it takes bytes now and did not before.
+    /// Notes an event. Returns whether the socket has become writable.
     pub fn note(&mut self, event: &Event) -> bool {
         self.ending |= event.is_read_closed() || event.is_error();
         self.readable |= event.is_readable() || self.ending;
@@ -120,16 +120,16 @@ impl Transport {
         news
     }
 
-    /// Whether it is not known to be connected yet.
+    /// Whether connecting is not known to be complete.
     #[must_use]
     pub fn is_connecting(&self) -> bool {
         self.connecting.is_some()
     }
 
-    /// Whether it is connected by now, with the TLS handshake complete if there is one.
+    /// Whether the socket is connected by now, with the TLS handshake complete if there is one.
     ///
     /// # Errors
-    /// If that failed, or took too long.
+    /// If connecting has failed, or took too long.
     pub fn is_connected(&mut self, now: Time) -> io::Result<bool> {
         let Some(deadline) = self.connecting else {
             return Ok(true);
@@ -149,7 +149,7 @@ impl Transport {
             };
         if is_connected {
             self.connecting = None;
-            // Bytes that followed the handshake are not announced again.
+            // Bytes that arrived right after the handshake are not announced again.
             self.readable |= self.tls.is_some();
             Ok(true)
         } else if now < deadline {
@@ -159,7 +159,7 @@ impl Transport {
         }
     }
 
-    /// Reads what has arrived, with one system call unless it is encrypted.
+    /// Reads what has arrived, with a single system call unless TLS is used.
     ///
     /// # Errors
     /// If the connection is broken.
@@ -170,8 +170,8 @@ impl Transport {
         }
     }
 
-    /// Writes as much as the socket takes; with one system call if it takes everything. Returns how many bytes that
-    /// was.
+    /// Writes as many bytes as the socket accepts, with a single system call if it accepts all. Returns how many were
+    /// written.
     ///
     /// # Errors
     /// If the connection is broken.
@@ -191,7 +191,7 @@ impl Transport {
         Ok(written)
     }
 
-    /// Whether written bytes still wait for the socket, encrypted.
+    /// Whether encrypted bytes still wait for the socket.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_behind())
@@ -240,7 +240,8 @@ impl Wire<'_> {
                 Ok(ReadResult::End)
             }
             Ok(length) => {
-                // A short read emptied the socket; later bytes are a new event. The end was announced already.
+                // A short read has emptied the socket, and later bytes cause a new event. But the end was announced
+                // already.
                 *self.readable = length == buffer.len() || self.ending;
                 Ok(ReadResult::Bytes(length))
             }
@@ -261,7 +262,7 @@ impl Wire<'_> {
         *self.readable
     }
 
-    /// There is more to read, whatever the socket has.
+    /// Marks the socket as readable, whatever it holds.
     pub fn set_readable(&mut self) {
         *self.readable = true;
     }

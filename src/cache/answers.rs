@@ -1,4 +1,4 @@
-//! Replies of Redis to further questions about a key, beside its value.
+//! Redis's replies to questions about a key other than its value, which are kept beside the value.
 
 use std::rc::Rc;
 
@@ -7,37 +7,37 @@ use super::Value;
 /// What an answer costs beyond its question and reply, in bytes: its place in the list, and two allocations.
 const ANSWER_OVERHEAD: usize = 80;
 
-/// With this few answers, the right one is found by comparing questions; with more, by their hashes.
+/// With this many answers or fewer, the right one is found by comparing questions; with more, by their hashes.
 const FEW: usize = 8;
 
-/// The most questions of a key that [`Answers::read`] returns, and the longest, in bytes.
+/// The most questions about a key that [`Answers::read`] returns, and the longest such question, in bytes.
 const READ_MAX: usize = 4;
 const READ_WORDS_MAX: usize = 256;
 
 /// What is asked about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Question<'a> {
-    /// Which kind of question it is.
+    /// A number for the kind of question.
     pub kind: u32,
-    /// What it says beyond that.
+    /// The rest of the question.
     pub words: &'a [u8],
 }
 
 impl Question<'static> {
-    /// A question whose kind is these bytes, without words.
+    /// A question that consists only of its kind, which these bytes identify.
     #[must_use]
     #[inline]
     pub fn of_kind(kind: [u8; 3]) -> Self {
         let [first, second, third] = kind;
         Self {
-            // The last byte tells it from any kind of a question without one.
+            // The last byte distinguishes this kind from any kind of a question with words.
             kind: u32::from_le_bytes([first, second, third, 1]),
             words: b"",
         }
     }
 }
 
-/// The kind stands before the words.
+/// Splits the kind off the words that follow it.
 impl<'a> From<&'a [u8]> for Question<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         match bytes.split_first_chunk() {
@@ -62,13 +62,13 @@ pub(super) struct Answers {
 
 struct Answer {
     hash: u32,
-    /// The kind of its question, and [`READ`].
+    /// The kind of the question, and [`READ`].
     kind: u32,
     words: Box<[u8]>,
     reply: Kept,
 }
 
-/// The answer was read from the cache. No kind has that bit.
+/// The answer was read from the cache. No kind has this bit set.
 const READ: u32 = 1 << 31;
 
 enum Kept {
@@ -107,7 +107,7 @@ impl Answers {
         self.cost
     }
 
-    /// Whether there are none.
+    /// Whether there are no answers.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -146,7 +146,7 @@ impl Answers {
             .collect()
     }
 
-    /// Keeps a reply, in place of an earlier one.
+    /// Keeps the reply to a question, in place of an earlier one.
     pub fn insert(&mut self, hash: u32, question: Question<'_>, reply: &Value<'_>) {
         let answer = Answer {
             hash,
@@ -235,7 +235,7 @@ mod tests {
             }
             assert_eq!(get(&mut answers, 2, b"kinds"), None);
             assert_eq!(get(&mut answers, 3, b"e"), None);
-            // Among many they are found by their hashes.
+            // Many answers are found by their hashes.
             for number in 0..FEW as u32 {
                 let question: &[u8] = &[b'0' + number as u8];
                 answers.insert(3, question.into(), &Value::Bytes(b""));

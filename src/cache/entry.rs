@@ -11,16 +11,16 @@ use crate::clock::Time;
 
 /// A key with its value. The key is its identity in the map: its name, and the database that it is in.
 ///
-/// The map hashes the name alone, so that the entries of one name are found together in all databases: Redis reports
-/// changes by name. A database number takes no memory if it is low, as nearly all are: it is stored beside the flags.
-/// Any other number follows the name and value. The [notes] precede them.
+/// The map hashes the name alone, so that the entries of a name in all databases are found together, as Redis reports
+/// changes by name. A low database number, as nearly all are, takes no memory, because it is stored with the flags. Any
+/// other number follows the name and the value. The [notes] precede them.
 pub(super) struct Entry {
     content: Content,
-    /// From this moment on it is not served.
+    /// From this time on, the entry is not served.
     pub deadline: Deadline,
     /// The length of a name that is stored in front of its value.
     name_length: u8,
-    /// The lowest bits are flags, the others the number of the database, or [`HIGH`].
+    /// The lowest bits are flags. The others are the number of the database, or [`HIGH`].
     flags: u8,
 }
 
@@ -29,37 +29,37 @@ const _: () = assert!(size_of::<Entry>() <= 24);
 
 /// The key does not exist, unless the entry is `Apart`.
 const MISSING: u8 = 1;
-/// It was read from the cache.
+/// The entry was read from the cache.
 const READ: u8 = 2;
-/// It was read since this flag was last taken.
+/// The entry was read since this flag was last cleared.
 const RECENTLY_READ: u8 = 4;
-/// Its value was read from the cache.
+/// The value was read from the cache.
 const VALUE_READ: u8 = 8;
 
 /// How many bits are flags.
 const FLAGS: u32 = 4;
-/// The number of the database is stored after the name and value.
+/// Means that the number of the database is stored after the name and value.
 const HIGH: u8 = u8::MAX >> FLAGS;
-/// How many bytes the number takes there.
+/// How many bytes the number of the database takes there.
 const NUMBER: usize = size_of::<u32>();
 
-/// What is stored beside the flags for a database.
+/// What is stored with the flags for a database.
 fn low(database: u32) -> u8 {
     // At most [`HIGH`].
     database.min(HIGH.into()) as u8
 }
 
-/// How many bytes the database number takes after the name and value, given the bits beside the flags.
+/// How many bytes the number of the database takes after the name and value, given the bits stored with the flags.
 fn behind(low: u8) -> usize {
     if low == HIGH { NUMBER } else { 0 }
 }
 
-/// The cost of a key with a value of so many bytes.
+/// The cost of a key with a value of `value` bytes.
 pub(super) fn cost_of(key: Key<'_>, value: usize) -> usize {
     cost(key.name.len(), value) + behind(low(key.database))
 }
 
-/// The notes, these parts one after another, and the database number if it has to follow them.
+/// Joins the notes, `parts`, and the number of the database if it has to follow them.
 fn join(notes: [u8; NOTES], parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
     let number = database.to_le_bytes();
     let number = &number[..behind(low(database))];
@@ -75,12 +75,12 @@ fn join(notes: [u8; NOTES], parts: [&[u8]; 2], database: u32) -> Box<[u8]> {
 enum Content {
     /// Notes, name and value one after another in one allocation.
     Together(Box<[u8]>),
-    /// A name too long for that, a value that is shared, or answers.
+    /// A name that is too long for that, a value that is shared, or answers.
     Apart(Box<Parts>),
 }
 
 struct Parts {
-    /// After the notes.
+    /// The name, after the notes.
     name: Box<[u8]>,
     value: Kept,
     answers: Answers,
@@ -90,7 +90,7 @@ enum Kept {
     Bytes(Box<[u8]>),
     Shared(Rc<[u8]>),
     Missing,
-    /// It was not fetched.
+    /// The value was not fetched.
     Unknown,
 }
 
@@ -126,7 +126,7 @@ impl Entry {
         }
     }
 
-    /// An entry that knows nothing of its key yet.
+    /// An entry for a key whose value is not known yet.
     pub fn without_value(key: Key<'_>, deadline: Deadline, now: Time) -> Self {
         let notes = notes::new(now.until(deadline.time()));
         Self {
@@ -169,7 +169,7 @@ impl Entry {
         behind(self.flags >> FLAGS)
     }
 
-    /// Whether it is the entry of a key.
+    /// Whether this is the entry of `key`.
     #[inline]
     pub fn is_of(&self, key: Key<'_>) -> bool {
         let low = low(key.database);
@@ -230,7 +230,7 @@ impl Entry {
         self.content = Content::Apart(parts);
     }
 
-    /// Removes the value, where there are answers.
+    /// Removes the value of an entry that has answers.
     pub fn remove_value(&mut self) {
         if let Content::Apart(parts) = &mut self.content {
             parts.value = Kept::Unknown;
@@ -246,7 +246,7 @@ impl Entry {
         });
     }
 
-    /// The part that is stored elsewhere in memory.
+    /// The part of the entry that is on the heap.
     pub fn content(&self) -> &[u8] {
         match &self.content {
             Content::Together(bytes) => bytes,
@@ -274,7 +274,7 @@ impl Entry {
         self.value()
     }
 
-    /// Reads the answer to a question, likewise.
+    /// Reads the answer to a question, as [`Self::read_value`] reads the value.
     #[inline]
     pub fn read_answer(
         &mut self,
@@ -292,12 +292,12 @@ impl Entry {
         Some(answer)
     }
 
-    /// Approximately how often it was read from the cache.
+    /// Approximately how often the entry was read from the cache.
     pub fn reads(&self) -> u32 {
         notes::reads(notes_in(self.content()))
     }
 
-    /// How long ago it was made, to within a thousandth of its life.
+    /// How long ago the entry was made, to within a thousandth of its life.
     pub fn age(&self, now: Time) -> Duration {
         let life = notes::life(notes_in(self.content()));
         let left = now.until(self.deadline.time());
@@ -316,24 +316,24 @@ impl Entry {
         self.deadline = deadline;
     }
 
-    /// Whether it was read since this was last called.
+    /// Whether the entry was read since the last call.
     pub fn take_recently_read(&mut self) -> bool {
         let was_read = self.flags & RECENTLY_READ != 0;
         self.flags &= !RECENTLY_READ;
         was_read
     }
 
-    /// Whether it was ever read.
+    /// Whether the entry was ever read.
     pub fn was_read(&self) -> bool {
         self.flags & READ != 0
     }
 
-    /// Whether its value was ever read.
+    /// Whether the value was ever read.
     pub fn value_was_read(&self) -> bool {
         self.flags & VALUE_READ != 0 && self.value().is_some()
     }
 
-    /// What of it was read.
+    /// Which parts of the entry were read.
     pub fn read(&self) -> Read {
         Read {
             value: self.value_was_read(),
@@ -341,7 +341,7 @@ impl Entry {
         }
     }
 
-    /// Its cost, as in [`super::Limits::memory`].
+    /// The cost of the entry, as in [`super::Limits::memory`].
     pub fn cost(&self) -> usize {
         let value = self.value().map_or(0, |value| value.len());
         let answers = self.answers().map_or(0, Answers::cost);
@@ -377,8 +377,7 @@ impl Hash for Name<'_> {
     }
 }
 
-/// A moment in steps of ten microseconds since the clock's start, rounded down: 48 bits of them are 89
-/// years.
+/// A time in steps of ten microseconds since the clock's start, rounded down. 48 bits last for 89 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Deadline([u16; 3]);
 
@@ -391,12 +390,12 @@ impl Deadline {
         Self([steps as u16, (steps >> 16) as u16, (steps >> 32) as u16])
     }
 
-    /// The moment itself.
+    /// The time itself.
     pub fn time(self) -> Time {
         Time::from_micros(self.steps() * STEP_MICROS)
     }
 
-    /// Whether it is still to come.
+    /// Whether the deadline is still ahead.
     pub fn is_after(self, now: Time) -> bool {
         self.steps() > steps(now)
     }

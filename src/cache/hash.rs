@@ -1,4 +1,4 @@
-//! Hashes of keys, of 32 bits: one is kept with each deadline to find the entry by.
+//! 32-bit hashes of keys. One is kept with each deadline, to find the entry by.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -29,7 +29,7 @@ impl Hasher for Short {
     }
 }
 
-/// The hash in the form that the map takes: it looks at the lowest and the highest bits.
+/// Widens a hash for the map, which looks at the lowest and the highest bits.
 pub(super) fn widen(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }

@@ -12,8 +12,8 @@ use super::{Cache, Key, Question, Value, entries_of, find_in};
 use crate::clock::Time;
 
 impl Cache {
-    /// Inserts a value in place of an earlier one, and evicts until the limits hold. A value that exceeds
-    /// [`super::Limits::reply`] or the whole budget isn't kept; an earlier one is removed all the same.
+    /// Inserts a value in place of an earlier one, and evicts entries until the limits hold. A value that exceeds
+    /// [`super::Limits::reply`] or the whole budget is not kept, but an earlier one is still removed.
     pub fn insert(&mut self, key: Key<'_>, value: &Value<'_>, now: Time) {
         self.insert_for(key, value, self.limits.ttl, now);
     }
@@ -57,8 +57,8 @@ impl Cache {
     }
 
     /// Keeps the reply to a question about a key beside its value and other answers; all of them expire with the first.
-    /// An entry that exceeds the whole budget isn't kept, nor is a reply beyond [`super::Limits::reply`]. Returns the longest
-    /// that the reply lives, if it was inserted.
+    /// An entry that exceeds the whole budget is not kept, nor is a reply beyond [`super::Limits::reply`]. Returns how
+    /// long the reply may live, if it was inserted.
     pub fn insert_answer(
         &mut self,
         key: Key<'_>,
@@ -104,14 +104,14 @@ impl Cache {
         (!exceeds_memory).then(|| ttl.min(term.ttl))
     }
 
-    /// The life of the entry of a key; `other` if there is no entry.
+    /// The life of a key's entry; `other` if there is none.
     pub(super) fn life_of(&self, key: Key<'_>, other: Life) -> Life {
         let hash = self.hash(key.name);
         let entry = self.peek(key);
         entry.map_or(other, |entry| self.terms.life_of(entry, hash))
     }
 
-    /// Changes an entry, its place in the queue and its part of the count. Returns what it costs now.
+    /// Changes an entry, its place in the queue and its share of the count. Returns its new cost.
     pub(super) fn change(
         &mut self,
         key: Key<'_>,
@@ -143,7 +143,7 @@ impl Cache {
         new_cost
     }
 
-    /// Whether an encoded reply of Redis about a key, or the value in it, is short enough to be kept.
+    /// Whether Redis's encoded reply about a key, or the value in it, is short enough to be cached.
     #[must_use]
     pub fn takes_reply(&self, name: &[u8], encoded: &[u8]) -> bool {
         self.terms.of(name).takes_reply(encoded)

@@ -13,7 +13,7 @@ use super::{Cache, Key, KeyBuf, Question, Read, Value, find_in};
 use crate::clock::Time;
 
 impl Cache {
-    /// The value of a key, which becomes the most recently used. An expired entry does not count.
+    /// The value of a key, whose entry becomes the most recently used. An expired entry does not count.
     #[inline]
     pub fn get(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         let sample = self.samples.next();
@@ -23,7 +23,7 @@ impl Cache {
         entry.read_value(sample)
     }
 
-    /// Like [`Self::get`], but an entry may be past its time to live by up to [`super::Limits::stale_ttl`] or its rule's.
+    /// As [`Self::get`], but an entry may be past its time to live by up to [`super::Limits::stale_ttl`] or its rule's.
     pub fn get_stale(&mut self, key: Key<'_>, now: Time) -> Option<Value<'_>> {
         let sample = self.samples.next();
         let entry = self.get_alive(key, |terms, entry, hash| {
@@ -32,7 +32,7 @@ impl Cache {
         entry.read_value(sample)
     }
 
-    /// The reply to a question about a key, likewise.
+    /// The reply to a question about a key, in the same way.
     #[inline]
     pub fn answer(&mut self, key: Key<'_>, question: Question<'_>, now: Time) -> Option<Value<'_>> {
         self.answer_alive(key, question, |terms, entry, hash| {
@@ -98,20 +98,20 @@ impl Cache {
         Some(occupied.into_key())
     }
 
-    /// The entries that were read within the refresh time of their rules, and when they were read. Each is named once,
-    /// unless it is read again.
+    /// Takes the entries that were read within the refresh time of their rules, and when they were read. An entry is
+    /// returned again only if it is read again.
     pub fn take_read_ahead(&mut self) -> Vec<(KeyBuf, Time)> {
         self.terms.take_read_ahead()
     }
 
-    /// Whether there are any.
+    /// Whether there are such entries.
     #[must_use]
     #[inline]
     pub fn has_read_ahead(&self) -> bool {
         self.terms.has_read_ahead()
     }
 
-    /// What was read of a key from the cache.
+    /// Which parts of a key's entry were read from the cache.
     #[must_use]
     pub fn read_of(&self, key: Key<'_>) -> Read {
         let entry = self.peek(key);

@@ -1,24 +1,25 @@
-//! What an entry records for inspection: how long it was to live, and how often it was read. Three bytes, so both are
-//! approximate.
+//! What an entry records for inspection: how long it was meant to live, and how often it was read. Both are
+//! approximate, as they take only three bytes.
 
 use std::time::Duration;
 
-/// How many bytes they take.
+/// How many bytes the notes take.
 pub(super) const NOTES: usize = 3;
 
-/// The number of reads takes one byte: the steps in the lower half, each of two to the power of the upper half.
+/// The number of reads takes one byte. The lower half counts steps, each of which stands for two to the power of the
+/// upper half.
 const STEPS: u32 = 4;
 
-/// The life, in milliseconds, takes two bytes likewise: the lower bits with a leading one, shifted by the upper ones.
+/// The life, in milliseconds, takes two bytes: the lower bits, with a leading one, are shifted by the upper bits.
 const LIFE: u32 = 11;
 
-/// The notes of an entry that lives so long, and was never read.
+/// The notes of an entry with this life that was never read.
 pub(super) fn new(life: Duration) -> [u8; NOTES] {
     let [low, high] = packed(life).to_le_bytes();
     [0, low, high]
 }
 
-/// How long it was to live, to within a thousandth or a millisecond; at most 139 years.
+/// How long the entry was meant to live, to within a thousandth or a millisecond; at most 139 years.
 pub(super) fn life(notes: [u8; NOTES]) -> Duration {
     let [_, low, high] = notes;
     let packed = u16::from_le_bytes([low, high]);
@@ -33,7 +34,7 @@ fn packed(life: Duration) -> u16 {
     let seconds = life.as_secs().saturating_mul(1000);
     let millis = seconds.saturating_add(life.subsec_millis().into());
     let bits = u64::BITS - millis.leading_zeros();
-    // As many bits fewer as the number has beyond the lower ones.
+    // The shift is the number of bits beyond the lower ones.
     let shift = bits.saturating_sub(LIFE);
     if shift >= 1 << (u16::BITS - LIFE) {
         return u16::MAX;
@@ -45,7 +46,7 @@ fn packed(life: Duration) -> u16 {
 /// 2³² divided by the golden ratio.
 const GOLDEN: u32 = 0x9E37_79B9;
 
-/// Its multiples, which are spread evenly, and so are those at any distance from one another.
+/// Multiples of [`GOLDEN`]. They are spread evenly, and so are those at any distance from one another.
 #[derive(Default)]
 pub(super) struct Samples(u32);
 
@@ -57,8 +58,8 @@ impl Samples {
     }
 }
 
-/// Counts a read in the notes at the start of these bytes. With many reads, some are counted for all: those with a low
-/// sample.
+/// Counts a read in the notes at the start of `notes`. If there are many reads, only those with a low sample are
+/// counted, for all.
 #[inline]
 pub(super) fn count(notes: &mut [u8], sample: u32) {
     let Some(reads) = notes.first_mut() else {

@@ -1,18 +1,18 @@
-//! The queue of deadlines: sorted, in consecutive blocks, so that a deadline takes ten bytes, while the nodes of a tree
-//! would hold half a dozen and be half empty.
+//! The queue of deadlines: sorted, in consecutive blocks. A deadline thus takes ten bytes; the nodes of a tree would
+//! each hold half a dozen, and be half empty.
 //!
-//! Nearly all entries have the same time to live, so nearly all deadlines are appended. Any other, and any that is
-//! removed, is found by two searches, and moves the deadlines after it in its block.
+//! Nearly all entries have the same time to live, so nearly all deadlines are appended. To insert any other deadline,
+//! or to remove one, takes two binary searches, and moves the deadlines after it in its block.
 
 use std::collections::VecDeque;
 
 use super::entry::Deadline;
 
-/// A deadline, with the hash of the key whose entry it belongs to.
+/// A deadline, with the hash of the key whose entry has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expiry {
     pub deadline: Deadline,
-    /// In halves, so that it fits after the deadline without padding.
+    /// The hash, in halves, so that it fits after the deadline without padding.
     hash: [u16; 2],
 }
 
@@ -30,14 +30,14 @@ impl Expiry {
 /// The most deadlines of a block.
 const BLOCK: usize = 128;
 
-/// Two neighbours with no more than this between them are merged.
+/// Two neighbouring blocks with no more than this many deadlines in total are merged.
 const MERGED: usize = BLOCK * 3 / 4;
 
-/// Some deadlines in order.
+/// Consecutive deadlines, in order.
 struct Block {
-    /// No deadline in it is earlier, and none in the blocks before it is later.
+    /// No deadline in the block is earlier than this, and none in the blocks before it is later.
     from: u64,
-    /// At least one.
+    /// The deadlines; at least one.
     expiries: Vec<Expiry>,
 }
 
@@ -48,12 +48,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// The earliest.
+    /// The earliest deadline.
     pub fn first(&self) -> Option<Expiry> {
         self.blocks.front()?.expiries.first().copied()
     }
 
-    /// Adds a deadline. In constant time if it is the latest.
+    /// Adds a deadline, in constant time if it is the latest.
     pub fn insert(&mut self, expiry: Expiry) {
         let at = expiry.deadline.steps();
         let last = |block: &Block| {
@@ -100,7 +100,7 @@ impl Queue {
         self.blocks.insert(index + 1, Block { from, expiries });
     }
 
-    /// Removes a deadline. Returns whether it was there.
+    /// Removes a deadline. Returns whether it was in the queue.
     pub fn remove(&mut self, expiry: Expiry) -> bool {
         let Some((index, position)) = self.find(expiry) else {
             return false;
@@ -116,12 +116,12 @@ impl Queue {
         true
     }
 
-    /// Whether a deadline is there.
+    /// Whether a deadline is in the queue.
     pub fn has(&self, expiry: Expiry) -> bool {
         self.find(expiry).is_some()
     }
 
-    /// The deadlines after another, the earliest first; all of them without one.
+    /// The deadlines after `deadline`, the earliest first; all of them if it is `None`.
     pub fn behind(&self, deadline: Option<u64>) -> impl Iterator<Item = Expiry> {
         let from = deadline.map_or(0, |deadline| deadline + 1);
         let first = self.blocks.partition_point(|block| block.from < from);
@@ -130,7 +130,7 @@ impl Queue {
         expiries.skip_while(move |expiry| expiry.deadline.steps() < from)
     }
 
-    /// The block of a deadline, and its index in the block.
+    /// The block that contains a deadline, and the index in the block.
     fn find(&self, expiry: Expiry) -> Option<(usize, usize)> {
         let at = expiry.deadline.steps();
         let first = self
@@ -154,7 +154,7 @@ impl Queue {
         None
     }
 
-    /// Merges two blocks, if both are small.
+    /// Merges a block with the next one, if both are small.
     fn merge(&mut self, index: usize) {
         let length = |index: usize| self.blocks.get(index).map(|block| block.expiries.len());
         let (Some(left), Some(right)) = (length(index), length(index + 1)) else {

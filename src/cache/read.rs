@@ -1,25 +1,25 @@
-//! What was read of a key from the cache, for those who fetch it again when it has changed.
+//! Which parts of a key's entry were read from the cache, to fetch them again when the key has changed.
 
 /// What was known of a key that is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// The database that it was in.
+    /// The database of the key.
     pub database: u32,
-    /// What was read of it from the cache.
+    /// Which parts of the entry were read from the cache.
     pub read: Read,
 }
 
-/// What was read of a key from the cache.
+/// Which parts of a key's entry were read from the cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Read {
-    /// The entry had a value, and was read.
+    /// The entry had a value, which was read.
     pub value: bool,
     /// Some of the questions whose answers were read.
     pub questions: Vec<Box<[u8]>>,
 }
 
 impl Read {
-    /// Whether nothing was.
+    /// Whether nothing was read.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         !self.value && self.questions.is_empty()

@@ -1,4 +1,4 @@
-//! Removes entries: those that have changed, are past their time to live, or have to make room.
+//! Removes entries that have changed, that are past their time to live, or that have to make room.
 
 use std::hash::BuildHasher;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use super::{Cache, EXPIRED_AT_ONCE, Key, Question, Removed, Tally, entries_of, f
 use crate::clock::Time;
 
 impl Cache {
-    /// Removes a key. Returns whether there was an entry.
+    /// Removes a key's entry. Returns whether there was one.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
         let hash = self.hash(key.name);
         let RawEntryMut::Occupied(occupied) = self.find(hash, key) else {
@@ -45,7 +45,7 @@ impl Cache {
         });
     }
 
-    /// Changes the entry of a key, if there is one; it lives as long as before.
+    /// Changes the entry of a key, if there is one. Its deadline stays the same.
     fn edit(&mut self, key: Key<'_>, edit: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.peek(key) {
             let life = self.terms.life_of(entry, self.hash(key.name));
@@ -53,7 +53,7 @@ impl Cache {
         }
     }
 
-    /// Removes the keys of that name in all databases, and reports what was known of each.
+    /// Removes the keys `name` in all databases, and reports what was known of each.
     pub fn remove_everywhere(&mut self, name: &[u8], mut removed: impl FnMut(Removed)) {
         let hash = self.hash(name);
         let is_pinned = !self.pinned.is_empty() && self.terms.of(name).is_pinned;
@@ -72,8 +72,8 @@ impl Cache {
         }
     }
 
-    /// Removes all keys whose names satisfy `is_gone`. Returns how many entries were removed. It takes time in
-    /// proportion to the size of the cache.
+    /// Removes all keys whose names satisfy `is_gone`. Returns how many entries were removed. Takes time in proportion
+    /// to the size of the cache.
     pub fn remove_where(&mut self, mut is_gone: impl FnMut(&[u8]) -> bool) -> usize {
         let hashes = self.entries.hasher().clone();
         let kept = LinkedHashMap::with_hasher(hashes);
@@ -109,8 +109,8 @@ impl Cache {
         }
     }
 
-    /// Removes expired entries (past [`super::Limits::stale_ttl`] as well), at most [`EXPIRED_AT_ONCE`], so that a million
-    /// entries of one age don't stop the loop. Returns how many were removed.
+    /// Removes entries that have expired (also past [`super::Limits::stale_ttl`]), at most [`EXPIRED_AT_ONCE`] of them,
+    /// so that a million entries of the same age don't stall the loop. Returns how many were removed.
     pub fn expire(&mut self, now: Time) -> usize {
         let mut expired = 0;
         while expired < EXPIRED_AT_ONCE
@@ -132,7 +132,8 @@ impl Cache {
         expired
     }
 
-    /// Evicts the least recently used until both limits hold, and pinned entries only when there is nothing else.
+    /// Evicts the least recently used entries until both limits hold. Evicts pinned entries only when there are no
+    /// others.
     #[inline]
     pub(super) fn evict(&mut self) {
         let most = if self.shrinks {
@@ -165,7 +166,7 @@ impl Cache {
         false
     }
 
-    /// Removes an entry that left the map from the queue and the count. Returns its life.
+    /// Removes an entry that was taken out of the map from the queue and the count as well. Returns its life.
     pub(super) fn forget(&mut self, entry: &Entry, hash: u32) -> Life {
         let life = self.terms.life_of(entry, hash);
         let queued = self.terms.remove(life, hash);

@@ -1,11 +1,12 @@
-//! The terms that rules set for entries: how long they live, how long past that they are kept, which are refreshed
-//! before they expire, and which are pinned.
+//! The terms that rules set for entries: how long they live, how long they are kept after that, whether they are
+//! refreshed before they expire, and whether they are pinned.
 //!
-//! An entry with a refresh time has its deadline that much before its end. From then on the fast path does not find it;
-//! a read then records that it is to be refreshed, and still returns it. So other entries cost no more to read.
+//! The deadline of an entry with a refresh time is that much earlier than its end. From then on, the fast path does not
+//! find the entry; a read records that it must be refreshed, but still returns it. So entries without a refresh time
+//! cost no more to read.
 //!
-//! There is one queue of deadlines for each different time that entries are kept past them, so that each queue is in
-//! order.
+//! There is a separate queue of deadlines for each length of time that entries are kept past their deadlines, so that
+//! each queue is in order.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,21 +18,21 @@ use crate::clock::Time;
 use crate::resp::reply::bulk_value;
 use crate::rules::Rules;
 
-/// The most entries that wait to be refreshed, until they are taken. Others wait for their next read.
+/// The most entries that can wait to be taken for a refresh. Further ones wait for their next read.
 const AHEAD_MAX: usize = 64;
 
 /// The terms for the entries of a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
     pub ttl: Duration,
-    /// The longest value or reply, in bytes; 0 for no bound.
+    /// The longest value or reply that is cached, in bytes; 0 for no bound.
     pub reply: usize,
     /// Nothing is cached.
     pub is_nothing: bool,
     pub is_pinned: bool,
-    /// The queue of its entries' deadlines.
+    /// The queue of the deadlines of these entries.
     queue: QueueId,
-    /// The queue of those that are refreshed ahead, and how long ahead.
+    /// The queue for entries that are refreshed ahead of their end, and how long ahead.
     refresh: Option<(QueueId, Duration)>,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Term {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueId(usize);
 
-/// The deadlines of entries that are kept equally long past them.
+/// The deadlines of entries that are kept for the same time past them.
 struct Kept {
     /// How long before its end such an entry has its deadline.
     refresh: Duration,
@@ -51,11 +52,11 @@ struct Kept {
 /// The terms of all rules, and the deadlines of all entries.
 pub(super) struct Terms {
     rules: Rc<Rules>,
-    /// The terms without a rule.
+    /// The terms of keys without a rule.
     common: Term,
     /// The terms of each rule.
     of_rules: Vec<Term>,
-    /// The first is that of entries without a rule.
+    /// The queues. The first is for entries without a rule.
     queues: Vec<Kept>,
     /// How long past its end an entry may still be used, if no rule says so.
     stale: Duration,
@@ -63,7 +64,7 @@ pub(super) struct Terms {
     read_ahead: Vec<(KeyBuf, Time)>,
 }
 
-/// The queue that an entry's deadline is in, and the deadline.
+/// Which queue has the deadline of an entry, and the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     pub deadline: Deadline,
@@ -80,7 +81,7 @@ impl Term {
         }
     }
 
-    /// Whether an encoded reply, or the value in it, is.
+    /// Whether an encoded reply, or the value in it, is short enough to be kept.
     pub fn takes_reply(&self, encoded: &[u8]) -> bool {
         self.takes_length(bulk_value(encoded).unwrap_or(encoded).len())
     }
@@ -89,10 +90,10 @@ impl Term {
         !self.is_nothing && (self.reply == 0 || length <= self.reply)
     }
 
-    /// The life of an entry that is to end after `ttl`, or when the rule says.
+    /// The life of an entry that is to end after `ttl`, or when the rule says, if that is earlier.
     pub fn life(&self, ttl: Duration, now: Time) -> Life {
         match self.refresh {
-            // A fetch would not prolong an entry that ends earlier by itself.
+            // A fetch would not prolong an entry whose own time to live ends earlier.
             Some((queue, refresh)) if ttl >= self.ttl && refresh < self.ttl => Life {
                 deadline: Deadline::new(now.after(self.ttl - refresh)),
                 queue,
@@ -106,7 +107,7 @@ impl Term {
 }
 
 impl Terms {
-    /// The terms of these rules, and the limits for all other keys.
+    /// The terms of these rules, with the limits for all other keys.
     pub fn new(limits: &Limits, rules: Rc<Rules>) -> Self {
         let common = Term {
             ttl: limits.ttl,
@@ -175,27 +176,27 @@ impl Terms {
         }
     }
 
-    /// The life of an entry that ends with the first of two parts.
+    /// The life of an entry with two parts, which ends when the first of them does.
     pub fn shorter(&self, name: &[u8], one: Life, other: Life) -> Life {
         let (ends, other_ends) = (self.end(one), self.end(other));
         let shorter = if other_ends < ends { other } else { one };
         if one.queue == other.queue {
             return shorter;
         }
-        // A fetch would prolong only one of the parts.
+        // A fetch would prolong only one of the two parts.
         Life {
             deadline: Deadline::new(ends.min(other_ends)),
             queue: self.of(name).queue,
         }
     }
 
-    /// The deadlines of some of the entries, by a number from 0 on.
+    /// The queue of this number, counted from 0: the deadlines of some of the entries.
     pub fn queue(&self, number: usize) -> Option<&Queue> {
         self.queues.get(number).map(|kept| &kept.queue)
     }
 
-    /// Sets other limits. The times to live are those of later entries; how long entries are used past their end changes for
-    /// those that exist too.
+    /// Sets other limits. Times to live change only for entries that are inserted later; the time for which stale
+    /// entries are used also changes for existing ones.
     pub fn set_limits(&mut self, limits: &Limits) {
         let rules = self.rules.iter();
         for (term, rule) in self.of_rules.iter_mut().zip(rules) {
@@ -207,7 +208,7 @@ impl Terms {
         self.stale = limits.stale_ttl;
     }
 
-    /// When an entry of that life ends.
+    /// When an entry with this life ends.
     pub fn end(&self, life: Life) -> Time {
         life.deadline
             .time()
@@ -219,13 +220,14 @@ impl Terms {
         self.queues[life.queue.0].queue.insert(expiry);
     }
 
-    /// Removes a deadline. Returns whether it was there.
+    /// Removes a deadline. Returns whether it was in its queue.
     pub fn remove(&mut self, life: Life, hash: u32) -> bool {
         let expiry = Expiry::new(life.deadline, hash);
         self.queues[life.queue.0].queue.remove(expiry)
     }
 
-    /// Whether an entry is past its deadline but not past its end, because it is to be refreshed ahead; records that.
+    /// Whether an entry is past its deadline but not past its end, because it is to be refreshed ahead. If so, records
+    /// the read.
     #[cold]
     #[inline(never)]
     pub fn reads_ahead(&mut self, entry: &Entry, hash: u32, now: Time) -> bool {
@@ -263,7 +265,7 @@ impl Terms {
         !self.read_ahead.is_empty()
     }
 
-    /// The earliest deadline of an entry that can no longer be used.
+    /// The earliest deadline of an entry that may no longer be used.
     pub fn first_due(&self, now: Time) -> Option<(Expiry, Life)> {
         let queues = (0..).map(QueueId).zip(&self.queues);
         let mut due = queues.filter_map(|(queue, kept)| {
@@ -277,7 +279,7 @@ impl Terms {
         due.next()
     }
 
-    /// When the first entry can no longer be used.
+    /// When the first entry may no longer be used.
     pub fn next_due(&self) -> Option<Time> {
         let due = self
             .queues
@@ -296,7 +298,7 @@ impl Terms {
         kept.stale.unwrap_or(self.stale)
     }
 
-    /// When the entry of a deadline can no longer be used.
+    /// When the entry with a deadline may no longer be used.
     fn gone(&self, kept: &Kept, expiry: Expiry) -> Time {
         let end = expiry.deadline.time().after(kept.refresh);
         end.after(self.stale_of(kept))
@@ -315,7 +317,7 @@ impl Terms {
     }
 }
 
-/// The queue of entries that are kept that long; creates it if there is none.
+/// The queue of entries that are kept for this time past their deadlines. Creates it if there is none.
 fn queue_of(queues: &mut Vec<Kept>, refresh: Duration, stale: Option<Duration>) -> QueueId {
     let known = queues
         .iter()

@@ -1,4 +1,4 @@
-//! Walks through all entries, a step at a time, so that a million of them don't stop the loop.
+//! Walks through all entries in steps, so that a million entries don't stall the loop.
 
 use std::hash::BuildHasher;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use super::{Cache, EXPIRED_AT_ONCE, Found, Key, Limits, Question, Value, find_in
 use crate::clock::Time;
 use crate::rules::Rule;
 
-/// How many entries a step visits. It continues to the last one with the same deadline.
+/// How many entries a step visits. The step also visits all others with the same deadline as the last one.
 const STEP: usize = 2048;
 
-/// The position of a walk: a deadline, as deadlines stay the same while other entries come and go.
+/// The position of a walk. It is a deadline, as deadlines stay the same while other entries come and go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     queue: usize,
-    /// All entries up to this deadline were visited.
+    /// The deadline up to which all entries have been visited.
     behind: Option<u64>,
 }
 
 /// What happens to a visited entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It stays.
+    /// The entry stays.
     Stays,
-    /// It goes.
+    /// The entry is removed.
     Goes,
 }
 
@@ -36,13 +36,13 @@ pub enum Fate {
 pub struct Visited<'a>(&'a mut Entry);
 
 impl Visited<'_> {
-    /// Its key.
+    /// The key of the entry.
     #[must_use]
     pub fn key(&self) -> Key<'_> {
         Key::new(self.0.database(), self.0.name())
     }
 
-    /// Whether it was read from the cache since this was last called.
+    /// Whether the entry was read from the cache since the last call.
     pub fn take_read(&mut self) -> bool {
         self.0.take_recently_read()
     }
@@ -51,27 +51,27 @@ impl Visited<'_> {
 /// What is cached of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look<'a> {
-    /// Its value, if it is cached.
+    /// The value, if it is cached.
     pub value: Option<Value<'a>>,
     /// The questions whose answers are known, each with the length of the encoded reply.
     pub answers: Vec<(Question<'a>, usize)>,
-    /// Approximately how often it was read from the cache: exact up to 16 times, then to within a third.
+    /// Approximately how often the entry was read from the cache: exact up to 16 times, then to within a third.
     pub reads: u32,
-    /// How long ago it was fetched, to within a thousandth of its intended life.
+    /// How long ago the entry was fetched, to within a thousandth of its intended life.
     pub age: Duration,
-    /// It is evicted only when nothing else can be.
+    /// The entry is evicted only if no others can be.
     pub is_pinned: bool,
-    /// When it ends.
+    /// When the entry ends.
     pub end: Time,
-    /// Its cost, as in [`Limits::memory`].
+    /// The cost of the entry, as in [`Limits::memory`].
     pub cost: usize,
-    /// The rule that applies to it.
+    /// The rule that applies to the key.
     pub rule: Option<&'a Rule>,
 }
 
 impl Cache {
-    /// Visits the next entries. An entry inserted meanwhile may be visited or not, and one whose end was brought
-    /// forward may be skipped. Returns whether there may be more.
+    /// Visits the next entries. An entry that is inserted in the meantime may or may not be visited, and one whose end
+    /// was brought forward may be skipped. Returns whether there may be more.
     pub fn walk(
         &mut self,
         cursor: &mut Cursor,
@@ -99,7 +99,7 @@ impl Cache {
             }
         }
         let mut before = None;
-        // How many entries with this deadline were visited and stay.
+        // How many of the entries with this deadline were visited and stay.
         let mut passed = 0;
         for expiry in expiries {
             passed = if before == Some(expiry) { passed } else { 0 };
@@ -111,7 +111,7 @@ impl Cache {
         self.terms.queue(cursor.queue).is_some()
     }
 
-    /// Visits the entry with a deadline, after `passed` others there. Returns whether it stays.
+    /// Visits an entry with this deadline, after the `passed` others that were visited. Returns whether it stays.
     fn visit(
         &mut self,
         expiry: Expiry,
@@ -129,7 +129,7 @@ impl Cache {
         false
     }
 
-    /// The entry with that deadline in the queue, after so many others with the same.
+    /// An entry with this deadline in the queue, after `passed` others with the same deadline.
     pub(super) fn at(
         &mut self,
         expiry: Expiry,
@@ -155,7 +155,7 @@ impl Cache {
         }
     }
 
-    /// What is cached of a key, even past its end. This does not count as a read.
+    /// What is cached of a key, even past its end. Does not count as a read.
     #[must_use]
     pub fn look(&self, key: Key<'_>, now: Time) -> Option<Look<'_>> {
         let entry = self.peek(key)?;
@@ -174,20 +174,20 @@ impl Cache {
         })
     }
 
-    /// Sets other limits from now on. [`Self::shrink`] then evicts what exceeds them.
+    /// Sets other limits from now on. [`Self::shrink`] then evicts the entries that exceed them.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
         self.terms.set_limits(&self.limits);
         self.shrinks = true;
     }
 
-    /// Whether the cache still exceeds limits that were set.
+    /// Whether the cache still exceeds limits that were lowered.
     #[must_use]
     pub fn shrinks(&self) -> bool {
         self.shrinks
     }
 
-    /// Evicts some of the entries that exceed limits that were set.
+    /// Evicts some of the entries that exceed limits that were lowered.
     pub fn shrink(&mut self) {
         if self.shrinks {
             self.shrinks = !self.evict_some(EXPIRED_AT_ONCE);

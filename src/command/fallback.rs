@@ -1,30 +1,30 @@
-//! The commands of Redis 7.0 that have no row of our own, for a Redis that does not describe its commands (because the
-//! user may not run `COMMAND`, for example): otherwise none could go over the shared connection.
+//! Redis 7.0's commands that have no row of our own, for a Redis that does not describe its commands (because the user
+//! may not run `COMMAND`, for example). Without them, none of these commands could go over the shared connection.
 
 use super::keys::{ALL, FIRST, FIRST_TWO};
 use super::{Cached, Keys, Row, UNKNOWN, Way, Writes};
 
-/// They change nothing that the cache could hold, and some do more than read.
+/// These change nothing that the cache could hold, but some do more than read.
 const OTHERS: &str = "acl bgrewriteaof bgsave client command config function lastsave latency module pubsub \
     publish role save script slowlog spublish time";
 
-/// They have subcommands, followed by a key.
+/// These have subcommands, followed by a key.
 const OF_SECOND: &str = "memory object xinfo";
 const WRITE_SECOND: &str = "xgroup";
 
-/// They only read, and have no keys, or keys at a position that we know.
+/// These only read, and have no keys, or keys at positions that we know.
 const READS: &str = "dbsize eval_ro evalsha_ro fcall_ro keys lolwut randomkey scan sintercard sort_ro zdiff zinter \
     zintercard zunion";
 
-/// They only read the key that is their first argument.
+/// These only read the key that is their first argument.
 const READ_ONE: &str = "dump expiretime hrandfield hscan pexpiretime pttl srandmember sscan ttl xpending zrandmember \
     zscan";
 
-/// They only read the first two, or all.
+/// These only read their first two arguments, or all.
 const READ_TWO: &str = "lcs";
 const READ_EACH: &str = "touch";
 
-/// They only read the key that is their first argument, and their replies depend on that alone.
+/// These only read the key that is their first argument, and their replies depend on it alone.
 const READ_FIRST: &str = "bitcount bitfield_ro bitpos geodist geohash geopos georadius_ro georadiusbymember_ro \
     geosearch getbit getrange hexists hget hgetall hkeys hlen hmget hstrlen hvals lindex llen lpos lrange scard \
     sismember smembers smismember strlen substr type xlen xrange xrevrange zcard zcount zlexcount zmscore \
@@ -33,26 +33,26 @@ const READ_FIRST: &str = "bitcount bitfield_ro bitpos geodist geohash geopos geo
 /// They only read the key that is their only argument; with more arguments, they read more keys.
 const READ_ALL: &str = "exists sdiff sinter sunion";
 
-/// They write the key that is their first argument.
+/// These write the key that is their first argument.
 const WRITE_FIRST: &str = "append bitfield decr decrby expire expireat geoadd getdel getex getset hdel hincrby \
     hincrbyfloat hmset hset hsetnx incr incrby incrbyfloat linsert lpop lpush lpushx lrem lset ltrim move \
     persist pexpire pexpireat pfadd psetex restore rpop rpush rpushx sadd set setbit setex setnx setrange spop \
     srem xack xadd xautoclaim xclaim xdel xsetid xtrim zadd zincrby zpopmax zpopmin zrem zremrangebylex \
     zremrangebyrank zremrangebyscore";
 
-/// The first two.
+/// These write their first two arguments.
 const WRITE_TWO: &str = "copy geosearchstore lmove rename renamenx rpoplpush smove zrangestore";
 
-/// All.
+/// These write all of their arguments.
 const WRITE_ALL: &str = "del pfmerge sdiffstore sinterstore sunionstore unlink";
 
-/// Every other one.
+/// These write every other argument.
 const WRITE_PAIRS: &str = "mset msetnx";
 
-/// All from the second on.
+/// These write all arguments from the second on.
 const WRITE_FROM_SECOND: &str = "bitop";
 
-/// They may write any key.
+/// These may write any key.
 const WRITE_ANYTHING: &str = "flushall flushdb migrate swapdb";
 
 /// The rows with their names, in lower case.

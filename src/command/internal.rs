@@ -1,6 +1,6 @@
-//! The spelling of the proxy's internal requests: in capitals except for the second letter, which no client uses. Redis
-//! accepts any spelling, and shows it in `MONITOR` and `SLOWLOG`: so internal requests can be distinguished from
-//! those of clients, and left out of the replies to them.
+//! The spelling of the proxy's internal requests: in capitals except for the second letter, as no client spells them.
+//! Redis accepts any spelling, and shows it in `MONITOR` and `SLOWLOG`. So internal requests can be told apart from
+//! clients' requests, and removed from the replies to those commands.
 
 /// `ACL`
 pub const ACL: &str = "AcL";
@@ -41,8 +41,8 @@ pub const SELECT: &str = "SeLECT";
 /// `TOUCH`
 pub const TOUCH: &str = "ToUCH";
 
-/// The internal requests, with the subcommand if there is one. None of these changes data, so that a client that
-/// uses this spelling hides nothing.
+/// The internal requests, with their subcommands if there are any. None changes data, so a client that uses this
+/// spelling can't hide anything important.
 const REQUESTS: &[(&str, Option<&str>)] = &[
     (ACL, Some("GETUSER")),
     (ASKING, None),
@@ -72,7 +72,7 @@ const REQUESTS: &[(&str, Option<&str>)] = &[
     (TOUCH, None),
 ];
 
-/// Whether a request with these first words is an internal one.
+/// Whether a request whose first words are these is an internal one.
 #[must_use]
 pub fn is_internal(name: &[u8], subcommand: Option<&[u8]>) -> bool {
     REQUESTS.iter().any(|(request, of)| {
@@ -80,10 +80,10 @@ pub fn is_internal(name: &[u8], subcommand: Option<&[u8]>) -> bool {
     })
 }
 
-/// Whether a line of `MONITOR` shows an internal request, by its first bytes. `None` if more are needed.
+/// Whether a line of `MONITOR` shows an internal request, judged by its first bytes. `None` if more are needed.
 #[must_use]
 pub fn is_internal_line(start: &[u8]) -> Option<bool> {
-    // The time, and in brackets the database and the address, which may be any path.
+    // Before it come the time and, in brackets, the database and the address, which may be any path.
     const BEFORE: &[u8] = b"] \"";
     let is_over = start.len() >= LINE_MAX || start.ends_with(b"\n");
     let Some(at) = start.windows(BEFORE.len()).position(|part| part == BEFORE) else {

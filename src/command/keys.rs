@@ -7,7 +7,7 @@ use crate::resp::request::Request;
 /// Where the keys of a command are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// It has none.
+    /// The command has no keys.
     None,
     /// The arguments from `first` to `last` (counted from the end, if negative), every `step`-th.
     Range {
@@ -18,18 +18,18 @@ pub enum Keys {
         /// The distance from key to key.
         step: usize,
     },
-    /// As many arguments as the one at this position says, after it.
+    /// As many arguments after this position as the argument there says.
     Counted(usize),
-    /// The first argument, and as many after the second as that one says.
+    /// The first argument, and as many after the second as the second says.
     DestinationAndCounted,
-    /// After the word `STREAMS`, the first half of the rest.
+    /// The first half of the arguments after the word `STREAMS`.
     Streams,
     /// The first argument, and the one after the last word `STORE`; the arguments after `BY` and `GET` name further
     /// keys by patterns.
     Sort,
     /// The first argument, and those after the words `STORE` and `STOREDIST`.
     Stored,
-    /// Redis does not say.
+    /// Redis does not report the positions.
     Unknown,
 }
 
@@ -39,13 +39,13 @@ const fn range(first: usize, last: i32, step: usize) -> Keys {
 
 /// The first argument.
 pub(super) const FIRST: Keys = range(1, 1, 1);
-/// The first two.
+/// The first two arguments.
 pub(super) const FIRST_TWO: Keys = range(1, 2, 1);
-/// All.
+/// All arguments.
 pub(super) const ALL: Keys = range(1, -1, 1);
 const ALL_BUT_LAST: Keys = range(1, -2, 1);
 
-/// Where the keys are of commands that Redis describes vaguely or wrongly, and of those with rows of our own.
+/// Where the keys are, for commands that Redis describes vaguely or wrongly, and for those with rows of our own.
 const KNOWN: &[(Keys, &str)] = &[
     (FIRST, "get"),
     (
@@ -78,7 +78,7 @@ const KNOWN: &[(Keys, &str)] = &[
 ];
 
 impl Keys {
-    /// Where the keys of the command of that name, in lower case, are, if we know better than Redis.
+    /// Where the keys of the command `name` (in lower case) are, if we know better than Redis.
     pub(super) fn known(name: &[u8]) -> Option<Self> {
         let is_in = |names: &str| names.split(' ').any(|known| known.as_bytes() == name);
         let mut known = KNOWN.iter().filter(|(_, names)| is_in(names));
@@ -124,7 +124,7 @@ impl Keys {
     }
 }
 
-/// The positions of as many arguments as the one at `position` says, after it.
+/// The positions of as many arguments after `position` as the argument there says.
 fn counted(request: &Request<'_>, position: usize) -> std::ops::Range<usize> {
     let count = request.arguments().nth(position).and_then(integer);
     let count = count.and_then(|count| usize::try_from(count).ok());

@@ -10,28 +10,28 @@ use crate::resp::read::Reader;
 pub struct Spec {
     /// Its name in lower case; a subcommand's is `name|subcommand`.
     pub name: Box<[u8]>,
-    /// It may write.
+    /// The command may write.
     pub writes: bool,
-    /// It only reads.
+    /// The command only reads.
     pub reads_only: bool,
-    /// It may block its connection.
+    /// The command may block its connection.
     pub blocks: bool,
-    /// It may be sent by a client that is not authenticated.
+    /// A client that is not authenticated may send it.
     pub no_auth: bool,
     /// No script may call it. Commands that leave state on a connection are among these.
     pub no_script: bool,
-    /// Its keys do not follow from their positions alone.
+    /// The keys can't be found by position alone.
     pub movable_keys: bool,
-    /// Its reply may change though no key does, as Redis has reported since 7.0.
+    /// The reply may change although no key does. Reported since Redis 7.0.
     pub is_random: bool,
-    /// To which nodes of a cluster it goes, as Redis has reported since 7.0.
+    /// Which nodes of a cluster it goes to. Reported since Redis 7.0.
     pub spread: Option<Spread>,
-    /// The positions of its first key (0: none) and its last, and the distance from key to key.
+    /// The position of the first key (0 for none) and of the last, and the distance from key to key.
     pub keys: (i64, i64, i64),
 }
 
 impl Spec {
-    /// Its row, for a command about which we know nothing else.
+    /// The row of a command about which we know nothing else.
     pub(super) fn row(&self) -> Row {
         Row {
             way: if self.blocks || self.may_leave_state() {
@@ -49,14 +49,14 @@ impl Spec {
         }
     }
 
-    /// Whether it may leave state on its connection, as far as we know.
+    /// Whether the command may leave state on its connection, as far as we know.
     fn may_leave_state(&self) -> bool {
         let is_suspect = self.no_auth || self.no_script;
         is_suspect && !ours::leaves_no_state(&self.name) || ours::may_leave_state(&self.name)
     }
 
-    /// How its replies are cached, if they are: it only reads, has one key at a fixed position, and its reply depends
-    /// on that key alone.
+    /// How the command's replies are cached, if they are: it must only read and have one key at a fixed position, and
+    /// its reply must depend on that key alone.
     fn cached(&self) -> Option<Cached> {
         let depends_on_more = self.movable_keys
             || self.is_random
@@ -74,7 +74,7 @@ impl Spec {
         }
     }
 
-    /// Where its keys are.
+    /// Where the command's keys are.
     pub(super) fn keys(&self) -> Keys {
         if let Some(keys) = Keys::known(&self.name) {
             return keys;
@@ -120,8 +120,8 @@ impl Spec {
 /// The most commands and subcommands that are read. Redis 7.0 has 366; modules add a few hundred.
 const SPECS_MAX: usize = 16 * 1024;
 
-/// Parses the reply to `COMMAND` or `COMMAND INFO`, which leaves out commands that Redis does not have. `None` if it
-/// does not have the documented form, is an error, or is longer than any Redis has reason for.
+/// Parses the reply to `COMMAND` or `COMMAND INFO`. Commands that Redis does not have are left out. `None` if the reply
+/// is an error, does not have the documented form, or is longer than that of any real Redis.
 #[must_use]
 pub fn read_specs(reply: &[u8]) -> Option<Vec<Spec>> {
     let mut specs = Vec::new();
@@ -134,14 +134,14 @@ pub fn read_specs(reply: &[u8]) -> Option<Vec<Spec>> {
     Some(specs)
 }
 
-/// The level of a description. A subcommand has no subcommands: deeper levels of a reply are skipped.
+/// The level of a description. Subcommands have no subcommands, so deeper levels of a reply are skipped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     Command,
     Subcommand,
 }
 
-/// Name, arity, flags, first key, last key, step; since 6.0 ACL categories, since 7.0 tips, key
+/// Reads one description: name, arity, flags, first key, last key, step; since 6.0 ACL categories; since 7.0 tips, key
 /// specifications and subcommands.
 fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Option<()> {
     const KEYS_END: usize = 6;
@@ -193,7 +193,7 @@ fn read_spec(reader: &mut Reader<'_>, specs: &mut Vec<Spec>, level: Level) -> Op
     if specs.len() == SPECS_MAX {
         return None;
     }
-    // Any other is never looked up.
+    // Other names are never looked up.
     if name.len() < NAME_MAX && is_full_name(name) {
         spec.name = name.to_ascii_lowercase().into();
         spec.spread = Spread::of_tips(&spec.name, request_policy, response_policy);

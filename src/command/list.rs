@@ -11,33 +11,34 @@ pub struct CommandList(Vec<Item>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Item {
-    /// `@write`: those that may change data.
+    /// `@write`: commands that may change data.
     Write,
-    /// `@read`: those that only read.
+    /// `@read`: commands that only read.
     Read,
     /// Commands whose name matches, or whose container's name does: `config` and `conf*` stand for `config|get` too.
     Named(Pattern),
 }
 
 impl CommandList {
-    /// Parses a list such as `flushall,config*,@write`. Names are in any case, those of subcommands as `config|set`;
-    /// `@all` stands for all commands.
+    /// Parses a list such as `flushall,config*,@write`. Names are in any case, and subcommands are written
+    /// `config|set`; `@all` stands for all commands.
     ///
     /// # Errors
-    /// What is allowed in place of an invalid item, as the end of a sentence that starts with "give".
+    /// What would be valid in place of an invalid item, as the end of a sentence that starts with "give".
     pub fn parse(text: &str) -> Result<Self, String> {
         let items = text.split(',').map(str::trim);
         let items = items.filter(|item| !item.is_empty());
         items.map(Item::parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether it contains no command.
+    /// Whether the list contains no command.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it contains the command of a row, by its name in lower case; a subcommand's is `name|subcommand`.
+    /// Whether the list contains the command of a row, given its name in lower case (`name|subcommand` for a
+    /// subcommand).
     #[must_use]
     pub fn contains(&self, name: &[u8], row: &Row) -> bool {
         self.0.iter().any(|item| match item {

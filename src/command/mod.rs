@@ -1,9 +1,9 @@
-//! The command table: a row for each command (or subcommand), with its way and the keys that it writes.
+//! The command table: a row for each command or subcommand, which says how it is handled and which keys it writes.
 //!
 //! The rows come from Redis itself, which reports the arity, flags and key positions of all its commands, including
-//! modules' (`learn`), and from a short list of our own for what Redis does not report (`ours`). Redis is asked about a
-//! name that is not in the table before the request goes anywhere; if Redis describes none of its commands, there is a
-//! list of those of Redis 7.0 (`fallback`).
+//! those of modules (`learn`), and from a short list of our own for what Redis does not report (`ours`). If a name is
+//! not in the table, Redis is asked about it before the request is sent anywhere. If Redis describes none of its
+//! commands, a list of those of Redis 7.0 takes its place (`fallback`).
 
 mod fallback;
 pub mod internal;
@@ -41,7 +41,8 @@ pub enum Way {
     Upstream,
     /// Sent to Redis over a dedicated connection, as are the client's later requests.
     Dedicated,
-    /// Not executed: the client is closed. It is a browser that a web page makes connect here (`POST`, `Host:`).
+    /// Not executed: the client is closed. It is a browser that a web page makes connect to the proxy (`POST`,
+    /// `Host:`).
     Abort,
 }
 
@@ -83,23 +84,23 @@ pub enum Cached {
     Answer {
         /// The position of the key.
         key: u8,
-        /// It may have more keys after this one; then Redis is asked each time.
+        /// There may be more keys after this one. If there are, Redis is asked each time.
         alone: bool,
     },
 }
 
-/// What a command reads from a hash, whose fields may expire by themselves.
+/// Which fields of a hash a command reads. Fields may expire on their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fields {
     /// The fields that it names after the key.
     Named,
-    /// All.
+    /// All fields.
     All,
 }
 
-/// How a command concerns clients. Redis has ids for the connections to it, and the proxy for its clients, and Redis
-/// also shows the proxy's own requests: so such requests, their replies, or both are translated. So are commands that
-/// reset the counters of both.
+/// How a command concerns clients. Redis has ids for its connections, and the proxy has ids for its clients; and Redis
+/// also shows the proxy's own requests. So these requests, their replies, or both are translated. Commands that reset
+/// the counters of both are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // they are subcommands of Redis's CLIENT, CONFIG and SLOWLOG
 pub enum Clients {
@@ -121,7 +122,7 @@ pub enum Clients {
 /// Which keys a command writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writes {
-    /// None that the cache could hold.
+    /// No keys that the cache could hold.
     Nothing,
     /// The arguments from `first` to `last` (counted from the end, if negative), every `step`-th.
     Range {
@@ -132,56 +133,57 @@ pub enum Writes {
         /// The distance from key to key.
         step: usize,
     },
-    /// As many arguments as the one at this position says, after it.
+    /// As many arguments after this position as the argument there says.
     Counted(usize),
     /// As [`Self::Counted`], and possibly keys that it does not name: it is a script.
     Declared(usize),
     /// The argument after the word STORE or STOREDIST, if there is one.
     Stored,
-    /// Possibly any.
+    /// Possibly any key.
     Anything,
 }
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The command's number, which stays the same whatever the table learns.
+    /// The command's number, which never changes, whatever the table learns.
     pub number: u16,
-    /// The fewest arguments, including the name (and subcommand).
+    /// The fewest arguments, including the name and subcommand.
     pub least: usize,
-    /// The most.
+    /// The most arguments.
     pub most: usize,
-    /// How it is handled.
+    /// How the command is handled.
     pub way: Way,
-    /// What it writes.
+    /// Which keys the command writes.
     pub writes: Writes,
-    /// Where its keys are.
+    /// Where the command's keys are.
     pub keys: Keys,
-    /// To which nodes of a cluster it goes, if Redis reports that it goes to several.
+    /// Which nodes of a cluster the command goes to, if Redis reports that it goes to several.
     pub spread: Option<Spread>,
-    /// It may change data, as Redis reports.
+    /// Redis reports that the command may change data.
     pub may_write: bool,
-    /// Whether it only reads, and so may be sent twice.
+    /// The command only reads, so that it may be sent twice.
     pub reads_only: bool,
-    /// It blocks its connection until there is something to reply.
+    /// The command blocks its connection until there is something to reply.
     pub blocks: bool,
-    /// It only blocks, and needs a dedicated connection, if the word BLOCK is among its arguments.
+    /// The command blocks, and needs a dedicated connection, only if the word BLOCK is among its arguments.
     pub only_with_block: bool,
-    /// It may leave more state on a dedicated connection than the proxy mirrors.
+    /// The command may leave more state on a dedicated connection than the proxy mirrors.
     pub lasts: bool,
-    /// The proxy answers it if Redis has it too.
+    /// The proxy answers the command only if Redis has it too.
     pub if_redis_knows: bool,
-    /// It may change the commands, or the permissions for them.
+    /// The command may change which commands there are, or the permissions for them.
     pub changes_commands: bool,
-    /// How it concerns clients.
+    /// How the command concerns clients.
     pub clients: Option<Clients>,
-    /// Which hash fields it reads that may expire before their key, which Redis does not report in time.
+    /// Which hash fields the command reads that may expire before their key, which Redis does not report in time.
     pub fields: Option<Fields>,
-    /// It ends what may hold up the shared connections: it has a dedicated one for itself, and then leaves it.
+    /// The command ends what may hold up the shared connections. It gets a dedicated connection, and leaves it right
+    /// afterwards.
     pub passes: bool,
-    /// It has subcommands, with rows of their own.
+    /// The command has subcommands, with rows of their own.
     pub is_container: bool,
-    /// The hooks that want its requests, a bit for each.
+    /// The hooks that want to see its requests, a bit for each.
     pub hooks: u32,
 }
 
@@ -208,13 +210,14 @@ pub const UNKNOWN: Row = Row {
     hooks: 0,
 };
 
-/// The longest name of a command and a subcommand that is looked up, in bytes.
+/// The longest name that is looked up, of a command with its subcommand, in bytes.
 const NAME_MAX: usize = 64;
 
 impl Row {
-    /// The row of a command that is called by another name than its own. If the proxy would answer or cache it, it goes
-    /// to Redis by its other name instead. If `SELECT` is renamed, a client that selects stays on its dedicated
-    /// connection: the proxy can't set one up for that database.
+    /// The row of a renamed command, given its row under the original name. If the proxy would answer or cache the
+    /// command, it is sent to Redis under its new name instead, over a dedicated connection. If `SELECT` is renamed, a
+    /// client that selects a database stays on its dedicated connection, as the proxy can't set up a link for that
+    /// database.
     fn under_another_name(self) -> Self {
         let way = match self.way {
             Way::Here(_) | Way::Cached(Cached::Get | Cached::Mget) => Way::Dedicated,
@@ -254,7 +257,7 @@ impl Row {
         }
     }
 
-    /// Whether Redis may delay it while it pauses writers (`CLIENT PAUSE`).
+    /// Whether Redis may delay the command while it pauses writers (`CLIENT PAUSE`).
     #[must_use]
     pub fn waits_for_pause(&self) -> bool {
         // PFCOUNT is flagged as a read, but may write.
@@ -269,7 +272,7 @@ impl Row {
             arguments.any(|argument| is_word(argument, b"block"))
         };
         match self.way {
-            // Without the key Redis's error is right.
+            // Without the key, Redis's error is the right reply.
             Way::Cached(Cached::Answer { key, alone })
                 if request.len() <= key.into() || alone && request.len() > usize::from(key) + 1 =>
             {
@@ -281,13 +284,14 @@ impl Row {
     }
 }
 
-/// The name of the command that a subcommand belongs to, from its name in the table; `None` for a command.
+/// The name of the command that a subcommand belongs to, given the subcommand's name in the table; `None` for a
+/// command.
 fn container(name: &[u8]) -> Option<&[u8]> {
     let bar = name.iter().position(|&byte| byte == b'|')?;
     Some(&name[..bar])
 }
 
-/// The keys that a request writes, for a script those that it declares; `None` stands for possibly any.
+/// The keys that a request writes; for a script, those that it declares. `None` stands for possibly any.
 #[must_use]
 pub fn written<'a>(request: &Request<'a>, writes: Writes) -> Option<Written<'a>> {
     match writes {

@@ -1,5 +1,5 @@
-//! What Redis's description of its commands lacks: which the proxy answers, which leave state on a connection, and
-//! which keys are written where `COMMAND` is vague.
+//! What Redis's description of its commands lacks: which commands the proxy answers, which leave state on a connection,
+//! and which keys are written where `COMMAND` is vague.
 
 use super::{Cached, Clients, Fields, Here, Keys, Row, Way, Writes};
 
@@ -48,7 +48,7 @@ const fn dedicated() -> Row {
     }
 }
 
-/// The proxy mirrors the state that it leaves on a connection, or it leaves none.
+/// The command leaves no state on a connection, or state that the proxy mirrors.
 const fn followed() -> Row {
     row(0, ANY, Way::Dedicated)
 }
@@ -74,7 +74,7 @@ const fn writes(writes: Writes) -> Row {
     }
 }
 
-/// It only goes to Redis, and leaves no state.
+/// The command is only sent to Redis, and leaves no state.
 const fn forward() -> Row {
     row(0, ANY, Way::Forward)
 }
@@ -93,7 +93,7 @@ const fn clients(clients: Clients, row: Row) -> Row {
     }
 }
 
-/// It needs a dedicated connection for itself alone.
+/// The command needs a dedicated connection for itself alone.
 const fn passes() -> Row {
     Row {
         passes: true,
@@ -101,7 +101,7 @@ const fn passes() -> Row {
     }
 }
 
-/// It is flagged as a read, but may write the computed count to the key.
+/// The command is flagged as a read, but may write the computed count to the key.
 const PFCOUNT: Row = Row {
     way: Way::Cached(Cached::Answer {
         key: 1,
@@ -110,26 +110,26 @@ const PFCOUNT: Row = Row {
     ..writes(ALL_ARGUMENTS)
 };
 
-/// What a browser sends when a web page makes it connect here (cross-protocol scripting). Redis closes such a
-/// connection (`securityWarningCommand`).
+/// What a browser sends when a web page makes it connect to the proxy (cross-protocol scripting). Redis closes such a
+/// connection too (`securityWarningCommand`).
 pub(super) const ATTACKS: [&[u8]; 2] = [b"post", b"host:"];
 pub(super) const ATTACK: Row = row(0, ANY, Way::Abort);
 
-/// The word before a command that Redis is to answer in place of the proxy.
+/// The first word of a request that Redis is to answer in place of the proxy.
 pub(super) const UPSTREAM: &[u8] = b"upstream";
 
-/// The word before a command of the proxy's own that has the same name as one of Redis.
+/// The first word of the proxy's own commands, some of which Redis has under the same name.
 pub(super) const PROXY: &[u8] = b"proxy";
 
-/// Whether a subcommand may leave state on its connection as far as we know: other subcommands of its command do, and
-/// it is not listed as one that doesn't.
+/// Whether a subcommand may leave state on its connection, as far as we know: other subcommands of the same command do,
+/// and it is not listed as one that does not.
 pub(super) fn may_leave_state(name: &[u8]) -> bool {
     let container = super::container(name);
     let is_suspect = container.is_some_and(|container| STATEFUL.contains(&container));
     is_suspect && !leaves_no_state(name)
 }
 
-/// Whether we know that a command or subcommand leaves no state on its connection, though Redis lets no script call it.
+/// Whether a command or subcommand is known to leave no state on its connection, though Redis lets no script call it.
 pub(super) fn leaves_no_state(name: &[u8]) -> bool {
     let is_in = |names: &str, name: &[u8]| names.split(' ').any(|known| known.as_bytes() == name);
     let (list, name) = match super::container(name) {
@@ -144,7 +144,7 @@ pub(super) fn leaves_no_state(name: &[u8]) -> bool {
 /// Commands of which some subcommands leave state on a connection.
 pub(super) const STATEFUL: [&[u8]; 3] = [b"client", b"cluster", b"script"];
 
-/// Commands with all their subcommands, except for those below.
+/// Commands that leave no state, with all their subcommands, except for those below.
 const NO_STATE: &str = "acl bgrewriteaof bgsave cluster config eval_ro evalsha_ro fcall_ro function latency \
     module role save script";
 
@@ -154,22 +154,22 @@ const NO_STATE_CLUSTER: &str = "addslots addslotsrange bumpepoch count-failure-r
     delslotsrange failover flushslots forget getkeysinslot help info keyslot links meet myid myshardid nodes \
     replicas replicate reset saveconfig set-config-epoch setslot shards slaves slot-stats slots";
 
-/// Whether the reply of a command that reads one key depends on more than that key's value: on time, chance, the
-/// value's place in memory, or, for a subcommand, on anything.
+/// Whether the reply of a command that reads one key depends on more than that key's value: on time, on chance, on
+/// where the value is in memory, or (for a subcommand) on anything.
 pub(super) fn depends_on_more(name: &[u8]) -> bool {
     let is_in = |names: &str| names.split(' ').any(|known| known.as_bytes() == name);
-    // A search reads an index of many keys by the name of one.
+    // A search names one key, but reads an index of many.
     name.contains(&b'|') || name.starts_with(b"ft.") || is_in(DEPEND_ON_MORE)
 }
 
-/// These commands. Redis reports most of them as such too, since 7.0.
+/// The commands whose replies do. Since 7.0, Redis reports most of them too.
 const DEPEND_ON_MORE: &str = "dump expiretime hexpiretime hpexpiretime hpttl hrandfield hscan httl object pexpiretime \
     pttl sort_ro srandmember sscan touch ttl xpending zrandmember zscan";
 
-/// Makes fields of hashes expire, since Redis 7.4.
+/// The command that makes fields of hashes expire, since Redis 7.4.
 pub(super) const HEXPIRE: &[u8] = b"hexpire";
 
-/// The commands that then depend on time too, and what they read.
+/// The commands whose replies then depend on time too, and which fields they read.
 pub(super) const READS_OF_HASHES: [(&[u8], Fields); 8] = [
     (b"hexists", Fields::Named),
     (b"hget", Fields::Named),
@@ -181,7 +181,7 @@ pub(super) const READS_OF_HASHES: [(&[u8], Fields); 8] = [
     (b"hvals", Fields::All),
 ];
 
-/// The row of GET, which is looked up most.
+/// The row of GET, which is looked up more than any other.
 pub(super) const GET: Row = Row {
     number: 1,
     reads_only: true,
@@ -254,7 +254,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("upstream|info", row(2, ANY, Way::Upstream)),
     ("upstream|slowlog", row(2, ANY, Way::Upstream)),
 
-    // They leave state on a connection.
+    // These leave state on a connection.
     ("asking", dedicated()),
     ("client|caching", dedicated()),
     ("client|getredir", clients(Clients::Getredir, dedicated())),
@@ -276,7 +276,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("unsubscribe", followed()),
     ("watch", followed()),
 
-    // Other subcommands of CLIENT leave state, as far as we know.
+    // Other subcommands of CLIENT may leave state, as far as we know.
     ("client|help", forward()),
     ("client|kill", clients(Clients::Kill, forward())),
     ("client|list", clients(Clients::List, forward())),
@@ -290,13 +290,13 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("slowlog|get", clients(Clients::SlowlogGet, forward())),
     ("slowlog|len", clients(Clients::SlowlogLen, forward())),
 
-    // These end what holds up others, perhaps on the shared connections.
+    // These end what may hold up other clients, perhaps on the shared connections.
     ("client|unpause", clients(Clients::Unpause, passes())),
     ("function|kill", passes()),
     ("function|stats", passes()),
     ("script|kill", passes()),
 
-    // They keep their connection busy, or close it.
+    // These keep their connection busy, or close it.
     ("debug", dedicated_writes(Writes::Anything)),
     ("shutdown", followed()),
 
@@ -309,18 +309,18 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("bzmpop", blocks(Writes::Counted(2))),
     ("bzpopmax", blocks(ALL_BUT_TIMEOUT)),
     ("bzpopmin", blocks(ALL_BUT_TIMEOUT)),
-    // They count what was written on their connection.
+    // These count what was written on their connection.
     ("wait", Row { lasts: true, ..blocks(Writes::Nothing) }),
     ("waitaof", Row { lasts: true, ..blocks(Writes::Nothing) }),
     ("xread", Row { only_with_block: true, ..blocks(Writes::Nothing) }),
     ("xreadgroup", Row { only_with_block: true, may_write: true, ..blocks(Writes::Nothing) }),
 
-    // On a connection without MULTI or WATCH these change nothing; with it, the client is on a dedicated connection.
+    // Without MULTI or WATCH on the connection, these change nothing. With it, the client is on a dedicated connection.
     ("discard", forward()),
     ("exec", forward()),
     ("unwatch", forward()),
 
-    // Redis reports the positions of the keys that these access, not of those that they write.
+    // Redis reports the positions of the keys that these read, but not of those that they write.
     ("georadius", writes(Writes::Stored)),
     ("georadiusbymember", writes(Writes::Stored)),
     ("sort", writes(Writes::Stored)),
@@ -339,7 +339,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("zmpop", writes(Writes::Counted(1))),
     ("pfcount", PFCOUNT),
 
-    // These may write anything.
+    // These may write any key.
     ("cluster", writes(Writes::Anything)),
     ("eval", writes(Writes::Declared(2))),
     ("evalsha", writes(Writes::Declared(2))),
@@ -348,7 +348,7 @@ pub(super) static ROWS: &[(&str, Row)] = &[
     ("replicaof", writes(Writes::Anything)),
     ("slaveof", writes(Writes::Anything)),
 
-    // These may change the commands, or the permissions for them.
+    // These may change which commands there are, or the permissions for them.
     ("acl|deluser", changes_commands()),
     ("acl|load", changes_commands()),
     ("acl|setuser", changes_commands()),

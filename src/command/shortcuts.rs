@@ -1,5 +1,5 @@
-//! The commands that ask about the key in their first argument, found by name in a few instructions: in a pipeline of
-//! hits, a look-up in the whole table would take as long as the hit itself.
+//! Finds the commands that ask about the key in their first argument, by name and in a few instructions. In a pipeline
+//! of hits, a look-up in the whole table would take as long as the hit itself.
 
 use std::collections::HashMap;
 
@@ -7,28 +7,28 @@ use foldhash::fast::RandomState;
 
 use super::{Cached, Row, Way};
 
-/// The longest name among them, in bytes.
+/// The longest name of such a command, in bytes.
 const NAME_MAX: usize = 16;
 
 /// The commands by their names.
 #[derive(Debug, Default)]
 pub(super) struct Shortcuts {
     commands: HashMap<u128, Shortcut, RandomState>,
-    /// Which letters names of each length start with, a bit for each: this rules out most other commands.
+    /// The first letters of the names of each length, a bit for each. This rules out most other commands.
     first: [u32; NAME_MAX + 1],
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Shortcut {
     number: u16,
-    /// The length of its name.
+    /// The length of the command's name.
     length: u8,
-    /// It asks about one key only if that is its last argument.
+    /// The command asks about one key only if the key is its last argument.
     alone: bool,
 }
 
 impl Shortcuts {
-    /// The shortcuts for these rows.
+    /// Builds the shortcuts to these rows.
     pub fn to<'a>(rows: impl Iterator<Item = (&'a [u8], Row)>) -> Self {
         let shortcut = |(name, row): (&[u8], Row)| match row.way {
             Way::Cached(Cached::Answer { key: 1, alone })
@@ -59,7 +59,7 @@ impl Shortcuts {
         }
     }
 
-    /// The number of the command with that name, in any case, if a request of so many arguments asks about one key.
+    /// The number of the command `name` (in any case), if a request with `count` arguments asks about one key.
     #[inline]
     pub fn find(&self, name: &[u8], count: usize) -> Option<u16> {
         if self.first.get(name.len())? & bit_of_first(name) == 0 {
@@ -77,8 +77,8 @@ fn bit_of_first(name: &[u8]) -> u32 {
     name.first().map_or(0, |first| 1 << (first & 31))
 }
 
-/// A name of at most [`NAME_MAX`] bytes, the same in any case. Among names of one length, no other folds to the same
-/// value as a name of letters.
+/// Folds a name of at most [`NAME_MAX`] bytes, so that it is the same in any case. Among names of the same length, no
+/// other name folds to the same value as a name of letters.
 #[inline]
 fn fold(name: &[u8]) -> u128 {
     const LOWER_CASE: u128 = u128::from_ne_bytes([b' '; NAME_MAX]);

@@ -1,40 +1,40 @@
-//! Commands that concern several nodes of a cluster: which ones, and how their replies are merged. Redis reports it
-//! since 7.0, in its command tips (<https://redis.io/docs/latest/develop/reference/command-tips/>).
+//! Commands that concern several nodes of a cluster: which nodes, and how their replies are merged. Since 7.0, Redis
+//! reports this in its command tips (<https://redis.io/docs/latest/develop/reference/command-tips/>).
 
 use super::is_word;
 use crate::resp::request::Request;
 
-/// How the replies of several nodes are merged. If one is an error, that is the reply.
+/// How the replies of several nodes are merged. If one of them is an error, it is the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// All are equal: any of them.
+    /// Any of them, as all are equal.
     Same,
     /// The sum of numbers.
     Sum,
-    /// The least number.
+    /// The smallest number.
     Least,
     /// The greatest number.
     Greatest,
-    /// All elements of arrays.
+    /// All elements of the arrays.
     Elements,
-    /// For each element of arrays, the least number.
+    /// For each position in the arrays, the smallest number.
     LeastEach,
-    /// The first that is not null.
+    /// The first reply that is not null.
     Some,
 }
 
-/// To which nodes a request goes, if not to a single one.
+/// Which nodes a request goes to, if not to a single one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
-    /// To all masters.
+    /// All masters.
     Masters(Join),
-    /// To the nodes of its keys, each with its own keys.
+    /// The nodes of its keys, each of which gets its own keys.
     Slots(Join),
-    /// To one master after another, as the cursor says.
+    /// One master after another, as the cursor says.
     Scan,
 }
 
-/// What the tips would be before Redis 7.0, and for commands whose policies Redis calls special, what cluster clients
+/// What the tips would be before Redis 7.0; and, for commands whose policies Redis calls special, what cluster clients
 /// do.
 const KNOWN: &[(&str, Spread)] = &[
     ("acl|deluser", Spread::Masters(Join::Least)),
@@ -71,17 +71,17 @@ const KNOWN: &[(&str, Spread)] = &[
     ("wait", Spread::Masters(Join::Least)),
 ];
 
-/// It sets all of its keys or none, which is impossible across several nodes.
+/// This command sets all of its keys or none, which is impossible across several nodes.
 const WHOLE: &[u8] = b"msetnx";
 
 impl Spread {
-    /// From the tips of the command of that name, in lower case.
+    /// The spread of the command `name` (in lower case), from its tips.
     pub(super) fn of_tips(
         name: &[u8],
         request_policy: &[u8],
         response_policy: &[u8],
     ) -> Option<Self> {
-        // For RANDOMKEY, Redis only reports that all nodes are to be asked.
+        // For RANDOMKEY, Redis reports only that all nodes are to be asked.
         if name == WHOLE || name == b"randomkey" {
             return None;
         }
@@ -96,13 +96,13 @@ impl Spread {
         };
         match request_policy {
             b"all_shards" | b"all_nodes" => Some(Self::Masters(join)),
-            // Without a policy, each reply has its place among the others, which is only known for MGET.
+            // Without a policy, each reply has its place among the others, which is known only for MGET.
             b"multi_shard" if join != Join::Elements => Some(Self::Slots(join)),
             _ => None,
         }
     }
 
-    /// For a request whose command has that original name, in lower case, and no tips.
+    /// The spread of a request whose command, in lower case and by its original name, has no tips.
     #[must_use]
     pub fn known(name: &[u8], request: &Request<'_>) -> Option<Self> {
         let is_this = |known: &str| match known.split_once('|') {

@@ -17,7 +17,7 @@ use crate::resp::request::Request;
 /// Why there is no row for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotFound {
-    /// The proxy would answer it, but its command does not take that number of arguments.
+    /// The proxy would answer the request, but the command does not take that number of arguments.
     WrongArity(Refusal),
     /// No command has such a name.
     NoName(Refusal),
@@ -34,10 +34,10 @@ pub struct Refusal {
     pub message: Vec<u8>,
 }
 
-/// The most rows that the table holds, so that their numbers suffice.
+/// The most rows that the table holds, so that numbers of 16 bits suffice.
 const ROWS_MAX: usize = 32 * 1024;
 
-/// What Redis has described of its commands.
+/// How much Redis has described of its commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     /// Nothing.
@@ -53,16 +53,16 @@ enum Told {
 pub struct Table {
     /// By name in lower case; a subcommand's is `name|subcommand`.
     rows: HashMap<Box<[u8]>, Row, RandomState>,
-    /// The numbers of commands that it contained before.
+    /// The numbers of commands that the table contained before.
     gone: Vec<(Box<[u8]>, u16)>,
-    /// The first number that is free.
+    /// The first free number.
     numbers: u16,
     /// The commands that have subcommands.
     containers: Vec<Box<[u8]>>,
-    /// By other names of commands (`rename-command`): their original names, which are in `rows`.
+    /// The original names of renamed commands (`rename-command`), by their new names. The original names are in `rows`.
     aliases: HashMap<Box<[u8]>, Box<[u8]>, RandomState>,
     told: Told,
-    /// The commands of `rows` that ask about one key, and that no hook wants.
+    /// Finds the commands of `rows` that ask about one key, and that no hook wants.
     shortcuts: Shortcuts,
     /// Which commands each hook wants.
     wanted: Vec<CommandList>,
@@ -78,7 +78,7 @@ impl Table {
     /// The number of GET.
     pub const GET: u16 = ours::GET.number;
 
-    /// The table for a Redis that has these commands; without any, for one that has not described them.
+    /// The table for a Redis that has these commands; without any, for a Redis that has not described them.
     #[must_use]
     pub fn new(specs: &[Spec]) -> Self {
         let mut table = Self {
@@ -111,7 +111,7 @@ impl Table {
             let known = self.told == Told::Nothing
                 || tells_of(name)
                 || name == "client|info" && has_client_info;
-            // If Redis does not have it, its own error is right.
+            // If Redis does not have the command, its own error is the right reply.
             let way = if row.if_redis_knows && !known {
                 Way::Forward
             } else {
@@ -143,8 +143,8 @@ impl Table {
         self.mark_containers();
     }
 
-    /// Learns Redis's description of one command, with its subcommands, which was asked for by this name. Returns
-    /// whether the table now contains it.
+    /// Learns Redis's description of one command and its subcommands. `asked` is the name that Redis was asked about.
+    /// Returns whether the table now contains it.
     pub fn learn_one(&mut self, asked: &[u8], specs: &[Spec]) -> bool {
         let Some(described) = specs.first().map(|spec| &spec.name) else {
             return false;
@@ -164,7 +164,7 @@ impl Table {
         self.has_row(asked)
     }
 
-    /// Whether there is a row for a command or subcommand of that name, original or not.
+    /// Whether there is a row for a command or subcommand of this name, be it original or new.
     fn has_row(&self, name: &[u8]) -> bool {
         match container(name) {
             None => self.rows.contains_key(self.original_name(name)),
@@ -175,9 +175,9 @@ impl Table {
         }
     }
 
-    /// Adds a row for a command that Redis describes. The proxy's own rows stay as they are.
+    /// Adds a row for a command that Redis has described. The proxy's own rows stay as they are.
     fn add(&mut self, spec: &Spec) {
-        // It is dedicated if the command that it belongs to is.
+        // A subcommand needs a dedicated connection if its command does.
         let whole = container(&spec.name).and_then(|name| self.rows.get(name));
         let dedicated = whole.is_some_and(|row| row.way == Way::Dedicated);
         self.rows
@@ -186,7 +186,7 @@ impl Table {
                 row.reads_only = spec.reads_only;
                 row.keys = spec.keys();
                 row.spread = spec.spread;
-                // For scripts and server management commands Redis reports neither.
+                // For scripts and server management commands, Redis reports neither.
                 row.may_write = spec.writes || row.writes != Writes::Nothing && !spec.reads_only;
             })
             .or_insert_with(|| Row {
@@ -199,7 +199,7 @@ impl Table {
             });
     }
 
-    /// Marks the commands that read fields of hashes, which may expire without a timely report from Redis.
+    /// Marks the commands that read hash fields, which may expire without a timely report from Redis.
     fn note_reads_of_hashes(&mut self) {
         for (name, fields) in ours::READS_OF_HASHES {
             if let Some(row) = self.rows.get_mut(name) {
@@ -208,7 +208,7 @@ impl Table {
         }
     }
 
-    /// Gives each row without a number its own: the one that it had before, or a new one.
+    /// Gives each row without a number its own: the one that the command had before, or a new one.
     fn number_rows(&mut self, before: HashMap<Box<[u8]>, Row, RandomState>) {
         let mut known: HashMap<Box<[u8]>, u16, RandomState> = std::mem::take(&mut self.gone)
             .into_iter()
@@ -224,7 +224,7 @@ impl Table {
                 number
             });
         }
-        // The last number is shared by all that no number is left for.
+        // The last number is shared by all commands for which no number is left.
         known.retain(|_, number| (ours::GET.number + 1..u16::MAX).contains(number));
         self.gone = known.into_iter().collect();
         self.mark_wanted();
@@ -252,7 +252,7 @@ impl Table {
         self.rows.get(&b"get"[..]).is_some_and(|row| row.hooks != 0)
     }
 
-    /// The hooks that want a request of a row, which may be that of an unknown command.
+    /// The hooks that want a request of this row, which may be the row of unknown commands.
     #[must_use]
     pub fn hooks(&self, row: &Row, name: &[u8]) -> u32 {
         match row.number == UNKNOWN.number {
@@ -261,7 +261,7 @@ impl Table {
         }
     }
 
-    /// The name of a request's command, in lower case; that of a subcommand is `name|subcommand`.
+    /// The name of a request's command, in lower case (`name|subcommand` for a subcommand).
     #[must_use]
     pub fn full_name(&self, request: &Request<'_>) -> Vec<u8> {
         let mut name = self.original_name(request.argument(0)).to_ascii_lowercase();
@@ -272,15 +272,15 @@ impl Table {
         name
     }
 
-    /// The number of the command that a client calls by this, its original, name, with so many arguments in all, if a
-    /// cached answer may be its reply unchanged.
+    /// The number of the command that a client calls by its original name `name`, if a request with `count` arguments
+    /// may be answered by a cached answer unchanged.
     #[must_use]
     #[inline]
     pub fn asks(&self, name: &[u8], count: usize) -> Option<u16> {
         self.shortcuts.find(name, count)
     }
 
-    /// The name of the command with a number, in lower case; a subcommand's is `name|subcommand`.
+    /// The name of the command with this number, in lower case (`name|subcommand` for a subcommand).
     #[must_use]
     pub fn name(&self, number: u16) -> &[u8] {
         let rows = self.rows().map(|(name, row)| (name, row.number));
@@ -293,7 +293,7 @@ impl Table {
     /// The row of a request.
     ///
     /// # Errors
-    /// If the proxy would answer it but the arity is wrong; or if the table does not contain the command.
+    /// If the proxy would answer the request but the arity is wrong, or if the table does not contain the command.
     pub fn find(&self, request: &Request<'_>) -> Result<Row, NotFound> {
         let found = self.look_up(request.argument(0), request);
         found.unwrap_or_else(|| self.find_unusual(request))
@@ -302,7 +302,7 @@ impl Table {
     /// The row of a request whose command has this original name, if the table contains it.
     fn look_up(&self, name: &[u8], request: &Request<'_>) -> Option<Result<Row, NotFound>> {
         let mut buffer = [0; NAME_MAX];
-        // A `|` is only in the table's names of subcommands, and in no command's name.
+        // Only the names of subcommands in the table contain a `|`, and no command's name does.
         let mut full = lower_case(&mut buffer, 0, name).filter(|_| !name.contains(&b'|'))?;
         let mut row = self.rows.get(&buffer[..full]);
         let is_container = match row {
@@ -329,7 +329,7 @@ impl Table {
         Some(Ok(*row))
     }
 
-    /// The row of a request that has none under its name.
+    /// The row of a request whose command has no row under the name that the client used.
     #[cold]
     fn find_unusual(&self, request: &Request<'_>) -> Result<Row, NotFound> {
         let no_name = || {
@@ -376,7 +376,7 @@ impl Table {
         Err(NotFound::Unknown(asked.into()))
     }
 
-    /// The row for a subcommand that Redis does not describe: that of its command.
+    /// The row of a subcommand that Redis does not describe: that of its command.
     fn whole(&self, name: &[u8], subcommand: &[u8]) -> Row {
         let row = self.rows.get(name).copied().unwrap_or(UNKNOWN);
         let full = [name, b"|", subcommand].concat();
@@ -406,7 +406,7 @@ impl Table {
         }
     }
 
-    /// Whether Redis has subcommands of a command.
+    /// Whether Redis has subcommands of this command.
     fn has_subcommands(&self, name: &[u8]) -> bool {
         self.is_container(name) && self.rows.contains_key(name)
     }
@@ -421,13 +421,13 @@ impl Table {
         alias.map_or(name, |original| original)
     }
 
-    /// Whether there is a command that the proxy answers.
+    /// Whether the table has a command that the proxy answers as `command`.
     #[must_use]
     pub fn answers(&self, command: Here) -> bool {
         self.rows.values().any(|row| row.way == Way::Here(command))
     }
 
-    /// Notes the command that a subcommand belongs to, if the name is that of one.
+    /// If `name` is that of a subcommand, notes the command that it belongs to.
     fn note_container(&mut self, name: &[u8]) {
         if let Some(command) = container(name)
             && !self.is_container(command)
@@ -449,8 +449,8 @@ impl Table {
         self.containers.iter().any(|container| **container == *name)
     }
 
-    /// The request of the command with that number that asks about a key, with these further arguments, which are bulk
-    /// strings, and its row; nothing if that command does not ask about keys.
+    /// The request by which the command with this number asks about a key, and its row; `None` if the command does not
+    /// ask about keys. `rest` are its further arguments, as bulk strings.
     #[must_use]
     pub fn ask(&self, number: u16, key: &[u8], rest: &[u8]) -> Option<(Row, Vec<u8>)> {
         let mut rows = self.rows.iter();
@@ -467,7 +467,7 @@ impl Table {
         Some((*row, request))
     }
 
-    /// The rows with their names, in no particular order.
+    /// All rows with their names, in no particular order.
     pub fn rows(&self) -> impl Iterator<Item = (&[u8], Row)> {
         self.rows.iter().map(|(name, row)| (&**name, *row))
     }
@@ -480,7 +480,7 @@ fn bits_of(wanted: &[CommandList], name: &[u8], row: &Row) -> u32 {
     holding.fold(0, |bits, (_, number)| bits | 1 << number)
 }
 
-/// Writes `text` in lower case to the buffer from `start` on; returns its end. One byte stays free.
+/// Writes `text` in lower case to the buffer, from `start` on. Returns where it ends. One byte always stays free.
 fn lower_case(buffer: &mut [u8; NAME_MAX], start: usize, text: &[u8]) -> Option<usize> {
     let end = start + text.len();
     let room = buffer.get_mut(start..end).filter(|_| end < NAME_MAX)?;

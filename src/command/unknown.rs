@@ -3,17 +3,16 @@
 use crate::resp::reply;
 use crate::resp::request::Request;
 
-/// Whether a command or subcommand may have this name. None has a control character, a blank or a `|` in it.
+/// Whether a command or subcommand may have this name. No name contains a control character, a blank or a `|`.
 ///
-/// Redis compares names as C strings, once their hashes fall into the same bucket: with the right bytes after a NUL,
-/// any name can stand for any command. So such a name must not reach a shared connection.
+/// Redis compares names as C strings, once their hashes fall into the same bucket. So with the right bytes after a NUL,
+/// any name could stand for any command, and must not reach a shared connection.
 pub(super) fn is_name(bytes: &[u8]) -> bool {
     let is_odd = |byte: &u8| matches!(byte, 0..=b' ' | b'|' | 0x7f);
     !bytes.is_empty() && !bytes.iter().any(is_odd)
 }
 
-/// Whether a command may have this name, or a subcommand this one, which has the name of its command and a `|` in
-/// front.
+/// Whether a command may have this name, or a subcommand, whose name is that of its command, a `|` and its own.
 pub(super) fn is_full_name(name: &[u8]) -> bool {
     let mut parts = name.splitn(2, |&byte| byte == b'|');
     parts.all(is_name)
@@ -24,15 +23,15 @@ pub(super) fn c_string(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or(bytes)
 }
 
-/// Whether an argument is this word, as Redis compares arguments with known words: in any case, and up to a NUL
+/// Whether an argument is this word, as Redis compares arguments with words: in any case, and up to a NUL
 /// (`strcasecmp`).
 #[must_use]
 pub fn is_word(argument: &[u8], word: &[u8]) -> bool {
     c_string(argument).eq_ignore_ascii_case(word)
 }
 
-/// Encodes a request that no command can have so that Redis can't take it for another, and shows the same in its error:
-/// a name ends at a NUL. If the rest could be a name, it is followed by a blank, which shows too.
+/// Encodes a request that can't be any command's, so that Redis can't take it for one, yet shows the same name in its
+/// error. A name ends at a NUL. If what is left could be a name, a blank is added, which the error shows too.
 #[must_use]
 pub fn surely_unknown(request: &Request<'_>) -> Vec<u8> {
     let mut arguments: Vec<&[u8]> = request.arguments().collect();
@@ -50,7 +49,7 @@ pub fn surely_unknown(request: &Request<'_>) -> Vec<u8> {
 /// How much of a name, and of all the arguments, an error shows, in bytes.
 const SHOWN: usize = 128;
 
-/// The version whose wording an error has.
+/// The Redis version whose wording an error has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wording {
     /// `commandCheckExistence` of redis-server 7.0 and newer.
@@ -88,8 +87,8 @@ pub(super) fn unknown_command(request: &Request<'_>, wording: Wording) -> Vec<u8
     .concat()
 }
 
-/// The error message for a subcommand that Redis does not have, of a command that has some. The request has at least
-/// two arguments.
+/// The error message for an unknown subcommand of a command that has subcommands. The request has at least two
+/// arguments.
 pub(super) fn unknown_subcommand(request: &Request<'_>, wording: Wording) -> Vec<u8> {
     let container = c_string(request.argument(0)).to_ascii_uppercase();
     let name = c_string(request.argument(1));

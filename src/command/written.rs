@@ -2,15 +2,15 @@
 
 use std::ops::Deref;
 
-/// Keys; one needs no allocation.
+/// The written keys. A single one needs no allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Written<'a> {
-    /// None.
+    /// No keys.
     #[default]
     Nothing,
-    /// One.
+    /// One key.
     Key(&'a [u8]),
-    /// These.
+    /// These keys.
     Keys(Vec<&'a [u8]>),
 }
 

@@ -1,4 +1,4 @@
-//! The arguments: how flags may be written, and which ones are meant.
+//! The command line: how flags may be written, and which settings they give.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use super::error::{ConfigError, Origin, Problem};
 use super::flags::{CONFIG, Flags, NOT_SETTINGS, PROGRAM, help};
 use super::settings::{self, SETTINGS, Setting};
 
-/// What the arguments ask for.
+/// What the arguments request.
 pub(super) enum Request {
     Run(Box<Flags>),
     /// Text for standard output.
@@ -43,7 +43,7 @@ pub(super) fn parse(args: &[OsString]) -> Result<Request, ConfigError> {
 /// The parsed arguments; every name is known.
 pub(super) struct Arguments {
     pub(super) given: Vec<Given>,
-    /// The flag that asks for a text instead of a run. Arguments after it are not read.
+    /// The flag that requests a text instead of a run. Arguments after it are not read.
     pub(super) text: Option<&'static str>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Arguments {
 pub(super) struct Given {
     pub(super) name: &'static str,
     pub(super) value: String,
-    /// The arguments that it spans: one or two.
+    /// The one or two arguments that the flag spans.
     pub(super) at: Range<usize>,
 }
 
@@ -105,8 +105,8 @@ pub(super) fn read(args: &[OsString]) -> Result<Arguments, ConfigError> {
     Ok(Arguments { given, text: None })
 }
 
-/// The error for an argument that should be a flag and is not. `word` is the part before its `=`,
-/// `number` its position.
+/// The error for an argument that should be a flag but is not. `word` is the part before its `=`, `number` its
+/// position.
 fn unknown(word: &str, arg: &str, number: usize, after_secret: bool) -> ConfigError {
     match word.strip_prefix("--") {
         Some(name) => {
@@ -114,7 +114,7 @@ fn unknown(word: &str, arg: &str, number: usize, after_secret: bool) -> ConfigEr
             Origin::Word(word.to_owned()).error(Problem::UnknownFlag { nearest })
         }
         None => {
-            // This may be the rest of an unquoted password that contains a space.
+            // The argument may be the rest of an unquoted password that contains a space.
             let argument = (!after_secret).then(|| arg.to_owned());
             Origin::Argument(number).error(Problem::NotAFlag { argument })
         }
@@ -142,7 +142,7 @@ pub(super) fn nearest_setting(name: &str) -> Option<&'static str> {
     nearest_of(name, SETTINGS.iter().map(|setting| setting.name))
 }
 
-/// Which of these names was probably meant by an unknown one: at most one letter in three is different.
+/// The known name that was probably meant by an unknown one, from which at most one letter in three differs.
 fn nearest_of(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let name = name.replace('-', "_");
     known

@@ -26,7 +26,7 @@ impl Origins {
     }
 }
 
-/// The problem with giving a setting that is part of the URL of Redis.
+/// The problem, if a setting is given that the URL of Redis also sets.
 pub(super) fn given_by_url(config: &Config, name: &str) -> Option<Problem> {
     config.redis_url.as_ref()?;
     let given = match name {
@@ -44,7 +44,7 @@ pub(super) fn given_by_url(config: &Config, name: &str) -> Option<Problem> {
 /// Checks the settings together.
 ///
 /// # Errors
-/// The first that requires another, or can't be combined with another.
+/// The first setting that requires another one, or can't be combined with another one.
 pub(super) fn together(config: &Config, origins: Origins) -> Result<(), ConfigError> {
     // Redis's AUTH takes a password, or a user name and a password.
     if let (Some(username), None) = (&config.redis_username, &config.redis_password) {
@@ -101,7 +101,7 @@ pub(super) fn together(config: &Config, origins: Origins) -> Result<(), ConfigEr
     }
 }
 
-/// Whether the proxy itself listens at that address, as far as can be told without looking up names.
+/// Whether the proxy itself listens at this address, as far as can be determined without looking up names.
 fn is_itself(config: &Config, address: &RedisAddress) -> bool {
     match address {
         RedisAddress::Tcp { host, port } => {
@@ -180,7 +180,7 @@ fn sentinel_needs(config: &Config) -> Option<(&'static str, &'static str)> {
     (!has_name).then_some(("redis_sentinels", "redis_sentinel_master"))
 }
 
-/// The first of these settings that is given.
+/// The first of `settings` that is given.
 fn given<const N: usize>(settings: [(&'static str, bool); N]) -> Option<&'static str> {
     let found = settings.into_iter().find(|(_, given)| *given);
     found.map(|(name, _)| name)

@@ -6,15 +6,15 @@ use std::ops::RangeInclusive;
 /// A choice of databases. Displays as written: `all`, or numbers and ranges separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DatabaseList {
-    /// Every one.
+    /// All databases.
     #[default]
     All,
-    /// These; none if this is empty.
+    /// These databases; none if the list is empty.
     These(Vec<RangeInclusive<u32>>),
 }
 
 impl DatabaseList {
-    /// Whether it contains a database.
+    /// Whether the choice contains a database.
     #[must_use]
     pub fn has(&self, database: u32) -> bool {
         match self {

@@ -26,12 +26,12 @@ pub struct Flag {
     pub takes_value: bool,
     /// Its description, with its default.
     pub text: String,
-    /// The title of the group that begins with it, if one does.
+    /// The title of the group that begins with this flag, if one does.
     pub group: Option<&'static str>,
 }
 
 impl Flag {
-    /// The values that it takes, if they are words from a list.
+    /// The values that the flag takes, if they are words from a list.
     #[must_use]
     pub fn choices(&self) -> Vec<&str> {
         let Some((list, _)) = self.text.split_once(':') else {
@@ -47,7 +47,7 @@ impl Flag {
         }
     }
 
-    /// Whether its value is the path of a file.
+    /// Whether the flag's value is the path of a file.
     #[must_use]
     pub fn is_path(&self) -> bool {
         self.text.starts_with("file ") || self.text.starts_with("path ")
@@ -71,7 +71,7 @@ pub fn describe() -> Description {
             group: group.map(|(_, title)| *title),
         }
     });
-    // The help has it last.
+    // The help lists it last.
     let mut flags: Vec<Flag> = flags.collect();
     flags.sort_by_key(|flag| flag.name == "help");
     Description {

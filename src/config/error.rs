@@ -63,7 +63,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What is wrong there.
+/// What is wrong at that place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Problem {
     /// The value of a setting; `None` for a secret.
@@ -74,14 +74,14 @@ pub(super) enum Problem {
     /// A user name, but no password from any source.
     NeedsPassword {
         username: String,
-        /// The setting that holds it.
+        /// The setting for the password.
         password: &'static str,
     },
-    /// Another setting is required with it: the end of a sentence that starts with "requires".
+    /// Another setting is required as well. This is the end of a sentence that starts with "requires".
     Needs(&'static str),
-    /// The URL of Redis sets it as well.
+    /// The setting is also given by the URL of Redis.
     GivenByUrl,
-    /// This setting sets the address of Redis as well.
+    /// This setting also sets the address of Redis.
     GivenBeside(&'static str),
     UnknownFlag {
         nearest: Option<&'static str>,
@@ -109,7 +109,7 @@ pub(super) enum Problem {
         name: String,
         nearest: Option<&'static str>,
     },
-    /// Redis would be the proxy itself.
+    /// The address of Redis is the proxy itself.
     Itself(String),
     SetBefore {
         line: usize,
@@ -118,7 +118,7 @@ pub(super) enum Problem {
     Unclosed,
     UnknownEscape,
     TextAfterQuote,
-    /// The parser of the flags disagrees with the table of settings.
+    /// The parser of the flags and the table of settings contradict each other.
     Flags(String),
 }
 
@@ -210,7 +210,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The text on one line: as in a string literal, without the quotes.
+/// The text on one line, escaped as in a string literal, without the quotes.
 fn escaped(text: &str) -> String {
     let quoted = format!("{:?}", text.trim_ascii_end());
     quoted[1..quoted.len() - 1].to_owned()

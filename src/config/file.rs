@@ -1,4 +1,4 @@
-//! The file of settings. The module `config` describes its format.
+//! The file of settings. The [`config`](super) module describes its format.
 
 use super::arguments::nearest_setting;
 use super::error::{ConfigError, Origin, Problem};
@@ -7,7 +7,7 @@ use super::settings;
 
 /// A setting from a file.
 pub(super) struct Line {
-    /// Starting with 1.
+    /// The number of the line; the first is 1.
     pub(super) number: usize,
     pub(super) name: &'static str,
     pub(super) value: String,

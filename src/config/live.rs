@@ -26,24 +26,24 @@ const LIVE: [&str; 15] = [
 /// Why a setting can't be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unchanged {
-    /// There is no such setting.
+    /// There is no setting with that name.
     Unknown,
     /// It takes effect at startup.
     AtStart,
-    /// The value is not allowed; this says what is, as the end of a sentence that starts with "expected".
+    /// The value is not allowed. This is what is, as the end of a sentence that starts with "expected".
     NotAllowed(String),
 }
 
 /// A setting that differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Its name.
+    /// The name of the setting.
     pub name: &'static str,
-    /// One value,
+    /// Its value in one configuration,
     pub before: String,
-    /// and the other.
+    /// and in the other.
     pub after: String,
-    /// It can be changed while the proxy runs.
+    /// The setting can be changed while the proxy runs.
     pub is_live: bool,
 }
 
@@ -62,7 +62,7 @@ impl Config {
     /// Changes a setting of a running proxy.
     ///
     /// # Errors
-    /// If it can't be changed. Then `self` may be incomplete and must be discarded.
+    /// If the setting can't be changed. `self` may then be inconsistent, and must be discarded.
     pub fn change(&mut self, name: &str, value: &str) -> Result<(), Unchanged> {
         let setting = settings::find(name).ok_or(Unchanged::Unknown)?;
         if !is_live(setting) {
@@ -77,13 +77,13 @@ impl Config {
     /// Checks the settings together.
     ///
     /// # Errors
-    /// The first that can't be combined with another.
+    /// The first setting that can't be combined with another one.
     pub fn check(&self) -> Result<(), Unchanged> {
         check::together(self, Origins::default())
             .map_err(|error| Unchanged::NotAllowed(error.to_string()))
     }
 
-    /// The settings with another value in the other configuration.
+    /// The settings whose values differ between the two configurations.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let settings = SETTINGS
@@ -101,7 +101,7 @@ impl Config {
 
     fn is_same(&self, other: &Self, setting: &Setting) -> bool {
         match setting.name {
-            // They display the same.
+            // Passwords all display the same.
             "password" => self.password == other.password,
             "redis_password" => self.redis_password == other.redis_password,
             "redis_url" => self.redis_url == other.redis_url,
@@ -112,7 +112,7 @@ impl Config {
         }
     }
 
-    /// Takes the settings from another configuration that can be changed while the proxy runs.
+    /// Takes over the settings of `other` that can be changed while the proxy runs.
     pub fn take_live(&mut self, other: &Self) {
         self.cache_period = other.cache_period;
         self.cache_ttl = other.cache_ttl;

@@ -1,6 +1,6 @@
 //! The TLS settings for Redis, or for sentinels.
 
-/// The settings that both have.
+/// The TLS settings for one kind of peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerTls {
     /// Whether TLS is used.
@@ -11,20 +11,20 @@ pub struct PeerTls {
     pub cert: Option<String>,
     /// The file with its key. Default: none.
     pub key: Option<String>,
-    /// The name that the peer's certificate must be for. Default: none, for the host that is connected to.
+    /// The name that the peer's certificate must be for. Default: none, for the name of the host.
     pub server_name: Option<String>,
     /// Whether any certificate is accepted. Default: no.
     pub insecure: bool,
 }
 
-/// The names of the settings, and what some of them require.
+/// The names of the settings, and of the one that some of them require.
 pub(super) struct Names {
     ca: &'static str,
     cert: &'static str,
     key: &'static str,
     server_name: &'static str,
     insecure: &'static str,
-    /// Required by all of them.
+    /// The setting that all of them require.
     on: &'static str,
     with_cert: &'static str,
     with_key: &'static str,
@@ -49,7 +49,7 @@ pub(super) const OF_REDIS: Names = names!("redis_tls", ", or a redis_url with re
 pub(super) const OF_SENTINELS: Names = names!("redis_sentinel_tls", "");
 
 impl PeerTls {
-    /// The first of them that is given without what it requires, and what that is.
+    /// The first of the settings that is given without the one that it requires, and that one.
     pub(super) fn needs(&self, names: &Names) -> Option<(&'static str, &'static str)> {
         let [cert, key] = [self.cert.is_some(), self.key.is_some()];
         let needs = [

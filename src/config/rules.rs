@@ -88,7 +88,7 @@ fn set(rule: &mut Rule, option: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A prefix. It contains no special characters of patterns, so that it may precede a pattern.
+/// Checks a prefix. It must not contain special characters of patterns, so that it may precede a pattern.
 fn prefix(text: &str) -> Result<&str, String> {
     match text {
         "" => Err(format!("a prefix of 1 to {TEXT_MAX} bytes")),
@@ -152,7 +152,7 @@ fn check(rule: &Rule) -> Result<(), String> {
     }
 }
 
-/// The first rule whose entries, without a `ttl` of their own, would always be within their refresh time.
+/// The first rule whose entries would always be within their refresh time, if they have no `ttl` of their own.
 pub(super) fn refreshed_always(rules: &Rules, ttl: Duration) -> Option<String> {
     let mut rules = rules.iter();
     let found = rules.find(|rule| rule.ttl.is_none() && rule.refresh >= Some(ttl));

@@ -15,7 +15,7 @@ use super::value::{
 use super::{Addresses, Config, Secret, rules};
 use crate::command::CommandList;
 
-/// A setting: its name, its flag, its check and how the log shows it.
+/// A setting: its name, its flag, its check, and how the log shows it.
 pub(super) struct Setting {
     /// The name in a file and, after two dashes, the flag. In capitals, with or without the prefix, the variable.
     pub(super) name: &'static str,
@@ -597,12 +597,12 @@ fn milliseconds_of(time: Duration) -> Value<'static> {
 }
 
 impl Setting {
-    /// The environment variable that overrides the other.
+    /// The environment variable that wins.
     pub(super) fn variable(&self) -> String {
         format!("{PREFIX}{}", self.name.to_ascii_uppercase())
     }
 
-    /// Whether all its values count, and not only the last.
+    /// Whether all values of the setting count, and not only the last.
     pub(super) fn is_list(&self) -> bool {
         self.name == RULE
     }

@@ -9,13 +9,13 @@ use super::file::{self, Line};
 use super::flags::{CONFIG, Flags};
 use super::settings::{self, MOVED, PREFIX, Setting};
 
-/// All sources, the file read.
+/// All sources. The file has been read.
 pub(super) struct Sources<'a> {
     flags: Flags,
     environment: &'a dyn Fn(&str) -> Option<OsString>,
     path: String,
     lines: Vec<Line>,
-    /// Variables with the name of a setting that are not meant for the proxy.
+    /// Variables that have the name of a setting, but are not meant for the proxy.
     pub(super) left_alone: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Sources<'a> {
     }
 
     /// The value that wins: from a flag, else from the environment, else from the file. For a list setting, all values
-    /// from that source.
+    /// from the source that wins.
     pub(super) fn find(&mut self, setting: &Setting) -> Result<Vec<Found>, ConfigError> {
         let given = (setting.given)(&self.flags);
         if !given.is_empty() {
@@ -156,8 +156,8 @@ fn in_flags(name: &'static str, given: &[String]) -> impl Iterator<Item = Found>
     })
 }
 
-/// Whether a variable is the address of a service, as Kubernetes and Docker set one for every service: a service called
-/// `metrics` makes it `METRICS_PORT=tcp://10.96.0.12:9001`.
+/// Whether a variable is the address of a service, as Kubernetes and Docker set one for every service. For a service
+/// called `metrics`, that is `METRICS_PORT=tcp://10.96.0.12:9001`.
 fn is_service_link(variable: &str, value: &OsStr) -> bool {
     let value = value.as_encoded_bytes();
     variable.ends_with("PORT")

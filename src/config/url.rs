@@ -28,7 +28,7 @@ impl RedisUrl {
         read(text).ok_or_else(|| ALLOWED.to_owned())
     }
 
-    /// Stores its contents in the fields of the settings that it replaces.
+    /// Stores the contents in the settings that the URL replaces.
     pub fn apply(self, config: &mut Config) {
         config.redis = self.address;
         config.redis_tls.insecure |= self.insecure;
@@ -62,7 +62,7 @@ fn read(text: &str) -> Option<RedisUrl> {
             "db" if url.database.is_none() => url.database = Some(database(value)?),
             "user" if url.username.is_none() => url.username = Some(decoded(value)?),
             "pass" if url.password.is_none() => url.password = Some(Secret::new(decoded(value)?)),
-            // The proxy supports both versions.
+            // The proxy supports both protocol versions.
             "protocol" => {}
             _ => return None,
         }
@@ -70,7 +70,7 @@ fn read(text: &str) -> Option<RedisUrl> {
     Some(url)
 }
 
-/// The part between the scheme and the query.
+/// Parses the part between the scheme and the query.
 fn over_tcp(rest: &str, tls: bool) -> Option<RedisUrl> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (user, host) = match authority.rsplit_once('@') {
@@ -84,7 +84,7 @@ fn over_tcp(rest: &str, tls: bool) -> Option<RedisUrl> {
     let address = match host.strip_prefix(':') {
         _ if host.is_empty() => RedisAddress::default(),
         Some(_) => host_and_port(&format!("localhost{host}"))?,
-        // A port after it would be ambiguous with the address.
+        // With a port after it, an IPv6 address without brackets would be ambiguous.
         None if host.matches(':').count() > 1 && !host.starts_with('[') => return None,
         None => host_and_port(host)?,
     };
@@ -109,7 +109,7 @@ fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The text with each `%` and two digits replaced by the byte that they stand for.
+/// The text, with each `%` and two digits replaced by the byte that they encode.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut pieces = text.split('%');

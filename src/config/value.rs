@@ -12,7 +12,7 @@ use super::{
 };
 use crate::logging::Format;
 
-/// An hour and a year, in milliseconds: bounds of times.
+/// An hour and a year, in milliseconds, as bounds of times.
 pub(super) const HOUR_MS: u64 = 60 * 60 * 1000;
 pub(super) const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
 
@@ -139,7 +139,7 @@ pub(super) fn config_set(text: &str) -> Result<ConfigSet, String> {
         .ok_or_else(|| "yes, local or no".to_owned())
 }
 
-/// A value that may require TLS; if it does in a build without, `instead` says what is allowed.
+/// A value that may require TLS. If it does in a build without TLS, `instead` says what is allowed.
 pub(super) fn with_tls<T>(value: T, asks: impl Fn(&T) -> bool, instead: &str) -> Result<T, String> {
     if cfg!(feature = "tls") || !asks(&value) {
         Ok(value)
@@ -148,7 +148,7 @@ pub(super) fn with_tls<T>(value: T, asks: impl Fn(&T) -> bool, instead: &str) ->
     }
 }
 
-/// Host names, separated by commas; none in an empty text.
+/// Host names, separated by commas; an empty text has none.
 pub(super) fn host_names(text: &str) -> Result<HostNames, String> {
     let names: Vec<String> = match text {
         "" => Vec::new(),
@@ -226,7 +226,7 @@ pub(super) fn log_format(text: &str) -> Result<Format, String> {
         .ok_or_else(|| "text or json".to_owned())
 }
 
-/// Addresses of sentinels, separated by commas; none in an empty text.
+/// Addresses of sentinels, separated by commas; an empty text has none.
 pub(super) fn sentinels(text: &str) -> Result<Addresses, String> {
     addresses(text, RedisAddress::SENTINEL_PORT).ok_or_else(|| {
         "HOST or HOST:PORT of each sentinel with commas between them, such as s1.example:26379,s2.example:26379"
@@ -301,7 +301,7 @@ fn is_name(text: &str) -> bool {
 }
 
 fn digits(text: &str) -> Option<u64> {
-    // `parse` alone would take a sign as well.
+    // `parse` alone would also accept a sign.
     text.bytes()
         .all(|c| c.is_ascii_digit())
         .then(|| text.parse().ok())?

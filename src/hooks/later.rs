@@ -23,16 +23,16 @@ impl Later {
     }
 }
 
-/// Decides a request, from any thread. If it is dropped undecided, the client gets an error.
+/// Decides a deferred request, from any thread. If it is dropped without a decision, the client gets an error.
 pub struct Answer {
     ticket: u64,
-    /// None once it is decided.
+    /// `None` once the request is decided.
     decided: Option<Sender<(u64, Before)>>,
     wake: Wake,
 }
 
 impl Answer {
-    /// Decides the request. Deferring it again is an error.
+    /// Decides the request. It can't be deferred again; that results in an error.
     pub fn send(mut self, decision: Before) {
         self.decide(match decision {
             Before::Later(_) => Before::Deny(NO_ANSWER.into()),
@@ -41,7 +41,7 @@ impl Answer {
     }
 
     fn decide(&mut self, decision: Before) {
-        // The proxy may be gone.
+        // Sending fails if the proxy is gone, which does not matter.
         if let Some(decided) = self.decided.take()
             && decided.send((self.ticket, decision)).is_ok()
         {
@@ -92,7 +92,7 @@ impl Deferrals {
         (answer, Later(ticket))
     }
 
-    /// The next request that was decided, by its ticket.
+    /// Removes the next request that was decided. Returns its ticket and the decision.
     pub fn next_decided(&self) -> Option<(u64, Before)> {
         self.decided.try_recv().ok()
     }

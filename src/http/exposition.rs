@@ -35,7 +35,7 @@ enum Format {
     Plain,
 }
 
-/// The values at the time of the scrape. The encoder takes nothing that borrows.
+/// The values at the time of the scrape, copied because the encoder takes nothing that borrows.
 struct Snapshot {
     families: Vec<(&'static Family, Values)>,
     format: Format,
@@ -60,7 +60,7 @@ fn write(status: &Status<'_>, format: Format) -> String {
     // Writing to a string can't fail.
     let _ = match format {
         Format::Open => text::encode(&mut out, &registry),
-        // It has no end marker.
+        // This format has no end marker.
         Format::Plain => text::encode_registry(&mut out, &registry),
     };
     out
@@ -106,7 +106,7 @@ fn open_family(
     samples(values, metric, family.kind == Kind::Counter)
 }
 
-/// The text format has no units and no infos, and the type of a counter is given under the name of its samples. So
+/// The text format has no units and no infos, and gives the type of a counter under the name of its samples. So
 /// everything is written like a gauge, under its full name.
 fn plain_family(
     family: &Family,

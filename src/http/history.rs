@@ -17,7 +17,7 @@ pub const LENGTH: usize = 300;
 #[derive(Debug)]
 pub struct History {
     samples: VecDeque<Sample>,
-    /// How many samples there were, including those that are gone.
+    /// How many samples were ever taken.
     count: u64,
     /// When the next sample is due.
     due: Time,
@@ -28,11 +28,11 @@ pub struct History {
 /// What happened in a period, and the status at its end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Its end.
+    /// The end of the period.
     pub at: Time,
-    /// Requests.
+    /// How many requests there were per second.
     pub per_second: f64,
-    /// Keys that were looked up in the cache.
+    /// How many keys were looked up in the cache.
     pub keys: u64,
     /// The share of hits among them, from 0 to 1, if there were any.
     pub hit_ratio: Option<f64>,
@@ -40,11 +40,11 @@ pub struct Sample {
     pub hit_time: [Option<f64>; 2],
     /// The p50 and p99 of misses, in microseconds, if there were any.
     pub miss_time: [Option<f64>; 2],
-    /// Entries in the cache.
+    /// How many entries were in the cache.
     pub entries: usize,
-    /// Bytes in the cache.
+    /// How many bytes were in the cache.
     pub bytes: usize,
-    /// Clients.
+    /// How many clients were connected.
     pub clients: u64,
 }
 
@@ -112,13 +112,13 @@ impl History {
         self.due = status.now.after(PERIOD);
     }
 
-    /// How many samples there were since the start.
+    /// How many samples have been taken since the start.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The samples that are kept, without the first `count` since the start.
+    /// The samples that are kept, except those among the first `count` since the start.
     pub fn after(&self, count: u64) -> impl Iterator<Item = &Sample> {
         let first = self.count - self.samples.len() as u64;
         let known = count.clamp(first, self.count) - first;

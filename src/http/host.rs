@@ -1,8 +1,8 @@
 //! The host names that requests may use.
 //!
-//! A browser lets a web page read what comes from the page's own host name. The owner of a name can make it resolve to
-//! this host after the page was loaded (DNS rebinding); then the page's requests use that name. No page is loaded from
-//! an IP address that is not its own, and no one owns `localhost`.
+//! A browser lets a web page read whatever comes from the page's own host name. The owner of a host name can make it
+//! resolve to this host after the page was loaded (DNS rebinding), and then the page's requests use that name. An IP
+//! address can't be rebound like that, and no one owns `localhost`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -34,7 +34,7 @@ fn is_loopback(name: &str) -> bool {
     last.eq_ignore_ascii_case(b"localhost") && (below.is_empty() || below.ends_with(b"."))
 }
 
-/// Whether this is nothing, or a colon and digits.
+/// Whether the text is empty, or a colon and digits.
 fn is_port(text: &str) -> bool {
     let digits = text.strip_prefix(':').unwrap_or(text);
     (digits.len() < text.len() || text.is_empty()) && digits.bytes().all(|c| c.is_ascii_digit())

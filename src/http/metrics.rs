@@ -9,7 +9,7 @@ use crate::status::{NodeStatus, RedisState, Status, Tracking};
 /// A metric, with all its samples.
 #[derive(Debug)]
 pub struct Family {
-    /// Its name; that of a counter's samples ends in `_total`, and of an info's in `_info`.
+    /// The name of the metric. That of a counter's samples ends in `_total`, and that of an info's in `_info`.
     pub name: &'static str,
     /// Its help text, without a full stop.
     pub help: &'static str,
@@ -39,13 +39,13 @@ pub type Labels = Vec<(&'static str, Cow<'static, str>)>;
 /// The samples of a metric.
 #[derive(Debug)]
 pub enum Values {
-    /// One, without labels.
+    /// One sample, without labels.
     One(Number),
-    /// One for each set of labels.
+    /// One sample for each set of labels.
     Labelled(Vec<(Labels, Number)>),
     /// The upper bound of each bucket, infinity last, and how many values are in it.
     Histogram {
-        /// All values together.
+        /// The sum of all values.
         sum: f64,
         /// The buckets.
         buckets: Vec<(f64, u64)>,
@@ -57,12 +57,12 @@ pub enum Values {
 pub enum Number {
     /// A count.
     Whole(u64),
-    /// A measure, as of seconds.
+    /// A measure, such as seconds.
     Real(f64),
 }
 
 impl Family {
-    /// Whether it has a sample for each node of a cluster, and none otherwise.
+    /// Whether the metric has a sample for each node of a cluster, and none without a cluster.
     pub fn is_of_nodes(&self) -> bool {
         self.name.starts_with("redis_proxy_node_")
     }
@@ -413,7 +413,7 @@ fn labelled(label: &'static str, samples: &[(&'static str, u64)]) -> Values {
     Values::Labelled(samples.collect())
 }
 
-/// Those that occurred at least once.
+/// The outcomes that occurred at least once.
 fn requests(status: &Status<'_>) -> Values {
     let mut samples = Vec::new();
     for counts in status.metrics.commands.iter() {
@@ -429,7 +429,7 @@ fn requests(status: &Status<'_>) -> Values {
     Values::Labelled(samples)
 }
 
-/// Those that occurred at least once.
+/// The reasons that occurred at least once.
 fn uncached_reads(status: &Status<'_>) -> Values {
     let mut samples = Vec::new();
     for counts in status.metrics.commands.iter() {
@@ -465,12 +465,12 @@ fn seconds(times: &Histogram) -> Values {
     distribution(times, Duration::from_nanos(1).as_secs_f64())
 }
 
-/// A histogram whose values are counted in that unit.
+/// A histogram whose values are given in this unit.
 #[inline(never)]
 fn distribution(histogram: &Histogram, unit: f64) -> Values {
     let per_unit = unit.recip();
     let buckets = histogram.buckets().map(|(bound, held)| {
-        // Divided, so that a bound has few digits.
+        // Divided rather than multiplied, so that a bound has few digits.
         let bound = bound.map_or(f64::INFINITY, |bound| bound as f64 / per_unit);
         (bound, held)
     });

@@ -25,7 +25,7 @@ pub fn file(path: &str) -> Option<Response> {
     Some(Response::ok(media_type, content))
 }
 
-/// The status, with the samples after the first `after`.
+/// The status, with all samples after the first `after`.
 #[must_use]
 pub fn status(site: &Site<'_>, after: &str) -> Response {
     let status = &site.status;

@@ -19,9 +19,9 @@ pub fn no_headers<'b>() -> Headers<'b> {
 /// A request. Its body, if any, is ignored.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// GET; not HEAD.
+    /// The method is GET, not HEAD.
     pub wants_body: bool,
-    /// The requested host, as sent: may be missing in HTTP/1.0.
+    /// The requested host, as sent. May be missing in HTTP/1.0.
     pub host: Option<&'a [u8]>,
     /// The path, as sent.
     pub path: &'a str,
@@ -32,7 +32,7 @@ pub struct Request<'a> {
 /// Why the response is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is not a request.
+    /// The bytes are not a request.
     NoRequest,
     /// Its method is neither GET nor HEAD.
     Method,
@@ -41,10 +41,10 @@ pub enum Refusal {
 }
 
 impl<'a> Request<'a> {
-    /// Parses the request at the start of these bytes; nothing if its head is incomplete.
+    /// Parses the request at the start of `bytes`; `None` if its head is incomplete.
     ///
     /// # Errors
-    /// If the response is an error.
+    /// Why the response must be an error.
     pub fn read(bytes: &'a [u8], headers: &'a mut Headers<'a>) -> Result<Option<Self>, Refusal> {
         let mut parsed = httparse::Request::new(headers);
         match parsed.parse(bytes) {
@@ -90,7 +90,8 @@ impl<'a> Request<'a> {
             .map_or("", |(_, value)| value)
     }
 
-    /// Whether OpenMetrics is preferred at least as much as the older format: it has to be named.
+    /// Whether the client prefers OpenMetrics at least as much as the older format. For that, it has to name
+    /// OpenMetrics.
     #[must_use]
     pub fn takes_open_metrics(&self) -> bool {
         let wish = self.weight("application/openmetrics-text");
@@ -120,7 +121,7 @@ fn weight(parameter: &[u8]) -> Option<u32> {
     Some(padded.fold(0, |weight, digit| weight * 10 + u32::from(digit - b'0')))
 }
 
-/// The values of the fields with that name.
+/// The values of the fields named `name`.
 fn fields<'a>(headers: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
     headers
         .iter()
@@ -128,8 +129,8 @@ fn fields<'a>(headers: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a
         .map(|header| header.value)
 }
 
-/// The authority of a target, if it has one, as in requests to proxies, and the rest. It overrides the field (RFC 9112,
-/// 3.2.2).
+/// The authority of a target, if it has one, as in requests to proxies, and the rest of the target. The authority
+/// overrides the `Host` field (RFC 9112, 3.2.2).
 fn split_target(target: &str) -> (Option<&str>, &str) {
     let Some(rest) = target.strip_prefix("http://") else {
         return (None, target);

@@ -14,8 +14,8 @@ pub struct Response {
 /// Plain text.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The fields of every response. Nothing is cached, sniffed or sent as a referrer; the page loads only its own files,
-/// can't be framed, and runs no script but its own.
+/// The fields of every response. Nothing may be cached, sniffed or sent as a referrer. The page loads only its own
+/// files, can't be framed, and runs no script but its own.
 const FIELDS: &str = "Connection: close\r\n\
     Cache-Control: no-store\r\n\
     X-Content-Type-Options: nosniff\r\n\

@@ -5,16 +5,16 @@ use super::empty;
 /// Encoded requests for Redis, in the order in which they are sent on one connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// The requests one after another.
+    /// The encoded requests, one after another.
     pub bytes: Vec<u8>,
-    /// Where each ends, and how it may be handled.
+    /// Where each request ends, and how it may be handled.
     pub requests: Vec<Pending>,
 }
 
 /// A request in a [`Batch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// The end of its bytes in [`Batch::bytes`].
+    /// Where the request ends in [`Batch::bytes`].
     pub end: usize,
     /// Whether it may be sent again if the connection breaks before its reply: it changes nothing.
     pub repeatable: bool,
@@ -41,19 +41,19 @@ impl Batch {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no requests.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 
-    /// Removes all requests, and keeps the memory, if it isn't too much.
+    /// Removes all requests. Keeps the memory for reuse, unless it is too much.
     pub fn clear(&mut self) {
         empty(&mut self.bytes);
         empty(&mut self.requests);
     }
 
-    /// Moves all requests of `other` to the end of these.
+    /// Moves all requests of `other` to the end of this batch.
     pub fn append(&mut self, other: &mut Self) {
         if self.is_empty() {
             std::mem::swap(self, other);

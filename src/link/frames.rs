@@ -7,26 +7,26 @@ use crate::resp::scan::{NotAReply, Scanner};
 /// The longest reply to a client, in bytes; Redis itself limits a string to half of it.
 pub const MAX_REPLY: usize = 1024 * 1024 * 1024;
 
-/// The longest answer to a question of the proxy's own, in bytes. The longest real one, to `COMMAND`, has a fraction of
-/// a megabyte.
+/// The longest answer to one of the proxy's own questions, in bytes. The longest real answer, to `COMMAND`, has a
+/// fraction of a megabyte.
 pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
-/// How much memory is reserved at once for an announced length, in bytes: the length is only a promise.
+/// How much memory is reserved at once for an announced length, in bytes: a server may announce more than it sends.
 const STEP: usize = 1024 * 1024;
 
-/// The length of a start, in bytes, from which a long reply is expected, and how much memory is reserved then: enough
-/// to be a mapping of its own, which is returned to the system.
+/// From how many bytes on the start of a reply suggests that the reply is long, and how much memory is then reserved:
+/// enough to get a mapping of its own, which is later returned to the system.
 const LONG_START: usize = 16 * 1024;
 const ROOM: usize = 256 * 1024;
 
 /// Why a stream can't be read any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
-    /// It is not RESP.
+    /// The bytes are not RESP.
     NotAReply,
-    /// A reply is longer than this, or will be.
+    /// A reply is, or is going to be, longer than this many bytes.
     TooLong(usize),
-    /// There is a push within a reply.
+    /// A push arrived within a reply.
     NestedPush,
 }
 
@@ -45,9 +45,9 @@ impl std::error::Error for FrameError {}
 /// A complete reply or push.
 #[derive(Debug)]
 pub(crate) enum Frame<'a> {
-    /// All of it is in the bytes read.
+    /// The whole frame is in the bytes just read.
     Read(&'a [u8]),
-    /// It arrived in parts.
+    /// The frame arrived in parts.
     Collected(&'a mut Vec<u8>),
 }
 
@@ -59,7 +59,7 @@ impl Frame<'_> {
         }
     }
 
-    /// Its bytes, to keep.
+    /// The bytes of the frame, to keep.
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
             Self::Read(bytes) => bytes.to_vec(),
@@ -67,19 +67,19 @@ impl Frame<'_> {
         }
     }
 
-    /// Its type, by the first byte.
+    /// The type of the frame: its first byte.
     pub fn kind(&self) -> u8 {
         self.bytes().first().copied().unwrap_or_default()
     }
 }
 
-/// The position in the stream.
+/// How far a stream has been read.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     scanner: Scanner,
-    /// The start of the next frame that has arrived.
+    /// The part of the next frame that has arrived.
     start: Vec<u8>,
-    /// The frame in `start` was returned.
+    /// `start` is a complete frame that was already returned.
     returned: bool,
 }
 
@@ -89,8 +89,8 @@ impl Frames {
         self.start.first().copied().filter(|_| !self.returned)
     }
 
-    /// Takes the next frame, if its rest is at the start of `bytes`; otherwise buffers all of `bytes` as its start. A
-    /// frame may have up to `most` bytes.
+    /// Takes the next frame, if the rest of it is at the start of `bytes`; otherwise buffers all of `bytes`. A frame
+    /// may have up to `most` bytes.
     ///
     /// # Errors
     /// If the stream can't be read any further.

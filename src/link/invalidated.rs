@@ -5,21 +5,20 @@ use crate::resp::read::Reader;
 /// Keys that Redis reports as changed, expired or evicted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invalidated {
-    /// The keys.
+    /// The changed keys.
     pub keys: Vec<Box<[u8]>>,
-    /// All keys: the database was flushed.
+    /// All keys may have changed, because the database was flushed.
     pub all: bool,
 }
 
 impl Invalidated {
-    /// Whether there are none.
+    /// Whether no key has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && !self.all
     }
 
-    /// Adds the keys of a push: `>2 invalidate [keys]`, or a null in place of the keys for all of them. Other pushes
-    /// are ignored.
+    /// Adds the keys of a push `>2 invalidate [keys]`, in which a null stands for all keys. Ignores other pushes.
     pub fn read(&mut self, push: &[u8]) {
         let mut reader = Reader::new(push);
         if reader.array() != Some(2) || reader.text() != Some(b"invalidate") {

@@ -1,7 +1,7 @@
-//! A connection to Redis as a state machine without a socket: requests and bytes go in; bytes, replies and pushes come
-//! out, as do the requests in flight when the connection breaks.
+//! A connection to Redis as a state machine without a socket. Requests and bytes go in; bytes, replies and pushes come
+//! out. When the connection breaks, the requests in flight come out too.
 //!
-//! A [`Link`] outlives its connections. Each new one is set up by questions of the proxy's own ([`Link::ask`]);
+//! A [`Link`] outlives its connections. Each new connection is set up by the proxy's own questions ([`Link::ask`]), and
 //! the clients' requests wait until then ([`Link::set_ready`]). Whatever happens, each request that was
 //! [sent](Link::send) gets one reply, in order.
 
@@ -29,12 +29,12 @@ pub use replies::Replies;
 use crate::clock::Time;
 use crate::transport::Source;
 
-/// How much memory of a list is kept for another, in bytes.
+/// How much memory of an emptied list is kept for reuse, in bytes.
 const KEPT: usize = 64 * 1024;
 
-/// Empties a list that is exchanged between the threads. If it were allocated by one thread and freed by the other, a
-/// miss would take half as many instructions again, and a cache that fills while Redis is slow would take a tenth more
-/// memory, as its entries would lie in gaps of two heaps.
+/// Empties a list that is passed back and forth between the threads, and keeps its memory. If one thread allocated it
+/// and the other freed it, a miss would take half as many instructions again, and a cache that fills while Redis is
+/// slow would take a tenth more memory, as its entries would lie in the gaps of two heaps.
 fn empty<T>(list: &mut Vec<T>) {
     list.clear();
     list.shrink_to(KEPT / size_of::<T>());
@@ -43,14 +43,14 @@ fn empty<T>(list: &mut Vec<T>) {
 /// The most slices of one write.
 const PIECES: usize = 16;
 
-/// A connection to Redis. `Q` names the questions of the proxy's own.
+/// A connection to Redis. `Q` identifies the proxy's own questions.
 #[derive(Debug)]
 pub struct Link<Q> {
     /// The requests without a reply, the oldest first.
     groups: VecDeque<Group<Q>>,
-    /// How many requests of the first group are answered.
+    /// How many requests of the first group have been answered.
     answered: usize,
-    /// The first group that is not completely written, and how many of its bytes are.
+    /// The first group that is not completely written, and how many bytes of it are.
     writing: usize,
     written: usize,
     /// The clients' requests may be written.
@@ -58,11 +58,11 @@ pub struct Link<Q> {
     /// How many of the clients' requests were [reported late](Self::late).
     late: usize,
     frames: Frames,
-    /// The error for requests that failed.
+    /// The error reply for requests that failed.
     error: Vec<u8>,
     /// The replies to [withdrawn](Self::withdraw) requests, held until all earlier requests have theirs.
     withdrawn: Replies,
-    /// Memory of groups that were answered.
+    /// Memory of answered groups, for reuse.
     spare: Vec<Batch>,
 }
 
@@ -78,9 +78,9 @@ pub struct Received<Q> {
     pub answers: Vec<(Q, Vec<u8>)>,
     /// Changed keys.
     pub invalidated: Invalidated,
-    /// There was a message, or the confirmation of a subscription.
+    /// A message has arrived, or the confirmation of a subscription.
     pub is_subscribed: bool,
-    /// A request outside a transaction was queued, or the end of one was refused: a transaction may be open.
+    /// A transaction may be open: a request outside a transaction was queued, or the end of a transaction was refused.
     pub may_be_queuing: bool,
 }
 
@@ -99,9 +99,9 @@ impl<Q> Default for Received<Q> {
 /// Redis's bytes don't match the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkError {
-    /// It can't be parsed.
+    /// The bytes can't be parsed.
     Frame(FrameError),
-    /// There was no request for it.
+    /// A reply arrived to which there was no request.
     Unexpected,
 }
 
@@ -121,7 +121,7 @@ impl std::error::Error for LinkError {}
 pub struct Oldest {
     /// When it was sent.
     pub since: Time,
-    /// It is a question of the proxy's own.
+    /// It is one of the proxy's own questions.
     pub is_question: bool,
 }
 
@@ -143,7 +143,7 @@ impl<Q: Copy> Default for Link<Q> {
 }
 
 impl<Q: Copy> Link<Q> {
-    /// Takes clients' requests and leaves the batch empty, with spare memory.
+    /// Takes clients' requests to send. Leaves the batch empty, with spare memory.
     pub fn send(&mut self, batch: &mut Batch, now: Time) {
         if !batch.is_empty() {
             let spare = self.spare.pop().unwrap_or_default();
@@ -157,8 +157,8 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// Sends a question of the proxy's own, encoded. While the connection is being set up it goes before the clients'
-    /// requests.
+    /// Sends one of the proxy's own questions, encoded. While the connection is being set up, questions go before the
+    /// clients' requests.
     pub fn ask(&mut self, question: Q, encoded: &[u8], now: Time) {
         let mut batch = self.spare.pop().unwrap_or_default();
         batch.push(false, |out| out.extend_from_slice(encoded));
@@ -177,8 +177,8 @@ impl<Q: Copy> Link<Q> {
         self.groups.insert(at, group);
     }
 
-    /// The connection is set up: clients' requests may be written. Late ones are not: their clients were informed long
-    /// ago, and may have sent others since. They get this encoded error.
+    /// The connection is set up: clients' requests may be written. Late ones are not written, but get this encoded
+    /// error: their clients were informed long ago, and may have sent other requests since.
     pub fn set_ready(&mut self, error: &[u8], replies: &mut Replies) {
         let was_ready = std::mem::replace(&mut self.ready, true);
         if was_ready || self.late == 0 {
@@ -196,7 +196,7 @@ impl<Q: Copy> Link<Q> {
         self.answer_failed(replies);
     }
 
-    /// The time that clients' requests have waited so far is ignored: they count as sent at that moment.
+    /// Restarts the clock for clients' requests: they count as sent at `now`.
     pub fn wait_from(&mut self, now: Time) {
         let groups = self.groups.iter_mut();
         for group in groups.filter(|group| group.question.is_none()) {
@@ -210,7 +210,7 @@ impl<Q: Copy> Link<Q> {
         self.ready
     }
 
-    /// Whether questions of the proxy's own are in flight.
+    /// Whether any of the proxy's own questions is in flight.
     #[must_use]
     pub fn has_questions(&self) -> bool {
         self.groups.iter().any(|group| group.question.is_some())
@@ -231,10 +231,10 @@ impl<Q: Copy> Link<Q> {
         })
     }
 
-    /// Takes bytes from Redis, and adds the results.
+    /// Handles bytes from Redis, and adds the results.
     ///
     /// # Errors
-    /// If they don't match the requests: the connection can't be used any more. Earlier results are added.
+    /// If the bytes don't match the requests: the connection can't be used any more. The results before that are added.
     pub fn receive(
         &mut self,
         mut bytes: &[u8],
@@ -263,14 +263,14 @@ impl<Q: Copy> Link<Q> {
         };
         let is_reply = frames.begun().is_some_and(|kind| kind != b'>');
         self.frames = frames;
-        // A request for it might be sent before its rest arrives.
+        // A request might be sent before the rest of the reply arrives, and take it for its own.
         if is_reply && result.is_ok() && !self.expects_reply() {
             return Err(LinkError::Unexpected);
         }
         result
     }
 
-    /// The oldest request has its answer.
+    /// Handles the answer to the oldest request.
     fn answer(
         &mut self,
         frame: Frame<'_>,
@@ -297,18 +297,18 @@ impl<Q: Copy> Link<Q> {
         Ok(())
     }
 
-    /// Whether the oldest request is written, and so its reply is due.
+    /// Whether the oldest request is written, so that its reply is due.
     fn expects_reply(&self) -> bool {
         !self.groups.is_empty() && self.is_written(self.answered)
     }
 
-    /// Whether that request of the first group is written.
+    /// Whether request number `index` of the first group is written.
     fn is_written(&self, index: usize) -> bool {
         let ends = |group: &Group<Q>| group.batch.requests.get(index).map(|request| request.end);
         self.writing > 0 || self.groups.front().and_then(ends) <= Some(self.written)
     }
 
-    /// The oldest request has its reply.
+    /// Moves on to the next request, as the oldest has its reply.
     fn step(&mut self) {
         self.answered += 1;
         if let Some(group) = self.groups.front()
@@ -328,7 +328,7 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// Answers the next requests that failed with their error.
+    /// Answers the next requests, as far as they failed, with their error.
     fn answer_failed(&mut self, replies: &mut Replies) {
         while self
             .groups
@@ -344,8 +344,8 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// Counts the clients' requests that were sent at that moment or before, have no reply, and were not counted
-    /// before. They stay in flight: the reply of each, or an error in its place, still follows.
+    /// Counts the clients' requests that were sent at `moment` or before, have no reply, and were not counted before.
+    /// They stay in flight: the reply to each, or an error in its place, still follows.
     pub fn late(&mut self, moment: Time) -> usize {
         let mut count = 0;
         let mut answered = self.answered;
@@ -376,8 +376,8 @@ impl<Q: Copy> Link<Q> {
         group.map(|group| group.since)
     }
 
-    /// The connection is lost, and will be replaced. Requests that were not written wait for the next one, and those
-    /// that may be retried are, once; the others get this encoded error, and so do late ones.
+    /// The connection is lost, and will be replaced. Requests that were not written wait for the next connection, and
+    /// so do those that may be retried, once. All others, and late ones, get this encoded error.
     pub fn renew(&mut self, error: &[u8], replies: &mut Replies) {
         self.error = error.to_vec();
         let mut late = self.late;
@@ -402,7 +402,7 @@ impl<Q: Copy> Link<Q> {
         self.ready = false;
         self.frames = Frames::default();
         self.answer_failed(replies);
-        // Questions will be put before the first group, so it must have no answered requests.
+        // New questions will go before the first group, so no request of it may be answered already.
         if self.answered > 0
             && let Some(group) = self.groups.pop_front()
         {
@@ -411,8 +411,8 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// The connection is lost, and will not be replaced soon: all clients' requests get this encoded error, except
-    /// those that have failed and have their own.
+    /// The connection is lost, and will not be replaced soon. All clients' requests get this encoded error, except
+    /// those that have failed and have an error of their own.
     pub fn fail(&mut self, error: &[u8], replies: &mut Replies) {
         let mut answered = self.answered;
         for group in &self.groups {

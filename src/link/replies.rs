@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::empty;
 use super::frames::Frame;
 
-/// Replies to the oldest unanswered requests of a connection, in order. If Redis gave none, an error or marker takes
-/// its place.
+/// Replies to the oldest unanswered requests of a connection, in order. Where Redis gave no reply, an error or a marker
+/// takes its place.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Replies {
     /// The encoded replies one after another.
     pub bytes: Vec<u8>,
-    /// Where each ends in `bytes`.
+    /// Where each reply ends in `bytes`.
     pub ends: Vec<usize>,
     /// The time from sending the first request to reading its reply.
     pub round_trip: Duration,
@@ -24,7 +24,7 @@ impl Replies {
         self.ends.push(self.bytes.len());
     }
 
-    /// Adds a reply as found in the stream; a long one is moved, not copied, if it is the first.
+    /// Adds a reply found in the stream. If it is the first and long, it is moved instead of copied.
     pub(super) fn push_frame(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Collected(bytes) if self.ends.is_empty() => {
@@ -42,19 +42,19 @@ impl Replies {
         }
     }
 
-    /// How many there are.
+    /// How many replies there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no replies.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The latest one.
+    /// The latest reply.
     #[must_use]
     pub fn latest(&self) -> Option<&[u8]> {
         let (end, before) = self.ends.split_last()?;
@@ -62,7 +62,7 @@ impl Replies {
         self.bytes.get(start..*end)
     }
 
-    /// Removes all replies, and keeps the memory, if it isn't too much.
+    /// Removes all replies. Keeps the memory for reuse, unless it is too much.
     pub fn clear(&mut self) {
         empty(&mut self.bytes);
         empty(&mut self.ends);

@@ -1,12 +1,13 @@
-//! Withdraws requests on a link that is about to end, while those already written still get their replies.
+//! Withdraws requests from a link that is about to end, while the requests that are already written still get their
+//! replies.
 
 use std::collections::VecDeque;
 
 use super::{Group, Link, Replies};
 
 impl<Q: Copy> Link<Q> {
-    /// Requests that have not begun to be written are not sent: each gets this encoded reply, once all before it have
-    /// theirs. A transaction that has begun is written completely. The connection is set up.
+    /// Withdraws the requests that have not begun to be written: each gets this encoded reply, once all requests before
+    /// it have theirs. A transaction that has begun is written completely. The connection must be set up.
     pub fn withdraw(&mut self, reply: &[u8], replies: &mut Replies) {
         let (answered, writing, written) = (self.answered, self.writing, self.written);
         let mut kept = VecDeque::with_capacity(self.groups.len());
@@ -38,7 +39,7 @@ impl<Q: Copy> Link<Q> {
         let requests = self.groups.iter().filter(|group| group.question.is_none());
         let count = requests.map(Group::len).sum::<usize>();
         self.late = self.late.min(count - self.answered_requests());
-        // The last one may be written by now.
+        // The last request may be completely written by now.
         self.note_written(0);
         self.answer_withdrawn(replies);
     }
@@ -51,7 +52,7 @@ impl<Q: Copy> Link<Q> {
         }
     }
 
-    /// Answers the withdrawn requests, if no other request waits for a reply.
+    /// Answers the withdrawn requests, unless an earlier request still waits for its reply.
     pub(super) fn answer_withdrawn(&mut self, replies: &mut Replies) {
         let is_request = |group: &Group<Q>| group.question.is_none();
         if !self.groups.iter().any(is_request) {
@@ -75,7 +76,7 @@ impl<Q> Group<Q> {
             .unwrap_or(self.len())
     }
 
-    /// Drops all requests from that one on.
+    /// Drops the request number `first` and all after it.
     fn truncate(&mut self, first: usize) {
         let end = first
             .checked_sub(1)

@@ -9,28 +9,28 @@ use crate::clock::Time;
 /// How many lines of a kind are logged in each [`Limit::PERIOD`].
 const LINES: u32 = 10;
 
-/// Lets a number of lines of a kind through in each period, and counts the others.
+/// Lets a limited number of lines of one kind through in each period, and counts the rest.
 ///
-/// The next logged line says how many were left out before it. If there is none, [`Self::end`] reports it at the end of
-/// the period, for which the owner of the limit wakes up.
+/// The next line that is logged reports how many were left out before it. If there is none, [`Self::end`] reports them
+/// at the end of the period, for which the owner of the limit must wake up.
 #[derive(Debug, Default)]
 pub struct Limit {
     /// The end of the period.
     until: Time,
-    /// The lines let through in this period.
+    /// How many lines were let through in this period.
     lines: u32,
     left_out: u64,
 }
 
-/// How many lines were left out; in a line, a key without a value if there were none.
+/// How many lines were left out. In a log line, it is a key without a value if there were none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeftOut(u64);
 
 impl Limit {
-    /// The period, which starts with the first line.
+    /// The length of a period, which starts with its first line.
     pub const PERIOD: Duration = Duration::from_secs(1);
 
-    /// Whether a line may be logged now, and how many were left out before it.
+    /// Whether a line may be logged now; and if so, how many were left out before it.
     pub fn admit(&mut self, now: Time) -> Option<LeftOut> {
         if now >= self.until {
             self.until = now.after(Self::PERIOD);
@@ -50,7 +50,7 @@ impl Limit {
         (self.left_out > 0).then_some(self.until)
     }
 
-    /// How many lines were left out, if that is to be logged now in a separate line.
+    /// How many lines were left out, if that must now be logged in a separate line.
     pub fn end(&mut self, now: Time) -> Option<LeftOut> {
         let due = self.due()?;
         (due <= now).then(|| self.admit(now))?

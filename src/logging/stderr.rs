@@ -1,12 +1,12 @@
 //! A standard error that never makes its writers wait.
 //!
-//! The reader of the log may be slow, stuck or gone. Whether a write would block cannot be known beforehand, as other
-//! processes may write to the same pipe or terminal, and making it non-blocking would affect these others too. So the
-//! standard error of this process becomes a pipe inside the process, and a thread copies it to the original standard
-//! error, and does the waiting.
+//! The reader of the log may be slow, stuck or gone. It can't be known in advance whether a write will block, as other
+//! processes may write to the same pipe or terminal; and making it non-blocking would affect these processes too. So
+//! the standard error of this process becomes a pipe inside the process. A thread copies the pipe to the original
+//! standard error, and does the waiting.
 //!
-//! The pipe is the queue: it keeps the order, is bounded, and takes kernel memory only as it fills. A line for which it
-//! has no room is dropped and counted.
+//! The pipe is the queue: it keeps the lines in order, is bounded, and takes kernel memory only as it fills. A line for
+//! which the pipe has no room is dropped and counted.
 
 use std::io::{self, Stderr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -41,11 +41,11 @@ pub(super) struct Queue {
     outside: OwnedFd,
     /// How many bytes may be in the pipe when a line is written.
     limit: u64,
-    /// The longest line that fits into it then.
+    /// The longest line that then still fits into the pipe.
     longest: usize,
     dropped: AtomicU64,
     closed: AtomicBool,
-    /// Whether the thread has written everything before the end.
+    /// Whether the thread has written everything after the pipe was closed.
     done: Mutex<bool>,
     ended: Condvar,
 }
@@ -60,7 +60,7 @@ impl Queue {
         let (pipe, inside) = pipe_with(PipeFlags::CLOEXEC)?;
         let size = fcntl_setpipe_size(&inside, PIPE_SIZE)
             .or_else(|_| fcntl_getpipe_size(&inside))
-            // The least that Linux gives to any process.
+            // As much as Linux gives to any process.
             .unwrap_or(2 * page_size());
         let (limit, longest) = bounds(size, page_size());
         let queue = Arc::new(Self {
@@ -85,7 +85,7 @@ impl Queue {
             })?;
         // The only other writing end is closed when this function returns.
         dup2_stderr(&inside)?;
-        // Panic messages take the same way, and the process ends right after.
+        // Panic messages take the same path, and the process ends right after them.
         let print = panic::take_hook();
         panic::set_hook(Box::new({
             let queue = Arc::clone(&queue);
@@ -100,7 +100,7 @@ impl Queue {
     /// Lets `write` write a line of that length, if there is room for it.
     pub fn write(&self, length: usize, write: impl FnOnce(&Stderr)) {
         let stderr = io::stderr();
-        // From the check to the end of the line, nothing else writes.
+        // Nothing else may write from this check to the end of the line.
         let _turn = stderr.lock();
         if length <= self.longest && self.has_room(&stderr) {
             write(&stderr);
@@ -109,13 +109,13 @@ impl Queue {
         }
     }
 
-    /// Waits for a bounded time until all lines are written. Later ones are dropped.
+    /// Waits for a limited time until all lines are written. Later lines are dropped.
     pub fn close(&self) {
         {
             let _turn = io::stderr().lock();
             self.closed.store(true, Ordering::Relaxed);
-            // This closes the last writing end of the pipe, so that the thread finds its end. If it fails, the wait is
-            // in vain.
+            // This closes the last writing end of the pipe, so that the thread finds its end. If it fails, the wait
+            // below times out.
             let _ = dup2_stderr(&self.outside);
         }
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +130,7 @@ impl Queue {
             && ioctl_fionread(stderr).is_ok_and(|bytes| bytes <= self.limit)
     }
 
-    /// Copies line by line from the pipe to the outside, until the end of the pipe.
+    /// Copies line by line from the pipe to the original standard error, until the pipe ends.
     fn copy(&self, pipe: &OwnedFd) {
         let mut buffer = Vec::with_capacity(LONGEST_LINE);
         loop {
@@ -142,7 +142,7 @@ impl Queue {
             }
             let end = match buffer.iter().rposition(|&byte| byte == b'\n') {
                 Some(last) => last + 1,
-                // Longer than any line of the log, as a panic message may be.
+                // This is longer than any line of the log; it may be part of a panic message.
                 None if buffer.len() == buffer.capacity() => buffer.len(),
                 None => 0,
             };
@@ -153,17 +153,17 @@ impl Queue {
         }
     }
 
-    /// Writes a line to the outside, and waits as long as necessary.
+    /// Writes a line to the original standard error, and waits as long as necessary.
     fn pass_on(&self, line: &[u8]) {
         if write_all(&self.outside, line).is_ok() {
             self.log_dropped();
         } else {
-            // Its reader is gone, or its disk is full. Either may change.
+            // The reader is gone, or the disk is full. Either may change.
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Logs how many lines were dropped, after those that were not.
+    /// Logs how many lines were dropped, once later lines have got through.
     fn log_dropped(&self) {
         if self.dropped.load(Ordering::Relaxed) == 0 {
             return;
@@ -177,13 +177,13 @@ impl Queue {
     }
 }
 
-/// How many bytes may be in a pipe of that size before a line, and how many the line may have, so that writing never
-/// waits.
+/// How many bytes may be in a pipe of this size before a line is written, and how long the line may be, so that writing
+/// never waits.
 ///
-/// The pipe is full when all its pages are in use, and bytes that don't fit into the rest of a page start a new one: of
-/// any two pages, one may be lost. So a quarter of the bytes takes half the pages and two, and a line of a quarter
-/// takes a quarter and one. A pipe that is too small for that, as given to a user with very many pipes, holds one line
-/// at a time.
+/// The pipe is full when all its pages are in use. Bytes that do not fit into the rest of a page start a new one, so of
+/// any two pages, one may be wasted. Hence a quarter of the bytes takes half the pages plus two, and a line of a
+/// quarter takes a quarter plus one. A pipe that is too small for that, as a user with very many pipes gets, holds one
+/// line at a time.
 fn bounds(size: usize, page: usize) -> (usize, usize) {
     let quarter = size / 4;
     let (limit, longest) = if size >= 16 * page {
@@ -194,7 +194,7 @@ fn bounds(size: usize, page: usize) -> (usize, usize) {
     (limit, longest.min(LONGEST_LINE))
 }
 
-/// Writes all bytes, even if another process has made the outside non-blocking.
+/// Writes all bytes, even if another process has made the file non-blocking.
 fn write_all(outside: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match write(outside, bytes) {

@@ -5,13 +5,13 @@ use std::time::Duration;
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The proxy answered it by itself.
+    /// The proxy answered the request itself.
     Here,
-    /// The cache had all of it.
+    /// All of it came from the cache.
     Hit,
     /// Redis was asked for a value.
     Miss,
-    /// Other requests had asked Redis for all of it already.
+    /// Other requests had already asked Redis for all of it.
     Coalesced,
     /// Redis was asked over the connection that all clients share.
     Forwarded,
@@ -22,7 +22,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All of them, each at the index of its number.
+    /// All outcomes, each at the index of its number.
     pub const ALL: [Self; 7] = [
         Self::Here,
         Self::Hit,
@@ -33,7 +33,7 @@ impl Outcome {
         Self::Refused,
     ];
 
-    /// Its name in `INFO` and as a label.
+    /// The name of the outcome in `INFO` and as a label.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,14 +63,14 @@ pub struct Counts {
     pub failed: u64,
     /// The total time; requests that blocked on dedicated connections are excluded.
     pub time: Duration,
-    /// The part of it for requests that the proxy answered at once.
+    /// The part of that time for requests that the proxy answered at once.
     pub time_here: Duration,
     /// The requests in the current run.
     in_run: u64,
 }
 
 impl Counts {
-    /// How many had that outcome.
+    /// How many requests had this outcome.
     #[must_use]
     pub fn of(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome as usize]
@@ -89,19 +89,19 @@ impl Counts {
         counts
     }
 
-    /// The proxy took that long for those that it answered at once.
+    /// Adds the time that the proxy took for the requests that it answered at once.
     fn add_here(&mut self, time: Duration) {
         self.time += time;
         self.time_here += time;
     }
 
-    /// Whether there were any.
+    /// Whether there were any requests.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.outcomes.iter().any(|count| *count > 0)
     }
 
-    /// How many there were, except refused ones.
+    /// How many requests there were, except refused ones.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.outcomes.iter().sum::<u64>() - self.of(Outcome::Refused)
@@ -110,20 +110,20 @@ impl Counts {
 
 /// The requests of all commands.
 ///
-/// The same command with the same outcome mostly occurs many times in a row: that costs one comparison and one
-/// addition.
+/// The same command with the same outcome mostly occurs many times in a row, which costs one comparison and one
+/// addition each.
 #[derive(Debug)]
 pub struct Commands {
     /// The commands that occurred at least once.
     counts: Vec<Counts>,
-    /// Their indices by the command's number; [`NONE`] for those that never occurred.
+    /// Their indices in `counts`, by the command's number; [`NONE`] for a command that never occurred.
     places: Vec<u16>,
-    /// The latest request, and how many like it occurred in a row and are not in `counts` yet.
+    /// The latest request, and how many requests like it occurred in a row that are not in `counts` yet.
     latest: (u16, Outcome),
     row: u64,
-    /// The current run has requests that are in `counts`.
+    /// `counts` already has some requests of the current run.
     mixed: bool,
-    /// The hits of the current run that are in `counts`.
+    /// The hits of the current run that are already in `counts`.
     hits: u64,
 }
 
@@ -143,7 +143,7 @@ impl Default for Commands {
 }
 
 impl Commands {
-    /// Counts requests that occurred in a row. They belong to the current run.
+    /// Counts requests that occurred in a row, as part of the current run.
     pub fn add(&mut self, command: u16, outcome: Outcome, count: u64) {
         if self.latest == (command, outcome) {
             self.row += count;
@@ -162,15 +162,15 @@ impl Commands {
         counts.failed += u64::from(failed);
     }
 
-    /// Whether the time of the current run must be reported: all its requests may be for Redis, or refused.
+    /// Whether the current run must be timed: it may have requests that were answered at once.
     pub fn is_run_timed(&self) -> bool {
         self.mixed || self.latest.1.is_at_once() && self.row > 0
     }
 
-    /// Ends a run that took so long. Returns how many hits it had.
+    /// Ends a run that took `elapsed`. Returns how many hits it had.
     pub(super) fn end_run(&mut self, elapsed: Duration) -> u64 {
         if !self.mixed {
-            // The usual case: all its requests are alike.
+            // The usual case: all requests of the run are alike.
             let (row, (command, outcome)) = (std::mem::take(&mut self.row), self.latest);
             if row == 0 {
                 return 0;
@@ -203,7 +203,7 @@ impl Commands {
         self.iter().map(Counts::calls).sum()
     }
 
-    /// All requests with that outcome.
+    /// All requests with this outcome.
     #[must_use]
     pub fn with(&self, outcome: Outcome) -> u64 {
         self.iter().map(|counts| counts.of(outcome)).sum()

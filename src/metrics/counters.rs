@@ -1,5 +1,5 @@
-//! A snapshot of the counters that `INFO` shows, so that they can be shown since then: `CONFIG RESETSTAT` resets what
-//! `INFO` shows, as in Redis, while the metrics continue to grow.
+//! A snapshot of the counters that `INFO` shows, so that `CONFIG RESETSTAT` can reset what `INFO` shows, as in Redis,
+//! while the metrics continue to grow.
 
 use super::{Clients, Counts, ErrorKind, Forgotten, Histogram, Keys, Metrics, Reason, Uncached};
 use crate::cache::{Cache, Evictions};
@@ -62,7 +62,7 @@ impl Counters {
     /// The difference to `earlier`.
     #[must_use]
     pub fn since(mut self, earlier: &Self) -> Self {
-        // Commands keep their indices.
+        // A command keeps its index.
         for (counts, before) in self.commands.iter_mut().zip(&earlier.commands) {
             *counts = counts.since(before);
         }

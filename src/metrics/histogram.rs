@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// How many buckets have an upper bound; one more holds the values beyond the last.
+/// How many buckets have an upper bound. One more bucket holds all larger values.
 const BOUNDED: usize = 27;
 
-/// How often values of each size occurred. Adding one costs a few instructions and no allocation.
+/// How often values of each size occurred. Adding a value costs a few instructions and no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     /// The first bound is two to the power of this.
@@ -46,8 +46,8 @@ impl Histogram {
         self.add(nanoseconds(duration));
     }
 
-    /// Adds so many durations that are spread evenly up to `last`: those of requests that arrived together and were
-    /// answered one after another by then.
+    /// Adds `count` durations, spread evenly up to `last`: those of requests that arrived together and were answered
+    /// one after another.
     pub fn add_evenly(&mut self, count: u64, last: Duration) {
         let last = nanoseconds(last);
         if count <= 1 || last == 0 {
@@ -55,7 +55,7 @@ impl Histogram {
             self.sum = self.sum.saturating_add(last * count);
             return;
         }
-        // The n-th of them took n / count of the total.
+        // The n-th of the requests took n / count of the total.
         let mut left = count;
         let end = self.bucket(last);
         let start = self.bucket(last / count);
@@ -93,7 +93,7 @@ impl Histogram {
         added
     }
 
-    /// The upper bound of each bucket (`None`: there is none) with how many values it holds.
+    /// The buckets: the upper bound of each, or `None`, and how many values it holds.
     pub fn buckets(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
         self.buckets
             .iter()
@@ -102,7 +102,7 @@ impl Histogram {
     }
 
     /// The value that this share of all values, from 0 to 1, does not exceed, as exactly as the buckets allow: values
-    /// are assumed to be spread evenly within a bucket. Nothing without values.
+    /// are assumed to be spread evenly within a bucket. `None` without values.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<f64> {
         let count = self.count();

@@ -11,7 +11,7 @@ use crate::clock::Time;
 /// Why a key was not in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// It was not requested before, or not for long.
+    /// The key was not requested before, or not for a long time.
     New,
     /// Its entry was evicted.
     Evicted,
@@ -19,18 +19,18 @@ pub enum Reason {
     Expired,
     /// Redis had reported a change.
     Invalidated,
-    /// It was written through the proxy, or possibly by a script.
+    /// A client wrote the key through the proxy, or a script may have.
     Written,
     /// All keys had been flushed.
     Flushed,
     /// The connection to Redis had been reopened.
     Reconnected,
-    /// Redis's previous reply for it was not cached.
+    /// Redis's previous reply about the key was not cached.
     Unkept,
 }
 
 impl Reason {
-    /// All of them, each at the index of its number.
+    /// All reasons, each at the index of its number.
     pub const ALL: [Self; 8] = [
         Self::New,
         Self::Evicted,
@@ -42,7 +42,7 @@ impl Reason {
         Self::Unkept,
     ];
 
-    /// Its name in `INFO` and as a label.
+    /// The name of the reason in `INFO` and as a label.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -69,21 +69,21 @@ impl From<Cause> for Reason {
     }
 }
 
-/// How many keys are remembered for each that fits into the cache: one that is requested again after more others counts
-/// as new.
+/// How many keys are remembered for each that fits into the cache. A key that is requested again after more others than
+/// that counts as new.
 const REMEMBERED: usize = 8;
 
 /// The fewest and the most keys that are remembered, in total; each takes 8 bytes.
 const LEAST_REMEMBERED: usize = 1024;
 const MOST_REMEMBERED: usize = 16 * 1024;
 
-/// The misses by reason. Only a miss, a fetched value and a change cost anything here: a hash of the key, and a look-up
+/// The misses, by reason. Only a miss, a fetched value and a change have a cost here: a hash of the key, and a look-up
 /// of one slot. Keys that share a slot can only distort these counts.
 #[derive(Debug)]
 pub struct Misses {
     counts: [u64; Reason::ALL.len()],
-    /// A key is remembered at the slot that its hash selects, until another takes it. There are no slots before the
-    /// first miss; then they double as keys are added, as few keys never need most of them.
+    /// A key is remembered in the slot that its hash selects, until another takes the slot. There are no slots before
+    /// the first miss. Then their number doubles as keys are added, as a small number of keys never needs most of them.
     slots: Vec<Remembered>,
     /// The most slots, a power of two.
     room: usize,
@@ -98,9 +98,9 @@ pub struct Misses {
 struct Remembered {
     /// When its entry ends, in [`ticks`].
     deadline: u32,
-    /// Some of its hash.
+    /// Part of its hash.
     tag: u16,
-    /// [`Misses::emptied`] when it was requested.
+    /// The value of [`Misses::emptied`] when the key was requested.
     emptied: u8,
     fate: Fate,
 }
@@ -118,7 +118,7 @@ enum Fate {
 }
 
 impl Misses {
-    /// No misses yet, for a cache of so many entries.
+    /// No misses yet, for a cache of `entries` entries.
     #[must_use]
     pub fn beside(entries: usize) -> Self {
         let room = entries
@@ -134,20 +134,20 @@ impl Misses {
         }
     }
 
-    /// How many there were for a reason.
+    /// How many misses had this reason.
     #[must_use]
     pub fn of(&self, reason: Reason) -> u64 {
         self.counts[reason as usize]
     }
 
-    /// How many there were for each reason.
+    /// How many misses had each reason.
     #[must_use]
     pub fn counts(&self) -> [u64; Reason::ALL.len()] {
         self.counts
     }
 
-    /// A key was not in the cache, and Redis is asked for it. Returns the reason. If other answers about the key are
-    /// cached, as `is_known` returns, this one was not requested before, or not for long.
+    /// Counts a miss, for which Redis is asked. Returns the reason. If other answers about the key are cached, as
+    /// `is_known` returns, this answer was not requested before, or not for a long time.
     pub fn missed(&mut self, key: Key<'_>, now: Time, is_known: impl FnOnce() -> bool) -> Reason {
         self.make_room();
         let (emptied, emptied_for) = (self.emptied, self.emptied_for);
@@ -174,7 +174,7 @@ impl Misses {
         reason
     }
 
-    /// The value of a requested key was cached until `deadline`.
+    /// Notes that the value of a requested key was cached until `deadline`.
     pub fn kept(&mut self, key: Key<'_>, deadline: Time) {
         if let Some(slot) = self.remembered(key) {
             slot.fate = Fate::Kept;
@@ -182,8 +182,8 @@ impl Misses {
         }
     }
 
-    /// The entry of a key, or a reply in flight, is no longer valid. The first of several causes counts: Redis also
-    /// reports writes made through the proxy.
+    /// Notes that the entry of a key, or a reply in flight, is no longer valid. The first of several causes counts, as
+    /// Redis also reports writes made through the proxy.
     pub fn forgotten(&mut self, key: Key<'_>, cause: Cause) {
         if let Some(slot) = self.remembered(key)
             && !matches!(slot.fate, Fate::Forgotten(_))
@@ -209,7 +209,7 @@ impl Misses {
     /// The slot for a key, and its tag, which is never that of an empty slot. Slots must exist.
     fn slot(&mut self, key: Key<'_>) -> (&mut Remembered, u16) {
         let hash = self.hasher.hash_one(key);
-        // Truncated: one end of the hash selects the slot, as long as there are few, and the other is the tag.
+        // One end of the hash selects the slot, as long as there are few slots; the other end, truncated, is the tag.
         let tag = (hash >> 48) as u16 | 1;
         let slot = number(hash as usize % LEAST_REMEMBERED, tag, self.slots.len());
         (&mut self.slots[slot], tag)
@@ -233,13 +233,13 @@ impl Misses {
     }
 }
 
-/// The index of a slot among so many: with the fewest it is `of_fewest`, beyond that the tag decides, except for the
-/// bit that all tags have.
+/// The index of a slot among `slots`. With the fewest slots it is `of_fewest`; with more, the tag decides, except for
+/// the bit that all tags have set.
 fn number(of_fewest: usize, tag: u16, slots: usize) -> usize {
     (of_fewest + usize::from(tag >> 1) * LEAST_REMEMBERED) & (slots - 1)
 }
 
-/// A moment in units of 67 ms, whose range is nine years.
+/// A time in units of 67 ms, whose range is nine years.
 fn ticks(moment: Time) -> u32 {
     (Time::default().until(moment).as_nanos() >> 26) as u32
 }

@@ -17,7 +17,7 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Whether a second is over, and so [`Self::note`] is due.
+    /// Whether the second is over, so that [`Self::note`] is due.
     pub fn is_due(&self, now: Time) -> bool {
         self.since.until(now) >= WINDOW
     }
@@ -28,7 +28,7 @@ impl Rate {
         (self.since, self.count) = (now, count);
     }
 
-    /// The rate of the latest second; if the loop has not turned since, that of the time until now.
+    /// The rate in the latest second; or, if the loop has not turned since, in the time until now.
     pub fn per_second(&self, count: u64, now: Time) -> u64 {
         if self.since.until(now) >= 2 * WINDOW {
             self.over(count, now)

@@ -10,28 +10,29 @@ use crate::order::{sort_by_most, sort_by_number};
 /// Why a read was not answered from the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
-    /// The cache did not have it.
+    /// The answer was not in the cache.
     Missed(Reason),
-    /// It named several keys.
+    /// The request named several keys.
     Keys,
-    /// It was part of a transaction, which Redis executes as a whole.
+    /// The request was part of a transaction, which Redis executes as a whole.
     Transaction,
-    /// It used a dedicated connection, because its reply was too large for a shared one.
+    /// The request used a dedicated connection, as its reply was too large for a shared one.
     Large,
-    /// It used a dedicated connection, which its client has had since it sent the command with that number.
+    /// The request used a dedicated connection, which its client has had since it sent the command with this number.
     Dedicated(u16),
 }
 
-/// The most pairs of a command and a reason that are counted separately: others count as [`Why::Dedicated`] by an
-/// unknown command.
+/// The most pairs of a command and a reason that are counted separately. Further pairs count as [`Why::Dedicated`] by
+/// an unknown command.
 const PAIRS_MAX: usize = 2048;
 
-/// The number of reads by each command for each reason; for MGET the number of keys, as far as they were looked up.
+/// The number of reads by each command for each reason. For MGET, it is the number of keys, as far as they were looked
+/// up.
 #[derive(Clone, Debug, Default)]
 pub struct Uncached(HashMap<(u16, Why), u64, RandomState>);
 
 impl Uncached {
-    /// A read by that command was not answered from the cache.
+    /// Counts a read by this command that was not answered from the cache.
     pub fn add(&mut self, command: u16, why: Why) {
         let mut pair = (command, why);
         if self.0.len() >= PAIRS_MAX && !self.0.contains_key(&pair) {
@@ -77,7 +78,7 @@ impl Uncached {
 }
 
 impl Why {
-    /// A number that distinguishes it from the other reasons.
+    /// A number that distinguishes the reason from all others.
     fn order(self) -> u64 {
         match self {
             Self::Missed(reason) => reason as u64,

@@ -1,11 +1,12 @@
-//! What the shell asks about a client's dedicated connection, to which it has the socket.
+//! What the shell, which has the sockets, asks about clients' dedicated connections.
 
 use super::{ClientId, Proxy};
 use crate::resp::reply::Output;
 use crate::transport::dial::Endpoint;
 
 impl Proxy {
-    /// The bytes to send on a client's dedicated connection to Redis, if it is to have one.
+    /// The bytes to send on a client's dedicated connection to Redis; `None` if the client is to have no such
+    /// connection.
     pub fn dedicated(&mut self, client: ClientId) -> Option<&mut Output> {
         self.sessions[client.0]
             .dedicated
@@ -28,19 +29,19 @@ impl Proxy {
         self.engine.server(node).endpoint.clone()
     }
 
-    /// Whether a dedicated connection has turned out to lead to a replica, by an error that it delivered. Reports it
-    /// once.
+    /// Whether a dedicated connection has delivered a `READONLY` error, so that it leads to a replica. Reports each
+    /// occurrence once.
     pub fn takes_readonly(&mut self) -> bool {
         std::mem::take(&mut self.readonly)
     }
 
-    /// Whether to read from a client's dedicated connection: the client has read what came before.
+    /// Whether to read from a client's dedicated connection: not while too many replies are outstanding for the client.
     #[must_use]
     pub fn wants_dedicated_input(&self, client: ClientId) -> bool {
         !self.sessions[client.0].replies.full()
     }
 
-    /// Whether the writing side of a client's dedicated connection is to be closed: the client has closed its own, and
+    /// Whether to close the writing side of a client's dedicated connection: the client has closed its own side, and
     /// Redis may act on it.
     #[must_use]
     pub fn dedicated_is_at_end(&self, client: ClientId) -> bool {
@@ -54,24 +55,25 @@ impl Proxy {
         session.is_ending() && passes_end_on
     }
 
-    /// Whether a client's dedicated connection is set up, including the client's own `AUTH`. Requests that end a script
-    /// may wait until Redis replies that it is busy, which takes Redis longer than any timeout of the proxy.
+    /// Whether a client's dedicated connection is set up, including the client's own `AUTH`. A connection for a single
+    /// request always counts as set up: a request that ends a script may have to wait for Redis's `BUSY` error, which
+    /// can take longer than any timeout of the proxy.
     #[must_use]
     pub fn dedicated_is_set_up(&self, client: ClientId) -> bool {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
         dedicated.is_none_or(|dedicated| dedicated.is_set_up() || dedicated.is_for_one_request())
     }
 
-    /// Whether a client waits for its dedicated connection to be set up as it would for a reply, until the timeout of
-    /// replies: it has not asked for one, and would wait for a busy Redis anyway.
+    /// Whether a client only borrows its dedicated connection. It then waits for the setup as for a reply, until the
+    /// timeout of replies: it has not asked for the connection, and would wait for a busy Redis anyway.
     #[must_use]
     pub fn waits_for_borrowed(&self, client: ClientId) -> bool {
         let dedicated = self.sessions[client.0].dedicated.as_ref();
         dedicated.is_some_and(|dedicated| dedicated.borrowed().is_some())
     }
 
-    /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all its state, which
-    /// does not include a library name, or that others redirect invalidations there.
+    /// Whether nothing is in flight on a client's dedicated connection, and `RESET` would remove all its state. `RESET`
+    /// does not remove a library name, nor redirections of other clients' invalidations to the connection.
     #[must_use]
     pub fn leaves_dedicated_clean(&self, client: ClientId) -> bool {
         let session = &self.sessions[client.0];

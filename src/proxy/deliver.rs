@@ -16,30 +16,30 @@ use crate::metrics::ErrorKind;
 use crate::resp::reply::Reply;
 use crate::upstream::{self, LinkId};
 
-/// What is counted of a reply.
+/// What is counted and timed of a reply.
 struct Answer<'a> {
-    /// It is an error of that kind.
+    /// The kind of error that the reply is, if it is one.
     error: Option<ErrorKind>,
-    /// The key whose value it is; none for a forwarded request.
+    /// The key, if the reply is its value; `None` for a forwarded request.
     key: Option<&'a [u8]>,
-    /// How the slow log shows the request, if not as a GET of the key.
+    /// The request as the slow log shows it; empty for a `GET` of the key.
     words: Words,
     round_trip: Duration,
 }
 
-/// A reply whose place is filled.
+/// A reply that has been put in its place in the client's queue.
 struct Filled {
-    /// How the slow log shows its request.
+    /// The request as the slow log shows it.
     words: Words,
-    /// It is an error of that kind.
+    /// The kind of error that the reply is, if it is one.
     error: Option<ErrorKind>,
 }
 
-/// Replies of at least this length are counted at once towards the clients' buffers, others when they are sent, at the end of
-/// the turn.
+/// Replies of at least this many bytes are counted towards the clients' buffers at once; shorter ones when they are
+/// sent, at the end of the turn.
 const COUNTED: usize = 1024;
 
-/// A reply that has not been delivered to all clients that wait for it.
+/// A reply that some of the clients that wait for it have not been given yet.
 pub(super) struct Undelivered {
     waiters: Flatten<option::IntoIter<Waiters>>,
     arrived: Arrived,
@@ -47,11 +47,11 @@ pub(super) struct Undelivered {
     round_trip: Duration,
 }
 
-/// How many deliveries fit into this turn: so many replies, or one reply to so many clients.
+/// How many deliveries are left in this turn: one for each reply and client.
 pub(super) struct Room(pub usize);
 
 impl Room {
-    /// Takes one, if any is left.
+    /// Takes one delivery, if any is left.
     fn take(&mut self) -> bool {
         let some = self.0 > 0;
         self.0 = self.0.saturating_sub(1);
@@ -60,7 +60,7 @@ impl Room {
 }
 
 impl Proxy {
-    /// Redis has answered the oldest requests in flight on a link. `done` counts the replies that are handled.
+    /// Delivers the replies to the oldest requests in flight on a link. `done` counts the replies that are handled.
     pub(super) fn replies(
         &mut self,
         link: LinkId,
@@ -101,8 +101,8 @@ impl Proxy {
         }
     }
 
-    /// That many requests of a link waited too long: the clients that wait for them get the error. `done` counts those
-    /// that are handled.
+    /// Delivers `error` to the clients whose requests have timed out: the `count` oldest of a link. `done` counts the
+    /// requests that are handled.
     pub(super) fn late(
         &mut self,
         link: LinkId,
@@ -146,7 +146,8 @@ impl Proxy {
         }
     }
 
-    /// Delivers a reply to the clients that wait for it, as long as there is room.
+    /// Delivers a reply to the clients that wait for it, until no room is left in this turn; the rest follow in
+    /// [`Self::deliver_rest`].
     pub(super) fn deliver(
         &mut self,
         mut arrived: Arrived,
@@ -156,7 +157,7 @@ impl Proxy {
         now: Time,
     ) {
         let mut waiters = arrived.waiters.take().into_iter().flatten();
-        // There was room for the first.
+        // The caller has taken the room for the first.
         if let Some(first) = waiters.next() {
             self.deliver_to(first, &mut arrived, encoded, round_trip, now);
         }
@@ -176,7 +177,7 @@ impl Proxy {
         }
     }
 
-    /// Continues a reply that has not been delivered to all clients that wait for it.
+    /// Continues a delivery that an earlier turn had no room for.
     pub(super) fn deliver_rest(&mut self, room: &mut Room, now: Time) {
         let Some(mut rest) = self.undelivered.take() else {
             return;
@@ -275,7 +276,7 @@ impl Proxy {
         Some(Filled { words, error })
     }
 
-    /// Fills the place of a reply, or of an element of one. Returns whether that completes a reply.
+    /// Fills the place of a reply, or of one element of an `MGET`. Returns the reply if it is now complete.
     fn fill(
         &mut self,
         waiter: Waiter,
@@ -317,7 +318,7 @@ impl Proxy {
         Some(Filled { words, error })
     }
 
-    /// A client's request failed because Redis is unreachable: the client is closed after its earlier replies.
+    /// Ends a client whose request failed because Redis is unreachable. It is closed after its earlier replies.
     pub(super) fn end_without_redis(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         session.end(Ending::NoRedis);

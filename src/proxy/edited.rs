@@ -21,7 +21,7 @@ use crate::resp::request::{Parsed, Parser};
 const SYNTAX_ERROR: &[u8] = b"ERR syntax error";
 
 impl Proxy {
-    /// The reply that a client gets in place of Redis's, which is not an error.
+    /// The reply that a client gets in place of Redis's, which must not be an error.
     pub(super) fn edit(
         &mut self,
         client: ClientId,
@@ -118,7 +118,7 @@ impl Proxy {
         }
     }
 
-    /// Answers a request that the proxy answers itself, at the point where Redis would have replied.
+    /// Answers a request of the proxy's own commands late: in the place of Redis's reply.
     fn answer_later(
         &mut self,
         client: ClientId,
@@ -141,12 +141,12 @@ impl Proxy {
         Reply::copy(&answer)
     }
 
-    /// The id of the client that a client's invalidations are redirected to, from the one that Redis reports.
+    /// The id of the client that a client's invalidations are redirected to, given the connection's id at Redis.
     fn redirection(&self, client: ClientId, at_redis: i64) -> i64 {
         match self.sessions[client.0].identity.redirects_to {
             _ if at_redis <= 0 => at_redis,
             Some((number, id)) if number == at_redis => id,
-            // A connection that is not the proxy's.
+            // The connection is not one of the proxy's.
             _ => 0,
         }
     }
@@ -167,7 +167,7 @@ impl Proxy {
         Reply::copy(&[&encoded[..start], number.as_bytes(), rest].concat())
     }
 
-    /// The lines for the selected clients. Those with a dedicated connection are in Redis's text.
+    /// The lines for the selected clients. Redis's text has the lines of those with a dedicated connection.
     fn list(&self, listed: &Listed, encoded: &str, now: Time) -> String {
         let at_redis: HashMap<u64, &str> = encoded
             .lines()
@@ -197,7 +197,7 @@ impl Proxy {
         };
         let mut text = String::new();
         for (id, client) in listed {
-            // Redis does not see requests of a client that has returned to the shared connections.
+            // Redis does not see the requests of a client that has returned to the shared connections.
             let dedicated = self.sessions[client.0].dedicated.as_ref();
             let is_parked = dedicated.is_some_and(|dedicated| dedicated.is_parked());
             text += &match at_redis.get(&id) {
@@ -209,7 +209,7 @@ impl Proxy {
         text
     }
 
-    /// The clients that are not about to be closed, in no particular order.
+    /// The clients that are not ending, in no particular order.
     fn clients(&self) -> impl Iterator<Item = (u64, ClientId)> {
         let sessions = self.sessions.iter().enumerate();
         let there = sessions.filter(|(_, session)| session.identity.id > 0 && !session.is_ending());
@@ -227,7 +227,7 @@ impl Proxy {
         self.engine.line(session, now)
     }
 
-    /// Closes the selected clients. Returns how many.
+    /// Closes the selected clients. Returns how many there were.
     fn kill(&mut self, kill: &Kill, client: ClientId, now: Time) -> usize {
         let selected: Vec<ClientId> = self
             .clients()
@@ -257,7 +257,7 @@ impl Proxy {
         selected.len()
     }
 
-    /// Reads no more from a client that has killed itself, once it has the reply.
+    /// Takes no more requests from a client that has killed itself; it stays connected until it has the reply.
     pub(super) fn end_if_killed(&mut self, client: ClientId) {
         let session = &self.sessions[client.0];
         if session.ending == Some(Ending::Killed) && !session.is_done() {
@@ -275,7 +275,7 @@ fn text(encoded: &[u8]) -> String {
 }
 
 impl Session {
-    /// The kind of client that it is.
+    /// The type of client, as in `CLIENT LIST TYPE`.
     fn kind(&self) -> Type {
         let dedicated = self.dedicated.as_ref();
         dedicated.map_or(Type::Normal, |dedicated| match dedicated.summary() {

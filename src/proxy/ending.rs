@@ -14,21 +14,21 @@ pub enum Ending {
     Quit,
     /// It sent a malformed request.
     Protocol(ProtocolError),
-    /// It sent `POST` or `Host:`, as a browser does when a web page makes it connect here.
+    /// It sent `POST` or `Host:`, as a browser does when a web page makes it connect to the proxy.
     Http,
     /// It needs Redis, which can't be reached.
     NoRedis,
-    /// Its dedicated connection to Redis could not be opened, for this reason.
+    /// Its dedicated connection to Redis could not be opened. The text is the reason.
     DedicatedFailed(Box<str>),
     /// Redis ended the client's dedicated connection.
     DedicatedEnded,
-    /// A client killed it.
+    /// Another client, or the client itself, killed it.
     Killed,
-    /// It comes from another host, and protected mode is on.
+    /// It connected from another host, and protected mode is on.
     Protected,
     /// It was idle for too long.
     Idle,
-    /// All clients together held too much, and this one the most.
+    /// All clients together held too much memory, and this one the most.
     Evicted {
         /// The bytes that it held.
         held: usize,

@@ -82,12 +82,12 @@ pub(super) use walks::{Job, KEYS_MAX, Walked};
 pub(super) struct Engine {
     pub(super) cache: Cache,
     pub(super) in_flight: InFlight,
-    /// The keys that blocking requests may write.
+    /// The keys that blocking requests in flight may write.
     awaited: Awaited,
     pub refetches: Refetches,
     /// Scripts that do not write.
     pub(super) harmless: Harmless,
-    /// The expected length of a fetched reply, from the latest ones, in bytes.
+    /// The expected length of a fetched reply in bytes, derived from the latest ones.
     value_length: usize,
     /// Holds messages back until earlier changes have been reported.
     pub barriers: Barriers,
@@ -99,7 +99,7 @@ pub(super) struct Engine {
     pub table: Table,
     /// The ids of clients and of their dedicated connections.
     pub numbers: Numbers,
-    /// Until then, Redis pauses clients that write, as far as the proxy has seen it requested.
+    /// The time until which Redis pauses clients that write, as far as the proxy has seen a client request it.
     pub paused_until: Time,
     /// Command names that are not in the table.
     names: Names,
@@ -124,9 +124,9 @@ pub(super) struct Engine {
     pub(super) full_table: Option<TrackingTable>,
     /// Redis's error while it is busy with a script.
     pub(super) busy: Option<Reply>,
-    /// How many of the proxy's own connections it tracks keys for.
+    /// How many of the proxy's own connections Redis tracks keys for.
     pub(super) tracked_links: usize,
-    /// The permissions that the proxy's user lacks there.
+    /// The permissions that the proxy's user lacks at Redis.
     pub(super) missing_rights: MissingRights,
     pub metrics: Metrics,
     /// The counters as of their last reset.
@@ -135,16 +135,16 @@ pub(super) struct Engine {
     /// The memory that all clients together hold.
     pub buffers: Buffers,
     pub large: LargeReplies,
-    /// The clients whose requests with large replies are to be sent.
+    /// The clients whose requests for large replies wait for a permit.
     waiting: permits::Queue,
     /// A walk through the cache for a client.
     pub walk: Option<Box<Walk>>,
-    /// A walk has ended, and other clients may be waiting for that.
+    /// A walk has ended, for which other clients may be waiting.
     pub walk_ended: bool,
     pub touches: Touches,
     /// The current settings.
     pub config: Box<Config>,
-    /// A client has changed the settings since this was last asked.
+    /// A client has changed the settings since [`super::Proxy::take_reconfigured`] was last called.
     pub is_reconfigured: bool,
     pub facts: Facts,
 }
@@ -152,7 +152,7 @@ pub(super) struct Engine {
 /// The expected length of a fetched reply before there was one, in bytes.
 const LENGTH_AT_FIRST: usize = 256;
 
-/// The memory that a request in flight takes in addition to its own bytes and those of its reply, in bytes.
+/// The memory that a request in flight takes besides its own bytes and those of its reply, in bytes.
 const ASKED_COST: usize = 512;
 
 impl Engine {
@@ -271,7 +271,8 @@ impl Engine {
     /// Finds a request's command.
     ///
     /// # Errors
-    /// If there is none, the request is refused, or Redis is asked about it.
+    /// If there is no such command, or the number of arguments is wrong: the request is then refused, or Redis is asked
+    /// to describe the command.
     fn find(
         &mut self,
         request: &Request<'_>,
@@ -310,10 +311,10 @@ impl Engine {
         Flow::Continue
     }
 
-    /// Sends a request on its way.
+    /// Routes a request.
     ///
     /// # Errors
-    /// If it is not handled here and now, or is counted already.
+    /// The flow, if the request is not completed here, or is already counted.
     fn go(
         &mut self,
         way: Way,
@@ -324,7 +325,7 @@ impl Engine {
         replies: &mut Replies,
     ) -> Result<(Outcome, Flow), Flow> {
         let outcome = match way {
-            // It would hold up all others.
+            // The request would hold up all others.
             Way::Forward | Way::Cached(Cached::Answer { .. })
                 if caller.since < self.paused_until && row.waits_for_pause() =>
             {
@@ -337,7 +338,7 @@ impl Engine {
             Way::Cached(Cached::Answer { key, .. }) => {
                 self.ask(request, key.into(), row, caller, replies)
             }
-            // Later requests may go over another link, where they must not overtake earlier ones.
+            // Later requests may use another link, on which they must not overtake earlier ones.
             Way::Here(Here::Hello | Here::Reset) if !replies.none_wait() => {
                 return Err(Flow::Wait(WaitsFor::Replies));
             }

@@ -9,7 +9,7 @@ use crate::resp::reply::Reply;
 use crate::upstream::{Backend, Event, NodeId, Tracking};
 
 impl Proxy {
-    /// The helper thread reports an event of the only server.
+    /// Handles an event that the helper thread reports of the only server.
     pub fn upstream(&mut self, event: &Event, now: Time) {
         self.upstream_part(NodeId::default(), event, &mut 0, usize::MAX, now);
     }
@@ -25,7 +25,7 @@ impl Proxy {
         most: usize,
         now: Time,
     ) -> bool {
-        // A change may be noticed early, but not late.
+        // Invalidating early is safe, invalidating late is not.
         if let Event::Invalidated(invalidated) = event {
             self.engine.invalidate(node, invalidated, now);
             return true;
@@ -50,7 +50,7 @@ impl Proxy {
         *done == all && self.undelivered.is_none()
     }
 
-    /// The helper thread reports an event other than replies.
+    /// Handles an event that has no replies.
     fn take_event(&mut self, node: NodeId, event: &Event, now: Time) {
         if self.engine.note_replica(node, event) {
             return;
@@ -91,7 +91,7 @@ impl Proxy {
         }
     }
 
-    /// A server is reachable, and accepts the proxy.
+    /// A server has become reachable, and accepts the proxy.
     fn up(&mut self, node: NodeId, backend: &Backend, now: Time) {
         self.set_outlived(false);
         if self.engine.up(node, backend, now) {
@@ -100,21 +100,21 @@ impl Proxy {
         self.wake(WaitsFor::Redis);
     }
 
-    /// A server is unreachable, or refuses the proxy.
+    /// A server has become unreachable, or refuses the proxy.
     fn down(&mut self, node: NodeId, error: &[u8], refused: bool, now: Time) {
         let is_alone = self.engine.cluster().is_none();
         if is_alone && refused && self.engine.server(node).is_lost() {
             self.set_outlived(true);
         }
         self.engine.down(node, error, refused, now);
-        // With several nodes, the others may have something to report.
+        // In a cluster, other nodes may still have changes to report.
         if is_alone {
             self.release(u64::MAX);
         }
         self.wake(WaitsFor::Redis);
     }
 
-    /// Whether a server reports changes.
+    /// A server has begun or ceased to report changes.
     fn tracking(&mut self, node: NodeId, tracking: &Tracking) {
         self.engine.tracking(node, tracking);
         let is_alone = self.engine.cluster().is_none();
@@ -124,12 +124,13 @@ impl Proxy {
                 Tracking::On | Tracking::Missing | Tracking::Off { .. }
             )
         {
-            // Nothing older is cached, or nothing is promised.
+            // Either nothing older is cached, or the proxy gives no guarantee.
             self.release(u64::MAX);
         }
     }
 
-    /// What Redis reported before a barrier has arrived, unless the tracker was lost.
+    /// The reply to a barrier has arrived, and so has everything that Redis reported before it, unless the tracker was
+    /// lost.
     fn barrier_passed(&mut self, number: u64) {
         if self.engine.cluster().is_some()
             || self.engine.any_server().coherence == Coherence::Tracking
@@ -138,8 +139,8 @@ impl Proxy {
         }
     }
 
-    /// Dedicated connections lead to a server that has been replaced: ends them and their clients, as a reported
-    /// failover does.
+    /// The dedicated connections lead to a server that has been replaced. Ends them and their clients, as it does when
+    /// a failover is reported.
     fn leave_old_server(&mut self, node: NodeId) {
         self.engine.leave_old_server(node);
         self.end_dedicated(node);
@@ -152,7 +153,7 @@ impl Proxy {
         }
     }
 
-    /// All barriers up to that one have passed.
+    /// Releases what waits for the barriers up to `number`.
     fn release(&mut self, number: u64) {
         self.engine.barriers.pass(number);
         while let Some((client, place)) = self.engine.barriers.next_passed(number) {

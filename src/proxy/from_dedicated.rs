@@ -1,4 +1,4 @@
-//! Handles what Redis sends on clients' dedicated connections, and their beginning and end.
+//! Handles what Redis sends on clients' dedicated connections, and how these connections begin and end.
 
 use super::dedicated::{Edited, Received};
 use super::ending::Ending;
@@ -11,7 +11,7 @@ use crate::resp::reply::Reply;
 use crate::upstream::NodeId;
 
 impl Proxy {
-    /// Redis sent bytes on a client's dedicated connection.
+    /// Handles bytes that Redis sent on a client's dedicated connection.
     pub fn receive_dedicated(&mut self, client: ClientId, bytes: &[u8], now: Time) {
         let mut rest = bytes;
         // Once, plus once for each edited reply.
@@ -21,12 +21,13 @@ impl Proxy {
         self.count_held(client);
     }
 
-    /// Takes the bytes up to a reply that is edited. Returns where that ends, if there is one.
+    /// Handles the bytes up to the end of the first reply that is edited. Returns where that reply ends, if there is
+    /// one.
     fn receive_part(&mut self, client: ClientId, bytes: &[u8], now: Time) -> Option<usize> {
         let session = &mut self.sessions[client.0];
         let dedicated = session.dedicated.as_mut()?;
         if dedicated.is_parked() && !bytes.starts_with(b">") {
-            // An unsolicited message: Redis says why it closes.
+            // An unsolicited message: Redis says why it closes the connection.
             self.dedicated_over(client, false);
             self.note_change(client);
             return None;
@@ -92,7 +93,8 @@ impl Proxy {
         edited
     }
 
-    /// A client that only borrows its dedicated connection no longer needs it once all its requests are answered.
+    /// Returns a client that only borrows its dedicated connection to the shared ones, once all its requests are
+    /// answered.
     fn give_back(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         if let Some(dedicated) = &mut session.dedicated
@@ -100,12 +102,12 @@ impl Proxy {
         {
             let large = &mut self.engine.large;
             for (hashes, length) in returned.replies() {
-                // If a reply is long, it is not known which part made it so.
+                // Of a long reply to several keys, it is not known which key made it long.
                 if hashes.len() == 1 || !large.is_long(length) {
                     hashes.iter().for_each(|hash| large.note(*hash, length));
                 }
             }
-            // Otherwise the client stays on it, as if it needed the connection for something else.
+            // If the connection has state, the client stays on it, as if it needed it for something else.
             if dedicated.is_clean() {
                 dedicated.park();
             }
@@ -117,7 +119,7 @@ impl Proxy {
 
     /// Delivers the edited reply from a client's dedicated connection.
     fn edit_dedicated(&mut self, client: ClientId, edited: Edited, now: Time) {
-        // It is no longer blocked, which the reply may report.
+        // The client is no longer blocked, which the reply may report.
         self.note_change(client);
         let Some(dedicated) = &mut self.sessions[client.0].dedicated else {
             return;
@@ -215,8 +217,8 @@ impl Proxy {
         self.note_change(client);
     }
 
-    /// A client's dedicated connection has ended, and so the client is closed, as Redis itself would. A reason is
-    /// reported in place of the reply to its request.
+    /// A client's dedicated connection has ended, and so the client is closed, as Redis itself would close it. The
+    /// client gets `reason`, if there is one, as the error reply to its request.
     pub fn dedicated_lost(&mut self, client: ClientId, reason: Option<&str>) {
         let ending = match reason {
             Some(reason) if self.needs_dedicated(client) => {
@@ -230,8 +232,8 @@ impl Proxy {
         self.end_with_dedicated(client, ending);
     }
 
-    /// A client's dedicated connection could not be opened, for this reason, and so the client is closed, as Redis
-    /// itself would.
+    /// A client's dedicated connection could not be opened, and so the client is closed, as Redis itself would close
+    /// it.
     pub fn dedicated_failed(&mut self, client: ClientId, reason: &str) {
         if self.needs_dedicated(client) {
             self.engine.metrics.error(ErrorKind::Unreachable);
@@ -239,12 +241,13 @@ impl Proxy {
         self.end_with_dedicated(client, Ending::DedicatedFailed(reason.into()));
     }
 
-    /// A server is unreachable or was replaced: ends all dedicated connections to it, which may not have noticed.
+    /// A server is unreachable or was replaced: ends all dedicated connections to it, as their sockets may not have
+    /// noticed.
     pub(super) fn end_dedicated(&mut self, node: NodeId) {
         self.end_dedicated_where(|to| to == node);
     }
 
-    /// The set of nodes has changed: the same for connections that lead to none of them.
+    /// The set of nodes has changed: ends the dedicated connections that lead to none of the nodes.
     pub(super) fn end_dedicated_elsewhere(&mut self) {
         let nodes: Vec<NodeId> = self
             .engine
@@ -271,7 +274,7 @@ impl Proxy {
         dedicated.is_none_or(|it| !it.is_parked() || session.is_redirected_to)
     }
 
-    /// A client's dedicated connection is gone; closes the client for this reason if it needs the connection.
+    /// A client's dedicated connection is gone. Closes the client, with `ending`, if it needs the connection.
     fn end_with_dedicated(&mut self, client: ClientId, ending: Ending) {
         self.invalidate_in_flight(client);
         if !self.needs_dedicated(client) {
@@ -280,7 +283,7 @@ impl Proxy {
         }
         let session = &mut self.sessions[client.0];
         match ending {
-            // It is more specific than the reason for which the client would have ended.
+            // This reason is more specific than one that is already set.
             Ending::DedicatedFailed(_) => session.ending = Some(ending),
             _ => session.end(ending),
         }
@@ -290,7 +293,7 @@ impl Proxy {
         self.count_held(client);
     }
 
-    /// Redis refused a client's dedicated connection: the client gets Redis's error, as it would have when connecting
+    /// Redis refused a client's dedicated connection. The client gets Redis's error, as if it had connected to Redis
     /// directly.
     fn dedicated_refused(&mut self, client: ClientId, words: &str) {
         self.engine.metrics.error(ErrorKind::Redis);
@@ -298,7 +301,8 @@ impl Proxy {
         let session = &mut self.sessions[client.0];
         let dedicated = session.dedicated.as_ref();
         if let Some(count) = dedicated.and_then(|dedicated| dedicated.borrowed_requests()) {
-            // The client did not ask for a connection, and can do without. What it sent there has not been executed.
+            // The client did not ask for a dedicated connection, and can do without. Redis has executed none of its
+            // requests there.
             for _ in 0..count {
                 session.replies.push(Reply::error(words.as_bytes()));
             }
@@ -321,7 +325,8 @@ impl Proxy {
         self.count_held(client);
     }
 
-    /// Invalidates the keys that a client's requests on its dedicated connection may write, whatever happens to them.
+    /// Invalidates the keys that a client's requests in flight on its dedicated connection may write, whether or not
+    /// Redis executes them.
     pub(super) fn invalidate_in_flight(&mut self, client: ClientId) {
         if let Some(dedicated) = &self.sessions[client.0].dedicated {
             for effects in dedicated.in_flight() {

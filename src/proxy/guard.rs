@@ -41,7 +41,7 @@ pub(super) struct Guards {
     made: Vec<Made>,
 }
 
-/// The guard of clients of that listener and that user, or of any user that no rule names.
+/// The guard of a listener's clients that are `user`, or that no rule names.
 struct Made {
     listener: Listener,
     user: Option<Box<str>>,
@@ -53,7 +53,7 @@ pub(super) struct Guard {
     denied: CommandList,
     /// The prefix of all its keys.
     pub prefix: Option<Rc<[u8]>>,
-    /// The first that matches a key applies.
+    /// Which keys it may use. The first pattern that matches a key decides.
     keys: Vec<(Pattern, Access)>,
 }
 
@@ -125,7 +125,7 @@ impl Guards {
 }
 
 impl Guard {
-    /// Checks a request by its command, which has that name.
+    /// Checks a request by its command `name`.
     ///
     /// # Errors
     /// The error that it is refused with.
@@ -147,7 +147,7 @@ impl Guard {
         }
     }
 
-    /// Checks a request by its keys, as they are at Redis.
+    /// Checks a request by its keys, in the form in which Redis gets them.
     ///
     /// # Errors
     /// The error that it is refused with.
@@ -164,7 +164,7 @@ impl Guard {
             }
         };
         let least = match row.writes {
-            // It is flagged as a write, but writes nothing that may be cached.
+            // The command is flagged as a write, but writes nothing that the cache may hold.
             Writes::Nothing if row.may_write => Access::Any,
             _ => Access::Read,
         };
@@ -196,12 +196,12 @@ impl Guard {
     }
 }
 
-/// Whether after this command the connection no longer carries requests.
+/// Whether this command turns the connection into a stream that carries no further requests.
 pub(super) fn starts_stream(name: &[u8]) -> bool {
     STREAMS.contains(&name)
 }
 
-/// The error that a client may not run a command.
+/// The error reply to a command that a client may not run.
 pub(super) fn no_command(name: &[u8]) -> Vec<u8> {
     [
         b"NOPERM this user has no permissions to run the '",
@@ -211,7 +211,7 @@ pub(super) fn no_command(name: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// The name of the command that a request makes Redis execute through `UPSTREAM`.
+/// The name of the command that Redis executes for an `UPSTREAM` request.
 fn behind_first_word(request: &Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
     let command = name.strip_prefix(b"upstream|")?;
     let subcommand = (request.len() > 2).then(|| request.argument(2).to_ascii_lowercase());
@@ -221,7 +221,7 @@ fn behind_first_word(request: &Request<'_>, name: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// The option through which a `SORT` reads keys that it does not name.
+/// The option of a `SORT` that reads keys which the request does not name.
 fn names_by_pattern(request: &Request<'_>, name: &[u8]) -> Option<&'static [u8]> {
     if name != b"sort" && name != b"sort_ro" {
         return None;

@@ -8,13 +8,13 @@ use crate::resp::{Protocol, integer};
 /// What a client asks for with `HELLO`.
 pub(super) struct Hello<'a> {
     protocol: Option<Protocol>,
-    /// The user and the password.
+    /// The user and the password, if the client authenticates.
     pub auth: Option<(&'a [u8], &'a [u8])>,
     name: Option<&'a [u8]>,
 }
 
 impl<'a> Hello<'a> {
-    /// Parses them; the error is Redis's message.
+    /// Parses the arguments. The error is Redis's message.
     pub fn parse(request: &Request<'a>) -> Result<Self, Vec<u8>> {
         let mut hello = Self {
             protocol: None,
@@ -52,17 +52,17 @@ impl<'a> Hello<'a> {
         Ok(hello)
     }
 
-    /// The user that it names.
+    /// The user that the client authenticates as.
     pub fn user(&self) -> Option<&'a [u8]> {
         self.auth.map(|(user, _)| user)
     }
 
-    /// Whether it sets the client's name.
+    /// Whether the request sets the client's name.
     pub fn gives_name(&self) -> bool {
         self.name.is_some()
     }
 
-    /// Applies it to the client once it is accepted.
+    /// Applies the request to the client once it is accepted.
     pub fn apply(&self, identity: &mut Identity) {
         if let Some(name) = self.name {
             identity.name = name.into();
@@ -71,7 +71,7 @@ impl<'a> Hello<'a> {
     }
 }
 
-/// The greeting with another id.
+/// Redis's reply to `HELLO`, with another client id.
 pub(super) fn with_id(greeting: &[u8], id: u64) -> Vec<u8> {
     const FIELD: &[u8] = b"$2\r\nid\r\n:";
     let Some(at) = greeting

@@ -24,7 +24,7 @@ pub(super) struct Hooks {
     hears_invalidations: bool,
 }
 
-/// A hook with what it wants.
+/// A hook, and what it wants to see.
 pub(super) struct Hooked {
     pub hook: Box<dyn Hook>,
     pub wants: Wants,
@@ -58,12 +58,12 @@ impl Hooks {
         self.all.is_empty()
     }
 
-    /// What each wants.
+    /// What each hook wants to see.
     pub fn wants(&self) -> impl Iterator<Item = &Wants> {
         self.all.iter().map(|hooked| &hooked.wants)
     }
 
-    /// The hook with that number, and the means to defer requests.
+    /// The hook of this number, and what it needs to defer requests.
     pub fn get(&mut self, number: usize) -> Option<(&mut Hooked, &Deferrals)> {
         self.all.get_mut(number).zip(self.deferrals.as_ref())
     }
@@ -72,7 +72,7 @@ impl Hooks {
         self.all.len()
     }
 
-    /// A key has changed; `None` stands for possibly any.
+    /// Notifies the hooks that a key has changed; `None` stands for possibly any key.
     #[inline]
     pub fn invalidated(&mut self, key: Option<&[u8]>) {
         if self.hears_invalidations {
@@ -91,13 +91,13 @@ impl Hooks {
         }
     }
 
-    /// A client's request was deferred.
+    /// Registers that a client's request was deferred.
     pub fn put_off(&mut self, ticket: u64, client: ClientId, now: Time) {
         self.waiting.insert(ticket, client);
         self.deadlines.push_back((now.after(self.timeout), ticket));
     }
 
-    /// The next request that was decided or timed out: its client, its ticket and the decision.
+    /// Removes and returns the next request that was decided or has timed out: its client, its ticket and the decision.
     pub fn next_decided(&mut self, now: Time) -> Option<(ClientId, u64, Before)> {
         let deferrals = self.deferrals.as_ref()?;
         while let Some((ticket, decision)) = deferrals.next_decided() {
@@ -122,7 +122,7 @@ impl Hooks {
         None
     }
 
-    /// When the first of them times out.
+    /// When the next deferred request times out.
     pub fn due(&self) -> Option<Time> {
         self.deadlines.front().map(|&(deadline, _)| deadline)
     }

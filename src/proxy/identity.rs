@@ -39,7 +39,7 @@ impl Peer {
 }
 
 impl Peer {
-    /// Whether it is on this host, as far as its address says.
+    /// Whether the client is on this host, judging by its address.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
@@ -70,11 +70,11 @@ pub(super) struct Identity {
     pub guard: Option<Rc<Guard>>,
     /// Each of its requests is decided before it is executed.
     pub is_checked: bool,
-    /// So are those that the cache would answer on the fast path.
+    /// So are the requests that the cache could answer on the fast path.
     hits_are_checked: bool,
     /// It is authenticated, and hits need no decision.
     pub is_direct: bool,
-    /// The number of its socket.
+    /// The file descriptor of its socket.
     pub descriptor: i32,
     pub connected: Time,
     pub last_request: Time,
@@ -83,14 +83,15 @@ pub(super) struct Identity {
     pub protocol: Protocol,
     /// The database that it is in.
     pub database: u32,
-    /// It has begun a transaction that no node of the cluster knows yet, as none of its keys is known.
+    /// It has begun a transaction that has no node of the cluster yet, because no request has named a key yet.
     pub multi: bool,
     /// The turn of the cluster in which its requests were last sent.
     pub turn: u32,
     pub authenticated: bool,
     /// Its user at Redis, on its dedicated connection, if that is not the proxy's.
     pub user: Option<Box<[u8]>>,
-    /// The connection that Redis redirects invalidations to, by its id there, and the client that it belongs to.
+    /// The connection to which Redis redirects the client's invalidations, by its id at Redis, and the id of the client
+    /// that it belongs to.
     pub redirects_to: Option<(i64, i64)>,
     /// Its name, its library and that library's version; empty if not set.
     pub name: Box<[u8]>,
@@ -177,8 +178,8 @@ impl Identity {
         log::debug!(client = self.id, command = String::from_utf8_lossy(command); "dedicated connection");
     }
 
-    /// Writes the requests that give a new connection to Redis this client's protocol version and name, unless `HELLO`
-    /// does it; returns how many must not fail, and how many may.
+    /// Writes the requests that give a new connection to Redis this client's protocol version, unless a `HELLO` does,
+    /// and its names. Returns how many of them must not fail, and how many may.
     pub fn write_set_up(
         &self,
         out: &mut Vec<u8>,

@@ -30,7 +30,7 @@ use written::{Written, WrittenKeys};
 #[derive(Default)]
 pub(super) struct InFlight {
     lanes: PerLink<Lane>,
-    /// The fetches that a miss may join and whose replies may be cached: none of a key that is being written over
+    /// The fetches that a miss may join and whose replies may be cached: none is of a key that is being written over
     /// another link.
     fetches: Fetches,
     /// The keys of requests that are held to be sent later.
@@ -61,8 +61,8 @@ impl InFlight {
             .collect()
     }
 
-    /// Adds a waiter to the fetch in flight of a key, or of the answer to a question about it. Returns whether there is
-    /// one.
+    /// Adds a waiter to the fetch in flight of a key's value, or of the answer to a question about the key. Returns
+    /// whether there is such a fetch.
     pub fn join(&mut self, name: &[u8], question: Option<&[u8]>, waiter: Waiter) -> bool {
         let key = waiter.caller.key(name);
         let Some(ticket) = self.fetches.get(key, question) else {
@@ -86,7 +86,8 @@ impl InFlight {
         self.fetches.get(key, question).is_some()
     }
 
-    /// A fetch of a key's value, or of the answer to a question about it, was sent over the link of that waiter.
+    /// Registers a fetch that was sent over the link of `first`, the first client that waits for it: of a key's value,
+    /// or of the answer to a question about the key.
     pub fn fetch(&mut self, key: &[u8], about: Option<About<'_>>, first: Waiter) {
         let Caller { command, since, .. } = first.caller;
         let fetch = Fetch {
@@ -119,7 +120,7 @@ impl InFlight {
             let number = lane.answered + lane.asked.len() as u64;
             let ticket = Ticket { link, number };
             let (key, question) = (&fetch.key, fetch.question.as_ref());
-            // A fetch that could not be joined is overtaken.
+            // An earlier fetch that this client could not join is outdated.
             if let Some(earlier) = self.fetches.insert(key, question, ticket) {
                 self.spoil(earlier);
             }
@@ -127,19 +128,19 @@ impl InFlight {
         self.lanes.of(link).push_fetch(fetch);
     }
 
-    /// A request was sent over a link whose reply is ignored.
+    /// Registers a request whose reply is ignored.
     pub fn ask_for_nothing(&mut self, link: LinkId) {
         self.lanes.of(link).push(Asked::Nothing);
     }
 
-    /// A request that writes these keys was sent over a link; `None` stands for possibly any.
+    /// Registers a request that writes these keys; `None` stands for possibly any key.
     pub fn forward(&mut self, request: Forward, link: LinkId, keys: Option<&[&[u8]]>) {
         let written = Written::of(keys, &self.hasher);
         let forward = Forward { written, ..request };
         self.lanes.of(link).push_forward(forward);
     }
 
-    /// The proxy sent a request of its own over a link.
+    /// Registers a request of the proxy's own.
     pub fn ask(&mut self, asked: Asked, link: LinkId) {
         self.lanes.of(link).push(asked);
     }
@@ -149,7 +150,7 @@ impl InFlight {
         self.lanes.has(link)
     }
 
-    /// Redis was asked over a link to describe a command, or all commands.
+    /// Registers a request that Redis describe a command, or all commands.
     pub fn describe(&mut self, name: Option<Box<[u8]>>, link: LinkId) {
         self.lanes.of(link).push(Asked::Describe(name));
     }
@@ -163,7 +164,7 @@ impl InFlight {
         }
     }
 
-    /// The oldest request of a link is answered.
+    /// Removes and returns the oldest request of a link, which is now answered.
     pub fn answered(&mut self, link: LinkId) -> Option<Asked> {
         let lane = self.lanes.of(link);
         let number = lane.answered;
@@ -179,12 +180,13 @@ impl InFlight {
         Some(asked)
     }
 
-    /// The value of the fetch that was just answered may be cached once the time to live of its key is known.
+    /// Keeps the value of the fetch that was just answered, until the time to live of its key is known and it may be
+    /// cached.
     pub fn keep(&mut self, link: LinkId, fetched: Fetched) {
         self.lanes.of(link).fetched = Some(fetched);
     }
 
-    /// The value whose time to live was just answered, if it may be cached.
+    /// Takes the value whose time to live was just answered, if it may still be cached.
     pub fn take_fetched(&mut self, link: LinkId) -> Option<Fetched> {
         self.lanes.of(link).fetched.take()
     }

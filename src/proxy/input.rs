@@ -5,7 +5,7 @@
 #[derive(Debug, Default)]
 pub(super) struct Input {
     bytes: Vec<u8>,
-    /// How many of them are consumed.
+    /// How many of the bytes are consumed.
     used: usize,
 }
 
@@ -30,7 +30,7 @@ impl Input {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Consumes so many bytes. Their memory is freed once they are the greater part.
+    /// Consumes `length` bytes. The memory of consumed bytes is freed once they are the greater part.
     pub fn consume(&mut self, length: usize) {
         self.used += length;
         if self.used == self.bytes.len() {

@@ -40,7 +40,7 @@ impl Proxy {
         self.start_session(client, identity);
     }
 
-    /// Sets the number of a client's socket, for `CLIENT LIST`.
+    /// Sets the file descriptor of a client's socket, for `CLIENT LIST`.
     pub fn note_descriptor(&mut self, client: ClientId, descriptor: i32) {
         self.sessions[client.0].identity.descriptor = descriptor;
     }
@@ -73,7 +73,8 @@ impl Proxy {
         self.sessions[client.0].is_busy()
     }
 
-    /// Since when a client has been idle, if it is the client's turn: it waits for no reply and for no messages.
+    /// Since when a client has been idle, if it is the client that must act next: it waits for no reply and for no
+    /// messages.
     #[must_use]
     pub fn silent_since(&self, client: ClientId) -> Option<Time> {
         self.sessions[client.0].silent_since()

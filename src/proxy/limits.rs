@@ -1,19 +1,19 @@
-//! What happens to clients when all together hold too much: the largest are not read from, and are closed if that does
-//! not help.
+//! What happens to clients when all together hold too much: the proxy stops reading from the largest, and closes them
+//! if that does not help.
 
 use super::ending::Ending;
 use super::{ClientId, Proxy};
 use crate::order::sort_by_number;
 
 impl Proxy {
-    /// Bounds the memory that all clients together hold beside the cache, in bytes; 0 for no limit.
+    /// Bounds the memory that all clients together hold besides the cache, in bytes; 0 for no limit.
     pub fn limit_buffers(&mut self, bytes: usize) {
         self.engine.buffers.set_limit(bytes);
     }
 
-    /// How many further bytes may be read from a client now. Requests that can't be executed yet are buffered, so that
-    /// a client may send a whole pipeline before it reads a reply; but a client that waits for Redis is not read from
-    /// meanwhile, nor one whose requests can be executed.
+    /// How many more bytes may be read from a client now. Requests that can't be executed yet are buffered, so that a
+    /// client may send a whole pipeline before it reads a reply. But nothing is read from a client while it waits for
+    /// Redis, or while it has requests that can be executed.
     #[must_use]
     pub fn input_room(&self, client: ClientId) -> usize {
         let session = &self.sessions[client.0];
@@ -31,8 +31,8 @@ impl Proxy {
         self.engine.buffers.is_scarce()
     }
 
-    /// What a client holds, in bytes, if it is more than its share and it waits neither for Redis nor for its turn:
-    /// only more room, or the client itself, can make it continue.
+    /// How many bytes a client holds, if they are more than its share and it waits neither for Redis nor for its turn:
+    /// then it continues only when there is more room, or when the client itself does something.
     #[must_use]
     pub fn beyond_its_share(&self, client: ClientId) -> Option<usize> {
         let session = &self.sessions[client.0];
@@ -73,8 +73,8 @@ impl Proxy {
         }
     }
 
-    /// Closes the largest clients as long as the bound is exceeded: replies arrived that can't be refused. One client
-    /// that holds a single large request or reply is exempt.
+    /// Closes the largest clients while the limit is exceeded, as replies that have arrived can't be refused. One
+    /// client that holds a single large request or reply is exempt.
     #[inline]
     pub(super) fn evict_largest(&mut self) {
         if self.engine.buffers.is_exceeded() {
@@ -107,7 +107,7 @@ impl Proxy {
         self.engine.buffers.is_relieved()
     }
 
-    /// Makes [`Self::next_changed`] name the clients that waited for room, if there is some again. Returns whether
+    /// Makes [`Self::next_changed`] name the clients that waited for room, if there is room again. Returns whether
     /// there is.
     pub fn end_shortage(&mut self) -> bool {
         let relieved = self.engine.buffers.take_relief();
@@ -119,8 +119,8 @@ impl Proxy {
         relieved
     }
 
-    /// Recounts what a client holds, and closes the largest clients if that is too much. It is not part of the path of
-    /// a hit that is sent at once.
+    /// Recounts what a client holds, and closes the largest clients if all together hold too much. The path of a hit
+    /// that is sent at once does not come here.
     #[inline(never)]
     pub(super) fn count_held(&mut self, client: ClientId) {
         if self.sessions[client.0].count_held(client, &mut self.engine.buffers) {

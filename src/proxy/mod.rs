@@ -1,24 +1,25 @@
-//! The core: takes requests of clients, returns replies in order, and decides what to ask of Redis in between.
+//! The core: executes clients' requests, returns replies in order, and decides what to request from Redis.
 //!
 //! It is a state machine without sockets, threads or a clock of its own. The shell calls [`Proxy::receive`] with the
 //! bytes of a client and [`Proxy::upstream`] with what the helper thread reports; then it sends the contents of
 //! [`Proxy::requests`] to Redis and those of [`Proxy::output`] to each client named by [`Proxy::next_changed`]. Time
 //! comes in as an argument.
 //!
-//! # The way of a request
+//! # The path of a request
 //!
 //! 1. `receive` takes the bytes, and `run` executes the requests in them one by one.
 //! 2. `admission` decides whether a request is executed, if there are hooks or its client has a `guard`.
-//! 3. `engine`, the state that all clients share, executes it: `engine::get` and `engine::asks` answer hits from the cache,
-//!    `engine::answer` has the commands that the proxy answers itself, and `engine::forward` sends the rest to Redis. What
-//!    Redis has not answered is in `in_flight`.
+//! 3. `engine`, the state that all clients share, executes it: `engine::get` and `engine::asks` answer hits from the
+//!    cache, `engine::answer` has the commands that the proxy answers itself, and `engine::forward` sends all others to
+//!    Redis. Requests that Redis has not answered yet are in `in_flight`.
 //! 4. `events` takes what the helper thread reports. `engine::arrive` matches a reply with its request, `engine::keep`
-//!    caches it, and `deliver` brings it to the clients that wait for it. `engine::invalidate` removes what has changed.
-//! 5. `replies` keeps the replies of a client in order; `output` says whose are ready to be sent.
+//!    caches it, and `deliver` brings it to the clients that wait for it. `engine::invalidate` removes what has
+//!    changed.
+//! 5. `replies` keeps the replies of a client in order; `output` lists the clients whose replies are ready to be sent.
 //!
-//! A client that needs a dedicated connection to Redis takes another way, in `dedicated` and `from_dedicated`. Requests
-//! about clients are translated by `clients`, and Redis's replies to them `edited`.
-//! [`Proxy::dedicated`] says so: the shell opens the connection, moves its bytes, and closes it accordingly.
+//! A client that needs a dedicated connection to Redis takes another path, through `dedicated` and `from_dedicated`:
+//! the shell opens the connection once [`Proxy::dedicated`] returns its output, moves bytes both ways, and closes it
+//! once that returns `None`. `clients` translates requests about clients, and `edited` edits Redis's replies to them.
 //!
 //! A `session` is one client, `lifecycle` its arrival and departure; `buffers` and `limits` bound what clients hold.
 
@@ -85,15 +86,15 @@ use spare::Spare;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientId(pub usize);
 
-/// The most bytes that may be outstanding for a client, in its output, behind a miss, or on their way to Redis, before
-/// its further requests wait unexecuted. One request or reply may exceed it.
+/// The most bytes that may be outstanding for a client (in its output, queued behind a miss, or on their way to Redis)
+/// before its further requests have to wait. One request or reply may exceed it.
 pub const MAX_OWED: usize = 1024 * 1024;
 
 /// The most bytes that are read from a client at once.
 pub const READ: usize = 64 * 1024;
 
-/// The most bytes of a client's requests that are executed in one go, and the most bytes of their replies; then others
-/// have their turn.
+/// The most bytes of a client's requests that are executed in one go, and the most bytes of their replies; then it is
+/// the other clients' turn.
 const RUN: usize = 64 * 1024;
 const RUN_REPLIES: usize = 256 * 1024;
 
@@ -101,15 +102,15 @@ const RUN_REPLIES: usize = 256 * 1024;
 pub struct Proxy {
     sessions: Vec<Session>,
     engine: Engine,
-    /// The clients whose output has grown, or that may have to be closed, since they were last visited.
+    /// The clients to visit: their output has grown, or they may have to be closed.
     changed: Vec<ClientId>,
-    /// Empty buffers of outputs that were sent.
+    /// Empty buffers of outputs that have been sent, for reuse.
     spare: Spare,
     /// Memory for the arguments of requests.
     spans: Spans,
-    /// An empty buffer for what comes from a dedicated connection.
+    /// A buffer, empty between calls, for bytes that arrive on a dedicated connection.
     passed: Vec<u8>,
-    /// A dedicated connection delivered `READONLY`.
+    /// A dedicated connection has delivered a `READONLY` error.
     readonly: bool,
     undelivered: Option<Undelivered>,
 }
@@ -131,7 +132,7 @@ impl Proxy {
         }
     }
 
-    /// The requests for Redis since the last call, which the shell takes once a turn.
+    /// The requests for Redis since the last call. The shell takes them once a turn.
     pub fn requests(&mut self) -> &mut Requests {
         self.engine.requests()
     }
@@ -141,8 +142,8 @@ impl Proxy {
         self.engine.checks.wanted()
     }
 
-    /// The barrier to request from the helper thread, if there is one since the last call, which the shell makes once a
-    /// turn.
+    /// The barrier to request from the helper thread, if one has been wanted since the last call. The shell calls this
+    /// once a turn.
     pub fn take_barrier(&mut self) -> Option<u64> {
         self.engine.barriers.take_wanted()
     }

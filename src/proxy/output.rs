@@ -1,11 +1,11 @@
-//! What goes to clients: whom to visit, and the replies that are ready.
+//! What is sent to clients: which clients to visit, and the replies that are ready.
 
 use super::{ClientId, Proxy};
 use crate::resp::reply::Output;
 
 impl Proxy {
-    /// The next client to visit: its output has grown, it needs a dedicated connection or no longer needs it, or it is
-    /// done. Each is named once a turn.
+    /// The next client to visit: its output has grown, it needs a dedicated connection or no longer needs one, or it is
+    /// done. Each client is named once a turn.
     pub fn next_changed(&mut self) -> Option<ClientId> {
         let client = match self.changed.pop() {
             Some(client) => client,
@@ -29,7 +29,8 @@ impl Proxy {
         &mut self.sessions[client.0].replies.output
     }
 
-    /// The client's output was sent as far as its socket takes it: if that was all, its buffer is reused for others.
+    /// The client's output was sent as far as its socket accepts it. If nothing is left, its buffer is reused for other
+    /// clients.
     pub fn output_sent(&mut self, client: ClientId) {
         let session = &mut self.sessions[client.0];
         let slowed = std::mem::replace(&mut session.slowed, session.replies.full());

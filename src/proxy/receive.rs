@@ -8,14 +8,14 @@ use super::{ClientId, Proxy};
 use crate::clock::Time;
 
 impl Proxy {
-    /// Takes bytes that a client has sent, the last of them just now. Its requests are answered, or on their way, when
-    /// this returns; the caller then reports to [`Self::end_run`].
+    /// Handles bytes that a client has sent, the last of which arrived at `now`. When this returns, its requests are
+    /// answered or on their way; the caller then reports to [`Self::end_run`].
     pub fn receive(&mut self, client: ClientId, bytes: &[u8], now: Time) {
         let session = &self.sessions[client.0];
         if session.input.is_empty() && !session.held_back {
             let used = self.run(client, bytes, now);
             if used == bytes.len() {
-                // What is outstanding is counted after its socket has taken what it can.
+                // The outstanding replies are counted after the socket has taken what it can.
                 return;
             }
             self.sessions[client.0].input.extend(&bytes[used..]);
@@ -39,7 +39,7 @@ impl Proxy {
         let used = self.run(client, input.rest(), now);
         input.consume(used);
         let session = &mut self.sessions[client.0];
-        // The rest of an MGET may also end them.
+        // Continuing an MGET may also end the replies.
         if session.replies.ends() {
             return self.end_without_redis(client);
         }
@@ -61,13 +61,13 @@ impl Proxy {
         self.engine.metrics.end_run(elapsed);
     }
 
-    /// Nothing more is read from a client: it has closed its side, or the proxy is shutting down.
+    /// Reads nothing more from a client: it has closed its side, or the proxy is shutting down.
     pub fn end_of_input(&mut self, client: ClientId, why: Ending) {
         self.sessions[client.0].end(why);
         self.note_change(client);
     }
 
-    /// Whether a client is to be read from now.
+    /// Whether to read from a client now.
     #[must_use]
     pub fn wants_input(&self, client: ClientId) -> bool {
         self.input_room(client) > 0
@@ -80,7 +80,7 @@ impl Proxy {
         session.held_back && session.may_run()
     }
 
-    /// Resumes the clients that may request a large reply.
+    /// Resumes the next client that a permit for a large reply is left for.
     pub(super) fn resume_permitted(&mut self) {
         while let Some(client) = self.engine.next_permitted() {
             let session = &mut self.sessions[client.0];
@@ -91,7 +91,7 @@ impl Proxy {
         }
     }
 
-    /// Resumes the clients that wait for this.
+    /// Resumes the clients that wait for `waits_for`.
     pub(super) fn wake(&mut self, waits_for: WaitsFor) {
         for slot in 0..self.sessions.len() {
             if self.sessions[slot].waits_for == waits_for {

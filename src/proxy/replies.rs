@@ -40,7 +40,7 @@ pub(super) struct Replies {
     most_ahead: usize,
     /// The expected length of Redis's replies to this client, in bytes.
     expected: usize,
-    /// The rest of an MGET that is being answered. No other request is executed before.
+    /// The rest of an MGET that is being answered. No other request is executed before it is complete.
     pub long_mget: Option<Box<LongMget>>,
     /// A reply that was sent in part can't be completed: the client must be closed.
     pub broken: bool,
@@ -127,7 +127,7 @@ impl Replies {
         self.expected
     }
 
-    /// Redis sent a reply of so many bytes.
+    /// Records that Redis sent a reply of `length` bytes.
     pub fn note_length(&mut self, length: usize) {
         self.expected = length.max(self.expected - self.expected.div_ceil(8));
     }
@@ -142,7 +142,7 @@ impl Replies {
         (self.queue.is_empty() || self.is_at_end()) && self.output.is_empty()
     }
 
-    /// Whether the client gets nothing more.
+    /// Whether the client gets no further reply.
     fn is_at_end(&self) -> bool {
         matches!(self.queue.front(), Some(Slot::End))
     }
@@ -152,7 +152,8 @@ impl Replies {
         matches!(self.queue.back(), Some(Slot::End))
     }
 
-    /// No reply will come for a place, nor for any after it: the client is closed there. Returns whether that is new.
+    /// Ends the replies at a place: no reply will come for it, nor for any place after it, and the client is closed
+    /// there. Returns whether that is new.
     pub fn end_at(&mut self, place: Place) -> bool {
         let Some(index) = place.0.checked_sub(self.front) else {
             return false;
@@ -177,7 +178,8 @@ impl Replies {
         }
     }
 
-    /// Makes requests wait once `most` bytes are outstanding, or so many more that it is another client's turn.
+    /// Makes requests wait once `most` bytes are outstanding, or earlier, when this run has added so many that it is
+    /// another client's turn.
     pub fn start_run(&mut self, most: usize) {
         self.bound(most);
         self.most = most.min(self.output.len() + self.queued + RUN_REPLIES);
@@ -210,7 +212,7 @@ impl Replies {
         self.observed.remove(at).map(|(_, observed)| observed)
     }
 
-    /// Adds bytes of the client's dedicated connection.
+    /// Adds bytes from the client's dedicated connection.
     pub fn pass(&mut self, bytes: &[u8]) {
         if self.queue.is_empty() {
             self.output.copy(bytes);
@@ -219,12 +221,13 @@ impl Replies {
         }
     }
 
-    /// Adds bytes of the client's dedicated connection, which are not sent before they are [released](Self::release).
+    /// Adds bytes from the client's dedicated connection that must not be sent before they are
+    /// [released](Self::release).
     pub fn hold(&mut self, bytes: &[u8]) -> Place {
         self.push_slot(Slot::Held(bytes.to_vec()))
     }
 
-    /// The bytes held at a place may be sent.
+    /// Releases the bytes held at a place.
     pub fn release(&mut self, place: Place) {
         if let Some(slot @ Slot::Held(_)) = self.slot(place)
             && let Slot::Held(bytes) = std::mem::replace(slot, Slot::Ready(Reply::Static(b"")))
@@ -234,12 +237,12 @@ impl Replies {
         }
     }
 
-    /// Whether a place, or one before it, is still to be filled, so its client has not left.
+    /// Whether a place, or one before it, is still to be filled. If not, the client has left.
     pub fn owes(&self, place: Place) -> bool {
         place.0 >= self.front
     }
 
-    /// The reply for a place has arrived.
+    /// Fills a place with the reply that has arrived for it.
     pub fn fill(&mut self, place: Place, reply: Reply) {
         if let Some(slot @ Slot::Waiting(_)) = self.slot(place) {
             let before = slot.cost();
@@ -250,7 +253,7 @@ impl Replies {
         }
     }
 
-    /// The reply for a place has arrived, and is copied.
+    /// Fills a place with a copy of the reply that has arrived for it.
     pub fn fill_copy(&mut self, place: Place, encoded: &[u8]) {
         if place.0 == self.front && matches!(self.queue.front(), Some(Slot::Waiting(_))) {
             // The usual case: it goes straight to the output.
@@ -262,7 +265,8 @@ impl Replies {
         }
     }
 
-    /// The client has left: nothing is outstanding, and no later reply is accepted.
+    /// Drops everything, because the client has left or is closed: nothing is outstanding, and replies that arrive
+    /// later are ignored.
     pub fn forget_all(&mut self) {
         self.front += self.queue.len() as u64;
         self.queue = VecDeque::new();
@@ -341,5 +345,5 @@ impl Replies {
     }
 }
 
-/// How many places an empty queue keeps room for.
+/// How many places the empty queue keeps room for.
 const QUEUE_KEPT: usize = 16;

@@ -20,17 +20,17 @@ use crate::upstream::NodeId;
 
 /// What to do after a request.
 enum Next {
-    /// Continue with the rest, after so many bytes.
+    /// Continue with the request that starts this many bytes further on.
     On(usize),
     /// Continue after so many bytes, once the reply has described the client to itself.
     Describe(usize),
-    /// Stop, after so many bytes: the rest waits for this.
+    /// Stop after this many bytes, and what the rest then waits for.
     Wait(usize, WaitsFor),
     /// Stop until the request is complete.
     More,
     /// Stop until the dedicated connection is closed.
     Close,
-    /// Stop: everything is handled.
+    /// Stop: nothing is left to execute.
     Done,
     /// Stop: everything is handled. Close the client for this reason once its replies are sent.
     End(Ending),
@@ -38,7 +38,7 @@ enum Next {
     Abort,
 }
 
-/// What a turn ends.
+/// What is closed at the end of a turn.
 #[derive(Clone, Copy)]
 enum Cut {
     /// The client's dedicated connection.
@@ -47,7 +47,7 @@ enum Cut {
     Client,
 }
 
-/// A client's turn.
+/// The execution of a client's requests in one go.
 struct Turn<'a> {
     engine: &'a mut Engine,
     spans: &'a mut Spans,
@@ -114,7 +114,7 @@ impl Turn<'_> {
         self.continue_mget(session);
     }
 
-    /// Executes requests until the client has to wait, or its bytes end. Returns how many of them were consumed.
+    /// Executes requests until the client has to wait or `buffer` ends. Returns how many bytes were consumed.
     #[inline]
     fn execute_all(&mut self, session: &mut Session, buffer: &[u8]) -> usize {
         let mut used = 0;
@@ -147,8 +147,8 @@ impl Turn<'_> {
         used
     }
 
-    /// Does what follows a request, of a client with so many bytes left. Returns how many of them are consumed, and
-    /// whether to continue.
+    /// Carries out what follows a request. `left` is the number of bytes from that request on. Returns how many of them
+    /// are consumed, and whether to continue.
     fn follow(
         &mut self,
         next: Next,
@@ -204,8 +204,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Executes the requests at the start of `bytes` on the fast path: GETs and other hits, if the client may be served
-    /// like that. Returns how many bytes were consumed.
+    /// Executes the requests at the start of `bytes` on the fast path: GETs and other requests that the cache can
+    /// answer, if the client's state allows it. Returns how many bytes were consumed.
     #[inline]
     fn hits(&mut self, session: &mut Session, bytes: &[u8]) -> usize {
         let may_be_served = is_shared(&session.dedicated)

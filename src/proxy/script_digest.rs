@@ -14,7 +14,7 @@ pub(super) fn digest(text: &[u8]) -> Digest {
     ];
     let (blocks, rest) = text.as_chunks::<64>();
     blocks.iter().for_each(|block| mix(&mut state, block));
-    // The rest, a bit, and the length in bits fill one or two blocks.
+    // The rest of the text, a 1 bit, and the length in bits fill one or two blocks.
     let mut last = [0; 128];
     last[..rest.len()].copy_from_slice(rest);
     last[rest.len()] = 0x80;
@@ -29,7 +29,7 @@ pub(super) fn digest(text: &[u8]) -> Digest {
     digest
 }
 
-/// The digest that is written like this, in hexadecimal digits.
+/// Reads a digest from hexadecimal digits.
 pub(super) fn read(hexadecimal: &[u8]) -> Option<Digest> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let (pairs, rest) = hexadecimal.as_chunks::<2>();

@@ -1,7 +1,6 @@
-//! Scripts of one client that may have written keys which they did not declare. Redis reports those keys, but on
-//! another connection than the reply: until all reports have certainly arrived, that client's reads go to Redis. The
-//! same applies after a reply that is held on the client's dedicated connection, and that may reveal what others have
-//! written.
+//! The scripts of one client that may have written keys which they did not declare. Redis reports those keys, but over
+//! another connection than the reply. Until all reports have certainly arrived, the client's reads go to Redis. They
+//! also do after a held reply on the client's dedicated connection, which may reveal other clients' writes.
 
 use std::collections::HashSet;
 
@@ -14,8 +13,8 @@ use super::script_digest::{self, Digest, digest};
 pub(super) struct Scripts {
     /// How many scripts have no reply yet.
     in_flight: u32,
-    /// When this barrier has passed, all changes by answered scripts, and all that the client was shown, have been
-    /// reported.
+    /// Once this barrier has passed, Redis's reports have arrived of all changes by answered scripts, and of all that
+    /// the client was shown.
     barrier: u64,
 }
 
@@ -25,18 +24,18 @@ impl Scripts {
         self.in_flight += 1;
     }
 
-    /// A script was answered, and all its changes are reported before that barrier.
+    /// A script was answered, and all its changes are reported before `barrier` passes.
     pub fn answered(&mut self, barrier: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.wait_for(barrier);
     }
 
-    /// All changes by answered scripts, or that the client was shown, are reported before that barrier.
+    /// All changes by answered scripts, or that the client was shown, are reported before `barrier` passes.
     pub fn wait_for(&mut self, barrier: u64) {
         self.barrier = barrier;
     }
 
-    /// Whether all their changes are reported, if that barrier was the last to pass.
+    /// Whether all these changes are reported, given the last barrier that has passed.
     pub fn are_settled(&self, passed: u64) -> bool {
         self.in_flight == 0 && self.barrier <= passed
     }
@@ -51,12 +50,13 @@ impl Scripts {
 /// The most scripts that are remembered by their digests.
 const HARMLESS_MAX: usize = 1024;
 
-/// Scripts that declare that they do not write, by the digests of their texts, so that each is certainly that script.
+/// Scripts that declare that they do not write, by the digests of their texts: a digest identifies its script beyond
+/// doubt.
 #[derive(Debug, Default)]
 pub(super) struct Harmless(HashSet<Digest, RandomState>);
 
 impl Harmless {
-    /// A script with that text is sent.
+    /// Remembers a script that is being sent, if it declares that it does not write.
     pub fn note(&mut self, text: &[u8]) {
         if is_without_writes(text) {
             if self.0.len() >= HARMLESS_MAX {
@@ -66,12 +66,12 @@ impl Harmless {
         }
     }
 
-    /// Whether none is known.
+    /// Whether no such script is known.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether that is the digest of one, in hexadecimal digits.
+    /// Whether `digest`, in hexadecimal, is that of a known script without writes.
     pub fn contains(&self, digest: &[u8]) -> bool {
         script_digest::read(digest).is_some_and(|digest| self.0.contains(&digest))
     }

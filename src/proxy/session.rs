@@ -26,11 +26,11 @@ pub(super) struct Session {
     pub waits_for: WaitsFor,
     /// The decision about the request at the start of `input`, if that is decided and has to wait.
     pub admission: Option<Box<Admission>>,
-    /// Nothing more is read from the client: it is closed once its replies are sent, for this reason.
+    /// Why the client is ending: nothing more is read from it, and it is closed once its replies are sent.
     pub ending: Option<Ending>,
-    /// It is in a blocking command, on its dedicated connection.
+    /// It is blocked in a command on its dedicated connection.
     pub blocked: bool,
-    /// It does not read its replies, and its requests wait for that.
+    /// It does not read its replies, so its requests wait.
     pub slowed: bool,
     /// How many bytes it held when last counted, and how many of them were outstanding replies.
     pub held: usize,
@@ -67,12 +67,12 @@ impl Session {
         }
     }
 
-    /// Reads nothing more from the client, for this reason if it has none yet.
+    /// Reads nothing more from the client. The first reason is kept.
     pub fn end(&mut self, why: Ending) {
         self.ending.get_or_insert(why);
     }
 
-    /// Ends the client at once; its outstanding replies are dropped.
+    /// Ends the client at once, and drops its outstanding replies.
     pub fn abort(&mut self, why: Ending) {
         self.ending = Some(why);
         self.replies.forget_all();
@@ -138,8 +138,7 @@ impl Session {
         }
     }
 
-    /// Whether it may still send requests, or, if it has sent everything, whether the rest may go to Redis whatever it
-    /// is.
+    /// Whether the client may still send requests. If not, the rest may go to Redis, whatever it contains.
     pub fn rest(&self) -> Rest {
         match self.is_ending() && !self.identity.is_checked {
             true => Rest::Here,
@@ -147,15 +146,15 @@ impl Session {
         }
     }
 
-    /// Whether to read more although it can't be executed: Redis unblocks a client that closes its side, and the end is
-    /// only found after everything that the client sent.
+    /// Whether to read more, although it can't be executed: Redis unblocks a client that closes its side, and the proxy
+    /// finds that end only after everything that the client sent.
     pub fn looks_for_end(&self) -> bool {
         let dedicated = self.dedicated.as_ref();
         self.input.held() < MAX_OWED && dedicated.is_some_and(|dedicated| dedicated.is_blocked())
     }
 
-    /// Whether a client that was sent everything that is ready still holds nothing, as when last counted: its input is
-    /// counted when it is buffered.
+    /// Whether a client that has been sent all its ready replies still holds nothing, as when last counted. Its input
+    /// needs no check, as it is counted when it is buffered.
     #[inline]
     pub fn still_holds_nothing(&self) -> bool {
         self.held == 0 && self.replies.none_wait() && self.dedicated.is_none()
@@ -192,10 +191,10 @@ impl Session {
         !self.held_back && !self.parser.is_at_start()
     }
 
-    /// Whether the client holds little more than one request or one reply.
+    /// Whether the client holds little besides one request or one reply.
     pub fn holds_one_thing(&self) -> bool {
         let request = match &self.dedicated {
-            // At most one request exceeds what is passed on at once.
+            // At most one of the requests in this buffer is larger than what is passed on at once.
             Some(dedicated) => dedicated.to_redis.held(),
             None => 0,
         };
@@ -208,7 +207,7 @@ impl Session {
         self.held - largest.min(self.held) <= 2 * MAX_OWED
     }
 
-    /// Whether only the client itself, or a lack of room, keeps it from continuing: it waits for no reply from Redis.
+    /// Whether the client waits only for itself or for room, and not for a reply from Redis.
     pub fn waits_for_itself(&self) -> bool {
         !self.replies.output.is_empty()
             || self.waits_for == WaitsFor::Nothing && self.replies.none_wait()
@@ -232,7 +231,8 @@ impl Session {
             || dedicated.is_some_and(|dedicated| dedicated.is_busy())
     }
 
-    /// Since when the client has been idle, if it is the client's turn: it waits for no reply and for no messages.
+    /// Since when the client has been idle, if it is the one that must act next: it waits for no reply and for no
+    /// messages.
     pub fn silent_since(&self) -> Option<Time> {
         let dedicated = self.dedicated.as_ref();
         let waits = self.waits_for != WaitsFor::Nothing

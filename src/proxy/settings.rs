@@ -1,4 +1,4 @@
-//! What the shell configures: settings, rules, hooks, and what the core is told of the world around it.
+//! What the shell configures: settings, rules, hooks, and facts about the process and its host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use crate::rules::Rules;
 use crate::status::Facts;
 
 impl Proxy {
-    /// Sets whether bytes on a dedicated connection from which the client may learn of others' writes wait until the
-    /// cache no longer holds older values. They do by default.
+    /// Sets whether bytes on a dedicated connection that may reveal other clients' writes are held until the cache has
+    /// no older values. They are held by default.
     pub fn set_causal(&mut self, causal: bool) {
         self.engine.barriers.enable(causal);
     }
 
-    /// Sets whether values that are read are fetched again as soon as they change. They are not by default.
+    /// Sets whether values that were read from the cache are fetched again as soon as they change. Off by default.
     pub fn set_refetch(&mut self, refetch: bool) {
         self.engine.refetches.enable(refetch);
     }
 
-    /// Replaces the rules, and for keys without one the time that a missing key is cached: `None` for as long as any
+    /// Replaces the rules. `missing_ttl` is how long a missing key without a rule is cached; `None` for as long as any
     /// other entry.
     pub fn set_rules(&mut self, rules: Rules, missing_ttl: Option<Duration>) {
         self.engine.set_rules(rules);
@@ -69,8 +69,8 @@ impl Proxy {
         self.assign_guards();
     }
 
-    /// Sets the hooks, and how long they may defer a request. `wake`, which may be called from any thread, makes the
-    /// shell call [`Self::take_decisions`] soon.
+    /// Sets the hooks, and how long they may defer a request. `wake` may be called from any thread; it makes the shell
+    /// call [`Self::take_decisions`] soon.
     pub fn set_hooks(
         &mut self,
         hooks: Vec<Box<dyn Hook>>,
@@ -81,13 +81,13 @@ impl Proxy {
         self.assign_guards();
     }
 
-    /// Sets that Redis is a cluster, and how long a request may wait for the node that has its slot.
+    /// Declares Redis a cluster, and sets how long a request may wait for the node that serves its slot.
     pub fn set_cluster(&mut self, wait: Duration) {
         self.engine.set_cluster(wait);
     }
 
-    /// Sets what `INFO` shows of the world around the core, and how long a slow request takes. Without this call `INFO`
-    /// lacks those fields, and no request is slow.
+    /// Sets the facts that `INFO` shows besides the state of the core, and how long a slow request takes. Without this
+    /// call, `INFO` lacks those fields, and no request is slow.
     pub fn describe(&mut self, facts: Facts) {
         self.engine.slow_log = SlowLog::new(facts.slower_than);
         self.engine.facts = facts;

@@ -1,5 +1,5 @@
-//! The proxy's slow log: the latest requests that waited long for Redis over the shared connections, as `PROXY SLOWLOG`
-//! shows them. Redis's own slow log has the time that Redis took to execute a request.
+//! The proxy's slow log: the latest requests that waited long for Redis over the shared connections, for
+//! `PROXY SLOWLOG`. Redis's own slow log records only how long Redis took to execute a request.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,11 +20,11 @@ const BYTES_SHOWN: usize = 128;
 pub(super) struct SlowLog {
     /// The newest first.
     entries: VecDeque<Entry>,
-    /// How many entries there ever were.
+    /// How many entries were ever added.
     count: u64,
-    /// How long a slow request takes; without it, none is slow.
+    /// How long a request must take to be slow; `None` if none ever is.
     slower_than: Option<Duration>,
-    /// Memory of words that were not logged.
+    /// Buffers of words that were not logged, for reuse.
     spare: Vec<Words>,
 }
 
@@ -54,12 +54,12 @@ impl SlowLog {
         }
     }
 
-    /// Sets how long a slow request takes.
+    /// Sets how long a request must take to be slow.
     pub fn set_slower_than(&mut self, slower_than: Duration) {
         self.slower_than = Some(slower_than);
     }
 
-    /// How the log would show a request that turns out to be slow. `name` is the original name of its command.
+    /// Encodes a request in case it turns out to be slow. `name` is the command's name before any renaming.
     pub fn words(&self, request: &Request<'_>, name: &[u8]) -> Words {
         if self.slower_than.is_some() {
             words(request, name)
@@ -80,7 +80,7 @@ impl SlowLog {
         }
     }
 
-    /// Takes back the memory of words that are not logged.
+    /// Keeps the buffer of words that are not logged, for reuse.
     #[inline]
     pub fn recycle(&mut self, mut words: Words) {
         if (1..=BYTES_SHOWN).contains(&words.capacity()) && self.spare.len() < SPARE {
@@ -94,7 +94,7 @@ impl SlowLog {
         self.slower_than.is_some_and(|limit| took >= limit)
     }
 
-    /// Adds a client's request. `redis` is the part of the time that Redis took, `at` the time since 1970.
+    /// Adds a client's request. `redis` is the part of `took` that Redis took, `at` the time in seconds since 1970.
     pub fn add(
         &mut self,
         words: Words,
@@ -124,7 +124,7 @@ impl SlowLog {
         self.entries.clear();
     }
 
-    /// The newest entries, at most so many, in Redis's form, with the microseconds that Redis took as a seventh field.
+    /// The `count` newest entries in Redis's form, with the microseconds that Redis took as a seventh field.
     pub fn newest(&self, count: usize) -> Reply {
         let mut out = Vec::new();
         reply::header(&mut out, b'*', count.min(self.entries.len()));
@@ -153,7 +153,7 @@ pub(super) fn words_of_get(key: &[u8]) -> Words {
 }
 
 fn words(request: &Request<'_>, name: &[u8]) -> Words {
-    // With many clients and a slow Redis this runs for most requests, so it allocates once.
+    // With many clients and a slow Redis, this runs for most requests; so it allocates only once.
     let rooms = request.arguments().take(ARGUMENTS_SHOWN).map(room);
     let mut out = Vec::with_capacity(HEADER + rooms.sum::<usize>());
     if is_secret(name) {
@@ -179,10 +179,10 @@ fn words(request: &Request<'_>, name: &[u8]) -> Words {
     out
 }
 
-/// The most bytes of a header line here.
+/// The most bytes of a RESP header line here.
 const HEADER: usize = 16;
 
-/// The most bytes that an argument takes.
+/// The most bytes that an argument takes when encoded.
 fn room(word: &[u8]) -> usize {
     2 * HEADER + word.len().min(BYTES_SHOWN + 32)
 }

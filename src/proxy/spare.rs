@@ -4,16 +4,16 @@
 #[derive(Default)]
 pub(super) struct Spare {
     buffers: Vec<Vec<u8>>,
-    /// The sum of their capacities.
+    /// The total capacity of the buffers.
     bytes: usize,
 }
 
-/// The largest sum of capacities, and the largest capacity of one.
+/// The most bytes of total capacity, and of the capacity of one buffer.
 const ALL: usize = 1024 * 1024;
 const ONE: usize = 256 * 1024;
 
 impl Spare {
-    /// Takes the buffer that was added last, as it is the likeliest to be in the processor's caches.
+    /// Takes the buffer that was added last, as it is the most likely to be in the CPU cache.
     pub fn take(&mut self) -> Option<Vec<u8>> {
         let buffer = self.buffers.pop()?;
         self.bytes -= buffer.capacity();

@@ -4,26 +4,27 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitsFor {
     Nothing,
-    /// All earlier replies: it takes another way.
+    /// All earlier replies, because the request goes over another connection.
     Replies,
     /// Whether Redis is reachable.
     Redis,
     /// The description of its command.
     Description,
-    /// The id at Redis of the dedicated connection that it redirects to.
+    /// The id at Redis of the dedicated connection that the client redirects to.
     Redirection,
-    /// Whether Redis accepts its password.
+    /// Redis's answer to the check of the client's password.
     Check,
     /// A hook's decision.
     Hook,
-    /// The replies on a dedicated connection that it only borrows for large ones.
+    /// The replies on the dedicated connection that the client borrows for large replies.
     Return,
-    /// Its dedicated connection to be set up.
+    /// The setup of its dedicated connection.
     SetUp,
     /// A permit to request a large reply.
     Permit,
-    /// The end of the walk through the cache that it or another client has begun.
+    /// The end of the walk through the cache that this or another client has begun.
     Walk,
-    /// A quiet dedicated connection: the request goes over a shared one, to another node of the cluster.
+    /// All replies on the dedicated connection, because the request goes over a shared connection to another node of
+    /// the cluster.
     Quiet,
 }

@@ -1,11 +1,11 @@
-//! Work that is done a step per turn, beside the requests of clients.
+//! Work that is done in steps, one per turn, besides the clients' requests.
 
 use super::Proxy;
 use super::waiting::WaitsFor;
 use crate::clock::Time;
 
 impl Proxy {
-    /// Whether there is work that continues a step per turn.
+    /// Whether there is work to continue in the next turn.
     #[must_use]
     pub fn has_work(&self) -> bool {
         let engine = &self.engine;
@@ -15,13 +15,13 @@ impl Proxy {
             || engine.touches.is_walking()
     }
 
-    /// When [`Self::work`] next has something to do, unless something happens before.
+    /// When [`Self::work`] next has something to do, unless an event comes first.
     #[must_use]
     pub fn work_due(&self) -> Option<Time> {
         self.engine.touches.due(self.engine.metrics.keys.hits)
     }
 
-    /// Continues that work.
+    /// Does the next step of that work.
     pub fn work(&mut self, now: Time) {
         if self.engine.cache.shrinks() {
             self.engine.cache.shrink();

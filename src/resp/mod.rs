@@ -1,5 +1,6 @@
-//! The Redis serialization protocol, as bytes: requests in ([`request`]), replies out ([`reply`]), and Redis's replies,
-//! their end ([`scan`]) or their values ([`read`]). Nothing here knows a socket or a command.
+//! The Redis serialization protocol (RESP), as bytes: clients' requests ([`request`]), the proxy's replies ([`reply`]),
+//! and in Redis's replies, their end ([`scan`]) or their values ([`read`]). Nothing here knows about sockets or
+//! commands.
 //!
 //! The reference is <https://redis.io/docs/latest/develop/reference/protocol-spec/> and, for what that
 //! page leaves open (inline quoting, limits, error texts), the behaviour of redis-server 7.0.
@@ -29,7 +30,7 @@ impl Protocol {
         }
     }
 
-    /// Its number.
+    /// The number of the version, as `HELLO` takes it.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {

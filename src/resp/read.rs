@@ -3,12 +3,12 @@
 use super::integer;
 use super::scan::Scanner;
 
-/// Steps through a reply from value to value. Returns `None` if the next value is not of the requested kind.
+/// Steps through a reply from value to value. A method returns `None` if the next value is of another kind.
 #[derive(Clone, Debug)]
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// Starts at the first of these values.
+    /// Starts at the first of `values`.
     #[must_use]
     pub fn new(values: &'a [u8]) -> Self {
         Self(values)
@@ -21,12 +21,12 @@ impl<'a> Reader<'a> {
         kinds.contains(kind).then_some(text)
     }
 
-    /// The header of an array, a set or a push: how many values follow.
+    /// Reads the header of an array, a set or a push: how many values follow.
     pub fn array(&mut self) -> Option<usize> {
         usize::try_from(integer(self.line(b"*~>")?)?).ok()
     }
 
-    /// The header of a map, or in RESP2 of the array in its place: how many pairs follow.
+    /// Reads the header of a map, or of the array that stands for it in RESP2: how many pairs follow.
     pub fn map(&mut self) -> Option<usize> {
         match self.0.first() {
             Some(b'%') => usize::try_from(integer(self.line(b"%")?)?).ok(),
@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Steps over a null of either protocol version. Returns whether there was one.
+    /// Steps over a null, of either protocol version. Returns whether there was one.
     pub fn null(&mut self) -> bool {
         for null in [&b"*-1\r\n"[..], b"$-1\r\n", b"_\r\n"] {
             if let Some(rest) = self.0.strip_prefix(null) {
@@ -45,12 +45,12 @@ impl<'a> Reader<'a> {
         false
     }
 
-    /// An integer.
+    /// Reads an integer.
     pub fn number(&mut self) -> Option<i64> {
         integer(self.line(b":")?)
     }
 
-    /// A bulk or simple string.
+    /// Reads a bulk or simple string.
     pub fn text(&mut self) -> Option<&'a [u8]> {
         if self.0.first() == Some(&b'+') {
             return self.line(b"+");
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
-    /// Text for humans: a bulk string, or a verbatim string without its type.
+    /// Reads text for humans: a bulk string, or a verbatim string without its type.
     pub fn verbatim(&mut self) -> Option<&'a [u8]> {
         if self.0.first() != Some(&b'=') {
             return self.text();
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
-    /// A value of any kind, encoded.
+    /// Reads a value of any kind, encoded.
     pub fn value(&mut self) -> Option<&'a [u8]> {
         let (_, length) = Scanner::new().feed(self.0).ok()??;
         let (value, rest) = self.0.split_at(length);
@@ -81,12 +81,12 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    /// How many values follow.
+    /// Counts the values that follow.
     pub fn values(mut self) -> usize {
         std::iter::from_fn(|| self.value()).count()
     }
 
-    /// Steps over so many values of any kind.
+    /// Steps over `values` values of any kind.
     pub fn skip(&mut self, values: usize) -> Option<()> {
         for _ in 0..values {
             self.value()?;

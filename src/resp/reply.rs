@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use super::Protocol;
 
-/// A reply of at least this length is shared by all clients that get it, instead of copied. Pipelined hits of 8 KB take
-/// 10% less time this way, but those of 4 KB without a pipeline would take 2% more.
+/// A reply of at least this many bytes is shared by all clients that get it, instead of copied. Pipelined hits of 8 KB
+/// take 10% less time this way; hits of 4 KB without a pipeline would take 2% more.
 pub const SHARED_MIN: usize = 8 * 1024;
 
-/// A complete encoded reply that waits for its turn.
+/// A complete, encoded reply that waits to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// A fixed text.
+    /// A constant.
     Static(&'static [u8]),
     /// A reply for this client only.
     Owned(Box<[u8]>),
@@ -72,7 +72,7 @@ impl Reply {
         Self::copy(&encoded)
     }
 
-    /// The shared form, if it is long.
+    /// The shared form, if the reply is long enough to have one.
     #[must_use]
     pub fn shared(&self) -> Option<&Rc<[u8]>> {
         match self {
@@ -81,7 +81,7 @@ impl Reply {
         }
     }
 
-    /// Its bytes.
+    /// The bytes of the reply.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -113,7 +113,7 @@ pub fn error(out: &mut Vec<u8>, message: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a request in the form that Redis takes: an array of bulk strings.
+/// Writes a request as Redis expects it: an array of bulk strings.
 pub fn request<'a>(out: &mut Vec<u8>, arguments: impl ExactSizeIterator<Item = &'a [u8]>) {
     header(out, b'*', arguments.len());
     for argument in arguments {
@@ -127,13 +127,13 @@ pub fn header(out: &mut Vec<u8>, kind: u8, number: usize) {
     let Some(line) = SHORT_LINES.get(number) else {
         return long_header(out, kind, number);
     };
-    // Copies eight bytes without a call, and truncates the excess: that takes 15 instructions instead of 40.
+    // Copies eight bytes without a call, and truncates the excess, which takes 15 instructions instead of 40.
     let end = out.len() + if number < 10 { 4 } else { 5 };
     out.extend_from_slice(&(line | u64::from(kind)).to_le_bytes());
     out.truncate(end);
 }
 
-/// The header lines of the numbers below 100, as integers whose lowest byte comes first, with room there for the kind.
+/// The header lines of the numbers below 100, as integers whose lowest byte comes first, with room for the kind there.
 static SHORT_LINES: [u64; 100] = {
     let mut lines = [0; 100];
     let mut number = 0;
@@ -180,25 +180,25 @@ pub fn bulk_value(encoded: &[u8]) -> Option<&[u8]> {
 
 /// The encoded replies that have not been sent to a client yet, in order.
 ///
-/// Short replies are copied one after another into one buffer; long ones are held by reference between such buffers, so
-/// that a value that a thousand clients request is in memory once.
+/// Short replies are copied one after another into one buffer. Long ones are held by reference between such buffers, so
+/// that a value which a thousand clients request is in memory only once.
 #[derive(Debug, Default)]
 pub struct Output {
     /// The chunks before `tail`; empty unless a shared reply is being sent.
     chunks: VecDeque<Chunk>,
     tail: Vec<u8>,
-    /// How many bytes of the first chunk (or of the tail, if there is none) are sent.
+    /// How many bytes of the first chunk (or of the tail, if there are no chunks) are sent.
     sent: usize,
     /// The number of unsent bytes.
     length: usize,
-    /// The bytes of shared replies that count towards others.
+    /// The bytes of shared replies that count towards other holders.
     elsewhere: usize,
 }
 
 #[derive(Debug)]
 enum Chunk {
     Owned(Vec<u8>),
-    /// A reply that others may hold too, and how many of its bytes count towards them.
+    /// A reply that others may hold too, and how many of its bytes count towards the other holders.
     Shared(Rc<[u8]>, usize),
 }
 
@@ -214,7 +214,7 @@ impl Chunk {
 /// The most slices of one write.
 const PIECES: usize = 16;
 
-/// Fewer sent bytes than this are only freed together with those after them.
+/// Sent bytes are freed separately only from this many on; fewer are freed with those after them.
 const COMPACT: usize = 64 * 1024;
 
 impl Output {
@@ -224,8 +224,8 @@ impl Output {
         self.length
     }
 
-    /// How many bytes are held: unsent ones, and sent ones that can't be freed yet. The holders of a shared reply each
-    /// count their part of it, as it was when they received it.
+    /// How many bytes are held: unsent ones, and sent ones that can't be freed yet. Of a shared reply, each holder
+    /// counts its part, as of when it received the reply.
     #[must_use]
     pub fn held(&self) -> usize {
         self.length + self.sent - self.elsewhere
@@ -237,19 +237,19 @@ impl Output {
         self.length == 0
     }
 
-    /// Whether it holds a buffer. One without can be given one with [`Self::give_buffer`].
+    /// Whether the output holds a buffer. If not, [`Self::give_buffer`] may give it one.
     #[must_use]
     pub fn has_buffer(&self) -> bool {
         self.tail.capacity() > 0
     }
 
-    /// Gives it an empty buffer to write to.
+    /// Gives the output an empty buffer to write to.
     pub fn give_buffer(&mut self, buffer: Vec<u8>) {
         debug_assert!(buffer.is_empty() && self.tail.is_empty());
         self.tail = buffer;
     }
 
-    /// Takes its empty buffer away, so that it holds no memory. Only if everything is sent.
+    /// Takes away the empty buffer, so that the output holds no memory. Must only be called when everything is sent.
     pub fn take_buffer(&mut self) -> Vec<u8> {
         debug_assert!(self.is_empty());
         if self.chunks.capacity() > 0 {
@@ -278,14 +278,14 @@ impl Output {
             self.chunks
                 .push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
         }
-        // One more reference is held while it is delivered, or for the cache.
+        // Apart from the holders, one reference is held by whoever delivers the reply, or by the cache.
         let holders = (Rc::strong_count(&encoded) - 1).max(1);
         let others = encoded.len() - encoded.len() / holders;
         self.elsewhere += others;
         self.chunks.push_back(Chunk::Shared(encoded, others));
     }
 
-    /// Adds a reply that has waited.
+    /// Adds a reply that had to wait for its turn.
     pub fn push(&mut self, reply: Reply) {
         match reply {
             Reply::Shared(encoded) => self.share(encoded),
@@ -293,10 +293,10 @@ impl Output {
         }
     }
 
-    /// Sends as much as possible with one write, and drops it. Returns how many bytes were sent.
+    /// Sends as much as possible with one write, and drops what was sent. Returns how many bytes that was.
     ///
     /// # Errors
-    /// Those of the writer; nothing is dropped then.
+    /// The writer's errors. Nothing is dropped then.
     pub fn send(&mut self, writer: &mut impl Write) -> io::Result<usize> {
         let sent = if self.chunks.is_empty() {
             writer.write(&self.tail[self.sent..])?
@@ -332,7 +332,7 @@ impl Output {
             self.tail.clear();
             self.sent = 0;
         } else if self.sent >= COMPACT && self.sent > self.tail.len() / 2 {
-            // Each byte is moved at most once per halving.
+            // Each byte is moved at most once each time the length halves.
             self.tail.drain(..self.sent);
             self.tail.shrink_to(2 * self.tail.len());
             self.sent = 0;
@@ -345,7 +345,7 @@ mod tests {
     use super::*;
 
     fn all(output: &mut Output, step: usize) -> Vec<u8> {
-        /// A socket that takes only `step` bytes per write.
+        /// A socket that accepts only `step` bytes per write.
         struct Slow(Vec<u8>, usize);
         impl Write for Slow {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,8 +1,8 @@
 //! The incremental parser of requests.
 //!
-//! A [`Parser`] is given the bytes of a request from their start, again and again as more of them arrive, and remembers
-//! its position: no byte is examined twice, and no argument is copied. A request is an array of bulk strings
-//! (`*2\r\n$3\r\nGET\r\n$1\r\nx\r\n`) or an inline command, a line with Redis's quoting (`GET x`).
+//! A [`Parser`] is given the bytes of a request from their start, again and again as more arrive, and remembers its
+//! position: it examines no byte twice, and copies no argument. A request is an array of bulk strings
+//! (`*2\r\n$3\r\nGET\r\n$1\r\nx\r\n`), or an inline command: a line with Redis's quoting (`GET x`).
 
 mod error;
 mod inline;
@@ -41,7 +41,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// How many arguments it has, including the command name. Never zero.
+    /// How many arguments the request has, including the command name. Never zero.
     #[must_use]
     #[allow(clippy::len_without_is_empty)] // an empty request is skipped by the parser
     pub fn len(&self) -> usize {
@@ -66,7 +66,7 @@ impl<'a> Request<'a> {
             .map(move |span| &text[span.start as usize..span.end as usize])
     }
 
-    /// Encodes it. Nearly all requests arrive in just that form, and are copied.
+    /// Encodes the request. Nearly all requests arrive in encoded form, and are copied.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self.encoded() {
             Some(encoded) => out.extend_from_slice(encoded),
@@ -74,8 +74,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The bytes that it arrived as, if they are its encoded form: an array of bulk strings, with no digit or byte that
-    /// Redis would only tolerate.
+    /// The bytes as they arrived, if they are the request's encoded form: an array of bulk strings, without any digit
+    /// or byte that Redis merely tolerates.
     fn encoded(&self) -> Option<&'a [u8]> {
         let ends_line = |end: usize| self.text.get(end - 2..end) == Some(b"\r\n");
         let mut end = header_length(self.len());
@@ -90,7 +90,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The length of a header line with that number.
+/// The length of a header line with this number.
 fn header_length(number: usize) -> usize {
     let digits = match number {
         0..10 => 1,
@@ -118,15 +118,15 @@ pub enum Parsed<'a> {
     Request {
         /// The request.
         request: Request<'a>,
-        /// Its bytes in the buffer.
+        /// How many bytes of the buffer the request takes.
         used: usize,
     },
     /// An empty line or an empty array, which Redis skips without a reply.
     Nothing {
-        /// Its bytes in the buffer.
+        /// How many bytes of the buffer it takes.
         used: usize,
     },
-    /// The request continues beyond the buffer: call again with more bytes after the same ones.
+    /// The request continues beyond the buffer. Call again with the same bytes and more after them.
     Incomplete,
 }
 

@@ -1,5 +1,5 @@
-//! Finds the end of a reply from Redis without interpreting it: replies are passed on byte for byte, whatever they are,
-//! in either protocol version.
+//! Finds the end of a reply from Redis without interpreting it. Replies are passed on byte for byte, whatever they
+//! contain, in either protocol version.
 
 use std::fmt;
 
@@ -17,21 +17,21 @@ impl fmt::Display for NotAReply {
 
 impl std::error::Error for NotAReply {}
 
-/// How much of a header line is kept until the rest has arrived: more than any number has digits.
+/// How much of a header line is kept until the rest arrives: more than any number has digits.
 const LINE_KEPT: usize = 32;
 
-/// Finds the end of a reply in a stream that arrives in pieces. It keeps nothing of them but the start of a header line
-/// that spans two pieces.
+/// Finds the end of a reply in a stream that arrives in pieces. Of the pieces, it keeps nothing but the start of a
+/// header line that spans two of them.
 #[derive(Clone, Debug)]
 pub struct Scanner {
     /// How many values are missing to complete the reply.
     left: u64,
-    /// How many bytes of a bulk string and its line end are missing.
+    /// How many bytes of a bulk string and its line end are still missing.
     skip: usize,
     line: Line,
-    /// The first byte of the reply, once it is known.
+    /// The type of the reply (its first byte), once it is known.
     kind: Option<u8>,
-    /// There was a push inside a reply.
+    /// A push arrived within a reply.
     nested_push: bool,
 }
 
@@ -72,7 +72,7 @@ impl Scanner {
         }
     }
 
-    /// Whether there was a push inside a reply, where none is allowed. Redis before 7.0.5 sent some there, when a
+    /// Whether a push arrived within a reply, where none is allowed. Before 7.0.5, Redis sent such pushes when a
     /// transaction or a script changed what its own client had read.
     #[must_use]
     pub fn has_nested_push(&self) -> bool {
@@ -80,10 +80,10 @@ impl Scanner {
     }
 
     /// Takes the next bytes of the stream. If the reply ends among them, returns its type (its first byte) and how many
-    /// of the bytes belong to it; later ones are not examined, and start the next reply.
+    /// of the bytes belong to it. Later bytes are not examined; they start the next reply.
     ///
     /// # Errors
-    /// If it is not a reply. The scanner can't be used any more then.
+    /// If the bytes are not a reply. The scanner can't be used any more then.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<(u8, usize)>, NotAReply> {
         let mut at = 0;
         while at < bytes.len() {
@@ -106,7 +106,7 @@ impl Scanner {
         Ok(None)
     }
 
-    /// Steps over the available part of a bulk string and its line end; returns its length.
+    /// Steps over a bulk string and its line end, as far as they have arrived. Returns how many bytes that was.
     fn skip_bulk(&mut self, rest: &[u8]) -> Result<usize, NotAReply> {
         let is = |index: Option<usize>, byte: u8| {
             let found = index.and_then(|index| rest.get(index));
@@ -120,10 +120,10 @@ impl Scanner {
         Ok(skipped)
     }
 
-    /// How many bytes are known to be missing, at least.
+    /// The least number of bytes that are still missing.
     #[must_use]
     pub fn missing(&self) -> usize {
-        // For each missing value except the one that has begun, a kind and a line end.
+        // Each missing value, except one that has begun, has at least a kind and a line end.
         let begun = u64::from(self.line.length > 0);
         let values = if self.kind.is_some() { self.left } else { 0 };
         let bytes = values.saturating_sub(begun).saturating_mul(3);
@@ -131,7 +131,7 @@ impl Scanner {
         self.skip.saturating_add(bytes)
     }
 
-    /// The rest of a header line has arrived; `rest` is without its line feed.
+    /// The rest of a header line has arrived. `rest` does not include the line feed.
     fn line_end(&mut self, rest: &[u8]) -> Result<(), NotAReply> {
         if self.line.length == 0 {
             return self.header(rest.strip_suffix(b"\r").ok_or(NotAReply)?);
@@ -144,11 +144,11 @@ impl Scanner {
         self.header(&line.start[..(line.length - 1).min(LINE_KEPT)])
     }
 
-    /// Steps over a header line, of which the start suffices.
+    /// Steps over a header line. Its start suffices for that.
     fn header(&mut self, line: &[u8]) -> Result<(), NotAReply> {
         let (&kind, text) = line.split_first().ok_or(NotAReply)?;
         if kind == b'>' && self.kind.is_some() {
-            // It is not one of the reply's values.
+            // A push is not one of the reply's values.
             self.nested_push = true;
             self.left += 1;
         }
@@ -182,7 +182,7 @@ impl Scanner {
     }
 }
 
-/// The number of a header; `None` for the null of RESP2 (`-1`).
+/// The number in a header; `None` for the null of RESP2 (`-1`).
 fn length(text: &[u8]) -> Result<Option<usize>, NotAReply> {
     match integer(text) {
         Some(-1) => Ok(None),

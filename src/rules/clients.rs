@@ -15,10 +15,10 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// All of them.
+    /// All listeners.
     pub const ALL: [Self; 3] = [Self::Port, Self::TlsPort, Self::UnixSocket];
 
-    /// The setting for it.
+    /// The setting that opens the listener.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Listener {
     }
 }
 
-/// A selection of clients; all, if nothing is given.
+/// A selection of clients. Without any condition, it contains all clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
     /// Clients that connected through this listener.
@@ -39,21 +39,21 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Whether it contains a client.
+    /// Whether the selection contains a client.
     #[must_use]
     pub fn contains(&self, listener: Listener, user: &[u8]) -> bool {
         let is_user = |name: &str| name.as_bytes() == user;
         self.listener.is_none_or(|it| it == listener) && self.user.as_deref().is_none_or(is_user)
     }
 
-    /// Whether it contains all clients.
+    /// Whether the selection contains all clients.
     #[must_use]
     pub fn are_all(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// As options of a rule, each after a blank.
+/// As the options of a rule, each after a blank.
 impl fmt::Display for Clients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(listener) = self.listener {

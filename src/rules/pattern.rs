@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::fmt;
 
 /// A pattern: `*` stands for any bytes, `?` for one, `[a-c]` and `[^a-c]` for one of a class, and `\` escapes the next
-/// byte. It displays as written.
+/// byte. Displays as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Box<[u8]>,
@@ -16,11 +16,11 @@ pub struct Pattern {
 /// What follows the literal part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
-    /// Nothing.
+    /// Nothing follows.
     End,
-    /// Anything.
+    /// Any bytes follow.
     Any,
-    /// What matches the text from this index on.
+    /// The rest must match the pattern from this index on.
     Glob(usize),
 }
 
@@ -56,8 +56,8 @@ impl Pattern {
         }
     }
 
-    /// Whether a key matches. Except for a prefix or a whole key, this takes at most as many steps as the product of
-    /// both lengths.
+    /// Whether a key matches. Unless the pattern is a prefix or a whole key, this takes at most as many steps as the
+    /// product of both lengths.
     #[must_use]
     #[inline]
     pub fn matches(&self, key: &[u8]) -> bool {
@@ -77,7 +77,7 @@ impl Pattern {
         &self.literal
     }
 
-    /// As written.
+    /// The pattern as written.
     #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.text
@@ -91,11 +91,11 @@ impl fmt::Display for Pattern {
 }
 
 fn matches(mut pattern: &[u8], mut text: &[u8]) -> bool {
-    // Where to continue if the part after the last star does not match: that star then takes one more byte.
+    // Where to continue if the part after the last star does not match: that star then matches one more byte.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         if let [b'*', behind @ ..] = pattern {
-            // A star takes no bytes if there are none; this is the end of the pattern, below.
+            // A star matches no bytes when none are left. The check below then finds the end of the pattern.
             if text.is_empty() {
                 return false;
             }
@@ -140,7 +140,7 @@ impl Stars for [u8] {
     }
 }
 
-/// The pattern after the element for one byte, if that byte matches it.
+/// The rest of the pattern after its first element, if that element matches `byte`.
 fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [] => None,
@@ -154,8 +154,8 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Whether a byte is in a class, given the pattern after the opening bracket, and the pattern after the class. The end
-/// of the pattern closes a class too.
+/// Whether a byte is in a class, and the rest of the pattern after the class. `class` starts after the opening bracket.
+/// The end of the pattern closes a class too.
 fn in_class(class: &[u8], byte: u8) -> (bool, &[u8]) {
     let (is_negated, mut rest) = match class {
         [b'^', rest @ ..] => (true, rest),
@@ -174,7 +174,7 @@ fn in_class(class: &[u8], byte: u8) -> (bool, &[u8]) {
                 behind
             }
             [start, b'-', end, behind @ ..] => {
-                // Redis compares them as C chars.
+                // Redis compares these as C chars.
                 let [start, end, byte] = [*start, *end, byte].map(|byte| byte as c_char);
                 found |= (start.min(end)..=start.max(end)).contains(&byte);
                 behind

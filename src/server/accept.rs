@@ -17,13 +17,13 @@ use crate::transport::Transport;
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How long accepting pauses when no file descriptors are left, unless a client leaves before.
+/// How long accepting pauses when no file descriptors are left, unless a client leaves earlier.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many clients are accepted before the others are served again.
+/// How many clients are accepted in one go, before the others are served again.
 const ACCEPTED_AT_ONCE: usize = 256;
 
-/// File descriptors that the proxy needs beside its clients': standard streams, poll, waker, signals,
+/// File descriptors that the proxy needs besides those of its clients: standard streams, poll, waker, signals,
 /// listeners, Redis, and some for name look-ups.
 const OWN_FILES: u64 = 32;
 
@@ -31,18 +31,18 @@ const OWN_FILES: u64 = 32;
 pub(super) struct Accepted {
     pub socket: OwnedFd,
     pub peer: Peer,
-    /// What accepts its TLS handshake, if it uses TLS.
+    /// What performs its TLS handshake, if it uses TLS.
     pub tls: Option<Acceptor>,
 }
 
 /// Whether clients wait to be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accept {
-    /// The next event will show.
+    /// Not known; the next event will show.
     Idle,
-    /// Some may.
+    /// Clients may be waiting.
     Pending,
-    /// Some do, but can't be accepted before that moment.
+    /// Clients are waiting, but can't be accepted before this time.
     Paused(Time),
 }
 
@@ -61,10 +61,10 @@ impl Accept {
         self.due().is_some_and(|due| due <= now)
     }
 
-    /// Accepts the next client, if it has not left meanwhile, and notes whether more may wait.
+    /// Accepts the next client, unless it has left meanwhile, and notes whether more may be waiting.
     ///
     /// # Errors
-    /// If it can't be accepted, such as for lack of file descriptors: then accepting pauses.
+    /// If the client can't be accepted, for example for lack of file descriptors. Accepting then pauses.
     pub fn next<T>(
         &mut self,
         accept: impl FnOnce() -> io::Result<T>,
@@ -111,7 +111,7 @@ impl Server {
     fn welcome(&mut self, accepted: Accepted) {
         let Accepted { socket, peer, tls } = accepted;
         if self.connections.len() >= self.max_clients {
-            // Like Redis, tries once to say why. For a TLS client, this would have to be encrypted first.
+            // Like Redis, tries once to say why. This is not possible with a TLS client before its handshake.
             if tls.is_none() {
                 let why = b"-ERR max number of clients reached\r\n";
                 let _ = send(&socket, why, SendFlags::NOSIGNAL);
@@ -136,7 +136,7 @@ impl Server {
             return self.log_refused(&peer, &error.to_string());
         }
         if self.connections.len() == self.connections.capacity() {
-            // As the core does with its clients.
+            // As the core does for its sessions.
             self.connections
                 .reserve_exact(self.connections.len() / 8 + 16);
         }
@@ -159,12 +159,12 @@ impl Server {
     }
 }
 
-/// Raises the limit of open files to what so many clients need, in addition to `others`; if that is not permitted, logs
-/// it and returns how many fit.
+/// Raises the limit of open files to what `max_clients` clients need in addition to `others`. If that is not permitted,
+/// logs it and returns for how many clients the limit suffices.
 pub(super) fn clients_that_fit(max_clients: usize, others: u64) -> usize {
     let reserved = OWN_FILES + others;
     let wanted = max_clients as u64 + reserved;
-    // Each may later need a dedicated connection to Redis too.
+    // Each client may later need a dedicated connection to Redis too.
     let limit = match rlimit::increase_nofile_limit(wanted + max_clients as u64) {
         Ok(limit) if limit >= wanted => return max_clients,
         Ok(limit) => limit,

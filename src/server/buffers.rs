@@ -1,5 +1,5 @@
-//! Handles a shortage of buffers: one client at a time is read to the end of its pipeline, and if too little is freed,
-//! the largest are closed.
+//! Handles a shortage of buffers: one client at a time is read to the end of its pipeline; if that frees too little,
+//! the largest clients are closed.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use super::Server;
 use crate::clock::Time;
 use crate::proxy::ClientId;
 
-/// How long room may be scarce while little is freed.
+/// How long room may be scarce while too little is freed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The part of the bound that must be freed in that time.
+/// The limit divided by this is how much must be freed in that time.
 const LITTLE: usize = 64;
 
-/// How often clients are checked at most: it takes a moment with many of them.
+/// The shortest time between two checks of the clients, as a check takes a moment if there are many.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// After how long a favored client that sends nothing is replaced by another.
+/// How long a favored client may send nothing before another is favored.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// Since when room has been scarce, or when enough was last seen to be freed, and when to check next.
+/// Since when room has been scarce, or when enough was last freed; and when to check next.
 #[derive(Default)]
 pub(super) struct Shortage {
     since: Option<Time>,
@@ -28,7 +28,7 @@ pub(super) struct Shortage {
 }
 
 impl Shortage {
-    /// When to check next; never, while there is room.
+    /// When to check next; never, while there is enough room.
     pub fn due(&self) -> Option<Time> {
         self.due
     }
@@ -85,8 +85,8 @@ impl Server {
         }
     }
 
-    /// The clients that hold more than their shares, and wait for room or do not read their replies; and how much they
-    /// hold.
+    /// The clients that hold more than their share, and wait for room or do not read their replies; with the bytes that
+    /// each holds.
     fn beyond_their_shares(&self) -> impl Iterator<Item = (ClientId, usize)> {
         self.connections.iter().filter_map(|(slot, connection)| {
             let client = ClientId(slot);

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::hooks::{HOOKS_MAX, Hook};
 use crate::tls::Tls;
 
-/// A server that is not started yet: its configuration and its hooks.
+/// A server that has not been started: its configuration and its hooks.
 ///
 /// ```no_run
 /// use redis_proxy::config::Config;
@@ -47,14 +47,14 @@ impl Builder {
         self
     }
 
-    /// Adds a hook after the others. A server has at most 32.
+    /// Adds a hook, to be called after those already added. A server has at most 32.
     #[must_use]
     pub fn hook(mut self, hook: impl Hook + 'static) -> Self {
         self.hooks.push(Box::new(hook));
         self
     }
 
-    /// Binds the addresses, starts the helper thread, and is ready to [`run`](Server::run).
+    /// Binds the addresses and starts the helper thread. The server is then ready to [`run`](Server::run).
     ///
     /// # Errors
     /// If an address can't be bound, a TLS file can't be used, there are too many hooks, or the system refuses a poll,
@@ -71,7 +71,7 @@ impl Builder {
         Server::start(&self.config, tls, self.hooks)
     }
 
-    /// Starts it and serves until a signal ends it.
+    /// Starts the server, and serves until a signal ends it.
     ///
     /// # Errors
     /// As for [`start`](Self::start); or if the poll fails.

@@ -12,23 +12,24 @@ use crate::proxy::{ClientId, Ending};
 use crate::resp::reply::Output;
 use crate::transport::ReadResult;
 
-/// How long a client that is done may take to close its side before it is cut off: closing at once
-/// could destroy replies on their way to it.
+/// How long a client that is done may take to close its side before it is cut off. Closing at once could destroy
+/// replies that are on their way to it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a client that needs an unreachable Redis stays before it is closed. It would reconnect at once, as often as
-/// it can, and phpredis (5.3) waits in vain on its next connection if it finds this one closed before it reads.
+/// How long a client that needs an unreachable Redis stays connected. If it was closed at once, it would reconnect as
+/// fast as it can; and phpredis (5.3) waits in vain on its next connection if it finds this one closed before it reads.
 const CLOSED_AFTER: Duration = Duration::from_millis(100);
 
-/// The most of them that are closed in a turn, as all may be due at once. One takes 10 µs or more.
+/// The most of these clients that are closed in a turn, as all may be due at once. Closing one takes 10 µs or more.
 const CLOSED_AT_ONCE: usize = 128;
 
-/// This many bytes of replies are written at once and not at the end of the turn: their memory then serves the next
-/// client. Hits of 4 KB in pipelines of 16 take 40% of the time that they took when each client's replies had new
-/// memory every turn.
+/// This many bytes of replies are written at once, and not only at the end of the turn, so that their memory serves the
+/// next client. Hits of 4 KB in pipelines of 16 take 40% of the time that they took when each client's replies got new
+/// memory in every turn.
 const LARGE: usize = 16 * 1024;
 
-/// The most clients whose TLS handshakes are continued in a turn. A step may take a millisecond, for a signature.
+/// The most clients whose TLS handshakes are continued in a turn. A step may take a millisecond, because of a
+/// signature.
 const HANDSHAKES: usize = 8;
 
 impl Server {
@@ -100,7 +101,7 @@ impl Server {
         }
     }
 
-    /// Makes the core time the requests handled since that moment.
+    /// Makes the core time the requests that were handled since `start`.
     fn end_run(&mut self, start: Time) {
         let took = match self.proxy.is_run_timed() {
             true => start.until(self.clock.now()),
@@ -139,8 +140,8 @@ impl Server {
         }
     }
 
-    /// Writes to Redis what a client has sent for its dedicated connection: it goes out before what clients served
-    /// later in this turn send over the shared ones.
+    /// Writes to Redis what a client has sent on its dedicated connection, so that it goes out before what clients that
+    /// are served later in this turn send over the shared connections.
     fn pass_on(&mut self, client: ClientId) {
         let has_output = |output: &mut Output| !output.is_empty();
         if self.connections.contains(client.0)
@@ -158,7 +159,7 @@ impl Server {
         }
     }
 
-    /// Reads from a client, once. Returns whether there may be more.
+    /// Reads from a client once. Returns whether there may be more to read.
     pub(super) fn read(&mut self, client: ClientId) -> bool {
         let socket = &mut self.connections[client.0].client;
         let room = self.buffer.len().min(self.proxy.input_room(client));
@@ -220,7 +221,7 @@ impl Server {
         }
     }
 
-    /// Writes a client's output. Returns whether it is still connected.
+    /// Writes a client's output. Returns whether the client is still connected.
     fn write(&mut self, client: ClientId) -> bool {
         let connection = &mut self.connections[client.0];
         match connection.client.write(self.proxy.output(client)) {
@@ -238,7 +239,7 @@ impl Server {
         true
     }
 
-    /// A client has been sent all its replies.
+    /// Called when a client has been sent all its replies.
     fn end(&mut self, client: ClientId) {
         let connection = &mut self.connections[client.0];
         let pauses = matches!(
@@ -255,7 +256,7 @@ impl Server {
         }
     }
 
-    /// Closes clients that need an unreachable Redis, when they are due.
+    /// Closes the clients whose time has come because Redis is unreachable.
     pub(super) fn close_without_redis(&mut self) {
         let mut closed = 0;
         while let Some(&(at, client)) = self.closing.front()
@@ -264,7 +265,7 @@ impl Server {
         {
             closed += 1;
             self.closing.pop_front();
-            // Its slot may have another client by now.
+            // The slot may belong to another client by now.
             let connection = self.connections.get(client.0);
             if connection.is_some_and(|connection| {
                 connection.closing == Some(at) && connection.lingering.is_none()
@@ -274,8 +275,8 @@ impl Server {
         }
     }
 
-    /// Shuts down the connection to a client from this side; the client is to close the other. One that was killed is
-    /// closed at once, as it may hang.
+    /// Shuts down this side of the connection to a client, which is expected to close the other. A client that was
+    /// killed is closed at once, as it may hang.
     fn finish(&mut self, client: ClientId) {
         self.drop_dedicated(client);
         let connection = &mut self.connections[client.0];
@@ -311,7 +312,7 @@ impl Server {
                 return;
             }
             self.lingering.pop_front();
-            // Its slot may have another client by now.
+            // The slot may belong to another client by now.
             let lingering = self
                 .connections
                 .get(client.0)
@@ -322,7 +323,7 @@ impl Server {
         }
     }
 
-    /// Closes a client's socket: it is done, or there was an error.
+    /// Closes a client's socket, because the client is done or there was an error.
     pub(super) fn close(&mut self, client: ClientId, error: Option<&io::Error>) {
         self.drop_dedicated(client);
         let connection = self.connections.remove(client.0);

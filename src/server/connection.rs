@@ -1,27 +1,28 @@
-//! The sockets of one client: its own, and the dedicated one to Redis that it may have.
+//! The sockets of one client: its own, and that of its dedicated connection to Redis, if it has one.
 
 use crate::clock::Time;
 use crate::transport::Transport;
 
 /// A client's connections.
 pub struct Connection {
-    /// The one to the client.
+    /// The connection to the client.
     pub client: Transport,
-    /// The dedicated one to Redis.
+    /// The dedicated connection to Redis.
     pub dedicated: Option<Transport>,
-    /// How long that one may take to be opened and set up.
+    /// By when the dedicated connection must be open and set up.
     pub set_up_by: Time,
-    /// It is on the loop's list of clients to read from.
+    /// The client is on the loop's list of clients to read from.
     pub listed: bool,
     /// The client has closed its side.
     pub at_end: bool,
-    /// When the client was last sent something.
+    /// When something was last sent to the client.
     pub last_sent: Time,
-    /// When it last sent something.
+    /// When the client last sent something.
     pub last_received: Time,
-    /// All replies are sent, but Redis is unreachable: the client is closed then.
+    /// When to close the client: all its replies are sent, and Redis is unreachable.
     pub closing: Option<Time>,
-    /// All replies are sent: until then, further input is read and dropped.
+    /// How long to wait for the client to close its side: all its replies are sent, and further input is read and
+    /// dropped.
     pub lingering: Option<Time>,
 }
 

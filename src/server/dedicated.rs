@@ -8,7 +8,7 @@ use crate::proxy::ClientId;
 use crate::transport::ReadResult;
 
 impl Server {
-    /// Reads from a client's dedicated connection to Redis, once.
+    /// Reads from a client's dedicated connection to Redis once.
     pub(super) fn read_dedicated(&mut self, client: ClientId) {
         let Some(connection) = self.connections.get_mut(client.0) else {
             return;
@@ -16,7 +16,7 @@ impl Server {
         let Some(dedicated) = &mut connection.dedicated else {
             return;
         };
-        // Connection errors are found where it is written to.
+        // Connection errors are found when writing to it.
         if !dedicated.readable
             || dedicated.is_connecting()
             || !self.proxy.wants_dedicated_input(client)
@@ -30,7 +30,7 @@ impl Server {
                 self.widen(length);
             }
             Ok(ReadResult::Nothing) => {}
-            // Redis closed it: so the client is closed, as Redis itself would.
+            // Redis has closed the connection, and so the client is closed, as Redis itself would close it.
             Ok(ReadResult::End) | Err(_) => self.proxy.dedicated_lost(client, None),
         }
     }
@@ -67,13 +67,13 @@ impl Server {
             })
             .is_err()
         {
-            // What Redis sent before it closed must still be read; that ends it.
+            // What Redis sent before it closed the connection must still be read; reading then finds the end.
             dedicated.readable = true;
             self.list(client);
         }
     }
 
-    /// A client no longer has its dedicated connection to Redis, if it had one: closes it, or keeps it for reuse.
+    /// A client no longer has a dedicated connection to Redis. If it had one, closes it or keeps it for reuse.
     pub(super) fn drop_dedicated(&mut self, client: ClientId) {
         let Some(dedicated) = self.connections[client.0].dedicated.take() else {
             return;
@@ -83,13 +83,13 @@ impl Server {
             && self.proxy.leaves_dedicated_clean(client)
             && !self.shutdown.has_begun()
         {
-            // One that can't be deregistered from the poll is closed.
+            // A connection that can't be deregistered from the poll is closed.
             let registry = self.poll.registry();
             let _ = self.spares.put(dedicated, endpoint, registry, self.now);
         }
     }
 
-    /// Reads from a dedicated connection that its client does not use at present: if Redis has closed it, it must not
+    /// Reads from a dedicated connection that its client does not use at present. If Redis has closed it, it must not
     /// be used again.
     pub(super) fn end_unused(&mut self, client: ClientId) {
         if self.proxy.has_unused_dedicated(client) {
@@ -100,8 +100,8 @@ impl Server {
         }
     }
 
-    /// Closes the dedicated connections that the core has ended: the next one of such a client, perhaps in this turn,
-    /// leads to another server.
+    /// Closes the dedicated connections that the core has ended, as the next one of such a client, perhaps in this
+    /// turn, leads to another server.
     pub(super) fn drop_ended_dedicated(&mut self) {
         let slots = self.connections.iter();
         let with_dedicated = slots.filter(|(_, connection)| connection.dedicated.is_some());
@@ -113,8 +113,8 @@ impl Server {
         }
     }
 
-    /// Opens a dedicated connection, or reuses one that another client has left. Returns whether it is connected
-    /// already.
+    /// Opens a dedicated connection, or reuses one that another client has left. Returns whether it is already
+    /// connected.
     fn open_dedicated(&mut self, client: ClientId) -> io::Result<bool> {
         let endpoint = self
             .proxy
@@ -148,7 +148,7 @@ impl Server {
             && deadline <= self.now
         {
             self.connecting.pop_front();
-            // Its slot may have another client by now, or the client another connection.
+            // The slot may belong to another client by now, or the client may have another connection.
             let connection = self.connections.get_mut(client.0);
             let Some(connection) = connection.filter(|it| it.set_up_by <= self.now) else {
                 continue;
@@ -156,7 +156,7 @@ impl Server {
             let Some(late) = &connection.dedicated else {
                 continue;
             };
-            // Connection errors are found where it is written to.
+            // Connection errors are found when writing to it.
             if late.is_connecting() || self.proxy.dedicated_is_set_up(client) {
                 self.proxy.look_again(client);
                 continue;
@@ -167,7 +167,7 @@ impl Server {
                 self.connecting.push_back((later, client));
                 continue;
             }
-            // Redis has the client's request, and may still execute it: it must not be retried.
+            // Redis has the client's request and may still execute it, so it must not be retried.
             let timeout = self.dialer.timeout.as_millis();
             let reason = self.reason(&format!("timed out after {timeout} ms"));
             self.proxy.dedicated_lost(client, Some(&reason));

@@ -30,7 +30,7 @@ pub(super) struct Floods {
 }
 
 impl Floods {
-    /// When [`Self::end`] is due; never, if no line was left out.
+    /// When [`Self::end`] is due; never, if no lines were left out.
     pub fn due(&self) -> Option<Time> {
         let limits = [
             &self.broken,
@@ -43,7 +43,7 @@ impl Floods {
         limits.into_iter().filter_map(Limit::due).min()
     }
 
-    /// Logs how many lines were left out, if no later line has.
+    /// Logs how many lines were left out, unless a later line has already done so.
     pub fn end(&mut self, now: Time) {
         let limits = [
             (Level::Info, "protocol error of a client", &mut self.broken),
@@ -66,7 +66,7 @@ impl Floods {
 }
 
 impl Server {
-    /// A client was refused.
+    /// Logs that a client was refused.
     pub(super) fn log_refused(&mut self, address: &Peer, reason: &str) {
         if let Some(left_out) = self.floods.refused.admit(self.now) {
             let clients = self.connections.len();
@@ -74,7 +74,7 @@ impl Server {
         }
     }
 
-    /// A client failed the TLS handshake.
+    /// Logs that a client failed the TLS handshake.
     pub(super) fn log_no_handshake(&mut self, client: ClientId, error: &io::Error) {
         if let Some(left_out) = self.floods.broken.admit(self.now) {
             let (number, address) = self.proxy.peer(client);
@@ -85,7 +85,7 @@ impl Server {
         }
     }
 
-    /// Clients are waiting that can't be accepted for now.
+    /// Logs that clients are waiting which can't be accepted for now.
     pub(super) fn log_unaccepted(&mut self, error: &io::Error) {
         if let Some(left_out) = self.floods.unaccepted.admit(self.now) {
             let clients = self.connections.len();
@@ -93,7 +93,7 @@ impl Server {
         }
     }
 
-    /// A client is done, or gone: logs the reason, if it is an error.
+    /// A client is done or gone. Logs the reason, if it is an error.
     pub(super) fn log_ending(&mut self, client: ClientId) {
         let (number, address) = self.proxy.peer(client);
         let address = || address.map(Peer::to_string);

@@ -1,4 +1,4 @@
-//! The HTTP connections: few, short-lived, and served after the clients.
+//! The HTTP connections. They are few and short-lived, and are served after the clients.
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ use crate::proxy::Proxy;
 use crate::resp::reply::Output;
 use crate::transport::{ReadResult, Transport};
 
-/// The listener's token; those of connections are below it, down to [`FIRST`].
+/// The listener's token. Those of connections are below it, down to [`FIRST`].
 const LISTENER: Token = Token(usize::MAX - 5);
 pub(super) const FIRST: usize = LISTENER.0 - MAX_CONNECTIONS;
 
@@ -28,14 +28,14 @@ pub(super) const FIRST: usize = LISTENER.0 - MAX_CONNECTIONS;
 /// takes a fraction of a millisecond: too little for clients to notice.
 const AT_ONCE: usize = 8;
 
-/// How long a connection is safe from being dropped for a new one, while its request is on its way. If all are safe,
-/// new ones wait.
+/// How long a connection can't be dropped for a new one, while its request is on its way. While no connection can be
+/// dropped, new ones wait.
 const SAFE: Duration = Duration::from_millis(50);
 
 /// The most file descriptors that HTTP needs.
 pub(super) const FILES: u64 = MAX_CONNECTIONS as u64 + 1;
 
-/// Whether a token is one of these.
+/// Whether a token belongs to HTTP.
 pub(super) fn is_ours(token: Token) -> bool {
     (FIRST..=LISTENER.0).contains(&token.0)
 }
@@ -47,24 +47,24 @@ pub(super) struct Http {
     connections: Slab<Connection>,
     /// Connections to serve, in the order in which they became ready.
     ready: VecDeque<usize>,
-    /// How many there ever were.
+    /// How many connections were ever accepted.
     count: u64,
     history: History,
     /// The host names that requests may use.
     names: Vec<String>,
 }
 
-/// A connection. It is for one request.
+/// A connection, which serves one request.
 struct Connection {
     socket: Transport,
-    /// Its number, and when it was accepted.
+    /// The number of the connection, and when it was accepted.
     number: u64,
     since: Time,
     /// The head of the request, as far as it has arrived.
     input: Vec<u8>,
-    /// The part of the response that was not sent yet.
+    /// The part of the response that has not been sent.
     output: Output,
-    /// The response is, or was, in the output; further input is dropped.
+    /// The response has been written to the output. Further input is dropped.
     answered: bool,
     listed: bool,
 }
@@ -80,10 +80,11 @@ pub(super) struct Turn<'a> {
 }
 
 impl Http {
-    /// Serves what comes in there. Requests may use these host names, in addition to addresses and loopback names.
+    /// Serves the connections of a listener. Requests may use these host names, in addition to addresses and loopback
+    /// names.
     ///
     /// # Errors
-    /// If the system refuses to poll it.
+    /// If the system refuses to poll the listener.
     pub fn start(
         mut listener: TcpListener,
         names: Vec<String>,
@@ -114,7 +115,7 @@ impl Http {
         }
     }
 
-    /// When there is something to do, if nothing happens before.
+    /// When there is something to do, unless an event comes first.
     pub fn due(&self) -> Time {
         if !self.ready.is_empty() {
             return Time::default();
@@ -124,7 +125,7 @@ impl Http {
         due.map_or(self.history.due(), |due| due.min(self.history.due()))
     }
 
-    /// Does what is due, some of it in later turns.
+    /// Does what is due, part of it in later turns.
     pub fn turn(&mut self, turn: &mut Turn<'_>) {
         if self.due() > turn.now {
             return;
@@ -150,7 +151,7 @@ impl Http {
         }
     }
 
-    /// Serves the connection that has been ready for longest. Returns whether it was answered just now.
+    /// Serves the connection that has been ready the longest. Returns whether it was answered just now.
     fn serve_next(&mut self, turn: &mut Turn<'_>) -> bool {
         let next = self.ready.pop_front();
         let Some(slot) = next.filter(|&slot| self.connections.contains(slot)) else {
@@ -179,10 +180,10 @@ impl Http {
     fn cut_off(&mut self, now: Time) {
         self.connections.retain(|_, connection| {
             let over = connection.end() <= now;
-            // One that never sent anything gets no response either: a browser opens some for later use.
+            // A connection that never sent anything gets no response either: browsers open some for later use.
             if over && !connection.answered && !connection.input.is_empty() {
                 connection.output.copy(&http::too_late());
-                // It is cut off, whether the response can be sent or not.
+                // The connection is cut off whether or not the response can be sent.
                 let _ = connection.send();
             }
             !over
@@ -211,7 +212,7 @@ impl Http {
         }
     }
 
-    /// The slot of the connection to drop for a new one, if that is necessary, and until when it is safe.
+    /// The slot of the connection to drop for a new one, if that is necessary, and until when it can't be dropped.
     fn to_be_dropped(&self) -> Option<(usize, Time)> {
         if self.connections.len() < MAX_CONNECTIONS {
             return None;
@@ -245,11 +246,11 @@ impl Connection {
         self.since.after(MAX_TIME)
     }
 
-    /// Reads once, responds if possible, and sends what the socket takes. Returns whether there is more to do.
+    /// Reads once, responds if possible, and sends what the socket accepts. Returns whether there is more to do.
     fn serve(&mut self, site: &Site<'_>, buffer: &mut [u8]) -> io::Result<bool> {
         let mut at_end = false;
         if self.socket.readable {
-            // There is some room: a head that fills the buffer was refused.
+            // There is always room, as a head that fills the buffer was refused.
             let room = MAX_HEAD - self.input.len();
             match self.socket.read(&mut buffer[..room])? {
                 ReadResult::Bytes(length) if !self.answered => {
@@ -275,8 +276,8 @@ impl Connection {
         }
     }
 
-    /// Sends what the socket takes. The connection is shut down from this side first, and closed when the other side
-    /// has read everything: closing at once could destroy what is on its way.
+    /// Sends what the socket accepts. Then shuts down this side of the connection first, and closes the connection when
+    /// the other side has read everything: closing at once could destroy what is on its way.
     fn send(&mut self) -> io::Result<()> {
         self.socket.write(&mut self.output)?;
         if self.output.is_empty() {

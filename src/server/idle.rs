@@ -1,4 +1,4 @@
-//! Clients that have been idle for too long.
+//! Closes clients that have been idle for too long.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use super::Server;
 use crate::clock::Time;
 use crate::proxy::{ClientId, Ending};
 
-/// How often the clients are checked at most: it takes a moment with many of them.
+/// The shortest time between two checks of the clients, as a check takes a moment if there are many.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// How long clients may be idle, and when to check next.
 pub(super) struct Idle {
-    /// Zero: forever.
+    /// How long clients may be idle; zero for no limit.
     limit: Duration,
     due: Option<Time>,
 }
@@ -21,12 +21,12 @@ impl Idle {
         Self { limit, due: None }
     }
 
-    /// The earliest moment at which a client may have been idle for too long; never, without clients.
+    /// The earliest time at which a client may have been idle for too long; never, without clients.
     pub fn due(&self) -> Option<Time> {
         self.due
     }
 
-    /// A client has connected.
+    /// Notes that a client has connected.
     pub fn note_client(&mut self, now: Time) {
         if self.due.is_none() && !self.limit.is_zero() {
             self.due = Some(now.after(self.limit));
@@ -35,8 +35,8 @@ impl Idle {
 }
 
 impl Server {
-    /// Closes clients that have been idle for too long, as Redis does (`clientsCronHandleTimeout`): neither those that
-    /// wait for Redis nor subscribers.
+    /// Closes clients that have been idle for too long, as Redis does (`clientsCronHandleTimeout`), but neither clients
+    /// that wait for Redis nor subscribers.
     pub(super) fn close_idle(&mut self) {
         if self.idle.due.is_none_or(|due| due > self.now) {
             return;

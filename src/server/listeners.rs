@@ -17,19 +17,19 @@ use crate::keepalive::keep_alive;
 use crate::proxy::Peer;
 use crate::tls::Acceptor;
 
-/// Their tokens.
+/// The tokens of the listeners.
 const TOKENS: [Token; 3] = [
     Token(usize::MAX),
     Token(usize::MAX - 3),
     Token(usize::MAX - 4),
 ];
 
-/// Whether a token is one of these.
+/// Whether a token belongs to a listener.
 pub(super) fn is_ours(token: Token) -> bool {
     TOKENS.contains(&token)
 }
 
-/// All of them.
+/// All listeners.
 #[derive(Default)]
 pub(super) struct Listeners {
     all: Vec<Listener>,
@@ -37,7 +37,7 @@ pub(super) struct Listeners {
     port: u16,
 }
 
-/// One of them.
+/// A listener.
 struct Listener {
     token: Token,
     socket: Socket,
@@ -45,7 +45,7 @@ struct Listener {
 }
 
 enum Socket {
-    /// With what accepts the TLS handshake, if TLS is on.
+    /// With what performs TLS handshakes, if TLS is on.
     Tcp(TcpListener, Option<Acceptor>),
     Unix(UnixListener, SocketFile),
 }
@@ -88,7 +88,7 @@ impl Listeners {
     /// Logs where clients can connect.
     ///
     /// # Errors
-    /// If the system does not know an address.
+    /// If the system does not know the address of a listener.
     pub fn announce(&self) -> io::Result<()> {
         let version = env!("CARGO_PKG_VERSION");
         for Listener { socket, .. } in &self.all {
@@ -116,7 +116,7 @@ impl Listeners {
         });
     }
 
-    /// Registers them with the poll.
+    /// Registers the listeners with the poll.
     ///
     /// # Errors
     /// If the system refuses.
@@ -136,12 +136,12 @@ impl Listeners {
         self.port
     }
 
-    /// Whether there are none, or no longer any.
+    /// Whether there are no listeners, or no longer any.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Stops listening. Returns whether it was listening.
+    /// Stops listening. Returns whether there were listeners.
     pub fn stop(&mut self) -> bool {
         !std::mem::take(&mut self.all).is_empty()
     }
@@ -154,7 +154,7 @@ impl Listeners {
         }
     }
 
-    /// A file descriptor is free again: clients that wait for one can be accepted.
+    /// A file descriptor is free again, so that waiting clients can be accepted.
     pub fn resume(&mut self) {
         for listener in &mut self.all {
             if let Accept::Paused(_) = listener.accept {
@@ -171,7 +171,7 @@ impl Listeners {
     /// Accepts a client, if one is waiting.
     ///
     /// # Errors
-    /// If it can't be accepted, such as for lack of file descriptors.
+    /// If the client can't be accepted, for example for lack of file descriptors.
     pub fn accept(&mut self, now: Time) -> io::Result<Option<Accepted>> {
         let mut all = self.all.iter_mut();
         match all.find(|listener| listener.accept.is_due(now)) {
@@ -195,7 +195,7 @@ impl Socket {
         };
         let (stream, address) = listener.accept()?;
         let local = stream.local_addr().unwrap_or(address);
-        // Without it replies may only be delayed.
+        // If this fails, replies may be delayed, no more.
         let _ = set_tcp_nodelay(&stream, true);
         Ok(Accepted {
             socket: stream.into(),

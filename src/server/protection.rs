@@ -3,7 +3,7 @@
 use crate::config::{AuthClients, Config};
 use crate::proxy::Peer;
 
-/// The error for other clients. It starts like Redis's own.
+/// The error for refused clients. It starts like Redis's own.
 pub(super) const DENIED: &str = "DENIED Redis is running in protected mode because protected mode is enabled and no \
     password is set for the default user. In this mode connections are only accepted from the loopback interface. \
     This is redis-proxy: to reach it from other hosts, start it with --password, or with --tls_port and \
@@ -18,7 +18,7 @@ pub(super) struct Protection {
 }
 
 impl Protection {
-    /// As configured; logs settings that may be a surprise.
+    /// Applies the configuration. Logs settings that may be a surprise.
     pub fn new(config: &Config) -> Self {
         let asks_for_certificates = config.tls_auth_clients == AuthClients::Yes;
         let has_open_port =
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::config::Secret;
 
-    /// Whether such clients are refused: over TCP, by TLS.
+    /// Whether clients from this address are refused: over TCP, and over TLS.
     fn refuses(config: &Config, address: &str) -> [bool; 2] {
         let address = address.parse().expect("an address");
         let local = ([127, 0, 0, 1], 1).into();

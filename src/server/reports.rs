@@ -1,5 +1,5 @@
-//! Passes the helper thread's reports to the core, in order and in parts: a Redis that fails may leave a million
-//! replies outstanding, and meanwhile other clients want their hits.
+//! Passes the helper thread's reports to the core, in order and in parts. A Redis that fails may leave a million
+//! replies outstanding, while other clients expect their hits.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use std::time::Duration;
 use super::Server;
 use crate::upstream::{Event, Report};
 
-/// So many replies are delivered between two readings of the clock,
+/// How many replies are delivered between two readings of the clock,
 const PART: usize = 512;
 
-/// and for about so long in a turn.
+/// and for about how long in a turn.
 const TURN: Duration = Duration::from_millis(2);
 
-/// How many events memory is kept for.
+/// How many events the empty list keeps room for.
 const KEPT: usize = 16;
 
 /// Reports that are not completely handled.
 #[derive(Default)]
 pub(super) struct Reports {
-    /// The oldest first.
+    /// The reports, the oldest first.
     events: VecDeque<Report>,
-    /// How much of the oldest is handled.
+    /// How much of the oldest report is handled.
     done: usize,
-    /// An empty buffer for the next reports.
+    /// An empty list for the next reports.
     news: Vec<Report>,
 }
 
@@ -40,7 +40,7 @@ impl Server {
         self.upstream.take_events(&mut self.reports.news);
         for report in self.reports.news.drain(..) {
             match &report.event {
-                // A changed value must not be served while the rest waits for its turn.
+                // A changed value must not be served while earlier reports wait for their turn.
                 Event::Invalidated(_) if !self.reports.events.is_empty() => {
                     let Report { node, event } = &report;
                     self.proxy

@@ -6,10 +6,10 @@ use std::thread;
 use super::Server;
 use crate::config::{Config, ConfigError, Invocation};
 
-/// How the settings are read.
+/// The function that reads the settings.
 type Load = fn() -> Result<Invocation, ConfigError>;
 
-/// The reload of settings.
+/// Reloads the settings.
 #[derive(Default)]
 pub(super) struct Reload {
     load: Option<Load>,
@@ -18,7 +18,8 @@ pub(super) struct Reload {
 }
 
 impl Server {
-    /// Sets the function that reloads the settings on SIGHUP, on a thread of its own, as it may have to wait for files.
+    /// Sets the function that reads the settings on SIGHUP. It is called on a thread of its own, as it may have to wait
+    /// for files.
     pub fn reload_by(&mut self, load: fn() -> Result<Invocation, ConfigError>) {
         self.reload.load = Some(load);
     }
@@ -47,7 +48,7 @@ impl Server {
         true
     }
 
-    /// Applies reloaded settings, all or none, or those that a client has changed.
+    /// Applies reloaded settings, all or none, or settings that a client has changed.
     pub(super) fn take_settings(&mut self) {
         if let Some(config) = self.proxy.take_reconfigured() {
             let config = config.clone();
@@ -90,7 +91,7 @@ impl Server {
         self.apply(&config);
     }
 
-    /// Applies those that are not the core's.
+    /// Applies the settings that are not the core's.
     fn apply(&mut self, config: &Config) {
         self.cache_period = config.cache_period;
         self.drain = config.drain;

@@ -1,4 +1,4 @@
-//! The end of the proxy on a signal: at once, or after clients had time to finish.
+//! Ends the proxy on a signal: at once, or after clients have had time to finish.
 
 use std::io;
 
@@ -18,7 +18,7 @@ use crate::systemd::{self, State};
 /// Signals that end the proxy.
 const ENDING: [i32; 3] = [SIGINT, SIGQUIT, SIGTERM];
 
-/// Signals that would terminate it by default, and mean nothing here.
+/// Signals that would end the process by default, but do not end the proxy.
 const IGNORED: [i32; 8] = [
     SIGALRM, SIGHUP, SIGIO, SIGPROF, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
 ];
@@ -28,7 +28,7 @@ const IGNORED: [i32; 8] = [
 /// # Errors
 /// If the system refuses.
 pub(super) fn signals() -> io::Result<Signals> {
-    // A log file may exceed a size limit: then writing to it returns an error.
+    // If a log file exceeds a size limit, writing to it then returns an error instead of ending the process.
     signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default())?;
     Signals::new(ENDING.iter().chain(&IGNORED))
 }
@@ -42,7 +42,7 @@ pub(super) enum Shutdown {
     /// `listen_until`; then the proxy stops as soon as no client is in the middle of anything, at the latest at
     /// `until`.
     Draining { listen_until: Time, until: Time },
-    /// No more requests are read. Those received are answered, until then.
+    /// No more requests are read. Those received are answered, until `until`.
     Stopping { until: Time },
 }
 
@@ -57,7 +57,7 @@ impl Shutdown {
         matches!(self, Self::Stopping { .. })
     }
 
-    /// When it advances by itself.
+    /// When the shutdown advances by itself.
     pub fn due(self, listening: bool) -> Option<Time> {
         match self {
             Self::NotAsked => None,
@@ -102,7 +102,7 @@ impl Server {
         };
     }
 
-    /// Advances when a time of the drain is over.
+    /// Advances the shutdown when a period of the drain has passed.
     pub(super) fn end_drain(&mut self) {
         if let Shutdown::Draining {
             listen_until,
@@ -124,7 +124,7 @@ impl Server {
             Shutdown::NotAsked => false,
             Shutdown::Draining { .. } => {
                 if self.listeners.is_empty() && !self.anyone_is_busy() {
-                    // The next turn comes at once, and ends it.
+                    // The next turn comes at once, and ends the drain.
                     self.shutdown = Shutdown::Draining {
                         listen_until: self.now,
                         until: self.now,
@@ -167,7 +167,7 @@ impl Server {
         }
     }
 
-    /// Whether a client is in the middle of something.
+    /// Whether any client is in the middle of something.
     fn anyone_is_busy(&self) -> bool {
         self.connections.iter().any(|(slot, connection)| {
             connection.lingering.is_none() && self.proxy.is_busy(ClientId(slot))

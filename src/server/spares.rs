@@ -1,5 +1,5 @@
-//! Dedicated connections to Redis that their clients have left, kept for reuse: so short-lived clients with a
-//! transaction or a blocking request need no new connection, and no TLS handshake, each time.
+//! Dedicated connections to Redis that their clients have left, kept for reuse. So short-lived clients with a
+//! transaction or a blocking request do not need a new connection, and a TLS handshake, each time.
 
 use std::io;
 use std::time::Duration;
@@ -15,36 +15,36 @@ use crate::resp::reply::{self, Output};
 use crate::transport::dial::Endpoint;
 use crate::transport::{ReadResult, Transport};
 
-/// How long one is kept.
+/// How long a connection is kept.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// Their first token; those of clients are below.
+/// The first of their tokens. Clients' tokens are below it.
 const FIRST: usize = http::FIRST / 2;
 
-/// Redis's reply when no state is left on a connection, since version 6.2.
+/// Redis's reply to `RESET` (since version 6.2), after which no state is left on a connection.
 const CLEAN: &[u8] = b"+RESET\r\n";
 
-/// Whether a token is one of theirs.
+/// Whether a token belongs to one of these connections.
 pub(super) fn is_ours(token: Token) -> bool {
     (FIRST..http::FIRST).contains(&token.0)
 }
 
-/// All of them.
+/// All connections that are kept.
 pub(super) struct Spares {
-    /// The most that are kept.
+    /// The most connections that are kept.
     most: usize,
     spares: Slab<Spare>,
-    /// One has an event.
+    /// A connection has an event.
     news: bool,
 }
 
 struct Spare {
     transport: Transport,
-    /// Where it leads.
+    /// The endpoint that the connection leads to.
     endpoint: Endpoint,
     until: Time,
     to_redis: Output,
-    /// What Redis has replied.
+    /// What Redis has replied so far.
     answer: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ impl Spare {
         self.answer == CLEAN
     }
 
-    /// Sends and receives. Returns whether it may still be used.
+    /// Sends and receives. Returns whether the connection may still be used.
     fn turn(&mut self, buffer: &mut [u8], now: Time) -> bool {
         if self.until <= now || self.transport.write(&mut self.to_redis).is_err() {
             return false;
@@ -81,15 +81,15 @@ impl Spares {
         }
     }
 
-    /// When the next one expires.
+    /// When the next connection expires.
     pub fn due(&self) -> Option<Time> {
         self.spares.iter().map(|(_, spare)| spare.until).min()
     }
 
-    /// Adds one with nothing in flight, and makes Redis reset the state that its client has left.
+    /// Adds a connection on which nothing is in flight, and makes Redis reset the state that its client has left.
     ///
     /// # Errors
-    /// If it can't be registered with the poll.
+    /// If the connection can't be registered with the poll.
     pub fn put(
         &mut self,
         transport: Transport,
@@ -115,14 +115,14 @@ impl Spares {
         Ok(())
     }
 
-    /// Takes one that leads there and that Redis has not closed.
+    /// Takes a connection to this endpoint that Redis has not closed.
     pub fn take(&mut self, endpoint: &Endpoint, buffer: &mut [u8], now: Time) -> Option<Transport> {
         let fit = |spare: &Spare| spare.is_clean() && spare.endpoint == *endpoint;
         loop {
             let fitting = self.spares.iter().filter(|(_, spare)| fit(spare));
             let (key, _) = fitting.max_by_key(|(_, spare)| spare.until)?;
             let mut spare = self.spares.remove(key);
-            // The poll may not have reported it yet.
+            // The poll may not have reported yet that Redis has closed it.
             spare.transport.readable = true;
             if spare.turn(buffer, now) {
                 return Some(spare.transport);
@@ -130,7 +130,7 @@ impl Spares {
         }
     }
 
-    /// Closes all: they may lead to a Redis that was replaced.
+    /// Closes all connections, as they may lead to a Redis that was replaced.
     pub fn clear(&mut self) {
         self.spares.clear();
     }
@@ -143,7 +143,7 @@ impl Spares {
         }
     }
 
-    /// Serves those with events, and closes expired ones.
+    /// Serves the connections with events, and closes expired ones.
     pub fn turn(&mut self, buffer: &mut [u8], now: Time) {
         if std::mem::take(&mut self.news) || self.due().is_some_and(|due| due <= now) {
             self.spares.retain(|_, spare| spare.turn(buffer, now));

@@ -68,7 +68,7 @@ impl Server {
         let max_clients = clients_that_fit(config.max_clients, http_files);
         let mut proxy = core(config, listeners.port(), max_clients);
         if !hooks.is_empty() {
-            // It can only fail if the loop is gone, which then has no clients.
+            // Waking fails only if the loop is gone, and then there are no clients.
             let wake = move || waker.wake().unwrap_or_default();
             proxy.set_hooks(hooks, config.redis_timeout, Arc::new(wake));
         }
@@ -110,7 +110,7 @@ impl Server {
     }
 }
 
-/// The core, as configured but for what may change while it runs.
+/// The core, configured except for what may change while it runs.
 fn core(config: &Config, port: u16, max_clients: usize) -> Proxy {
     let access = Access {
         password: config.password.clone(),
@@ -184,7 +184,7 @@ fn wall_clock() -> Duration {
 
 /// The resident memory of this process in bytes, as the kernel counts it; 0 if unknown.
 fn resident_memory() -> u64 {
-    // The second field, in pages. This file is not on a disk: reading it doesn't block.
+    // The second field, in pages. The file is not on a disk, so reading it doesn't block.
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());

@@ -1,4 +1,5 @@
-//! The file of a Unix socket: one that a crash has left is replaced, and it is removed when the proxy ends.
+//! The file of a Unix socket. A file that a crash has left behind is replaced, and the file is removed when the proxy
+//! ends.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
@@ -14,17 +15,18 @@ use rustix::net::{
 /// How many clients may wait to be accepted. The system may allow fewer.
 const BACKLOG: i32 = 4096;
 
-/// The file. It is removed on drop, unless it belongs to another process by then.
+/// The file. It is removed on drop, unless by then it belongs to another process.
 pub(super) struct SocketFile {
     pub path: Arc<str>,
     inode: (u64, u64),
 }
 
 impl SocketFile {
-    /// Listens on a socket at that path, with these permissions.
+    /// Listens on a socket at `path`, with these permissions.
     ///
     /// # Errors
-    /// If it can't be created: another process listens there, for example, or it is another kind of file.
+    /// If the socket can't be created, for example because another process listens there, or the file is of another
+    /// kind.
     pub fn listen(path: &str, mode: u32) -> io::Result<(UnixListener, Self)> {
         open(path, mode).map_err(|error| {
             io::Error::new(error.kind(), format!("can't listen on {path:?}: {error}"))
@@ -43,7 +45,7 @@ fn open(path: &str, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
         remove_left_over(path)?;
         bind(&socket, &address)?;
     }
-    // No client can connect before it listens.
+    // No client can connect before the socket listens.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     listen(&socket, BACKLOG)?;
     let listener = UnixListener::from_std(net::UnixListener::from(socket));
@@ -54,7 +56,7 @@ fn open(path: &str, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     Ok((listener, file))
 }
 
-/// Removes a socket that no process listens on.
+/// Removes a socket on which no process listens.
 fn remove_left_over(path: &str) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Err(io::Error::other("it exists and is not a socket"));
@@ -76,7 +78,7 @@ fn inode(path: &str) -> io::Result<(u64, u64)> {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
-            // Whether it can be removed or not, no process listens there any more.
+            // Whether or not the file can be removed, no process listens there any more.
             let _ = fs::remove_file(&*self.path);
         }
     }

@@ -4,11 +4,11 @@ use super::Status;
 use super::reads::KeptOut;
 use crate::metrics::{Counters, Counts, Outcome, Reason, Why};
 
-/// With at least this share of hits, no advice is needed.
+/// From this share of hits on, no advice is needed.
 const GOOD: f64 = 0.9;
 
 impl Status<'_> {
-    /// One line with the main reason for misses since the counters were last reset, and what helps.
+    /// One line that names the main reason for misses since the counters were last reset, and a remedy.
     #[must_use]
     pub fn advice(&self) -> String {
         let counters = &self.counters();
@@ -37,7 +37,7 @@ impl Status<'_> {
         advice
     }
 
-    /// Why many reads of cacheable commands were not looked up in the cache, if there are many.
+    /// A sentence about reads of cacheable commands that were not looked up in the cache, if there are many.
     fn missed_out(&self, counters: &Counters) -> Option<String> {
         let KeptOut { share, why } = self.kept_out(counters)?;
         if share < 1.0 - GOOD {
@@ -135,7 +135,8 @@ impl Status<'_> {
         )
     }
 
-    /// A sentence about the commands that can't be answered from the cache, if they outnumber those that can.
+    /// A sentence about the commands that can't be answered from the cache, if their requests outnumber those of
+    /// commands that can.
     fn uncached(&self, counters: &Counters) -> Option<String> {
         let all = counters.calls();
         let passed =
@@ -157,7 +158,7 @@ impl Status<'_> {
     }
 }
 
-/// A share from 0 to 1; exactly 0% and 100% are only shown for these.
+/// A share from 0 to 1. Only exact values show as 0% or 100%.
 fn percent(share: f64) -> String {
     let percent = (share * 100.0).round();
     if share < 1.0 && percent >= 100.0 {

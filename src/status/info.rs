@@ -1,7 +1,7 @@
-//! The text of `INFO`: that of Redis, with the proxy's own fields in it.
+//! The text of `INFO`: Redis's, with the proxy's own fields added.
 //!
-//! Clients and tools act on what Redis reports about itself: so each field is Redis's current one, except those that
-//! count what clients do here, which Redis does not see. These have Redis's names where Redis has them.
+//! Clients and tools act on what Redis reports about itself. So each field is Redis's current one, except those that
+//! count what clients do at the proxy, which Redis does not see. These fields have Redis's names, where Redis has them.
 
 use std::fmt::{Display, Write};
 
@@ -28,11 +28,11 @@ const SECTIONS: [(&str, WriteFields); 10] = [
     ("Proxy", proxy),
 ];
 
-/// What is shown.
+/// What is shown, and the state that it is taken from.
 struct Shown<'a> {
     status: &'a Status<'a>,
     counters: Counters,
-    /// Redis's fields were read just now.
+    /// Redis's fields have just been read.
     is_fresh: bool,
 }
 
@@ -47,18 +47,18 @@ struct Field {
 
 /// The proxy's part of a field.
 enum Value {
-    /// This, whatever Redis reports.
+    /// This value, whatever Redis reports.
     Own(String),
-    /// So many more than Redis reports.
+    /// This much more than Redis reports.
     More(u64),
-    /// So many less. Omitted, if Redis does not have the field.
+    /// This much less than Redis reports. Omitted if Redis does not report the field.
     Less(u64),
-    /// The statistics of a command: these are added to Redis's.
+    /// The proxy's statistics of a command, which are added to Redis's.
     Statistics(Statistics),
 }
 
 impl Value {
-    /// The value, given Redis's.
+    /// The value, given the one that Redis reports.
     fn beside(&self, of_redis: &str) -> String {
         let number = of_redis.parse::<u64>();
         match (self, number) {
@@ -70,7 +70,7 @@ impl Value {
         }
     }
 
-    /// The value without Redis's.
+    /// The value, if Redis does not report the field.
     fn alone(&self) -> Option<String> {
         match self {
             Self::Own(value) => Some(value.clone()),
@@ -124,7 +124,7 @@ impl Lines {
 }
 
 impl Status<'_> {
-    /// The text for these sections. `fresh` is Redis's current reply; if Redis could not be asked, its latest one is
+    /// The text of these sections. `fresh` is Redis's current reply. If Redis could not be asked, its latest reply is
     /// used.
     #[must_use]
     pub fn info(&self, wanted: &Wanted, fresh: Option<&str>) -> String {
@@ -171,7 +171,7 @@ impl Status<'_> {
         lines.0
     }
 
-    /// Whether Redis never reported this section.
+    /// Whether Redis has never reported this section.
     fn lacks(&self, title: &str) -> bool {
         !self.redis_info.sections().any(|known| known.title == title)
     }
@@ -180,7 +180,7 @@ impl Status<'_> {
 fn server(shown: &Shown<'_>, fields: &mut Fields) {
     let status = shown.status;
     if status.lacks("Server") {
-        // A user without permission for INFO gets only these fields, from the greeting.
+        // A user without permission for INFO gets only these of Redis's fields, which come from the greeting.
         for (name, field) in [("redis_version", "version"), ("redis_mode", "mode")] {
             fields.line(name, status.hello_field(field).unwrap_or_default());
         }
@@ -204,7 +204,7 @@ fn clients(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("max_buffers", limit);
 }
 
-/// While it loads its data, Redis answers nothing but `INFO`, and clients wait for this field to become 0.
+/// While Redis loads its data, it answers nothing but `INFO`, and clients wait for this field to become 0.
 fn persistence(shown: &Shown<'_>, fields: &mut Fields) {
     if shown.status.redis.reason().starts_with("-LOADING ") {
         fields.line("loading", 1);
@@ -241,7 +241,7 @@ fn stats(shown: &Shown<'_>, fields: &mut Fields) {
     fields.line("loop_turn_usec", percentiles(&counters.turn));
 }
 
-/// The fields by which clients recognise a server that takes writes, if Redis only reports them in its greeting.
+/// The fields by which clients recognize a server that accepts writes, if Redis reports them only in its greeting.
 fn replication(shown: &Shown<'_>, fields: &mut Fields) {
     if shown.status.lacks("Replication") {
         let role = shown.status.hello_field("role").unwrap_or_default();
@@ -250,7 +250,7 @@ fn replication(shown: &Shown<'_>, fields: &mut Fields) {
     }
 }
 
-/// Commands that Redis did not see, because they were answered here.
+/// The commands that Redis did not see, because the proxy answered them.
 fn command_stats(shown: &Shown<'_>, fields: &mut Fields) {
     for counts in &shown.counters.commands {
         let name = shown.status.command_name(counts);
@@ -371,7 +371,7 @@ fn upstream(shown: &Shown<'_>, fields: &mut Fields) {
     );
 }
 
-/// The process, under names that differ from those of Redis's own process.
+/// The process of the proxy, under names that differ from those of Redis's own process.
 fn proxy(shown: &Shown<'_>, fields: &mut Fields) {
     let status = shown.status;
     fields.line("proxy_process_id", std::process::id());

@@ -12,25 +12,25 @@ use crate::order::sort_by_most;
 pub struct Reads {
     /// The command's name, in lower case.
     pub command: String,
-    /// How many there were.
+    /// How many reads there were.
     pub all: u64,
     /// How many were answered from the cache.
     pub hits: u64,
-    /// The numbers of the others by reason, the most frequent first.
+    /// The numbers of all other reads by reason, the most frequent reason first.
     pub others: Vec<(String, u64)>,
 }
 
-/// What keeps reads from being looked up in the cache.
+/// What keeps most reads from being looked up in the cache.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeptOut {
-    /// The share of all reads, from 0 to 1.
+    /// Its share of all reads, from 0 to 1.
     pub share: f64,
     /// The main reason.
     pub why: Why,
 }
 
 impl Status<'_> {
-    /// The reads by each cacheable command that occurred at least once.
+    /// The reads by each cacheable command that was used at least once.
     #[must_use]
     pub fn reads(&self, counters: &Counters) -> Vec<Reads> {
         let cached = self.cached_commands();
@@ -67,7 +67,7 @@ impl Status<'_> {
         }
     }
 
-    /// The name of a reason as a label, and the command that needs the dedicated connection, if that is the reason.
+    /// The name of a reason as a label; and the command that needs the dedicated connection, if that is the reason.
     #[must_use]
     pub fn why_by(&self, why: Why) -> (&'static str, Option<String>) {
         match why {
@@ -92,7 +92,7 @@ impl Status<'_> {
             .sum();
         let kept_out = counters.uncached.kept_out();
         let is_dedicated = |why: Why| matches!(why, Why::Dedicated(_));
-        // All reads on dedicated connections count as one reason, named by the most frequent.
+        // All reads on dedicated connections count as one reason, with the most frequent command.
         let sum = |(first, count): &(Why, u64)| match is_dedicated(*first) {
             false => *count,
             true => {

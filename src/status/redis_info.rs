@@ -2,25 +2,25 @@
 
 use crate::clock::Time;
 
-/// The proxy's own sections: Redis is not asked for them.
+/// The proxy's own sections. Redis is not asked for them.
 const OURS: [&str; 4] = ["cache", "upstream", "proxy", "commandcache"];
 
 /// Long sections that are only shown on request.
 const LONG: [&str; 3] = ["commandstats", "commandcache", "latencystats"];
 
-/// The longest section name that is considered, in bytes: Redis ignores names that it does not know.
+/// The longest section name that is considered, in bytes. Redis ignores names that it does not know.
 const NAME_MAX: usize = 64;
 
-/// How many sections are remembered, and the length of one, in bytes.
+/// How many sections are remembered, and the maximum length of each, in bytes.
 const SECTIONS_MAX: usize = 32;
 const SECTION_MAX: usize = 16 * 1024;
 
 /// The sections that a client requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Their names; empty for the usual ones.
+    /// The names of the sections; empty for the default ones.
     names: Vec<Box<[u8]>>,
-    /// The client gave names, though perhaps none of a section.
+    /// The client gave names, though perhaps not of any section.
     chosen: bool,
 }
 
@@ -37,14 +37,15 @@ impl Wanted {
         wanted
     }
 
-    /// About how many bytes it takes beside itself.
+    /// About how many bytes the list takes besides its own size.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let each = size_of::<Box<[u8]>>();
         self.names.iter().map(|name| each + name.len()).sum()
     }
 
-    /// Whether a section is among them. As in Redis, `all` and `everything` stand for all, `default` for the usual.
+    /// Whether a section is requested. As in Redis, `all` and `everything` stand for all sections, and `default` for
+    /// the default ones.
     #[must_use]
     pub fn has(&self, section: &str) -> bool {
         let usual = !LONG.contains(&section);
@@ -55,7 +56,7 @@ impl Wanted {
             })
     }
 
-    /// The sections to request from Redis; nothing if none of them is Redis's.
+    /// The sections to request from Redis; `None` if none of them is Redis's.
     #[must_use]
     pub fn of_redis(&self) -> Option<Vec<&[u8]>> {
         let is_ours = |name: &[u8]| {
@@ -76,7 +77,7 @@ pub(super) fn is_ours(section: &str) -> bool {
 /// A section as Redis shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Section<'a> {
-    /// Its title, as in `Server`.
+    /// Its title, such as `Server`.
     pub title: &'a str,
     /// Its lines.
     pub lines: &'a str,
@@ -100,17 +101,17 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Redis's latest `INFO`, for when it can't be asked.
+/// Redis's latest `INFO`, for use when Redis can't be asked.
 #[derive(Debug, Default)]
 pub struct RedisInfo {
-    /// Titles, with their lines.
+    /// The sections, as titles and lines.
     sections: Vec<(Box<str>, Box<str>)>,
     /// When the latest reply arrived.
     at: Option<Time>,
 }
 
 impl RedisInfo {
-    /// Redis has replied with this.
+    /// Takes in a reply of Redis.
     pub fn learn(&mut self, text: &str, now: Time) {
         for Section { title, lines } in Section::all_in(text) {
             if is_ours(&title.to_ascii_lowercase()) || lines.len() > SECTION_MAX {
@@ -126,7 +127,7 @@ impl RedisInfo {
         }
     }
 
-    /// The sections in Redis's form.
+    /// The sections, as Redis shows them.
     pub(super) fn sections(&self) -> impl Iterator<Item = Section<'_>> {
         let sections = self.sections.iter();
         sections.map(|(title, lines)| Section { title, lines })
@@ -137,7 +138,7 @@ impl RedisInfo {
         self.at
     }
 
-    /// A field of that section in Redis's latest reply.
+    /// A field of a section in Redis's latest reply.
     #[must_use]
     pub fn field(&self, section: &str, name: &str) -> Option<&str> {
         let mut sections = self.sections();

@@ -22,7 +22,7 @@ pub enum Right {
 }
 
 impl Right {
-    /// All of them, each at the index of its number.
+    /// All permissions, each at the index of its number.
     pub const ALL: [Self; 8] = [
         Self::Command,
         Self::GetUser,
@@ -34,7 +34,7 @@ impl Right {
         Self::Tracking,
     ];
 
-    /// Its name in `ACL SETUSER`.
+    /// The name of the permission in `ACL SETUSER`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Right {
         }
     }
 
-    /// The consequence of lacking it.
+    /// The consequence of lacking the permission.
     #[must_use]
     pub fn loss(self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl Right {
 pub struct MissingRights([bool; Right::ALL.len()]);
 
 impl MissingRights {
-    /// Sets whether one is missing. Returns whether that has changed.
+    /// Sets whether a permission is missing. Returns whether that has changed.
     pub fn set(&mut self, right: Right, is_missing: bool) -> bool {
         std::mem::replace(&mut self.0[right as usize], is_missing) != is_missing
     }
@@ -96,9 +96,9 @@ impl MissingRights {
     /// Notes whether one is missing, by the reply to a command that needs it.
     pub fn note_reply(&mut self, right: Right, encoded: &[u8]) {
         match encoded {
-            // If the command is renamed, the permission is missing all the same.
+            // If the command is renamed, the permission counts as missing too.
             [b'-', words @ ..] if is_lack(words) => self.note(right, true),
-            // In place of a reply, the client is closed.
+            // An empty reply closes the client, and says nothing of permissions.
             [b'-', ..] | [] => {}
             _ => self.note(right, false),
         }
@@ -113,7 +113,7 @@ impl MissingRights {
     }
 }
 
-/// Whether this error denies a command for lack of permissions, or because it does not exist.
+/// Whether an error denies a command for lack of permissions, or because it does not exist.
 fn is_lack(words: &[u8]) -> bool {
     [&b"NOPERM "[..], b"ERR unknown command"]
         .iter()

@@ -1,4 +1,4 @@
-//! `INFO commandstats`: Redis's own, plus the requests answered here.
+//! `INFO commandstats`: Redis's own, plus the requests that the proxy answered.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub(super) struct Statistics {
 }
 
 impl Statistics {
-    /// The statistics of a command of that name.
+    /// The statistics of the command `name`.
     pub fn of(counts: &Counts, name: &str) -> Self {
         // The keys of an MGET are requested from Redis one by one.
         let more = match name {
@@ -29,7 +29,7 @@ impl Statistics {
         }
     }
 
-    /// The sum with Redis's statistics.
+    /// The sum of these and Redis's statistics.
     pub fn beside(&self, of_redis: &str) -> String {
         let parts = || of_redis.split(',').filter_map(|part| part.split_once('='));
         let number = |name: &str| {
@@ -50,7 +50,7 @@ impl Statistics {
     }
 }
 
-/// In Redis's form.
+/// In the form of Redis's.
 impl fmt::Display for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

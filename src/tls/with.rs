@@ -18,7 +18,7 @@ pub use stream::Stream;
 
 use crate::config::{AuthClients, Config, PeerTls, RedisAddress};
 
-/// How many of Redis's sessions are kept, to make the next handshake cheaper.
+/// How many TLS sessions with Redis are kept, to make later handshakes cheaper.
 const SESSIONS: usize = 8;
 
 /// What opens connections, until the files are reloaded. Clones share it.
@@ -49,12 +49,12 @@ impl<T> Shared<T> {
 #[derive(Clone, Debug)]
 pub struct Connector {
     shared: Shared<ClientConfig>,
-    /// The name to expect in the certificate, if not the host that is connected to.
+    /// The name to expect in the certificate, if not that of the host.
     name: Option<ServerName<'static>>,
     files: Arc<OfRedis>,
 }
 
-/// Their configuration.
+/// The configuration of such connections.
 #[derive(Debug)]
 struct OfRedis {
     /// The prefix of the settings' names.
@@ -76,8 +76,8 @@ impl Connector {
         Self::new("redis_sentinel_tls", &config.redis_sentinel_tls, None)
     }
 
-    /// The configuration from the settings with this prefix. The certificate must be for `host`, unless they name
-    /// another.
+    /// The configuration from the settings with this prefix. The certificate must be for `host`, unless the settings
+    /// name another host.
     fn new(settings: &'static str, tls: &PeerTls, host: Option<&str>) -> io::Result<Self> {
         if tls.insecure {
             let (whose, reason) = match settings {
@@ -116,7 +116,7 @@ impl Connector {
         Ok(())
     }
 
-    /// Opens a stream to that host.
+    /// Opens a stream to this host.
     pub(crate) fn open(&self, host: &str) -> io::Result<Stream> {
         let name = match &self.name {
             Some(name) => name.clone(),
@@ -177,7 +177,7 @@ pub struct Acceptor {
     files: Arc<OfClients>,
 }
 
-/// Their configuration.
+/// The configuration of such connections.
 #[derive(Debug)]
 struct OfClients {
     cert: Option<(String, String)>,

@@ -1,4 +1,4 @@
-//! The types of a build without TLS: they have no values.
+//! The types of TLS in a build without it. They have no values.
 
 use std::io;
 

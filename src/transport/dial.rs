@@ -37,7 +37,7 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Its address, over TCP.
+    /// The address, if the endpoint is reached over TCP.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
@@ -50,7 +50,7 @@ impl Endpoint {
 /// How to connect.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    /// TLS over TCP, if there is this.
+    /// Opens TLS over TCP, if configured.
     pub tls: Option<tls::Connector>,
     /// How long connecting may take, including the TLS handshake.
     pub timeout: Duration,

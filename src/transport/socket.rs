@@ -43,8 +43,8 @@ impl Socket {
     }
 }
 
-/// Writes with system calls alone. In a program with more than one thread, the C library's own functions check whether
-/// the thread is to be cancelled: that takes 1% to 2% of the time of a hit without a pipeline.
+/// Writes with bare system calls. In a program with more than one thread, the C library's functions check whether the
+/// thread is to be cancelled, which takes 1% to 2% of the time of a hit without a pipeline.
 impl Write for &Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(send(&self.0, bytes, SendFlags::NOSIGNAL)?)

@@ -18,7 +18,7 @@ use crate::status::greeting_field;
 const TLS_ALERT: u8 = 0x15;
 
 impl Node {
-    /// Bytes have arrived.
+    /// Handles bytes that have arrived.
     pub fn received(&mut self, role: Role, bytes: &[u8], now: Time) {
         if self.is_leaving {
             return self.received_last(role, bytes, now);
@@ -84,7 +84,7 @@ impl Node {
             return self.distrust(role, &altered("it is subscribed"), now);
         }
         if let Err(error) = result {
-            // Redis refuses a client beyond its maximum before it is asked for anything.
+            // Redis refuses a client beyond `maxclients` before it receives any request.
             let refused = setup::refusal(bytes).filter(|words| setup::refuses_connections(words));
             if refused.is_none() && error == LinkError::Unexpected {
                 return self.distrust(role, &altered(&error.to_string()), now);
@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// Redis has answered a question of the proxy's own.
+    /// Handles the answer to one of the proxy's own questions.
     fn answered(
         &mut self,
         role: Role,
@@ -123,7 +123,7 @@ impl Node {
                 self.checked(number, answer);
                 return Ok(());
             }
-            // An error is an answer too, and no earlier one is outstanding.
+            // An error counts as an answer too, as Redis answers in order.
             Question::Barrier(number) => {
                 self.note_busy(answer);
                 self.passed(number);
@@ -178,7 +178,7 @@ impl Node {
             (Question::Hello2, refusal) => {
                 self.backend.hello[0] = greeting(answer, refusal);
                 if self.settings.sentinels.is_some() {
-                    // It may have refused to answer ROLE.
+                    // Redis may have refused to answer `ROLE`.
                     require_master(greeting_field(&self.backend.hello[0], "role"))?;
                 }
             }
@@ -207,7 +207,7 @@ impl Node {
 /// Checks that the server named by sentinels is a master.
 ///
 /// # Errors
-/// If it reports another role.
+/// If the server reports another role.
 fn require_master(role: Option<String>) -> Result<(), Loss> {
     match role {
         Some(role) if role != "master" => Err(Loss::NotMaster(role)),
@@ -215,7 +215,7 @@ fn require_master(role: Option<String>) -> Result<(), Loss> {
     }
 }
 
-/// The longest reply to HELLO that is passed on to clients, in bytes. It names the modules.
+/// The longest reply to `HELLO` that is passed on to clients, in bytes. It lists the modules.
 const GREETING_MAX: usize = 64 * 1024;
 
 /// The reply to HELLO, to be passed on to clients; empty if Redis refused.

@@ -1,7 +1,7 @@
-//! Detects that Redis is busy with a script, and answers `-BUSY` to nearly everything. The proxy answers `PING` itself,
-//! and must then answer it as Redis does.
+//! Detects that Redis is busy with a script, and so answers nearly everything with `-BUSY`. As the proxy answers `PING`
+//! itself, it must then do the same.
 //!
-//! Any reply may show it. When a request has waited for longer than [`ASK_AFTER`], a question is sent on the tracker,
+//! Any reply may reveal this. When a request has waited for longer than [`ASK_AFTER`], Redis is asked on the tracker,
 //! as the script may have come over the link itself; and from then on every [`AGAIN_AFTER`], until the script ends.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ const ASK_AFTER: Duration = Duration::from_millis(100);
 /// How often Redis is asked whether the script has ended.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// The longest reply that is passed on to clients, in bytes.
+/// The longest `-BUSY` reply that is passed on to clients, in bytes.
 const REPLY_MAX: usize = 1024;
 
 /// Whether a reply says that Redis is busy.
@@ -69,7 +69,7 @@ mod tests {
         busy.collect()
     }
 
-    /// Redis answers what it was asked last.
+    /// Redis gives this reply to the latest question.
     fn answer(node: &mut Node, role: Role, reply: &[u8], now: Time) {
         assert!(!asked(node, role).is_empty());
         node.received(role, reply, now);

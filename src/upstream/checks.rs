@@ -1,5 +1,5 @@
-//! Checks clients' passwords on the tracker: no client's request is ever executed there, so it doesn't matter who the
-//! connection is authenticated as for a moment. After each check the proxy logs in again itself.
+//! Checks clients' passwords on the tracker. No client's request is ever executed there, so it does not matter as which
+//! user the connection is authenticated for a moment. After each check, the proxy logs in again itself.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::clock::Time;
 /// The outstanding checks.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
-    /// The oldest first.
+    /// The checks, the oldest first.
     pending: VecDeque<Pending>,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Checks {
 struct Pending {
     check: Check,
     since: Time,
-    /// It is in flight.
+    /// The check is in flight.
     sent: bool,
 }
 
@@ -31,7 +31,7 @@ impl Checks {
         }
     }
 
-    /// Takes all of them.
+    /// Takes all outstanding checks.
     pub fn take(&mut self) -> Vec<Check> {
         let pending = self.pending.drain(..);
         pending.map(|pending| pending.check).collect()
@@ -72,7 +72,7 @@ impl Node {
         self.checks.pending = pending;
     }
 
-    /// Redis has answered a check.
+    /// Handles the answer to a check.
     pub(super) fn checked(&mut self, number: u64, answer: &[u8]) {
         let pending = &mut self.checks.pending;
         pending.retain(|pending| pending.check.number != number);
@@ -80,7 +80,7 @@ impl Node {
         self.events.push(Event::Checked { number, reply });
     }
 
-    /// When the oldest times out.
+    /// When the oldest check times out.
     pub(super) fn checks_due(&self) -> Option<Time> {
         let oldest = self.checks.pending.front()?;
         Some(oldest.since.after(self.settings.dialer.timeout))
@@ -98,7 +98,7 @@ impl Node {
         }
     }
 
-    /// Redis is unreachable: all checks get this error.
+    /// Fails all checks with this error, as Redis is unreachable.
     pub(super) fn fail_checks(&mut self, error: &[u8]) {
         for pending in self.checks.pending.drain(..) {
             self.events.push(Event::Checked {

@@ -11,8 +11,8 @@ pub(super) mod views;
 use super::NodeId;
 use crate::config::RedisAddress;
 
-/// Proof that this build supports clusters. In one that doesn't, the type has no values, and so nothing that holds one
-/// exists: the compiler removes the code for it.
+/// Proof that this build supports clusters. In a build that does not, the type has no values, and neither has any type
+/// that contains it, so that the compiler removes the code for clusters.
 #[cfg(feature = "cluster")]
 #[derive(Clone, Copy, Debug)]
 pub struct Clusters(());
@@ -22,7 +22,7 @@ pub struct Clusters(());
 pub enum Clusters {}
 
 impl Clusters {
-    /// The proof, in a build that has it.
+    /// The proof, if this build supports clusters.
     #[must_use]
     pub fn built() -> Option<Self> {
         #[cfg(feature = "cluster")]
@@ -32,7 +32,7 @@ impl Clusters {
     }
 }
 
-/// The nodes of a cluster that are configured.
+/// The configured nodes of a cluster.
 #[derive(Clone, Debug)]
 pub struct Seeds {
     /// Their addresses.
@@ -41,7 +41,7 @@ pub struct Seeds {
 }
 
 impl Seeds {
-    /// These seeds; none in a build without cluster support.
+    /// These seeds; `None` in a build without cluster support.
     #[must_use]
     pub fn new(addresses: Vec<RedisAddress>) -> Option<Self> {
         let built = Clusters::built()?;
@@ -64,14 +64,14 @@ pub fn slot_of(key: &[u8]) -> u16 {
     crc16::State::<crc16::XMODEM>::calculate(tag().unwrap_or(key)) % SLOTS
 }
 
-/// A master.
+/// A master of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterNode {
     /// Its id.
     pub id: NodeId,
-    /// Its address, as `host:port`, as redirects name it.
+    /// Its address as redirects name it: `host:port`.
     pub address: Box<str>,
-    /// Its replicas, if reads may go there.
+    /// Its replicas, if they may serve reads.
     pub replicas: Vec<NodeId>,
 }
 
@@ -79,12 +79,12 @@ pub struct ClusterNode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterMap {
     nodes: Vec<ClusterNode>,
-    /// By slot; empty if no slot is served.
+    /// The owner of each slot; empty if no slot is served.
     owners: Vec<Option<NodeId>>,
 }
 
 impl ClusterMap {
-    /// A map of a cluster with no slot served.
+    /// The map of a cluster that serves no slot.
     #[must_use]
     pub fn new(nodes: Vec<ClusterNode>) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl ClusterMap {
         }
     }
 
-    /// A node serves a slot.
+    /// Records that a node serves a slot.
     pub fn assign(&mut self, slot: u16, node: NodeId) {
         if let Some(owner) = self.owners.get_mut(usize::from(slot)) {
             *owner = Some(node);
@@ -113,7 +113,7 @@ impl ClusterMap {
         self.owners.get(usize::from(slot)).copied().flatten()
     }
 
-    /// The node at an address, if it is one of them.
+    /// The node at an address, if there is one.
     #[must_use]
     pub fn node_at(&self, address: &str) -> Option<NodeId> {
         let mut nodes = self.nodes.iter();

@@ -1,4 +1,4 @@
-//! A connection to Redis, including its successors: its purpose and its progress.
+//! A connection to Redis and its successors: its purpose and its state.
 
 use super::LinkId;
 use super::setup::Question;
@@ -11,11 +11,11 @@ use crate::link::{Link, Oldest};
 pub(super) enum Role {
     /// Requests in RESP2.
     Resp2,
-    /// Requests in RESP3; opened for the first one.
+    /// Requests in RESP3. Opened for the first such request.
     Resp3,
     /// Reports of changes, and health checks.
     Tracker,
-    /// Requests for another database, likewise; the number distinguishes these connections.
+    /// Requests for another database. Opened for the first such request. The number tells these connections apart.
     Other(u8),
 }
 
@@ -33,7 +33,7 @@ impl Role {
         }
     }
 
-    /// Its index among all.
+    /// The index of the connection among all.
     pub fn place(self) -> usize {
         match self {
             Self::Resp2 => 0,
@@ -47,17 +47,17 @@ impl Role {
 /// The progress of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// There is none.
+    /// There is no connection.
     Closed,
-    /// It is to be opened.
+    /// A connection is to be opened.
     Wanted,
-    /// Its address is being looked up, until then at most.
+    /// The address is being looked up, until this deadline.
     LookingUp(Time),
-    /// It is being opened, until then at most.
+    /// The connection is being opened, until this deadline.
     Connecting(Time),
-    /// Questions that set it up are in flight.
+    /// The questions that set it up are in flight.
     SettingUp,
-    /// It is set up.
+    /// The connection is set up.
     Open,
 }
 
@@ -68,25 +68,25 @@ pub(super) struct Connection {
     pub serves: Option<LinkId>,
     pub phase: Phase,
     pub link: Link<Question>,
-    /// When Redis last answered on it.
+    /// When Redis last answered on the connection.
     pub last_received: Time,
-    /// Redis has answered something on it.
+    /// Redis has answered something on the connection.
     pub has_answered: bool,
-    /// When it was set up.
+    /// When the connection was set up.
     pub opened: Time,
-    /// How many of its predecessors were lost before they achieved anything.
+    /// How many of its predecessors in a row were lost before they achieved anything.
     pub useless: u8,
-    /// The id of the tracker to which Redis reports changes of what was read on it.
+    /// The id of the tracker to which Redis reports changes of what is read on the connection.
     pub reports_to: Option<i64>,
-    /// Redis is being asked to report them to that one.
+    /// The id of the tracker to which Redis is being asked to report them.
     pub redirecting: Option<i64>,
-    /// How many losses there had been when it was opened.
+    /// How many connections had been lost when this one was opened.
     pub losses: u64,
-    /// The next one is not opened before then.
+    /// The earliest time to open the next connection.
     pub not_before: Time,
-    /// The last one failed for a reason of its own: that is no sign that Redis has gone.
+    /// The last connection failed for a reason of its own, which is no sign that Redis is gone.
     pub refused: bool,
-    /// Whether it still has the state that was set up.
+    /// Whether the connection still has the state that it was set up with.
     pub state: ConnectionState,
     /// Redis's error to the `SELECT` that was to set it up.
     pub refusal: Option<Box<[u8]>>,
@@ -121,7 +121,7 @@ impl Connection {
         }
     }
 
-    /// Whether its set-up is answered.
+    /// Whether the questions that set the connection up are answered.
     pub fn is_set_up(&self) -> bool {
         match self.phase {
             Phase::SettingUp => !self.link.has_questions(),
@@ -134,7 +134,7 @@ impl Connection {
     pub fn silence(&self) -> Option<Oldest> {
         let mut oldest = self.link.oldest()?;
         match self.phase {
-            // Its answer was not due until the earlier ones had arrived.
+            // The answer was not due until the earlier ones had arrived.
             Phase::Open if oldest.is_question => {
                 oldest.since = oldest.since.max(self.last_received);
                 Some(oldest)

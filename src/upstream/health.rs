@@ -1,17 +1,17 @@
-//! Handles silence: requests that wait too long get an error, and a silent connection is given up when the fault must
-//! be its own, or when Redis is unreachable.
+//! Handles silence: requests that wait too long get an error, and a silent connection is given up when it must be at
+//! fault itself, or when Redis is unreachable.
 //!
-//! A late reply alone is no reason: a script may be running, or writes may be paused. So as long as Redis answers on
-//! another connection, one with clients' requests outstanding stays; one with nothing outstanding but the reply to the
-//! proxy's own PING does not. Only when Redis was silent on all of them for twice the timeout does it count as
-//! unreachable.
+//! A late reply alone is no reason to give up a connection: a script may be running, or writes may be paused. So as
+//! long as Redis answers on another connection, one with outstanding replies to clients' requests stays, but one on
+//! which only the reply to the proxy's own `PING` is outstanding does not. Redis counts as unreachable only when it has
+//! been silent on all connections for twice the timeout.
 //!
 //! While an outage would matter, each connection with nothing else in flight is sent a PING every [`CHECK_AFTER`]. So
 //! an entry is served for at most that time plus twice the timeout after the tracker was lost.
 //!
 //! Redis closes connections that are idle for its `timeout`, which the proxy's user may not be permitted to read. So
-//! when an idle one is closed, from then on each is used three times within the time after which Redis closed it,
-//! whether an outage would matter or not.
+//! once Redis has closed an idle connection, each connection is used three times within the period after which it was
+//! closed, whether or not an outage would matter.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -23,21 +23,21 @@ use crate::clock::Time;
 use crate::link::Oldest;
 use crate::transport::dial::Endpoint;
 
-/// A connection that has had no answer for so long, with none due, is sent a PING.
+/// A connection on which Redis has answered nothing for this long, while no answer was due, is sent a `PING`.
 pub(super) const CHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// The shortest `timeout` that Redis supports.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many times a connection is used within the time after which Redis closed one. Redis counts whole seconds, so a
-/// timeout of one second may be over early.
+/// How often a connection is used within the period after which Redis closed one. Redis counts whole seconds, so a
+/// timeout of one second may expire early.
 const USES: u32 = 3;
 
-/// For how many times the timeout a reply to a client's request may be outstanding while Redis answers on other
-/// connections, and dedicated connections are kept while Redis is silent.
+/// The multiple of the timeout for which a reply to a client's request may be outstanding while Redis answers on other
+/// connections, and for which dedicated connections are kept while Redis is silent.
 pub(super) const STUCK: u32 = 10;
 
-/// The earliest of several moments, if there is any.
+/// The earliest of several times, if there are any.
 #[derive(Default)]
 struct Earliest(Option<Time>);
 
@@ -48,10 +48,10 @@ impl Extend<Time> for Earliest {
 }
 
 impl Node {
-    /// Sets whether an outage would matter: otherwise, no health checks are sent.
+    /// Sets whether an outage would matter; if not, no health checks are sent.
     ///
-    /// Changes that the tracker may have missed since it last received anything affect no reads: entries are not served
-    /// before it has received something again.
+    /// Changes that the tracker may have missed since it last received anything do not affect reads: no entries are
+    /// served before it has received something again.
     pub fn set_watched(&mut self, watched: bool, now: Time) {
         let again = watched && !self.watched;
         self.watched = watched;
@@ -81,7 +81,7 @@ impl Node {
         }
     }
 
-    /// Performs what is due.
+    /// Does what is due.
     pub fn tick(&mut self, now: Time) {
         self.ticked = now;
         if self.is_leaving {
@@ -111,7 +111,7 @@ impl Node {
         self.retry(now);
     }
 
-    /// When [`Self::tick`] is due, if nothing else happens.
+    /// When [`Self::tick`] is due, unless an event comes first.
     pub fn due(&self) -> Option<Time> {
         let timeout = self.settings.dialer.timeout;
         let mut due = Earliest::default();
@@ -132,7 +132,8 @@ impl Node {
                 due.extend([deadline]);
             }
             if let Some(oldest) = connection.silence() {
-                // From the first on, the other connections matter too: they are checked often enough to answer in time.
+                // Once the first stage is reached, the other connections matter too: they are checked often enough to
+                // answer in time.
                 let stages = [1, 2, STUCK].map(|times| oldest.since.after(timeout * times));
                 due.extend(stages.into_iter().find(|stage| *stage > self.ticked));
                 let again = self.ticked.after(CHECK_AFTER.min(timeout) / 2);
@@ -146,7 +147,8 @@ impl Node {
         due.0
     }
 
-    /// Reports clients' requests that have waited too long. While Redis is unreachable, they wait for that to end.
+    /// Reports clients' requests that have waited too long. While Redis is unreachable, they wait for the outage to
+    /// end.
     fn report_late(&mut self, now: Time) {
         if self.outage.is_some() {
             return;
@@ -185,7 +187,7 @@ impl Node {
         }
     }
 
-    /// Gives up a silent connection, or Redis.
+    /// Gives up a silent connection, or all of Redis.
     fn judge_silence(&mut self, role: Role, now: Time) {
         let timeout = self.settings.dialer.timeout;
         let connection = self.connection(role);
@@ -205,7 +207,7 @@ impl Node {
         }
     }
 
-    /// Whether Redis has recently answered on another connection, while this one has been silent since that moment.
+    /// Whether Redis has recently answered on another connection, since the moment from which this one is silent.
     fn answers_elsewhere(&self, role: Role, since: Time, now: Time) -> bool {
         let timeout = self.settings.dialer.timeout;
         self.connections().any(|(other, connection)| {
@@ -216,7 +218,7 @@ impl Node {
         })
     }
 
-    /// Whether to check a connection: because nothing was received on it for long, or because another is silent.
+    /// Whether to check a connection: nothing was received on it for long, or another connection is silent.
     fn is_to_be_asked(&self, role: Role, now: Time) -> bool {
         let timeout = self.settings.dialer.timeout;
         let mut all = self.connections();
@@ -234,13 +236,14 @@ impl Node {
         is_asked_for_another || self.check_after().is_some_and(is_due)
     }
 
-    /// After how long without an answer a connection is checked, if it is.
+    /// How long after the last answer a connection is checked; `None` if it is not.
     fn check_after(&self) -> Option<Duration> {
         let watched = self.watched.then_some(CHECK_AFTER);
         watched.into_iter().chain(self.keep_alive).min()
     }
 
-    /// Finds the cause of a connection's end: if Redis closed it as idle, the others are kept from that.
+    /// Finds the cause of a connection's end. If Redis closed it because it was idle, the other connections are kept
+    /// busy.
     pub(super) fn judge_end(&mut self, role: Role, loss: Loss, now: Time) -> Loss {
         let connection = self.connection(role);
         let idle = connection.last_received.until(now);
@@ -250,7 +253,7 @@ impl Node {
             && oldest.is_none_or(|oldest| oldest.is_question);
         let is_closed = match &loss {
             Loss::Closed => true,
-            // It was just being checked.
+            // The connection was just being checked.
             Loss::Broken(error) => error.kind() == ErrorKind::ConnectionReset,
             _ => false,
         };
@@ -274,7 +277,7 @@ impl Node {
         }
     }
 
-    /// Whether Redis may use TLS while the proxy does not: it was never reached without.
+    /// Whether Redis may use TLS while the proxy does not: Redis was never reached without it.
     fn may_be_tls(&self) -> bool {
         !self.known
             && self.settings.dialer.tls.is_none()

@@ -25,14 +25,14 @@ use crate::clock::{Clock, Time};
 use member::Member;
 use nodes::Nodes;
 
-/// The loop's end: requests go in, events come out, and the waker signals new events.
+/// The loop's side of the helper: requests go in, events come out, and the waker signals new events.
 pub struct Upstream {
     mailbox: Arc<Mailbox>,
 }
 
 impl Upstream {
-    /// Starts the helper thread. It connects at once, and reconnects forever when the connection breaks. The waker
-    /// signals events.
+    /// Starts the helper thread. It connects at once, and reconnects whenever the connection breaks. `waker` signals
+    /// events.
     ///
     /// # Errors
     /// If the thread or its poll can't be created.
@@ -94,7 +94,7 @@ impl Upstream {
         }
     }
 
-    /// Requests a barrier: [`Event::Barrier`](super::Event::Barrier) arrives when all changes so far have been
+    /// Requests a barrier. [`Event::Barrier`](super::Event::Barrier) arrives when all changes so far have been
     /// reported.
     pub fn ask_for_barrier(&self, number: u64) {
         self.mailbox.add(|work| work.barrier = Some(number));
@@ -115,8 +115,8 @@ impl Upstream {
         self.mailbox.add(|work| work.doubts = true);
     }
 
-    /// Reports that a request must go to the node at that address, as a redirect names it. If the map has no such node,
-    /// it is added for a minute, and an [`Event::Slots`](super::Event::Slots) names it.
+    /// Reports that a request must go to the node at this address, as a redirect names it. If the map has no such node,
+    /// it is added for a minute, and an [`Event::Slots`](super::Event::Slots) announces it.
     pub fn want_node(&self, address: &str) {
         self.mailbox.add(|work| work.wanted.push(address.into()));
     }
@@ -126,7 +126,7 @@ impl Upstream {
         self.mailbox.take_events(events);
     }
 
-    /// Takes back the memory of replies that were delivered.
+    /// Returns the memory of delivered replies, for reuse.
     pub fn recycle(&self, replies: Replies) {
         self.mailbox.recycle(replies);
     }
@@ -135,7 +135,7 @@ impl Upstream {
 /// The stack of the helper thread, in bytes.
 const STACK: usize = 256 * 1024;
 
-/// How much one read takes at once, in bytes.
+/// How many bytes one read takes at most.
 const LANDING: usize = 64 * 1024;
 
 /// How much one read takes at first, in bytes. This is enough for the set-up, whose replies are long (`COMMAND`), and for
@@ -164,10 +164,10 @@ struct Helper {
     nodes: Option<Nodes>,
     /// The sentinels, if configured.
     sentinels: Option<Sentinels>,
-    /// The master that is being looked up, or was last.
+    /// The master that is being looked up, or was looked up last.
     followed: Option<Master>,
     shell: Shell,
-    /// Empty: the memory for work from the loop.
+    /// Memory for work from the loop; empty between turns.
     work: Work,
 }
 
@@ -244,7 +244,7 @@ impl Helper {
                 .min();
             due.map(|due| self.shell.clock.now().until(due))
         };
-        // Interrupted or not, pending work is checked.
+        // Pending work is checked even if the poll was interrupted.
         if let Err(error) = self.shell.poll.poll(events, timeout)
             && error.kind() != ErrorKind::Interrupted
         {
@@ -293,7 +293,7 @@ impl Helper {
         }
     }
 
-    /// Sends password checks to a reachable member; all have the same users.
+    /// Sends password checks to a reachable member, as all members have the same users.
     fn check(&mut self, now: Time) {
         let members = &mut self.members;
         let at = members.iter().position(Member::is_up).unwrap_or_default();

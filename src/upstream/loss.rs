@@ -13,7 +13,7 @@ pub(super) enum Loss {
     Broken(io::Error),
     /// Redis closed it.
     Closed,
-    /// Redis closed it after it had been idle for so long.
+    /// Redis closed it after it had been idle for this long.
     ClosedIdle(Duration),
     /// It ended before Redis answered anything on it.
     Unanswered {
@@ -26,35 +26,35 @@ pub(super) enum Loss {
     Tls,
     /// Its bytes are not a reply to the request.
     Garbled(LinkError),
-    /// Redis did not answer for that long.
+    /// Redis did not answer for this long.
     TimedOut(Duration),
     /// Redis refused the proxy with this error.
     Refused(String),
     /// It leads to another server than the other connections.
     Elsewhere,
-    /// It no longer has the state that was set up, as this shows.
+    /// It no longer has the state that it was set up with. The text is what showed that.
     Altered(String),
     /// The server no longer takes writes.
     Demoted,
     /// The server's name resolves to another address.
     Moved,
-    /// This sentinel names another master, which is at that address.
+    /// A sentinel now names another master.
     Switched {
         /// The sentinel.
         sentinel: String,
         /// The address of the master.
         master: String,
     },
-    /// Sentinels name it as the master, but it reports this role.
+    /// Sentinels name the server as the master, but it reports this role.
     NotMaster(String),
-    /// It should be a node of a cluster, but refuses to report the slots, with this error.
+    /// The server should be a node of a cluster, but refuses to report the slots, with this error.
     NoCluster(String),
-    /// It no longer serves anything in its cluster.
+    /// The node no longer serves anything in its cluster.
     Retired,
 }
 
 impl Loss {
-    /// Whether this may be the end of Redis, before the other connections have noticed.
+    /// Whether this loss may be the end of Redis, before the other connections have noticed it.
     pub fn may_be_end(&self) -> bool {
         match self {
             Self::Closed | Self::ClosedIdle(_) | Self::Unanswered { .. } => true,
@@ -63,8 +63,8 @@ impl Loss {
         }
     }
 
-    /// Whether Redis is reachable, but can't be used until someone changes something: it refuses the proxy, or TLS
-    /// fails.
+    /// Whether Redis is reachable, but can't be used until someone changes the configuration: it refuses the proxy, or
+    /// TLS fails.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Tls | Self::NoCluster(_) => true,

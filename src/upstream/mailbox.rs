@@ -1,4 +1,4 @@
-//! What the loop and the helper thread pass to each other. Each lock is held only to move it.
+//! What the loop and the helper thread pass to each other. A lock is held only to move data in or out.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,14 +9,14 @@ use mio::Waker;
 use super::resolve::Endpoints;
 use super::{Check, Event, NodeId, Replies, Report, Requests};
 
-/// The two boxes: work for the helper, events for the loop.
+/// The two directions: work for the helper, and events for the loop.
 pub(super) struct Mailbox {
     work: Mutex<Work>,
-    /// The helper sleeps, or is about to: it must be woken for work.
+    /// The helper sleeps, or is about to, and must be woken for work.
     sleeping: AtomicBool,
     helper: Waker,
     events: Mutex<Vec<Report>>,
-    /// The bytes of replies that are reported and not yet delivered.
+    /// How many bytes of replies are reported and not delivered yet.
     unread: AtomicUsize,
     the_loop: Arc<Waker>,
 }
@@ -43,18 +43,18 @@ pub(super) struct Work {
     pub wanted: Vec<Box<str>>,
     /// Memory of replies that were delivered.
     pub spare: Vec<Replies>,
-    /// There is something to do.
+    /// Whether there is any work.
     is_some: bool,
 }
 
-/// How many replies' memory is kept.
+/// How many replies' memory is kept for reuse.
 const SPARE: usize = 4;
 
 /// How many bytes of replies may wait for the loop. One reply may exceed it.
 const UNREAD_MAX: usize = 4 * 1024 * 1024;
 
 impl Mailbox {
-    /// Two empty boxes, with the wakers of both sides.
+    /// An empty mailbox, with the wakers of both sides.
     pub fn new(helper: Waker, the_loop: Arc<Waker>) -> Arc<Self> {
         Arc::new(Self {
             work: Mutex::default(),
@@ -77,7 +77,7 @@ impl Mailbox {
         }
     }
 
-    /// Keeps the memory of replies that were delivered.
+    /// Keeps the memory of delivered replies for reuse.
     pub fn recycle(&self, mut replies: Replies) {
         let length = replies.bytes.len();
         replies.clear();
@@ -97,8 +97,8 @@ impl Mailbox {
         !lock(&self.work).is_some
     }
 
-    /// The helper is awake, whatever woke it, and exchanges its completed work for new work. Returns whether there is
-    /// any.
+    /// Exchanges the helper's completed work for new work, as the helper is awake, whatever woke it. Returns whether
+    /// there is new work.
     pub fn take(&self, done: &mut Work) -> bool {
         self.sleeping.store(false, Ordering::SeqCst);
         done.is_some = false;
@@ -109,7 +109,7 @@ impl Mailbox {
         done.is_some
     }
 
-    /// Adds events of a node for the loop, and wakes it if there were none.
+    /// Adds a node's events for the loop. Wakes the loop if there were none before.
     pub fn report(&self, node: NodeId, news: &mut Vec<Event>) {
         if news.is_empty() {
             return;
@@ -134,7 +134,7 @@ impl Mailbox {
         self.wake(&self.the_loop);
     }
 
-    /// Whether so many bytes of replies wait for the loop that nothing more may be read from Redis before it takes
+    /// Whether so many bytes of replies wait for the loop that nothing more may be read from Redis until the loop takes
     /// them.
     pub fn is_full(&self) -> bool {
         self.unread.load(Ordering::SeqCst) >= UNREAD_MAX
@@ -154,7 +154,7 @@ impl Mailbox {
     }
 }
 
-/// A thread that panicked leaves a box as it was between two moves: intact.
+/// The lock, even if a thread panicked while it held it: data is only moved in or out, so it is intact.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,9 @@
-//! The upstream, Redis: a helper thread with the connections that all clients share, and what it exchanges with the
-//! loop.
+//! The upstream, Redis: a helper thread that owns the connections which all clients share, and the messages between it
+//! and the loop.
 //!
-//! The loop collects requests in a [`Batch`] for each link during a turn, and passes them on at its end
-//! ([`Upstream::send`]). The helper writes them at once, whatever else is in flight, and returns [`Event`]s. There is
-//! one reply for each request of a link, in order, whatever happens to its connection meanwhile.
+//! During a turn, the loop collects requests in a [`Batch`] for each link. At the end of the turn, it passes them on
+//! ([`Upstream::send`]). The helper writes them at once, whatever else is in flight, and returns [`Event`]s. Each
+//! request of a link gets one reply, in order, whatever happens to the link's connection meanwhile.
 //!
 //! - `node` is one Redis: which connections to it there are, how they are opened, and what happens when one breaks. It
 //!   is a state machine without sockets, of [`Link`](crate::link::Link)s.
@@ -72,50 +72,50 @@ pub struct Settings {
     pub address: RedisAddress,
     /// The sentinels that name the master, if the address is a master's name.
     pub sentinels: Option<SentinelSettings>,
-    /// The seeds of the cluster, if it is one.
+    /// The seeds, if Redis is a cluster.
     pub cluster: Option<Seeds>,
-    /// Whether to connect to its replicas, for reads.
+    /// Whether to connect to the cluster's replicas, for reads.
     pub reads_replicas: bool,
-    /// Whether this server is one of them.
+    /// Whether this server is a replica.
     pub is_replica: bool,
     /// How to connect, and the timeout of connecting and of replies.
     pub dialer: Dialer,
-    /// How long requests wait for it when it has become unreachable.
+    /// How long requests wait for Redis once it has become unreachable.
     pub wait: Duration,
-    /// The database of the first connection, and of every one that is not for another.
+    /// The database of the first connection, and of all others that are not for a particular database.
     pub database: u32,
-    /// The user to authenticate as; without one, Redis's default user.
+    /// The user to authenticate as; `None` for Redis's default user.
     pub username: Option<String>,
-    /// The password, if Redis asks for one.
+    /// The password, if Redis requires one.
     pub password: Option<Secret>,
-    /// The file that holds it, if one does: it is read again when Redis refuses.
+    /// The file that contains the password, if one does. It is read again when Redis refuses the login.
     pub password_file: Option<String>,
     /// Whether Redis should report changes of the keys that were read.
     pub tracking: bool,
 }
 
-/// How the error replies of the proxy itself continue after their code.
+/// How error replies of the proxy's own continue after their code.
 const UNREACHABLE: &str = "backing Redis at ";
 
-/// In place of a reply: Redis is unreachable, and the waiting client is closed, as by Redis itself. Client libraries
-/// then reconnect, and retry what may be retried, while they pass an error on to the application.
+/// In place of a reply: Redis is unreachable, and the waiting client is closed, as Redis would close it. Client
+/// libraries then reconnect, and retry what may be retried, whereas they pass an error on to the application.
 pub const CLOSED: &[u8] = b"";
 
 /// In place of a reply: the connection broke under the request, and the client is closed as for [`CLOSED`]. A request that
 /// may be retried has been retried once.
 pub const BROKEN: &[u8] = b"-\r\n";
 
-/// In place of a reply, in a cluster: the node no longer serves anything, and has not executed the request, which must
-/// be sent to the node that has its slot now.
+/// In place of a reply, in a cluster: the node no longer serves anything and has not executed the request, which must
+/// be sent to the node that has the slot now.
 pub const ELSEWHERE: &[u8] = b"-MOVED\r\n";
 
-/// Whether the waiting client is closed, in place of this reply.
+/// Whether the waiting client is closed instead of getting this reply.
 #[must_use]
 pub fn closes(encoded: &[u8]) -> bool {
     encoded == CLOSED || encoded == BROKEN
 }
 
-/// Whether an encoded reply stands for one that Redis did not give.
+/// Whether an encoded reply takes the place of one that Redis did not give.
 #[must_use]
 pub fn is_unreachable(encoded: &[u8]) -> bool {
     closes(encoded)
@@ -125,15 +125,16 @@ pub fn is_unreachable(encoded: &[u8]) -> bool {
             .any(|text| text.starts_with(UNREACHABLE.as_bytes()))
 }
 
-/// One of the servers behind the proxy: a node of a cluster, or the only one. A number is never reused.
+/// One of the servers behind the proxy: the only one, or a node of a cluster. A number is never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u16);
 
-/// A link. There is one for each protocol version, as a reply in one can't be made from the other, and for each
-/// database: a connection that never leaves its database can't execute a request in another, whatever Redis refuses.
+/// Identifies a link. There is a link for each protocol version, as a reply in one version can't be converted to the
+/// other, and for each database: a connection that never leaves its database can't execute a request in another one,
+/// whatever Redis refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkId {
-    /// The node that it leads to.
+    /// The node that the link leads to.
     pub node: NodeId,
     /// Its protocol version.
     pub protocol: Protocol,
@@ -142,7 +143,7 @@ pub struct LinkId {
 }
 
 impl LinkId {
-    /// The link for that protocol version and database, to the only server.
+    /// The link to the only server, for this protocol version and database.
     #[must_use]
     pub fn new(protocol: Protocol, database: u32) -> Self {
         Self {
@@ -170,7 +171,7 @@ impl<T> Default for PerLink<T> {
 }
 
 impl<T: Default> PerLink<T> {
-    /// The entry of a link. There are few, and those used first are found first.
+    /// The entry of a link. There are few links, and those that were used first are found first.
     #[inline]
     pub fn of(&mut self, link: LinkId) -> &mut T {
         let at = match self.0.iter().position(|(known, _)| *known == link) {
@@ -211,26 +212,26 @@ pub type Requests = PerLink<Batch>;
 /// A check whether Redis accepts a client's password.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Identifies its answer.
+    /// Identifies the answer.
     pub number: u64,
     /// The encoded `AUTH`.
     pub request: Vec<u8>,
 }
 
-/// What Redis reported about itself when it was connected to.
+/// What Redis reported about itself when the proxy connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backend {
-    /// Where it was reached, for dedicated connections.
+    /// The endpoint at which it was reached, for dedicated connections.
     pub endpoint: Option<Endpoint>,
     /// The sentinel that named it, if any.
     pub sentinel: Option<String>,
-    /// Which server it is, if it says so.
+    /// Which server it is, if it reports that.
     pub run_id: Option<String>,
     /// Its commands, if it reported them.
     pub commands: Option<Vec<Spec>>,
-    /// It refused to report them.
+    /// It refused to report its commands.
     pub commands_refused: bool,
-    /// Its replies to HELLO in RESP2 and RESP3; empty if it does not support it.
+    /// Its replies to `HELLO` in RESP2 and RESP3; empty if it does not support the command.
     pub hello: [Vec<u8>; 2],
     /// Its reply to `INFO`.
     pub info: Vec<u8>,
@@ -239,7 +240,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Whether the other one is another server: then connections to this one lead nowhere, or to a stranger.
+    /// Whether `other` is another server. If so, connections to this one lead nowhere, or to the wrong server.
     #[must_use]
     pub fn is_another(&self, other: &Self) -> bool {
         match (&self.run_id, &other.run_id) {
@@ -261,7 +262,7 @@ pub struct Report {
 /// An event of a node.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Redis is reachable at that endpoint. It is not known yet whether it accepts the proxy.
+    /// Redis is reachable at this endpoint. It is not known yet whether it accepts the proxy.
     Reached(Endpoint),
     /// Redis is lost, and may be back in a moment: until [`Event::Up`] or [`Event::Down`], requests wait, and so should
     /// clients that need a dedicated connection.
@@ -273,19 +274,20 @@ pub enum Event {
     /// Redis was replaced by another server, while the old one may still be up: dedicated connections lead to the old
     /// one. New ones must not be opened before [`Event::Up`].
     Moved,
-    /// Redis is unreachable: until [`Event::Up`] requests are pointless.
+    /// Redis is unreachable. Until [`Event::Up`], requests are pointless.
     Down {
         /// The encoded error reply that says why.
         error: Vec<u8>,
-        /// It is up but refuses the proxy, or it was never reachable: clients that need it get the error. Otherwise
+        /// Redis is up but refuses the proxy, or was never reachable: clients that need it get the error. Otherwise
         /// they are [`CLOSED`].
         refused: bool,
     },
-    /// Moreover, dedicated connections lead nowhere any more, whether or not they end by themselves.
+    /// After [`Event::Down`]: dedicated connections lead nowhere any more, whether or not they have ended by
+    /// themselves.
     Gone,
-    /// Whether Redis reports changes has changed.
+    /// Redis now reports changes, or no longer does.
     Tracking(Tracking),
-    /// All changes that Redis had made when that barrier was requested have been reported, if it reports any.
+    /// All changes that Redis had made when this barrier was requested have been reported, if Redis reports any.
     Barrier(u64),
     /// Replies to the oldest requests of a link.
     Replies {
@@ -294,8 +296,8 @@ pub enum Event {
         /// The replies.
         replies: Replies,
     },
-    /// The oldest requests of a link, after those that were late before, have waited too long. Their replies may still
-    /// arrive, and are dropped.
+    /// The oldest requests of a link that were not late before have timed out. Their replies may still arrive, and are
+    /// dropped.
     Late {
         /// The link.
         link: LinkId,
@@ -310,45 +312,45 @@ pub enum Event {
     Password(Secret),
     /// The answer to a [`Check`], or an error in its place.
     Checked {
-        /// Its number.
+        /// The number of the check.
         number: u64,
         /// The encoded reply.
         reply: Vec<u8>,
     },
-    /// Redis is busy with a script, and refuses nearly everything with this error, or no longer is.
+    /// Redis is busy with a script and refuses nearly everything with this error; `None` when it no longer is.
     Busy(Option<Vec<u8>>),
-    /// Redis tracks the keys read on so many of the links.
+    /// Redis tracks the keys read on this many links.
     TrackedLinks(usize),
-    /// Redis's table of tracked keys is full, or no longer is.
+    /// Redis's table of tracked keys is full; `None` when it no longer is.
     TrackingTable(Option<TrackingTable>),
     /// The size of the output buffer, in bytes, at which Redis closes a client; 0 if there is no such limit, or it is
     /// unknown.
     OutputLimit(usize),
-    /// Databases were swapped.
+    /// Databases were swapped (`SWAPDB`).
     Swapped,
-    /// The slots of the node have changed, where the proxy is in front of a single node of a cluster.
+    /// The slots of the node have changed. Only reported if the proxy is in front of a single node of a cluster.
     SlotsMoved,
     /// A new slot map of the cluster. Nodes that it doesn't name are gone, with all their links.
     Slots(Arc<ClusterMap>),
-    /// Redis refuses reads because it has lost its master; or it no longer does.
+    /// Redis refuses reads because it has lost its master, or no longer does.
     MasterLost(bool),
     /// The proxy's user lacks a permission, or no longer lacks it.
     Right {
         /// The permission.
         right: Right,
-        /// It lacks it.
+        /// Whether the user lacks the permission.
         is_missing: bool,
     },
     /// The proxy's user may have other permissions than before.
     Rights {
-        /// Redis shows them, so that each change will be reported. If not, nothing may be cached for longer than
-        /// [`UNKNOWN_TTL`].
+        /// Redis reveals the user's permissions, so that every change of them will be reported. If not, nothing may be
+        /// cached for longer than [`UNKNOWN_TTL`].
         known: bool,
     },
 }
 
 impl Event {
-    /// Whether existing dedicated connections lead nowhere, or perhaps elsewhere.
+    /// Whether this means that existing dedicated connections lead nowhere, or perhaps to another server.
     #[must_use]
     pub fn ends_dedicated(&self) -> bool {
         matches!(
@@ -358,20 +360,20 @@ impl Event {
     }
 }
 
-/// How long a value may be cached while Redis does not show the permissions of the proxy's user.
+/// The longest time that a value may be cached while Redis does not reveal the permissions of the proxy's user.
 pub const UNKNOWN_TTL: Duration = Duration::from_secs(5);
 
-/// How cached values are kept from getting stale, beside the time to live.
+/// How cached values are kept from getting stale, besides their time to live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tracking {
-    /// From now on Redis reports changes of what is read from now on. Changes of what was read before may have been
+    /// From now on, Redis reports changes of what is read from now on. Changes of what was read before may have been
     /// missed.
     On,
-    /// Redis has been silent for so long that reports may be outstanding; a check is in progress.
+    /// Redis has been silent for so long that reports may be outstanding. A check is in progress.
     Suspended,
     /// Redis is no longer silent: all changes so far have been reported.
     Resumed,
-    /// A connection broke: changes are no longer reported. It is not known yet whether they soon will be again.
+    /// A connection broke, so changes are no longer reported. It is not known yet whether they soon will be again.
     Lost,
     /// Changes can't be reported for now.
     Missing,

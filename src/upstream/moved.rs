@@ -1,9 +1,10 @@
-//! Detects that Redis has moved: after a failover, its name resolves to another address, or the address leads to
-//! another server, while the old one may continue to answer as a replica.
+//! Detects that Redis has moved. After a failover, its name may resolve to another address, or its address may lead to
+//! another server, while the old server continues to answer as a replica.
 //!
-//! Errors show it first: `READONLY` where there was a master, but also `LOADING` and `MASTERDOWN`. They are passed on
-//! unchanged. A master that has become a replica is left at once. Otherwise the name is looked up again, and the old
-//! address left if it is no longer among the results: a proxy deliberately in front of a replica stays there.
+//! Errors are the first sign: `READONLY` from what was a master, but also `LOADING` and `MASTERDOWN`. They are passed
+//! on unchanged. A master that has become a replica is left at once. Otherwise the name is looked up again, and the
+//! server is left if its address is no longer among the results. So a proxy that is deliberately in front of a replica
+//! stays there.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::transport::dial::Endpoint;
 /// The shortest time between two look-ups.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause after a master that refused writes as a replica turned out to be a master still.
+/// The longest pause after a master has refused writes like a replica, but turned out to be a master still.
 const LONG: Duration = Duration::from_secs(60);
 
 /// The signs that Redis has moved.
@@ -24,11 +25,11 @@ const LONG: Duration = Duration::from_secs(60);
 pub(super) struct Moved {
     /// When to check.
     due: Option<Time>,
-    /// It was a master, and refuses writes.
+    /// The server was a master, but refuses writes.
     is_demoted: bool,
     not_before: Time,
     pause: Duration,
-    /// The name must be looked up.
+    /// The name must be looked up again.
     wants_look_up: bool,
     /// The server that was left, by its `run_id`.
     left: Option<String>,
@@ -55,7 +56,7 @@ impl Moved {
 }
 
 impl Node {
-    /// Checks replies to clients for such errors.
+    /// Checks replies to clients for errors that are signs of a move.
     pub(super) fn judge(&mut self, replies: &Replies, now: Time) {
         if replies.iter().any(setup::is_readonly) {
             self.doubt(true, now);
@@ -64,7 +65,7 @@ impl Node {
         }
     }
 
-    /// Redis may have moved: it refuses writes, or everything.
+    /// Redis may have moved, as it refuses writes, or everything.
     pub fn doubt(&mut self, refuses_writes: bool, now: Time) {
         if !matches!(self.state, State::Up(_)) {
             return;
@@ -76,14 +77,14 @@ impl Node {
         self.moved.due.get_or_insert(now.max(self.moved.not_before));
     }
 
-    /// Whether it was a master when it was connected to, by its reply to HELLO.
+    /// Whether the server was a master when the proxy connected, according to its reply to `HELLO`.
     fn was_master(&self) -> bool {
         const ROLE: &[u8] = b"$4\r\nrole\r\n$6\r\nmaster\r\n";
         let hello = &self.backend.hello[1];
         hello.windows(ROLE.len()).any(|window| window == ROLE)
     }
 
-    /// Performs the check, if it is due.
+    /// Does the check, if it is due.
     pub(super) fn look_into_move(&mut self, now: Time) {
         if self.moved.due.is_none_or(|due| due > now) {
             return;
@@ -101,12 +102,12 @@ impl Node {
         }
     }
 
-    /// The server is left, though it may still be up.
+    /// Notes that the server is left, though it may still be up.
     pub(super) fn leave(&mut self) {
         self.moved.left = self.run_id.take().or(self.moved.left.take());
     }
 
-    /// Another server was found in its place, or the same.
+    /// Another server, or the same one, was found in place of the one that was left.
     pub(super) fn arrived(&mut self) {
         if let Some(left) = self.moved.left.take()
             && self.run_id.as_ref().is_some_and(|run_id| *run_id != left)
@@ -115,13 +116,13 @@ impl Node {
         }
     }
 
-    /// Whether to look up Redis's name again. Reports it once.
+    /// Whether to look up Redis's name again. Returns true once.
     pub fn wants_look_up(&mut self) -> bool {
         std::mem::take(&mut self.moved.wants_look_up)
     }
 
-    /// Sentinels name another master than the one that is connected to, or being connected to: that one is left, and so
-    /// are all dedicated connections to it, even if it still answers.
+    /// Sentinels name another master than the server that the proxy is connected, or connecting, to. That server is
+    /// left, and so are all dedicated connections to it, even if it still answers.
     pub fn switched(&mut self, loss: &Loss, now: Time) {
         self.events.push(Event::Moved);
         match self.state {
@@ -130,7 +131,7 @@ impl Node {
         }
     }
 
-    /// The current addresses of Redis: if its endpoint is not among them, all connections are reopened.
+    /// Takes the current addresses of Redis. If its endpoint is not among them, all connections are reopened.
     pub fn found(&mut self, endpoints: &[Endpoint], now: Time) {
         let is_known = |endpoint| endpoints.contains(endpoint);
         if matches!(self.state, State::Up(_))

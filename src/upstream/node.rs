@@ -1,12 +1,13 @@
-//! One Redis: the connections to it that all clients share. It is a state machine without sockets: the helper reports
-//! the events of each connection and the time, and opens the connections that it wants ([`Node::wants`]).
+//! One Redis, with the connections to it that all clients share. It is a state machine without sockets: the helper
+//! reports the time and the events of each connection, and opens the connections that the node wants ([`Node::wants`]).
 //!
-//! There is a connection for each protocol version and each database that clients use, which carry requests, and the
-//! tracker, on which Redis reports changes of what was read on the others. All must lead to the same server. Each is
-//! opened for its first request, and never leaves its database: so no request is executed in another one, whatever
-//! happens to a `SELECT` (an index out of range, a revoked permission, a script that keeps Redis busy). If Redis
-//! refuses a database, requests for it get Redis's error. The tracker carries no requests because a reply of 100 MB or
-//! a write that Redis delays would hold up the reports behind it, and a RESP2 connection can't have them at all.
+//! Requests go over one connection for each protocol version and each database that clients use. The tracker is a
+//! further connection, on which Redis reports changes of what was read on the others. All must lead to the same server.
+//! Each is opened for its first request, and never leaves its database. So no request is executed in another database,
+//! whatever happens to a `SELECT` (an index out of range, a revoked permission, a script that keeps Redis busy); if
+//! Redis refuses a database, requests for it get Redis's error. The tracker carries no requests, because a reply of 100
+//! MB, or a write that Redis delays, would hold up the reports behind it, and a RESP2 connection can't receive reports
+//! at all.
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::logging::Limit;
 use crate::resp::Protocol;
 use crate::transport::dial::Endpoint;
 
-/// How long a connection that answers nothing must last to have been useful, and how long Redis must be up to have come
+/// How long a connection that answers nothing must last to count as useful, and how long Redis must be up to count as
 /// back for good.
 pub(super) const STEADY: Duration = Duration::from_secs(1);
 /// How many useless connections in a row are allowed before a pause.
@@ -35,56 +36,56 @@ pub(super) const USELESS: u8 = 10;
 
 /// One Redis.
 pub(super) struct Node {
-    /// Its id, which its links and its reports have.
+    /// Its id, which its links and its reports carry.
     pub id: NodeId,
     pub settings: Settings,
-    /// By the indices of their roles.
+    /// The connections, by the index of their role.
     pub(super) connections: Vec<Connection>,
     pub(super) state: State,
     pub(super) tracker: Tracker,
     /// What Redis reported about itself.
     pub(super) backend: Backend,
-    /// Which server it is, if it says so.
+    /// Which server it is, if it reports that.
     pub(super) run_id: Option<String>,
-    /// It was reachable before.
+    /// Redis was reachable before.
     pub(super) known: bool,
     /// When the last outage ended.
     pub(super) returned: Option<Time>,
-    /// Whether it outlived the connections that were lost.
+    /// Whether Redis outlived the connections that were lost.
     pub(super) life: Life,
-    /// Since an attempt to connect failed.
+    /// The outage, since an attempt to connect failed.
     pub(super) outage: Option<Outage>,
     pub(super) pause: Duration,
-    /// Why a connection is reopened, if that happens while Redis is reachable.
+    /// Why a connection is being reopened while Redis is reachable.
     pub(super) reconnecting: Option<String>,
-    /// The rate of log lines about it: a client may kill connections as often as it likes.
+    /// Limits the log lines about reconnections, as a client may kill connections as often as it likes.
     pub(super) reconnects: Limit,
     /// Whether an outage would matter.
     pub watched: bool,
     /// How often to use connections so that Redis doesn't close them.
     pub(super) keep_alive: Option<Duration>,
-    /// When a connection was last found to have changed state, and how often that was in quick succession.
+    /// When a connection was last found to have changed state, and how often that has happened in quick succession.
     pub(super) distrusted: (Time, u8),
     /// What is known of the user's permissions.
     pub(super) rights: Rights,
-    /// What it doesn't report.
+    /// What Redis does not report by itself.
     pub(super) unreported: Unreported,
     /// Redis is busy with a script.
     pub(super) is_busy: bool,
-    /// On how many of the links it tracks keys, as last reported to the loop.
+    /// On how many links Redis tracks keys, as last reported to the loop.
     pub(super) tracked_links: usize,
     /// Outstanding checks of clients' passwords.
     pub(super) checks: Checks,
-    /// The signs that it has moved.
+    /// The signs that Redis has moved.
     pub(super) moved: Moved,
-    /// What it is asked about its cluster.
+    /// What the node is asked about its cluster.
     pub(super) asks: Asks,
     pub(super) barriers: Barriers,
-    /// It no longer serves anything in its cluster, and gets no more requests.
+    /// The node no longer serves anything in its cluster, and gets no more requests.
     pub(super) is_leaving: bool,
     /// Events to report to the loop.
     pub events: Vec<Event>,
-    /// Memory for replies.
+    /// Memory for replies, for reuse.
     pub spare: Vec<Replies>,
     /// The time of the last tick.
     pub(super) ticked: Time,
@@ -148,7 +149,7 @@ impl Node {
         (0..self.connections.len()).map(Role::at)
     }
 
-    /// The roles of those that carry requests.
+    /// The roles of the connections that carry requests.
     pub(super) fn links(&self) -> impl Iterator<Item = Role> + use<> {
         self.roles().filter(|role| *role != Role::Tracker)
     }
@@ -166,7 +167,7 @@ impl Node {
         Role::at(place)
     }
 
-    /// Which connection to open now, if any. The others go to the same address as the first one.
+    /// Which connection to open now, if any. All others go to the address of the first.
     pub fn wants(&self) -> Option<Role> {
         let wanted = |(role, connection): (Role, &Connection)| {
             (connection.phase == Phase::Wanted).then_some(role)
@@ -179,7 +180,7 @@ impl Node {
         matches!(self.state, State::Up(_))
     }
 
-    /// Its last endpoint, if it was ever reached.
+    /// The last endpoint, if Redis was ever reached.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         self.backend.endpoint.as_ref()
     }
@@ -201,7 +202,7 @@ impl Node {
         }
     }
 
-    /// Starts connecting.
+    /// Starts to connect.
     pub(super) fn open(&mut self, now: Time) {
         self.state = State::Opening;
         self.expect_tracker(now);
@@ -221,7 +222,8 @@ impl Node {
         self.connection(role).phase = Phase::LookingUp(deadline);
     }
 
-    /// How long a look-up may take. Sentinels have to be looked up, connected to and asked, each within the timeout.
+    /// How long a look-up may take. With sentinels, it includes their own look-ups, connections and answers, each of
+    /// which may take the timeout.
     pub(super) fn look_up_time(&self) -> Duration {
         let timeout = self.settings.dialer.timeout;
         match self.settings.sentinels {
@@ -230,12 +232,12 @@ impl Node {
         }
     }
 
-    /// A connection is being opened, until the deadline at most.
+    /// A connection is being opened, until this deadline.
     pub fn connecting(&mut self, role: Role, deadline: Time) {
         self.connection(role).phase = Phase::Connecting(deadline);
     }
 
-    /// A connection is open, and leads to that endpoint if it is the first: sets it up.
+    /// A connection is open: sets it up. The first connection has the endpoint that it leads to.
     pub fn connected(&mut self, role: Role, endpoint: Option<Endpoint>, now: Time) {
         let questions = match role {
             Role::Resp2 => setup::of_resp2(&self.settings),
@@ -268,7 +270,7 @@ impl Node {
         }
     }
 
-    /// Advances as far as the answers allow.
+    /// Makes the progress that the answers so far allow.
     pub(super) fn advance(&mut self, now: Time) {
         let tracker = self.connection(Role::Tracker);
         if tracker.phase == Phase::SettingUp && tracker.link.is_idle() {
@@ -298,7 +300,7 @@ impl Node {
             // The first requests wait until it is known whether what they read may be cached.
             Reports::Opening if connection.phase == Phase::SettingUp => {
                 self.want_tracker(now);
-                // If it can only be opened after a pause, they wait no longer.
+                // If the tracker can only be opened after a pause, they wait no longer.
                 if self.connection(Role::Tracker).phase == Phase::Closed {
                     self.link_is_up(role, now);
                 }
@@ -311,7 +313,7 @@ impl Node {
         }
     }
 
-    /// The connection of a link is set up: its requests may be written.
+    /// The connection of a link is set up: the link's requests may be written.
     fn link_is_up(&mut self, role: Role, now: Time) {
         self.set_open(role, now);
         if role == Role::Resp2 {
@@ -334,7 +336,7 @@ impl Node {
         self.report_replies(role, replies);
     }
 
-    /// Logs that a connection was lost and reopened, if that was while Redis was up.
+    /// Logs that a connection was lost and reopened, if Redis was up all the time.
     pub(super) fn log_reconnected(&mut self, now: Time) {
         if let Some(reason) = self.reconnecting.take()
             && let Some(left_out) = self.reconnects.admit(now)
@@ -369,14 +371,14 @@ impl Node {
         match role {
             Role::Tracker => self.tracker_lost(&loss, was_open, at_once, now),
             Role::Resp2 if !at_once => return self.down(&loss, now),
-            // It is unknown whether the next one leads to the same server.
+            // The new connection may lead to another server.
             Role::Resp2 if self.run_id.is_none() => return self.start_anew(&loss, now),
             Role::Resp2 => {
                 self.state = State::Opening;
                 self.reconnect(role, loss.to_string());
             }
             Role::Resp3 | Role::Other(_) if at_once => self.reconnect(role, loss.to_string()),
-            // Its requests wait until it is known whether Redis is up.
+            // The requests wait until it is known whether Redis is up.
             Role::Resp3 | Role::Other(_) if !self.is_up() => {}
             Role::Resp3 | Role::Other(_) => {
                 let connection = self.connection(role);
@@ -399,7 +401,7 @@ impl Node {
     }
 
     pub(super) fn reconnect(&mut self, role: Role, reason: String) {
-        // The first loss is the reason for the others.
+        // The first loss is the cause of the others.
         self.reconnecting.get_or_insert(reason);
         self.want(role);
     }
@@ -431,8 +433,9 @@ impl Node {
         }
     }
 
-    /// The requests in flight on a lost connection wait for another. Clients that wait for requests that can't be
-    /// retried are closed, or get an error if such a request may have caused the loss: a library would repeat it.
+    /// Lets the requests in flight on a lost connection wait for the next connection. Clients that wait for requests
+    /// which can't be retried are closed; or get an error, if such a request may have caused the loss, as a library
+    /// would repeat it.
     pub(super) fn renew(&mut self, role: Role, loss: &Loss) {
         let error =
             setup::error_reply(&self.settings, "the connection broke before its reply came");
@@ -445,14 +448,14 @@ impl Node {
         self.report_replies(role, replies);
     }
 
-    /// All clients' requests on a connection get the error.
+    /// Fails all clients' requests on a connection with this error.
     pub(super) fn fail(&mut self, role: Role, error: &[u8]) {
         let mut replies = self.spare.pop().unwrap_or_default();
         self.connection(role).link.fail(error, &mut replies);
         self.report_replies(role, replies);
     }
 
-    /// Whether Redis supports HELLO, as it does since version 6.
+    /// Whether Redis supports `HELLO`, as it does since version 6.
     pub(super) fn knows_hello(&self) -> bool {
         !self.backend.hello[1].is_empty()
     }

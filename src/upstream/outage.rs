@@ -1,10 +1,10 @@
-//! Handles a Redis that is unreachable. Connecting is retried after pauses that grow up to a limit, which is the lower
-//! the more an outage matters.
+//! Handles a Redis that is unreachable. Connecting is retried after pauses that grow up to a limit. The more an outage
+//! matters, the lower the limit.
 //!
-//! At first Redis may only be restarting: for a while all requests wait, as in client libraries without the proxy.
-//! After that, clients that need it are closed, as by Redis itself, or get the error by which it refuses the proxy. If
-//! it was never reachable, the error says why, as the person setting up the proxy may see it. Dedicated connections are
-//! given up later if Redis is only silent, as it may be busy.
+//! At first, Redis may only be restarting: for a while all requests wait, as in client libraries without the proxy.
+//! After that, clients that need Redis are closed, as Redis would close them, or get the error with which it refuses
+//! the proxy. If Redis was never reachable, the error says why, for the person who is setting up the proxy. Dedicated
+//! connections are given up later if Redis is only silent, as it may be busy.
 
 use std::time::Duration;
 
@@ -16,34 +16,34 @@ use crate::clock::Time;
 /// Whether Redis can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Not known yet, for the first time or again.
+    /// It is not known yet, at startup or after a loss.
     Opening,
-    /// Up, since then.
+    /// Redis has been up since this time.
     Up(Time),
-    /// Down; and when to connect next.
+    /// Redis is down, and this is when to connect next.
     Down(Time),
 }
 
 /// Why Redis is unreachable, and since when.
 pub(super) struct Outage {
     reason: String,
-    /// The encoded error reply for it.
+    /// The encoded error reply that says why.
     error: Vec<u8>,
-    /// It is up but refuses the proxy.
+    /// Redis is up, but refuses the proxy.
     refused: bool,
-    /// It was never reachable.
+    /// Redis was never reachable.
     is_first: bool,
     since: Time,
-    /// Until then it may only be restarting, so requests wait. None once they no longer do.
+    /// Until when Redis may only be restarting, so that requests wait. `None` once they no longer do.
     patience: Option<Time>,
-    /// When dedicated connections are given up too. None once they are, and if they may still be good.
+    /// When to give up dedicated connections too. `None` once that is done, and if they may still be good.
     end: Option<Time>,
-    /// They have been given up.
+    /// Dedicated connections have been given up.
     gone: bool,
 }
 
 impl Outage {
-    /// The reply to requests while it lasts.
+    /// The reply to requests during the outage.
     fn reply(&self) -> &[u8] {
         match self.says_why() {
             true => &self.error,
@@ -64,7 +64,7 @@ impl Outage {
     }
 }
 
-/// The pause before the first reconnection; it doubles up to one of those below.
+/// The pause before the first reconnection. It doubles up to one of the limits below.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause while requests wait for Redis.
 const AWAITED_PAUSE: Duration = Duration::from_millis(250);
@@ -74,7 +74,7 @@ const MISSED_PAUSE: Duration = Duration::from_millis(500);
 const SOON: Duration = Duration::from_millis(400);
 /// The longest pause while sentinels name a server that is not a master, as happens briefly in a failover.
 const NOT_MASTER_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause while an outage does not matter, and the one after Redis refused the proxy.
+/// The longest pause while an outage does not matter, and the pause after Redis has refused the proxy.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Node {
@@ -83,7 +83,7 @@ impl Node {
         let outage = self.outage.take();
         if outage.is_some() {
             self.returned = Some(now);
-            // They waited for Redis to be up, so its replies are not late.
+            // The requests waited for Redis to be up, so their replies are not late.
             for role in self.links() {
                 self.connection(role).link.wait_from(now);
             }
@@ -110,8 +110,8 @@ impl Node {
         }
     }
 
-    /// Redis is unreachable: closes all connections. If it may only be restarting, requests wait for a while, as far as
-    /// they may be retried.
+    /// Redis is unreachable: closes all connections. If Redis may only be restarting, requests that may be retried wait
+    /// for a while.
     pub(super) fn down(&mut self, loss: &Loss, now: Time) {
         self.tracking_lost();
         self.note_busy(b"");
@@ -151,14 +151,14 @@ impl Node {
         self.outage = Some(outage);
         self.end_dedicated(now);
         let is_up = matches!(self.state, State::Up(since) if since.until(now) >= STEADY);
-        // One that comes and goes gets the longer pauses of one that is down.
+        // A Redis that comes and goes gets the longer pauses of one that is down.
         if is_new && is_patient || is_up {
             self.pause = FIRST_PAUSE;
         }
         self.state = State::Down(now.after(self.pause_after(loss, is_patient)));
     }
 
-    /// The outage that a loss begins or continues, and whether requests waited for Redis until then.
+    /// The outage that a loss begins or continues, and whether requests waited for Redis until now.
     fn outage_after(
         &self,
         before: Option<Outage>,
@@ -167,20 +167,20 @@ impl Node {
         now: Time,
     ) -> (Outage, bool) {
         let patience = match &before {
-            // Its master serves reads meanwhile.
+            // The master serves the reads meanwhile.
             _ if self.settings.is_replica => None,
             None => {
                 (self.may_be_brief(loss) && self.is_steady(now)).then(|| now.after(self.wait()))
             }
             Some(outage) => outage.patience,
         };
-        // After Redis has ended, connections may time out instead of being refused until it is back.
+        // After Redis has ended, connection attempts may time out instead of being refused, until it is back.
         let may_be_brief = self.may_be_brief(loss) || matches!(loss, Loss::TimedOut(_));
         let gone = before.as_ref().is_some_and(|outage| outage.gone);
         let end = match loss {
             _ if gone => None,
             loss if loss.is_refusal() => None,
-            // It may only be busy.
+            // Redis may only be busy.
             Loss::TimedOut(_) => {
                 let known = before.as_ref().and_then(|outage| outage.end);
                 Some(known.unwrap_or(now.after(self.settings.dialer.timeout * STUCK)))
@@ -203,7 +203,7 @@ impl Node {
         (outage, patience.is_some())
     }
 
-    /// How long to wait before the next attempt to connect, after a loss. The pause after that is twice as long.
+    /// How long to wait before the next attempt to connect. The pause after that is twice as long.
     fn pause_after(&mut self, loss: &Loss, is_patient: bool) -> Duration {
         self.pause = match loss {
             Loss::Refused(words) if setup::is_temporary(words) => self.pause.min(SOON),
@@ -213,14 +213,14 @@ impl Node {
             _ if self.watched => self.pause.min(MISSED_PAUSE),
             _ => self.pause,
         };
-        // Up to a quarter less, so that the proxies of many hosts don't reconnect in step.
+        // Shortens the pause by up to a quarter, so that the proxies of many hosts don't reconnect in step.
         let pause = self.pause.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         pause
     }
 
-    /// Whether Redis may be back in a moment: it has just ended, or says so; or in a cluster another node may soon take
-    /// over.
+    /// Whether Redis may be back in a moment: it has just ended, or says that it will be; or another node of its
+    /// cluster may soon take over.
     fn may_be_brief(&self, loss: &Loss) -> bool {
         match loss {
             Loss::NotMaster(_) => true,
@@ -229,8 +229,8 @@ impl Node {
         }
     }
 
-    /// How long requests wait for a Redis that may only be restarting. One that was never reachable may have a wrong
-    /// address, and the person testing that should see the error.
+    /// How long requests wait for a Redis that may only be restarting. If it was never reachable, its address may be
+    /// wrong, and whoever is testing that should see the error.
     fn wait(&self) -> Duration {
         let wait = self.settings.wait;
         match self.known {
@@ -239,7 +239,7 @@ impl Node {
         }
     }
 
-    /// Makes the next connection attempt come soon, if Redis is down, as it is needed now.
+    /// Makes the next connection attempt come soon, as Redis is needed now, if it is down.
     pub(super) fn missed(&mut self, now: Time) {
         let is_refused = self.outage.as_ref().is_some_and(|outage| outage.refused);
         if let State::Down(until) = self.state
@@ -255,7 +255,8 @@ impl Node {
             .is_none_or(|returned| returned.until(now) >= STEADY)
     }
 
-    /// Ends the waiting for Redis. Clients that waited through a restart are closed, as by the Redis that ended.
+    /// Ends the waiting for Redis. Clients that have waited through the restart are closed, as the Redis that ended
+    /// would have closed them.
     fn give_up(&mut self, outage: &Outage, waited: bool) {
         self.fail_checks(&outage.error);
         let reply = match waited && self.known {
@@ -269,7 +270,7 @@ impl Node {
         }
     }
 
-    /// Gives Redis up if it has been down for longer than a restart should take.
+    /// Ends the waiting once Redis has been down for longer than a restart should take.
     pub(super) fn end_patience(&mut self, now: Time) {
         if self.patience().is_none_or(|until| until > now) {
             return;
@@ -283,7 +284,7 @@ impl Node {
         }
     }
 
-    /// Reports that dedicated connections are lost, once that can be assumed.
+    /// Reports dedicated connections as lost, once that can be assumed.
     pub(super) fn end_dedicated(&mut self, now: Time) {
         if let Some(outage) = &mut self.outage
             && outage.patience.is_none()
@@ -305,7 +306,7 @@ impl Node {
         self.outage.as_ref()?.patience
     }
 
-    /// Answers the requests on a connection with an error that gives this reason.
+    /// Answers the requests on a connection with an error that gives `reason`.
     pub(super) fn refuse(&mut self, role: Role, reason: &str) {
         let error = setup::error_reply(&self.settings, reason);
         self.fail(role, &error);
@@ -355,7 +356,7 @@ impl Node {
         }
     }
 
-    /// When to reopen the connection of a link other than the first for requests that wait for it, while Redis is up.
+    /// When to reopen a link's connection, other than the first, for requests that wait for it while Redis is up.
     fn awaits(&self, role: Role) -> Option<Time> {
         let connection = &self.connections[role.place()];
         let waits = role != Role::Resp2

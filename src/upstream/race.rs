@@ -1,5 +1,5 @@
-//! Connects to whichever of several addresses answers first: the next one is tried when the previous one failed, or has
-//! not answered after a moment (RFC 8305, "happy eyeballs").
+//! Connects to whichever of several addresses answers first. The next address is tried when the previous one has
+//! failed, or has not answered after a moment (RFC 8305, "happy eyeballs").
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use crate::clock::Time;
 use crate::transport::Transport;
 use crate::transport::dial::{Dialer, Endpoint};
 
-/// How long an address has before the next one is tried as well.
+/// How long an address has before the next one is tried too.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The addresses and the attempts.
@@ -22,18 +22,18 @@ pub(super) struct Race {
     waiting: VecDeque<Endpoint>,
     /// Attempts in progress, with the tokens by which the poll reports on them.
     attempts: Vec<(Token, Endpoint, Transport)>,
-    /// When the next one is due.
+    /// When the next attempt is due.
     next: Option<Time>,
     /// The error of the latest failed attempt.
     error: Option<io::Error>,
-    /// How many were made.
+    /// How many attempts were made.
     count: usize,
-    /// The first token.
+    /// The first of the tokens.
     first: usize,
 }
 
 impl Race {
-    /// A race between these addresses, with tokens from that one on.
+    /// A race between these addresses, whose attempts get the tokens from `first` on.
     pub fn between(endpoints: Vec<Endpoint>, first: usize) -> Self {
         Self {
             waiting: endpoints.into(),
@@ -48,13 +48,13 @@ impl Race {
         self.next.is_some() || !self.attempts.is_empty()
     }
 
-    /// How long it may take: each address has a full timeout.
+    /// How long the race may take: each address has a full timeout.
     pub fn time(&self, dialer: &Dialer) -> Duration {
         let beside = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
         dialer.timeout + HEAD_START.saturating_mul(beside.saturating_sub(1))
     }
 
-    /// When it continues, if no event comes before.
+    /// When the race continues, unless an event comes first.
     pub fn due(&self) -> Option<Time> {
         self.next
     }
@@ -67,7 +67,7 @@ impl Race {
         }
     }
 
-    /// Continues. Returns the connection that won, or why there is none.
+    /// Continues the race. Returns the connection that has won, or why there is none.
     pub fn turn(
         &mut self,
         dialer: &Dialer,
@@ -95,7 +95,7 @@ impl Race {
         is_over.then(|| Err(self.error.take().unwrap_or_else(resolve::none)))
     }
 
-    /// Checks each attempt. Returns the first that succeeded.
+    /// Checks each attempt. Returns the first one that has succeeded.
     fn judge(&mut self, now: Time) -> Option<(Endpoint, Transport)> {
         let mut at = 0;
         while let Some((_, _, attempt)) = self.attempts.get_mut(at) {

@@ -1,4 +1,4 @@
-//! Finds the address of Redis: the only place that knows how each kind of address is resolved.
+//! Finds the address of Redis. Only this module knows how each kind of address is resolved.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -13,8 +13,8 @@ const STACK: usize = 512 * 1024;
 /// The addresses of a Redis, in the order in which to try them.
 pub(super) type Endpoints = io::Result<Vec<Endpoint>>;
 
-/// Passes the result to `found`: at once if the address needs no look-up, else from a thread, as the system's look-up
-/// may take arbitrarily long.
+/// Resolves an address, and passes the result to `found`: at once if no look-up is needed, otherwise from a thread of
+/// its own, as the system's look-up may take arbitrarily long.
 ///
 /// # Errors
 /// If no thread can be created.
@@ -28,7 +28,7 @@ pub(super) fn resolve(
             return Ok(());
         }
         RedisAddress::Tcp { host, port } => (host.clone(), *port),
-        // The sentinels or nodes were not asked.
+        // These are found by asking sentinels or nodes.
         RedisAddress::Master(_) | RedisAddress::Cluster(_) => {
             found(Err(none()));
             return Ok(());
@@ -49,7 +49,7 @@ pub(super) fn resolve(
     Ok(())
 }
 
-/// The addresses, alternating between IP versions as long as there are both: if one version is unusable here, the
+/// The addresses, alternating between IP versions as long as there are both. If one version does not work here, the
 /// second attempt already uses the other (RFC 8305, section 4).
 fn alternating(addresses: Vec<SocketAddr>) -> Vec<Endpoint> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
@@ -66,7 +66,7 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<Endpoint> {
     endpoints
 }
 
-/// Why there is no address in a list.
+/// The error if a list has no address.
 pub(super) fn none() -> io::Error {
     io::Error::new(ErrorKind::NotFound, "its name has no address")
 }

@@ -1,11 +1,11 @@
 //! Checks whether the proxy's user may still read what it could read when the cache was filled, and may still log in.
 //!
 //! Redis reports neither: connections outlive a changed password and a disabled user, and permissions for keys and
-//! commands change silently. So while an outage would matter Redis is asked every [`ASK_AFTER`], and at once when it
-//! denies a request on a shared connection. `ACL GETUSER` of the proxy's own user answers both in one command: it shows
-//! the user's permissions, passwords and whether it is enabled. When the answer changes, the cache is emptied and the
-//! proxy logs in again on the same connection. If that command is denied, only the login is repeated, and entries are
-//! kept for [`UNKNOWN_TTL`](super::UNKNOWN_TTL) at most.
+//! commands change silently. So while an outage would matter, Redis is asked every [`ASK_AFTER`], and also at once when
+//! it denies a request on a shared connection. `ACL GETUSER` of the proxy's own user answers both questions, as it
+//! shows the user's permissions, its passwords and whether it is enabled. When the answer changes, the cache is
+//! emptied, and the proxy logs in again on the same connection. If the command is denied, only the login is repeated,
+//! and entries are kept for [`UNKNOWN_TTL`](super::UNKNOWN_TTL) at most.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::config::Secret;
 /// How often Redis is asked for the permissions.
 const ASK_AFTER: Duration = Duration::from_secs(1);
 
-/// How often at most, whatever Redis denies: clients may trigger denials as often as they like.
+/// The shortest time between two questions, whatever Redis denies: clients may cause denials as often as they like.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Redis's error to clients that give no password.
@@ -30,9 +30,9 @@ const NOAUTH: &str = "NOAUTH Authentication required.";
 enum Known {
     /// Redis has not been asked.
     Nothing,
-    /// They are those with this salted hash.
+    /// The permissions, as a salted hash.
     Hash(u64),
-    /// Redis does not show them.
+    /// Redis does not reveal them.
     Refused,
 }
 
@@ -41,12 +41,12 @@ enum Known {
 pub(super) struct Rights {
     salt: RandomState,
     known: Known,
-    /// The connection on which they were shown: their encoding depends on its protocol version.
+    /// The connection on which the permissions were shown, as their encoding depends on its protocol version.
     shown_on: Option<Role>,
     asked: Time,
     /// The connection on which a question is in flight.
     in_flight: Option<Role>,
-    /// Redis has denied a request since.
+    /// Redis has denied a request since the last question.
     doubted: bool,
     /// The login must be repeated, with the current password.
     login_is_due: bool,
@@ -67,7 +67,7 @@ impl Default for Rights {
 }
 
 impl Rights {
-    /// When to ask next, unless a question is in flight.
+    /// When to ask next. `None` while a question is in flight.
     fn due(&self) -> Option<Time> {
         let pause = match self.doubted {
             true => ASK_AGAIN_AFTER,
@@ -76,7 +76,7 @@ impl Rights {
         self.in_flight.is_none().then(|| self.asked.after(pause))
     }
 
-    /// A connection is lost, and with it the answer.
+    /// A connection is lost, and with it any answer on it.
     pub fn lost(&mut self, role: Role) {
         self.in_flight.take_if(|asked| *asked == role);
     }
@@ -94,7 +94,7 @@ impl Node {
         self.role_for_rights().map(|_| due)
     }
 
-    /// The connection to ask on: the tracker, which carries no clients' replies.
+    /// The connection to ask on: the tracker, as it carries no clients' replies.
     fn role_for_rights(&self) -> Option<Role> {
         let is_open = |role: &Role| {
             self.connections()
@@ -123,12 +123,12 @@ impl Node {
         self.ask_unreported(role, now);
     }
 
-    /// Redis has denied a client's request: the permissions may have changed.
+    /// Redis has denied a client's request, so the permissions may have changed.
     pub(super) fn doubt_rights(&mut self) {
         self.rights.doubted = true;
     }
 
-    /// Redis has answered with the user's permissions, or denied that with this error.
+    /// Handles Redis's answer with the user's permissions, or the error with which Redis denies it.
     pub(super) fn rights_answered(
         &mut self,
         role: Role,
@@ -140,12 +140,12 @@ impl Node {
             return Err(Loss::Refused(words.to_owned()));
         }
         if refusal.is_some_and(setup::is_temporary) {
-            // It says nothing about permissions.
+            // The error says nothing about permissions.
             return Ok(());
         }
         let known = match refusal {
             None => Known::Hash(self.rights.salt.hash_one(answer)),
-            // Without HELLO it is older than version 6, and has no users.
+            // A Redis without `HELLO` is older than version 6, and has no users.
             Some(words) if is_unknown(words) && !self.knows_hello() => Known::Hash(0),
             Some(_) => Known::Refused,
         };
@@ -165,7 +165,7 @@ impl Node {
         Ok(())
     }
 
-    /// The repeated login was answered, and accepted unless with this error.
+    /// Handles the answer to the repeated login, which was accepted unless there is a refusal.
     pub(super) fn login_answered(&mut self, role: Role, refusal: Option<&str>) -> Result<(), Loss> {
         self.rights.lost(role);
         match refusal.filter(|words| setup::refuses_login(words)) {
@@ -175,19 +175,19 @@ impl Node {
         }
     }
 
-    /// What the user may read may have changed.
+    /// Reports that the user may have other permissions than before.
     pub(super) fn report_rights(&mut self) {
         let known = self.rights.known != Known::Refused;
         self.events.push(Event::Rights { known });
     }
 
-    /// Whether to reread the password, which may have changed: the login must be repeated, or was refused. Reports it
-    /// once.
+    /// Whether to reread the password, which may have changed, as the login must be repeated or was refused. Returns
+    /// true once.
     pub(super) fn takes_password(&mut self) -> bool {
         std::mem::take(&mut self.rights.login_is_due)
     }
 
-    /// Logs in again where permissions are asked for, with the current password, if one was read.
+    /// Logs in again on the connection where permissions are asked for, with the current password, if one was read.
     pub(super) fn log_in_again(&mut self, password: Option<Secret>, now: Time) {
         let is_new = password.is_some() && password != self.settings.password;
         if let Some(password) = password.filter(|_| is_new) {

@@ -1,4 +1,4 @@
-//! The proxy's own requests to Redis, and the meaning of the answers.
+//! The proxy's own requests to Redis, and what the answers mean.
 
 use redis::Cmd;
 
@@ -11,22 +11,22 @@ use crate::resp::integer;
 use crate::resp::read::Reader;
 use crate::resp::reply;
 
-/// A question of the proxy's own.
+/// One of the proxy's own questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// The login.
+    /// Logs in.
     Auth,
-    /// The database.
+    /// Selects the database.
     Select,
-    /// Names the connection, for `CLIENT LIST` there.
+    /// Names the connection, as `CLIENT LIST` at Redis shows it.
     Name,
-    /// The greeting in RESP3; the connection speaks it from then on.
+    /// Switches the connection to RESP3, and fetches the greeting.
     Hello3,
-    /// The greeting in RESP2, likewise.
+    /// Switches the connection to RESP2, and fetches the greeting.
     Hello2,
-    /// The commands.
+    /// Which commands Redis has.
     Commands,
-    /// Whether it is a master.
+    /// Whether Redis is a master.
     Role,
     /// Which server it is.
     Server,
@@ -34,19 +34,19 @@ pub(super) enum Question {
     Info,
     /// Whether it keeps latency histograms.
     Histograms,
-    /// How often databases were swapped, and where that is read.
+    /// How often databases were swapped, and where that number is read.
     Swaps(Seen),
-    /// Which slots of its cluster it has, if the proxy is in front of this single node.
+    /// Which slots of its cluster the node has, if the proxy is in front of this single node.
     Slots,
     /// Which node of its cluster serves which slot.
     Shards,
     /// Which node serves which slot, before Redis 7.
     ClusterSlots,
-    /// What it knows of the other nodes.
+    /// What the node knows of the other nodes.
     Nodes,
-    /// How many keys it tracks at most.
+    /// How many keys Redis tracks at most.
     TableMax,
-    /// How many it tracks.
+    /// How many keys Redis tracks.
     TableKeys,
     /// Whether it limits the output buffer of clients.
     OutputLimit,
@@ -54,13 +54,13 @@ pub(super) enum Question {
     Id,
     /// Redirects reports of changes to another connection.
     Track,
-    /// Whether Redis outlived so many lost connections.
+    /// Whether Redis outlived this many losses of connections.
     Life(u64),
     /// The permissions of the proxy's user.
     Rights,
     /// Whether the user may still log in.
     Login,
-    /// Whether a client's password is valid, by the number of the check.
+    /// Whether a client's password is valid. The number is that of the check.
     Check(u64),
     /// Makes a replica answer reads.
     ReadOnly,
@@ -72,7 +72,7 @@ pub(super) enum Question {
     Barrier(u64),
 }
 
-/// The start of the set-up of all connections.
+/// The first questions on every new connection.
 fn introduction(settings: &Settings, database: u32) -> Vec<(Question, Cmd)> {
     let mut questions = Vec::new();
     if let Some(password) = &settings.password {
@@ -176,7 +176,7 @@ fn read_only(settings: &Settings) -> Option<(Question, Cmd)> {
     is_replica.then(|| (Question::ReadOnly, redis::cmd(internal::READONLY)))
 }
 
-/// The questions on the RESP2 connection.
+/// The questions that set up the RESP2 connection.
 pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings, settings.database);
     if settings.sentinels.is_some() {
@@ -194,7 +194,7 @@ pub(super) fn of_resp2(settings: &Settings) -> Vec<(Question, Cmd)> {
     questions
 }
 
-/// The questions on the connection of another link.
+/// The questions that set up the connection of another link.
 pub(super) fn of_other(settings: &Settings, link: LinkId) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings, link.database);
     if link.protocol == Protocol::Resp3 {
@@ -208,7 +208,7 @@ pub(super) fn of_other(settings: &Settings, link: LinkId) -> Vec<(Question, Cmd)
     questions
 }
 
-/// The questions on the connection that receives reports of changes.
+/// The questions that set up the tracker.
 pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
     let mut questions = introduction(settings, settings.database);
     if settings.tracking {
@@ -234,7 +234,7 @@ pub(super) fn of_tracker(settings: &Settings) -> Vec<(Question, Cmd)> {
     questions
 }
 
-/// Redirects the reports of changes of keys that are read on a connection to the one with that id.
+/// Makes Redis report changes of keys that are read on a connection to the connection with this id.
 pub(super) fn track(id: i64) -> Vec<u8> {
     let mut tracking = redis::cmd(internal::CLIENT);
     tracking.arg("TRACKING").arg("ON").arg("REDIRECT").arg(id);
@@ -252,13 +252,13 @@ pub(super) fn state() -> Vec<u8> {
     info.arg("INFO").get_packed_command()
 }
 
-/// What follows the name in Redis's error about an unknown command, before the command's arguments.
+/// What follows the name of the command in Redis's error about an unknown command.
 const ARGUMENTS: &str = ", with args beginning with";
 
-/// The end of Redis's error when the connection to redirect to has ended meanwhile.
+/// The end of Redis's error if the connection to redirect to has ended.
 const GONE: &str = "The client ID you want redirect to does not exist";
 
-/// The text of an error reply, if it is one. If AUTH is renamed, Redis repeats its arguments: they are left out.
+/// The text of an error reply, if it is one. If `AUTH` is renamed, Redis repeats its arguments, so those are left out.
 #[must_use]
 pub fn refusal(answer: &[u8]) -> Option<String> {
     let text = answer.strip_prefix(b"-")?;
@@ -268,7 +268,7 @@ pub fn refusal(answer: &[u8]) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// Whether this error refuses the connection itself, whatever was requested on it.
+/// Whether an error refuses the connection itself, whatever was requested on it.
 pub(super) fn refuses_connections(words: &str) -> bool {
     words.starts_with("DENIED ") || words.contains("max number of clients reached")
 }
@@ -282,20 +282,20 @@ pub fn starts_as_refusal(encoded: &[u8]) -> bool {
         .any(|start| encoded.starts_with(start))
 }
 
-/// Whether this error, in answer to a PING, means that nothing else would be answered either. Any other error shows
-/// that Redis answers: PING may be renamed or not permitted, for example.
+/// Whether an error in reply to a `PING` means that Redis would not answer anything else either. Any other error shows
+/// that Redis answers: `PING` may be renamed or not permitted, for example.
 pub(super) fn refuses_all(words: &str) -> bool {
     ["NOAUTH ", "LOADING "]
         .iter()
         .any(|code| words.starts_with(code))
 }
 
-/// Whether this error means that a connection is subscribed, and so may request little else.
+/// Whether an error means that the connection is subscribed, and so may request little else.
 pub(super) fn refuses_context(words: &str) -> bool {
     words.starts_with("ERR Can't execute '")
 }
 
-/// Whether this error means that the proxy's user may not log in: not with its password, or not without one.
+/// Whether an error means that the proxy's user may not log in: not with its password, or not without one.
 pub(super) fn refuses_login(words: &str) -> bool {
     ["NOAUTH ", "WRONGPASS ", "ERR invalid password"]
         .iter()
@@ -307,7 +307,7 @@ pub(super) fn refuses_login(words: &str) -> bool {
 pub(super) enum Doubt {
     /// The permissions of the proxy's user: the request is denied for lack of them.
     Rights,
-    /// The state of the connection: it looks like a subscribed one.
+    /// The state of the connection: it seems to be subscribed.
     State,
 }
 
@@ -323,7 +323,7 @@ impl Doubt {
     }
 }
 
-/// Whether a reply says that a replica takes no writes.
+/// Whether a reply says that Redis is a replica and accepts no writes.
 pub(super) fn is_readonly(encoded: &[u8]) -> bool {
     encoded.starts_with(b"-READONLY ")
 }
@@ -335,14 +335,14 @@ pub(super) fn is_elsewhere(encoded: &[u8]) -> bool {
         .any(|start| encoded.starts_with(start))
 }
 
-/// Whether this error means that Redis will be ready soon.
+/// Whether an error means that Redis will be ready soon.
 pub(super) fn is_temporary(words: &str) -> bool {
     ["LOADING ", "BUSY ", "MASTERDOWN "]
         .iter()
         .any(|code| words.starts_with(code))
 }
 
-/// Whether this error means that the connection to redirect to has ended.
+/// Whether an error means that the connection to redirect to has ended.
 pub(super) fn is_gone(words: &str) -> bool {
     words.ends_with(GONE)
 }
@@ -386,8 +386,8 @@ fn unreachable(settings: &Settings, code: &str, reason: &str) -> Vec<u8> {
     encoded
 }
 
-/// The error reply to a request that Redis did not answer for that. If it refused with a code, that is the reply:
-/// clients act on `LOADING` and its like.
+/// The error reply to a request that Redis did not answer because of this loss. If Redis refused with a code, that
+/// error is the reply: clients act on `LOADING` and the like.
 pub(super) fn error_of(settings: &Settings, loss: &Loss) -> Vec<u8> {
     match loss {
         Loss::Refused(words) if has_code(words) => {

@@ -1,11 +1,11 @@
-//! Detects whether a shared connection still has the state that was set up.
+//! Detects whether a shared connection still has the state that it was set up with.
 //!
-//! As far as the proxy knows, no request that leaves state goes over a shared connection. Should one do so all the same
-//! (by a renamed command, for example), each client would get wrong replies from then on. So while an outage would
-//! matter, each link asks every [`CHECK_AFTER`] for a reply that would be different on such a connection: `PING` shows
-//! a transaction and subscriptions, and `CLIENT INFO`, since Redis 6.2, also the database, the user and whether changes
-//! are reported. It is first sent when a connection is set up, and later answers must match that one. A permission
-//! error shows nothing.
+//! As far as the proxy knows, no request that leaves state is sent over a shared connection. If one was nevertheless (a
+//! renamed command, for example), every client would get wrong replies from then on. So while an outage would matter,
+//! each link asks every [`CHECK_AFTER`] for a reply that would be different on such a connection. `PING` reveals a
+//! transaction and subscriptions; `CLIENT INFO`, since Redis 6.2, also reveals the database, the user and whether
+//! changes are reported. It is first sent when a connection is set up, and later answers must match the first. A
+//! permission error reveals nothing.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ const CHECK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub(super) struct ConnectionState {
     asked: Time,
     in_flight: bool,
-    /// A reply looked as if it had changed.
+    /// A reply looked as if the state had changed.
     doubted: bool,
     shown: Shown,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Shown {
-    /// It was not asked for.
+    /// The state has not been asked for.
     #[default]
     Unknown,
-    /// This, when the connection was set up.
+    /// These fields were shown when the connection was set up.
     Fields(String),
-    /// Redis does not show it.
+    /// Redis does not reveal the state.
     Refused,
 }
 
@@ -144,10 +144,10 @@ impl Node {
         self.connection(role).state.doubted = true;
     }
 
-    /// `PING` was answered.
+    /// Handles the answer to `PING`.
     ///
     /// # Errors
-    /// If the answer is not that of a connection without state.
+    /// If it is not the answer on a connection without state.
     pub(super) fn pinged(
         &mut self,
         role: Role,
@@ -155,7 +155,7 @@ impl Node {
         refusal: Option<&str>,
     ) -> Result<(), Loss> {
         let state = &mut self.connection(role).state;
-        // Otherwise, another answer follows this one.
+        // If Redis reveals the state, its answer about that follows this one.
         state.in_flight &= state.shown != Shown::Refused;
         match refusal {
             Some(words) if setup::refuses_all(words) => Err(Loss::Refused(words.to_owned())),
@@ -166,10 +166,10 @@ impl Node {
         }
     }
 
-    /// Redis has shown a connection's state, or refused to.
+    /// Redis has revealed a connection's state, or refused to.
     ///
     /// # Errors
-    /// If it has changed.
+    /// If the state has changed.
     pub(super) fn state_answered(
         &mut self,
         role: Role,
@@ -182,7 +182,8 @@ impl Node {
         if let Some(words) = refusal {
             return match &state.shown {
                 _ if setup::refuses_context(words) => Err(altered("it is subscribed")),
-                // The user's permissions have changed, or it is another user: a new connection will show which.
+                // The user's permissions have changed, or the connection has another user: a new connection will show
+                // which.
                 Shown::Fields(_) if words.starts_with("NOPERM ") => {
                     Err(altered("its user has fewer permissions"))
                 }
@@ -214,8 +215,8 @@ impl Node {
         }
     }
 
-    /// A connection's state has changed: its replies can't be trusted, and all connections are reopened; after a pause,
-    /// if that does not help.
+    /// A connection's state has changed, so its replies can't be trusted: reopens all connections, after a pause if
+    /// reopening them has not helped.
     pub(super) fn distrust(&mut self, role: Role, loss: &Loss, now: Time) {
         self.report_rights();
         let (latest, count) = self.distrusted;

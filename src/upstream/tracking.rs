@@ -1,8 +1,8 @@
 //! How Redis reports changes of what was read: the tracker, and the links whose reads it covers.
 //!
-//! All connections must lead to the same server: a connection's id is meaningless on another one, where Redis would
-//! report changes to no connection, or to a stranger. So each shows its `run_id`, and where one differs, all are
-//! reopened.
+//! All connections must lead to the same server. On another server, the id of a connection is meaningless: Redis would
+//! report changes to no connection, or to someone else's. So each connection shows its server's `run_id`, and if one
+//! differs, all are reopened.
 
 use std::io;
 
@@ -14,11 +14,11 @@ use crate::clock::Time;
 /// The state of change reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reports {
-    /// The tracker is being set up; links that are set up meanwhile wait for it.
+    /// The tracker is being set up. Links that are set up meanwhile wait for it.
     Opening,
     /// The tracker is set up, and has this id.
     Open(i64),
-    /// The tracker could not be set up for long: nothing waits for it any more.
+    /// The tracker could not be set up for so long that nothing waits for it any more.
     Missing {
         /// Why.
         reason: String,
@@ -34,11 +34,11 @@ pub(super) enum Reports {
 #[derive(Debug)]
 pub(super) struct Tracker {
     pub reports: Reports,
-    /// Since when it is being set up, if it is.
+    /// Since when the tracker is being set up, if it is.
     since: Time,
-    /// Redis refused its set-up, on the current connection.
+    /// Redis has refused to set up the tracker on the current connection.
     is_refused: bool,
-    /// How often in a row its address led to another server than before.
+    /// How often in a row the address has led to another server than before.
     detours: u8,
     /// The state that was last reported to the loop.
     reported: Option<Tracking>,
@@ -60,10 +60,10 @@ impl Barriers {
     }
 }
 
-/// The reason when each new connection leads to another server.
+/// The reason if each new connection leads to another server.
 const SEVERAL: &str = "its address leads to several servers";
 
-/// How often in a row that must happen.
+/// How often in a row that must have happened.
 const DETOURS: u8 = 10;
 
 impl Default for Tracker {
@@ -88,17 +88,17 @@ impl Tracker {
         };
     }
 
-    /// The connection is open, and being set up.
+    /// The connection is open, and is being set up.
     pub fn connected(&mut self) {
         self.is_refused = false;
     }
 
-    /// If it is being set up, it has the full time for that from now on.
+    /// Gives the setup of the tracker, if it is in progress, the full time from now on.
     pub fn give_time(&mut self, now: Time) {
         self.since = now;
     }
 
-    /// It has this id.
+    /// The tracker is set up, and has this id.
     pub fn numbered(&mut self, id: Option<i64>) {
         if !self.is_refused {
             self.reports = match id {
@@ -136,13 +136,13 @@ impl Node {
             .ask(setup::Question::Track, &setup::track(id), now);
     }
 
-    /// Redis has agreed to, unless it refused with this error.
+    /// Redis has agreed to report, unless there is a refusal.
     pub(super) fn redirected(&mut self, role: Role, refusal: Option<String>, now: Time) {
         let connection = self.connection(role);
         let asked = connection.redirecting.take();
         match refusal {
             None => connection.reports_to = asked,
-            // There is another one by now.
+            // There is another tracker by now.
             Some(_) if asked.map(Reports::Open).as_ref() != Some(&self.tracker.reports) => {}
             Some(words) if setup::is_gone(&words) => {
                 let error = io::Error::other("it closed the tracking connection");
@@ -155,10 +155,10 @@ impl Node {
         }
     }
 
-    /// A connection leads to the server with that `run_id`.
+    /// A connection leads to the server with this `run_id`.
     ///
     /// # Errors
-    /// If the other connections lead to a different one, which may be gone, or there may be two.
+    /// If the other connections lead to a different server, which may be gone, or there may be two servers.
     pub(super) fn identified(&mut self, role: Role, run_id: Option<String>) -> Result<(), Loss> {
         match (&self.run_id, &run_id) {
             (Some(known), Some(run_id)) if known != run_id => {}
@@ -181,7 +181,7 @@ impl Node {
         Ok(())
     }
 
-    /// Reports whether Redis reports changes, when that has changed.
+    /// Reports to the loop whether Redis reports changes, if that has changed.
     pub(super) fn report_tracking(&mut self, now: Time) {
         self.report_tracked_links();
         if !matches!(self.state, State::Up(_)) {
@@ -202,7 +202,7 @@ impl Node {
                 let all_report = self.connections.iter().filter(links).all(reports);
                 match all_report {
                     true => Tracking::On,
-                    // A link does not answer, and until it does, entries from before are not covered.
+                    // A link does not answer. Until it does, entries from before are not covered.
                     false if self.vouching_ends().is_some_and(|end| end <= now) => {
                         return self.report(Tracking::Missing);
                     }
@@ -228,7 +228,7 @@ impl Node {
         self.report(news);
     }
 
-    /// Reports on how many links Redis tracks keys, when that has changed.
+    /// Reports to the loop on how many links Redis tracks keys, if that has changed.
     fn report_tracked_links(&mut self) {
         let connections = self.connections.iter();
         let tracked = connections.filter(|connection| connection.reports_to.is_some());
@@ -239,8 +239,8 @@ impl Node {
         }
     }
 
-    /// When entries from before the loss of the tracker are no longer served, as a link takes long to report to the
-    /// next.
+    /// When entries from before the loss of the tracker are no longer served, because a link takes too long to report
+    /// to the next tracker.
     pub(super) fn vouching_ends(&self) -> Option<Time> {
         let is_lost = self.tracker.reported == Some(Tracking::Lost)
             && self.is_alive()
@@ -259,8 +259,8 @@ impl Node {
         self.tracker.reported.as_ref()
     }
 
-    /// The loop asks to be notified when all changes that Redis has made by now have been reported. Without a tracker
-    /// this is never answered: a new one, or its absence, will be reported first.
+    /// Requests a barrier: the loop is notified when all changes that Redis has made by now have been reported. Without
+    /// a tracker this never happens, as a new tracker, or that there is none, will be reported first.
     pub fn ask_for_barrier(&mut self, number: u64, now: Time) {
         let tracker = self.connection(Role::Tracker);
         if tracker.phase == Phase::Open {
@@ -270,8 +270,8 @@ impl Node {
         }
     }
 
-    /// All changes before that barrier have been reported. For a cluster, the helper reports it when all nodes have
-    /// passed it.
+    /// All changes before this barrier have been reported. For a cluster, the helper reports the barrier when all nodes
+    /// have passed it.
     pub(super) fn passed(&mut self, number: u64) {
         self.barriers.passed = Some(number);
         if !self.is_of_cluster() {
@@ -279,7 +279,7 @@ impl Node {
         }
     }
 
-    /// Whether that barrier was requested and not passed yet.
+    /// Whether this barrier was requested and has not been passed.
     pub fn is_before(&self, number: u64) -> bool {
         let Barriers { asked, passed } = self.barriers;
         asked >= Some(number) && passed < Some(number)
@@ -311,7 +311,7 @@ impl Node {
         }
     }
 
-    /// Changes may have been missed, if they were reported before.
+    /// Changes may have been missed, if they were being reported.
     pub(super) fn tracking_lost(&mut self) {
         if matches!(
             self.tracker.reported,
@@ -321,9 +321,9 @@ impl Node {
         }
     }
 
-    /// The tracker is lost: another is opened at once if this one was useful, else after a pause.
+    /// The tracker is lost. The next is opened at once if this one was useful, otherwise after a pause.
     pub(super) fn tracker_lost(&mut self, loss: &Loss, was_open: bool, at_once: bool, now: Time) {
-        // What is known of the lost one does not apply to the next.
+        // What is known of the lost tracker does not apply to the next.
         if was_open || matches!(self.tracker.reports, Reports::Open(_)) {
             self.expect_tracker(now);
         }

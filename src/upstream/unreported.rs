@@ -1,11 +1,11 @@
-//! Detects what Redis does not report, though it may change what clients read: that databases were swapped (`SWAPDB`),
-//! that the slots of a cluster node have changed, and that a replica has lost its master and refuses reads
-//! (`replica-serve-stale-data no`). Redis is asked as often as for the user's permissions; and less often whether its
-//! table of tracked keys is full, so that it reports keys which did not change, and whether it limits the output buffer
-//! of clients (`client-output-buffer-limit`).
+//! Detects events that Redis does not report, though they may change what clients read: that databases were swapped
+//! (`SWAPDB`), that the slots of a cluster node have changed, and that a replica has lost its master and refuses reads
+//! (`replica-serve-stale-data no`). Redis is asked about these as often as about the user's permissions. Less often, it
+//! is asked whether its table of tracked keys is full, so that it reports keys which have not changed, and whether it
+//! limits clients' output buffers (`client-output-buffer-limit`).
 //!
-//! An executed `SWAPDB`, whether by a client, a script or replication, shows in how often the command was executed: in
-//! its latency histogram, which is short, or else in the statistics of all commands.
+//! A `SWAPDB`, whether executed for a client, a script or by replication, shows in the number of times that the command
+//! was executed: in its latency histogram, which is short, or else in the statistics of all commands.
 
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ const LIMIT_AFTER: Duration = Duration::from_secs(5);
 /// How often Redis is asked for its table of tracked keys.
 const TABLE_AFTER: Duration = Duration::from_secs(5);
 
-/// Where the number of `SWAPDB`s is read.
+/// Where the number of swaps is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// In the command's latency histogram, since Redis 7 and unless `latency-tracking` is off.
+    /// In the latency histogram of `SWAPDB`, since Redis 7 and unless `latency-tracking` is off.
     #[default]
     InHistogram,
     /// In `INFO commandstats`.
@@ -38,7 +38,7 @@ pub(super) enum Seen {
     Nowhere,
 }
 
-/// What Redis has denied for lack of permissions, and is not asked again.
+/// What Redis has denied for lack of permissions, and is therefore not asked again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Refused {
     ping: bool,
@@ -56,17 +56,17 @@ pub(super) struct Unreported {
     swaps: Option<(Seen, Vec<u8>)>,
     /// Redis is a node of a cluster.
     is_cluster: bool,
-    /// Its report of its slots.
+    /// The node's report of its slots.
     slots: Option<[Option<Vec<u8>>; 5]>,
-    /// It refuses reads because it has lost its master.
+    /// The replica refuses reads because it has lost its master.
     lost_master: bool,
     refused: Refused,
-    /// When it was asked for its table of tracked keys.
+    /// When Redis was last asked for its table of tracked keys.
     table_asked: Option<Time>,
     table: TrackingTable,
-    /// The state that was last reported to the loop, if it is full.
+    /// The state of the table that was last reported to the loop, if it is full.
     full_table: Option<TrackingTable>,
-    /// When it was asked whether it limits the output buffer of clients.
+    /// When Redis was last asked whether it limits clients' output buffers.
     limit_asked: Option<Time>,
     /// The limit that was last reported to the loop.
     output_limit: usize,
@@ -75,13 +75,13 @@ pub(super) struct Unreported {
 }
 
 impl Node {
-    /// A new tracker is set up. Earlier state is kept: something may have happened meanwhile.
+    /// A new tracker is being set up. Earlier state is kept, as something may have happened in between.
     pub(super) fn begin_unreported(&mut self) {
         self.unreported.seen = Seen::default();
         self.forget_refusals();
     }
 
-    /// The user's permissions may have changed since Redis denied something.
+    /// Forgets what Redis has denied, as the user's permissions may have changed since.
     pub(super) fn forget_refusals(&mut self) {
         self.unreported.refused = Refused::default();
     }
@@ -91,7 +91,7 @@ impl Node {
         self.connection(role).link.ask(question, &encoded, now);
     }
 
-    /// Asks for what is not reported.
+    /// Asks about what is not reported.
     pub(super) fn ask_unreported(&mut self, role: Role, now: Time) {
         self.ask_swaps(role, now);
         self.ask_slots(role, now);
@@ -100,7 +100,7 @@ impl Node {
         if asked.is_none_or(|asked| asked.after(LIMIT_AFTER) <= now) {
             self.ask_output_limit(role, now);
         }
-        // A replica without its master refuses this too.
+        // A replica without its master refuses `PING` too.
         if !self.unreported.refused.ping {
             self.ask(role, Question::Ping, &redis::cmd(internal::PING), now);
         }
@@ -128,7 +128,8 @@ impl Node {
         self.ask(role, Question::Swaps(seen), &command, now);
     }
 
-    /// Whether Redis keeps latency histograms: if so, that of HELLO, which the proxy has sent, is not empty.
+    /// Handles Redis's answer about its latency histograms. If it keeps them, the one of `HELLO`, which the proxy has
+    /// sent, is not empty.
     pub(super) fn histograms_answered(&mut self, role: Role, answer: &[u8], now: Time) {
         let is_empty = matches!(answer, [b'%' | b'*', b'0', ..] | [b'-', ..]);
         if is_empty {
@@ -137,7 +138,7 @@ impl Node {
         }
     }
 
-    /// Redis has answered how often databases were swapped.
+    /// Handles Redis's answer about how often databases were swapped.
     pub(super) fn swaps_answered(&mut self, role: Role, seen: Seen, answer: &[u8], now: Time) {
         // While Redis is busy, it refuses everything.
         let is_temporary = setup::refusal(answer).is_some_and(|words| setup::is_temporary(&words));
@@ -168,7 +169,7 @@ impl Node {
         self.note_right(Right::Swaps, false);
     }
 
-    /// Redis has answered `INFO`.
+    /// Handles the answer to `INFO`.
     pub(super) fn info_answered(&mut self, answer: &[u8]) {
         let is_cluster = field(answer, "cluster_enabled:").is_some_and(|value| value == b"1");
         if is_cluster && !self.unreported.is_cluster && !self.is_of_cluster() {
@@ -194,7 +195,7 @@ impl Node {
         }
     }
 
-    /// Redis has answered how many keys it tracks at most. The default is assumed without permission to ask.
+    /// Handles Redis's answer about how many keys it tracks at most. Without permission to ask, the default is assumed.
     pub(super) fn table_max_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.table_max = is_refused(answer);
         let mut lines = answer.split(|byte| *byte == b'\n').rev().skip(1);
@@ -205,14 +206,14 @@ impl Node {
         self.unreported.table.max = max.unwrap_or(TrackingTable::DEFAULT_MAX);
     }
 
-    /// Redis has answered how many keys it tracks.
+    /// Handles Redis's answer about how many keys it tracks.
     pub(super) fn table_keys_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.table_keys = is_refused(answer);
         let keys = field(answer, "tracking_total_keys:");
         let keys = keys.as_deref().and_then(integer).unwrap_or_default();
         let keys = u64::try_from(keys).unwrap_or_default();
         self.unreported.table.keys = keys;
-        // As long as it is not full, the loop need not wake up for it.
+        // While the table is not full, the loop need not wake up for it.
         let table = Some(self.unreported.table).filter(TrackingTable::is_full);
         if self.unreported.full_table != table {
             self.unreported.full_table = table;
@@ -229,7 +230,7 @@ impl Node {
         }
     }
 
-    /// Redis has answered how much it buffers for a client, if it did.
+    /// Handles Redis's answer about how much it buffers for a client, if it gave one.
     pub(super) fn output_limit_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.output_limit = is_refused(answer);
         let limit = output_limit(answer).unwrap_or_default();
@@ -246,7 +247,7 @@ impl Node {
         }
     }
 
-    /// Redis has answered which slots the node has, in a short form.
+    /// Handles Redis's answer about the node's slots, which is a short summary.
     pub(super) fn slots_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.slots = is_refused(answer);
         self.note_right(Right::Slots, is_refused(answer));
@@ -264,14 +265,15 @@ impl Node {
         }
     }
 
-    /// Redis has answered a PING. If it has lost its master and refuses reads, it refuses this too.
+    /// Handles the answer to a `PING`. If Redis has lost its master and refuses reads, it refuses `PING` too.
     pub(super) fn ping_answered(&mut self, answer: &[u8]) {
         self.unreported.refused.ping = is_refused(answer);
         self.note_right(Right::Ping, is_refused(answer));
         self.note_master(lacks_master(answer));
     }
 
-    /// Redis refuses reads because it has lost its master, or no longer does. Only PINGs show that it no longer does.
+    /// Notes that Redis refuses reads because it has lost its master, or no longer does. Only `PING` shows that it no
+    /// longer does.
     pub(super) fn note_master(&mut self, is_lost: bool) {
         let is_lost = is_lost && !self.unreported.refused.ping;
         if self.unreported.lost_master != is_lost {
@@ -299,7 +301,7 @@ pub(super) fn lacks_master(encoded: &[u8]) -> bool {
 }
 
 /// How many bytes `client-output-buffer-limit` allows for a normal client, by a reply to `CONFIG GET`; 0 for no limit.
-/// Its first words are `normal`, the hard limit and the soft one.
+/// The value starts with `normal`, the hard limit and the soft limit.
 fn output_limit(answer: &[u8]) -> Option<usize> {
     let mut lines = answer.split(|byte| *byte == b'\n').rev().skip(1);
     let mut words = lines.next()?.split(|byte| matches!(byte, b' ' | b'\r'));
@@ -310,7 +312,7 @@ fn output_limit(answer: &[u8]) -> Option<usize> {
     Some(lowest.unwrap_or_default())
 }
 
-/// Whether a reply denies a question for lack of permissions, so that it need not be sent again.
+/// Whether a reply denies a question for lack of permissions, so that it need not be asked again.
 fn is_refused(answer: &[u8]) -> bool {
     [&b"-NOPERM "[..], b"-ERR unknown command"]
         .iter()

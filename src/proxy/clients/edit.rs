@@ -15,9 +15,10 @@ use crate::status::Wanted;
 pub(in crate::proxy) enum Edit {
     /// The proxy answers this request itself.
     Here(Here, Box<[u8]>),
-    /// The id in a greeting becomes the client's. If the greeting is for this user, the client becomes that user.
+    /// The id in the greeting becomes the client's. If the request logs in as `user`, that is the client's user from
+    /// now on.
     Greeting { user: Option<Box<[u8]>> },
-    /// The client is this user at Redis.
+    /// From now on, this is the client's user at Redis.
     User(Box<[u8]>),
     /// A line about the client.
     Line,
@@ -29,36 +30,36 @@ pub(in crate::proxy) enum Edit {
     Getredir,
     /// The id of the client that invalidations are redirected to, among other fields.
     Trackinginfo,
-    /// Invalidations are redirected to the connection with the first id, of the client with the second.
+    /// Invalidations are redirected to the connection with the first id, which belongs to the client with the second.
     Redirected(Option<(i64, i64)>),
     /// Redis reports that the connection that invalidations were redirected to is gone.
     RedirectionBroken,
-    /// Redis pauses clients that write for that long.
+    /// Redis pauses clients that write for this long.
     Paused(Duration),
-    /// It no longer does.
+    /// Redis no longer pauses clients.
     Unpaused,
-    /// The slow log: at most so many entries, without those of the proxy's own requests.
+    /// The slow log: at most this many entries, without the proxy's own requests.
     SlowlogGet(usize),
-    /// The number of these, counted in the slow log itself.
+    /// The number of those entries, counted in the whole slow log.
     SlowlogLen,
     /// `INFO` with these sections, to which the proxy's fields are added.
     Info(Wanted),
     /// The proxy's counters are reset too.
     CountersReset,
-    /// This is the reply.
+    /// The reply is this, whatever Redis replies.
     Reply(Box<[u8]>),
-    /// This prefix is removed from the keys that it names.
+    /// The prefix is removed from the keys that the reply names.
     WithoutPrefix(Rc<[u8]>, Named),
     /// This prefix is removed from the keys that a message names.
     Message(Rc<[u8]>),
-    /// These hooks, a bit for each, observe the reply first, with the request that it answers; then a prefix is removed
-    /// from the keys that it names.
+    /// Hooks see the reply first, with the request that it answers; then a prefix is removed from the keys that it
+    /// names. `hooks` has a bit for each hook.
     Observed {
         hooks: u32,
         request: Box<[u8]>,
         prefix: Option<(Rc<[u8]>, Named)>,
     },
-    /// More than the proxy keeps for requests in flight.
+    /// The request would take more memory than the proxy keeps for requests in flight.
     TooMuch,
 }
 
@@ -80,7 +81,7 @@ impl Edit {
         Some(Self::Here(here, bytes.into()))
     }
 
-    /// About how many bytes it takes beside itself.
+    /// About how many bytes it takes besides its own size.
     pub fn bytes(&self) -> usize {
         const KILL: usize = 4096;
         match self {

@@ -11,7 +11,7 @@ pub(in crate::proxy) enum Type {
     Normal,
     PubSub,
     Replica,
-    /// The proxy has none.
+    /// The proxy has no such client.
     Master,
 }
 
@@ -27,21 +27,21 @@ impl Type {
     }
 }
 
-/// What is known of a client, for selections.
+/// The properties of a client that a selection compares.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proxy) struct Facts<'a> {
     pub id: u64,
     pub peer: Option<&'a Peer>,
     pub kind: Type,
     pub user: &'a [u8],
-    /// How long it has been connected, in seconds.
+    /// How long the client has been connected, in seconds.
     pub age: u64,
 }
 
 /// The clients that a `CLIENT KILL` selects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::proxy) struct Kill {
-    /// It has the old form, with only an address.
+    /// The request has the old form, with only an address.
     pub is_old_form: bool,
     /// The calling client is excluded.
     pub skip_me: bool,

@@ -1,5 +1,5 @@
-//! `SLOWLOG` of Redis, without the proxy's own requests. Redis is asked for the whole log, as it is not known
-//! beforehand how many entries are left out.
+//! Redis's `SLOWLOG` without the proxy's own requests. The whole log is requested, as it is not known in advance how
+//! many entries must be left out.
 
 use super::Edit;
 use super::words::Sent;
@@ -12,7 +12,7 @@ use crate::resp::request::Request;
 /// How many entries Redis shows by default.
 const SHOWN: usize = 10;
 
-/// How a request is sent. One that Redis refuses is sent unchanged.
+/// How a request is sent. A request that Redis would refuse is sent unchanged.
 pub(super) fn translate(clients: Clients, request: &Request<'_>) -> Sent {
     let edit = match (clients, request.len()) {
         (Clients::SlowlogLen, 2) => Some(Edit::SlowlogLen),
@@ -32,7 +32,7 @@ pub(super) fn translate(clients: Clients, request: &Request<'_>) -> Sent {
     Sent { bytes, edit }
 }
 
-/// The entries of others, at most so many, as a reply; `None` if `encoded` is not such a reply.
+/// At most `count` entries that are not the proxy's own, as a reply; `None` if `encoded` is not a slow log.
 pub(in crate::proxy) fn entries(encoded: &[u8], count: usize) -> Option<Vec<u8>> {
     let others = others(encoded)?;
     let count = count.min(others.len());
@@ -44,7 +44,7 @@ pub(in crate::proxy) fn entries(encoded: &[u8], count: usize) -> Option<Vec<u8>>
     Some(out)
 }
 
-/// How many there are; `None` if `encoded` is not such a reply.
+/// How many such entries there are; `None` if `encoded` is not a slow log.
 pub(in crate::proxy) fn length(encoded: &[u8]) -> Option<usize> {
     others(encoded).map(|others| others.len())
 }

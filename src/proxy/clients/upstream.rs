@@ -1,4 +1,4 @@
-//! `UPSTREAM CLIENT`, which asks Redis about the connections to it: the proxy's, and others'.
+//! `UPSTREAM CLIENT`, which asks Redis about its own connections: the proxy's, and those of others.
 
 use crate::resp::request::Request;
 
@@ -21,7 +21,7 @@ pub(in crate::proxy) fn is_stateless(request: &Request<'_>) -> bool {
     !is_client || request.len() == 2 || is_known(request.argument(2))
 }
 
-/// The error message for any other.
+/// The error message for any other request.
 pub(in crate::proxy) fn unknown_to_upstream(request: &Request<'_>) -> Vec<u8> {
     let name = request.argument(2);
     let shown = &name[..name.len().min(SHOWN)];

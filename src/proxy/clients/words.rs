@@ -13,14 +13,14 @@ use crate::resp::request::Request;
 /// How a request is sent.
 #[derive(Default)]
 pub(in crate::proxy) struct Sent {
-    /// These bytes in place of its own.
+    /// What is sent in place of the request's own bytes.
     pub bytes: Option<Vec<u8>>,
     /// How its reply is edited.
     pub edit: Option<Edit>,
 }
 
-/// Translates a request; `None` if it has to wait until the id of a dedicated connection is known. `lists_ids` says
-/// that Redis can list clients by id.
+/// Translates a request; `None` if it must wait until the id of a dedicated connection is known. `lists_ids` is whether
+/// Redis can list clients by id.
 pub(in crate::proxy) fn translate(
     clients: Clients,
     request: &Request<'_>,
@@ -77,7 +77,7 @@ fn unblock(request: &Request<'_>, numbers: &Numbers) -> Option<Words> {
     Some(words)
 }
 
-/// `CLIENT KILL`. Redis only checks permission and syntax: no connection has the id that it is sent.
+/// `CLIENT KILL`. Redis only checks permission and syntax, as it is sent an id that no connection has.
 fn kill(request: &Request<'_>) -> (Option<Words>, Option<Edit>) {
     if request.len() < 3 {
         return (None, None);
@@ -114,7 +114,7 @@ fn list(
             words.push(b"ID".to_vec());
             words.extend(numbers.all_at_redis().map(word));
         }
-        // It is short.
+        // The reply to this is short.
         2 => words.extend([b"TYPE".to_vec(), b"master".to_vec()]),
         4.. if is_word(request.argument(2), b"id") => {
             for id in &mut words[3..] {

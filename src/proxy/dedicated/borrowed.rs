@@ -1,4 +1,4 @@
-//! A dedicated connection that the client did not ask for, and has only until its requests are answered.
+//! A dedicated connection that the client did not ask for, and keeps only until its requests are answered.
 
 use crate::proxy::permits::Permit;
 
@@ -16,31 +16,34 @@ const HASHES_MAX: usize = 1024;
 /// What a client borrows a connection for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Loan {
-    /// Requests whose replies are, or may be, large. The client's other requests wait.
+    /// Requests with replies that are large, or may be. The client's other requests wait.
     LargeReply,
-    /// Any others, as the shared connection may break. The client's later requests go there too.
+    /// Any requests, as the shared connection might break. The client's later requests also use the borrowed
+    /// connection.
     Any,
 }
 
-/// What went over a borrowed connection.
+/// What a client has done with a borrowed connection.
 #[derive(Debug)]
 pub(in crate::proxy) struct Borrowed {
     pub loan: Loan,
     /// How many requests may be in flight.
     most: usize,
-    /// How many requests went over it.
+    /// How many requests were sent over it.
     requests: usize,
-    /// The keys that they asked about, as large replies are hashed, and where those of each request end.
+    /// The hashes by which large replies are remembered, of all keys that were read, and where those of each request
+    /// end.
     hashes: Vec<u64>,
     ends: Vec<usize>,
     /// The lengths of the replies.
     lengths: Vec<usize>,
-    /// A permit to request a large reply, until that begins.
+    /// A permit to request a large reply. It is returned when the reply begins.
     permit: Option<Permit>,
 }
 
 impl Borrowed {
-    /// A new one for that. If Redis limits output buffers, Redis itself bounds what is outstanding for a client.
+    /// A connection borrowed for `loan`. If Redis limits its output buffers, Redis itself bounds what is outstanding
+    /// for a client.
     pub fn new(loan: Loan, is_limited: bool) -> Self {
         let most = match (loan, is_limited) {
             (Loan::LargeReply, false) => LARGE_IN_FLIGHT,
@@ -58,33 +61,33 @@ impl Borrowed {
         }
     }
 
-    /// Whether another request may go over it, while so many are in flight.
+    /// Whether another request may be sent over it while `in_flight` requests are.
     pub fn takes(&self, in_flight: usize) -> bool {
         in_flight < self.most
     }
 
-    /// Whether a request went over it.
+    /// Whether a request was sent over it.
     pub fn is_used(&self) -> bool {
         self.requests > 0
     }
 
-    /// Whether its next request, if it is the only one, needs a permit. One whose reply is only not known to be short needs
-    /// none.
+    /// Whether the next request needs a permit, if it is the only one. A request whose reply is merely not known to be
+    /// short needs none.
     pub fn needs_permit(&self) -> bool {
         self.most == LARGE_IN_FLIGHT && self.permit.is_none()
     }
 
-    /// It has one.
+    /// Stores the permit.
     pub fn set_permit(&mut self, permit: Permit) {
         self.permit = Some(permit);
     }
 
-    /// The reply has begun.
+    /// Returns the permit, as the reply has begun.
     pub fn drop_permit(&mut self) {
         self.permit = None;
     }
 
-    /// A request goes over it, with the hashes of what it asks about.
+    /// Records a request that is sent over it, with the hashes of what it reads.
     pub fn add(&mut self, hashes: impl Iterator<Item = u64>) {
         self.requests += 1;
         if self.ends.len() < HASHES_MAX {
@@ -94,14 +97,14 @@ impl Borrowed {
         }
     }
 
-    /// A reply of so many bytes has arrived.
+    /// Records a reply of `length` bytes.
     pub fn note_reply(&mut self, length: usize) {
         if self.lengths.len() < HASHES_MAX {
             self.lengths.push(length);
         }
     }
 
-    /// The hashes of each request with the length of its reply, if each had one.
+    /// The hashes of each request with the length of its reply, if every request had one.
     pub fn replies(&self) -> impl Iterator<Item = (&[u64], usize)> {
         let known = self.lengths.len() == self.ends.len();
         let starts = std::iter::once(0).chain(self.ends.iter().copied());

@@ -5,22 +5,22 @@ use std::collections::VecDeque;
 use super::expectation::Kind;
 use crate::proxy::clients::Edit;
 
-/// How the replies of requests in flight are edited, by the numbers in their kinds. They are answered in order, or,
-/// when a transaction is discarded, not at all.
+/// How the replies to requests in flight are edited, by the numbers in the requests' kinds. The requests are answered
+/// in order, or not at all if a transaction is discarded.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
     queue: VecDeque<(u32, Edit)>,
-    /// The number of the latest. 0 stands for none.
+    /// The number of the latest edit. 0 stands for none.
     latest: u32,
-    /// The bytes that they take.
+    /// The memory that the edits take, in bytes.
     bytes: usize,
 }
 
-/// The most bytes that they may take.
+/// The most memory that the edits may take, in bytes.
 const BYTES_MAX: usize = 1024 * 1024;
 
 impl Edits {
-    /// Adds how the reply to a request is edited, and returns the request's kind with its number.
+    /// Adds the edit of a request's reply. Returns the request's kind with the number of the edit.
     pub fn add(&mut self, kind: Kind, edit: Edit) -> Kind {
         let number = self.latest.wrapping_add(1).max(1);
         let kind = match kind {
@@ -42,12 +42,12 @@ impl Edits {
         kind
     }
 
-    /// Whether no more can be kept.
+    /// Whether no further edits can be kept.
     pub fn is_full(&self) -> bool {
         self.bytes >= BYTES_MAX
     }
 
-    /// Takes how the reply to a request of that kind is edited. Those before it are no longer due.
+    /// Takes the edit of the reply to a request of this kind. Any edits before it are no longer due.
     pub fn take(&mut self, kind: Kind) -> Option<Edit> {
         let (Kind::Edited(wanted)
         | Kind::Altered(wanted, _)
@@ -65,14 +65,14 @@ impl Edits {
         None
     }
 
-    /// No request is in flight or queued.
+    /// Drops all edits: no request is in flight or queued.
     pub fn clear(&mut self) {
         self.queue.clear();
         self.bytes = 0;
     }
 }
 
-/// Whether a reply that is edited like this may reveal what other clients did.
+/// Whether a reply with this edit may reveal other clients' writes.
 fn alters(edit: &Edit) -> bool {
     matches!(edit, Edit::Observed { .. } | Edit::WithoutPrefix(..))
 }

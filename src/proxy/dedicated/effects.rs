@@ -1,4 +1,4 @@
-//! What requests on a dedicated connection may do beyond it.
+//! What requests on a dedicated connection may do beyond that connection.
 
 use super::Keys;
 use crate::clock::Time;
@@ -7,26 +7,26 @@ use crate::command::UNKNOWN;
 /// What a request may do beyond its connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::proxy) struct Effects {
-    /// The number of its command.
+    /// The number of the request's command.
     pub command: u16,
-    /// Its reply is an error.
+    /// Whether the reply is an error.
     pub failed: bool,
-    /// The keys that it may write.
+    /// The keys that the request may write.
     pub keys: Keys,
-    /// It may block, or wait for a pause to end.
+    /// The request may block, or wait for a pause to end.
     pub blocks: bool,
-    /// It may change the commands, or the permissions for them.
+    /// The request may change which commands there are, or the permissions for them.
     pub changes_commands: bool,
-    /// It may write other keys than these, which Redis reports.
+    /// The request may write keys other than these, which Redis reports.
     pub is_script: bool,
-    /// When it was sent, if it is timed: blocking requests are not.
+    /// When the request was sent; `None` for blocking requests, which are not timed.
     pub since: Option<Time>,
 }
 
 /// A transaction whose keys take more bytes counts as one that may write any key.
 const QUEUED_KEYS_MAX: usize = 64 * 1024;
 
-/// It may write any key.
+/// The effects of a request that may write any key.
 pub(super) const WRITES_ANYTHING: Effects = Effects {
     command: UNKNOWN.number,
     failed: false,

@@ -23,15 +23,15 @@ pub(super) struct Expectation {
 pub(super) enum Kind {
     /// Nothing; one reply.
     Plain,
-    /// A script: the same, and the reply may look like any other.
+    /// As `Plain`, for a script, the reply to which may look like any other reply.
     Script,
-    /// Like `Plain`, and the proxy edits the reply; the number says how.
+    /// As `Plain`, but the proxy edits the reply. The number identifies the edit.
     Edited(u32),
-    /// Like `Edited`, and it may be a script; unlike with the others, the reply may reveal what other clients did.
+    /// As `Edited`, but the reply may reveal other clients' writes. The flag is whether the request may be a script.
     Altered(u32, bool),
-    /// Redis refuses it, and the proxy gives the error; the number says which.
+    /// Redis refuses the request, and the proxy replaces the error. The number identifies the edit.
     Refused(u32),
-    /// Like `Plain`, and the reply does not reveal what other clients did with keys.
+    /// As `Plain`, but the reply does not reveal other clients' writes.
     Local,
     /// An empty line or an empty array: no reply. Like any request, it uses up a `CLIENT REPLY SKIP`.
     Blank,
@@ -44,17 +44,17 @@ pub(super) enum Kind {
     Discard,
     Watch,
     Unwatch,
-    /// Selects that database; Redis refuses an invalid number.
+    /// Selects this database. `None` stands for an invalid number, which Redis refuses.
     Select(Option<u32>),
     Reset,
     Quit,
-    /// The proxy edits the greeting; the number says how.
+    /// The proxy edits the greeting. The number identifies the edit.
     Hello(u32),
-    /// One reply; none if the connection monitors already.
+    /// One reply; none if the connection is already in `MONITOR` mode.
     Monitor,
-    /// An error, or a replication stream. Nothing if the connection monitors.
+    /// An error, or a replication stream; nothing if the connection is in `MONITOR` mode.
     Sync,
-    /// A confirmation for each of so many channels, or an error.
+    /// A confirmation for each of this many channels, or an error.
     Subscribe(Family, u32),
     /// A confirmation for each channel unsubscribed from, or an error. 0 stands for all subscriptions of the family; if
     /// there are none, there is one confirmation.
@@ -62,10 +62,10 @@ pub(super) enum Kind {
     /// `CLIENT REPLY`. Redis is always sent `ON`: the proxy needs every reply, and drops those that the client
     /// suppresses.
     Reply(Wanted),
-    /// `REPLCONF ACK`, which Redis answers only with an error. Redis is sent another request in its place that gets the
-    /// same errors, or a reply, which is dropped.
+    /// `REPLCONF ACK`, to which Redis replies only if there is an error. It is sent another request in its place, which
+    /// gets the same errors, or a reply, which is dropped.
     Unanswered,
-    /// `SCRIPT DEBUG YES` or `SYNC`: from then on, replies follow no rule.
+    /// `SCRIPT DEBUG YES` or `SYNC`: from then on, what Redis sends follows no rule.
     ScriptDebug,
 }
 
@@ -73,12 +73,12 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Wanted {
     All,
-    /// All but the next.
+    /// All but the next reply.
     AllButNext,
     None,
 }
 
-/// The longest name with a meaning here, in bytes.
+/// The longest command name that has a meaning here, in bytes.
 const NAME_MAX: usize = 12;
 
 impl Kind {
@@ -95,11 +95,11 @@ impl Kind {
         )
     }
 
-    /// The kind of a request, of the command that Redis itself calls by this name.
+    /// The kind of a request, given the name that Redis itself has for its command.
     pub fn of(request: &Request<'_>, name: &[u8]) -> Self {
         let mut buffer = [0; NAME_MAX];
         let name = lower_case(name, &mut buffer);
-        // A request cannot have more.
+        // A request cannot have more arguments than that.
         let named = (request.len() - 1) as u32;
         let word = |index: usize, known: &str| {
             index < request.len() && is_word(request.argument(index), known.as_bytes())
@@ -170,7 +170,7 @@ impl Kind {
         Some(bytes)
     }
 
-    /// Whether Redis replies to what it is sent although the client expects no reply.
+    /// Whether Redis replies to what it is sent, although the client expects no reply.
     pub fn is_substituted(self) -> bool {
         matches!(
             self,
@@ -178,7 +178,7 @@ impl Kind {
         )
     }
 
-    /// Whether the reply may reveal to the client what others did.
+    /// Whether the reply may reveal other clients' writes to the client.
     pub fn tells_of_others(self) -> bool {
         matches!(
             self,
@@ -218,19 +218,19 @@ fn lower_case<'a>(name: &[u8], buffer: &'a mut [u8; NAME_MAX]) -> &'a [u8] {
     }
 }
 
-/// The requests in flight, oldest first.
+/// The requests in flight, the oldest first.
 #[derive(Debug, Default, Hash)]
 pub(super) struct Expectations {
     queue: VecDeque<Expectation>,
-    /// The bytes that they take.
+    /// The memory that they take, in bytes.
     cost: usize,
 }
 
-/// How many requests an empty queue keeps room for.
+/// How many requests the empty queue keeps room for.
 const KEPT: usize = 16;
 
 impl Expectations {
-    /// The bytes that they take.
+    /// The memory that they take, in bytes.
     pub fn cost(&self) -> usize {
         self.cost
     }

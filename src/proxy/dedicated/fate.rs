@@ -9,13 +9,13 @@ use crate::command::internal;
 /// What happens to a frame's bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It takes more bytes to decide; these are held so far.
+    /// It is not known yet, as that takes more bytes. These have arrived.
     Undecided(Vec<u8>),
-    /// They go to the client.
+    /// The bytes go to the client.
     Passed,
-    /// They are dropped.
+    /// The bytes are dropped.
     LeftOut,
-    /// They are kept, to be edited.
+    /// The bytes are kept, to be edited.
     Kept(Kept),
 }
 
@@ -36,8 +36,8 @@ pub(super) struct Kept {
 }
 
 impl Dedicated {
-    /// Decides what happens to the current frame, of which this part has arrived, unless that is decided. What was held
-    /// of it follows the decision.
+    /// Decides what happens to the current frame, of which `part` has just arrived, unless that is already decided.
+    /// Bytes of it that were held share its fate.
     pub(super) fn decide_fate(
         &mut self,
         part: &[u8],
@@ -109,7 +109,8 @@ impl Dedicated {
         }
     }
 
-    /// Whether a frame that starts like this redirects the client to another node, which it does not know.
+    /// Whether a frame that starts like this would redirect the client to another node, of which the client knows
+    /// nothing.
     fn is_redirect(&self, start: &[u8]) -> Option<bool> {
         if !self.in_cluster || !start.starts_with(b"-") {
             return Some(false);

@@ -1,5 +1,5 @@
-//! Splits the bytes that Redis sends on a connection, in pieces of any size, into frames. A frame is a reply, a
-//! message, or the header of an array whose elements are frames themselves.
+//! Splits the bytes that Redis sends on a connection, which arrive in pieces of any size, into frames. A frame is a
+//! reply, a message, or the header of an array whose elements are frames themselves.
 
 use crate::resp::integer;
 use crate::resp::scan::{NotAReply, Scanner};
@@ -20,7 +20,7 @@ pub(super) struct Frames {
 pub(super) struct Frame {
     /// Its first bytes.
     start: [u8; KEPT],
-    /// Its last bytes, at the end of the array.
+    /// Its last bytes, right-aligned in the array.
     end: [u8; KEPT],
     /// Its bytes so far.
     length: usize,
@@ -49,7 +49,7 @@ impl Frame {
         &self.start[..self.length.min(KEPT)]
     }
 
-    /// Whether these bytes are all of it.
+    /// Whether `bytes` are the whole frame.
     pub fn is(&self, bytes: &[u8]) -> bool {
         self.length == bytes.len() && self.start() == bytes
     }
@@ -59,18 +59,18 @@ impl Frame {
         self.start().first() == Some(&b'-')
     }
 
-    /// The number of elements, if it is an array's header and nothing else.
+    /// The number of elements, if the frame is only the header of an array.
     pub fn array_header(&self) -> Option<i64> {
         let line = self.start().strip_prefix(b"*")?.strip_suffix(b"\r\n")?;
         integer(line)
     }
 
-    /// Its value, if it is an integer.
+    /// The value of an integer reply.
     pub fn integer(&self) -> Option<i64> {
         integer(self.start().strip_prefix(b":")?.strip_suffix(b"\r\n")?)
     }
 
-    /// The integer that it ends with: the count in a confirmation.
+    /// The integer at the end of the frame, which in a confirmation is the count.
     pub fn last_integer(&self) -> Option<usize> {
         let line = self.end.strip_suffix(b"\r\n")?;
         let start = line.iter().rposition(|&byte| byte == b'\n')? + 1;

@@ -8,7 +8,8 @@ use foldhash::fast::RandomState;
 /// Keys that one or more requests may write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::proxy) enum Keys {
-    /// These, one after another, each after its length: a million keys cost one allocation and four bytes each.
+    /// These keys, one after another, each preceded by its length: a million keys cost one allocation and four bytes
+    /// each.
     These(Vec<u8>),
     /// Perhaps any.
     All,
@@ -30,14 +31,14 @@ impl Keys {
         };
         let mut bytes = Vec::with_capacity(keys.iter().map(|key| LENGTH + key.len()).sum());
         for key in keys.iter() {
-            // No request, and so no key in one, has 4 GiB.
+            // No request is as long as 4 GiB, and so no key is.
             bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
             bytes.extend_from_slice(key);
         }
         Self::These(bytes)
     }
 
-    /// Adds others. Beyond `most` bytes this becomes [`Self::All`].
+    /// Adds `others`. If the keys take more than `most` bytes, this becomes [`Self::All`].
     pub fn add(&mut self, others: &Self, most: usize) {
         match (&mut *self, others) {
             (Self::All, _) => {}
@@ -56,7 +57,7 @@ impl Keys {
         }
     }
 
-    /// The bytes that they take beside the value itself.
+    /// The bytes that the keys take besides the value itself.
     pub fn bytes(&self) -> usize {
         match self {
             Self::All => 0,
@@ -81,9 +82,9 @@ impl<'a> Iterator for Each<'a> {
 
 /// The keys that blocking requests may write.
 ///
-/// Redis executes such a request when another client's write serves it, possibly long before the reply arrives: `LPUSH
-/// src` also writes `dst` if a `BLMOVE src dst` is blocked. As long as one is in flight, values of its keys are neither
-/// cached nor shared with later readers.
+/// Redis executes such a request when another client's write serves it, possibly long before the reply arrives:
+/// `LPUSH src` also writes `dst` if a `BLMOVE src dst` is blocked. While such a request is in flight, values of its
+/// keys are neither cached nor shared with later readers.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Awaited {
     /// The number of requests in flight, by key.
@@ -91,14 +92,14 @@ pub(in crate::proxy) struct Awaited {
 }
 
 impl Awaited {
-    /// A blocking request was sent.
+    /// Adds the keys of a blocking request that was sent.
     pub fn add(&mut self, keys: &Keys) {
         for key in keys.known().into_iter().flatten() {
             *self.requests.entry(key.into()).or_default() += 1;
         }
     }
 
-    /// It was answered, or its connection is gone.
+    /// Removes the keys of a blocking request that was answered, or whose connection is gone.
     pub fn remove(&mut self, keys: &Keys) {
         for key in keys.known().into_iter().flatten() {
             if let Some(count) = self.requests.get_mut(key) {
@@ -110,7 +111,7 @@ impl Awaited {
         }
     }
 
-    /// Whether a request that may write this key is in flight.
+    /// Whether a blocking request in flight may write this key.
     pub fn contains(&self, key: &[u8]) -> bool {
         !self.requests.is_empty() && self.requests.contains_key(key)
     }

@@ -17,10 +17,10 @@ pub(super) struct Mirror {
     monitors: bool,
     /// Keys are watched.
     watches: bool,
-    /// The database that is selected.
+    /// The selected database.
     database: u32,
     silence: Silence,
-    /// A request left state that may last and is not mirrored.
+    /// A request has left state on the connection that may last and that is not mirrored.
     lasting: bool,
 }
 
@@ -37,22 +37,22 @@ pub(super) enum Class {
     MonitorLine,
 }
 
-/// What a frame means for the oldest request.
+/// What a frame means for the oldest request in flight.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Nothing: Redis sent it without a request.
+    /// Nothing: it is not a reply.
     Unsolicited,
-    /// It is one of several replies; this kind expects the others.
+    /// It is one of several replies; this kind expects the rest.
     More(Kind),
     /// The request is answered.
     Done,
-    /// It is answered by `+QUEUED`: `EXEC` will execute it.
+    /// The reply is `+QUEUED`: `EXEC` will execute the request.
     Queued,
-    /// It is `EXEC`, and the replies to the queued requests follow.
+    /// The request is `EXEC`, and the replies to the queued requests follow.
     Executing,
-    /// It was `RESET`, and succeeded.
+    /// The request was `RESET`, and succeeded.
     Reset,
-    /// It was `QUIT`, and succeeded.
+    /// The request was `QUIT`, and succeeded.
     Quit,
     /// From now on, Redis sends no replies.
     Stream,
@@ -66,7 +66,7 @@ const REDIRECTION_BROKEN: &[u8] = b">2\r\n$21\r\ntracking-redir-";
 /// How a line of `MONITOR` that shows a `PING` ends.
 const MONITORED_PING: &[u8] = b"] \"PING\"\r\n";
 
-/// The frames that are distinguished by name, by what follows their first byte.
+/// The frames that are told apart by name: what follows their first byte, and the class.
 const NAMED: &[(&[u8], Class)] = &[
     (b"3\r\n$7\r\nmessage\r\n", Class::Message),
     (b"4\r\n$8\r\npmessage\r\n", Class::Message),
@@ -98,7 +98,7 @@ const NAMED: &[(&[u8], Class)] = &[
 ];
 
 impl Mirror {
-    /// A connection on which nothing was requested, in that database.
+    /// A fresh connection, in this database.
     pub fn new(protocol: Protocol, database: u32) -> Self {
         Self {
             protocol,
@@ -126,7 +126,7 @@ impl Mirror {
             && !self.lasting
     }
 
-    /// Whether it has no state left but subscriptions, beside which other requests may be sent.
+    /// Whether it has no state left but subscriptions, alongside which other requests may be sent.
     pub fn only_listens(&self) -> bool {
         (self.protocol == Protocol::Resp3 || !self.subscriptions.any())
             && self.transaction == Transaction::None
@@ -181,12 +181,12 @@ impl Mirror {
             .map(|family| self.subscriptions.of(family))
     }
 
-    /// Whether Redis shows what all clients do.
+    /// Whether the connection is in `MONITOR` mode, so that Redis shows all clients' requests.
     pub fn monitors(&self) -> bool {
         self.monitors
     }
 
-    /// The requests whose replies are coming in `EXEC`'s array.
+    /// The queued requests whose replies are arriving in `EXEC`'s array.
     pub fn executing(&mut self) -> Option<&mut Queue> {
         match &mut self.transaction {
             Transaction::Executing(queue) => Some(queue),
@@ -194,7 +194,7 @@ impl Mirror {
         }
     }
 
-    /// A request was answered with `+QUEUED`.
+    /// Adds a request that was answered with `+QUEUED`.
     ///
     /// # Errors
     /// If there are too many.
@@ -221,12 +221,13 @@ impl Mirror {
         }
     }
 
-    /// Whether a replication stream starts with this byte, where the reply to `asked` is due.
+    /// Whether a replication stream starts with this byte, when the reply to `asked` is due.
     pub fn starts_stream(&self, first: u8, asked: Option<Kind>) -> bool {
         asked == Some(Kind::Sync) && !matches!(first, b'-' | b'>') && !self.refuses_most()
     }
 
-    /// Whether Redis refuses all but a few commands, and messages look like replies.
+    /// Whether the connection is in RESP2's subscribed state, where Redis refuses most commands, and messages look like
+    /// replies.
     fn refuses_most(&self) -> bool {
         self.protocol == Protocol::Resp2 && self.subscriptions.any()
     }
@@ -250,11 +251,12 @@ impl Mirror {
         }
     }
 
-    /// Whether a frame that starts like this and, as far as it has arrived, ends like that may reveal to the client
-    /// what others did, where the reply to `asked` is due.
+    /// Whether a frame may reveal other clients' writes to the client, given its first and (so far) last bytes, when
+    /// the reply to `asked` is due.
     pub fn tells_of_others(&self, start: &[u8], end: &[u8], asked: Option<Kind>) -> bool {
         match self.class(start, asked) {
-            // It changes nothing, and may come from another proxy, for whose PING ours would trigger another.
+            // A `PING` changes nothing, and may come from another proxy's barrier, in answer to which ours would send
+            // another `PING`.
             Some(Class::MonitorLine) => !end.ends_with(MONITORED_PING),
             None | Some(Class::Message) => true,
             Some(Class::Confirmation(..)) => false,
@@ -272,7 +274,7 @@ impl Mirror {
             return Some(true);
         }
         match self.class(start, asked)? {
-            // CLIENT REPLY does not affect them.
+            // CLIENT REPLY does not affect these.
             Class::Message | Class::Confirmation(..) => return Some(true),
             Class::MonitorLine => return Some(!silent),
             Class::Reply => {}
@@ -294,8 +296,8 @@ impl Mirror {
         self.silence.leaves_out()
     }
 
-    /// Whether the proxy edits a frame that starts like this, where the reply to `asked` is due. `None` if more bytes are
-    /// needed. Errors are Redis's own, and so is `+QUEUED`.
+    /// Whether the proxy edits a frame that starts like this, when the reply to `asked` is due. `None` if more bytes
+    /// are needed. Errors are passed on as they are, and so is `+QUEUED`.
     pub fn is_edited(&self, start: &[u8], asked: Option<Kind>) -> Option<bool> {
         if starts_with(start, REDIRECTION_BROKEN)? {
             return Some(true);
@@ -357,7 +359,7 @@ impl Mirror {
                     _ => Answer::Done,
                 }
             }
-            // Redis ends subscriptions to a shard that moves to another server.
+            // Redis ends subscriptions to a shard when its slot moves to another server.
             _ => Answer::Unsolicited,
         }
     }
@@ -367,13 +369,13 @@ impl Mirror {
         let is_script = matches!(kind, Kind::Script | Kind::Altered(_, true)) && !self.queues();
         if frame.is(QUEUED) && !executing && !is_script {
             if !self.queues() {
-                // MULTI has another name that Redis has not described.
+                // `MULTI` has been renamed to something that Redis has not described.
                 self.transaction = Transaction::Open(Queue::default());
             }
             return Answer::Queued;
         }
         if frame.is_error() {
-            // This error ends the transaction, others leave it open.
+            // This error ends the transaction; other errors leave it open.
             if kind == Kind::Exec && frame.start().starts_with(b"-EXECABORT") {
                 self.transaction = Transaction::None;
                 self.watches = false;
@@ -396,7 +398,7 @@ impl Mirror {
             Kind::Exec => return self.execute(frame),
             Kind::Reset => return Answer::Reset,
             Kind::Quit => return Answer::Quit,
-            // In a transaction it would have been queued.
+            // In a transaction, the request would have been queued.
             _ if self.queues() => self.transaction = Transaction::None,
             _ => {}
         }
@@ -438,7 +440,7 @@ fn starts_with(start: &[u8], wanted: &[u8]) -> Option<bool> {
     }
 }
 
-/// The class of a frame by what follows its first byte.
+/// The class of a frame, given what follows its first byte.
 fn named(rest: &[u8], otherwise: Class) -> Option<Class> {
     for (name, class) in NAMED {
         if rest.starts_with(name) {

@@ -1,22 +1,22 @@
-//! What a client has its dedicated connection for.
+//! Why a client has its dedicated connection.
 
 use super::{Borrowed, Dedicated};
 
-/// What a client has its dedicated connection for.
+/// Why a client has its dedicated connection.
 #[derive(Debug)]
 pub(in crate::proxy) enum Mode {
-    /// Its requests go over it as long as there is state that they need.
+    /// Its requests need state on the connection.
     Held,
-    /// One request, which leaves no state.
+    /// For one request, which leaves no state.
     OneRequest,
-    /// Requests that the shared connections should not carry, until all are answered.
+    /// For requests that the shared connections should not carry, until all of them are answered.
     Borrowed(Borrowed),
-    /// Nothing at present: the shared connections and the cache serve the client.
+    /// For nothing at present: the shared connections and the cache serve the client.
     Parked,
 }
 
 impl Mode {
-    /// Whether another request may go over the connection, while so many are in flight.
+    /// Whether another request may be sent over the connection while `in_flight` requests are.
     pub(super) fn takes(&self, in_flight: usize) -> bool {
         match self {
             Self::Borrowed(borrowed) => borrowed.takes(in_flight),
@@ -27,7 +27,7 @@ impl Mode {
 }
 
 impl Dedicated {
-    /// From now on, the client has it for that.
+    /// Sets why the client has the connection from now on.
     pub fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
     }
@@ -42,7 +42,7 @@ impl Dedicated {
         matches!(self.mode, Mode::Parked)
     }
 
-    /// What went over it, if the client only borrows it.
+    /// What the client has sent over the connection, if it only borrows it.
     pub fn borrowed(&self) -> Option<&Borrowed> {
         match &self.mode {
             Mode::Borrowed(borrowed) => Some(borrowed),
@@ -58,7 +58,8 @@ impl Dedicated {
         }
     }
 
-    /// Takes what went over it, if it was borrowed and all requests are answered. The client then holds it.
+    /// Ends the loan of a borrowed connection on which all requests are answered, and returns what was sent over it.
+    /// The client then holds the connection.
     pub fn take_returned(&mut self) -> Option<Borrowed> {
         let all = self.is_quiet() && self.to_redis.is_empty();
         if !all || !self.borrowed().is_some_and(Borrowed::is_used) {
@@ -70,12 +71,12 @@ impl Dedicated {
         }
     }
 
-    /// Whether it is for one request, unless other requests leave state behind.
+    /// Whether the connection is for one request, unless other requests leave state on it.
     pub fn is_for_one_request(&self) -> bool {
         matches!(self.mode, Mode::OneRequest)
     }
 
-    /// Whether it was for one request, and that is answered.
+    /// Whether the connection was for one request, which is answered.
     pub fn has_passed(&self) -> bool {
         self.is_for_one_request()
             && self.is_quiet()

@@ -1,14 +1,14 @@
-//! Why a client has a dedicated connection: by the command that it needs one for.
+//! Which command made a client need its dedicated connection.
 
 use super::Dedicated;
 use crate::command::UNKNOWN;
 
-/// The numbers of the commands that need it.
+/// The numbers of the commands that need the connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
-    /// The latest.
+    /// The latest such command.
     latest: u16,
-    /// The first whose effect may last as long as the connection.
+    /// The first such command whose effect may last as long as the connection.
     lasting: Option<u16>,
 }
 
@@ -22,7 +22,7 @@ impl Default for Need {
 }
 
 impl Dedicated {
-    /// The client needs it for that command, perhaps for good.
+    /// Notes that the client needs the connection for this command, and whether the need lasts.
     pub fn note_need(&mut self, command: u16, lasts: bool) {
         self.need.latest = command;
         if lasts {
@@ -30,7 +30,7 @@ impl Dedicated {
         }
     }
 
-    /// The command that its client needs it for.
+    /// The command for which the client needs the connection.
     pub fn needed_by(&self) -> u16 {
         self.need.lasting.unwrap_or(self.need.latest)
     }

@@ -1,4 +1,4 @@
-//! What a client sends on its dedicated connection, and the replies that are expected for it.
+//! Passes on what a client sends on its dedicated connection, and notes which replies to expect.
 
 use super::super::clients::Edit;
 use super::expectation::{Expectation, Expectations, Kind};
@@ -11,8 +11,8 @@ use crate::resp::request::Request;
 const REFUSED: &[u8] = b"refused by redis-proxy";
 
 impl Dedicated {
-    /// Passes on a request, whose encoded form is `bytes`, of the command that has this name at Redis. Its reply may
-    /// have to be edited. `lasting` says that it may leave lasting state beyond what is mirrored.
+    /// Passes on a request. `bytes` is its encoded form, `name` its command's name at Redis, and `edit` how its reply
+    /// is edited. `lasting` means that it may leave lasting state that is not mirrored.
     pub fn pass(
         &mut self,
         request: &Request<'_>,
@@ -28,7 +28,7 @@ impl Dedicated {
         let kind = Kind::of(request, name);
         let kind = match edit {
             Some(edit) => {
-                // What the client may do after a login depends on whether that succeeds.
+                // Whether the login succeeds decides what the client may do next.
                 let may_be_last = matches!(
                     edit,
                     Edit::Kill(_) | Edit::User(_) | Edit::Greeting { user: Some(_) }
@@ -46,8 +46,8 @@ impl Dedicated {
         self.expect(kind, effects);
     }
 
-    /// Answers a request that is not passed on, in its turn: Redis is sent another in its place, which it either
-    /// refuses, so that a transaction fails, or answers.
+    /// Answers a request that is not passed on, when its turn comes. In its place, Redis is sent another request, which
+    /// it refuses, so that a transaction fails, or answers.
     pub fn answer(&mut self, reply: &[u8], is_refusal: bool) {
         let (kind, word) = match is_refusal {
             true => (Kind::Refused(0), REFUSED),
@@ -64,7 +64,7 @@ impl Dedicated {
     pub fn pass_blank(&mut self, bytes: &[u8]) {
         self.to_redis.copy(bytes);
         let newest = self.expectations.back();
-        // Two have the effect of one.
+        // Two of them have the same effect as one.
         if newest.is_none_or(|newest| newest.kind != Kind::Blank) {
             self.expect(Kind::Blank, Effects::default());
         }
@@ -87,7 +87,7 @@ impl Dedicated {
         self.skip_unanswered();
     }
 
-    /// Removes the oldest requests that get no reply.
+    /// Removes the oldest requests, as far as they get no reply.
     pub(super) fn skip_unanswered(&mut self) {
         while let Some(oldest) = self.expectations.front_kind()
             && self.mirror.executing().is_none()
@@ -97,7 +97,7 @@ impl Dedicated {
         }
     }
 
-    /// The request whose reply was due has one, and expects more.
+    /// The request whose reply was due has got one, and expects more.
     pub(super) fn set_due(&mut self, kind: Kind) {
         match self.mirror.executing() {
             Some(queue) => queue.set_front(kind),

@@ -14,15 +14,15 @@ const REPLY_MAX: usize = 64 * 1024 * 1024;
 /// The outcome of receiving bytes from Redis.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Received {
-    /// They were passed on.
+    /// All bytes were handled.
     Passed,
-    /// So many of them were passed on. Then this reply is to be edited.
+    /// The first `used` bytes were handled. The reply that they end with must be edited.
     ToEdit {
         used: usize,
         reply: Edited,
         authenticated: bool,
     },
-    /// The client is authenticated.
+    /// The client has just authenticated.
     Authenticated,
     /// The connection is no longer needed: the client returns to the shared ones, after a `RESET` or not.
     Over { reset: bool },
@@ -35,31 +35,31 @@ pub(in crate::proxy) enum Received {
 /// A reply that is edited before the client gets it.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Edited {
-    /// As Redis encoded it.
+    /// The reply as Redis encoded it.
     pub encoded: Vec<u8>,
-    /// How; nothing if what it answers is not known.
+    /// How to edit it; `None` if it is not known which request it answers.
     pub edit: Option<Edit>,
-    /// The client has not suppressed it.
+    /// The client has not suppressed the reply.
     pub is_wanted: bool,
-    /// It may reveal to the client what others did.
+    /// The reply may reveal other clients' writes to the client.
     pub tells_of_others: bool,
 }
 
-/// What Redis's bytes have shown beyond their outcome.
+/// What Redis's bytes have shown besides their outcome.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::proxy) struct News {
-    /// The bytes for the client may reveal to it what others did. A frame is judged by its first bytes: Redis had
+    /// The bytes for the client may reveal other clients' writes to it. A frame is judged by its first bytes, as Redis
     /// produced it as a whole.
     pub tells_of_others: bool,
-    /// Redis answered that it is a replica, which takes no writes.
+    /// Redis replied that it is a replica, which accepts no writes.
     pub readonly: bool,
-    /// The connection is set up now. It has this id at Redis, if Redis reports it.
+    /// The connection has just been set up. The inner value is its id at Redis, if Redis reports it.
     pub set_up: Option<Option<i64>>,
 }
 
 impl Dedicated {
-    /// Takes bytes from Redis, and adds those for the client to its output. Calls `answered` with the effects of each
-    /// request that Redis has executed, before the client can see the reply.
+    /// Handles bytes from Redis, and appends those for the client to `client`. Calls `answered` with the effects of
+    /// each request that Redis has executed, before the client can see the reply.
     pub fn receive(
         &mut self,
         bytes: &[u8],
@@ -79,7 +79,7 @@ impl Dedicated {
         answered: &mut impl FnMut(&Effects),
     ) -> Received {
         let mut received = Received::Passed;
-        // The first byte that is for the client and not copied yet.
+        // The first byte for the client that is not copied yet.
         let mut start = 0;
         let mut at = 0;
         while at < bytes.len() {
@@ -147,14 +147,14 @@ impl Dedicated {
         received
     }
 
-    /// How many requests Redis has rejected with the connection, if the client needs only their replies from it.
+    /// How many of the client's requests Redis has refused by refusing the connection, if the client only borrows it.
     pub fn borrowed_requests(&self) -> Option<usize> {
         let is_plain = |sent: &Expectation| sent.kind.is_answered_once();
         let is_borrowed = self.borrowed().is_some() && self.expectations.iter().all(is_plain);
         is_borrowed.then(|| self.expectations.len())
     }
 
-    /// The frame that was kept, and how it is edited, where the reply to `due` was due.
+    /// The frame that was kept, and how it is edited, when the reply to `due` was due.
     fn take_edited(&mut self, kept: Kept, due: Option<Kind>) -> Edited {
         let edit = match kept.bytes.first() {
             _ if kept.is_message => self.prefix.clone().map(Edit::Message),
@@ -185,7 +185,7 @@ impl Dedicated {
         self.frames.is_between() && self.set_up.is_done() && self.mirror.starts_stream(first, due)
     }
 
-    /// Reports the oldest request as executed if the current frame is its reply, even before the frame is complete.
+    /// Reports the oldest request as executed, if the current frame is its reply, even before the frame is complete.
     fn begin_reply(&mut self, due: Option<Kind>, answered: &mut impl FnMut(&Effects)) {
         let frame = self.frames.current();
         if self.set_up.is_done() && self.mirror.class(frame.start(), due) == Some(Class::Reply) {
@@ -259,7 +259,7 @@ impl Dedicated {
         self.authenticate(is_error)
     }
 
-    /// The client's `AUTH` is answered, if the connection was waiting for that.
+    /// Handles the reply to the client's `AUTH`, if the connection was waiting for it.
     fn authenticate(&mut self, is_error: bool) -> Received {
         if !matches!(self.phase, Phase::Authenticating { .. }) {
             return Received::Passed;

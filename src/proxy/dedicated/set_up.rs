@@ -1,4 +1,4 @@
-//! The set-up of a dedicated connection.
+//! The setup of a dedicated connection.
 
 /// The outstanding replies to requests that set up the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +20,7 @@ impl SetUp {
         self.required + self.optional == 0
     }
 
-    /// A reply has arrived. Returns whether that may be an error if it is one.
+    /// Takes a reply off. Returns whether the setup may continue after it.
     pub fn take(&mut self, is_error: bool) -> bool {
         if self.required > 0 {
             self.required -= 1;

@@ -2,14 +2,14 @@
 
 use super::expectation::Wanted;
 
-/// The state that Redis would keep (`CLIENT_REPLY_OFF`, `_SKIP` and `_SKIP_NEXT` in its `networking.c`).
+/// The state that Redis keeps for this (`CLIENT_REPLY_OFF`, `_SKIP` and `_SKIP_NEXT` in its `networking.c`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Silence {
     /// All replies are suppressed.
     off: bool,
-    /// The reply to the current request is.
+    /// The reply to the current request is suppressed.
     skip: bool,
-    /// The reply to the next request is.
+    /// The reply to the next request will be suppressed.
     skip_next: bool,
 }
 

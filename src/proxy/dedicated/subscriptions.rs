@@ -38,7 +38,7 @@ impl Subscriptions {
         }
     }
 
-    /// A confirmation gives a count: of channels and patterns together, or of shard channels.
+    /// Sets a count that a confirmation reports: of channels and patterns together, or of shard channels.
     pub fn confirm(&mut self, family: Family, count: usize) {
         match family {
             Family::Channels => self.channels = count.saturating_sub(self.patterns),

@@ -1,4 +1,4 @@
-//! The state of a connection that `CLIENT LIST` shows and that the proxy knows without asking Redis.
+//! The part of a connection's state in `CLIENT LIST` that the proxy knows without asking Redis.
 
 use super::{Dedicated, Phase};
 use crate::resp::{Protocol, reply};
@@ -6,13 +6,13 @@ use crate::resp::{Protocol, reply};
 /// The state of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Summary {
-    /// As Redis's flag letters.
+    /// The flags, in Redis's letters.
     pub flags: String,
     /// The numbers of subscribed channels, patterns and shard channels.
     pub subscriptions: [usize; 3],
-    /// The number of queued requests, if it is in a transaction.
+    /// The number of queued requests, if the connection is in a transaction.
     pub queued: Option<u64>,
-    /// Its protocol version, if there is a connection.
+    /// The protocol version, if there is a connection.
     pub protocol: Option<Protocol>,
 }
 
@@ -61,12 +61,12 @@ impl Dedicated {
         self.mirror.protocol()
     }
 
-    /// The database that it is in, or will be once the proxy's own requests are answered.
+    /// The selected database, or the one that will be selected once the proxy's own requests are answered.
     pub fn database(&self) -> u32 {
         self.mirror.database()
     }
 
-    /// Selects that database before the client's next request.
+    /// Selects a database before the client's next request.
     pub fn select(&mut self, database: u32) {
         if self.mirror.database() != database {
             let index = database.to_string();

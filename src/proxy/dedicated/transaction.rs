@@ -12,7 +12,7 @@ pub(super) enum Transaction {
     None,
     /// Redis queues them.
     Open(Queue),
-    /// The replies to them are arriving, in `EXEC`'s array.
+    /// The replies to the queued requests are arriving, in `EXEC`'s array.
     Executing(Queue),
 }
 
@@ -23,12 +23,12 @@ pub(super) struct Queue {
     length: u64,
 }
 
-/// Consecutive requests.
+/// A run of consecutive requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Run {
-    /// So many that are [`Kind::Plain`].
+    /// This many requests of [`Kind::Plain`].
     Plain(u64),
-    /// One of another kind.
+    /// One request of another kind.
     Other(Kind),
 }
 
@@ -50,10 +50,10 @@ impl Queue {
         self.length == 0
     }
 
-    /// A request was queued.
+    /// Adds a request that Redis has queued.
     ///
     /// # Errors
-    /// If requests that change the connection were queued more than 8,000 times.
+    /// If there would be more than [`RUNS_MAX`] runs.
     pub fn push(&mut self, kind: Kind) -> Result<(), QueueIsFull> {
         let full = self.runs.len() >= RUNS_MAX;
         let kind = match kind {
@@ -70,7 +70,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Redis announces this many replies. If a different number of requests was queued, their kinds are unknown.
+    /// Redis announces `count` replies. If a different number of requests was queued, their kinds are unknown.
     pub fn execute(&mut self, count: u64) {
         if self.length != count {
             self.runs = VecDeque::from([Run::Plain(count)]);
@@ -78,7 +78,7 @@ impl Queue {
         }
     }
 
-    /// The kind of the oldest.
+    /// The kind of the oldest request.
     pub fn front(&self) -> Option<Kind> {
         self.runs.front().map(|run| match run {
             Run::Plain(_) => Kind::Plain,
@@ -86,14 +86,14 @@ impl Queue {
         })
     }
 
-    /// The oldest, which is not [`Kind::Plain`], has received one of its replies.
+    /// The oldest request, which is not [`Kind::Plain`], has received one of its replies.
     pub fn set_front(&mut self, kind: Kind) {
         if let Some(run) = self.runs.front_mut() {
             *run = Run::Other(kind);
         }
     }
 
-    /// The oldest is answered.
+    /// The oldest request is answered.
     pub fn pop(&mut self) {
         self.length = self.length.saturating_sub(1);
         match self.runs.front_mut() {

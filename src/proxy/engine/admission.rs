@@ -11,7 +11,7 @@ use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Parsed, Parser, Request};
 
 impl Engine {
-    /// Assigns a client its guard: it has authenticated, its user has changed, or it has connected through another
+    /// Assigns a client its guard, when it has authenticated, its user has changed, or it has connected through another
     /// listener.
     pub(in crate::proxy) fn assign_guard(&mut self, identity: &mut Identity) {
         let user = identity.user.as_deref();
@@ -75,7 +75,7 @@ impl Engine {
         Ok(self.ask_hooks(request, 0, passed, sender))
     }
 
-    /// The row of a request that may reach Redis; none if it is refused anyway.
+    /// The row of a request that may reach Redis; `None` if the request is refused anyway.
     fn row_to_judge(
         &mut self,
         request: &Request<'_>,
@@ -86,7 +86,7 @@ impl Engine {
             Err(NotFound::Unknown(name)) => name,
             Err(_) => return Ok(None),
         };
-        // Then it has to wait, or is refused.
+        // The request then has to wait, or is refused.
         if sender.is_shared && !self.any_server().is_up() {
             return Ok(None);
         }
@@ -97,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Asks the hooks, starting with the one of that number.
+    /// Asks the hooks, starting with hook number `first`.
     fn ask_hooks(
         &mut self,
         request: &Request<'_>,
@@ -149,7 +149,7 @@ impl Engine {
         self.apply(asked??, number, passed, sender)
     }
 
-    /// Applies the decision of a hook. Returns the outcome for the request, unless the next hook is to be asked.
+    /// Applies a hook's decision. Returns the outcome for the request, unless the next hook must be asked.
     fn apply(
         &mut self,
         decision: Before,
@@ -218,7 +218,7 @@ impl Engine {
         replaced.map(|encoded| Reply::copy(&encoded))
     }
 
-    /// Whether a request is not simply executed as received, as far as that is known without asking hooks.
+    /// Whether a request needs more than being executed as received, as far as that is known without asking hooks.
     pub(in crate::proxy) fn is_special(
         &self,
         request: &Request<'_>,
@@ -238,7 +238,8 @@ impl Engine {
     }
 }
 
-/// Calls `with` with the request that these bytes encode, or with the given one.
+/// Calls `with` with the request that `encoded` holds, or with `otherwise`. Returns `None` if `encoded` is no valid
+/// request.
 fn with_request<T>(
     encoded: Option<&[u8]>,
     otherwise: &Request<'_>,

@@ -62,7 +62,7 @@ impl Engine {
             {
                 replies.push_static(OK);
             }
-            // It concerns a connection at Redis.
+            // This concerns a connection at Redis, so the client needs a dedicated one.
             Here::ClientNoEvict | Here::ClientNoTouch if is_word(request.argument(2), b"on") => {
                 return Flow::Leave;
             }
@@ -77,7 +77,7 @@ impl Engine {
             }
             Here::ClientSetname => replies.push_error(BAD_NAME),
             Here::ClientSetinfo => set_info(request, identity, replies),
-            // Redis is asked first, or the client's database must be known first.
+            // These are handled elsewhere: Redis must answer first, or the client's database must be known.
             Here::Info | Here::Select => {}
             Here::ProxyCache => return self.proxy_cache(request, identity, replies, now),
             Here::ProxyConfig => self.proxy_config(request, identity, replies),
@@ -168,7 +168,7 @@ impl Engine {
             Redis::Unknown | Redis::Down(_) if !is_proxy_user => {
                 return Login::Later(Flow::LeaveToAuthenticate);
             }
-            // A client that was accepted before is served from the cache while Redis is unreachable.
+            // While Redis is unreachable, a client with the password that Redis last accepted is served from the cache.
             Redis::Unknown if server.backend.is_some() && self.access.is_own_password(password) => {
                 return Login::Accepted;
             }
@@ -233,9 +233,9 @@ impl Engine {
 /// The outcome of a client's login.
 enum Login {
     Accepted,
-    /// It is refused, in this reply.
+    /// Redis or the proxy refuses the login, with this reply.
     Refused(Reply),
-    /// It is not done yet.
+    /// The login is not complete yet.
     Later(Flow),
 }
 

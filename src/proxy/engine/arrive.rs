@@ -1,4 +1,4 @@
-//! Replies of Redis: what each answers, and whether it is cached.
+//! Redis's replies: which request each one answers, and whether it is cached.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::upstream::{self, BROKEN, LinkId};
 /// A reply of Redis to deliver.
 #[derive(Default)]
 pub(in crate::proxy) struct Arrived {
-    /// The clients that wait for it; none for the proxy's own requests, and if it is late.
+    /// The clients that wait for the reply; `None` for the proxy's own requests, and if the reply is late.
     pub waiters: Option<Waiters>,
     /// The key, if its value was requested.
     pub key: Option<Rc<[u8]>>,
-    /// How the slow log would show the request, if it is not a GET.
+    /// The request as the slow log would show it, if it is not a `GET`.
     pub words: Words,
-    /// A long one, in the form that all waiters share.
+    /// A long reply, in the form that all waiters share.
     pub shared: Option<Rc<[u8]>>,
-    /// The next reply belonged to it.
+    /// The next reply belongs to this one.
     pub with_next: bool,
-    /// How it is handled.
+    /// What to do with the reply.
     pub then: Then,
-    /// It is a script's reply, and the script may have written keys that it did not declare.
+    /// The reply is a script's, which may have written keys that it did not declare.
     pub is_script: bool,
 }
 
@@ -58,8 +58,8 @@ impl Arrived {
 }
 
 impl Engine {
-    /// Redis has answered the oldest request of a link, and the next one if that arrived too. Caches what is worth
-    /// caching.
+    /// Matches a reply with the oldest request of a link, and the next reply too, if it belongs to the same request.
+    /// Caches what is worth caching.
     pub fn arrived(
         &mut self,
         link: LinkId,
@@ -109,7 +109,7 @@ impl Engine {
             Asked::Nothing => Arrived::default(),
             Asked::Forward(forward) => {
                 if let Some(Asks { hash, repeatable }) = forward.asks {
-                    // A late request is not retried: it has broken the connection once.
+                    // A late request is not retried: it has already broken the connection once.
                     let is_repeated = repeatable && forward.waiter.is_some();
                     self.note_length(hash, is_repeated, encoded);
                 }
@@ -131,7 +131,7 @@ impl Engine {
         })
     }
 
-    /// Remembers whether the reply to a request is large, or breaks the connection each time.
+    /// Remembers that the reply to a request is large, or that the request breaks the connection each time.
     fn note_length(&mut self, hash: u64, is_repeated: bool, encoded: &[u8]) {
         if is_repeated && encoded == BROKEN {
             self.large.suspect(hash);
@@ -167,7 +167,7 @@ impl Engine {
         }
     }
 
-    /// If a reply says that another node of the cluster has a slot, drops the entries of that slot.
+    /// Empties the cache if a reply says that another node of the cluster now has a slot of which there may be entries.
     fn note_moved(&mut self, encoded: &[u8]) {
         let is_cached = |slots: &Slots| slots::moved(encoded).is_some_and(|slot| slots.has(slot));
         if self.slots.as_ref().is_some_and(is_cached) {
@@ -176,8 +176,8 @@ impl Engine {
         }
     }
 
-    /// Redis has answered a fetch: the reply is cached when the key's time to live is known, which is in `next` if that
-    /// has arrived too.
+    /// Handles the reply to a fetch. The reply is cached once the key's time to live is known; if that has arrived too,
+    /// it is in `next`.
     fn fetched(
         &mut self,
         link: LinkId,

@@ -1,5 +1,5 @@
-//! Questions about a key: commands other than GET that only read it. Their replies are cached beside its value, as
-//! Redis encodes them, by the whole request except the key, and by protocol version.
+//! Questions about a key: commands other than GET that only read it. Redis's replies are cached as they are encoded,
+//! beside the key's value, by protocol version and by the request without its key.
 
 use super::super::in_flight::{About, Caller, Waiter};
 use super::super::replies::{Replies, to_reply};
@@ -19,10 +19,11 @@ use crate::upstream::Batch;
 const KEPT: usize = 1024;
 
 impl Engine {
-    /// Answers requests at the start of `bytes` from the cache on the fast path, as long as each is complete, asks
-    /// about one key, and is a hit, and there is room for its reply. Returns how many bytes were consumed, and the
-    /// command of the last request.
+    /// Answers the requests at the start of `bytes` from the cache, on the fast path, as long as each one is complete,
+    /// asks about one key, is a hit, and has room for its reply. Returns how many bytes were consumed, and the command
+    /// of the last request.
     ///
+    /// [`Self::execute`], which handles the other requests, would have the same result.
     /// [`Self::execute`] would have the same result, as for the other requests.
     #[inline(never)]
     pub fn execute_asks(
@@ -37,7 +38,7 @@ impl Engine {
         let mut hits = 0;
         while !replies.full() {
             let rest = &bytes[used..];
-            // Most start like the one before.
+            // Most requests start like the one before.
             if start.is_empty() || !rest.starts_with(start) {
                 let Some(first) = Start::of(rest) else {
                     break;
@@ -67,7 +68,7 @@ impl Engine {
         (used, command)
     }
 
-    /// Answers a request that asks about the key at that position, from the cache or through Redis.
+    /// Answers a request that asks about the key at `position`, from the cache or through Redis.
     pub(super) fn ask(
         &mut self,
         request: &Request<'_>,
@@ -106,7 +107,7 @@ impl Engine {
         outcome
     }
 
-    /// The cached answer to such a request, if the client may have it.
+    /// The cached answer to a request about a key, if the client may be served from the cache.
     pub(super) fn answer_from_cache(
         &mut self,
         request: &Request<'_>,
@@ -124,7 +125,7 @@ impl Engine {
         Some(to_reply(&answer, caller.protocol))
     }
 
-    /// Whether the answer to such a request is in the cache.
+    /// Whether the answer to a request about a key is cached.
     pub(super) fn has_answer(
         &mut self,
         request: &Request<'_>,
@@ -194,7 +195,7 @@ impl Engine {
     }
 }
 
-/// Requests the answer to that question about a key, followed by what determines how long it may be cached, as for a
+/// Requests the answer to a question about a key, followed by what determines how long it may be cached, as for a
 /// value.
 pub(super) fn push_ask(
     batch: &mut Batch,
@@ -244,7 +245,7 @@ pub(in crate::proxy) fn question_command(question: Question<'_>) -> u16 {
     u16::from_le_bytes([low, high])
 }
 
-/// The protocol version of a question, its command's number, and the arguments except the key, as bulk strings.
+/// The protocol version of a question, the number of its command, and its arguments except the key, as bulk strings.
 pub(super) fn read_question(question: &[u8]) -> Option<(Protocol, u16, &[u8])> {
     let (&[protocol, low, high], rest) = question.split_first_chunk()?;
     let link = match protocol {

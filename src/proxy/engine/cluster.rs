@@ -28,7 +28,7 @@ use crate::upstream::{ClusterMap, Clusters, NodeId, slot_of};
 pub(in crate::proxy) use redirects::Parked;
 pub(super) use spread::with_cursor;
 
-/// Stands in while the node for a request is unknown: no connection leads there.
+/// Stands in for the node of a request while that is unknown. No connection leads there.
 pub(in crate::proxy) const NOWHERE: NodeId = NodeId(u16::MAX);
 
 /// A cluster.
@@ -37,13 +37,13 @@ pub(in crate::proxy) struct Cluster {
     map: Arc<ClusterMap>,
     /// The id of the proxy, as the only node that clients know.
     id: Box<str>,
-    /// By the numbers of the nodes.
+    /// The servers, indexed by node number.
     servers: Vec<Server>,
     /// For requests while no node is known.
     nowhere: Server,
     /// The node for requests without keys.
     any: NodeId,
-    /// Which entries are served, if all masters agree.
+    /// Which entries are served, if the same applies to all masters.
     serving: Option<Serving>,
     /// How many reads went to replicas.
     reads: usize,
@@ -53,12 +53,12 @@ pub(in crate::proxy) struct Cluster {
     parked: Vec<Parked>,
     /// Scripts that all masters know, by their hashes.
     scripts: scripts::Known,
-    /// How long they may wait.
+    /// How long a request may wait for its node.
     wait: Duration,
     wishes: Wishes,
 }
 
-/// What to ask the helper about the cluster.
+/// What to request from the helper about the cluster.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// The map is out of date.
@@ -68,7 +68,7 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// Whether there are none.
+    /// Whether there is nothing to request.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.map && self.nodes.is_empty()
@@ -106,7 +106,7 @@ impl Cluster {
         self.map.owner(slot).unwrap_or(NOWHERE)
     }
 
-    /// Which entries are served of a key. Its slot is computed only if the masters disagree.
+    /// Which entries of a key are served. Its slot is computed only if the masters disagree.
     #[inline]
     pub(super) fn serving(&self, key: &[u8]) -> Serving {
         match self.serving {
@@ -132,7 +132,7 @@ impl Cluster {
         &mut self.servers[at]
     }
 
-    /// Whether any node can't be asked.
+    /// Whether any master can't be asked.
     pub fn is_any_down(&self) -> bool {
         self.nodes()
             .any(|node| self.server(node).outage().is_some())
@@ -148,9 +148,9 @@ impl Cluster {
         self.any
     }
 
-    /// The state of a node, or the map, has changed: notes which entries are served if all masters agree, and selects the node
-    /// for requests without keys. As long as there is no map, and no seed can be asked, requests are refused with the error
-    /// of a seed.
+    /// Called when the state of a node, or the map, has changed. Notes which entries are served, if the same applies to
+    /// all masters, and selects the node for requests without keys. While there is no map, and no seed can be asked,
+    /// requests are refused with a seed's error.
     pub(super) fn changed(&mut self) {
         self.serving = self.common_serving();
         let up = self.nodes().find(|node| self.server(*node).is_up());
@@ -184,7 +184,7 @@ impl Cluster {
 }
 
 impl Engine {
-    /// Sets that Redis is a cluster, and how long a request may wait for the node that has its slot.
+    /// Declares Redis a cluster, and sets how long a request may wait for the node that serves its slot.
     pub fn set_cluster(&mut self, wait: Duration) {
         self.cluster = Clusters::built().map(|built| Cluster::new(built, wait));
     }
@@ -194,7 +194,7 @@ impl Engine {
         self.cluster.as_ref()
     }
 
-    /// What to ask the helper about the cluster; taken once a turn of the loop.
+    /// Takes what to request from the helper about the cluster, once a turn of the loop.
     pub fn take_wishes(&mut self) -> Option<Wishes> {
         let wishes = &mut self.cluster.as_mut()?.wishes;
         (!wishes.is_empty()).then(|| std::mem::take(wishes))
@@ -233,7 +233,7 @@ impl Engine {
         self.in_flight.all_changed();
     }
 
-    /// The error reply for a client that has waited too long for a node that has the slot.
+    /// The error reply to a request that has waited too long for a node that serves its slot.
     fn unserved() -> Reply {
         Reply::Static(b"-CLUSTERDOWN Hash slot not served\r\n")
     }

@@ -1,4 +1,4 @@
-//! Asks Redis about its commands: about one that a client sent and that is not in the table, and about all of them when
+//! Asks Redis to describe commands: a single one that a client sent and that is not in the table, and all of them when
 //! they may have changed.
 
 use std::borrow::Cow;
@@ -39,12 +39,12 @@ const HOLDS: Duration = Duration::from_secs(1);
 /// The most names that are remembered, each for [`HOLDS`]: so Redis is asked about at most so many a second.
 const NAMES_MAX: usize = 128;
 
-/// Names that clients sent and that are not in the table, with Redis's answer and when that expires; no time while it
-/// has not answered.
+/// Names that clients sent and that are not in the table, each with Redis's answer and the time when that expires; no
+/// time while Redis has not answered.
 #[derive(Default)]
 pub(in crate::proxy) struct Names {
     names: HashMap<Box<[u8]>, (Known, Option<Time>), RandomState>,
-    /// Redis has answered since this was last taken.
+    /// Redis has answered since this flag was last taken.
     news: bool,
 }
 
@@ -54,7 +54,7 @@ impl Names {
         until.is_none_or(|until| now < until).then_some(known)
     }
 
-    /// Makes room for a name to ask about. Returns whether there is some.
+    /// Makes room for a name to ask about. Returns whether there is room.
     fn ask(&mut self, name: &[u8], now: Time) -> bool {
         if self.names.len() >= NAMES_MAX {
             self.names
@@ -80,7 +80,7 @@ impl Names {
         }
     }
 
-    /// The answers no longer hold: the commands have changed.
+    /// Drops all answers, because the commands have changed.
     fn forget_answers(&mut self) {
         self.names.retain(|_, (_, until)| until.is_none());
     }
@@ -92,7 +92,7 @@ pub(in crate::proxy) enum Renewal {
     #[default]
     None,
     Asked,
-    /// And must be asked again, over that link, as they may have changed since.
+    /// Redis must be asked again, over this link, as its commands may have changed since.
     AskedTooEarly(LinkId),
 }
 
@@ -150,7 +150,7 @@ impl Engine {
         Ok((row, bytes.into()))
     }
 
-    /// Whether Redis has a command that is not in the table, even if Redis does not describe it. `None` while it is
+    /// Whether Redis has a command that is not in the table, even if Redis does not describe it. `None` while Redis is
     /// being asked.
     pub(in crate::proxy) fn is_known(
         &mut self,
@@ -165,14 +165,14 @@ impl Engine {
         }
     }
 
-    /// How the slow log would show a request.
+    /// The request as the slow log would show it.
     pub(super) fn words(&self, request: &Request<'_>) -> Words {
         let name = self.table.original_name(request.argument(0));
         self.slow_log.words(request, name)
     }
 
-    /// What is known of a name that is not in the table. If that is nothing, Redis is asked over a link, unless it was
-    /// asked about too many lately.
+    /// What is known of a name that is not in the table. If nothing is known, asks Redis over a link, unless too many
+    /// names were asked about lately.
     fn look_up(&mut self, name: &[u8], link: LinkId, now: Time) -> Known {
         if let Some(known) = self.names.look_up(name, now) {
             return known;
@@ -190,7 +190,7 @@ impl Engine {
         Known::Asked
     }
 
-    /// A request on a link may have changed the commands: they must be read again.
+    /// A request on a link may have changed the commands: has Redis describe all of them again.
     pub(super) fn renew_table(&mut self, link: LinkId) {
         self.names.forget_answers();
         if self.renewal != Renewal::None {
@@ -210,7 +210,7 @@ impl Engine {
         self.names.forget_answers();
     }
 
-    /// Redis has described the command of that name, all commands, or none.
+    /// Handles Redis's reply to a request to describe the command `name`, or all commands.
     pub fn described(&mut self, name: Option<&[u8]>, encoded: &[u8], now: Time) {
         let specs = read_specs(encoded);
         let Some(name) = name else {

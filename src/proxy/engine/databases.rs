@@ -1,7 +1,7 @@
-//! The databases beside the one that every client starts in. Each that is cached has links of its own, which never
-//! leave it: they are not set up unless Redis accepts the `SELECT` there. So a request for a database is executed in
-//! that database or not at all. Whether Redis has a database is found out when the first client selects it, on a
-//! dedicated connection, which that client leaves at once; all other clients are served by the links from the start.
+//! The databases besides the one that every client starts in. Each cached database has links of its own, which stay in
+//! it: a link is not set up unless Redis accepts its `SELECT`. So a request for a database is executed in that database
+//! or not at all. The first client that selects a database finds out, on a dedicated connection, whether Redis has it,
+//! and returns from that connection at once; all later clients are served by the links from the start.
 //!
 //! Redis reports changes by key name, without a database, and a few commands write to other databases than their own
 //! (`MOVE`, `COPY`, `SWAPDB`, scripts). So a changed key is removed from the cache in all databases at once.
@@ -15,7 +15,8 @@ use crate::resp::request::Request;
 use crate::resp::{Protocol, integer};
 use crate::upstream::LinkId;
 
-/// How many databases have links, beside the first. A client that selects another has a dedicated connection there.
+/// How many databases besides the first have links. A client that selects any further one stays on a dedicated
+/// connection.
 const MOST: usize = 31;
 
 const OK: &[u8] = b"+OK\r\n";
@@ -23,9 +24,9 @@ const OK: &[u8] = b"+OK\r\n";
 /// The databases that clients use.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Databases {
-    /// The one in which every client starts.
+    /// The database that every client starts in.
     pub home: u32,
-    /// Which others are cached.
+    /// Which other databases are cached.
     pub cached: DatabaseList,
     /// The other databases that have links.
     linked: Vec<Linked>,
@@ -34,7 +35,7 @@ pub(in crate::proxy) struct Databases {
 #[derive(Debug)]
 struct Linked {
     database: u32,
-    /// The current Redis has it.
+    /// The current Redis server has the database.
     exists: bool,
 }
 
@@ -46,20 +47,20 @@ impl Databases {
         }
     }
 
-    /// Whether links may serve clients there: it is cached, and not too many others are.
+    /// Whether links may serve clients in a database: it is cached, and not too many others have links already.
     pub fn serves(&self, database: u32) -> bool {
         let is_linked = || self.linked.iter().any(|it| it.database == database);
         database == self.home
             || self.cached.has(database) && (self.linked.len() < MOST || is_linked())
     }
 
-    /// Whether the current Redis has it, as far as that is known.
+    /// Whether the current Redis server has a database, as far as that is known.
     fn exists(&self, database: u32) -> bool {
         let mut linked = self.linked.iter();
         database == self.home || linked.any(|it| it.database == database && it.exists)
     }
 
-    /// The current Redis has it, and there may be links to it from now on.
+    /// Records that the current Redis server has a database, which may have links from now on.
     fn link(&mut self, database: u32) {
         let mut linked = self.linked.iter_mut();
         match linked.find(|it| it.database == database) {
@@ -72,7 +73,7 @@ impl Databases {
         }
     }
 
-    /// Redis has been replaced by another server, which may have fewer.
+    /// Redis has been replaced by another server, which may have fewer databases.
     pub fn forget_which_exist(&mut self) {
         for linked in &mut self.linked {
             linked.exists = false;
@@ -86,12 +87,12 @@ impl Engine {
         LinkId::new(Protocol::Resp2, self.databases.home)
     }
 
-    /// A client has selected this database on a dedicated connection, and is served by links from now on.
+    /// A client has selected a database on a dedicated connection, and is served by links from now on.
     pub(in crate::proxy) fn selected(&mut self, database: u32) {
         self.databases.link(database);
     }
 
-    /// `SELECT index`. Later requests go over another link, where they must not overtake earlier ones.
+    /// `SELECT index`. The client's later requests use another link, on which they must not overtake its earlier ones.
     pub(super) fn select(
         &self,
         request: &Request<'_>,
@@ -101,7 +102,8 @@ impl Engine {
         let wanted = integer(request.argument(1)).and_then(|index| u32::try_from(index).ok());
         let is_known =
             |wanted: &u32| self.databases.serves(*wanted) && self.databases.exists(*wanted);
-        // Any other is selected on a dedicated connection. If Redis has it and it may be cached, the client returns.
+        // Any other database is selected on a dedicated connection. If Redis has it and it may be cached, the client
+        // returns from there.
         let wanted = wanted.filter(is_known).ok_or(Flow::Leave)?;
         if wanted == *database {
             replies.push_static(OK);

@@ -24,7 +24,7 @@ impl Engine {
         client_lines::shared(session, &around)
     }
 
-    /// The user that a client is at Redis.
+    /// A client's user at Redis.
     pub(in crate::proxy) fn user<'a>(&'a self, session: &'a Session) -> &'a [u8] {
         let user = session.identity.user.as_ref();
         user.map_or(self.access.proxy_user(), |user| user)

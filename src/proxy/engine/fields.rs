@@ -1,6 +1,7 @@
-//! Fields of hashes that expire by themselves (`HEXPIRE`, since Redis 7.4): Redis hides them from that moment on, but
-//! reports it only when it gets round to removing them. So after a read of named fields, Redis is asked for their time
-//! to live; after one of all fields, whether any hash has such fields, and if so the reply is not cached.
+//! Hash fields that expire on their own (`HEXPIRE`, since Redis 7.4). Redis hides an expired field at once, but reports
+//! the change only when it gets round to removing the field. So with a read of named fields, Redis is asked for their
+//! time to live; with a read of all fields, it is asked whether any hash has such fields, and if so the reply is not
+//! cached.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::upstream::Batch;
 /// How `INFO keyspace` says that no hash has fields which expire: in Redis, and in Valkey.
 const NONE_EXPIRE: [&str; 2] = ["subexpiry=0", "keys_with_volatile_items=0"];
 
-/// Requests the time to live of the fields of a hash that a request reads; `rest` are the arguments after the key, as
+/// Requests the time to live of the fields that a request reads. `rest` are the request's arguments after the key, as
 /// bulk strings.
 pub(super) fn ask_for_life(batch: &mut Batch, fields: Fields, key: &[u8], rest: &[u8]) {
     batch.push(true, |out| match fields {
@@ -29,17 +30,17 @@ pub(super) fn ask_for_life(batch: &mut Batch, fields: Fields, key: &[u8], rest: 
     });
 }
 
-/// The least time to live of the fields, by the reply; nothing if that is not known.
+/// The shortest time to live of the fields, from Redis's reply; `None` if it is not known.
 pub(super) fn fields_to_live(encoded: &[u8]) -> Option<Duration> {
     match encoded.first()? {
-        // So was the reply before.
+        // The reply before it was this error too.
         b'-' if encoded.starts_with(b"-WRONGTYPE ") => Some(Duration::MAX),
         b'*' => {
             let mut reader = Reader::new(encoded);
             let mut least = Duration::MAX;
             for _ in 0..reader.array()? {
                 least = match reader.number()? {
-                    // It does not expire, or does not exist.
+                    // The field does not expire, or does not exist.
                     -1 | -2 => least,
                     milliseconds => {
                         least.min(Duration::from_millis(u64::try_from(milliseconds).ok()?))

@@ -6,23 +6,23 @@ use super::super::waiting::WaitsFor;
 /// What happens to a request, and to the client's next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Flow {
-    /// It is handled.
+    /// The request is handled.
     Continue,
-    /// It is handled, and the client is to be closed once its replies are sent.
+    /// The request is handled, and the client is to be closed once its replies are sent.
     End,
-    /// It needs a dedicated connection.
+    /// The request needs a dedicated connection.
     Leave,
     /// It needs a dedicated connection, to authenticate there.
     LeaveToAuthenticate,
     /// It needs a dedicated connection for this request only.
     LeaveToPass,
-    /// It is handled, and the client's next request waits for its reply.
+    /// The request is handled, and the client's next request waits for its reply.
     Alone,
-    /// The client is to be described to itself.
+    /// The reply is the client's own line of `CLIENT LIST`.
     Describe,
-    /// It needs a dedicated connection until it is answered.
+    /// The request needs a dedicated connection until it is answered.
     Borrow(Loan),
-    /// It has to wait, and is executed then.
+    /// The request has to wait, and is executed then.
     Wait(WaitsFor),
     /// The client is to be closed at once, without a reply.
     Abort,

@@ -11,7 +11,7 @@ use crate::metrics::{Outcome, Why};
 use crate::resp::request::Request;
 
 impl Engine {
-    /// Sends a request to Redis over a shared connection, as it must be put there.
+    /// Sends a request to Redis over a shared connection, in the form that it must have there.
     pub(super) fn forward_shared(
         &mut self,
         request: &Request<'_>,
@@ -25,7 +25,7 @@ impl Engine {
             sent.edit = self.take_prefix(sent.edit, request, identity);
         }
         let flow = match sent.edit {
-            // It may kill the client itself.
+            // The request may kill the client that sent it.
             Some(Edit::Kill(_)) => Flow::Alone,
             _ => Flow::Continue,
         };
@@ -103,8 +103,9 @@ impl Engine {
     }
 }
 
-/// Redis can't be asked: the client is closed as by Redis itself, or gets Redis's error. But what libraries send about
-/// themselves on connecting (`CLIENT SETINFO` and future subcommands) must not cost a client its hits.
+/// Redis can't be asked: the client is closed, as Redis would close it, or gets Redis's error. But the commands with
+/// which client libraries introduce themselves (`CLIENT SETINFO` and future subcommands) must not cost a client its
+/// hits.
 pub(super) fn refuse(request: &Request<'_>, outage: &Outage, replies: &mut Replies) {
     match request.argument(0).eq_ignore_ascii_case(b"client") {
         true => replies.push_error_of(outage),

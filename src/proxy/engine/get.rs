@@ -1,5 +1,5 @@
-//! GET: the value of a key from the cache, or fetched from Redis; and the fast path, as nearly all requests are GETs, written
-//! as all clients write them.
+//! GET: the value of a key from the cache, or fetched from Redis. Nearly all requests are GETs in the one spelling that
+//! all client libraries use, so those have a fast path.
 
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::Replies;
@@ -12,10 +12,10 @@ use crate::resp::reply;
 use crate::resp::request::{Request, whole_get};
 use crate::upstream::Batch;
 
-/// Where the name is in such a GET.
+/// Where the command name is in such a GET.
 const NAME: std::ops::Range<usize> = 8..11;
 
-/// Input of this length is seldom two requests.
+/// Input shorter than this is seldom more than one request.
 const SHORT: usize = 64;
 
 impl Engine {
@@ -84,7 +84,7 @@ impl Engine {
         }
     }
 
-    /// Adds a waiter for a key's value: to a fetch in flight, if it may join, or to a new one.
+    /// Adds a waiter for a key's value: to a fetch in flight if it may join one, otherwise to a new fetch.
     pub(super) fn fetch(
         &mut self,
         name: &[u8],
@@ -145,8 +145,8 @@ impl Engine {
         used
     }
 
-    /// Makes the cache look ahead for the GETs at the start of `bytes`, if there are several. Returns how many bytes
-    /// those are.
+    /// Makes the cache prefetch the entries for the GETs at the start of `bytes`, if there are several. Returns how
+    /// many bytes those GETs take.
     fn look_ahead(&self, bytes: &[u8]) -> usize {
         if bytes.len() < SHORT {
             return 0;
@@ -166,8 +166,8 @@ impl Engine {
     }
 }
 
-/// Requests a key's value, followed by its time to live: if the key changes between the two, the value is not kept too
-/// long.
+/// Requests a key's value, followed by its time to live. In this order, a key that changes between the two is not kept
+/// for too long.
 pub(super) fn ask_for_value(batch: &mut Batch, name: &[u8], key: &[u8]) {
     batch.push(true, |out| {
         out.extend_from_slice(b"*2\r\n$3\r\n");
@@ -188,7 +188,7 @@ pub(super) fn ask_for_time_to_live(batch: &mut Batch, key: &[u8]) {
     });
 }
 
-/// The spelling of GET where no client has chosen one.
+/// The spelling of GET, unless a client has chosen one.
 pub(super) const GET: &[u8] = b"GET";
 
 /// Whether Redis's reply to GET says that the key does not exist, in either protocol version.

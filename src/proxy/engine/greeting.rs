@@ -23,7 +23,7 @@ impl Engine {
     }
 }
 
-/// The reply for a Redis that was never reached.
+/// The reply in place of a Redis that was never reached.
 fn unmet(protocol: Protocol) -> Vec<u8> {
     let header: &[u8] = match protocol {
         Protocol::Resp2 => b"*14\r\n",

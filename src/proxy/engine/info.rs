@@ -1,4 +1,4 @@
-//! `INFO`, which is Redis's with the proxy's own fields in it, and replies that the proxy itself evaluates.
+//! `INFO`, which is Redis's with the proxy's own fields added, and replies that the proxy itself evaluates.
 
 use super::super::in_flight::{Caller, Forward, Then, Waiter};
 use super::super::replies::Replies;
@@ -13,7 +13,7 @@ use crate::resp::request::Request;
 use crate::status::{Right, Wanted};
 use crate::upstream::LinkId;
 
-/// How Redis's errors about arguments start, as opposed to those about permissions or state.
+/// How Redis's errors about arguments start, unlike those about permissions or state.
 const SYNTAX: &[u8] = b"-ERR syntax error";
 
 impl Engine {
@@ -59,7 +59,7 @@ impl Engine {
         Outcome::Forwarded
     }
 
-    /// Evaluates a reply before it is passed on. Returns the reply in its place, if it is replaced.
+    /// Evaluates a reply before it is passed on. Returns the reply that replaces it, if any.
     pub fn use_reply(
         &mut self,
         arrived: &mut Arrived,
@@ -83,7 +83,7 @@ impl Engine {
         }
     }
 
-    /// `INFO` with these sections, merged with Redis's reply.
+    /// `INFO` with the wanted sections, merged with Redis's reply.
     pub fn merge_info(
         &mut self,
         wanted: &Wanted,
@@ -97,7 +97,7 @@ impl Engine {
         Reply::text(info.as_bytes(), protocol)
     }
 
-    /// Redis has replied to an `INFO` of the proxy's own.
+    /// Takes in Redis's reply to an `INFO` of the proxy's own.
     pub(super) fn learn_info(&mut self, encoded: &[u8], now: Time) {
         self.missing_rights.note_reply(Right::Info, encoded);
         if let Some(text) = text_of(encoded) {

@@ -10,8 +10,8 @@ use crate::resp::request::Request;
 use crate::upstream::{Invalidated, NodeId};
 
 impl Engine {
-    /// A request is about to be sent: invalidates the keys that it writes and returns them; `None` stands for possibly
-    /// any.
+    /// Invalidates the keys that a request writes, which is about to be sent, and returns them; `None` stands for
+    /// possibly any key.
     pub(super) fn invalidate_written<'a>(
         &mut self,
         request: &Request<'a>,
@@ -32,7 +32,8 @@ impl Engine {
         keys
     }
 
-    /// Redis has executed a request on a dedicated connection, or may do so unseen.
+    /// Invalidates the keys of a request that Redis has executed on a dedicated connection, or may execute without a
+    /// reply.
     pub fn invalidate_answered(&mut self, effects: &Effects) {
         if effects.changes_commands {
             self.renew_table(self.home());
@@ -46,7 +47,7 @@ impl Engine {
         }
     }
 
-    /// Redis reports changes.
+    /// Invalidates what Redis reports as changed.
     pub fn invalidate(&mut self, node: NodeId, invalidated: &Invalidated, now: Time) {
         self.metrics.invalidations += invalidated.keys.len() as u64;
         self.metrics.flushes += u64::from(invalidated.all);
@@ -58,16 +59,16 @@ impl Engine {
                 self.invalidate_key(key, Cause::Invalidated);
                 self.refetches.list_changed(key, &mut refetched);
             }
-            // After all reports: Redis reports a key once for each connection that has read it.
+            // Only after all reports: Redis reports a key once for each connection that has read it.
             for (key, read) in refetched {
                 self.refetch(key, &read, now);
             }
         }
     }
 
-    /// A key has changed: neither its entry nor replies about it in flight are valid any more. Redis does not report
-    /// the database, and a writer may change another than its own (`MOVE`, `COPY`): so the key is removed in all. Notes
-    /// what had been read of it.
+    /// A key has changed: neither its entry nor a reply about it that is in flight is valid any more. Redis does not
+    /// report the database, and a write may change another database than the client's own (`MOVE`, `COPY`), so the key
+    /// is removed in all databases. Notes what had been read of it.
     fn invalidate_key(&mut self, name: &[u8], cause: Cause) {
         self.hooks.invalidated(Some(name));
         self.refetches.forget_read();
@@ -107,7 +108,7 @@ impl Engine {
         self.cache.clear();
     }
 
-    /// Keys may have other values now, though none was reported as changed.
+    /// Empties the cache: keys may have other values now, though no change was reported.
     pub fn replaced(&mut self) {
         self.invalidate_all(Cause::Flushed);
     }

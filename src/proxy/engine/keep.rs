@@ -1,4 +1,4 @@
-//! What may be cached of Redis's replies, and for how long.
+//! Which of Redis's replies may be cached, and for how long.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,8 +39,8 @@ impl<'a> Found<'a> {
 }
 
 impl Engine {
-    /// Caches a fetched reply for as long as its key lives, which is the reply to PTTL. Redis counts that from the
-    /// moment of the request or later. Returns whether it was cached.
+    /// Caches a fetched reply for as long as its key lives, according to the reply to `PTTL`. Redis counts that time
+    /// from the moment of the request or later. Returns whether the reply was cached.
     pub(super) fn keep_for(&mut self, found: &Found<'_>, time_to_live: &[u8], now: Time) -> bool {
         self.missing_rights
             .note_reply(Right::TimeToLive, time_to_live);
@@ -48,7 +48,7 @@ impl Engine {
             Some(-1) => Duration::MAX,
             Some(milliseconds @ 1..) => Duration::from_millis(milliseconds.unsigned_abs()),
             Some(-2) if is_of_no_key(found.reply) => self.missing_ttl(found.key.name),
-            // It is gone already, or Redis does not report it.
+            // The key is gone already, or Redis does not report its time to live.
             _ => return false,
         };
         let server = self.server(found.node);
@@ -57,7 +57,7 @@ impl Engine {
         server.is_kept_coherent() && !left.is_zero() && self.keep(found, left, now)
     }
 
-    /// How long a missing key is cached at most.
+    /// The longest time that a missing key is cached.
     fn missing_ttl(&self, name: &[u8]) -> Duration {
         let rule = self.cache.rules().of(name);
         let missing_ttl = rule.and_then(|rule| rule.missing_ttl);
@@ -67,7 +67,7 @@ impl Engine {
     /// Caches a fetched reply. Returns whether it may be cached.
     fn keep(&mut self, found: &Found<'_>, ttl: Duration, now: Time) -> bool {
         let Found { key, reply, .. } = *found;
-        // Only Redis knows when a missing key is created.
+        // Only Redis can tell when a missing key is created.
         let reports = self.server(found.node).coherence == Coherence::Tracking;
         let may_be_missing = !reports && is_of_no_key(reply);
         if self.awaited.contains(key.name) || may_be_missing {
@@ -107,7 +107,7 @@ impl Engine {
     }
 }
 
-/// Whether a reply says that there is nothing, as every reply about a missing key does.
+/// Whether a reply means that there is nothing, as every reply about a missing key does.
 fn is_of_no_key(encoded: &[u8]) -> bool {
     let mut lines = encoded.split(|&byte| byte == b'\n');
     lines.all(|line| {

@@ -1,8 +1,9 @@
-//! Requests whose replies were large. They go over a dedicated connection of their client: there a reply passes as fast
-//! as the client reads it, and if Redis closes the connection for it, no other client is affected.
+//! Requests with replies known to be large. They go over a dedicated connection of their client: there, a reply passes
+//! as fast as the client reads it, and if Redis closes the connection because of it, no other client is affected.
 //!
 //! If Redis limits its output buffers (`client-output-buffer-limit`), a large reply would break the shared connection
-//! for all. Then every reply counts as large until it has been seen to be short, and again once its key has changed.
+//! for everyone. Then every reply counts as large until it has been seen to be short, and again once its key has
+//! changed.
 
 use std::hash::BuildHasher;
 
@@ -17,7 +18,7 @@ use crate::resp::request::Request;
 /// A reply of this length is large.
 const LARGE: usize = MAX_OWED;
 
-/// A reply that takes this part of Redis's limit also counts as large: there are others beside it.
+/// A reply that takes this part of Redis's limit also counts as large, as other replies share the buffer.
 const PART_OF_LIMIT: usize = 4;
 
 /// How many requests are remembered: those with large replies and, if Redis has a limit, those with short ones.
@@ -27,15 +28,15 @@ const SHORT_PLACES: usize = 16 * 1024;
 /// How many keys' changes are distinguished.
 const CHANGES: usize = 1024;
 
-/// Which requests have large replies, by the hashes of command and key, or first argument. Two with the same hash count
-/// as one, and one may replace another: then a request goes the wrong way once.
+/// Which requests have large replies, by the hashes of command and key, or first argument. Requests with the same hash
+/// count as one, and one hash may replace another; the cost is one request over the wrong connection.
 #[derive(Default)]
 pub(in crate::proxy) struct LargeReplies {
-    /// Allocated with the first.
+    /// Allocated when the first large reply is noted.
     places: Vec<u64>,
-    /// Redis's limit for a client's output buffer, in bytes; 0 for no limit, or if it is not known.
+    /// Redis's limit for a client's output buffer, in bytes; 0 if there is none or it is not known.
     limit: usize,
-    /// Requests with short replies. Allocated only with a limit, as is the next list.
+    /// Requests with short replies. This list and the next are allocated only if there is a limit.
     short: Vec<u32>,
     /// How often keys have changed, by their hashes.
     changes: Vec<u8>,
@@ -43,13 +44,13 @@ pub(in crate::proxy) struct LargeReplies {
 }
 
 impl LargeReplies {
-    /// The hash of a request that is identified by its argument at that position.
+    /// The hash of a request, by its argument at `position`.
     pub fn hash(&self, command: u16, request: &Request<'_>, position: usize) -> u64 {
         let argument = (request.len() > position).then(|| request.argument(position));
         self.hash_of(command, argument.unwrap_or_default())
     }
 
-    /// The hash of a request with that argument.
+    /// The hash of a request, by this argument.
     pub fn hash_of(&self, command: u16, argument: &[u8]) -> u64 {
         match self.changes.is_empty() {
             true => self.hasher.hash_one((command, argument)),
@@ -80,17 +81,17 @@ impl LargeReplies {
         self.places.get(place(hash)) == Some(&hash)
     }
 
-    /// Whether a reply of so many bytes makes no difference.
+    /// Whether a reply of `length` bytes needs no note.
     pub fn ignores(&self, length: usize) -> bool {
         length < LARGE && self.is_empty()
     }
 
-    /// Whether a reply of so many bytes is large.
+    /// Whether a reply of `length` bytes is large.
     pub fn is_long(&self, length: usize) -> bool {
         length >= LARGE || self.limit > 0 && length >= self.limit / PART_OF_LIMIT
     }
 
-    /// A request was answered with so many bytes.
+    /// Notes that the reply to a request was `length` bytes long.
     pub fn note(&mut self, hash: u64, length: usize) {
         if self.is_long(length) {
             return self.suspect(hash);
@@ -103,13 +104,14 @@ impl LargeReplies {
         }
     }
 
-    /// The connection broke twice while a request was in flight: its reply may have been too large for Redis.
+    /// Notes that the connection broke twice while a request was in flight: its reply may have been too large for
+    /// Redis.
     pub fn suspect(&mut self, hash: u64) {
         self.places.resize(PLACES, 0);
         self.places[place(hash)] = hash;
     }
 
-    /// Sets Redis's limit for a client's output buffer; 0 for no limit, or if it is not known.
+    /// Sets Redis's limit for a client's output buffer; 0 if there is none or it is not known.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
         let (short, changes) = match limit {
@@ -120,12 +122,12 @@ impl LargeReplies {
         self.changes = vec![0; changes];
     }
 
-    /// Whether a reply may break the shared connection.
+    /// Whether a large reply may break the shared connection.
     pub fn is_limited(&self) -> bool {
         self.limit > 0
     }
 
-    /// A key has changed: what was known of its replies no longer holds.
+    /// A key has changed: what was known of the replies about it no longer holds.
     #[inline]
     pub fn changed(&mut self, key: &[u8]) {
         if !self.changes.is_empty() {
@@ -165,13 +167,13 @@ impl Engine {
         }
     }
 
-    /// Whether a request must use a dedicated connection because its reply may break the shared one: its length is
-    /// unknown, or the request can't be retried.
+    /// Whether a request must use a dedicated connection because its reply might break the shared one: the length of
+    /// the reply is unknown, or the request can't be retried.
     pub(super) fn goes_apart(&self, way: Way) -> bool {
         way == Way::Forward && self.large.is_limited() && self.any_server().outage().is_none()
     }
 
-    /// Whether Redis's earlier reply to a request on a shared connection was large.
+    /// Whether an earlier reply to this request was large.
     pub(super) fn has_large_reply(&self, way: Way, command: u16, request: &Request<'_>) -> bool {
         let expects = |position| {
             self.large

@@ -15,23 +15,23 @@ use crate::resp::request::Request;
 
 /// The outcome for a client that needs a dedicated connection.
 pub(in crate::proxy) enum Leave {
-    /// It has it.
+    /// The client has one.
     With(Box<Dedicated>),
-    /// It has to wait.
+    /// The client has to wait.
     Wait(WaitsFor),
-    /// It can't have one, and gets an error that says why.
+    /// The client can't have one, and gets an error that says why.
     Refused,
-    /// Its current one was set up differently, or leads elsewhere, and must be closed first.
+    /// The client's current one was set up differently, or leads to another node, and must be closed first.
     Close,
-    /// It needs none yet: the request is answered.
+    /// The client does not need one yet: the request is answered.
     Answered,
 }
 
-/// The parts of a dedicated connection's set-up.
+/// Which parts the setup of a dedicated connection has.
 pub(in crate::proxy) struct SetUp {
-    /// The proxy's own login; otherwise the client's is its first request.
+    /// The proxy's own login. Without it, the client's login is the first request.
     pub authenticates: bool,
-    /// The database that the client is in.
+    /// The selection of the client's database.
     pub selects: bool,
     /// The client's protocol version.
     pub greets: bool,
@@ -40,7 +40,7 @@ pub(in crate::proxy) struct SetUp {
 }
 
 impl SetUp {
-    /// All parts.
+    /// All parts of the setup.
     pub const WHOLE: Self = Self {
         authenticates: true,
         selects: true,
@@ -51,7 +51,7 @@ impl SetUp {
 
 impl Engine {
     /// Moves a client to a dedicated connection, once all its earlier requests are answered. It may reuse one that it
-    /// has not needed lately.
+    /// has parked.
     pub fn leave(
         &mut self,
         flow: Flow,
@@ -71,9 +71,9 @@ impl Engine {
         let server = self.server(node);
         match &server.redis {
             Redis::Unknown => return Leave::Wait(WaitsFor::Redis),
-            // This request may be what ends the script that Redis is busy with.
+            // This request may be the one that ends the script with which Redis is busy.
             Redis::Down(_) if row.passes && server.endpoint.is_some() => {}
-            // It has a login of its own.
+            // The client may have a valid login of its own.
             Redis::Down(outage) if flow == Flow::LeaveToAuthenticate && outage.refuses_login() => {}
             Redis::Down(outage) => {
                 replies.push_outage(outage);
@@ -89,7 +89,7 @@ impl Engine {
             .flatten();
         let set_up = SetUp {
             authenticates: !authenticating,
-            // It would fail where Redis replies to nothing else.
+            // It would fail while Redis is busy with a script.
             selects: !row.passes,
             greets: hello.is_none(),
             gives_name: hello.is_none_or(|hello| !hello.gives_name()),
@@ -126,7 +126,7 @@ impl Engine {
         Leave::With(Box::new(dedicated))
     }
 
-    /// Opens a dedicated connection for a client, which is set up like that.
+    /// Opens a dedicated connection for a client, with this setup.
     pub fn open_dedicated(&mut self, identity: &Identity, set_up: &SetUp) -> Dedicated {
         self.numbers.opening(identity.id);
         let (protocol, database) = (identity.protocol, identity.database);
@@ -137,8 +137,8 @@ impl Engine {
         }
     }
 
-    /// The requests that set up a client's dedicated connection in a database, and how many of their replies must not
-    /// be errors and how many may.
+    /// Writes the requests that set up a client's dedicated connection in a database. Returns them with two counts: the
+    /// replies that must not be errors, and those that may be.
     fn write_set_up(
         &self,
         identity: &Identity,
@@ -182,7 +182,7 @@ impl Engine {
         (requests, (replies.0 + required, optional + 1))
     }
 
-    /// Whether a client's next request no longer needs its dedicated connection.
+    /// Whether a client's next request no longer needs the client's dedicated connection.
     pub fn may_go_back(&self, dedicated: &Dedicated, request: &Request<'_>) -> bool {
         dedicated.is_clean()
             && self.databases.serves(dedicated.database())
@@ -193,8 +193,8 @@ impl Engine {
                     .is_ok_and(|row| row.way(request) != Way::Dedicated))
     }
 
-    /// Passes a request on over its client's dedicated connection. If its command is unknown, asks for its description
-    /// over a link. The hooks of a mask are to see its reply.
+    /// Passes a request on over its client's dedicated connection. If the command is unknown, asks Redis over a link to
+    /// describe it. `after` are the hooks that want to see the reply, a bit for each.
     pub fn pass_on(
         &mut self,
         dedicated: &mut Dedicated,
@@ -234,8 +234,8 @@ impl Engine {
             };
             self.metrics.uncached.add(row.number, why);
         }
-        // Keys that a script on it does not declare are reported before its reply is passed on, unless replies are not
-        // held.
+        // Undeclared keys that a script writes on this connection are reported before its reply is passed on, unless
+        // replies are not held.
         let writes = match row.writes {
             Writes::Declared(_) if !self.barriers.is_enabled() => Writes::Anything,
             writes => writes,

@@ -1,5 +1,5 @@
 //! MGET: cached values come from the cache, and the rest is fetched key by key in one pipeline, so that each key is
-//! fetched once, whichever clients and commands ask for it.
+//! fetched once, whichever clients and commands read it.
 
 use super::super::in_flight::{Caller, Waiter};
 use super::super::replies::{Cost, Elements, LongMget, Replies, Stage, key_at, to_reply};
@@ -12,15 +12,15 @@ use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::upstream::NodeId;
 
-/// An MGET of more keys is answered in parts, as its client reads the replies and others have their turns.
+/// An MGET of more keys is answered in parts, as its client reads the replies and as other clients get their turns.
 pub const LONG: usize = 1024;
 
-/// How many of its keys are looked up in one go at most, and how many of them are gathered together.
+/// The most keys of a long MGET that are looked up in one go, and how many are gathered into one part.
 const LOOK_UPS: usize = 4096;
 const PART: usize = 256;
 
 impl Engine {
-    /// Answers an MGET. Returns the outcome, if it is known already.
+    /// Answers an MGET. Returns the outcome, unless that is only known later.
     pub fn mget(
         &mut self,
         request: &Request<'_>,
@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// Returns whether it is answered.
+    /// Answers the next parts of a long MGET. Returns whether it is complete.
     fn advance_mget(&mut self, mget: &mut LongMget, now: Caller, replies: &mut Replies) -> bool {
         let mut look_ups = LOOK_UPS;
         while let Stage::Checking { at, left } = mget.stage {

@@ -24,8 +24,8 @@ fn encode(request: &Request<'_>) -> Box<[u8]> {
     encoded.into()
 }
 
-/// How a reply is edited that the hooks of a mask are to see too. Replies that the proxy edits itself are not shown to
-/// hooks.
+/// How to edit a reply that hooks also want to see, given as a bit for each. Hooks do not see replies that the proxy
+/// edits itself.
 pub(super) fn observe(edit: Option<Edit>, hooks: u32, request: &Request<'_>) -> Option<Edit> {
     let prefix = match edit {
         _ if hooks == 0 => return edit,
@@ -64,7 +64,7 @@ impl Engine {
         }
     }
 
-    /// Executes a request whose reply the hooks of a mask are to see.
+    /// Executes a request whose reply hooks want to see, given as a bit for each.
     pub(in crate::proxy) fn execute_observed(
         &mut self,
         request: &Request<'_>,
@@ -87,7 +87,7 @@ impl Engine {
         };
         let place = replies.next_place();
         let flow = match row.way(request) {
-            // These are gathered key by key, and here the reply is needed as a whole.
+            // An MGET is gathered key by key, but hooks need the reply as a whole.
             Way::Cached(Cached::Mget) => {
                 let sent = Default::default();
                 let outcome = self.forward(request, sent, &row, caller, replies);
@@ -123,7 +123,7 @@ impl Engine {
         flow
     }
 
-    /// Answers a request that is decided, with an encoded reply or an error.
+    /// Answers a request that was decided not to be executed, with an encoded reply or an error.
     pub(in crate::proxy) fn answer_decided(
         &mut self,
         request: &Request<'_>,
@@ -139,7 +139,7 @@ impl Engine {
         self.count(number, Outcome::Here, replies);
     }
 
-    /// Counts such a request of a client with a dedicated connection.
+    /// Counts a request that was decided not to be executed, of a client with a dedicated connection.
     pub(in crate::proxy) fn count_decided(&mut self, request: &Request<'_>, is_refusal: bool) {
         let number = self.table.find(request).unwrap_or(UNKNOWN).number;
         let outcome = match is_refusal {
@@ -162,7 +162,7 @@ fn sender_of(caller: Caller, identity: &Identity) -> Sender<'_> {
 }
 
 impl Proxy {
-    /// Shows a reply that came over a shared connection to hooks.
+    /// Shows hooks a reply that came over a shared connection.
     pub(in crate::proxy) fn observe_shared(
         &mut self,
         caller: Caller,

@@ -1,4 +1,4 @@
-//! Which client may send a request with a large reply next.
+//! Decides which client may send a request with a large reply next.
 
 use std::collections::VecDeque;
 
@@ -7,12 +7,12 @@ use crate::proxy::ClientId;
 use crate::proxy::permits::Permit;
 use crate::upstream::NodeId;
 
-/// The clients that wait for a permit of a server, in order.
+/// The clients that wait for a permit of a server, in order of arrival.
 #[derive(Default)]
 pub(super) struct Queue(VecDeque<(NodeId, ClientId)>);
 
 impl Engine {
-    /// A permit for a client; if none is left, [`Self::next_permitted`] names the client later.
+    /// Takes a permit for a client. If none is left, [`Self::next_permitted`] returns the client later.
     pub fn take_permit(&mut self, node: NodeId, client: ClientId) -> Option<Permit> {
         let permit = self.server(node).permits.take();
         if permit.is_none() {
@@ -27,7 +27,7 @@ impl Engine {
         !self.waiting.0.is_empty()
     }
 
-    /// The next client that waits for a permit and can have one.
+    /// Removes and returns the next client that can have the permit it waits for.
     pub fn next_permitted(&mut self) -> Option<ClientId> {
         let can_go = |(node, _): &(NodeId, ClientId)| self.server(*node).permits.is_any_left();
         let at = self.waiting.0.iter().position(can_go)?;

@@ -1,10 +1,9 @@
-//! A value or an answer that was read from the cache is likely to be read again: when Redis reports that its key has
-//! changed, it is fetched again at once, so that the next read is a hit. One that was not read since it was fetched is
-//! not, so Redis gets no more requests than it would from its clients without a cache.
+//! A value or an answer that was read from the cache is likely to be read again. When Redis reports that its key has
+//! changed, it is fetched again at once, so that the next read is a hit. An entry that was not read since it was
+//! fetched is not fetched again, so Redis gets no more requests than it would get from its clients without a cache.
 //!
-//! A session that is read and then written with every request would never be read from the cache that way. So a value
-//! that a client's miss fetched, and that a client then writes, is fetched again once, in the hope that it will be
-//! read: see [`Hopes`].
+//! That alone would never help a session that is read and then written with every request. So a value that a client's
+//! miss fetched, and that a client then writes, is fetched again once, in the hope that it will be read: see [`Hopes`].
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -22,19 +21,19 @@ use crate::command::{Table, internal};
 use crate::resp::request::{Parsed, Parser};
 use crate::upstream::LinkId;
 
-/// The most refetches in flight: requests of clients wait behind them.
+/// The most refetches in flight, as clients' requests queue behind them.
 const IN_FLIGHT_MAX: usize = 64;
 
 /// The most keys that clients have written and that Redis has not reported yet, by hash.
 const WRITTEN_MAX: usize = 1024;
 
-/// How many keys may have hopes; each takes 8 bytes.
+/// How many keys may have hopes, at 8 bytes each.
 const HOPES: usize = 1024;
 
-/// The price of a hope, and its reward if it comes true: so hopes pay off if every other one comes true.
+/// The price of a hope, and its reward if it comes true. A hope thus pays off if every other one comes true.
 const PRICE: u16 = 16;
 const PRIZE: u16 = 2 * PRICE;
-/// The largest budget: a miss adds 1, so that if no hope comes true, Redis gets one more request per 16 misses.
+/// The largest budget. Each miss adds 1, so that if no hope comes true, Redis gets one more request per 16 misses.
 const MEANS_MAX: u16 = 64 * PRICE;
 
 /// The values to refetch.
@@ -43,28 +42,28 @@ pub(in crate::proxy) struct Refetches {
     enabled: bool,
     hopes: Hopes,
     in_flight: usize,
-    /// What was read of keys that a client has written since, by the hashes of the keys: a collision costs a fetch.
+    /// What was read of keys that a client has written since, by the keys' hashes. A collision costs one fetch.
     written: HashMap<u64, Read, RandomState>,
     /// What was read of the key that was just invalidated, for each database that may hold such a key.
     read: Vec<(u32, Read)>,
 }
 
-/// The keys whose values are hoped to be read again, though they have not been read from the cache yet.
+/// The keys whose values have not been read from the cache yet, but may be read soon.
 #[derive(Default)]
 struct Hopes {
-    /// By hash, with one key in each place; allocated with the first.
+    /// By hash, one key per place. Allocated when the first hope is noted.
     keys: Vec<Hope>,
     means: u16,
 }
 
-/// A hope for a key, by the half of its hash that does not select the place.
+/// A hope for a key, which is identified by the half of its hash that does not select the place.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Hope {
     #[default]
     None,
     /// A client's miss fetched the value.
     Missed(u32),
-    /// It was refetched, as a client wrote it.
+    /// The value was refetched because a client wrote the key.
     Refetched(u32),
 }
 
@@ -89,7 +88,8 @@ impl Hopes {
         }
     }
 
-    /// A client writes a key, whose value was read from the cache or not. Returns whether to hope that it will be.
+    /// A client writes a key. `was_read` is whether its value was read from the cache. Returns whether to hope that it
+    /// will be.
     fn written(&mut self, hash: u64, was_read: bool) -> bool {
         let means = self.means;
         let Some(hope) = self.of(hash) else {
@@ -107,7 +107,7 @@ impl Hopes {
                 is_hoped
             }
             Hope::Refetched(of) if of == half(hash) => {
-                // If it was read, it is an ordinary entry from now on.
+                // If the value was read, it is an ordinary entry from now on.
                 *hope = Hope::None;
                 self.means = MEANS_MAX.min(means + if was_read { PRIZE } else { 0 });
                 was_read
@@ -129,25 +129,25 @@ impl Refetches {
         }
     }
 
-    /// Keys of that name are about to be invalidated.
+    /// Keys of one name are about to be invalidated: drops what was noted of the previous name.
     pub fn forget_read(&mut self) {
         self.read.clear();
     }
 
-    /// This was read of such a key, in its database.
+    /// Notes what was read of such a key, in its database.
     pub fn note_read(&mut self, removed: Removed) {
         self.read.push((removed.database, removed.read));
     }
 
-    /// That database may hold such a key too.
+    /// Notes that a database may hold such a key too.
     pub fn note_database(&mut self, database: u32) {
         if !self.read.iter().any(|(noted, _)| *noted == database) {
             self.read.push((database, Read::default()));
         }
     }
 
-    /// Redis reports that the keys of that name, which were just invalidated, have changed: adds those that were read,
-    /// now or before a client wrote them.
+    /// Redis reports a change of the keys `name`, which were just invalidated. Adds those that were read, either since
+    /// they were cached or before a client wrote them.
     pub fn list_changed<'a>(&mut self, name: &'a [u8], changed: &mut Vec<(Key<'a>, Read)>) {
         for (database, mut read) in self.read.drain(..) {
             let key = Key::new(database, name);
@@ -168,7 +168,7 @@ impl Refetches {
 }
 
 impl Engine {
-    /// A client writes the keys of that name, which were just invalidated; Redis will report the change.
+    /// A client writes the keys `name`, which were just invalidated. Redis will report the change.
     pub(super) fn note_written(&mut self, name: &[u8]) {
         let is_reported = self.server(self.node_of(name)).coherence == Coherence::Tracking;
         let Refetches {
@@ -194,7 +194,7 @@ impl Engine {
         }
     }
 
-    /// Fetches what was read of a key from the cache again, for the next client that requests it.
+    /// Fetches again what was read of a key from the cache, for the next client that requests it.
     pub(super) fn refetch(&mut self, key: Key<'_>, read: &Read, now: Time) {
         let server = self.server(self.node_of(key.name));
         let reports = server.coherence == Coherence::Tracking;
@@ -203,7 +203,8 @@ impl Engine {
         }
     }
 
-    /// If Redis has a limit, nothing is refetched: a longer reply than before might break the connection for all.
+    /// Whether a key may be refetched. If Redis limits its output buffers, none is: a longer reply than before might
+    /// break the connection for all.
     fn may_refetch(&self, server: &Server, key: Key<'_>) -> bool {
         server.is_up()
             && !self.large.is_limited()
@@ -211,8 +212,8 @@ impl Engine {
             && !self.awaited.contains(key.name)
     }
 
-    /// Refreshes entries that were read shortly before their end, as their rules say, so that the next read is a hit
-    /// too.
+    /// Refreshes entries that were read shortly before they expire, as their rules demand, so that the next read is a
+    /// hit too.
     #[cold]
     #[inline(never)]
     pub(super) fn refresh(&mut self) {
@@ -239,7 +240,8 @@ impl Engine {
         if self.in_flight.is_fetched(key, None) || self.is_large_value(key.name) {
             return;
         }
-        // The report may have arrived before the reply to the write: after that one, Redis answers with the new value.
+        // Redis's report may have arrived before the reply to the write. Over the link of the write, the fetch comes
+        // after the write, so Redis answers with the new value.
         if let Some(link) = self.in_flight.link_for(key)
             && self.count_refetch()
         {

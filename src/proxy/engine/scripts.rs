@@ -1,4 +1,4 @@
-//! What scripts write, as far as they declare it, and who waits until Redis has reported the rest.
+//! What scripts write, as far as they declare it, and which clients wait until Redis has reported the rest.
 
 use super::super::replies::Replies;
 use super::super::scripts::is_without_writes;
@@ -8,7 +8,7 @@ use crate::metrics::Cause;
 use crate::resp::request::Request;
 
 impl Engine {
-    /// A request is sent that may contain a script.
+    /// Notes a request that is being sent and may contain a script.
     pub(in crate::proxy) fn note_script(&mut self, request: &Request<'_>, writes: Writes) {
         let is = |index: usize, word: &str| {
             request
@@ -25,8 +25,8 @@ impl Engine {
         self.harmless.note(text);
     }
 
-    /// Whether a script declares that it does not write, as it can since Redis 7.0. A call by digest carries no
-    /// declaration; a script whose text the proxy has not seen is unknown.
+    /// Whether a script declares that it does not write, as scripts can since Redis 7.0. A call by digest carries no
+    /// declaration, so it counts only if the proxy has seen the script's text.
     fn is_harmless(&self, request: &Request<'_>) -> bool {
         let script = request.argument(request.len().min(2) - 1);
         if is_without_writes(script) {
@@ -37,7 +37,7 @@ impl Engine {
         is_called && self.harmless.contains(script)
     }
 
-    /// The keys that a request writes, as far as the proxy must know them; `None` stands for possibly any.
+    /// The keys that a request writes, as far as the proxy must know them itself; `None` stands for possibly any key.
     pub(in crate::proxy) fn written_here<'a>(
         &self,
         request: &Request<'a>,
@@ -57,7 +57,7 @@ impl Engine {
         is_script
             && match server.coherence {
                 Coherence::Tracking => true,
-                // It waits until Redis is back, and then the cache is emptied anyway.
+                // The client waits until Redis is back, and then the cache is emptied anyway.
                 Coherence::Lost => !server.is_up(),
                 Coherence::Unknown | Coherence::Missing | Coherence::TimeToLive { .. } => false,
             }
@@ -67,7 +67,7 @@ impl Engine {
     pub(in crate::proxy) fn barrier_of_script(&mut self) -> u64 {
         match self.any_server().coherence {
             Coherence::Unknown | Coherence::Tracking | Coherence::Lost => self.barriers.next(),
-            // There are no reports: Redis reported changes when the script was sent, but no longer does.
+            // No report will come: Redis reported changes when the script was sent, but no longer does.
             Coherence::Missing | Coherence::TimeToLive { .. } => {
                 self.invalidate_all(Cause::Written);
                 self.barriers.passed()

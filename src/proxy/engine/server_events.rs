@@ -13,18 +13,18 @@ use crate::transport::dial::Endpoint;
 use crate::upstream::{Backend, NodeId, Tracking, UNKNOWN_TTL};
 
 impl Engine {
-    /// A server was reached at that endpoint.
+    /// A server was reached at `endpoint`.
     pub fn reached(&mut self, node: NodeId, endpoint: &Endpoint) {
         self.server_mut(node).endpoint = Some(endpoint.clone());
     }
 
-    /// A server is up, and has described itself. Returns whether it is another one than before.
+    /// A server is up, and has described itself. Returns whether it is another server than before.
     pub fn up(&mut self, node: NodeId, backend: &Backend, now: Time) -> bool {
         let server = self.server(node);
         let before = server.backend.as_ref();
         let is_again = before.is_some();
         let is_another = before.is_some_and(|before| before.is_another(backend));
-        // It may be another Redis, and misses are answered before it is known whether that one reports changes.
+        // This may be another server, and misses are answered before it is known whether it reports changes.
         if server.coherence == Coherence::Lost || is_another {
             self.invalidate_server(node, Cause::Reconnected);
         }
@@ -49,7 +49,7 @@ impl Engine {
         is_another
     }
 
-    /// A server was replaced by another: clients that need a dedicated connection wait until it is reached.
+    /// A server was replaced by another. Clients that need a dedicated connection wait until the new one is reached.
     pub fn leave_old_server(&mut self, node: NodeId) {
         let server = self.server_mut(node);
         if server.is_up() {
@@ -63,7 +63,7 @@ impl Engine {
         self.metrics.redis.up(now);
     }
 
-    /// A server is lost, and may be back in a moment.
+    /// A server was lost, but may be back in a moment.
     pub fn away(&mut self, node: NodeId, now: Time) {
         self.metrics.redis.down(now);
         self.change_server(node, |server| server.redis = Redis::Unknown);
@@ -105,7 +105,7 @@ impl Engine {
         let empties = match tracking {
             Tracking::Suspended | Tracking::Resumed | Tracking::Lost => false,
             Tracking::Missing | Tracking::On => true,
-            // Entries that were cached while changes were reported are no longer covered.
+            // Entries that were cached while changes were reported are no longer covered by reports.
             Tracking::Off { .. } => {
                 !matches!(self.server(node).coherence, Coherence::TimeToLive { .. })
             }
@@ -121,13 +121,13 @@ impl Engine {
         });
     }
 
-    /// The proxy's user at a server may have other permissions than when values were fetched. `known` says whether the
-    /// user can see changes of them; if not, values are kept only for a short time.
+    /// The proxy's user at a server may have other permissions than when values were fetched. `known` is whether the
+    /// proxy can learn of changes of the permissions; if not, values are kept only for a short time.
     pub fn rights(&mut self, node: NodeId, known: bool) {
         self.invalidate_server(node, Cause::Reconnected);
         self.checks.forget();
         self.missing_rights.note(Right::GetUser, !known);
-        // Refused commands may be permitted now, and the other way round.
+        // Commands that were refused may be permitted now, and vice versa.
         if self.server(node).is_up() {
             self.renew_table(self.home());
         }
@@ -137,8 +137,8 @@ impl Engine {
         };
     }
 
-    /// A server refuses reads because it has lost its master. So does the proxy, until the server serves reads again:
-    /// all that changed at the master meanwhile is reported then.
+    /// A server refuses reads because it has lost its master. So does the proxy, until the server serves reads again;
+    /// it then reports everything that has changed at the master meanwhile.
     pub fn master_lost(&mut self, node: NodeId, is_lost: bool) {
         self.change_server(node, |server| server.is_refusing = is_lost);
     }

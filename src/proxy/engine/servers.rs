@@ -1,4 +1,4 @@
-//! The servers behind the proxy, as the helper reports them: the only one, or the nodes of a cluster.
+//! The servers behind the proxy, as the helper reports them: a single one, or the nodes of a cluster.
 
 use std::time::Duration;
 
@@ -14,55 +14,55 @@ use crate::upstream::{Backend, NodeId};
 pub(in crate::proxy) enum Serving {
     /// Entries within their time to live.
     Fresh,
-    /// While Redis is unreachable, stale ones too.
+    /// Stale entries too, while Redis is unreachable.
     Stale,
-    /// None.
+    /// No entries.
     Nothing,
 }
 
 /// Whether Redis is reachable.
 pub(in crate::proxy) enum Redis {
-    /// Not known yet, at first or because it was lost a moment ago.
+    /// It is not known yet, at startup or because Redis was lost a moment ago.
     Unknown,
     Up,
     Down(Outage),
 }
 
-/// How cached values are kept from getting stale.
+/// What keeps cached values from getting stale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Coherence {
     /// Redis has not been reached yet.
     Unknown,
     /// Redis reports changes.
     Tracking,
-    /// It did, and no longer does: it is not known yet whether it soon will again.
+    /// Redis reported changes, but no longer does. It is not known yet whether it soon will again.
     Lost,
-    /// It can't for now: nothing is cached.
+    /// Redis can't report changes for now: nothing is cached.
     Missing,
-    /// Only by their time to live; Redis refused tracking with this error, if it was asked.
+    /// Only the time to live. If Redis was asked to track keys, `refused` is the error.
     TimeToLive {
-        /// The error.
+        /// Redis's error.
         refused: Option<String>,
     },
 }
 
-/// A server behind.
+/// A server behind the proxy.
 pub(in crate::proxy) struct Server {
     pub redis: Redis,
     pub coherence: Coherence,
-    /// Changes may be outstanding that it should have reported long ago.
+    /// Changes that the server should have reported long ago may be outstanding.
     pub(super) is_suspended: bool,
-    /// It refuses reads because it has lost its master.
+    /// The server refuses reads because it has lost its master.
     pub(super) is_refusing: bool,
-    /// How long a value is kept at most, given what is known of the user's permissions.
+    /// The longest time that a value is kept, given what is known of the user's permissions.
     pub(super) longest: Duration,
-    /// What this means for hits.
+    /// Which entries may be served, given the state of the server.
     pub(super) serving: Serving,
-    /// The endpoint at which it was last reached.
+    /// The endpoint at which the server was last reached.
     pub endpoint: Option<Endpoint>,
-    /// What it reported about itself when it last accepted the proxy.
+    /// What the server reported about itself when it last accepted the proxy.
     pub backend: Option<Backend>,
-    /// The time of its latest batch of requests.
+    /// The round-trip time of its latest batch of requests.
     pub round_trip: Duration,
     /// Its permits for requests with large replies.
     pub(super) permits: Permits,
@@ -86,7 +86,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Why it can't be asked, if it can't.
+    /// Why the server can't be asked, if it can't.
     #[inline]
     pub fn outage(&self) -> Option<&Outage> {
         match &self.redis {
@@ -95,7 +95,8 @@ impl Server {
         }
     }
 
-    /// Whether values that it returns may be cached: it reports changes, or they live for their time alone.
+    /// Whether values that the server returns may be cached: it reports changes, or values are limited by their time to
+    /// live alone.
     pub fn is_kept_coherent(&self) -> bool {
         matches!(
             self.coherence,
@@ -107,7 +108,7 @@ impl Server {
         matches!(self.redis, Redis::Up)
     }
 
-    /// Whether it was reachable until its connections broke.
+    /// Whether the server was reachable until its connections broke.
     pub fn is_lost(&self) -> bool {
         let is_lost = match &self.redis {
             Redis::Unknown => true,
@@ -117,7 +118,7 @@ impl Server {
         is_lost && self.backend.is_some()
     }
 
-    /// Whether it is reachable, as reported in the status.
+    /// Whether the server is reachable, as the status reports it.
     pub(super) fn state(&self) -> RedisState<'_> {
         match &self.redis {
             Redis::Unknown => RedisState::Unknown,
@@ -150,7 +151,7 @@ impl Server {
 }
 
 impl Engine {
-    /// The server of that number.
+    /// The server of this number.
     #[inline]
     pub fn server(&self, node: NodeId) -> &Server {
         match &self.cluster {
@@ -223,15 +224,15 @@ impl Engine {
         }
     }
 
-    /// Whether Redis refuses the proxy for lack of a login that clients may have.
+    /// Whether Redis refuses the proxy because it requires a login, which clients may have.
     pub fn asks_for_login(&self) -> bool {
         let outage = self.any_server().outage();
         outage.is_some_and(Outage::refuses_login)
     }
 
-    /// Whether messages that reveal what others did are held until a barrier has passed.
+    /// Whether messages that may reveal other clients' writes are held until a barrier has passed.
     ///
-    /// This also holds while the tracker is being reopened: either that soon succeeds, and the cache is emptied, or it
+    /// This also holds while the tracker is being reopened: either that succeeds soon, and the cache is emptied, or it
     /// is given up. Without a tracker nothing is cached, and only fetches in flight could deliver older values.
     pub fn holds_back(&mut self) -> bool {
         let server = self.any_server();

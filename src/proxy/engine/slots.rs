@@ -1,12 +1,12 @@
-//! The slots of a cluster that the cache may hold entries of, if Redis is a single node of one. When another node takes
-//! a slot over, this one no longer reports its changes: it returns `MOVED` or `ASK` for its keys.
+//! The slots that the cache may hold entries of, if Redis is a single node of a cluster. When another node takes over a
+//! slot, this node no longer reports changes of its keys, but returns `MOVED` or `ASK` for them.
 
 use std::time::Duration;
 
 use crate::upstream::{SLOTS, slot_of};
 
-/// How long a missing key is cached: when its slot has moved to another node, nothing reports that it is created there.
-/// Other keys are deleted here when they move, which is reported.
+/// How long a missing key is cached. When its slot has moved to another node, nothing reports that it is created there.
+/// A key that exists is deleted here when it moves, which is reported.
 pub(super) const MISSING_TTL: Duration = Duration::from_secs(1);
 
 /// How many slots a cluster has.
@@ -29,14 +29,14 @@ impl Slots {
         self.0[slot / 64] |= 1 << (slot % 64);
     }
 
-    /// Whether it has a slot.
+    /// Whether the set contains a slot.
     pub fn has(&self, slot: usize) -> bool {
         let word = self.0.get(slot / 64).copied().unwrap_or_default();
         word & 1 << (slot % 64) != 0
     }
 }
 
-/// The slot that another node has, if a reply says so.
+/// The slot that another node has, according to a reply.
 pub(super) fn moved(encoded: &[u8]) -> Option<usize> {
     let rest = [&b"-MOVED "[..], b"-ASK "]
         .iter()

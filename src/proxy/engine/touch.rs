@@ -1,8 +1,8 @@
-//! Periodically touches the keys in Redis that are read here: Redis never sees those reads, and one that evicts the
-//! least used keys would evict exactly the keys that are used most.
+//! Periodically touches in Redis the keys that are read from the cache. Redis never sees those reads, and if it evicts
+//! the least used keys, it would evict exactly the ones that are used most.
 //!
-//! First Redis is asked whether it evicts by use at all; then a walk through the cache finds what was read since the
-//! last one.
+//! First Redis is asked whether it evicts by use at all. Then a walk through the cache finds what was read since the
+//! last walk.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const BATCH: usize = 256;
 /// When to touch which keys.
 #[derive(Default)]
 pub(in crate::proxy) struct Touches {
-    /// How often, by default and by each rule, and when next.
+    /// How often to touch keys, by default and by each rule, and when next.
     common: Schedule,
     of_rules: Vec<Schedule>,
     stage: Stage,
@@ -36,7 +36,7 @@ pub(in crate::proxy) struct Touches {
     is_refused: bool,
 }
 
-/// How often; never, if that is zero.
+/// How often to touch keys; zero for never.
 #[derive(Clone, Copy, Default)]
 struct Schedule {
     every: Duration,
@@ -49,7 +49,7 @@ struct Schedule {
 enum Stage {
     #[default]
     Waiting,
-    /// Redis is asked whether it evicts by use.
+    /// Redis is being asked whether it evicts by use.
     Asking,
     Walking(Cursor),
 }
@@ -66,7 +66,7 @@ impl Schedule {
         (!self.every.is_zero()).then_some(self.next)
     }
 
-    /// Whether it is due; if so, sets its next time.
+    /// Whether it is due. If so, sets its next time.
     fn begin(&mut self, now: Time) {
         self.is_due = self.due().is_some_and(|due| due <= now);
         if self.is_due {
@@ -105,7 +105,7 @@ impl Touches {
         [&mut self.common].into_iter().chain(&mut self.of_rules)
     }
 
-    /// When there is something to do; never, while nothing is read.
+    /// When there is something to do; `None` while nothing is read.
     pub fn due(&self, hits: u64) -> Option<Time> {
         let is_ready = self.is_scheduled && self.stage == Stage::Waiting && !self.is_refused;
         if !is_ready || hits == self.hits {
@@ -118,7 +118,7 @@ impl Touches {
         matches!(self.stage, Stage::Walking(_))
     }
 
-    /// What Redis refused is to be tried again.
+    /// Tries again what Redis has refused.
     pub fn forget_refusal(&mut self) {
         self.is_refused = false;
         self.stage = Stage::Waiting;
@@ -126,7 +126,7 @@ impl Touches {
 }
 
 impl Engine {
-    /// Continues with what is due.
+    /// Continues with the touches that are due.
     pub(in crate::proxy) fn touch(&mut self, now: Time) {
         if !self.touches.is_scheduled {
             self.touches.schedule(now);
@@ -151,7 +151,7 @@ impl Engine {
         server.is_up() && server.is_kept_coherent()
     }
 
-    /// The nodes of a cluster are taken to evict alike.
+    /// Asks one server for its eviction policy. The nodes of a cluster are assumed to have the same.
     fn ask_for_policy(&mut self) {
         let Some(link) = self.any_link(self.any_node(), self.databases.home) else {
             return;
@@ -164,7 +164,7 @@ impl Engine {
         self.in_flight.ask(Asked::Policy, link);
     }
 
-    /// Redis has answered how it evicts.
+    /// Redis has returned its eviction policy.
     pub(super) fn policy_came(&mut self, encoded: &[u8]) {
         if self.touches.stage != Stage::Asking {
             return;

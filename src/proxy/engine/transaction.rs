@@ -1,5 +1,5 @@
-//! Transactions that arrive as a whole, as client libraries send their pipelines: they go over the shared connection.
-//! One that arrives in parts would hold up everything else on that connection, so it has a dedicated one.
+//! Transactions that arrive as a whole, as client libraries send their pipelines. They go over the shared connection. A
+//! transaction that arrives in parts would hold up everything else on that connection, so it gets a dedicated one.
 
 use super::super::identity::Identity;
 use super::super::in_flight::{Asks, Caller, Forward, Part, Reads, Waiter};
@@ -124,11 +124,11 @@ impl Engine {
         }
     }
 
-    /// The role of a request in a transaction on a shared connection, with its row; nothing if it can't be part of one.
+    /// The role of a request in a transaction on a shared connection, with its row; `None` if it can't be part of one.
     fn step(&self, request: &Request<'_>) -> Option<(Row, Step)> {
         let row = self.table.find(request).ok()?;
         let name = self.table.original_name(request.argument(0));
-        // With more arguments, Redis refuses them, and the transaction is not begun or continues.
+        // With more arguments, Redis refuses the command, so the transaction is not begun, or continues.
         let is = |word: &[u8]| request.len() == 1 && name.eq_ignore_ascii_case(word);
         if is(b"multi") {
             return Some((row, Step::Multi));
@@ -196,8 +196,9 @@ impl Engine {
         self.count(row.number, Outcome::Forwarded, replies);
     }
 
-    /// A transaction was executed, with that reply. The client that gets it must not get older values later: so this
-    /// removes the entries, and fetches in flight over another link, of the keys that it read.
+    /// A transaction was executed, with this reply. The client that gets it must not get older values later, so this
+    /// removes cached values that differ from what the transaction read, and makes fetches of these keys in flight over
+    /// other links outdated.
     pub(super) fn executed(&mut self, all: &[Reads], link: LinkId, reply: &[u8]) {
         let mut elements = Reader::new(reply);
         if elements.array() != Some(all.len()) {
@@ -212,7 +213,7 @@ impl Engine {
                     self.was_read(key, question.as_deref(), link, elements.value());
                 }
                 Reads::Values(keys) => {
-                    // It may be an error.
+                    // The reply may be an error.
                     let count = elements.array().unwrap_or_default();
                     for key in keys.iter().take(count) {
                         self.was_read(key, None, link, elements.value());
@@ -253,7 +254,7 @@ impl Engine {
     }
 }
 
-/// What a request reads that may be cached.
+/// What a request reads that the cache may hold.
 fn reads(request: &Request<'_>, row: &Row, caller: Caller) -> Reads {
     match row.way(request) {
         Way::Cached(Cached::Get) if request.len() == 2 => Reads::One {

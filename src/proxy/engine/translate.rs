@@ -1,4 +1,4 @@
-//! The requests that Redis is sent in place of those whose replies the proxy gives.
+//! The requests that are sent to Redis in place of those whose replies come from the proxy.
 
 use super::super::access::{DEFAULT_USER, Verdict};
 use super::super::clients::{Edit, Sent, is_stateless, translate};
@@ -10,7 +10,7 @@ use crate::resp::reply;
 use crate::resp::request::Request;
 use crate::status::{Wanted, greeting_field};
 
-/// A user that Redis does not have.
+/// A user name that does not exist at Redis.
 const NO_USER: &[u8] = b"refused by redis-proxy";
 
 /// The longest name of a user that is kept, in bytes.
@@ -37,8 +37,8 @@ impl Engine {
         }
     }
 
-    /// How a request is sent over a dedicated connection. Commands that the proxy answers in Redis's place are answered
-    /// by the proxy here too, at the point where Redis would reply, unless Redis refuses.
+    /// How a request is sent over a dedicated connection. A command that the proxy answers itself is answered by the
+    /// proxy here too, but at the point where Redis would reply, unless Redis refuses it.
     pub(in crate::proxy) fn translate_for_dedicated(
         &mut self,
         row: &Row,
@@ -46,7 +46,7 @@ impl Engine {
     ) -> Result<Sent, Flow> {
         let name = self.table.original_name(request.argument(0));
         let sent = match row.way {
-            // Redis does not know it.
+            // Redis does not know the command.
             Way::Upstream if !is_stateless(request) => Sent::default(),
             Way::Here(Here::Info) => {
                 let wanted = Wanted::of(request.arguments().skip(1));
@@ -55,7 +55,8 @@ impl Engine {
                     edit: Some(Edit::Info(wanted)),
                 }
             }
-            // Redis does not know it, but determines when the reply is due and whether the user may run its own.
+            // Redis does not know the command, but its reply to this one determines when the answer is due, and whether
+            // the user may run the proxy's.
             Way::Here(Here::ProxySlowlog) => Sent {
                 bytes: Some(encode(&[b"SLOWLOG", b"LEN"])),
                 edit: Edit::here(Here::ProxySlowlog, request),
@@ -74,7 +75,8 @@ impl Engine {
         Ok(sent)
     }
 
-    /// `AUTH` on a dedicated connection. The proxy's own password stands for the proxy's own user.
+    /// `AUTH` on a dedicated connection. If the client gives the password that the proxy requires, the proxy's own
+    /// login at Redis is sent in its place.
     fn translate_auth(&self, request: &Request<'_>) -> Sent {
         let (user, password) = match request.len() {
             2 => (None, request.argument(1)),
@@ -97,7 +99,7 @@ impl Engine {
         }
     }
 
-    /// Whether Redis can list clients by id, as it can since 6.2.
+    /// Whether Redis can list clients by id, as it can since version 6.2.
     fn lists_ids(&self) -> bool {
         let greeting = self
             .any_server()

@@ -11,7 +11,7 @@ const NAMES_MAX: usize = 1024 * 1024;
 
 /// A walk for a client.
 pub(in crate::proxy) struct Walk {
-    /// The id of the client; none if it has left.
+    /// The id of the client; `None` if it has left.
     owner: Option<u64>,
     cursor: Cursor,
     job: Job,
@@ -22,22 +22,22 @@ pub(in crate::proxy) struct Walk {
 pub(in crate::proxy) enum Job {
     /// Removes entries.
     Invalidate { pattern: Pattern, removed: usize },
-    /// Lists keys of that database, at most so many.
+    /// Lists at most `most` keys of a database.
     Keys {
         pattern: Pattern,
         database: u32,
         most: usize,
         count: usize,
-        /// As bulk strings.
+        /// The keys, as bulk strings.
         names: Vec<u8>,
     },
 }
 
 /// The result of a walk.
 pub(in crate::proxy) enum Walked {
-    /// So many entries were removed.
+    /// How many entries were removed.
     Invalidated(usize),
-    /// So many keys are listed, as bulk strings.
+    /// How many keys are listed, and the keys as bulk strings.
     Keys { count: usize, names: Vec<u8> },
 }
 
@@ -70,7 +70,7 @@ impl From<Job> for Walked {
 }
 
 impl Engine {
-    /// The result of a client's walk, which is begun if there is none; nothing while it has to wait.
+    /// The result of a client's walk. Begins the walk if there is none. `None` while the client has to wait.
     pub(in crate::proxy) fn walk_for(
         &mut self,
         client: u64,
@@ -79,7 +79,7 @@ impl Engine {
         if self.walk.is_none() {
             let job = job();
             if let Job::Invalidate { .. } = job {
-                // Replies to earlier requests must not be cached after it.
+                // Replies to earlier requests must not be cached after the walk.
                 self.in_flight.all_changed();
             }
             self.walk = Some(Box::new(Walk {
@@ -92,17 +92,17 @@ impl Engine {
         }
         let is_its_own = |walk: &mut Box<Walk>| walk.owner == Some(client) && walk.is_done;
         let walk = self.walk.take_if(is_its_own)?;
-        // The waiting clients come next.
+        // It is the waiting clients' turn.
         self.walk_ended = true;
         Some(walk.job.into())
     }
 
-    /// Whether a walk has not reached its end.
+    /// Whether a walk is under way.
     pub(in crate::proxy) fn is_walking(&self) -> bool {
         self.walk.as_ref().is_some_and(|walk| !walk.is_done)
     }
 
-    /// Takes a step.
+    /// Takes one step of the walk.
     pub(in crate::proxy) fn step_walk(&mut self) {
         let Some(walk) = self.walk.as_mut().filter(|walk| !walk.is_done) else {
             return;
@@ -141,8 +141,8 @@ impl Engine {
         }
     }
 
-    /// An answer about a key is about to be cached beside its entry. If a walk is to remove that entry, removes it
-    /// first.
+    /// An answer about a key is about to be cached beside the key's entry. If a walk is to remove that entry, removes
+    /// it first.
     pub(in crate::proxy) fn invalidate_if_walked(&mut self, name: &[u8]) {
         if let Some(walk) = &mut self.walk
             && let Job::Invalidate { pattern, removed } = &mut walk.job
@@ -153,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// A client has left.
+    /// A client has left: abandons the result of its walk.
     pub(in crate::proxy) fn leave_walk(&mut self, client: u64) {
         if let Some(walk) = self.walk.as_mut().filter(|it| it.owner == Some(client)) {
             walk.owner = None;

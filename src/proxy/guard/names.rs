@@ -30,13 +30,13 @@ impl Named {
     }
 }
 
-/// A reply without the prefix in the keys that it names.
+/// Removes the prefix from the keys that a reply names.
 pub(in crate::proxy) fn without_prefix(encoded: &[u8], named: Named, prefix: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(encoded.len());
     let taken = take(encoded, named, prefix, &mut out);
     match taken {
         Some(()) => out,
-        // It is another reply, such as a null.
+        // The reply has another form, such as a null.
         None => encoded.to_vec(),
     }
 }

@@ -5,7 +5,7 @@ use crate::resp::read::Reader;
 use crate::resp::reply;
 use crate::resp::request::Request;
 
-/// Commands that concern keys and can't be confined to those with a prefix, beside those that may write any key.
+/// Commands that concern keys and can't be confined to keys with a prefix, besides those that may write any key.
 const NOT_CONFINED: [&[u8]; 2] = [b"cluster|getkeysinslot", b"randomkey"];
 
 /// The names of keyspace channels: the part before the number of the database, and the part after it.
@@ -17,7 +17,7 @@ const BEFORE_KEY: &[u8] = b"__:";
 /// Encodes a request with a prefix on each of its keys; `None` if it has no keys.
 ///
 /// # Errors
-/// The error that it is refused with: its keys are unknown, or it concerns other keys too.
+/// The error reply, if the keys of the request are unknown, or it also concerns keys without the prefix.
 pub(in crate::proxy) fn with_prefix(
     request: &Request<'_>,
     row: &Row,
@@ -71,7 +71,7 @@ fn prefix_patterns(words: &mut [Vec<u8>], prefix: &[u8]) {
     }
 }
 
-/// The arguments of a request that names keys by something other than keys.
+/// The arguments, with the prefix added, of a request that names keys other than by its key arguments.
 fn by_name(request: &Request<'_>, name: &[u8], prefix: &[u8]) -> Option<Vec<Vec<u8>>> {
     let owned = || -> Vec<Vec<u8>> { request.arguments().map(<[u8]>::to_vec).collect() };
     let mut words = match name {
@@ -148,8 +148,8 @@ fn key_in_channel(channel: &[u8]) -> Option<usize> {
     Some(before + BEFORE_KEY.len())
 }
 
-/// A message, or the confirmation of a subscription, as a client with a prefix gets it; `None` if it concerns a key of
-/// another client.
+/// A message, or the confirmation of a subscription, without the prefix, for the client that has it. Empty if it
+/// concerns another client's key.
 pub(in crate::proxy) fn message_without_prefix(encoded: &[u8], prefix: &[u8]) -> Vec<u8> {
     let kept = || encoded.to_vec();
     let mut reader = Reader::new(encoded);
@@ -220,7 +220,7 @@ fn channel_without_prefix(channel: &[u8], prefix: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The keys of an invalidation, without those of others; `None` if none is left. A null stands for all keys.
+/// The keys of an invalidation that have the prefix, without it; `None` if none does. A null stands for all keys.
 fn keys_without_prefix(encoded: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader::new(encoded);
     let Some(count) = reader.array() else {

@@ -1,4 +1,4 @@
-//! What was asked of Redis.
+//! The requests that Redis has been sent, and what the proxy does with their replies.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,24 +15,24 @@ use crate::status::Wanted;
 pub(in crate::proxy) enum Asked {
     /// Fetches a key's value, or an answer about it, and how long the key has to live.
     Fetch(Fetch),
-    /// The second part of a fetch that reads fields which may expire: their time to live.
+    /// The second part of a fetch that reads fields which may expire: the fields' time to live.
     FieldsToLive,
-    /// The last part: the time to live of its key.
+    /// The last part of a fetch: the key's time to live.
     TimeToLive,
-    /// Whether Redis evicts the keys that are not used.
+    /// Asks whether Redis evicts the keys that are used least.
     Policy,
     /// Touches keys, so that Redis counts them as used.
     Touch,
     /// A client's request.
     Forward(Forward),
-    /// The description of the command of that name; without a name, of all commands.
+    /// Asks for the description of this command; without a name, of all commands.
     Describe(Option<Box<[u8]>>),
-    /// Only changes how Redis handles the next request.
+    /// A request of the proxy's own whose reply does not matter.
     Nothing,
 }
 
 impl Asked {
-    /// The clients that wait for it.
+    /// The clients that wait for the reply.
     pub fn waiters(&self) -> impl Iterator<Item = &Waiter> {
         let (fetched, forwarded) = match self {
             Self::Fetch(fetch) => (fetch.waiters.as_ref(), None),
@@ -42,7 +42,7 @@ impl Asked {
         fetched.into_iter().flat_map(Waiters::iter).chain(forwarded)
     }
 
-    /// How often it was redirected to another node of a cluster.
+    /// How often the request was redirected to another node of a cluster.
     pub fn tries(&self) -> u8 {
         match self {
             Self::Fetch(fetch) => fetch.tries,
@@ -63,34 +63,34 @@ impl Asked {
 
 /// A request shared by all clients that want this key's value, or the answer to this question about it.
 pub(in crate::proxy) struct Fetch {
-    /// Its name; it is in the database of the link.
+    /// The name of the key. Its database is the link's.
     pub key: Rc<[u8]>,
-    /// The question about the key; none for GET.
+    /// The question about the key; `None` for GET.
     pub question: Option<Rc<[u8]>>,
-    /// The reply may be cached: the key was not written since.
+    /// The reply may be cached, as the key has not been written since the fetch was sent.
     pub fresh: bool,
-    /// None are left if the fetch is late, and a refetch may have none yet.
+    /// The clients that wait; `None` if the fetch is late, or is a refetch that no client has joined.
     pub waiters: Option<Waiters>,
-    /// The command of the first client.
+    /// The command of the first client that waited.
     pub command: u16,
-    /// When it was sent.
+    /// When the fetch was sent.
     pub since: Time,
-    /// How the slow log would show the request, unless it is a GET.
+    /// The request as the slow log would show it, unless it is a GET.
     pub words: Words,
     /// No client had requested it when it was sent.
     pub is_refetch: bool,
-    /// It reads fields that may expire.
+    /// The request reads fields that may expire.
     pub reads_fields: bool,
-    /// How often it was redirected to another node.
+    /// How often the fetch was redirected to another node.
     pub tries: u8,
 }
 
 /// A question about a key.
 pub(in crate::proxy) struct About<'a> {
     pub question: &'a [u8],
-    /// How the slow log would show the request.
+    /// The request as the slow log would show it.
     pub words: Words,
-    /// It reads fields that may expire.
+    /// The request reads fields that may expire.
     pub reads_fields: bool,
 }
 
@@ -122,41 +122,41 @@ pub(in crate::proxy) struct Fetched {
     pub key: Rc<[u8]>,
     pub question: Option<Rc<[u8]>>,
     pub reply: Reply,
-    /// When it was requested: Redis counts the time to live from then or later.
+    /// When the reply was requested. Redis counts the time to live from then or later.
     pub since: Time,
-    /// How long it may be cached at most, if its key lives longer.
+    /// The longest time that the reply may be cached, if the key lives longer.
     pub longest: Duration,
 }
 
 /// A request that was forwarded unchanged.
 #[derive(Default)]
 pub(in crate::proxy) struct Forward {
-    /// None if it is late.
+    /// The client that waits; `None` if the request is late.
     pub waiter: Option<Waiter>,
-    /// How the slow log would show it.
+    /// The request as the slow log would show it.
     pub words: Words,
-    /// What it writes.
+    /// What the request writes.
     pub written: Written,
-    /// How its reply is handled.
+    /// How the reply is handled.
     pub then: Then,
-    /// Its role in a transaction, unless it belongs to none or begins one.
+    /// The role of the request in a transaction, unless it belongs to none or begins one.
     pub part: Option<Box<Part>>,
-    /// It is a script, or makes Redis execute one, and may write keys that it does not declare.
+    /// The request is a script, or makes Redis execute one, and may write keys that it does not declare.
     pub is_script: bool,
-    /// None if its reply must come over a link.
+    /// Identifies the request by what it reads; `None` if the reply must come over a link.
     pub asks: Option<Asks>,
-    /// Its encoded form, in front of a cluster: it may have to be redirected to another node.
+    /// The request's encoded form, in front of a cluster, where it may have to be sent to another node.
     pub encoded: Option<Box<[u8]>>,
-    /// How often it was redirected.
+    /// How often the request was redirected.
     pub tries: u8,
 }
 
-/// What a forwarded request asks for.
+/// Identifies a forwarded request, to remember whether its reply is large.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proxy) struct Asks {
-    /// Its command and first argument, as the engine's large replies are hashed.
+    /// The hash of its command and first argument, as in `engine::large`.
     pub hash: u64,
-    /// It only reads, and is retried if the connection breaks.
+    /// The request only reads, and is retried if the connection breaks.
     pub repeatable: bool,
 }
 
@@ -168,23 +168,23 @@ pub(in crate::proxy) enum Then {
     Pass,
     /// It describes clients, and is edited.
     Edit(Box<Edit>),
-    /// It is `INFO`: the proxy's fields are added, for those sections.
+    /// It is `INFO`: the proxy's fields are added, for the wanted sections.
     Merge(Box<Wanted>),
-    /// It is a node's reply to `SCAN`: its cursor must encode this node, or the next one.
+    /// It is a node's reply to `SCAN`: the cursor must encode this node, or the next one.
     Scan { at: usize, next: Option<usize> },
-    /// It is replaced by this.
+    /// This reply replaces it.
     Say(&'static [u8]),
 }
 
 /// The role of a request in a transaction on a link.
 pub(in crate::proxy) enum Part {
-    /// It is queued, and when executed reads this.
+    /// Redis queues it. When executed, it reads this.
     Queued(Reads),
-    /// It executes the queued requests, which read these, once it is answered.
+    /// Once it is answered, Redis has executed the queued requests, which read these.
     Exec(Vec<Reads>),
 }
 
-/// What a queued request of a transaction reads that may be cached.
+/// What a queued request of a transaction reads that the cache may hold.
 #[derive(Default)]
 pub(in crate::proxy) enum Reads {
     #[default]

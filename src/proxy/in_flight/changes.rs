@@ -1,4 +1,4 @@
-//! Changes of keys while they are fetched: a reply that was requested before a change may be delivered, but not cached.
+//! Changes of keys while they are fetched. A reply that was requested before a change may be delivered, but not cached.
 
 use super::InFlight;
 use super::fetches::Ticket;
@@ -7,8 +7,8 @@ use crate::resp::Protocol;
 use crate::upstream::LinkId;
 
 impl InFlight {
-    /// The keys of that name have changed, in whatever database: fetches of them in flight are for the clients that
-    /// wait already, but not for the cache or for later clients.
+    /// The keys `name` have changed, in any database. Fetches of them in flight may only serve the clients that already
+    /// wait, not the cache or later clients.
     pub fn changed(&mut self, name: &[u8]) {
         for ticket in self.fetches.take_name(name) {
             self.spoil(ticket);
@@ -18,7 +18,7 @@ impl InFlight {
         }
     }
 
-    /// A value of a key arrived over a link that may be newer than those being fetched over other links.
+    /// A key's value has arrived over a link, and may be newer than values being fetched over other links.
     pub fn overtaken(&mut self, name: &[u8], link: LinkId) {
         if !self.is_other_busy(link) {
             return;
@@ -32,7 +32,7 @@ impl InFlight {
         }
     }
 
-    /// Whether another link to the same keys has anything in flight.
+    /// Whether anything is in flight on another link that leads to the same keys.
     fn is_other_busy(&self, link: LinkId) -> bool {
         let mut lanes = self.lanes.iter();
         lanes.any(|(other, lane)| {
@@ -56,8 +56,8 @@ impl InFlight {
         }
     }
 
-    /// Whether a request in flight on another link may write a key. Some write to other databases than their own
-    /// (`MOVE`), so the database of the link does not matter.
+    /// Whether a request in flight on another link may write a key. Some requests write to databases other than their
+    /// own (`MOVE`), so the databases of the links do not matter.
     pub fn is_written_elsewhere(&mut self, key: &[u8], link: LinkId) -> bool {
         let hasher = &self.hasher;
         let mut others = self.lanes.iter_mut().filter(|(other, _)| *other != link);
@@ -67,7 +67,7 @@ impl InFlight {
         }) || self.held.contains(key, hasher)
     }
 
-    /// A link over which a key can be fetched so that nothing in flight on another may write it meanwhile.
+    /// A link over which a key can be fetched while no request in flight on another link may write it.
     pub fn link_for(&mut self, key: Key<'_>) -> Option<LinkId> {
         let links = [Protocol::Resp2, Protocol::Resp3].map(|it| LinkId::new(it, key.database));
         links
@@ -76,8 +76,8 @@ impl InFlight {
     }
 }
 
-/// Whether another link leads to the same keys. Another node is asked for a key only once the map says that it owns the slot,
-/// and a change of the map spoils all fetches.
+/// Whether another link leads to the same keys. Another node is asked for a key only once the map says that it owns the
+/// slot, and a change of the map spoils all fetches.
 fn is_beside(other: LinkId, link: LinkId) -> bool {
     other != link && other.database == link.database && other.node == link.node
 }

@@ -1,5 +1,5 @@
-//! The fetches that a miss may join and whose values may be cached: the newest for each key, and for each question
-//! about a key.
+//! The fetches that a miss may join and whose replies may be cached: the newest fetch for each key, and for each
+//! question about a key.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,14 +9,14 @@ use foldhash::fast::RandomState;
 use crate::cache::Key;
 use crate::upstream::LinkId;
 
-/// A request on a link, by its number.
+/// Identifies a request by its link and its number on that link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     pub link: LinkId,
     pub number: u64,
 }
 
-/// By question.
+/// Fetches of answers, by question.
 type Questions = HashMap<Rc<[u8]>, Ticket, RandomState>;
 
 /// The fetches, by database.
@@ -25,7 +25,7 @@ pub(super) struct Fetches {
     databases: Vec<(u32, OfDatabase)>,
 }
 
-/// The fetches of one database by name, for values and for answers.
+/// The fetches in one database, by key: of values, and of answers.
 #[derive(Default)]
 struct OfDatabase {
     values: HashMap<Rc<[u8]>, Ticket, RandomState>,
@@ -42,14 +42,14 @@ impl Fetches {
         &mut self.databases[at].1
     }
 
-    /// The fetch of a key's value, or of the answer to a question.
+    /// The fetch of a key's value, or of the answer to a question about the key.
     pub fn get(&self, key: Key<'_>, question: Option<&[u8]>) -> Option<Ticket> {
         let mut databases = self.databases.iter();
         let (_, fetches) = databases.find(|(known, _)| *known == key.database)?;
         fetches.get(key.name, question)
     }
 
-    /// Adds a fetch of a key of that name; returns the one that it replaces.
+    /// Adds a fetch. Returns the one that it replaces.
     pub fn insert(
         &mut self,
         name: &Rc<[u8]>,
@@ -66,7 +66,7 @@ impl Fetches {
         fetches.remove(name, question, ticket);
     }
 
-    /// Removes all fetches of keys of that name, in all databases.
+    /// Removes all fetches of the keys `name`, in all databases.
     pub fn take_name(&mut self, name: &[u8]) -> Vec<Ticket> {
         let mut taken = Vec::new();
         for (_, fetches) in &mut self.databases {
@@ -77,12 +77,12 @@ impl Fetches {
         taken
     }
 
-    /// Removes all fetches of a key in that link's database that are on other links.
+    /// Removes the fetches of a key, in the database of `link`, that are on other links.
     pub fn take_key_elsewhere(&mut self, name: &[u8], link: LinkId) -> Vec<Ticket> {
         self.of(link.database).take_key_elsewhere(name, link)
     }
 
-    /// Removes all.
+    /// Removes all fetches.
     pub fn take_all(&mut self) -> impl Iterator<Item = Ticket> + use<> {
         let databases = std::mem::take(&mut self.databases).into_iter();
         databases.flat_map(|(_, fetches)| fetches.into_all())

@@ -10,15 +10,15 @@ use super::written::{Written, WrittenKeys};
 /// The requests in flight on one link.
 #[derive(Default)]
 pub(super) struct Lane {
-    /// The oldest first.
+    /// The requests, the oldest first.
     pub asked: VecDeque<Asked>,
-    /// How many were answered, which is the number of the oldest in `asked`.
+    /// How many requests were answered; also the number of the oldest one in `asked`.
     pub answered: u64,
-    /// How many of the oldest are late: no client waits for them any more.
+    /// How many of the oldest are late, so that no client waits for them any more.
     pub late: usize,
-    /// How many were redirected here by another node.
+    /// How many of them came here by a redirect from another node.
     pub sent_on: usize,
-    /// The value of the fetch whose time to live comes next, if it may be cached.
+    /// The fetched value whose time to live is answered next, if the value may be cached.
     pub fetched: Option<Fetched>,
     /// The keys that unanswered, or unexecuted, requests write; `None` until a fetch over another link asks.
     written: Option<WrittenKeys>,
@@ -65,7 +65,7 @@ impl Lane {
         self.asked.push_back(asked);
     }
 
-    /// A fetch was sent, and what determines how long its reply may be cached.
+    /// Adds a fetch that was sent, with the requests that determine how long its reply may be cached.
     pub fn push_fetch(&mut self, fetch: Fetch) {
         let reads_fields = fetch.reads_fields;
         self.push(Asked::Fetch(fetch));
@@ -75,7 +75,7 @@ impl Lane {
         self.push(Asked::TimeToLive);
     }
 
-    /// The oldest request is answered.
+    /// Removes the oldest request, which is answered.
     pub fn pop(&mut self) -> Option<Asked> {
         let asked = self.asked.pop_front()?;
         self.sent_on -= usize::from(asked.tries() > 0);
@@ -84,7 +84,7 @@ impl Lane {
         Some(asked)
     }
 
-    /// A forwarded request is answered, and so executed, unless it is queued.
+    /// Handles the answer to a forwarded request, which Redis has executed, unless it has queued it.
     pub fn executed(&mut self, forward: &mut Forward) {
         match forward.part.as_deref_mut() {
             None => remove(&mut self.written, &forward.written),

@@ -14,19 +14,19 @@ pub(in crate::proxy) enum Late {
     /// A reply that clients wait for.
     Reply {
         waiters: Waiters,
-        /// The key, if it is a GET.
+        /// The key, for a GET.
         key: Option<Rc<[u8]>>,
         words: Words,
         then: Then,
         is_script: bool,
     },
-    /// A description of this command that clients wait for.
+    /// The description of this command, for which clients wait.
     Description(Box<[u8]>),
 }
 
 impl InFlight {
-    /// Marks the oldest requests of a link that are not late yet as late. Returns who waits for them, with what else is
-    /// known of the requests; what they fetch is not cached.
+    /// Marks the oldest `count` requests of a link that are not late yet as late, so that what they fetch is not
+    /// cached. Returns who waits for them, and what else is known of them.
     pub fn late(&mut self, link: LinkId, count: usize) -> Vec<Late> {
         let lane = self.lanes.of(link);
         let first = lane.late;

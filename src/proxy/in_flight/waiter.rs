@@ -3,12 +3,12 @@
 use super::super::caller::Caller;
 use super::super::replies::Place;
 
-/// A client that waits for a reply, and the reply's place among those of the client.
+/// A client that waits for a reply, and the place of the reply in the client's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Waiter {
     pub caller: Caller,
     pub place: Place,
-    /// The element of an array reply that it fills.
+    /// The element of an array reply that the reply fills.
     pub element: Option<u32>,
 }
 

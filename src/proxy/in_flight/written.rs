@@ -1,5 +1,5 @@
-//! Keys that requests in flight write. A fetch of one of them over another link may return the old value: Redis
-//! executes requests of two connections in any order.
+//! The keys that requests in flight write. A fetch of such a key over another link may return the old value, because
+//! Redis executes the requests of two connections in any order.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -42,13 +42,13 @@ impl Written {
     }
 }
 
-/// The keys that the requests in flight on one link write. The time of its operations grows only with the keys of one
-/// request. Two keys with the same hash count as one: then a value is not cached that could be.
+/// The keys that the requests in flight on one link write. Each operation takes time in proportion to the keys of one
+/// request. Keys with the same hash count as one; the cost is a value that is not cached although it could be.
 #[derive(Debug, Default)]
 pub(super) struct WrittenKeys {
-    /// How many of the requests write a key of that hash.
+    /// How many of the requests write a key with this hash.
     keys: HashMap<u64, u32, RandomState>,
-    /// How many may write any key.
+    /// How many of the requests may write any key.
     anything: u32,
 }
 
@@ -61,7 +61,7 @@ impl WrittenKeys {
         }
     }
 
-    /// The request was answered.
+    /// Removes the keys of a request that was answered.
     pub fn remove(&mut self, written: &Written) {
         self.anything -= u32::from(*written == Written::Anything);
         for hash in written.hashes() {
@@ -77,11 +77,11 @@ impl WrittenKeys {
         }
     }
 
-    /// Whether a request may write that key.
+    /// Whether a request in flight may write this key.
     pub fn contains(&self, key: &[u8], hasher: &RandomState) -> bool {
         self.anything > 0 || !self.keys.is_empty() && self.keys.contains_key(&hasher.hash_one(key))
     }
 }
 
-/// How many keys room is kept for.
+/// How many keys the empty table keeps room for.
 const KEPT: usize = 64;

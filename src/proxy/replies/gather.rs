@@ -7,14 +7,14 @@ use super::{Cost, Elements, Place, Replies};
 use crate::resp::reply::{self, Reply};
 
 impl Replies {
-    /// Adds the header of an array whose elements are added next. Only if no reply waits.
+    /// Adds the header of an array whose elements are added next. Must only be called if no reply waits.
     pub fn push_array_header(&mut self, length: usize) {
         debug_assert!(self.none_wait());
         self.output.write(|out| reply::header(out, b'*', length));
     }
 
-    /// Adds an array reply, whose missing elements [`Self::fill_element`] will provide: `cost` is what is held for all
-    /// of them, and what is expected of each. `words` are how the slow log would show the request.
+    /// Adds an array reply, whose missing elements [`Self::fill_element`] will provide. `cost` is what is held for all
+    /// of them, and the expected length of each. `words` is the request as the slow log would show it.
     pub fn gather(
         &mut self,
         elements: Vec<Option<Reply>>,
@@ -42,8 +42,8 @@ impl Replies {
         place
     }
 
-    /// The reply for an element of the array at a place has arrived. An error replaces the whole array. If that was the
-    /// last one, returns how the slow log would show the request.
+    /// Fills an element of the array at a place with the reply that has arrived for it. An error replaces the whole
+    /// array. If this was the last missing element, returns the request as the slow log would show it.
     pub fn fill_element(&mut self, place: Place, index: u32, reply: Reply) -> Option<Words> {
         let slot = self.slot(place)?;
         let before = slot.cost();

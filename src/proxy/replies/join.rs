@@ -40,7 +40,7 @@ fn is_list(reply: &Reply) -> bool {
     matches!(reply.bytes(), [b'*' | b'~', ..])
 }
 
-/// One array, or set, of the elements of all.
+/// One array, or set, with the elements of all replies.
 fn join_elements(replies: &[Reply]) -> Reply {
     let mut count = 0;
     let mut elements = Vec::new();
@@ -67,7 +67,7 @@ fn join_elements(replies: &[Reply]) -> Reply {
     Reply::Owned(joined.into())
 }
 
-/// An array of the least number at each position.
+/// An array of the smallest number at each position.
 fn join_each(replies: &[Reply]) -> Reply {
     let mut least: Vec<i64> = Vec::new();
     for reply in replies {

@@ -8,7 +8,7 @@ use crate::metrics::Outcome;
 pub(in crate::proxy) struct LongMget {
     /// The keys, as bulk strings.
     pub keys: Vec<u8>,
-    /// Where the next one begins, and how many there are.
+    /// Where the next key begins, and how many keys there are.
     pub at: usize,
     pub left: usize,
     pub stage: Stage,
@@ -17,21 +17,21 @@ pub(in crate::proxy) struct LongMget {
     pub caller: Caller,
 }
 
-/// How far it has got.
+/// How far the MGET has got.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::proxy) enum Stage {
-    /// While Redis is unreachable, all keys must be cached; these have not been checked yet.
+    /// While Redis is unreachable, all keys must be cached. The remaining ones have not been checked yet.
     Checking {
         at: usize,
         left: usize,
     },
     Starting,
-    /// The header is sent.
+    /// The header has been sent.
     Answering,
 }
 
 impl LongMget {
-    /// The bytes that it holds.
+    /// The bytes held for the keys.
     pub fn held(&self) -> usize {
         self.keys.len()
     }

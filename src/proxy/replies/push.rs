@@ -39,7 +39,7 @@ impl Replies {
         self.push_slot(Slot::Ready(Reply::bulk(value)));
     }
 
-    /// Adds a cached value, for a client with that protocol version.
+    /// Adds a cached value, for a client with this protocol version.
     #[inline]
     pub fn push_value(&mut self, value: &Value<'_>, protocol: Protocol) {
         match value {
@@ -55,7 +55,7 @@ impl Replies {
             Value::Bytes(encoded) if self.queue.is_empty() => self.output.copy(encoded),
             Value::Bytes(encoded) => self.push(Reply::copy(encoded)),
             Value::Shared(encoded) => self.push(Reply::Shared((*encoded).clone())),
-            // A reply is never missing.
+            // The answer to a question is never `Missing`.
             Value::Missing => {}
         }
     }
@@ -71,8 +71,8 @@ impl Replies {
         self.push(Reply::error(message));
     }
 
-    /// Adds the error reply that Redis gave to the proxy itself; if Redis is unreachable, or was lost meanwhile, the
-    /// client is closed here.
+    /// Adds the error reply that Redis gave to the proxy itself. If Redis is unreachable, or was lost while the client
+    /// was connected, the client is closed instead.
     pub fn push_outage(&mut self, outage: &Outage) {
         if outage.refused && !self.outlived {
             return self.push_error_of(outage);
@@ -90,7 +90,7 @@ impl Replies {
         self.push(outage.error.clone());
     }
 
-    /// Adds the error reply to a login that Redis refused, or could not check.
+    /// Adds the error reply to a login that Redis has refused or could not check.
     pub fn push_refusal(&mut self, error: &Reply) {
         let encoded = error.bytes();
         let denied = [&b"-NOAUTH "[..], b"-WRONGPASS "];
@@ -104,14 +104,14 @@ impl Replies {
         self.push(error.clone());
     }
 
-    /// The kind of the error reply to the latest request, to be counted.
+    /// Takes the kind of the error reply to the latest request, to count it.
     pub fn take_refusal(&mut self) -> Option<ErrorKind> {
         self.refusal.take()
     }
 
-    /// Sets whether the client was connected when a Redis was lost that has come back and refuses the proxy. At Redis
-    /// itself, the client would have lost its connection, and libraries check only on connecting whether Redis is
-    /// loading.
+    /// Sets whether the client was connected when Redis was lost, which has since come back and refuses the proxy. With
+    /// Redis itself, the client would have lost its connection; and client libraries check only on connecting whether
+    /// Redis is loading.
     pub fn set_outlived(&mut self, outlived: bool) {
         self.outlived = outlived;
     }

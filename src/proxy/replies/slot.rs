@@ -1,11 +1,11 @@
-//! The place of a reply in the queue of its client, and what it costs to keep it.
+//! The place of a reply in its client's queue, and what it costs to hold it.
 
 use super::super::slow_log::Words;
 use crate::command::Join;
 use crate::resp::reply::Reply;
 
-/// The position of a reply among all replies ever owed to clients of this slot: none is used twice, so a reply for a
-/// client that has left finds no place.
+/// The position of a reply among all replies ever outstanding for the clients of one slot. None is used twice, so the
+/// reply for a client that has left has no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::proxy) struct Place(pub(super) u64);
 
@@ -20,9 +20,9 @@ pub(super) enum Slot {
     Ready(Reply),
     /// No reply: the client is closed here.
     End,
-    /// Bytes of the client's dedicated connection, which wait for a barrier.
+    /// Bytes from the client's dedicated connection, held until a barrier has passed.
     Held(Vec<u8>),
-    /// A reply from Redis.
+    /// A reply that Redis has not sent yet.
     Waiting(Cost),
     /// An array of which some elements are outstanding.
     Gathering(Box<Gathering>),
@@ -34,9 +34,9 @@ pub(super) struct Gathering {
     pub elements: Vec<Option<Reply>>,
     pub which: Elements,
     pub waiting: usize,
-    /// Redis's error to an element, which is the reply to the whole.
+    /// Redis's error reply to one element, which replaces the whole array.
     pub error: Option<Reply>,
-    /// The bytes that it holds.
+    /// The bytes held for the array.
     pub held: usize,
     /// The expected length of each outstanding element.
     pub expected: usize,
@@ -58,9 +58,9 @@ pub(in crate::proxy) enum Elements {
 /// The cost of waiting for a reply from Redis, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::proxy) struct Cost {
-    /// The bytes held for the request meanwhile.
+    /// The bytes held for the request while it waits.
     pub held: usize,
-    /// How long the reply is expected to be.
+    /// The expected length of the reply.
     pub expected: usize,
 }
 

@@ -16,13 +16,13 @@ use crate::resp::request::{Parsed, Parser, ProtocolError, Request};
 /// A request, and its context.
 struct Sent<'a> {
     request: Request<'a>,
-    /// Its encoded form.
+    /// The request's encoded form.
     bytes: &'a [u8],
     /// The client's bytes from the request on; empty if the request is not as the client sent it.
     rest: &'a [u8],
-    /// How many of the client's bytes it took.
+    /// How many of the client's bytes the request took.
     length: usize,
-    /// The hooks that want its reply, a bit for each.
+    /// The hooks that want to see the reply, a bit for each.
     after: u32,
 }
 
@@ -35,13 +35,13 @@ struct Served<'a> {
 
 /// The route of a request whose client has a dedicated connection.
 enum Route {
-    /// Over that connection.
+    /// Over the dedicated connection.
     Dedicated,
-    /// Over a shared one.
+    /// Over a shared connection.
     Shared,
     /// Not known before this has happened.
     After(WaitsFor),
-    /// Over another dedicated connection: this one is to be closed first.
+    /// Over another dedicated connection, after this one has been closed.
     Another,
 }
 
@@ -98,7 +98,7 @@ impl Turn<'_> {
             }
             Ok(Parsed::Incomplete) => Next::More,
             Err(error) => match dedicated.as_mut().filter(|_| !is_shared) {
-                // Redis's reply to it would not be seen by hooks.
+                // Hooks would not see Redis's error reply.
                 Some(dedicated) if !identity.is_checked => {
                     dedicated.pass_unparsed(bytes);
                     Next::Done
@@ -108,7 +108,7 @@ impl Turn<'_> {
         }
     }
 
-    /// The client's bytes are not a request.
+    /// Handles bytes of the client that are not a request.
     #[cold]
     fn refuse(&mut self, error: ProtocolError, replies: &mut Replies) -> Next {
         self.engine.metrics.clients.protocol_errors += 1;
@@ -127,7 +127,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Decides a request, and applies the decision, which is kept as long as the request has to wait.
+    /// Decides whether a request is executed, and acts on the decision, which is kept as long as the request has to
+    /// wait.
     #[inline(never)]
     fn decide(
         &mut self,
@@ -182,7 +183,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Answers a request in its turn, with a reply or an error.
+    /// Answers a request, when its turn comes, with a reply or an error.
     fn answer(
         &mut self,
         reply: &[u8],
@@ -238,8 +239,8 @@ impl Turn<'_> {
         self.go_on(flow, sent, served)
     }
 
-    /// Passes a request on over the client's dedicated connection; or, if the client no longer needs that, leaves the
-    /// request to the next step.
+    /// Passes a request on over the client's dedicated connection. If the client no longer needs that connection,
+    /// leaves the request to the next step.
     fn pass_on(&mut self, sent: &Sent<'_>, served: Served<'_>) -> Next {
         let Sent {
             request,
@@ -288,7 +289,8 @@ impl Turn<'_> {
         self.go_on(flow, sent, served)
     }
 
-    /// The client no longer needs its dedicated connection: leaves the request to the next step.
+    /// Returns a client that no longer needs its dedicated connection to the shared ones, and leaves the request to the
+    /// next step.
     fn go_back(&mut self, connection: &mut Dedicated, identity: &mut Identity) -> Next {
         connection.park();
         identity.database = connection.database();
@@ -296,8 +298,8 @@ impl Turn<'_> {
         Next::On(0)
     }
 
-    /// The route of a request whose client has a dedicated connection, which in front of a cluster may lead to another
-    /// node than the request needs.
+    /// The route of a request whose client has a dedicated connection. In front of a cluster, that may lead to another
+    /// node than the one the request needs.
     fn route(&self, connection: &Dedicated, request: &Request<'_>, replies: &Replies) -> Route {
         if self.engine.cluster().is_none() {
             return Route::Dedicated;
@@ -306,7 +308,7 @@ impl Turn<'_> {
         let is_quiet = connection.is_quiet() && connection.to_redis.is_empty();
         match () {
             () if !is_right && connection.is_clean() => Route::Another,
-            // The connection's remaining state decides.
+            // Which route it is depends on the state that the connection has then.
             () if !is_right && !is_quiet => Route::After(WaitsFor::Quiet),
             () if !is_right && connection.only_listens() && self.engine.is_shared_way(request) => {
                 Route::Shared
@@ -316,7 +318,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether a dedicated connection has the permit that its next request needs, if it can be had.
+    /// Whether a dedicated connection has the permit that its next request needs. Takes a permit if one is left.
     fn has_permit(&mut self, connection: &mut Dedicated) -> bool {
         let node = connection.node;
         let is_quiet = connection.is_quiet();
@@ -372,7 +374,7 @@ impl Turn<'_> {
             Leave::Close => Next::Close,
             Leave::Answered => Next::On(sent.length),
             Leave::Wait(waits_for) => Next::Wait(0, waits_for),
-            // The requests that belong to it must not be executed by themselves.
+            // Later requests that depend on the refused one must not be executed without it.
             Leave::Refused if !self.engine.asks_for_login() => Next::End(Ending::NoRedis),
             Leave::Refused => Next::On(sent.length),
         }

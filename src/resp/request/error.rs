@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// Why a client's bytes are not a request. It displays as Redis's error, without `ERR`.
+/// Why a client's bytes are not a request. Displays as Redis's error, without `ERR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     /// The text after `*` is not a number, or exceeds [`super::MAX_ARGUMENTS`].
     InvalidMultibulkLength,
     /// The text after `$` is not a number, is negative, or exceeds [`super::MAX_BULK`].
     InvalidBulkLength,
-    /// An argument starts with this byte instead of `$`.
+    /// Where an argument should start with `$`, there is this byte.
     ExpectedDollar(u8),
     /// No end of line within [`super::MAX_INLINE`] bytes of an inline request.
     TooBigInline,
@@ -19,16 +19,16 @@ pub enum ProtocolError {
     TooBigBulkCount,
     /// An inline request has an unclosed quote, or text right after a closing one.
     UnbalancedQuotes,
-    /// More than [`super::MAX_UNAUTHENTICATED_ARGUMENTS`] before authentication.
+    /// More than [`super::MAX_UNAUTHENTICATED_ARGUMENTS`] arguments before authentication.
     UnauthenticatedMultibulkLength,
-    /// More than [`super::MAX_UNAUTHENTICATED_BULK`] bytes before authentication.
+    /// An argument of more than [`super::MAX_UNAUTHENTICATED_BULK`] bytes before authentication.
     UnauthenticatedBulkLength,
-    /// The whole request exceeds [`super::MAX_REQUEST`]; Redis closes the connection without a reply then.
+    /// The whole request exceeds [`super::MAX_REQUEST`]. Redis then closes the connection without a reply.
     TooBigRequest,
 }
 
 impl ProtocolError {
-    /// The message of the error reply, as in Redis. It is bytes, as it may contain one of the client's.
+    /// The message of the error reply, as in Redis. It is not a string, as it may contain one of the client's bytes.
     #[must_use]
     pub fn message(self) -> Vec<u8> {
         let text: &[u8] = match self {

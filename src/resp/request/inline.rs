@@ -2,9 +2,9 @@
 
 use super::{ProtocolError, Span};
 
-/// Splits an inline request at blanks as Redis's `sdssplitargs` does. A vertical tab or a form feed is a blank before
-/// an argument, but part of one that has begun. Within double quotes `\n`, `\r`, `\t`, `\b`, `\a` and `\xHH` stand for
-/// bytes and a backslash escapes any other byte; within single quotes only `\'` is special.
+/// Splits an inline request at blanks, as Redis's `sdssplitargs` does. A vertical tab or a form feed counts as a blank
+/// before an argument, but as part of one that has begun. Within double quotes, `\n`, `\r`, `\t`, `\b`, `\a` and `\xHH`
+/// stand for bytes, and a backslash escapes any other byte; within single quotes, only `\'` is special.
 pub(super) fn split(
     line: &[u8],
     text: &mut Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) fn split(
     }
 }
 
-/// Appends one argument of an inline request to `text`, unquoted, and returns the rest of the line.
+/// Appends one argument of an inline request to `text`, without its quotes. Returns the rest of the line.
 fn argument<'a>(line: &'a [u8], text: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
     let is_plain = |byte: u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'');
     let plain = line.iter().take_while(|&&byte| is_plain(byte)).count();

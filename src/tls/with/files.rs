@@ -34,7 +34,7 @@ pub(super) fn roots(setting: &str, path: &str) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// The CAs that this system trusts, for the settings with this prefix.
+/// The CAs that this system trusts. `settings` is the prefix of the settings that they are for.
 pub(super) fn roots_of_the_system(settings: &str) -> io::Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();

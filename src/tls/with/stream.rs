@@ -7,13 +7,13 @@ use rustls::Connection;
 use super::trouble::{self, Side};
 use crate::transport::{ReadResult, Source, Wire};
 
-/// Encrypts the bytes of a socket, and buffers those in transit.
+/// Encrypts and decrypts the bytes of a socket, and buffers those in transit.
 pub struct Stream {
     connection: Connection,
 }
 
-/// How often in a row a socket may be read from without finding anything to deliver. A message needs a fraction of it
-/// at most: the rest would be padding, with which a peer could keep the proxy busy.
+/// How often in a row a socket may be read without finding anything to deliver. A message needs a fraction of that at
+/// most. The rest would be padding, with which a peer could keep the proxy busy.
 const FRUITLESS: usize = 64;
 
 impl Stream {
@@ -73,7 +73,7 @@ impl Stream {
                     }
                     return Ok(ReadResult::Bytes(length));
                 }
-                // Replies and requests are self-delimiting: nothing is lost without a close notification.
+                // Requests and replies are self-delimiting, so nothing is lost if there is no close notification.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                     return Ok(ReadResult::End);
                 }
@@ -89,7 +89,7 @@ impl Stream {
         Err(endless())
     }
 
-    /// Writes as much as the socket takes. Returns how many bytes of the source that was.
+    /// Writes as much as the socket accepts. Returns how many bytes of the source were written.
     pub(crate) fn write(
         &mut self,
         wire: &mut Wire<'_>,
@@ -131,7 +131,7 @@ impl Stream {
         }
     }
 
-    /// Writes as much of the buffered bytes as the socket takes.
+    /// Writes as many of the buffered bytes as the socket accepts.
     fn flush(&mut self, wire: &mut Wire<'_>) -> io::Result<()> {
         while self.connection.wants_write() && wire.is_writable() {
             match self.connection.write_tls(wire) {

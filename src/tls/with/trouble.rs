@@ -1,4 +1,4 @@
-//! The errors of TLS, and what to do about them.
+//! The errors of TLS, and how to remedy them.
 
 use std::io::{self, ErrorKind};
 
@@ -63,7 +63,7 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("{error}: redis_tls_server_name sets the expected name")
         }
-        // The verifier's own errors have no other name here.
+        // These errors of the verifier have no other name here.
         CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
             "its certificate is that of a CA: issue one for the server (basicConstraints CA:FALSE)"
                 .to_owned()

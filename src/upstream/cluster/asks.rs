@@ -1,5 +1,5 @@
-//! Asks a node for its view of the cluster: on the connection that carries no client's replies, with two questions one
-//! after another.
+//! Asks a node for its view of the cluster, by two questions in a row, on the connection that carries no clients'
+//! replies.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::view::{Asked, View};
 use crate::clock::Time;
 use crate::config::RedisAddress;
 
-/// A node that has not answered for so long may be one that others have given up.
+/// A node that has not answered for this long may have been given up by other nodes.
 const SILENT: Duration = Duration::from_secs(2);
 
 /// What a node was asked about its cluster, and its answers.
@@ -17,24 +17,24 @@ const SILENT: Duration = Duration::from_secs(2);
 pub(in crate::upstream) struct Asks {
     /// The connection on which questions are in flight.
     in_flight: Option<Role>,
-    /// Ask again once they are answered: they may be older than the reason to ask.
+    /// The questions must be asked again once they are answered, as the answers may be older than the reason to ask.
     again: bool,
-    /// It does not support `CLUSTER SHARDS`, or refuses it.
+    /// The node does not support `CLUSTER SHARDS`, or refuses it.
     shards_refused: bool,
-    /// The error with which it refuses both, though it answered before.
+    /// The error with which the node now refuses both questions, which it answered before.
     refused: Option<String>,
-    /// It has answered before.
+    /// The node has answered before.
     has_answered: bool,
     /// Its answer to the first question.
     partial: Option<View>,
-    /// Its answer, for the helper.
+    /// Its complete view, for the helper.
     view: Option<View>,
     /// The map may have changed.
     is_doubted: bool,
 }
 
 impl Asks {
-    /// A connection is lost, and with it the questions on it: the map must be checked again.
+    /// A connection is lost, and with it any questions on it: the map must be checked again.
     pub fn lost(&mut self, role: Role) {
         self.in_flight.take_if(|asked| *asked == role);
         self.is_doubted = true;
@@ -47,12 +47,12 @@ impl Asks {
 }
 
 impl Node {
-    /// Whether it is a node of a cluster that the proxy is in front of.
+    /// Whether this is a node of a cluster that the proxy is in front of.
     pub(in crate::upstream) fn is_of_cluster(&self) -> bool {
         self.settings.cluster.is_some()
     }
 
-    /// Asks for its view of the cluster. Returns whether there is a connection for that.
+    /// Asks the node for its view of the cluster. Returns whether there is a connection to ask on.
     pub fn ask_for_view(&mut self, now: Time) -> bool {
         if self.asks.in_flight.is_some() {
             self.asks.again = true;
@@ -66,7 +66,7 @@ impl Node {
         true
     }
 
-    /// Asks for its view on that connection, if there is a cluster.
+    /// Asks the node for its view on the connection `role`, if there is a cluster.
     pub(in crate::upstream) fn ask_view_on(&mut self, role: Role, now: Time) {
         if !self.is_of_cluster() {
             return;
@@ -83,10 +83,10 @@ impl Node {
         }
     }
 
-    /// It has answered which node serves which slot.
+    /// The node has answered which node serves which slot.
     ///
     /// # Errors
-    /// If it refuses to answer, and never has answered.
+    /// If the node refuses to answer, and has never answered.
     pub(in crate::upstream) fn slot_map_answered(
         &mut self,
         question: Question,
@@ -132,7 +132,7 @@ impl Node {
         Ok(())
     }
 
-    /// The rest of its view.
+    /// Handles the answer that completes the node's view.
     pub(in crate::upstream) fn nodes_answered(&mut self, role: Role, answer: &[u8], now: Time) {
         self.asks.in_flight = None;
         if let Some(mut view) = self.asks.partial.take() {
@@ -145,14 +145,14 @@ impl Node {
         }
     }
 
-    /// Whether it has not answered a question for so long that other nodes may know more about it.
+    /// Whether the node has left a question unanswered for so long that other nodes may know more about it.
     pub fn is_silent(&self, now: Time) -> bool {
         let tracker = &self.connections[Role::Tracker.place()];
         let silence = tracker.silence();
         silence.is_some_and(|oldest| oldest.since.after(SILENT) <= now)
     }
 
-    /// Its view, if it is new since the last call.
+    /// Takes the node's view, if it is new since the last call.
     pub fn takes_view(&mut self) -> Option<View> {
         self.asks.view.take()
     }

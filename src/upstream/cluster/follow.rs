@@ -1,5 +1,5 @@
-//! Follows a cluster: the nodes' [`views`](super::views) determine which nodes there are, which slots each serves, and
-//! when to ask again. It is a state machine without sockets: the helper reports what it receives, and acts on the
+//! Follows a cluster. The nodes' [`views`](super::views) determine which nodes there are, which slots each serves, and
+//! when to ask again. This is a state machine without sockets: the helper reports what it receives, and acts on the
 //! results.
 
 use std::collections::VecDeque;
@@ -19,10 +19,10 @@ const OFTEN: Duration = Duration::from_secs(5);
 /// How often nodes are asked while a slot is not served or a node is unreachable.
 const IN_TROUBLE: Duration = Duration::from_secs(1);
 
-/// How often at most, for whatever reason.
+/// The shortest time between two rounds of questions, whatever the reason.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often old views are removed, at most.
+/// The shortest time between two removals of old views.
 const CLEARED: Duration = Duration::from_secs(1);
 
 /// How many nodes are asked at a time.
@@ -34,7 +34,7 @@ const LOST: Duration = Duration::from_secs(1);
 /// How long a node named by a redirect is kept.
 const WANTED: Duration = Duration::from_secs(60);
 
-/// How many of them are kept.
+/// How many nodes named by redirects are kept.
 const WANTED_MAX: usize = 16;
 
 /// The state of a member.
@@ -42,23 +42,23 @@ const WANTED_MAX: usize = 16;
 pub(in crate::upstream) struct Known<'a> {
     pub id: NodeId,
     pub address: &'a RedisAddress,
-    /// It only serves reads.
+    /// The member only serves reads.
     pub is_replica: bool,
     pub is_up: bool,
-    /// It has not answered for a while.
+    /// The member has not answered for a while.
     pub is_silent: bool,
 }
 
 /// The results of a step.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Change {
-    /// These are no longer members.
+    /// The nodes that are no longer members.
     pub retired: Vec<NodeId>,
-    /// These are new members.
+    /// The new members.
     pub added: Vec<(NodeId, RedisAddress)>,
-    /// And these, for reads.
+    /// The new members that only serve reads.
     pub replicas: Vec<(NodeId, RedisAddress)>,
-    /// These have new addresses.
+    /// The members with new addresses.
     pub moved: Vec<(NodeId, RedisAddress)>,
     /// The slot map, if it has changed.
     pub map: Option<Arc<ClusterMap>>,
@@ -75,21 +75,21 @@ pub(in crate::upstream) struct Follow {
     names: Vec<(NodeId, Box<str>)>,
     /// The last map that was reported.
     map: Option<Arc<ClusterMap>>,
-    /// Something has changed since.
+    /// Something has changed since that map was reported.
     has_news: bool,
-    /// A slot is not served, or the other nodes get no answer from a node.
+    /// A slot is not served, or a node does not answer the other nodes.
     is_incomplete: bool,
-    /// All members are reachable and answer.
+    /// All members are reachable and have answered.
     all_up: bool,
-    /// Since when all are unreachable.
+    /// Since when all members are unreachable.
     lost: Option<Time>,
-    /// Nodes named by redirects, and how long they are kept.
+    /// The nodes named by redirects, and until when they are kept.
     wanted: VecDeque<(RedisAddress, Time)>,
-    /// The next map must include them.
+    /// The next map must include these nodes.
     is_wanted: bool,
     next: u16,
     asked: Option<Time>,
-    /// The nodes must be asked as soon as allowed.
+    /// The nodes must be asked as soon as that is allowed.
     is_doubted: bool,
     is_watched: bool,
     /// When old views were last removed.
@@ -97,7 +97,7 @@ pub(in crate::upstream) struct Follow {
 }
 
 impl Follow {
-    /// A cluster with these seeds, which get the first ids.
+    /// A cluster with these seeds, which get the first node ids.
     pub fn new(seeds: Vec<RedisAddress>) -> Self {
         Self {
             next: u16::try_from(seeds.len()).unwrap_or_default(),
@@ -124,7 +124,7 @@ impl Follow {
         self.reads_replicas = reads_replicas;
     }
 
-    /// A node has sent its view.
+    /// Takes in the view that a node has sent.
     pub fn hear(&mut self, id: NodeId, view: View, now: Time) {
         let name = view.myself.map(|at| view.nodes[at].name.clone());
         if let Some(name) = name.filter(|name| !name.is_empty()) {
@@ -138,7 +138,7 @@ impl Follow {
         self.names.push((id, name));
     }
 
-    /// The map may have changed.
+    /// The map may have changed: the nodes must be asked.
     pub fn doubt(&mut self) {
         self.is_doubted = true;
     }
@@ -149,7 +149,7 @@ impl Follow {
         self.is_watched = watched;
     }
 
-    /// A redirect has named this address.
+    /// A redirect has named this address: the next map must include it.
     pub fn want(&mut self, address: &str, now: Time) {
         let Some(address) = read_address(address) else {
             return;
@@ -162,7 +162,7 @@ impl Follow {
         self.is_wanted = true;
     }
 
-    /// When there is something to do, if nothing is received before.
+    /// When there is something to do, unless something is received first.
     pub fn due(&self) -> Option<Time> {
         let ask = self.ask_due();
         let wanted = self.wanted.front().map(|(_, until)| *until);
@@ -181,7 +181,7 @@ impl Follow {
         Some(asked.after(pause))
     }
 
-    /// Whether to ask the nodes now. Reports it once.
+    /// Whether to ask the nodes now. Returns true once.
     pub fn asks(&mut self, now: Time) -> bool {
         let is_due = self.ask_due().is_some_and(|due| due <= now);
         if is_due {
@@ -221,13 +221,13 @@ impl Follow {
         Some(self.change(members, believed, is_lost))
     }
 
-    /// Whether all members have been unreachable for so long that the seeds must be tried again. Reports it once.
+    /// Whether all members have been unreachable for so long that the seeds must be tried again. Returns true once.
     fn note_lost<'a>(&mut self, mut members: impl Iterator<Item = Known<'a>>, now: Time) -> bool {
         if members.any(|member| member.is_up) {
             self.lost = None;
             return false;
         }
-        // Before the first map, they are the members.
+        // Before the first map, the seeds are the members.
         if self.map.is_none() {
             return false;
         }
@@ -264,7 +264,7 @@ impl Follow {
                 nodes[*place].replicas.push(id);
             }
         }
-        // Addresses to look for the cluster at, beside its masters.
+        // Where else to look for the cluster, besides its masters.
         let mut others: Vec<RedisAddress> = Vec::new();
         others.extend(self.wanted.iter().map(|(address, _)| address.clone()));
         if is_empty || is_lost {
@@ -316,7 +316,7 @@ impl Follow {
         change
     }
 
-    /// The member for a master: by its name, or else by its address. If there is none, it is added.
+    /// The member that stands for a master: by its name, or else by its address. If there is none, it is added.
     fn member_of<'a>(
         &mut self,
         master: &Master,
@@ -355,7 +355,7 @@ impl Follow {
         id
     }
 
-    /// Adds a member, with the next id. An id that leads nowhere in the core is skipped.
+    /// Adds a member with the next id. The id that the core uses for no node is skipped.
     fn add<'a>(
         &mut self,
         address: RedisAddress,
@@ -386,7 +386,7 @@ impl Follow {
         }
     }
 
-    /// The member for a replica that reads go to.
+    /// The member that stands for a replica, if reads go to it.
     fn replica_of<'a>(
         &mut self,
         replica: &Master,

@@ -1,7 +1,6 @@
-//! A node that no longer serves anything in its cluster. It gets no more requests, but earlier writes are still
-//! answered, if only with a redirect: a master that hands over to its replica holds writes back, and redirects them
-//! once it has become a replica itself. So its connections stay open until everything in flight on them is answered or
-//! late.
+//! A node that no longer serves anything in its cluster. It gets no more requests, but still answers earlier writes, if
+//! only with a redirect: a master that hands over to its replica holds writes back, and redirects them once it has
+//! become a replica itself. So its connections stay open until everything in flight on them is answered or late.
 
 use super::super::node::{Loss, Node, Phase, Role};
 use super::super::{Batch, Check, ELSEWHERE, LinkId};
@@ -9,8 +8,8 @@ use crate::clock::Time;
 use crate::link::Received;
 
 impl Node {
-    /// It no longer serves anything. Requests that it has not begun to read go to another node; if it currently
-    /// answers, the others wait for its replies. Returns the passwords that another node must check.
+    /// The node no longer serves anything. Requests that it has not begun to read go to another node; the others wait
+    /// for its replies, if it currently answers. Returns the passwords that another node must check.
     pub fn retire(&mut self, now: Time) -> Vec<Check> {
         let answers = !self.is_silent(now);
         self.is_leaving = true;
@@ -25,7 +24,7 @@ impl Node {
         self.checks.take()
     }
 
-    /// Answers requests for a node that has left, in their turn, with a redirect to another.
+    /// Answers requests for a node that has left, when their turn comes, with a redirect to another node.
     pub fn send_elsewhere(&mut self, link: LinkId, batch: &mut Batch, now: Time) {
         let role = self.role_of(link);
         self.connection(role).link.send(batch, now);
@@ -35,20 +34,20 @@ impl Node {
         }
     }
 
-    /// Whether nothing is in flight any more.
+    /// Whether nothing is in flight to the node any more.
     pub fn has_left(&self) -> bool {
         self.connections()
             .all(|(_, connection)| connection.phase == Phase::Closed)
     }
 
-    /// Stops waiting for everything in flight.
+    /// Stops waiting for what is in flight.
     pub fn end_all(&mut self) {
         for role in self.roles() {
             self.end(role, &Loss::Retired);
         }
     }
 
-    /// Redis has answered, perhaps for the last time.
+    /// Handles bytes from Redis, perhaps the last.
     pub(in crate::upstream) fn received_last(&mut self, role: Role, bytes: &[u8], now: Time) {
         let mut received = Received {
             replies: self.spare.pop().unwrap_or_default(),
@@ -73,7 +72,7 @@ impl Node {
         self.end_answered();
     }
 
-    /// Closes the connections with no more outstanding replies for clients.
+    /// Closes the connections on which no replies for clients are outstanding.
     pub(in crate::upstream) fn end_answered(&mut self) {
         for role in self.roles() {
             let connection = self.connection(role);
@@ -92,7 +91,7 @@ impl Node {
         oldest.map(|since| since.after(timeout)).min()
     }
 
-    /// A connection has ended. Requests that it has not executed, or that may be retried, go to another node.
+    /// A connection has ended. The requests that Redis has not executed, or that may be retried, go to another node.
     pub(in crate::upstream) fn end(&mut self, role: Role, loss: &Loss) {
         self.close(role);
         self.renew(role, loss);

@@ -1,12 +1,12 @@
-//! One node's view of its cluster: its answers to `CLUSTER SHARDS` (since Redis 7) or `CLUSTER SLOTS`, which give the
-//! nodes' slots and addresses, and to `CLUSTER NODES`, which has the epochs by which differing views are compared, and
-//! says which node has answered.
+//! One node's view of its cluster. Its answer to `CLUSTER SHARDS` (since Redis 7) or `CLUSTER SLOTS` gives the nodes'
+//! slots and addresses. Its answer to `CLUSTER NODES` gives the epochs, by which differing views are compared, and says
+//! which node has answered.
 
 use super::SLOTS;
 use crate::config::RedisAddress;
 use crate::resp::read::Reader;
 
-/// How the node was asked: the defaults for what it omits.
+/// How the node was asked, which provides the defaults for what it omits.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::upstream) struct Asked<'a> {
     /// The host at which it was reached.
@@ -22,15 +22,15 @@ pub(in crate::upstream) struct Seen {
     pub name: Box<str>,
     /// Its address.
     pub address: RedisAddress,
-    /// Its host was named, and is not that of the node that was asked.
+    /// The host was named, and is not just the one at which the node that answered was reached.
     pub is_named: bool,
-    /// The epoch of its slots: if two nodes claim a slot, the one with the higher epoch has it.
+    /// The epoch of its slots. If two nodes claim a slot, the one with the higher epoch has it.
     pub epoch: u64,
-    /// It is a master, with or without slots.
+    /// The node is a master, with or without slots.
     pub is_master: bool,
-    /// It does not answer, or is not ready.
+    /// The node does not answer, or is not ready.
     pub is_failing: bool,
-    /// The index of its master, if it is a replica.
+    /// The index of its master, if the node is a replica.
     pub replica_of: Option<usize>,
 }
 
@@ -86,7 +86,7 @@ impl View {
                 _ => reader.skip(1)?,
             }
         }
-        // One that failed may be listed as a master until it is back, beside the replica that took over.
+        // A master that failed may still be listed as one until it is back, beside the replica that took over.
         let shard = self.nodes.iter().enumerate().skip(first);
         let masters = shard.filter(|(_, node)| node.is_master);
         let master = masters.min_by_key(|(_, node)| node.is_failing);
@@ -136,7 +136,7 @@ impl View {
         Some(view)
     }
 
-    /// The index of a node, which is added if it is new. Before Redis 4 only the address identifies it.
+    /// The index of a node, which is added if it is new. Before Redis 4, only the address identifies it.
     fn node_at(&mut self, name: &[u8], address: RedisAddress, is_named: bool) -> usize {
         let is_meant = |node: &Seen| match name {
             b"" => node.address == address,
@@ -209,7 +209,7 @@ impl<'a> Fields<'a> {
         Some(fields)
     }
 
-    /// The node, if it is reachable in that way.
+    /// The node, if it can be reached over TLS, or without, as the proxy needs.
     fn seen(self, asked: Asked<'_>) -> Option<Seen> {
         let port = match asked.by_tls {
             true => self.tls_port.or(self.port),
@@ -242,12 +242,12 @@ fn text_or_null<'a>(reader: &mut Reader<'a>) -> Option<Option<&'a [u8]>> {
     }
 }
 
-/// The host of a node, if it is named. A question mark stands for an unknown hostname.
+/// The host of a node, if it is named. A question mark stands for an unknown host name.
 fn known_host(host: Option<&[u8]>) -> Option<&[u8]> {
     host.filter(|host| !matches!(*host, b"" | b"?"))
 }
 
-/// The address of a node: if its host is not named, that of the node that was asked.
+/// The address of a node. If its host is not named, it is that of the node that was asked.
 fn address(host: Option<&[u8]>, port: i64, asked: Asked<'_>) -> Option<RedisAddress> {
     let host = match host {
         None => asked.host,

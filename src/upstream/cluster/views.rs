@@ -1,6 +1,6 @@
-//! The views of all nodes of a cluster, and which one wins: a slot belongs to the node that claims it with the highest
-//! epoch, as among the nodes themselves. So a node that is cut off, or was replaced while it was unreachable, does not
-//! revert the map, whenever it answers.
+//! The views of all nodes of a cluster, and which one wins. A slot belongs to the node that claims it with the highest
+//! epoch, as among the nodes themselves. So a node that was cut off, or replaced while it was unreachable, never
+//! reverts the map, whenever it answers.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::view::{Seen, View};
 use crate::clock::Time;
 use crate::config::RedisAddress;
 
-/// How long the view of a node that can't be asked any more counts.
+/// How long the view of a node counts after the node can no longer be asked.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// The views received from all nodes.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Views {
-    /// The latest one is last.
+    /// The views, with the node and the time of each; the latest is last.
     reports: Vec<(NodeId, Time, View)>,
 }
 
-/// A master or replica of the resulting map.
+/// A master, or a replica, of the resulting map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::upstream) struct Master {
     /// Its name in the cluster; empty before Redis 4.
@@ -49,11 +49,11 @@ impl Master {
 pub(in crate::upstream) struct Believed {
     /// The masters that have slots, and those that may soon have some.
     pub masters: Vec<Master>,
-    /// By slot, the index of its master.
+    /// For each slot, the index of its master.
     pub owners: Vec<Option<usize>>,
     /// A master with slots does not answer the other nodes.
     pub is_failing: bool,
-    /// The indices of masters, and their replicas.
+    /// The replicas, each with the index of its master.
     pub replicas: Vec<(usize, Master)>,
 }
 
@@ -68,7 +68,7 @@ impl Believed {
         self.owners.iter().all(Option::is_some)
     }
 
-    /// The index of a master.
+    /// The index of a master, which is added if it is new.
     fn place(&mut self, node: &Seen) -> usize {
         if let Some(place) = self.masters.iter().position(|master| master.is(node)) {
             return place;
@@ -79,8 +79,8 @@ impl Believed {
 }
 
 impl Views {
-    /// A node has sent its view. Returns whether the result may differ now: the view is new, or confirms what the latest
-    /// one denied.
+    /// Takes in the view that a node has sent. Returns whether the result may have changed: the view is new, or
+    /// confirms what the latest one denied.
     pub fn hear(&mut self, node: NodeId, view: View, now: Time) -> bool {
         let is_replaced =
             |latest: &View| latest.nodes != view.nodes && latest.epoch() <= view.epoch();
@@ -92,14 +92,14 @@ impl Views {
         is_news
     }
 
-    /// The view that decides what only one can: of equal epochs, the one that was received last.
+    /// The view that decides where only one can: of those with equal epochs, the one that was received last.
     fn latest(&self) -> Option<&View> {
         let views = self.reports.iter().map(|(.., view)| view);
         views.max_by_key(|view| view.epoch())
     }
 
-    /// Removes old views of nodes that can't be asked any more, except the latest view of all. Returns whether there
-    /// were any.
+    /// Removes old views of nodes that can't be asked any more, except the latest view of all. Returns whether any was
+    /// removed.
     pub fn drop_old(&mut self, is_there: impl Fn(NodeId) -> bool, now: Time) -> bool {
         let count = self.reports.len();
         let last = self.reports.last().map(|(node, ..)| *node);
@@ -156,7 +156,8 @@ impl Views {
         Some(believed)
     }
 
-    /// The address of the node with that name: its own view wins, otherwise the latest; if it is named.
+    /// The address of the node with this name, if it is named in a view. The node's own view wins, otherwise the
+    /// latest.
     fn address_of(&self, name: &str) -> Option<&RedisAddress> {
         let seen = self.reports.iter().flat_map(|(.., view)| {
             let nodes = view.nodes.iter().enumerate();

@@ -21,7 +21,7 @@ impl Helper {
                 let now = self.shell.clock.now();
                 let member = &mut self.members[at];
                 match member.state().endpoint().cloned() {
-                    // The others go to the same address as the first one.
+                    // All further connections go to the address of the first one.
                     Some(endpoint) if role != Role::Resp2 => {
                         member.connect(role, &endpoint, self.shell.poll.registry(), now);
                     }
@@ -44,8 +44,8 @@ impl Helper {
         }
     }
 
-    /// Looks up the address of Redis, unless a look-up is in progress: the system may take longer for it than anything
-    /// waits.
+    /// Looks up the address of Redis, unless a look-up is in progress: the system may take longer for one than anything
+    /// waits for it.
     fn look_up(&mut self, at: usize) {
         let member = &mut self.members[at];
         if std::mem::replace(&mut member.looking_up, true) {
@@ -57,14 +57,14 @@ impl Helper {
                 self.resolve(at, &address);
             }
             Some(sentinels) => {
-                // Their latest answers may be old: if so, that shows soon.
+                // The sentinels' latest answers may be old. If they are, that will show soon.
                 sentinels.hurry(self.shell.clock.now());
                 self.look_up_master(at);
             }
         }
     }
 
-    /// Looks up the address that sentinels report, as soon as they do.
+    /// Looks up the address of the master that sentinels name, as soon as they do.
     fn look_up_master(&mut self, at: usize) {
         let Some(sentinels) = &self.sentinels else {
             return;
@@ -94,7 +94,7 @@ impl Helper {
         }
     }
 
-    /// Advances the sentinels, and leaves a server that is no longer the master.
+    /// Takes in what the sentinels report, and leaves a server that is no longer the master.
     pub(super) fn hear_sentinels(&mut self) {
         let (Some(sentinels), Some(member)) = (&mut self.sentinels, self.members.first_mut())
         else {
@@ -113,7 +113,7 @@ impl Helper {
         }
     }
 
-    /// The address of a member was looked up.
+    /// Handles the result of a look-up of a member's address.
     pub(super) fn found(&mut self, id: NodeId, endpoints: Endpoints) {
         let mut members = self.members.iter_mut();
         let Some(member) = members.find(|member| member.id() == id) else {
@@ -148,7 +148,7 @@ impl Helper {
 }
 
 impl Member {
-    /// Leaves the server that is, or is being, connected to unless it is at one of the addresses of that master.
+    /// Leaves the current server, connected or being connected to, unless it is at one of the addresses of `master`.
     fn follow(&mut self, master: &Master, endpoints: &[Endpoint], now: Time) {
         let is_among = |target: &Endpoint| {
             let same = |endpoint: &Endpoint| endpoint.address() == target.address();

@@ -1,4 +1,5 @@
-//! One Redis with its sockets: moves bytes between them and the state machine, and opens the connections that it wants.
+//! One Redis with its sockets. Moves bytes between the sockets and the state machine, and opens the connections that
+//! the state machine wants.
 
 use std::io::{self, ErrorKind};
 
@@ -16,27 +17,28 @@ use crate::config::Secret;
 use crate::transport::dial::Endpoint;
 use crate::transport::{ReadResult, Source, Transport};
 
-/// How often a connection is read from before the others have their turn.
+/// How often a connection is read from before it is another's turn.
 const READS: usize = 16;
 
-/// How many tokens each has: for its connections by role, which are fewer than 256, and then for attempts.
+/// How many poll tokens each member has: first for its connections, by role, of which there are fewer than 256, and
+/// then for attempts.
 const TOKENS: usize = 1 << 12;
 const ATTEMPTS: usize = 256;
 
 /// One Redis with its sockets.
 pub(super) struct Member {
     node: Node,
-    /// The sockets, by the indices of their roles, as are their tokens.
+    /// The sockets, by the index of their role, as are their tokens.
     transports: Vec<Option<Transport>>,
-    /// The attempts to reach Redis at one of its addresses, while that is in progress.
+    /// The attempts to reach Redis at one of its addresses, while they are in progress.
     race: Race,
     /// The address of Redis is being looked up.
     pub looking_up: bool,
     /// The addresses that were last tried.
     pub targets: Vec<Endpoint>,
-    /// The state machine may have changed since what follows was computed.
+    /// The state machine may have changed since `due` was computed.
     is_touched: bool,
-    /// When something is due.
+    /// When the state machine has something to do.
     due: Option<Time>,
 }
 
@@ -57,7 +59,7 @@ impl Member {
         self.node.id
     }
 
-    /// Its state machine, to change.
+    /// The state machine, to be changed.
     pub fn node(&mut self) -> &mut Node {
         self.is_touched = true;
         &mut self.node
@@ -72,17 +74,17 @@ impl Member {
         self.node.is_up()
     }
 
-    /// Whether to look up its host name again. Reports it once.
+    /// Whether to look up the host name again. Returns true once.
     pub fn wants_look_up(&mut self) -> bool {
         self.node.wants_look_up()
     }
 
-    /// Its view of its cluster, if it is new since the last call.
+    /// Takes the member's view of its cluster, if it is new since the last call.
     pub fn takes_view(&mut self) -> Option<View> {
         self.node.takes_view()
     }
 
-    /// Whether the slot map may have changed. Reports it once.
+    /// Whether the slot map may have changed. Returns true once.
     pub fn takes_doubt(&mut self) -> bool {
         self.node.takes_doubt()
     }
@@ -100,7 +102,7 @@ impl Member {
         Token(self.first_token() + role.place())
     }
 
-    /// Notes an event. Returns whether it is for one of its sockets.
+    /// Notes an event. Returns whether it concerns a socket of this member.
     pub fn note(&mut self, event: &Ready) -> bool {
         let Some(place) = event.token().0.checked_sub(self.first_token()) else {
             return false;
@@ -127,7 +129,7 @@ impl Member {
         readable.any(|(role, _)| role == Role::Tracker || !is_full)
     }
 
-    /// When something is due, if no event comes before.
+    /// When something is due, unless an event comes first.
     pub fn due(&mut self) -> Option<Time> {
         if std::mem::take(&mut self.is_touched) {
             let due = [self.node.due(), self.race.due()];
@@ -136,7 +138,7 @@ impl Member {
         self.due
     }
 
-    /// Advances each connection as far as its socket allows, and performs what is due.
+    /// Advances each connection as far as its socket allows, and does what is due.
     pub fn turn(&mut self, shell: &mut Shell, now: Time) {
         self.is_touched |=
             self.due.is_some_and(|due| due <= now) || self.is_readable(shell.mailbox.is_full());
@@ -153,8 +155,8 @@ impl Member {
         }
     }
 
-    /// If Redis refuses the login, or the user's permissions have changed, the password may have changed: rereads it,
-    /// if it is in a file, and tries it.
+    /// If Redis refuses the login, or the user's permissions have changed, the password may have changed too: rereads
+    /// it if it is in a file, and tries it.
     pub fn log_in_again(&mut self, now: Time) {
         if self.is_touched && self.node.takes_password() {
             let file = self.node.settings.password_file.as_deref();
@@ -274,7 +276,7 @@ impl Member {
             let link = &mut self.node.connection(role).link;
             let is_due = !link.is_empty() || transport.is_behind();
             if !transport.is_connecting() && is_due && transport.write(link).is_err() {
-                // What Redis sent before it closed must still be read; that ends it.
+                // What Redis sent before it closed the connection must still be read; reading then finds the end.
                 transport.readable = true;
             }
         }

@@ -21,18 +21,18 @@ pub(super) struct Nodes {
     /// The settings of new members.
     settings: Settings,
     follow: Follow,
-    /// Which member is asked next.
+    /// The member to ask next.
     next: usize,
     watched: bool,
     /// The barriers that the loop requested and that not all members have passed.
     barriers: VecDeque<u64>,
-    /// How often the lists of links must still be cleared of those to members that are gone. There are two lists, which
+    /// How often links to former members must still be removed from the lists of links. There are two such lists, which
     /// are exchanged with the loop.
     gone: u8,
 }
 
 impl Nodes {
-    /// When something is due, if no event comes before.
+    /// When something is due, unless an event comes first.
     pub fn due(&self) -> Option<Time> {
         self.follow.due()
     }
@@ -72,7 +72,7 @@ impl Helper {
         }
     }
 
-    /// Redis was demoted, or slots have moved.
+    /// A server was demoted, or slots have moved.
     pub(super) fn doubt(&mut self, now: Time) {
         match (&mut self.nodes, self.members.first_mut()) {
             (Some(nodes), _) => nodes.follow.doubt(),
@@ -81,7 +81,7 @@ impl Helper {
         }
     }
 
-    /// Redirects lead to nodes that the map does not have.
+    /// Redirects have named nodes that the map does not have.
     pub(super) fn want_nodes(&mut self, now: Time) {
         for address in self.work.wanted.drain(..) {
             if let Some(nodes) = &mut self.nodes {
@@ -90,7 +90,7 @@ impl Helper {
         }
     }
 
-    /// Requests a barrier.
+    /// Requests a barrier from all members.
     pub(super) fn ask_for_barrier(&mut self, number: u64, now: Time) {
         let reports = |member: &&mut Member| !member.state().settings.is_replica;
         for member in self.members.iter_mut().filter(reports) {
@@ -101,7 +101,8 @@ impl Helper {
         }
     }
 
-    /// Reports the barriers that all reachable members have passed. An unreachable one has reported its loss already.
+    /// Reports the barriers that all reachable members have passed. The loss of an unreachable member has already been
+    /// reported.
     pub(super) fn report_barriers(&mut self) {
         let Some(nodes) = &mut self.nodes else {
             return;
@@ -196,7 +197,7 @@ impl Helper {
             member.node().set_watched(nodes.watched, now);
             self.members.push(member);
         }
-        // Events from before a member was known are reported before it.
+        // Events that happened before a member was known must be reported before the member is.
         for member in &mut self.members {
             member.report(&self.shell.mailbox);
         }
@@ -206,7 +207,7 @@ impl Helper {
         self.check(now);
     }
 
-    /// Drops the nodes that have left and have nothing outstanding.
+    /// Drops the nodes that have left and on which nothing is outstanding.
     pub(super) fn drop_left(&mut self) {
         let count = self.leaving.len();
         self.leaving.retain(|member| !member.state().has_left());
@@ -217,7 +218,7 @@ impl Helper {
         }
     }
 
-    /// Removes the links to members that are gone from the lists.
+    /// Removes links to former members from the lists of links.
     pub(super) fn forget_links(&mut self) {
         if let Some(nodes) = &mut self.nodes
             && nodes.gone > 0
@@ -237,7 +238,7 @@ fn member(id: NodeId, address: RedisAddress, is_replica: bool, settings: &Settin
         Settings {
             address,
             is_replica,
-            // Its replies are not cached.
+            // A replica's replies are not cached.
             tracking: settings.tracking && !is_replica,
             ..settings.clone()
         },

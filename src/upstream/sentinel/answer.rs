@@ -1,4 +1,4 @@
-//! A sentinel's view of the master, and which of several views that don't agree wins.
+//! A sentinel's view of the master, and which view wins if several disagree.
 
 use super::peer::Peer;
 use crate::config::RedisAddress;
@@ -10,15 +10,15 @@ use crate::resp::read::Reader;
 pub(super) struct Answer {
     /// The address of the master.
     pub address: RedisAddress,
-    /// The number of its configuration: each failover makes a new one with a higher number (`config-epoch`). Unknown if
-    /// the sentinel's user may not see it.
+    /// The number of the master's configuration (`config-epoch`), which each failover raises. `None` if the sentinel's
+    /// user may not see it.
     pub epoch: Option<u64>,
 }
 
-/// The address in a reply to `SENTINEL GET-MASTER-ADDR-BY-NAME`; none if the sentinel knows no such master.
+/// The address in a reply to `SENTINEL GET-MASTER-ADDR-BY-NAME`; `None` if the sentinel knows no such master.
 ///
 /// # Errors
-/// If it is not such a reply.
+/// If the reply has another form.
 pub(super) fn address(reply: &[u8]) -> Result<Option<RedisAddress>, String> {
     if Reader::new(reply).null() {
         return Ok(None);
@@ -40,7 +40,7 @@ pub(super) fn address(reply: &[u8]) -> Result<Option<RedisAddress>, String> {
     }
 }
 
-/// The configuration number in a reply to `SENTINEL MASTER`, if it is there.
+/// The `config-epoch` in a reply to `SENTINEL MASTER`, if it is there.
 pub(super) fn epoch(reply: &[u8]) -> Option<u64> {
     let mut reader = Reader::new(reply);
     for _ in 0..reader.array()? / 2 {
@@ -52,22 +52,22 @@ pub(super) fn epoch(reply: &[u8]) -> Option<u64> {
     None
 }
 
-/// Which sentinel's answer wins, by its index.
+/// Which sentinel's answer wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     /// The sentinel at this index.
     Of(usize),
-    /// Not known yet: too few have answered.
+    /// It is not known yet, as too few have answered.
     Open,
-    /// None: those that answer, if any, are behind what was known before.
+    /// No answer: the sentinels that have answered, if any, are behind what was known before.
     None,
 }
 
-/// Chooses among the sentinels, if the master of that configuration was followed before.
+/// Chooses among the sentinels' answers. `known` is the epoch of the master that was followed before, if any.
 ///
-/// The highest number wins, then the majority, then the first. So a sentinel that was cut off, or stopped, does not
-/// lead back to an old master. A lower number than the known one is accepted only from more than half of all, as when
-/// all were set up anew. At first, a majority must have answered, or all must have had their chance.
+/// The highest epoch wins, then the majority, then the first sentinel. So a sentinel that was cut off or stopped does
+/// not lead back to an old master. An epoch lower than the known one is accepted only from more than half of all
+/// sentinels, as when all were set up anew. At first, a majority must have answered, or all must have had their chance.
 pub(super) fn choose(peers: &[&Peer], known: Option<u64>) -> Choice {
     let answers = || {
         let all = peers.iter().enumerate();

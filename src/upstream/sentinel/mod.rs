@@ -1,5 +1,5 @@
-//! The address of the master, from sentinels: all of them are asked and subscribed to, over connections in the helper's
-//! poll, so that one that is unreachable or out of date cannot mislead the proxy.
+//! Finds the address of the master by sentinels. All of them are asked and subscribed to, over connections in the
+//! helper's poll, so that a sentinel that is unreachable or out of date can't mislead the proxy.
 //!
 //! - [`peer`] is one sentinel, a state machine without a socket.
 //! - [`answer`] is its answer, and the choice among several.
@@ -29,19 +29,19 @@ use peer::{Login, Peer, Phase};
 pub struct Settings {
     /// The sentinels.
     pub addresses: Vec<RedisAddress>,
-    /// The name by which they know the master.
+    /// The name by which the sentinels know the master.
     pub master: String,
     /// The user to authenticate as.
     pub username: Option<String>,
     /// The password, if they require one.
     pub password: Option<Secret>,
-    /// The file that holds it, if any: it is read again for each connection.
+    /// The file that contains the password, if one does. It is read again for each connection.
     pub password_file: Option<String>,
     /// How to connect, and the timeout of connecting and of each answer.
     pub dialer: Dialer,
 }
 
-/// A master that was named.
+/// The master that a sentinel has named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Master {
     pub address: RedisAddress,
@@ -50,11 +50,12 @@ pub(super) struct Master {
     epoch: Option<u64>,
 }
 
-/// The first token of sentinels, and how many each has: for attempts, by [`Race`], and the last for its connection.
+/// The first poll token of the sentinels, and how many tokens each has: first for attempts, by [`Race`], and the last
+/// for its connection.
 const FIRST: usize = 1 << 20;
 const TOKENS: usize = 1 << 16;
 
-/// How often one is read from before the others have their turn.
+/// How often a sentinel is read from before it is another's turn.
 const READS: usize = 16;
 
 /// A sentinel with its socket.
@@ -72,7 +73,7 @@ pub(super) struct Sentinels {
     seats: Vec<Seat>,
     /// The master that is followed.
     master: Option<Master>,
-    /// It is confirmed at present.
+    /// The master is currently confirmed.
     is_known: bool,
     /// The master, or whether it is confirmed, has changed.
     has_news: bool,
@@ -80,7 +81,7 @@ pub(super) struct Sentinels {
 }
 
 impl Sentinels {
-    /// Does not connect before [`Self::turn`].
+    /// The sentinels, without connecting to them before [`Self::turn`].
     pub fn new(settings: Settings, mailbox: Arc<Mailbox>) -> Self {
         let seat = |address: &RedisAddress| Seat {
             peer: Peer::new(address.clone(), settings.dialer.timeout),
@@ -105,10 +106,10 @@ impl Sentinels {
         }
     }
 
-    /// The master; `Ok(None)` while too few have answered.
+    /// The master; `Ok(None)` while too few sentinels have answered.
     ///
     /// # Errors
-    /// Why it is unknown: the trouble of each sentinel.
+    /// Why the master is unknown: the problem with each sentinel.
     pub fn master(&self) -> Result<Option<&Master>, String> {
         match (self.choose(), &self.master) {
             (Choice::Of(_), Some(master)) => Ok(Some(master)),
@@ -135,19 +136,19 @@ impl Sentinels {
         text
     }
 
-    /// Whether the master has changed since the last call, or is confirmed again.
+    /// Whether the master has changed since the last call, or is confirmed again. Returns true once.
     pub fn takes_news(&mut self) -> bool {
         std::mem::take(&mut self.has_news)
     }
 
-    /// Asks all of them at once.
+    /// Asks all sentinels at once.
     pub fn hurry(&mut self, now: Time) {
         for Seat { peer, .. } in &mut self.seats {
             peer.hurry(&self.login, now);
         }
     }
 
-    /// When something is due, if no event comes before.
+    /// When something is due, unless an event comes first.
     pub fn due(&self) -> Option<Time> {
         let seats = self.seats.iter();
         let due = seats.flat_map(|seat| [Some(seat.peer.due()), seat.race.due()]);
@@ -195,7 +196,7 @@ impl Sentinels {
         }
     }
 
-    /// Advances each as far as its socket allows.
+    /// Advances each sentinel as far as its socket allows.
     pub fn turn(&mut self, registry: &Registry, buffer: &mut [u8], now: Time) {
         for at in 0..self.seats.len() {
             if let Err(error) = self.connect(at, registry, now) {
@@ -221,7 +222,8 @@ impl Sentinels {
             if let Some(transport) = transport
                 && transport.write(peer).is_err()
             {
-                // What it sent before it closed must still be read; that ends it.
+                // What the sentinel sent before it closed the connection must still be read; reading then finds the
+                // end.
                 transport.readable = true;
             }
         }
@@ -322,7 +324,7 @@ impl Sentinels {
         }
     }
 
-    /// Determines the current master.
+    /// Decides which master is followed.
     fn follow(&mut self) {
         let Choice::Of(at) = self.choose() else {
             self.is_known = false;
@@ -349,7 +351,7 @@ impl Sentinels {
     }
 }
 
-/// The endpoints with their host name, if it has one.
+/// Adds the host name of the address, if it has one, to the endpoints.
 pub(super) fn named(endpoints: Vec<Endpoint>, address: &RedisAddress) -> Vec<Endpoint> {
     let RedisAddress::Tcp { host, .. } = address else {
         return endpoints;
@@ -365,7 +367,7 @@ pub(super) fn named(endpoints: Vec<Endpoint>, address: &RedisAddress) -> Vec<End
     endpoints.into_iter().map(named).collect()
 }
 
-/// The text of an error, with the names of the settings for sentinels.
+/// The text of an error, in which settings have the names of those for sentinels.
 fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.replace(", or write redis:// for rediss://", "")

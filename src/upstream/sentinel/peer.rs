@@ -1,8 +1,8 @@
-//! One sentinel, as a state machine without a socket: the requests to it, and the meaning of its answers.
+//! One sentinel, as a state machine without a socket: the requests to it, and what its answers mean.
 //!
-//! It is asked for the master's address and configuration number, and subscribed to. A report from it triggers a new
-//! question: so its answer always reflects one state, and is never assembled from messages. As a RESP2 connection can't
-//! send other requests while it is subscribed, one write carries an unsubscription, the question and a new
+//! The sentinel is asked for the master's address and epoch, and subscribed to. A message from it only triggers a new
+//! question, so an answer always reflects a single state, and is never assembled from messages. As a RESP2 connection
+//! can't send other requests while it is subscribed, one write carries an unsubscription, the question and a new
 //! subscription. A sentinel that permits no subscription is asked more often instead.
 
 use std::collections::VecDeque;
@@ -19,21 +19,21 @@ use crate::resp::read::Reader;
 use crate::transport::Source;
 use crate::upstream::setup::refusal;
 
-/// What a sentinel reports when the master changes: the one that performs the failover, as soon as the new master takes
-/// writes, or any, when it has learned of that.
+/// The channels of a sentinel's messages about a new master. The sentinel that performs the failover uses the first as
+/// soon as the new master accepts writes; any sentinel uses the second when it has learned of the change.
 const CHANNELS: [&str; 2] = ["+promoted-slave", "+switch-master"];
 
-/// How often it is asked, in case a report is lost.
+/// How often a sentinel is asked, in case a message is lost.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How often it is asked if subscribing is not permitted.
+/// How often a sentinel is asked that permits no subscription.
 const POLL_WITHOUT_REPORTS: Duration = Duration::from_secs(1);
 
-/// The pause before the next connection; it doubles up to the last.
+/// The pause before the next connection. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(8);
 
-/// The longest reply, in bytes; real ones have a hundredth of it.
+/// The longest reply that is read, in bytes. Real ones have a hundredth of that.
 const MAX_REPLY: usize = 64 * 1024;
 
 /// The first byte that a TLS server sends to a peer that doesn't speak TLS.
@@ -42,26 +42,26 @@ const TLS_ALERT: u8 = 0x15;
 /// The progress of a sentinel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It is connected to then.
+    /// The proxy connects to it again at this time.
     Resting(Time),
-    /// Its name is being looked up, until then at most.
+    /// Its name is being looked up, until this deadline.
     LookingUp(Time),
-    /// It is being connected to, until then at most.
+    /// It is being connected to, until this deadline.
     Connecting(Time),
-    /// Its answers are due until then.
+    /// Its answers are due by this time.
     Asking(Time),
-    /// It has answered, and is asked again then.
+    /// It has answered, and is asked again at this time.
     Listening(Time),
 }
 
-/// What the next reply answers.
+/// What the next reply is an answer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
     Login,
     Name,
     Address,
     Configuration,
-    /// The confirmations of so many channels.
+    /// The confirmations of this many channels.
     Subscriptions(usize),
 }
 
@@ -78,27 +78,27 @@ pub(super) struct Login {
 pub(super) struct Peer {
     pub address: RedisAddress,
     pub phase: Phase,
-    /// Its latest answer, while it is reachable.
+    /// The sentinel's latest answer, while it is reachable.
     pub answer: Option<Answer>,
-    /// Why it does not report the master.
+    /// Why the sentinel does not report the master.
     pub trouble: Option<String>,
     timeout: Duration,
     pause: Duration,
     due: VecDeque<Due>,
     output: Vec<u8>,
     frames: Frames,
-    /// A reply has arrived on the connection.
+    /// A reply has arrived on the current connection.
     has_answered: bool,
     /// The connection is subscribed.
     is_subscribed: bool,
-    /// It has reported something since it was last asked.
+    /// The sentinel has sent a message since it was last asked.
     has_news: bool,
-    /// The address of the master, from the answer that is arriving.
+    /// The address of the master, from an answer that has only partly arrived.
     coming: Option<RedisAddress>,
 }
 
 impl Peer {
-    /// A new one, to be connected to. Each step may take the timeout.
+    /// A sentinel that is to be connected to. Each step may take the timeout.
     pub fn new(address: RedisAddress, timeout: Duration) -> Self {
         Self {
             address,
@@ -117,7 +117,7 @@ impl Peer {
         }
     }
 
-    /// When something is due, if nothing happens before.
+    /// When something is due, unless an event comes first.
     pub fn due(&self) -> Time {
         match self.phase {
             Phase::Resting(at)
@@ -128,7 +128,7 @@ impl Peer {
         }
     }
 
-    /// Asks or connects at once: its answer may be old.
+    /// Asks or connects at once, as the sentinel's answer may be old.
     pub fn hurry(&mut self, login: &Login, now: Time) {
         match self.phase {
             Phase::Listening(_) => self.ask(login, now),
@@ -153,7 +153,7 @@ impl Peer {
     fn ask(&mut self, login: &Login, now: Time) {
         self.has_news = false;
         if std::mem::take(&mut self.is_subscribed) {
-            // Each channel is confirmed separately: these replies are not counted.
+            // Each channel is confirmed separately. These replies are not counted.
             self.send(&redis::cmd("UNSUBSCRIBE"), None);
         }
         let question = |what: &str| {
@@ -174,7 +174,7 @@ impl Peer {
         self.due.extend(due);
     }
 
-    /// Performs what is due.
+    /// Does what is due.
     ///
     /// # Errors
     /// Why the sentinel must be given up for now.
@@ -194,7 +194,7 @@ impl Peer {
         }
     }
 
-    /// Bytes have arrived.
+    /// Handles bytes from the sentinel.
     ///
     /// # Errors
     /// Why the sentinel must be given up for now.
@@ -303,7 +303,7 @@ impl Peer {
         }
     }
 
-    /// It is given up for now, for that reason. Returns whether the reason is new.
+    /// Gives the sentinel up for now, for this reason. Returns whether the reason is new.
     pub fn lost(&mut self, reason: String, now: Time) -> bool {
         self.phase = Phase::Resting(now.after(self.pause));
         self.pause = (self.pause * 2).min(LAST_PAUSE);
@@ -319,7 +319,7 @@ impl Peer {
     }
 }
 
-/// Whether this error refuses a client that has not logged in.
+/// Whether an error refuses a client that has not logged in.
 fn is_login(words: &str) -> bool {
     words.starts_with("NOAUTH") || words.starts_with("WRONGPASS")
 }

@@ -1,5 +1,5 @@
-//! The proxy's replies to cluster clients: the cluster has one node, the proxy, which has all slots, so that they stay
-//! on it.
+//! The proxy's replies to cluster clients. It presents itself as a cluster of a single node that has all slots, so that
+//! clients send everything to it.
 
 use super::super::Engine;
 use super::Cluster;
@@ -12,11 +12,11 @@ use crate::resp::request::Request;
 use crate::resp::{Protocol, integer};
 use crate::upstream::{NodeId, SLOTS, slot_of};
 
-/// How a request about the cluster is handled.
+/// How a request about the cluster is answered.
 pub(super) enum About {
-    /// It is answered.
+    /// The proxy has answered it.
     Answered(Outcome),
-    /// The node with a slot answers it.
+    /// This node, which has the slot in question, answers it.
     Node(NodeId),
 }
 
@@ -29,7 +29,7 @@ pub(super) fn new_id() -> Box<str> {
     (0..ID).map(digit).collect()
 }
 
-/// The proxy's end of a client's connection.
+/// The address of the proxy, as a client reaches it.
 struct Myself<'a> {
     id: &'a str,
     host: String,

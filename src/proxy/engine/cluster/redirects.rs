@@ -1,5 +1,5 @@
-//! Redirects: a node replies that it no longer has a slot, or only part of it. The request is redirected, and the
-//! client that waits for it does not notice.
+//! Redirects: a node replies that it no longer has a slot, or only some of its keys. The proxy sends the request on to
+//! the right node, unnoticed by the client that waits for it.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -23,10 +23,10 @@ use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Parsed, Parser};
 use crate::upstream::{ELSEWHERE, LinkId, NodeId};
 
-/// How often a request is redirected at once; after that it waits before each.
+/// How often a request is redirected without a pause; after that, it pauses before each redirect.
 const AT_ONCE: u8 = 5;
 
-/// How long it waits then, or if a node does not know yet where the request should go.
+/// How long it pauses then, or while a node does not know yet where the request should go.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a node returns in place of a reply.
@@ -72,19 +72,19 @@ impl<'a> Redirect<'a> {
 pub(in crate::proxy) struct Parked {
     asked: Asked,
     protocol: Protocol,
-    /// It waits until then.
+    /// The request is not sent before this time.
     pub(super) not_before: Time,
-    /// It may wait until then.
+    /// The request may wait until this time.
     until: Time,
 }
 
 impl Parked {
-    /// The clients that wait for it.
+    /// The clients that wait for the request.
     fn clients(&self) -> impl Iterator<Item = ClientId> {
         self.asked.waiters().map(|waiter| waiter.caller.client)
     }
 
-    /// The place of its reply among those of its client.
+    /// The place of its reply in the client's queue.
     fn place(&self) -> u64 {
         let waiter = self.asked.waiters().next();
         waiter.map_or(0, |waiter| waiter.place.number())
@@ -94,11 +94,11 @@ impl Parked {
 /// A request that has waited for too long, with the error for the clients that wait for it.
 pub(in crate::proxy) type Abandoned = (Arrived, Reply);
 
-/// The reply in place of a redirect of a transaction that is not sent on: nothing was executed.
+/// The reply in place of a redirect of a transaction, which is not sent on. Nothing of the transaction was executed.
 const MOVING: &[u8] = b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n";
 
 impl Engine {
-    /// If a redirect is the reply to a request that can't be redirected, the reply in its place.
+    /// The reply in place of a redirect, if that is the reply to a request that can't be sent on.
     pub(in crate::proxy::engine) fn say_instead(
         &mut self,
         link: LinkId,
@@ -109,7 +109,7 @@ impl Engine {
         Some(Then::Say(MOVING))
     }
 
-    /// The reply in place of a redirect on a client's dedicated connection to that node.
+    /// The reply in place of a redirect on a client's dedicated connection to `node`.
     pub(in crate::proxy) fn reply_for_redirect(&mut self, encoded: &[u8], node: NodeId) -> Reply {
         let is_known = |redirect: &Redirect<'_>| match redirect {
             Redirect::Moved { slot, .. } => {
@@ -130,7 +130,7 @@ impl Engine {
         }
     }
 
-    /// If a node answered the oldest request of a link with a redirect, follows it.
+    /// If a node has answered the oldest request of a link with a redirect, sends the request on.
     pub(in crate::proxy::engine) fn redirected(
         &mut self,
         link: LinkId,
@@ -145,7 +145,7 @@ impl Engine {
         let mut asked = self.in_flight.answered(link)?;
         let mut arrived = Arrived::default();
         if let Asked::Fetch(fetch) = &asked {
-            // The new node does not know yet how long the key has to live.
+            // The new node does not yet know the key's time to live.
             if next.is_some() && !fetch.reads_fields {
                 self.in_flight.answered(link);
                 arrived.with_next = true;
@@ -185,22 +185,22 @@ impl Engine {
         Some(arrived)
     }
 
-    /// Whether a parked request has a client in common with this one, and was sent first by that client.
+    /// Whether a client that waits for `asked` waits for a parked request that it sent before.
     fn is_behind_parked(&self, asked: &Asked) -> bool {
         let parked = self.cluster.iter().flat_map(|cluster| &cluster.parked);
         let mut parked = parked.map(|parked| &parked.asked);
         parked.any(|other| is_behind(asked, other))
     }
 
-    /// Whether such a request was redirected and is in flight at another node, where it may be redirected once more.
-    /// Reads may overtake reads: otherwise those of several clients that each read the keys in another order would wait
-    /// for each other.
+    /// Whether a client that waits for `asked` has an earlier request that was redirected and is in flight at another
+    /// node, from where it may be redirected once more. Reads may overtake reads: otherwise clients that read the same
+    /// keys in different orders could wait for each other.
     fn is_behind_sent_on(&self, asked: &Asked, target: Option<NodeId>) -> bool {
         let mut sent_on = self.in_flight.sent_on_elsewhere(target);
         sent_on.any(|other| (may_write(asked) || may_write(other)) && is_behind(asked, other))
     }
 
-    /// Updates the map from a redirect. Returns the node that it leads to, if that is known.
+    /// Updates the map from a redirect. Returns the node that the redirect leads to, if it is known.
     fn follow(&mut self, redirect: Redirect<'_>, link: LinkId) -> Option<NodeId> {
         let cluster = self.cluster.as_mut()?;
         cluster.next_turn();
@@ -258,7 +258,7 @@ impl Engine {
         }
     }
 
-    /// Sends a request to a node; if `asking`, the node is to answer although it does not have the slot yet.
+    /// Sends a request on to a node. If `asking`, the node is told to answer even though it does not have the slot yet.
     fn send_on(&mut self, asked: Asked, protocol: Protocol, node: NodeId, asking: bool, now: Time) {
         let link = LinkId::new(protocol, self.databases.home).at(node);
         if asking {
@@ -318,7 +318,7 @@ impl Engine {
         });
     }
 
-    /// Keeps a request, to be sent later. It may then be redirected at once again.
+    /// Parks a request, to be sent later. It may then be redirected several times again without a pause.
     fn park(&mut self, mut asked: Asked, protocol: Protocol, not_before: Time, now: Time) {
         if let Asked::Forward(forward) = &asked {
             self.in_flight.hold(forward);
@@ -378,7 +378,7 @@ impl Engine {
         }
     }
 
-    /// When to check the parked requests next.
+    /// When to check the parked requests again.
     pub fn parked_until(&self) -> Option<Time> {
         let cluster = self.cluster.as_ref()?;
         let parked = cluster.parked.iter();
@@ -387,8 +387,8 @@ impl Engine {
             .min()
     }
 
-    /// Sends the requests that have waited long enough. Those of one client are sent in order: so they go together, and
-    /// wait until no other of its requests is in flight that may have to be sent again too.
+    /// Sends the parked requests that have waited long enough. A client's requests are sent together, to keep their
+    /// order, and only when no other of its requests is in flight that might have to be sent again.
     pub fn send_parked(&mut self, now: Time) {
         let Some(cluster) = &mut self.cluster else {
             return;
@@ -429,7 +429,7 @@ impl Engine {
         }
     }
 
-    /// Takes the requests that have waited for too long.
+    /// Takes the requests that have waited too long.
     pub fn take_abandoned(&mut self, now: Time) -> Vec<Abandoned> {
         let Some(cluster) = &mut self.cluster else {
             return Vec::new();
@@ -454,7 +454,7 @@ impl Engine {
     }
 }
 
-/// Whether a client waits for both requests, and sent the other one first.
+/// Whether a client waits for both requests, and sent `other` first.
 fn is_behind(asked: &Asked, other: &Asked) -> bool {
     let first = |asked: &Asked, client| {
         let waiters = asked.waiters();
@@ -476,7 +476,7 @@ fn may_write(asked: &Asked) -> bool {
 }
 
 impl Cluster {
-    /// The address of a redirect, in the form of the map: without a host, it is that of the node that answered.
+    /// The address in a redirect, in the form of the map. Without a host, the host is that of the node that answered.
     fn whole_address(&self, address: &str, answered: NodeId) -> Box<str> {
         if !address.starts_with(':') {
             return address.into();

@@ -1,12 +1,12 @@
-//! Replicas, which serve reads that are not cached, if configured. Their replies may be older than what a client has
-//! written; so none of them are cached, and what is known of the cluster comes from masters.
+//! Replicas serve reads that are not cached, if so configured. Their replies may be older than what the client has
+//! written, so none is cached, and the proxy learns about the cluster from masters only.
 
 use super::super::{Engine, Redis};
 use super::Cluster;
 use crate::command::{Row, Way, Writes};
 use crate::upstream::{Event, NodeId};
 
-/// Whether a request of that name may go to a replica.
+/// Whether a request with this command may go to a replica.
 pub(super) fn may_read(name: &[u8], row: &Row, way: Way) -> bool {
     // A cursor is only valid at the node that returned it.
     let has_cursor = name.ends_with(b"scan");
@@ -14,7 +14,7 @@ pub(super) fn may_read(name: &[u8], row: &Row, way: Way) -> bool {
 }
 
 impl Cluster {
-    /// The node for a read from that master: one of its replicas in turn, or the master if none can be asked.
+    /// The node for a read from `master`: one of its replicas in turn, or the master if no replica can be asked.
     pub(super) fn reader(&mut self, master: NodeId) -> NodeId {
         let mut nodes = self.map.nodes().iter();
         let Some(node) = nodes.find(|node| node.id == master && !node.replicas.is_empty()) else {
@@ -43,8 +43,8 @@ impl Cluster {
 }
 
 impl Engine {
-    /// Notes an event of a node. If it is a replica, that only decides whether reads may go there. Returns whether it
-    /// is a replica.
+    /// Notes a node's event, if the node is a replica: the event then only decides whether reads may go there. Returns
+    /// whether the node is a replica.
     pub(in crate::proxy) fn note_replica(&mut self, node: NodeId, event: &Event) -> bool {
         let Some(cluster) = &mut self.cluster else {
             return false;
@@ -56,7 +56,7 @@ impl Engine {
         match event {
             Event::Up(_) => server.redis = Redis::Up,
             Event::Away | Event::Down { .. } | Event::Moved => server.redis = Redis::Unknown,
-            // These concern the cluster.
+            // These concern the whole cluster.
             Event::Slots(_) | Event::Barrier(_) => return false,
             Event::MasterLost(is_lost) => server.is_refusing = *is_lost,
             _ => {}

@@ -15,15 +15,15 @@ use crate::upstream::{NodeId, slot_of};
 
 const CROSSSLOT: &[u8] = b"CROSSSLOT Keys in request don't hash to the same slot";
 
-/// The error to a client with a prefix, for a request whose reply names keys of several nodes.
+/// The error reply to a client with a key prefix, for a request whose reply would name keys of several nodes.
 const UNLISTED: &[u8] = b"ERR keys with a prefix can't be listed in front of a cluster";
 
 /// The slots of a request's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slots {
-    /// It has no keys, or their position is unknown.
+    /// The request has no keys, or their positions are unknown.
     None,
-    /// All are in that slot.
+    /// All keys are in this slot.
     One(u16),
     Several,
 }
@@ -50,7 +50,7 @@ pub(super) fn slots(request: &Request<'_>, row: &Row) -> Slots {
 }
 
 impl Cluster {
-    /// The node for a request with keys in these slots; none for several slots.
+    /// The node for a request with keys in these slots; any node if there are none or several.
     pub(super) fn node_for(&self, slots: Slots) -> NodeId {
         match slots {
             Slots::One(slot) => self.owner(slot),
@@ -60,8 +60,9 @@ impl Cluster {
 }
 
 impl Engine {
-    /// Whether a client's requests may be executed although earlier ones are not answered, because none of those can
-    /// have been redirected to another node meanwhile. Requests that belong to a transaction are not executed yet.
+    /// Whether a client's requests may be executed although earlier ones are not answered, because none of the earlier
+    /// ones can have been redirected to another node meanwhile. Requests that belong to a transaction are not executed
+    /// yet.
     #[inline]
     pub(in crate::proxy) fn is_in_turn(&self, identity: &Identity) -> bool {
         match &self.cluster {
@@ -82,7 +83,7 @@ impl Engine {
         cluster.turn == identity.turn
     }
 
-    /// Finds the node for a request in front of a cluster. If there is none, the request is answered, or its parts are
+    /// Finds the node for a request in front of a cluster. A request that has no single node is answered, or split and
     /// sent to several nodes.
     pub(in crate::proxy::engine) fn route(
         &mut self,
@@ -182,7 +183,7 @@ impl Engine {
         }
     }
 
-    /// The node for a client's dedicated connection that begins with this request.
+    /// The node for a client's dedicated connection, opened for this request.
     pub(in crate::proxy) fn node_for(&self, request: &Request<'_>, row: &Row) -> NodeId {
         match &self.cluster {
             None => NodeId::default(),
@@ -193,7 +194,7 @@ impl Engine {
         }
     }
 
-    /// Whether the dedicated connection to a node is right for a request.
+    /// Whether a dedicated connection leads to the right node for a request.
     pub(in crate::proxy) fn is_right_node(
         &self,
         node: NodeId,

@@ -1,5 +1,5 @@
-//! Scripts in front of a cluster: clients send the text once to what they take for one server, and only its digest from
-//! then on. So each text that is sent to one node is loaded on the others.
+//! Scripts in front of a cluster: a client sends a script's text once, to what it takes for a single server, and from
+//! then on only its digest. So the proxy loads each text that it sends to one node on the other nodes too.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -20,12 +20,12 @@ const MOST: usize = 1024;
 pub(super) struct Known(HashSet<u64, RandomState>);
 
 impl Known {
-    /// The nodes may have lost them, or may be other nodes.
+    /// Forgets all scripts: the nodes may have lost them, or may be other nodes.
     pub fn forget(&mut self) {
         self.0.clear();
     }
 
-    /// Whether this one is new; remembers it.
+    /// Whether the script is new. Remembers it.
     fn is_new(&mut self, text: &[u8]) -> bool {
         let hash = self.0.hasher().hash_one(text);
         if self.0.len() >= MOST {
@@ -36,7 +36,8 @@ impl Known {
 }
 
 impl Engine {
-    /// A request goes to a node: if it contains a script, loads that on the other nodes and ignores their replies.
+    /// If a request that goes to one node contains a script, loads the script on the other nodes and ignores their
+    /// replies.
     #[inline(never)]
     pub(in crate::proxy::engine) fn spread_script(
         &mut self,

@@ -1,4 +1,4 @@
-//! Requests that concern several nodes: splits them into parts, and merges the replies.
+//! Requests that concern several nodes. Splits them into parts, and merges the replies.
 
 use super::super::{Engine, cost};
 use super::NOWHERE;
@@ -11,7 +11,7 @@ use crate::resp::reply::{self, Reply};
 use crate::resp::request::Request;
 use crate::upstream::{NodeId, slot_of};
 
-/// The arguments of a part, by their positions.
+/// A part, as the positions of its arguments.
 pub(super) struct PartOf {
     slot: u16,
     arguments: Vec<usize>,
@@ -47,7 +47,7 @@ pub(super) fn parts(row: &Row, request: &Request<'_>) -> Option<Vec<PartOf>> {
     Some(parts)
 }
 
-/// The bits of a cursor that are the node's; the higher bits are the node.
+/// How many low bits of a cursor are the node's own cursor; the higher bits select the node.
 const CURSOR_BITS: u32 = 48;
 
 impl Engine {
@@ -78,7 +78,7 @@ impl Engine {
         self.send_joined(request, row, parts, join, caller, replies)
     }
 
-    /// Sends a request to all these nodes.
+    /// Sends a request to all of `nodes`.
     pub(super) fn send_to_all(
         &mut self,
         request: &Request<'_>,
@@ -143,7 +143,7 @@ impl Engine {
         Outcome::Forwarded
     }
 
-    /// Sends a request whose encoded form is kept.
+    /// Sends a request of which `forward` keeps the encoded form.
     pub(super) fn send_forward(
         &mut self,
         forward: Forward,
@@ -181,7 +181,7 @@ impl Engine {
         };
         let node = match nodes.get(at) {
             Some(node) => *node,
-            // There were more nodes when it began, or none is known.
+            // The cursor is from a scan that began with more nodes, or no node is known.
             None if nodes.is_empty() => NOWHERE,
             None => {
                 replies.push(Reply::Static(b"*2\r\n$1\r\n0\r\n*0\r\n"));

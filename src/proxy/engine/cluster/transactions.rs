@@ -1,5 +1,5 @@
-//! Transactions that arrive in parts, in front of a cluster: the first key decides the node. Until then no node knows
-//! of the transaction.
+//! Transactions that arrive in parts, in front of a cluster. The first key decides the node; until then, the proxy
+//! keeps the transaction to itself.
 
 use super::super::{Engine, Flow, Leave};
 use super::routes::{Slots, slots};
@@ -15,7 +15,7 @@ use crate::upstream::NodeId;
 const OK: &[u8] = b"+OK\r\n";
 
 impl Engine {
-    /// Whether a request begins a transaction that no node is to know of yet.
+    /// Whether a request begins a transaction that no node is informed of yet.
     pub(in crate::proxy::engine) fn begins_transaction(&self, request: &Request<'_>) -> bool {
         let name = self.table.original_name(request.argument(0));
         self.cluster.is_some() && request.len() == 1 && name.eq_ignore_ascii_case(b"multi")
@@ -33,7 +33,8 @@ impl Engine {
         Leave::Answered
     }
 
-    /// Executes a request after `MULTI`. The first that may have a key needs a dedicated connection to its node.
+    /// Executes a request after `MULTI`. The first request that may have a key needs a dedicated connection to the
+    /// key's node.
     #[cold]
     pub(in crate::proxy::engine) fn queue_first(
         &mut self,
@@ -60,7 +61,7 @@ impl Engine {
         Flow::Continue
     }
 
-    /// The node for a complete transaction; none if its keys are in several slots.
+    /// The node for a complete transaction; `None` if its keys are in several slots.
     pub(in crate::proxy::engine) fn node_of_transaction(&self, bytes: &[u8]) -> Option<NodeId> {
         let Some(cluster) = &self.cluster else {
             return Some(NodeId::default());
