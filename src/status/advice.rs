@@ -97,9 +97,11 @@ impl Status<'_> {
                      Redis tracks {} of at most {} keys, so raise tracking-table-max-keys there",
                     table.keys, table.max
                 ),
-                None => "missed because the entry had been invalidated by Redis: keys that change often benefit little \
-                         from a cache"
-                    .into(),
+                None => {
+                    "missed because the entry had been invalidated by Redis: keys that change often benefit \
+                     little from a cache"
+                        .into()
+                }
             },
             Reason::Written => {
                 "missed because the key had been written through the proxy, or possibly by a script: keys that \
