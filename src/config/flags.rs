@@ -77,8 +77,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) tls_auth_clients: Vec<String>,
 
-    /// yes or no: whether clients on other hosts are refused unless they need a password or a certificate (default
-    /// yes)
+    /// yes or no: whether to refuse clients on other hosts unless a password or a certificate is required (default yes)
     #[argh(option)]
     pub(super) protected_mode: Vec<String>,
 
@@ -103,7 +102,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) max_reply: Vec<String>,
 
-    /// maximum memory for the requests and replies of all clients, in the same units; 0 for no limit (default
+    /// maximum memory for the buffered requests and replies of all clients, in the same units; 0 for no limit (default
     /// 256mb)
     #[argh(option)]
     pub(super) max_buffers: Vec<String>,
@@ -112,11 +111,12 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) max_clients: Vec<String>,
 
-    /// dedicated connections to Redis kept for reuse, each for a minute, after their clients have left (default 16)
+    /// dedicated connections to Redis to keep for reuse, each for a minute, after their clients have disconnected
+    /// (default 16)
     #[argh(option)]
     pub(super) dedicated_idle: Vec<String>,
 
-    /// idle seconds after which TCP probes a client or Redis; 0 for never (default 300)
+    /// idle seconds after which TCP keepalive probes a client or Redis; 0 for never (default 300)
     #[argh(option)]
     pub(super) tcp_keepalive: Vec<String>,
 
@@ -124,8 +124,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) timeout: Vec<String>,
 
-    /// password that clients must give with AUTH; the variable PASSWORD keeps it off the command line (default
-    /// none)
+    /// password that clients must send with AUTH; the variable PASSWORD keeps it off the command line (default none)
     #[argh(option)]
     pub(super) password: Vec<String>,
 
@@ -138,7 +137,7 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_url: Vec<String>,
 
-    /// host or host:port of Redis, an IPv6 address with a port in brackets (default localhost:6379)
+    /// host or host:port of Redis; an IPv6 address followed by a port goes in brackets (default localhost:6379)
     #[argh(option)]
     pub(super) redis_hostname: Vec<String>,
 
@@ -156,16 +155,16 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_database: Vec<String>,
 
-    /// other databases that are cached: all, none, or a list of numbers and ranges such as 0,2,8-15; a client in
-    /// any other database has a dedicated connection (default all)
+    /// other databases that are cached: all, none, or a list of numbers and ranges such as 0,2,8-15; a client in any
+    /// other database uses a dedicated connection (default all)
     #[argh(option)]
     pub(super) cached_databases: Vec<String>,
 
-    /// user at Redis, with a password (default none)
+    /// user name for Redis; requires a password (default none)
     #[argh(option)]
     pub(super) redis_username: Vec<String>,
 
-    /// password at Redis; the variable REDIS_PASSWORD keeps it off the command line (default none)
+    /// password for Redis; the variable REDIS_PASSWORD keeps it off the command line (default none)
     #[argh(option)]
     pub(super) redis_password: Vec<String>,
 
@@ -201,15 +200,15 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) redis_sentinels: Vec<String>,
 
-    /// name of the master at the sentinels (default none)
+    /// name under which the sentinels monitor the master (default none)
     #[argh(option)]
     pub(super) redis_sentinel_master: Vec<String>,
 
-    /// user at the sentinels, with a password (default none)
+    /// user name for the sentinels; requires a password (default none)
     #[argh(option)]
     pub(super) redis_sentinel_username: Vec<String>,
 
-    /// password at the sentinels; the variable REDIS_SENTINEL_PASSWORD keeps it off the command line (default none)
+    /// password for the sentinels; the variable REDIS_SENTINEL_PASSWORD keeps it off the command line (default none)
     #[argh(option)]
     pub(super) redis_sentinel_password: Vec<String>,
 
@@ -254,12 +253,12 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) tracking: Vec<String>,
 
-    /// on or off: whether a client that learns of a change, by a message or by being unblocked, can no longer read
-    /// the older value; costs such messages one round trip (default on)
+    /// on or off: whether a client that learns of a change, from a message or by being unblocked, never reads the older
+    /// value afterwards; delays such messages by one round trip (default on)
     #[argh(option)]
     pub(super) causal: Vec<String>,
 
-    /// on or off: whether a cached value that was read is fetched again as soon as it changes, so that the next
+    /// on or off: whether a cached value that has been read is fetched again as soon as it changes, so that the next
     /// read is a hit (default on)
     #[argh(option)]
     pub(super) refetch: Vec<String>,
@@ -269,13 +268,13 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) stale_ttl: Vec<String>,
 
-    /// how long a missing key is cached, in milliseconds, 0 to disable; none: as long as an entry may be served
+    /// how long a missing key is cached, in milliseconds; 0 disables it; none: as long as an entry may be served
     /// (default none)
     #[argh(option)]
     pub(super) missing_ttl: Vec<String>,
 
-    /// how often the keys that were read from the cache are reported to a Redis that evicts its least used keys, in
-    /// milliseconds, 0 for never (default 60000)
+    /// how often to report the keys that were read from the cache to a Redis with an LRU or LFU eviction policy, in
+    /// milliseconds; 0 for never (default 60000)
     #[argh(option)]
     pub(super) touch: Vec<String>,
 
@@ -307,15 +306,16 @@ pub(super) struct Flags {
     #[argh(option)]
     pub(super) metrics_bind: Vec<String>,
 
-    /// comma-separated host names that HTTP requests may use, besides IP addresses and localhost (default none)
+    /// comma-separated host names to accept in the Host header of HTTP requests, besides IP addresses and localhost
+    /// (default none)
     #[argh(option)]
     pub(super) metrics_host: Vec<String>,
 
-    /// how long clients may finish their work after SIGTERM, in milliseconds (default 0)
+    /// how long clients have to finish their work after SIGTERM, in milliseconds (default 0)
     #[argh(option)]
     pub(super) drain: Vec<String>,
 
-    /// off, error, warn, info, debug or trace: least severe messages to log (default info)
+    /// off, error, warn, info, debug or trace: lowest severity to log (default info)
     #[argh(option)]
     pub(super) log_level: Vec<String>,
 

@@ -106,7 +106,7 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_request_duration_seconds",
-        "Time from the last byte of a request read to its reply queued, by command; those on dedicated \
+        "Time from reading the last byte of a request until its reply is queued, by command; requests on dedicated \
          connections are not timed",
         |status| by_command(status, |counts| Number::Real(counts.time.as_secs_f64())),
     ),
@@ -169,7 +169,8 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_clients_slowed",
-        "Times that a client's requests were delayed because it did not read its replies, or requested too much at once",
+        "Number of times that a client's requests were delayed because it did not read its replies or requested too \
+         much at once",
         |status| whole(status.metrics.clients.slowed),
     ),
     counter(
@@ -210,7 +211,7 @@ pub static FAMILIES: &[Family] = &[
     counter(
         "redis_proxy_cache_keys",
         "Keys looked up in the cache: hit, miss (fetched from Redis), or coalesced (another request was already \
-         fetching it)",
+         fetching the key)",
         |status| {
             let keys = status.metrics.keys;
             let results = [
@@ -236,14 +237,14 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_uncached_reads",
-        "Reads by cacheable commands that were not hits, by command and reason: those of cache_misses, coalesced, \
-         several_keys, transaction, large_reply, or dedicated (the client used a dedicated connection, because of the \
-         command in `by`); counts keys for MGET",
+        "Reads by cacheable commands that were not hits, by command and reason: the reasons of cache_misses, or \
+         coalesced, several_keys, transaction, large_reply, or dedicated (the client used a dedicated connection, \
+         because of the command in `by`); for MGET, keys are counted",
         uncached_reads,
     ),
     counter(
         "redis_proxy_cache_inserted",
-        "Values put into the cache",
+        "Values added to the cache",
         |status| whole(status.metrics.cached),
     ),
     counter(
@@ -269,13 +270,13 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_flushes",
-        "Times that Redis reported all keys as changed",
+        "Number of times that Redis reported all keys as changed",
         |status| whole(status.metrics.flushes),
     ),
     gauge(
         "redis_proxy_tracking",
-        "Whether Redis reports changes, as one state that is 1: on, off (by configuration), refused (by Redis), lost \
-         (the connection broke), unknown (Redis not reached yet)",
+        "Whether Redis reports changes; the current state is 1, all others are 0: on, off (by configuration), \
+         refused (by Redis), lost (the connection broke), unknown (Redis not reached yet)",
         |status| {
             let now = status.tracking.name();
             labelled(
@@ -291,7 +292,7 @@ pub static FAMILIES: &[Family] = &[
     ),
     counter(
         "redis_proxy_redis_outages",
-        "Times that Redis became unreachable",
+        "Number of times that Redis became unreachable",
         |status| whole(status.metrics.redis.outages),
     ),
     counter(
@@ -306,17 +307,17 @@ pub static FAMILIES: &[Family] = &[
     ),
     histogram(
         "redis_proxy_hit_duration_seconds",
-        "Latency of hits, from the last byte read to the reply queued",
+        "Latency of hits, from reading the last byte of the request until the reply is queued",
         |status| seconds(&status.metrics.hit_time),
     ),
     histogram(
         "redis_proxy_miss_duration_seconds",
-        "Latency of misses, from the last byte read to the reply queued",
+        "Latency of misses, from reading the last byte of the request until the reply is queued",
         |status| seconds(&status.metrics.miss_time),
     ),
     histogram(
         "redis_proxy_forward_duration_seconds",
-        "Latency of forwarded requests, from the last byte read to the reply queued",
+        "Latency of forwarded requests, from reading the last byte of the request until the reply is queued",
         |status| seconds(&status.metrics.forward_time),
     ),
     histogram(
@@ -337,7 +338,8 @@ pub static FAMILIES: &[Family] = &[
     family(
         Kind::Info,
         "redis_proxy_upstream",
-        "The Redis upstream: the configured address, where it was last reached, and the sentinel that named it",
+        "The Redis upstream: the configured address, the address at which it was last reached, and the sentinel that \
+         named it",
         |status| {
             let endpoint = status.endpoint.map(ToString::to_string);
             let labels: Labels = vec![

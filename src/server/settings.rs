@@ -43,7 +43,7 @@ impl Server {
             wake();
         });
         if let Err(error) = started {
-            log::warn!(reason:% = error; "can't start a thread to read settings");
+            log::warn!(reason:% = error; "cannot start a thread to reload settings");
         }
         true
     }
@@ -82,7 +82,7 @@ impl Server {
             }
         }
         if differences.is_empty() {
-            log::info!("settings reloaded, none has changed");
+            log::info!("settings reloaded: no changes");
             return;
         }
         let mut config = self.proxy.config().clone();

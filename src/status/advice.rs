@@ -80,40 +80,43 @@ impl Status<'_> {
         match reason {
             Reason::New => self.explain_new(counters),
             Reason::Evicted if evictions.memory > evictions.capacity => format!(
-                "had been evicted for lack of memory: raise --max_memory (now {} bytes)",
+                "missed because the entry had been evicted for lack of memory: raise --max_memory (now {} bytes)",
                 limits.memory
             ),
             Reason::Evicted => format!(
-                "had been evicted because the cache was full: raise --capacity (now {} entries)",
+                "missed because the entry had been evicted from a full cache: raise --capacity (now {} entries)",
                 limits.entries
             ),
             Reason::Expired => format!(
-                "had expired: raise --cache_ttl (now {} ms)",
+                "missed because the entry had expired: raise --cache_ttl (now {} ms)",
                 limits.ttl.as_millis()
             ),
             Reason::Invalidated => match self.full_table {
                 Some(table) => format!(
-                    "had been invalidated by Redis, possibly without a change: it tracks {} keys of at most {}, \
-                     so raise tracking-table-max-keys there",
+                    "missed because the entry had been invalidated by Redis, possibly without a change of its key: \
+                     Redis tracks {} of at most {} keys, so raise tracking-table-max-keys there",
                     table.keys, table.max
                 ),
-                None => "had been invalidated by Redis: keys that change often benefit little from a cache"
-                    .into(),
+                None => {
+                    "missed because the entry had been invalidated by Redis: keys that change often benefit \
+                     little from a cache"
+                        .into()
+                }
             },
             Reason::Written => {
-                "had been written through the proxy, or possibly by a script: keys that change often \
-                 benefit little from a cache"
+                "missed because the key had been written through the proxy, or possibly by a script: keys that \
+                 change often benefit little from a cache"
                     .into()
             }
-            Reason::Flushed => "had been flushed with all keys".into(),
+            Reason::Flushed => "missed because the entry had been flushed with all keys".into(),
             Reason::Reconnected => {
-                "had been dropped when the connection to Redis was lost, as changes may have been missed: \
-                 see upstream_reconnects"
+                "missed because the entry had been dropped when the connection to Redis was lost, as changes may \
+                 have gone unnoticed: see upstream_reconnects"
                     .into()
             }
             Reason::Unkept => {
-                "had replies that are not cached: errors, values larger than --max_reply or --max_memory, keys with the \
-                 rule nocache, missing keys without tracking"
+                "had replies that are not cached: errors, values larger than --max_reply or --max_memory, keys under a \
+                 nocache rule, missing keys without tracking"
                     .into()
             }
         }
@@ -130,8 +133,8 @@ impl Status<'_> {
             return "were first reads of their keys: the cache is still filling".into();
         }
         format!(
-            "were first reads of their keys, or first in a long while, and of {removed} entries removed \
-             {unread} had never been read: a cache cannot help with keys that are read once"
+            "were first reads of their keys, or the first in a long while, and {unread} of {removed} removed \
+             entries had never been read: a cache cannot help with keys that are read only once"
         )
     }
 
@@ -331,7 +334,7 @@ mod tests {
     fn keys_that_are_read_once_are_told_from_a_small_cache() {
         let mut world = World::new(0);
         (0..100).for_each(|key| world.get(key));
-        world.assert_advice(&["of 90 entries removed 90 had never been read"]);
+        world.assert_advice(&["90 of 90 removed entries had never been read"]);
     }
 
     #[test]

@@ -54,14 +54,14 @@ impl Right {
     pub fn loss(self) -> &'static str {
         match self {
             Self::Command => {
-                "commands that Redis 7.0 does not have empty the cache, on a dedicated connection"
+                "commands that are not in Redis 7.0 use a dedicated connection and empty the cache"
             }
             Self::GetUser => "values are cached for at most 5 s",
             Self::Info => {
-                "INFO lacks Redis's fields, and the proxy cannot check that all connections lead to one server"
+                "INFO lacks Redis's fields, and the proxy cannot check that all connections lead to the same server"
             }
             Self::Ping => {
-                "a replica that has lost its master and must not serve stale data is not detected"
+                "the proxy does not notice that a replica has lost its master and refuses to serve stale data"
             }
             Self::Slots => "moved slots of the cluster are not detected",
             Self::Swaps => "databases swapped by other clients are not detected",

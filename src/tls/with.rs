@@ -83,11 +83,11 @@ impl Connector {
             let (whose, reason) = match settings {
                 "redis_tls" => (
                     "certificates of redis are not verified",
-                    "anyone on the path can read and change the traffic; redis_tls_ca trusts a private CA",
+                    "anyone on the path can read and change the traffic; to trust a private CA, set redis_tls_ca",
                 ),
                 _ => (
                     "certificates of sentinels are not verified",
-                    "anyone on the path can redirect the proxy; redis_sentinel_tls_ca trusts a private CA",
+                    "anyone on the path can redirect the proxy; to trust a private CA, set redis_sentinel_tls_ca",
                 ),
             };
             log::warn!(reason; "{whose}");
@@ -96,7 +96,7 @@ impl Connector {
         let name = name.map(|name| {
             ServerName::try_from(name.to_owned()).map_err(|_| {
                 of(format!(
-                    "{settings}_server_name: {name:?} is no name of a host"
+                    "{settings}_server_name: {name:?} is not a valid host name"
                 ))
             })
         });
@@ -121,7 +121,7 @@ impl Connector {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => ServerName::try_from(without_zone(host).to_owned())
-                .map_err(|_| of(format!("{host:?} is no name of a host")))?,
+                .map_err(|_| of(format!("{host:?} is not a valid host name")))?,
         };
         let client = ClientConnection::new(self.shared.get(), name);
         Ok(Stream::new(client.map_err(io::Error::other)?.into()))

@@ -295,7 +295,7 @@ impl Node {
             ),
             Reports::Missing { reason } => (
                 reason,
-                "redis cannot report changes at present: nothing is cached until it can",
+                "redis cannot currently report changes: nothing is cached until it can",
             ),
             Reports::Open(_) => {
                 if self.tracker.logged.take().is_some() {

@@ -185,6 +185,6 @@ fn the_table_of_tracked_keys_is_named_when_it_is_full() {
             watcher.get(key.to_string());
         }
         let advice = &info(watcher, &["cache"])["cache_advice"];
-        advice.contains("of at most 10, so raise tracking-table-max-keys there")
+        advice.contains("of at most 10 keys, so raise tracking-table-max-keys there")
     });
 }

@@ -173,7 +173,7 @@ fn files_that_are_of_no_use_end_the_program_with_a_line() {
         (
             &redis,
             ["--redis_tls_server_name", "a b", "--log_level", "error"],
-            "is no name of a host",
+            "is not a valid host name",
         ),
     ] {
         let flags = [always, &files].concat();

@@ -192,7 +192,7 @@ impl Engine {
         if encoded.starts_with(b"-NOPERM") && !self.touches.is_refused {
             self.touches.is_refused = true;
             let reason = String::from_utf8_lossy(encoded).trim_end().to_owned();
-            log::warn!(reason; "cannot report reads to redis, which may evict keys that are read here");
+            log::warn!(reason; "cannot report reads to redis: it may evict keys that are read from the cache");
         }
     }
 
