@@ -148,7 +148,7 @@ fn a_password_among_the_arguments_leaves_the_process_list() {
     }
     assert_eq!(
         of_process("environ"),
-        "REDIS_PROXY_REDIS_PASSWORD=hunter2\0"
+        "REDIS_PROXY_REDIS_PASSWORD=hunter2\0REDIS_PROXY_MOVED_FLAGS=redis_password\0"
     );
 
     let mut file = process.stdin.take().expect("a pipe");

@@ -375,12 +375,12 @@ fn each_right_that_is_missing_is_named_with_what_is_lost() {
             "-acl|getuser",
             "+acl|getuser (values are cached for at most 5 s",
         ),
-        (
-            "-command",
-            "+command (commands that Redis 7.0 does not have",
-        ),
+        ("-command", "+command (commands that are not in Redis 7.0"),
         ("-info", "+info (INFO lacks Redis's fields"),
-        ("-ping", "+ping (a replica that has lost its master"),
+        (
+            "-ping",
+            "+ping (the proxy does not notice that a replica has lost its master",
+        ),
     ] {
         let redis = RedisServer::start();
         let (proxy, mut client) = as_user_of_the_documentation(&redis, &[right]);
