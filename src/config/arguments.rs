@@ -138,8 +138,9 @@ fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// The setting that was probably meant by an unknown name.
-pub(super) fn nearest_setting(name: &str) -> Option<&'static str> {
-    nearest_of(name, SETTINGS.iter().map(|setting| setting.name))
+pub(super) fn nearest_setting(name: &str) -> Option<&'static Setting> {
+    let nearest = nearest_of(name, SETTINGS.iter().map(|setting| setting.name));
+    nearest.and_then(settings::find)
 }
 
 /// The known name that was probably meant by an unknown one, from which at most one letter in three differs.

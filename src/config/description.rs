@@ -2,7 +2,7 @@
 
 use argh::{ArgsInfo, FlagInfoKind};
 
-use super::flags::{Flags, GROUPS, with_underscores};
+use super::flags::{Flags, group_of, with_underscores};
 
 /// The program and its flags, as in `--help`.
 #[derive(Clone, Debug)]
@@ -62,13 +62,12 @@ pub fn describe() -> Description {
         |text: &str| with_underscores(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     let flags = info.flags.iter().map(|flag| {
         let name = flag.long.trim_start_matches('-').replace('-', "_");
-        let group = GROUPS.iter().find(|(first, _)| *first == name);
         Flag {
+            group: group_of(&name),
             name,
             short: flag.short.filter(char::is_ascii_alphabetic),
             takes_value: matches!(flag.kind, FlagInfoKind::Option { .. }),
             text: one_line(flag.description),
-            group: group.map(|(_, title)| *title),
         }
     });
     // The help lists it last.
@@ -83,6 +82,7 @@ pub fn describe() -> Description {
 
 #[cfg(test)]
 mod tests {
+    use super::super::flags::GROUPS;
     use super::*;
 
     fn flag(name: &str) -> Flag {

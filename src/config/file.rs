@@ -40,7 +40,7 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Vec<Line>, ConfigError> {
         let setting = settings::find(name).ok_or_else(|| {
             origin(None).error(Problem::UnknownName {
                 name: name.to_owned(),
-                nearest: nearest_setting(name),
+                nearest: nearest_setting(name).map(|setting| setting.name),
             })
         })?;
         let name = setting.name;

@@ -332,6 +332,12 @@ pub(super) struct Flags {
     pub(super) version: bool,
 }
 
+/// The title of the group that begins with a flag, if one does.
+pub(super) fn group_of(flag: &str) -> Option<&'static str> {
+    let group = GROUPS.iter().find(|(first, _)| *first == flag);
+    group.map(|(_, title)| *title)
+}
+
 /// The help, with its flags in groups and spelled as the settings are.
 pub(super) fn help(text: &str) -> String {
     let mut help = String::new();
@@ -342,7 +348,7 @@ pub(super) fn help(text: &str) -> String {
         if line == "Options:" {
             continue;
         }
-        if let Some((_, title)) = GROUPS.iter().find(|(first, _)| Some(*first) == flag) {
+        if let Some(title) = flag.and_then(group_of) {
             let gap = if help.ends_with("\n\n") { "" } else { "\n" };
             help += &format!("{gap}{title}:\n");
         }

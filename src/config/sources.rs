@@ -138,9 +138,7 @@ pub(super) fn unknown(names: impl Iterator<Item = OsString>) -> Vec<UnknownVaria
             let is_of_service = ["service_", "port_", "env_", "name"]
                 .iter()
                 .any(|start| setting.starts_with(start));
-            let nearest = nearest_setting(&setting);
-            let nearest =
-                nearest.map(|nearest| format!("{PREFIX}{}", nearest.to_ascii_uppercase()));
+            let nearest = nearest_setting(&setting).map(Setting::variable);
             (!is_known && !is_of_service).then_some(UnknownVariable { name, nearest })
         })
         .collect();

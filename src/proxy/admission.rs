@@ -6,7 +6,7 @@ use super::identity::Identity;
 use super::waiting::WaitsFor;
 use super::{ClientId, Proxy};
 use crate::clock::Time;
-use crate::hooks::Before;
+use crate::hooks::{Before, Client, Deferrals};
 use crate::resp::Protocol;
 
 /// The decision about a request, kept for as long as the request has to wait.
@@ -51,6 +51,20 @@ pub(super) struct Sender<'a> {
     pub protocol: Protocol,
     pub is_shared: bool,
     pub now: Time,
+}
+
+impl Sender<'_> {
+    /// The client, as hooks see it. `proxy_user` is the user as which the proxy authenticates.
+    pub fn as_client<'a>(&'a self, proxy_user: &'a [u8], deferrals: &'a Deferrals) -> Client<'a> {
+        Client {
+            id: self.identity.id,
+            peer: self.identity.peer.as_ref(),
+            user: self.identity.user_or(proxy_user),
+            name: &self.identity.name,
+            database: self.database,
+            deferrals,
+        }
+    }
 }
 
 impl Proxy {

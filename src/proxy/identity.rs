@@ -100,6 +100,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// The client's user at Redis: its own, or else the one as which the proxy authenticates.
+    pub fn user_or<'a>(&'a self, proxy_user: &'a [u8]) -> &'a [u8] {
+        self.user.as_deref().unwrap_or(proxy_user)
+    }
+
     pub fn new(id: u64, authenticated: bool, database: u32, now: Time) -> Self {
         Self {
             id,

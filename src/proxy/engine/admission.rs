@@ -6,7 +6,7 @@ use super::super::identity::Identity;
 use super::super::waiting::WaitsFor;
 use super::{Engine, Flow};
 use crate::command::{NotFound, Row, UNKNOWN};
-use crate::hooks::{After, Before, Client};
+use crate::hooks::{After, Before};
 use crate::resp::reply::{self, Reply};
 use crate::resp::request::{Parsed, Parser, Request};
 
@@ -14,8 +14,7 @@ impl Engine {
     /// Assigns a client its guard, when it has authenticated, its user has changed, or it has connected through another
     /// listener.
     pub(in crate::proxy) fn assign_guard(&mut self, identity: &mut Identity) {
-        let user = identity.user.as_deref();
-        let user = user.unwrap_or(self.access.proxy_user());
+        let user = identity.user_or(self.access.proxy_user());
         identity.guard = self.guards.of(identity.listener, user);
         identity.set_checked(
             identity.guard.is_some() || !self.hooks.is_empty(),
@@ -131,18 +130,7 @@ impl Engine {
                 return None;
             }
             passed.after |= u32::from(hooked.wants.replies) << number;
-            let client = Client {
-                id: sender.identity.id,
-                peer: sender.identity.peer.as_ref(),
-                user: sender
-                    .identity
-                    .user
-                    .as_deref()
-                    .unwrap_or(self.access.proxy_user()),
-                name: &sender.identity.name,
-                database: sender.database,
-                deferrals,
-            };
+            let client = sender.as_client(self.access.proxy_user(), deferrals);
             Some(hooked.hook.before(request, &client))
         });
         passed.bytes = encoded;
@@ -198,18 +186,7 @@ impl Engine {
         let mut replaced: Option<Vec<u8>> = None;
         for number in (0..self.hooks.len()).filter(|number| hooks & 1 << number != 0) {
             let (hooked, deferrals) = self.hooks.get(number)?;
-            let client = Client {
-                id: sender.identity.id,
-                peer: sender.identity.peer.as_ref(),
-                user: sender
-                    .identity
-                    .user
-                    .as_deref()
-                    .unwrap_or(self.access.proxy_user()),
-                name: &sender.identity.name,
-                database: sender.database,
-                deferrals,
-            };
+            let client = sender.as_client(self.access.proxy_user(), deferrals);
             let seen = replaced.as_deref().unwrap_or(reply);
             if let After::Rewrite(value) = hooked.hook.after(&request, seen, &client) {
                 replaced = Some(value.encode(sender.protocol));

@@ -26,7 +26,6 @@ impl Engine {
 
     /// A client's user at Redis.
     pub(in crate::proxy) fn user<'a>(&'a self, session: &'a Session) -> &'a [u8] {
-        let user = session.identity.user.as_ref();
-        user.map_or(self.access.proxy_user(), |user| user)
+        session.identity.user_or(self.access.proxy_user())
     }
 }
