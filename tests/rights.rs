@@ -288,7 +288,7 @@ fn a_redis_that_loads_its_data_says_so_to_clients() {
         (command == b"PING").then(|| Answer::Reply(LOADING.to_vec()))
     });
     let proxy = Proxy::start_at(&redis.address(), SOON_AWAY);
-    proxy.wait_for_log("LOADING");
+    proxy.wait_until_down_for("LOADING");
     let mut client = proxy.client();
     for command in [&["GET", "k"][..], &["SET", "k", "v"], &["MGET", "k", "l"]] {
         assert_same(&client.command(command), LOADING, &command);

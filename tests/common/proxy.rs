@@ -216,6 +216,25 @@ impl Proxy {
         self.wait_for_logs(text, 1)
     }
 
+    /// Waits until the log says that Redis is down for a reason with these words, and returns that line. The first
+    /// attempt may have failed for another reason, as it took too long.
+    #[track_caller]
+    pub fn wait_until_down_for(&self, words: &str) -> String {
+        let messages = [" redis down ", " redis still down "];
+        let is_down = |line: &&String| messages.iter().any(|message| line.contains(message));
+        let mut found = None;
+        eventually(&format!("Redis is down: {words}"), || {
+            let log = self.log();
+            found = log
+                .iter()
+                .filter(is_down)
+                .find(|line| line.contains(words))
+                .cloned();
+            found.is_some()
+        });
+        found.expect("a line")
+    }
+
     /// Waits until `count` lines contain `text`, and returns the last of them.
     #[track_caller]
     pub fn wait_for_logs(&self, text: &str, count: usize) -> String {

@@ -64,7 +64,7 @@ fn a_limit_that_is_too_small_for_the_description_of_commands_is_named() {
     let limit = "normal 50kb 0 0";
     let redis = RedisServer::start_with(&["--client-output-buffer-limit", limit]);
     let proxy = Proxy::start_at(&redis.address(), &[]);
-    proxy.wait_for_log("client-output-buffer-limit");
+    proxy.wait_until_down_for("client-output-buffer-limit");
 }
 
 #[test]
@@ -85,5 +85,5 @@ fn too_many_clients_at_redis_are_named() {
     let line = proxy.wait_for_log("dedicated connection failed");
     assert!(line.contains("max number of clients reached"), "{line}");
     let other = Proxy::start_at(&redis.address(), &flags);
-    other.wait_for_log("max number of clients reached");
+    other.wait_until_down_for("max number of clients reached");
 }

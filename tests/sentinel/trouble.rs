@@ -16,7 +16,7 @@ use crate::setup::{NAME, Sentinel, field, flags_of, has};
 #[track_caller]
 fn assert_trouble(flags: &[&str], words: &[&str]) -> Proxy {
     let proxy = Proxy::start_with(&[SOON_AWAY, flags].concat());
-    let line = proxy.wait_for_log(words[0]);
+    let line = proxy.wait_until_down_for(words[0]);
     for word in words {
         assert!(line.contains(word), "{word}: {line}");
     }
@@ -62,7 +62,7 @@ fn a_name_that_no_sentinel_knows_is_said_to_be_wrong() {
         "another",
     ];
     let proxy = Proxy::start_with(&flags);
-    proxy.wait_for_log("No such master with that name: redis_sentinel_master is");
+    proxy.wait_until_down_for("No such master with that name: redis_sentinel_master is");
 }
 
 #[test]

@@ -22,8 +22,7 @@ fn assert_trouble(flags: &[&str], words: &[&str]) {
 #[track_caller]
 fn assert_away_for(flags: &[&str], words: &[&str]) -> (Proxy, String) {
     let proxy = Proxy::start_with(flags);
-    // The first attempt may just have taken too long; the next one tells.
-    let line = proxy.wait_for_log(words[0]);
+    let line = proxy.wait_until_down_for(words[0]);
     for word in words {
         assert!(line.contains(word), "{word}: {line}");
     }
