@@ -211,7 +211,7 @@ impl Server {
     /// Gives the helper thread what the core wants from Redis.
     fn send_upstream(&mut self) {
         self.proxy.send_parked(self.now);
-        self.upstream.send(self.proxy.requests());
+        self.upstream.send(self.proxy.requests(), self.now);
         self.upstream.check(self.proxy.checks());
         if let Some(number) = self.proxy.take_barrier() {
             self.upstream.ask_for_barrier(number);

@@ -19,6 +19,7 @@
 //! - `checks` checks passwords of clients.
 //! - `setup` has the proxy's own requests to Redis.
 //! - `helper` is the thread: one poll over the sockets and the `mailbox`.
+//! - `line` lets the loop write requests to a connection by itself.
 //! - `resolve` finds the address of Redis: it looks names up, on a thread of its own, so that nothing else waits for
 //!   that.
 //! - `race` connects to the first of its addresses that answers.
@@ -36,6 +37,7 @@ mod helper;
 #[cfg(test)]
 mod kills;
 mod life;
+mod line;
 mod loss;
 mod mailbox;
 mod moved;
