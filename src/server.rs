@@ -2,7 +2,7 @@
 //! between the sockets and the core, and knows nothing of what they mean.
 //!
 //! In each turn, it waits for events, notes which sockets are ready, gives the core Redis's replies and the clients'
-//! input, gives the helper the core's requests to Redis, and finally writes each client its replies in one go.
+//! input, sends the core's requests to Redis, and finally writes each client its replies in one go.
 
 mod accept;
 mod buffers;

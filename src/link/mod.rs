@@ -183,8 +183,7 @@ impl<Q: Copy> Link<Q> {
     ) {
         self.error = error.to_vec();
         let group = self.group_of(batch, since);
-        self.groups
-            .push_back(group.renewed(0, usize::MAX, &mut 0));
+        self.groups.push_back(group.renewed(0, usize::MAX, &mut 0));
         self.answer_failed(replies);
     }
 

@@ -123,3 +123,103 @@ impl Writing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::transport::Transport;
+
+    /// A line, and Redis's side of the connection.
+    fn line() -> (Line, UnixStream) {
+        let (near, far) = UnixStream::pair().expect("a pair of sockets");
+        near.set_nonblocking(true).expect("a non-blocking socket");
+        let outlet = Transport::accepted(near).outlet().expect("another handle");
+        (Line::new(outlet.expect("no TLS")), far)
+    }
+
+    fn batch(bytes: &[u8]) -> Batch {
+        let mut batch = Batch::default();
+        batch.push(true, |out| out.extend_from_slice(bytes));
+        batch
+    }
+
+    fn begin(line: &mut Line, bytes: &[u8]) -> Option<Writing> {
+        line.begin(&mut batch(bytes), &mut Vec::new(), Time::default())
+    }
+
+    #[test]
+    fn the_loop_writes_and_the_helper_learns_of_it_before_it_is_written() {
+        let (mut line, mut far) = line();
+        let mut bytes = Vec::new();
+        let since = Time::from_millis(7);
+        let writing = line.begin(&mut batch(b"ping"), &mut bytes, since);
+        let writing = writing.expect("the line is open");
+        let mut sent = Sent::default();
+        line.take(&mut sent);
+        assert_eq!((sent.batch, sent.since), (batch(b"ping"), since));
+        assert_eq!(writing.write(&bytes), 0);
+        assert!(!line.finish(&writing, 0));
+        let mut arrived = [0; 4];
+        far.read_exact(&mut arrived).expect("the request");
+        assert_eq!(&arrived, b"ping");
+    }
+
+    #[test]
+    fn the_helper_waits_until_the_loop_has_written_and_then_the_loop_writes_no_more() {
+        let (mut line, _far) = line();
+        let writing = begin(&mut line, b"a").expect("the line is open");
+        assert!(!line.close());
+        // Not even if the helper has nothing to write after all.
+        line.open();
+        assert!(line.finish(&writing, 0), "the helper is woken");
+        assert!(begin(&mut line, b"b").is_none());
+        assert!(line.close());
+        line.open();
+        assert!(begin(&mut line, b"c").is_some());
+    }
+
+    #[test]
+    fn what_a_full_socket_has_not_taken_is_left_to_the_helper() {
+        let (mut line, mut far) = line();
+        let bytes = vec![b'x'; MOST];
+        let (mut written, mut unwritten) = (0, 0);
+        while unwritten == 0 {
+            let writing = begin(&mut line, &bytes).expect("the line is open");
+            unwritten = writing.write(&bytes);
+            written += bytes.len() - unwritten;
+            assert_eq!(line.finish(&writing, unwritten), unwritten > 0);
+        }
+        assert!(begin(&mut line, b"x").is_none());
+        let mut sent = Sent::default();
+        line.take(&mut sent);
+        assert_eq!(sent.unwritten, unwritten);
+        assert_eq!(sent.batch.bytes.len(), written + unwritten);
+        let mut arrived = vec![0; written];
+        far.read_exact(&mut arrived).expect("the requests");
+        far.set_nonblocking(true).expect("a non-blocking socket");
+        assert!(far.read(&mut [0]).is_err(), "nothing more has arrived");
+    }
+
+    #[test]
+    fn large_requests_are_left_to_the_helper() {
+        let (mut line, _far) = line();
+        let mut large = batch(&vec![b'x'; MOST + 1]);
+        let begun = line.begin(&mut large, &mut Vec::new(), Time::default());
+        assert!(begun.is_none());
+        assert!(!large.is_empty());
+    }
+
+    #[test]
+    fn what_was_written_to_an_earlier_connection_does_not_concern_the_next() {
+        let (mut line, far) = line();
+        let writing = begin(&mut line, b"a").expect("the line is open");
+        drop(far);
+        let (mut next, _far) = self::line();
+        assert_eq!(writing.write(b"a"), 1, "the connection is broken");
+        assert!(!next.finish(&writing, 1));
+        assert!(begin(&mut next, b"b").is_some());
+    }
+}

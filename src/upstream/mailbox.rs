@@ -93,13 +93,7 @@ impl Mailbox {
 
     /// Writes requests straight to the connection of their link, if its line is open; otherwise the helper must. Returns
     /// whether they are written, or the helper has been told of the rest. `bytes` is memory for a copy.
-    pub fn write(
-        &self,
-        link: LinkId,
-        batch: &mut Batch,
-        bytes: &mut Vec<u8>,
-        now: Time,
-    ) -> bool {
+    pub fn write(&self, link: LinkId, batch: &mut Batch, bytes: &mut Vec<u8>, now: Time) -> bool {
         let mut inbox = lock(&self.inbox);
         let is_next = inbox.work.requests.of(link).is_empty();
         let Some(line) = inbox.lines.of(link).as_mut().filter(|_| is_next) else {

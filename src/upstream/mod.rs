@@ -1,9 +1,10 @@
 //! The upstream, Redis: a helper thread that owns the connections which all clients share, and the messages between it
 //! and the loop.
 //!
-//! During a turn, the loop collects requests in a [`Batch`] for each link. At the end of the turn, it passes them on
-//! ([`Upstream::send`]). The helper writes them at once, whatever else is in flight, and returns [`Event`]s. Each
-//! request of a link gets one reply, in order, whatever happens to the link's connection meanwhile.
+//! During a turn, the loop collects requests in a [`Batch`] for each link. At the end of the turn, it sends them
+//! ([`Upstream::send`]): it writes them by itself, or has the helper do so, in either case at once, whatever else is in
+//! flight. The helper reads the replies, and returns [`Event`]s. Each request of a link gets one reply, in order,
+//! whatever happens to the link's connection meanwhile.
 //!
 //! - `node` is one Redis: which connections to it there are, how they are opened, and what happens when one breaks. It
 //!   is a state machine without sockets, of [`Link`](crate::link::Link)s.

@@ -362,10 +362,9 @@ impl Member {
 
     /// Lets the loop write to a connection on which there is nothing to write.
     fn open_line(&mut self, role: Role) {
-        let (Some(link), Some(Some(transport))) = (
-            self.node.idle_link(role),
-            self.transports.get(role.place()),
-        ) else {
+        let (Some(link), Some(Some(transport))) =
+            (self.node.idle_link(role), self.transports.get(role.place()))
+        else {
             return;
         };
         let outlet = match self.lines[role.place()] {
