@@ -49,7 +49,7 @@ impl Time {
 }
 
 /// The shell's clock: monotonic.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
 }

@@ -7,8 +7,8 @@
 //! 2. **Parse and dispatch.** [`proxy`] is the core, a state machine without sockets, threads or a clock. It parses the
 //!    bytes ([`resp::request`]), finds the command ([`command`]), and answers it from the [`cache`], on its own, or by
 //!    asking Redis. Its documentation lists its files in the order in which a request passes them.
-//! 3. **Ask Redis.** At the end of the turn, requests for Redis go to [`upstream`], a helper thread. It writes them to
-//!    the [`link`] for their protocol version and database, and returns replies and invalidations to the loop.
+//! 3. **Ask Redis.** At the end of the turn, requests for Redis go to [`upstream`]: they are written to the [`link`] for
+//!    their protocol version and database, and a helper thread returns replies and invalidations to the loop.
 //! 4. **Deliver and write.** Replies collect in order in the client's output ([`resp::reply`]). The loop writes the
 //!    output when the turn ends, or earlier if it is large.
 //!
@@ -22,8 +22,8 @@
 //! # Threads
 //!
 //! The event loop owns the core, the cache and all client sockets. The helper thread owns the connections to Redis,
-//! except for dedicated ones, which the loop polls too. The two exchange messages through two mailboxes and wake each
-//! other with a [`mio::Waker`]. A third thread copies the log to standard error, so that logging never blocks the loop.
+//! except for dedicated ones, which the loop polls too; where it has nothing to write, it lets the loop write. The two
+//! exchange messages through two mailboxes and wake each other with a [`mio::Waker`]. A third thread copies the log to standard error, so that logging never blocks the loop.
 //! Host names are looked up on threads of their own.
 //!
 //! # The other modules

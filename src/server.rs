@@ -2,7 +2,7 @@
 //! between the sockets and the core, and knows nothing of what they mean.
 //!
 //! In each turn, it waits for events, notes which sockets are ready, gives the core Redis's replies and the clients'
-//! input, gives the helper the core's requests to Redis, and finally writes each client its replies in one go.
+//! input, sends the core's requests to Redis, and finally writes each client its replies in one go.
 
 mod accept;
 mod buffers;
@@ -211,7 +211,7 @@ impl Server {
     /// Gives the helper thread what the core wants from Redis.
     fn send_upstream(&mut self) {
         self.proxy.send_parked(self.now);
-        self.upstream.send(self.proxy.requests());
+        self.upstream.send(self.proxy.requests(), self.now);
         self.upstream.check(self.proxy.checks());
         if let Some(number) = self.proxy.take_barrier() {
             self.upstream.ask_for_barrier(number);

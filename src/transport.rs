@@ -14,6 +14,7 @@ use mio::event::Event;
 use mio::{Registry, Token};
 
 use socket::Socket;
+pub use socket::Socket as Outlet;
 
 use crate::clock::Time;
 use crate::resp::reply::Output;
@@ -189,6 +190,17 @@ impl Transport {
             }
         }
         Ok(written)
+    }
+
+    /// Another handle of the socket, for writing alone; `None` if what is written to it must be encrypted.
+    ///
+    /// # Errors
+    /// If no file descriptors are left.
+    pub fn outlet(&self) -> io::Result<Option<Outlet>> {
+        match self.tls {
+            Some(_) => Ok(None),
+            None => Ok(Some(Socket(self.socket.0.try_clone()?))),
+        }
     }
 
     /// Whether encrypted bytes still wait for the socket.

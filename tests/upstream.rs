@@ -5,6 +5,7 @@ mod common;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
@@ -197,6 +198,41 @@ fn a_miss_waits_for_a_paused_redis_no_longer_than_the_timeout() {
     assert_timed_out(&proxy, &mut proxy.client(), "a", &redis.address());
     redis.resume();
     eventually_get(&mut proxy.client(), "a", &bulk("value of a"));
+}
+
+/// Each writes one request after another, until the socket to Redis is full in the middle of one.
+#[test]
+fn what_a_full_socket_does_not_take_follows_in_order_when_redis_reads_again() {
+    const CLIENTS: usize = 8;
+    const WRITES: usize = 1500;
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis, &[]);
+    redis.pause();
+    let value = |client: usize, write: usize| format!("{client}:{write};").repeat(200);
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let mut socket = proxy.client();
+            scope.spawn(move || {
+                let mut reader = socket.second_handle();
+                let key = client.to_string();
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        for write in 0..WRITES {
+                            socket.send(request(&["SET", &key, &value(client, write)]));
+                            socket.send(request(&["GET", &key]));
+                        }
+                    });
+                    for write in 0..WRITES {
+                        assert_same(&reader.read_reply(), b"+OK\r\n", &"SET");
+                        let expected = bulk(value(client, write));
+                        assert_same(&reader.read_reply(), &expected, &"GET");
+                    }
+                });
+            });
+        }
+        redis.wait_until_full(100_000);
+        redis.resume();
+    });
 }
 
 /// The timeout counts from when the request was sent, which the helper thread may notice a second later.

@@ -1,4 +1,5 @@
 mod joined;
+mod sent;
 mod withdrawn;
 
 use super::*;
@@ -43,14 +44,20 @@ fn set_ready(link: &mut TestLink) {
 
 /// Sends requests together; those that end with `!` may not be repeated.
 fn send(link: &mut TestLink, requests: &[&str], now: u64) {
+    let mut batch = batch_of(requests);
+    link.send(&mut batch, at(now));
+    assert!(batch.is_empty());
+}
+
+/// Requests of which those that end with `!` may not be repeated.
+fn batch_of(requests: &[&str]) -> Batch {
     let mut batch = Batch::default();
     for request in requests {
         batch.push(!request.ends_with('!'), |out| {
             out.extend_from_slice(request.as_bytes());
         });
     }
-    link.send(&mut batch, at(now));
-    assert!(batch.is_empty());
+    batch
 }
 
 /// Writes everything that may be written.

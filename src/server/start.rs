@@ -58,7 +58,8 @@ impl Server {
             keepalive: config.tcp_keepalive,
         };
         let settings = upstream_settings(config, &tls, dialer.clone());
-        let upstream = Upstream::start(settings, Arc::clone(&waker))?;
+        let clock = Clock::start();
+        let upstream = Upstream::start(settings, clock, Arc::clone(&waker))?;
         let names = config.metrics_hosts.0.clone();
         let http = for_http
             .map(|listener| Http::start(listener, names, registry))
@@ -75,7 +76,7 @@ impl Server {
         proxy.configure(config);
         Ok(Self {
             poll,
-            clock: Clock::start(),
+            clock,
             listeners,
             protection: Protection::new(config),
             signals,

@@ -11,34 +11,35 @@ use rustix::net::{
 };
 
 /// The socket, non-blocking.
-pub(super) struct Socket(pub OwnedFd);
+#[derive(Debug)]
+pub struct Socket(pub(super) OwnedFd);
 
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 impl Socket {
-    pub fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(super) fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut SourceFd(&self.0.as_raw_fd()), token, INTEREST)
     }
 
-    pub fn register_again(&self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(super) fn register_again(&self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.reregister(&mut SourceFd(&self.0.as_raw_fd()), token, INTEREST)
     }
 
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let (length, _) = recv(&self.0, buffer, RecvFlags::empty())?;
         Ok(length)
     }
 
     /// The error since the last call, if any.
-    pub fn error(&self) -> io::Result<Option<io::Error>> {
+    pub(super) fn error(&self) -> io::Result<Option<io::Error>> {
         Ok(sockopt::socket_error(&self.0)?.err().map(Into::into))
     }
 
-    pub fn is_connected(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         getpeername(&self.0).is_ok_and(|peer: Option<SocketAddrAny>| peer.is_some())
     }
 
-    pub fn end_output(&self) -> io::Result<()> {
+    pub(super) fn end_output(&self) -> io::Result<()> {
         Ok(shutdown(&self.0, Shutdown::Write)?)
     }
 }

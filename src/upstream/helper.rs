@@ -28,6 +28,8 @@ use nodes::Nodes;
 /// The loop's side of the helper: requests go in, events come out, and the waker signals new events.
 pub struct Upstream {
     mailbox: Arc<Mailbox>,
+    /// Memory for requests that are written by the loop itself.
+    bytes: Vec<u8>,
 }
 
 impl Upstream {
@@ -36,7 +38,7 @@ impl Upstream {
     ///
     /// # Errors
     /// If the thread or its poll can't be created.
-    pub fn start(settings: Settings, waker: Arc<Waker>) -> io::Result<Self> {
+    pub fn start(settings: Settings, clock: Clock, waker: Arc<Waker>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mailbox = Mailbox::new(Waker::new(poll.registry(), WAKER)?, waker);
         let sentinels = settings.sentinels.clone();
@@ -51,27 +53,37 @@ impl Upstream {
                 mailbox: Arc::clone(&mailbox),
                 poll,
                 landing: vec![0; FIRST_LANDING].into(),
-                clock: Clock::start(),
+                clock,
             },
+            dozes: false,
+            doze: DOZE.min(settings.dialer.timeout / 2),
             work: Work::default(),
         };
         match cluster {
             true => helper.start_cluster(settings),
             false => {
                 let node = Node::new(NodeId::default(), settings);
-                helper.members.push(Member::new(node));
+                helper.members.push(Member::new(node, Arc::clone(&mailbox)));
             }
         }
         thread::Builder::new()
             .name("upstream".into())
             .stack_size(STACK)
             .spawn(move || helper.run())?;
-        Ok(Self { mailbox })
+        Ok(Self {
+            mailbox,
+            bytes: Vec::new(),
+        })
     }
 
-    /// Passes on the requests of a turn, and leaves the list empty.
-    pub fn send(&mut self, requests: &mut Requests) {
-        if requests.iter().all(|(_, batch)| batch.is_empty()) {
+    /// Sends the requests of a turn, and leaves the list empty. They are written at once where the helper has nothing to
+    /// write, and passed on to it elsewhere.
+    pub fn send(&mut self, requests: &mut Requests, now: Time) {
+        let mut are_left = false;
+        for (link, batch) in requests.iter_mut().filter(|(_, batch)| !batch.is_empty()) {
+            are_left |= !self.mailbox.write(link, batch, &mut self.bytes, now);
+        }
+        if !are_left {
             return;
         }
         self.mailbox.add(|work| {
@@ -145,6 +157,9 @@ const FIRST_LANDING: usize = 16 * 1024;
 /// How many events one poll returns.
 const EVENTS: usize = 64;
 
+/// How soon the helper learns of requests that the loop has written, if nothing else wakes it: before they can be late.
+const DOZE: Duration = Duration::from_millis(100);
+
 const WAKER: Token = Token(usize::MAX);
 
 /// What all members share.
@@ -167,6 +182,10 @@ struct Helper {
     /// The master that is being looked up, or was looked up last.
     followed: Option<Master>,
     shell: Shell,
+    /// The loop has written requests in the last turn, so more may follow.
+    dozes: bool,
+    /// How long the helper sleeps then.
+    doze: Duration,
     /// Memory for work from the loop; empty between turns.
     work: Work,
 }
@@ -182,7 +201,11 @@ impl Helper {
             }
             let now = self.shell.clock.now();
             self.take_work(now);
+            self.dozes = self.work.has_sent;
             for member in self.members.iter_mut().chain(&mut self.leaving) {
+                if self.dozes {
+                    member.take_sent(now);
+                }
                 member.turn(&mut self.shell, now);
             }
             self.hear_sentinels();
@@ -192,17 +215,17 @@ impl Helper {
                 member.log_in_again(now);
             }
             for member in self.members.iter_mut().chain(&mut self.leaving) {
-                member.drop_closed();
+                member.drop_closed(now);
             }
             self.connect_wanted();
             for member in self.members.iter_mut().chain(&mut self.leaving) {
-                member.write();
+                member.write(now);
             }
             if let Some(sentinels) = &mut self.sentinels {
                 sentinels.write();
             }
             for member in self.members.iter_mut().chain(&mut self.leaving) {
-                member.report(&self.shell.mailbox);
+                member.report();
             }
             self.drop_left();
             self.report_barriers();
@@ -230,7 +253,7 @@ impl Helper {
             .chain(&self.leaving)
             .any(|member| member.is_readable(is_full))
             || sentinels.is_some_and(Sentinels::is_readable);
-        let timeout = if is_readable || !self.shell.mailbox.may_sleep() {
+        let timeout = if is_readable || !self.shell.mailbox.may_sleep(self.dozes) {
             Some(Duration::ZERO)
         } else {
             let members = self.members.iter_mut().chain(&mut self.leaving);
@@ -242,7 +265,9 @@ impl Helper {
                 .filter_map(Member::due)
                 .chain(others.into_iter().flatten())
                 .min();
-            due.map(|due| self.shell.clock.now().until(due))
+            let due = due.map(|due| self.shell.clock.now().until(due));
+            let doze = self.dozes.then_some(self.doze);
+            due.into_iter().chain(doze).min()
         };
         // Pending work is checked even if the poll was interrupted.
         if let Err(error) = self.shell.poll.poll(events, timeout)
@@ -312,12 +337,12 @@ impl Helper {
             }
             let mut members = self.members.iter_mut();
             if let Some(member) = members.find(|member| member.id() == link.node) {
-                member.node().send(link, batch, now);
+                member.send(link, batch, now);
                 continue;
             }
             let mut leaving = self.leaving.iter_mut();
             match leaving.find(|member| member.id() == link.node) {
-                Some(member) => member.node().send_elsewhere(link, batch, now),
+                Some(member) => member.send_elsewhere(link, batch, now),
                 None => nodes::send_elsewhere(link, batch, &self.shell.mailbox),
             }
         }

@@ -1,6 +1,7 @@
 //! A Redis that is killed at any moment, and restarted or not: its connections are lost in every order, some while they
 //! are being opened, and the kernel may accept others for it after its end. Whatever the order, entries are served
-//! until Redis has answered again; and once it answers again, changes are reported again.
+//! until Redis has answered again; and once it answers again, changes are reported again. Each request gets one reply,
+//! whether the loop or the helper has written it.
 //!
 //! `KILLS_SEED=7` tries one seed, which the failure names.
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::line::Sent;
 use super::node::{Loss, Node, Phase, Role};
 use super::rights::tests::{RIGHTS, settings};
 use super::{Batch, Event, LinkId, NodeId, Tracking};
@@ -59,6 +61,10 @@ struct World {
     outlived: usize,
     /// The state that was reported to the loop.
     tracking: Option<Tracking>,
+    /// What the loop has written, and the node has not taken over.
+    sent: Vec<(Role, Sent)>,
+    /// How many requests have no reply.
+    owed: usize,
     history: Vec<String>,
 }
 
@@ -83,6 +89,8 @@ impl World {
             losses: 0,
             outlived: 0,
             tracking: None,
+            sent: Vec::new(),
+            owed: 0,
             history: Vec::new(),
         }
     }
@@ -155,9 +163,41 @@ impl World {
         batch.push(self.random.bool(), |out| {
             out.extend_from_slice(b"*1\r\n$3\r\nget\r\n")
         });
-        self.note(format!("request in {protocol:?} for {database}"));
         let link = LinkId::new(protocol, database).at(self.node.id);
+        self.owed += 1;
+        let role = self.node.role_of(link);
+        let is_behind = |(other, sent): &(Role, Sent)| *other == role && sent.unwritten > 0;
+        let is_open = self.node.idle_link(role).is_some() && !self.sent.iter().any(is_behind);
+        if is_open && self.random.bool() {
+            return self.write(role, batch);
+        }
+        self.note(format!("request in {protocol:?} for {database}"));
+        self.take_sent(role);
         self.node.send(link, &mut batch, self.now);
+    }
+
+    /// The loop writes a request by itself, unless the socket is full.
+    fn write(&mut self, role: Role, batch: Batch) {
+        let is_full = self.random.u8(..4) == 0;
+        self.note(format!("request to {role:?}, full: {is_full}"));
+        let losses = self.losses;
+        if let Some(socket) = self.socket(role).as_mut().filter(|_| !is_full) {
+            socket.unread.push_back((batch.bytes.clone(), losses));
+        }
+        let unwritten = if is_full { batch.bytes.len() } else { 0 };
+        let sent = Sent {
+            batch,
+            since: self.now,
+            unwritten,
+        };
+        self.sent.push((role, sent));
+    }
+
+    /// The node takes over what the loop has written to a connection.
+    fn take_sent(&mut self, role: Role) {
+        for (_, mut sent) in self.sent.extract_if(.., |(other, _)| *other == role) {
+            self.node.sent(role, &mut sent, self.now);
+        }
     }
 
     /// Time passes, until something is due or not.
@@ -280,6 +320,7 @@ impl World {
         match socket.answers.pop_front().filter(|_| !is_reset) {
             Some((answer, losses)) => {
                 self.outlived = self.outlived.max(losses);
+                self.take_sent(role);
                 self.node.received(role, &answer, self.now);
             }
             None if socket.ended => match is_reset {
@@ -298,6 +339,11 @@ impl World {
     fn settle(&mut self) {
         for role in self.node.roles() {
             let losses = self.losses;
+            let connection = self.node.connection(role);
+            let is_open = connection.phase == Phase::Open;
+            if !is_open || !Source::is_empty(&connection.link) || self.random.bool() {
+                self.take_sent(role);
+            }
             let connection = self.node.connection(role);
             let phase = connection.phase;
             let mut sent = Vec::new();
@@ -343,8 +389,10 @@ impl World {
             !empties || self.outlived == self.losses,
             "what is cached is dropped, though Redis may be gone"
         );
-        if let Event::Tracking(tracking) = event {
-            self.tracking = Some(tracking);
+        match event {
+            Event::Tracking(tracking) => self.tracking = Some(tracking),
+            Event::Replies { replies, .. } => self.owed -= replies.iter().count(),
+            _ => {}
         }
     }
 
@@ -386,6 +434,7 @@ impl World {
             self.tick();
             self.settle();
         }
+        assert_eq!(self.owed, 0, "each request has its reply in the end");
         if self.alive {
             assert!(self.node.is_up(), "it is up in the end");
             let reports = matches!(self.tracking, Some(Tracking::On | Tracking::Resumed));

@@ -6,19 +6,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
 
+use super::line::{Line, Sent};
 use super::resolve::Endpoints;
-use super::{Check, Event, NodeId, Replies, Report, Requests};
+use super::{Batch, Check, Event, LinkId, NodeId, PerLink, Replies, Report, Requests};
+use crate::clock::Time;
+use crate::transport::Outlet;
 
 /// The two directions: work for the helper, and events for the loop.
 pub(super) struct Mailbox {
-    work: Mutex<Work>,
+    inbox: Mutex<Inbox>,
     /// The helper sleeps, or is about to, and must be woken for work.
     sleeping: AtomicBool,
+    /// If it sleeps, it will be awake in a moment, which is soon enough for requests that the loop has written.
+    dozing: AtomicBool,
     helper: Waker,
     events: Mutex<Vec<Report>>,
     /// How many bytes of replies are reported and not delivered yet.
     unread: AtomicUsize,
     the_loop: Arc<Waker>,
+}
+
+/// What is there for the helper.
+#[derive(Default)]
+struct Inbox {
+    work: Work,
+    /// The line of each link that has a connection.
+    lines: PerLink<Option<Line>>,
 }
 
 /// Work for the helper.
@@ -43,7 +56,9 @@ pub(super) struct Work {
     pub wanted: Vec<Box<str>>,
     /// Memory of replies that were delivered.
     pub spare: Vec<Replies>,
-    /// Whether there is any work.
+    /// The loop has written requests itself.
+    pub has_sent: bool,
+    /// Whether there is any work besides.
     is_some: bool,
 }
 
@@ -57,8 +72,9 @@ impl Mailbox {
     /// An empty mailbox, with the wakers of both sides.
     pub fn new(helper: Waker, the_loop: Arc<Waker>) -> Arc<Self> {
         Arc::new(Self {
-            work: Mutex::default(),
+            inbox: Mutex::default(),
             sleeping: AtomicBool::new(false),
+            dozing: AtomicBool::new(false),
             helper,
             events: Mutex::default(),
             unread: AtomicUsize::new(0),
@@ -68,13 +84,76 @@ impl Mailbox {
 
     /// Adds work for the helper.
     pub fn add(&self, add: impl FnOnce(&mut Work)) {
-        let mut work = lock(&self.work);
-        add(&mut work);
-        work.is_some = true;
-        drop(work);
-        if self.sleeping.swap(false, Ordering::SeqCst) {
-            self.wake(&self.helper);
+        let mut inbox = lock(&self.inbox);
+        add(&mut inbox.work);
+        inbox.work.is_some = true;
+        drop(inbox);
+        self.wake_helper();
+    }
+
+    /// Writes requests straight to the connection of their link, if its line is open; otherwise the helper must. Returns
+    /// whether they are written, or the helper has been told of the rest. `bytes` is memory for a copy.
+    pub fn write(&self, link: LinkId, batch: &mut Batch, bytes: &mut Vec<u8>, now: Time) -> bool {
+        let mut inbox = lock(&self.inbox);
+        let is_next = inbox.work.requests.of(link).is_empty();
+        let Some(line) = inbox.lines.of(link).as_mut().filter(|_| is_next) else {
+            return false;
+        };
+        let Some(writing) = line.begin(batch, bytes, now) else {
+            return false;
+        };
+        inbox.work.has_sent = true;
+        drop(inbox);
+        let unwritten = writing.write(bytes);
+        let mut inbox = lock(&self.inbox);
+        let line = inbox.lines.of(link).as_mut();
+        let is_to_be_told = line.is_some_and(|line| line.finish(&writing, unwritten));
+        inbox.work.has_sent |= is_to_be_told;
+        drop(inbox);
+        if is_to_be_told || !self.dozing.load(Ordering::SeqCst) {
+            self.wake_helper();
         }
+        true
+    }
+
+    /// Opens the line of a link on which the helper has nothing to write, with this outlet if it is new.
+    pub fn open_line(&self, link: LinkId, outlet: Option<Outlet>) {
+        match (outlet, lock(&self.inbox).lines.of(link)) {
+            (Some(outlet), line) => *line = Some(Line::new(outlet)),
+            (None, Some(line)) => line.open(),
+            (None, None) => {}
+        }
+    }
+
+    /// Takes what the loop has written to a link.
+    pub fn take_sent(&self, link: LinkId, sent: &mut Sent) {
+        if let Some(line) = lock(&self.inbox).lines.of(link) {
+            line.take(sent);
+        }
+    }
+
+    /// Closes the line of a link, and takes what the loop has written to it. Returns whether the helper may write; if
+    /// not, it is woken when it may.
+    pub fn close_line(&self, link: LinkId, sent: &mut Sent) -> bool {
+        match lock(&self.inbox).lines.of(link) {
+            Some(line) => {
+                line.take(sent);
+                line.close()
+            }
+            None => true,
+        }
+    }
+
+    /// Ends the line of a link whose connection is lost, and takes what the loop has written to it.
+    pub fn end_line(&self, link: LinkId, sent: &mut Sent) {
+        if let Some(mut line) = lock(&self.inbox).lines.of(link).take() {
+            line.take(sent);
+        }
+    }
+
+    /// Removes the lines of links that are gone.
+    pub fn retain_lines(&self, is_kept: impl Fn(LinkId) -> bool) {
+        lock(&self.inbox).lines.retain(is_kept);
     }
 
     /// Keeps the memory of delivered replies for reuse.
@@ -85,16 +164,19 @@ impl Mailbox {
         if before >= UNREAD_MAX && before - length < UNREAD_MAX {
             self.wake(&self.helper);
         }
-        let mut work = lock(&self.work);
+        let work = &mut lock(&self.inbox).work;
         if work.spare.len() < SPARE {
             work.spare.push(replies);
         }
     }
 
-    /// Whether the helper may sleep: there is no work, and it will be woken as soon as there is.
-    pub fn may_sleep(&self) -> bool {
+    /// Whether the helper may sleep: there is no work, and it will be woken as soon as there is. If it `dozes`, it is not
+    /// woken for requests that the loop has written, but must look for them in a moment.
+    pub fn may_sleep(&self, dozes: bool) -> bool {
+        self.dozing.store(dozes, Ordering::SeqCst);
         self.sleeping.store(true, Ordering::SeqCst);
-        !lock(&self.work).is_some
+        let inbox = lock(&self.inbox);
+        !inbox.work.is_some && (dozes || !inbox.work.has_sent)
     }
 
     /// Exchanges the helper's completed work for new work, as the helper is awake, whatever woke it. Returns whether
@@ -102,10 +184,17 @@ impl Mailbox {
     pub fn take(&self, done: &mut Work) -> bool {
         self.sleeping.store(false, Ordering::SeqCst);
         done.is_some = false;
-        let mut work = lock(&self.work);
-        if work.is_some {
-            std::mem::swap(done, &mut work);
+        let mut inbox = lock(&self.inbox);
+        let has_sent = std::mem::take(&mut inbox.work.has_sent);
+        if inbox.work.is_some {
+            std::mem::swap(done, &mut inbox.work);
+            for (link, _) in done.requests.iter().filter(|(_, batch)| !batch.is_empty()) {
+                if let Some(line) = inbox.lines.of(link) {
+                    line.close();
+                }
+            }
         }
+        done.has_sent = has_sent;
         done.is_some
     }
 
@@ -144,6 +233,12 @@ impl Mailbox {
     pub fn take_events(&self, events: &mut Vec<Report>) {
         debug_assert!(events.is_empty());
         std::mem::swap(events, &mut *lock(&self.events));
+    }
+
+    fn wake_helper(&self) {
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            self.wake(&self.helper);
+        }
     }
 
     fn wake(&self, waker: &Waker) {

@@ -1,9 +1,10 @@
 //! The upstream, Redis: a helper thread that owns the connections which all clients share, and the messages between it
 //! and the loop.
 //!
-//! During a turn, the loop collects requests in a [`Batch`] for each link. At the end of the turn, it passes them on
-//! ([`Upstream::send`]). The helper writes them at once, whatever else is in flight, and returns [`Event`]s. Each
-//! request of a link gets one reply, in order, whatever happens to the link's connection meanwhile.
+//! During a turn, the loop collects requests in a [`Batch`] for each link. At the end of the turn, it sends them
+//! ([`Upstream::send`]): it writes them by itself, or has the helper do so, in either case at once, whatever else is in
+//! flight. The helper reads the replies, and returns [`Event`]s. Each request of a link gets one reply, in order,
+//! whatever happens to the link's connection meanwhile.
 //!
 //! - `node` is one Redis: which connections to it there are, how they are opened, and what happens when one breaks. It
 //!   is a state machine without sockets, of [`Link`](crate::link::Link)s.
@@ -19,6 +20,7 @@
 //! - `checks` checks passwords of clients.
 //! - `setup` has the proxy's own requests to Redis.
 //! - `helper` is the thread: one poll over the sockets and the `mailbox`.
+//! - `line` lets the loop write requests to a connection by itself.
 //! - `resolve` finds the address of Redis: it looks names up, on a thread of its own, so that nothing else waits for
 //!   that.
 //! - `race` connects to the first of its addresses that answers.
@@ -36,6 +38,7 @@ mod helper;
 #[cfg(test)]
 mod kills;
 mod life;
+mod line;
 mod loss;
 mod mailbox;
 mod moved;

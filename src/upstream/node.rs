@@ -15,6 +15,7 @@ use super::checks::Checks;
 use super::cluster::asks::Asks;
 pub(super) use super::connection::{Connection, Phase, Role};
 use super::life::Life;
+use super::line::Sent;
 pub(super) use super::loss::Loss;
 use super::moved::Moved;
 use super::outage::{FIRST_PAUSE, Outage, State};
@@ -22,10 +23,11 @@ use super::rights::Rights;
 use super::setup;
 use super::tracking::{Barriers, Reports, Tracker};
 use super::unreported::Unreported;
-use super::{BROKEN, Backend, Batch, Event, LinkId, NodeId, Replies, Settings};
+use super::{BROKEN, Backend, Batch, ELSEWHERE, Event, LinkId, NodeId, Replies, Settings};
 use crate::clock::Time;
 use crate::logging::Limit;
 use crate::resp::Protocol;
+use crate::transport::Source;
 use crate::transport::dial::Endpoint;
 
 /// How long a connection that answers nothing must last to count as useful, and how long Redis must be up to count as
@@ -154,6 +156,18 @@ impl Node {
         self.roles().filter(|role| *role != Role::Tracker)
     }
 
+    /// The link whose requests a connection carries.
+    pub fn link_of(&self, role: Role) -> Option<LinkId> {
+        self.connections.get(role.place())?.serves
+    }
+
+    /// The link of a connection on which requests may be sent, and on which nothing waits to be written.
+    pub fn idle_link(&self, role: Role) -> Option<LinkId> {
+        let connection = self.connections.get(role.place())?;
+        let is_idle = connection.phase == Phase::Open && connection.link.is_empty();
+        connection.serves.filter(|_| is_idle && !self.is_leaving)
+    }
+
     /// The connection that carries the requests of a link.
     pub(super) fn role_of(&mut self, link: LinkId) -> Role {
         let serves = |connection: &Connection| connection.serves == Some(link);
@@ -189,6 +203,30 @@ impl Node {
     pub fn send(&mut self, link: LinkId, batch: &mut Batch, now: Time) {
         let role = self.role_of(link);
         self.connection(role).link.send(batch, now);
+        self.admit(role, now);
+    }
+
+    /// Takes requests that the loop has written to the connection of a link, whether or not that was lost since then.
+    pub fn sent(&mut self, role: Role, sent: &mut Sent, now: Time) {
+        let connection = self.connection(role);
+        let unwritten = std::mem::take(&mut sent.unwritten);
+        if connection.phase == Phase::Open {
+            connection.link.note_sent(&mut sent.batch, sent.since);
+            connection.link.take_back(unwritten);
+        } else if !sent.batch.is_empty() {
+            let mut replies = self.spare.pop().unwrap_or_default();
+            let link = &mut self.connection(role).link;
+            link.note_lost(&mut sent.batch, sent.since, BROKEN, &mut replies);
+            self.report_replies(role, replies);
+            match self.is_leaving {
+                true => self.fail(role, ELSEWHERE),
+                false => self.admit(role, now),
+            }
+        }
+    }
+
+    /// Sees to it that requests which wait for a connection get one, or an error.
+    fn admit(&mut self, role: Role, now: Time) {
         let connection = self.connection(role);
         let is_closed = connection.phase == Phase::Closed;
         let (not_before, refused) = (connection.not_before, connection.refused);

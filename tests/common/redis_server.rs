@@ -99,19 +99,35 @@ impl RedisServer {
     /// Waits until this many bytes have arrived that a paused Redis has not read.
     #[track_caller]
     pub fn wait_to_be_sent(&self, bytes: u64) {
-        let local = format!("0100007F:{:04X}", self.port());
         eventually("the requests are sent to Redis", || {
-            let sockets = fs::read_to_string("/proc/net/tcp").expect("the sockets");
-            let unread = sockets.lines().filter_map(|line| {
-                // Number, local address, remote address, state, and what waits to be sent and to be read.
-                let mut fields = line.split_ascii_whitespace().skip(1);
-                let (address, state, queues) = (fields.next()?, fields.nth(1)?, fields.next()?);
-                let (_, unread) = queues.split_once(':')?;
-                let is_connected = address == local && state == "01";
-                is_connected.then(|| u64::from_str_radix(unread, 16).expect("a number"))
-            });
+            let unread = self.queues(0).into_iter().map(|(_, unread)| unread);
             unread.sum::<u64>() >= bytes
         });
+    }
+
+    /// Waits until a paused Redis takes no more bytes on a connection, and this many wait to be sent to it.
+    #[track_caller]
+    pub fn wait_until_full(&self, bytes: u64) {
+        eventually("a socket to Redis is full", || {
+            let mut unsent = self.queues(1).into_iter().map(|(unsent, _)| unsent);
+            unsent.any(|unsent| unsent >= bytes)
+        });
+    }
+
+    /// How many bytes wait to be sent and to be read on each connection whose local address (0) or remote address (1)
+    /// is that of Redis.
+    fn queues(&self, side: usize) -> Vec<(u64, u64)> {
+        let address = format!("0100007F:{:04X}", self.port());
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("the sockets");
+        let number = |text: &str| u64::from_str_radix(text, 16).expect("a number");
+        let of_line = |line: &str| {
+            // Number, local address, remote address, state, and what waits to be sent and to be read.
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            let is_connected = fields[1 + side] == address && fields[3] == "01";
+            let (unsent, unread) = fields[4].split_once(':')?;
+            is_connected.then(|| (number(unsent), number(unread)))
+        };
+        sockets.lines().skip(1).filter_map(of_line).collect()
     }
 
     /// Lets a paused Redis go on.

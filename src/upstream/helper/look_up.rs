@@ -30,7 +30,7 @@ impl Helper {
                         self.look_up(at);
                     }
                 }
-                self.members[at].drop_closed();
+                self.members[at].drop_closed(now);
             }
         }
     }
@@ -166,6 +166,6 @@ impl Member {
             master: master.address.to_string(),
         };
         self.node().switched(&loss, now);
-        self.drop_closed();
+        self.drop_closed(now);
     }
 }

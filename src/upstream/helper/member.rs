@@ -2,15 +2,17 @@
 //! the state machine wants.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 use mio::event::Event as Ready;
 use mio::{Registry, Token};
 
 use super::super::cluster::view::View;
+use super::super::line::Sent;
 use super::super::mailbox::Mailbox;
 use super::super::node::{Loss, Node, Phase, Role};
 use super::super::race::Race;
-use super::super::{NodeId, Replies};
+use super::super::{Batch, LinkId, NodeId, Replies};
 use super::{LANDING, Shell};
 use crate::clock::Time;
 use crate::config::Secret;
@@ -25,11 +27,26 @@ const READS: usize = 16;
 const TOKENS: usize = 1 << 12;
 const ATTEMPTS: usize = 256;
 
+/// Whether the loop may write to a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Access {
+    /// The connection has no line.
+    #[default]
+    Never,
+    /// Its line is closed.
+    Closed,
+    /// Its line is open.
+    Open,
+}
+
 /// One Redis with its sockets.
 pub(super) struct Member {
     node: Node,
     /// The sockets, by the index of their role, as are their tokens.
     transports: Vec<Option<Transport>>,
+    /// Their lines, likewise.
+    lines: Vec<Access>,
+    mailbox: Arc<Mailbox>,
     /// The attempts to reach Redis at one of its addresses, while they are in progress.
     race: Race,
     /// The address of Redis is being looked up.
@@ -40,18 +57,26 @@ pub(super) struct Member {
     is_touched: bool,
     /// When the state machine has something to do.
     due: Option<Time>,
+    /// Something could not be written because the loop was writing.
+    is_held_up: bool,
+    /// Memory for requests that the loop has written; empty between calls.
+    sent: Sent,
 }
 
 impl Member {
-    pub fn new(node: Node) -> Self {
+    pub fn new(node: Node, mailbox: Arc<Mailbox>) -> Self {
         Self {
             node,
             transports: Vec::new(),
+            lines: Vec::new(),
+            mailbox,
             race: Race::default(),
             looking_up: false,
             targets: Vec::new(),
             is_touched: true,
             due: None,
+            is_held_up: false,
+            sent: Sent::default(),
         }
     }
 
@@ -140,6 +165,7 @@ impl Member {
 
     /// Advances each connection as far as its socket allows, and does what is due.
     pub fn turn(&mut self, shell: &mut Shell, now: Time) {
+        self.is_touched |= std::mem::take(&mut self.is_held_up);
         self.is_touched |=
             self.due.is_some_and(|due| due <= now) || self.is_readable(shell.mailbox.is_full());
         if !self.is_touched {
@@ -214,6 +240,7 @@ impl Member {
         let place = role.place();
         if self.transports.len() <= place {
             self.transports.resize_with(place + 1, || None);
+            self.lines.resize(place + 1, Access::Never);
         }
         self.transports[place] = Some(transport);
     }
@@ -247,44 +274,153 @@ impl Member {
             match transport.read(&mut shell.landing) {
                 Ok(ReadResult::Bytes(length)) => {
                     let now = shell.clock.now();
+                    self.take_sent_to(role, now);
                     let is_open = self.node.connection(role).phase == Phase::Open;
                     self.node.received(role, &shell.landing[..length], now);
-                    self.drop_closed();
+                    self.drop_closed(now);
                     if is_open && length == shell.landing.len() && length < LANDING {
                         shell.landing = vec![0; LANDING].into();
                     }
                 }
                 Ok(ReadResult::Nothing) => return,
                 Ok(ReadResult::End) => {
-                    self.node.lost(role, Loss::Closed, shell.clock.now());
-                    self.drop_closed();
+                    let now = shell.clock.now();
+                    self.node.lost(role, Loss::Closed, now);
+                    self.drop_closed(now);
                 }
                 Err(error) => self.lose(role, error, shell.clock.now()),
             }
         }
     }
 
+    /// Takes requests for a link from the loop.
+    pub fn send(&mut self, link: LinkId, batch: &mut Batch, now: Time) {
+        self.note_closed(link);
+        self.node().send(link, batch, now);
+    }
+
+    /// Takes requests for a link of a node that has left.
+    pub fn send_elsewhere(&mut self, link: LinkId, batch: &mut Batch, now: Time) {
+        self.note_closed(link);
+        self.node().send_elsewhere(link, batch, now);
+    }
+
+    /// The line of a link is closed, as the loop has passed on requests for it.
+    fn note_closed(&mut self, link: LinkId) {
+        let place = self.node.role_of(link).place();
+        if let Some(line @ Access::Open) = self.lines.get_mut(place) {
+            *line = Access::Closed;
+        }
+    }
+
+    /// Takes what the loop has written.
+    pub fn take_sent(&mut self, now: Time) {
+        for role in self.node.roles() {
+            self.take_sent_to(role, now);
+        }
+    }
+
+    fn take_sent_to(&mut self, role: Role, now: Time) {
+        if let Some(link) = self.line_of(role) {
+            self.mailbox.take_sent(link, &mut self.sent);
+            self.note_sent(role, now);
+        }
+    }
+
+    /// The link of a role, if it has a line.
+    fn line_of(&self, role: Role) -> Option<LinkId> {
+        match self.lines.get(role.place()) {
+            None | Some(Access::Never) => None,
+            Some(Access::Closed | Access::Open) => self.node.link_of(role),
+        }
+    }
+
+    fn note_sent(&mut self, role: Role, now: Time) {
+        if !self.sent.is_empty() {
+            self.is_touched = true;
+            self.node.sent(role, &mut self.sent, now);
+        }
+    }
+
+    /// Lets only the helper write to a connection. Returns whether it may do so already.
+    fn close_line(&mut self, role: Role, now: Time) -> bool {
+        let Some(link) = self.line_of(role) else {
+            return true;
+        };
+        self.lines[role.place()] = Access::Closed;
+        let may_write = self.mailbox.close_line(link, &mut self.sent);
+        self.note_sent(role, now);
+        may_write
+    }
+
+    /// Lets only the helper write.
+    pub fn close_lines(&mut self, now: Time) {
+        for role in self.node.roles() {
+            self.close_line(role, now);
+        }
+    }
+
+    /// Lets the loop write to a connection on which there is nothing to write.
+    fn open_line(&mut self, role: Role) {
+        let (Some(link), Some(Some(transport))) =
+            (self.node.idle_link(role), self.transports.get(role.place()))
+        else {
+            return;
+        };
+        let outlet = match self.lines[role.place()] {
+            Access::Open => return,
+            Access::Closed => None,
+            Access::Never => match transport.outlet() {
+                Ok(Some(outlet)) => Some(outlet),
+                Ok(None) | Err(_) => return,
+            },
+        };
+        self.mailbox.open_line(link, outlet);
+        self.lines[role.place()] = Access::Open;
+    }
+
+    /// The connection of a line is lost.
+    fn end_line(&mut self, role: Role, now: Time) {
+        if let Some(link) = self.line_of(role) {
+            self.lines[role.place()] = Access::Never;
+            self.mailbox.end_line(link, &mut self.sent);
+            self.note_sent(role, now);
+        }
+    }
+
     /// Writes pending requests.
-    pub fn write(&mut self) {
+    pub fn write(&mut self, now: Time) {
         if !self.is_touched {
             return;
         }
         for role in self.node.roles() {
-            let Some(Some(transport)) = self.transports.get_mut(role.place()) else {
+            let place = role.place();
+            let Some(Some(transport)) = self.transports.get(place) else {
                 continue;
             };
+            let is_due = !self.node.connection(role).link.is_empty() || transport.is_behind();
+            if transport.is_connecting() {
+                continue;
+            }
+            if is_due && !self.close_line(role, now) {
+                self.is_held_up = true;
+                continue;
+            }
             let link = &mut self.node.connection(role).link;
-            let is_due = !link.is_empty() || transport.is_behind();
-            if !transport.is_connecting() && is_due && transport.write(link).is_err() {
+            if let Some(Some(transport)) = self.transports.get_mut(place)
+                && is_due
+                && transport.write(link).is_err()
+            {
                 // What Redis sent before it closed the connection must still be read; reading then finds the end.
                 transport.readable = true;
             }
+            self.open_line(role);
         }
     }
 
     /// Reports events to the loop.
-    pub fn report(&mut self, mailbox: &Mailbox) {
-        mailbox.report(self.node.id, &mut self.node.events);
+    pub fn report(&mut self) {
+        self.mailbox.report(self.node.id, &mut self.node.events);
     }
 
     /// A connection could not be opened, or broke.
@@ -296,17 +432,21 @@ impl Member {
             _ => Loss::Broken(error),
         };
         self.node().lost(role, loss, now);
-        self.drop_closed();
+        self.drop_closed(now);
     }
 
     /// Closes the sockets of connections that the node has given up.
-    pub fn drop_closed(&mut self) {
+    pub fn drop_closed(&mut self, now: Time) {
         if !self.is_touched {
             return;
         }
-        for ((_, connection), transport) in self.node.connections().zip(&mut self.transports) {
-            if matches!(connection.phase, Phase::Closed | Phase::Wanted) {
-                *transport = None;
+        for role in self.node.roles() {
+            let phase = self.node.connection(role).phase;
+            if matches!(phase, Phase::Closed | Phase::Wanted) {
+                self.end_line(role, now);
+                if let Some(transport) = self.transports.get_mut(role.place()) {
+                    *transport = None;
+                }
             }
         }
         let resp2 = self.node.connection(Role::Resp2).phase;

@@ -50,7 +50,8 @@ impl Helper {
         } = seeds;
         let numbered = (0..).map(NodeId).zip(seeds.iter().cloned());
         for (id, address) in numbered {
-            self.members.push(member(id, address, false, &settings));
+            self.members
+                .push(member(id, address, false, &settings, &self.shell.mailbox));
         }
         let mut follow = Follow::new(seeds);
         follow.set_reads_replicas(settings.reads_replicas);
@@ -175,8 +176,9 @@ impl Helper {
         let is_retired = |member: &mut Member| change.retired.contains(&member.id());
         for mut member in self.members.extract_if(.., is_retired) {
             log::info!(address:% = member.state().settings.address; "node left");
+            member.close_lines(now);
             checks.extend(member.node().retire(now));
-            member.report(&self.shell.mailbox);
+            member.report();
             self.leaving.push(member);
         }
         let excess = self.leaving.len().saturating_sub(LEAVING_MAX);
@@ -193,13 +195,19 @@ impl Helper {
         let masters = change.added.into_iter().map(|added| (added, false));
         for ((id, address), is_replica) in masters.chain(replicas) {
             log::info!(address:%, is_replica; "node joined");
-            let mut member = member(id, address, is_replica, &nodes.settings);
+            let mut member = member(
+                id,
+                address,
+                is_replica,
+                &nodes.settings,
+                &self.shell.mailbox,
+            );
             member.node().set_watched(nodes.watched, now);
             self.members.push(member);
         }
         // Events that happened before a member was known must be reported before the member is.
         for member in &mut self.members {
-            member.report(&self.shell.mailbox);
+            member.report();
         }
         let mut events: Vec<Event> = change.map.map(Event::Slots).into_iter().collect();
         self.shell.mailbox.report(NodeId::default(), &mut events);
@@ -227,22 +235,27 @@ impl Helper {
             let members = || self.members.iter().chain(&self.leaving);
             let is_there = |link: LinkId| members().any(|member| member.id() == link.node);
             self.work.requests.retain(is_there);
+            self.shell.mailbox.retain_lines(is_there);
         }
     }
 }
 
 /// A node of the cluster, at that address.
-fn member(id: NodeId, address: RedisAddress, is_replica: bool, settings: &Settings) -> Member {
-    Member::new(Node::new(
-        id,
-        Settings {
-            address,
-            is_replica,
-            // A replica's replies are not cached.
-            tracking: settings.tracking && !is_replica,
-            ..settings.clone()
-        },
-    ))
+fn member(
+    id: NodeId,
+    address: RedisAddress,
+    is_replica: bool,
+    settings: &Settings,
+    mailbox: &Arc<Mailbox>,
+) -> Member {
+    let settings = Settings {
+        address,
+        is_replica,
+        // A replica's replies are not cached.
+        tracking: settings.tracking && !is_replica,
+        ..settings.clone()
+    };
+    Member::new(Node::new(id, settings), Arc::clone(mailbox))
 }
 
 /// Answers requests for a node that is no longer a member.
