@@ -58,8 +58,9 @@ fn each_master_is_shown_with_its_state_slots_and_keys() {
     let http = Http::start_with(&[
         "--redis_cluster",
         &seeds,
+        // As long as this, it can be seen that a request waits.
         "--redis_timeout",
-        "1000",
+        "3000",
         "--redis_wait",
         "30000",
     ]);
@@ -67,6 +68,8 @@ fn each_master_is_shown_with_its_state_slots_and_keys() {
     let mut client = http.proxy.client();
     for master in 0..MASTERS {
         for key in cluster.keys_at(master, 10 + master) {
+            // That a key is missing is cached for a second only.
+            cluster.set(&key, "value");
             client.get(&key);
         }
     }

@@ -185,9 +185,10 @@ fn each_histogram_holds_what_happened_in_its_unit() {
     let mut client = http.proxy.client();
     client.command(&["DBSIZE"]);
     redis.pause();
-    client.send(request(&["GET", "a"]));
-    http.proxy.let_it_read();
+    let get = request(&["GET", "a"]);
+    client.send(&get);
     // The helper thread may be slow to ask.
+    redis.wait_to_be_sent(get.len() as u64);
     std::thread::sleep(2 * HANGS_FOR);
     redis.resume();
     client.read_reply();

@@ -80,7 +80,7 @@ fn entries_that_go_for_lack_of_room_are_counted_by_what_lacked() {
 fn entries_past_their_time_are_counted() {
     let redis = RedisServer::start();
     redis.set("a", "1");
-    let flags = ["--cache_ttl", "1000", "--cache_period", "10"];
+    let flags = ["--cache_ttl", "3000", "--cache_period", "10"];
     let mut watched = Watched::start(&redis, &flags);
     watched.client.get("a");
     watched.moved(&miss("cache_misses_total{reason=new}"));

@@ -57,8 +57,9 @@ impl Watched {
 
     /// Watches one that runs, with one client.
     pub fn of(http: Http) -> Self {
-        let client = http.proxy.client();
-        // The client of the harness has left.
+        let mut client = http.proxy.client();
+        // It is accepted, and the client of the harness has left.
+        client.command(&["PING"]);
         eventually("one client is there", || {
             http.metric("redis_proxy_clients") == 1.0
         });

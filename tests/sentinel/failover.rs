@@ -32,7 +32,7 @@ fn without_a_sentinel(world: &World, proxy: &Proxy) {
     let mut client = proxy.client();
     for sentinel in &world.sentinels[..2] {
         sentinel.stop();
-        proxy.wait_for_log(&format!("sentinel={}", sentinel.address()));
+        proxy.wait_for_log(&format!("sentinel down sentinel={}", sentinel.address()));
     }
     assert_same(&client.command(&["SET", "a", "1"]), b"+OK\r\n", &"SET");
     // A new connection is made by what the third one says.
