@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{
     Answer, Client, FakeRedis, Proxy, RedisServer, SOON_AWAY, assert_away, assert_never_there,
-    assert_same, bulk, eventually, eventually_get, eventually_read, listen, reason, request,
+    assert_same, bulk, eventually, eventually_read, eventually_set, listen, reason, request,
 };
 
 fn redis_with_a_and_b() -> RedisServer {
@@ -196,7 +196,7 @@ fn a_miss_waits_for_a_paused_redis_no_longer_than_the_timeout() {
     redis.pause();
     assert_timed_out(&proxy, &mut proxy.client(), "a", &redis.address());
     redis.resume();
-    eventually_get(&mut proxy.client(), "a", &bulk("value of a"));
+    eventually_read(&proxy, "a", &bulk("value of a"));
 }
 
 /// The timeout counts from when the request was sent, which the helper thread may notice a second later.
@@ -216,10 +216,11 @@ fn a_lone_miss_waits_for_a_paused_redis_as_long_as_the_timeout() {
         redis.resume();
         client = proxy.client();
         eventually_get(&mut client, "a", &bulk("value of a"));
+        eventually_read(&proxy, "a", &bulk("value of a"));
         (timeout..timeout + Duration::from_millis(700)).contains(&waited)
     });
     assert!(in_time, "it waits for longer");
-    eventually_get(&mut client, "b", &bulk("value of b"));
+    eventually_read(&proxy, "b", &bulk("value of b"));
 }
 
 #[test]
@@ -521,6 +522,7 @@ fn connections_that_lead_to_another_server_than_the_first_are_made_anew() {
     let proxy = Proxy::start_at(&redis.address(), &[]);
     let mut client = proxy.client();
     client.command(&["SET", "key", "value"]);
+    eventually_set(&proxy, "key", "value");
     assert_same(&client.get("key"), &bulk("value"), &"a miss");
     proxy.wait_for_log("it now connects to another server");
     eventually("changes are reported", || {
