@@ -239,7 +239,7 @@ fn the_set_up_of_a_dedicated_connection_has_an_end() {
             straight.command(&["ACL", "SETUSER", user, "on", ">word", "~*", "&*", "+@all"]);
         }
         let flags =
-            "--redis_username app --redis_password word --redis_database 3 --redis_timeout 300";
+            "--redis_username app --redis_password word --redis_database 3 --redis_timeout 1000";
         let flags: Vec<&str> = flags.split(' ').collect();
         let proxy = Proxy::start_at(&redis.address(), &flags);
         proxy.wait_for_redis();
@@ -249,7 +249,7 @@ fn the_set_up_of_a_dedicated_connection_has_an_end() {
         let reply = client.read_to_end();
         let text = reply.escape_ascii();
         assert!(
-            reply.ends_with(b"timed out after 300 ms\r\n"),
+            reply.ends_with(b"timed out after 1000 ms\r\n"),
             "{words:?}: {text}"
         );
         trick.left.store(0, Ordering::SeqCst);

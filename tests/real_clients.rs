@@ -84,7 +84,7 @@ impl Printed {
             text.replace(port, "PORT")
         };
         Self {
-            stdout: text(output.stdout),
+            stdout: without_times(&text(output.stdout)),
             stderr: text(output.stderr),
             status: output.status.code(),
         }
@@ -94,6 +94,17 @@ impl Printed {
     fn assert_success(&self) {
         assert_eq!(self.status, Some(0), "{}{}", self.stdout, self.stderr);
     }
+}
+
+/// The same without the lines in which redis-cli shows how long a slow reply took, as in (0.63s).
+fn without_times(text: &str) -> String {
+    let is_time = |line: &&str| {
+        let time = line.trim_end().strip_prefix('(');
+        let time = time.and_then(|rest| rest.strip_suffix("s)"));
+        time.is_some_and(|seconds| seconds.parse::<f64>().is_ok())
+    };
+    let lines = text.split_inclusive('\n');
+    lines.filter(|line| !is_time(line)).collect()
 }
 
 // redis-cli
@@ -155,7 +166,7 @@ fn at_a_terminal(port: &str, session: &str) -> String {
     output.read_to_end(&mut printed).expect("an end");
     assert!(process.wait().expect("a child").success());
     let printed = String::from_utf8(printed).expect("a text");
-    printed.replace(port, "PORT")
+    without_times(&printed.replace(port, "PORT"))
 }
 
 #[test]

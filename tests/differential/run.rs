@@ -24,6 +24,13 @@ const CLIENTS: &[Kind] = &[
     Kind::Wild,
 ];
 
+/// What tells how many listen.
+const COUNTS_OF_LISTENERS: &[&str] = &[
+    "PUBSUB NUMSUB c1 c2 c3",
+    "PUBSUB SHARDNUMSUB s1 s2",
+    "PUBSUB NUMPAT",
+];
+
 /// What came of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Count {
@@ -189,6 +196,7 @@ impl<'a> Run<'a> {
         self.compare(client, batch, &heard, &expected);
         if batch.end == End::Closed {
             self.reconnect(client);
+            self.let_listeners_leave();
         }
     }
 
@@ -349,6 +357,18 @@ impl<'a> Run<'a> {
             }
         } else if !session.is_subscribed() {
             self.reconnect(client);
+        }
+    }
+
+    /// Waits until the Redis behind the proxy counts as many listeners as the other: of a client that was closed, it may hear
+    /// later than that client.
+    fn let_listeners_leave(&self) {
+        let [mut behind, mut alone] = self.inspectors();
+        for line in COUNTS_OF_LISTENERS {
+            let words: Vec<&str> = line.split(' ').collect();
+            eventually("the listener is gone", || {
+                behind.command(&words) == alone.command(&words)
+            });
         }
     }
 

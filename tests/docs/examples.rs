@@ -19,6 +19,8 @@ until grep -q 'redis up' "$log"; do
     kill -0 $pid 2>/dev/null || { cat "$log" >&2; exit 1; }
     sleep 0.02
 done
+# What it says over HTTP may be a moment behind the log.
+case "$*" in *--metrics_port*) curl -sf --retry 30 --retry-delay 1 "http://127.0.0.1:$HTTP/readyz" >/dev/null ;; esac
 "#;
 
 /// Stands for `make`: its targets are named right, but what they do is tested elsewhere. `make run` starts the proxy.
@@ -123,6 +125,7 @@ fn run(document: &str, block: &Block) {
         .env("PROXY", env!("CARGO_BIN_EXE_redis-proxy"))
         .env("ROOT", env!("CARGO_MANIFEST_DIR"))
         .env("SCRATCH", &scratch.0)
+        .env("HTTP", &http)
         .env("PORT", &port)
         .env("REDIS", &redis_port)
         .output()

@@ -48,8 +48,9 @@ async function main() {
 
   const messages = redis.duplicate();
   await messages.connect();
-  const heard = new Promise((message) => messages.subscribe("news", message));
-  await new Promise((next) => setTimeout(next, 50));
+  let hear;
+  const heard = new Promise((message) => { hear = message; });
+  await messages.subscribe("news", hear);
   await redis.publish("news", "something");
   console.log(await heard);
   await look();
