@@ -257,7 +257,12 @@ fn what_matches_is_invalidated_in_every_database() {
     for key in ["a:1", "a:2", "b:1", "pinned:a", "ahead:a", "stale:a"] {
         world.cache(key, "value");
     }
-    assert_eq!(say(&mut world, client, "PROXY INVALIDATE a:*"), b":2\r\n");
+    let reader = world.connect();
+    world.send(reader, get("a:missing"));
+    world.answer("$-1\r\n");
+    let keys = say(&mut world, client, "PROXY CACHE KEYS a:*");
+    assert_eq!(keys, array(&["a:1", "a:2", "a:missing"]));
+    assert_eq!(say(&mut world, client, "PROXY INVALIDATE a:*"), b":3\r\n");
     assert_eq!(say(&mut world, client, "PROXY INVALIDATE a:*"), b":0\r\n");
     let keys = say(&mut world, client, "PROXY CACHE KEYS *");
     assert_eq!(keys, array(&["b:1", "pinned:a", "ahead:a", "stale:a"]));
