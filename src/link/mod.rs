@@ -185,6 +185,7 @@ impl<Q: Copy> Link<Q> {
         let group = self.group_of(batch, since);
         self.groups.push_back(group.renewed(0, usize::MAX, &mut 0));
         self.answer_failed(replies);
+        self.drop_answered();
     }
 
     fn group_of(&mut self, batch: &mut Batch, since: Time) -> Group<Q> {
@@ -442,7 +443,11 @@ impl<Q: Copy> Link<Q> {
         self.ready = false;
         self.frames = Frames::default();
         self.answer_failed(replies);
-        // New questions will go before the first group, so no request of it may be answered already.
+        self.drop_answered();
+    }
+
+    /// Drops the answered requests of the first group, as the questions of a new connection will go before it.
+    fn drop_answered(&mut self) {
         if self.answered > 0
             && let Some(group) = self.groups.pop_front()
         {

@@ -121,6 +121,8 @@ impl World {
             14..24 => self.process(role),
             24 | 25 if !self.alive => self.listens = false,
             24..28 if !self.alive => self.close_one(role),
+            28..32 => self.write(role),
+            32 if self.alive => self.go_on(),
             _ => {
                 for _ in 0..self.random.usize(1..10) {
                     self.hear(role);
@@ -156,41 +158,65 @@ impl World {
         }
     }
 
+    /// Requests that come together.
+    fn requests(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        for _ in 0..self.random.usize(1..4) {
+            batch.push(self.random.bool(), |out| {
+                out.extend_from_slice(b"*1\r\n$3\r\nget\r\n")
+            });
+        }
+        self.owed += batch.requests.len();
+        batch
+    }
+
+    /// The loop passes requests on.
     fn request(&mut self) {
         let protocol = [Protocol::Resp2, Protocol::Resp3][self.random.usize(..2)];
         let database = self.random.u32(..2);
-        let mut batch = Batch::default();
-        batch.push(self.random.bool(), |out| {
-            out.extend_from_slice(b"*1\r\n$3\r\nget\r\n")
-        });
-        let link = LinkId::new(protocol, database).at(self.node.id);
-        self.owed += 1;
-        let role = self.node.role_of(link);
-        let is_behind = |(other, sent): &(Role, Sent)| *other == role && sent.unwritten > 0;
-        let is_open = self.node.idle_link(role).is_some() && !self.sent.iter().any(is_behind);
-        if is_open && self.random.bool() {
-            return self.write(role, batch);
-        }
+        let mut batch = self.requests();
         self.note(format!("request in {protocol:?} for {database}"));
+        let link = LinkId::new(protocol, database).at(self.node.id);
+        let role = self.node.role_of(link);
         self.take_sent(role);
         self.node.send(link, &mut batch, self.now);
     }
 
-    /// The loop writes a request by itself, unless the socket is full.
-    fn write(&mut self, role: Role, batch: Batch) {
-        let is_full = self.random.u8(..4) == 0;
-        self.note(format!("request to {role:?}, full: {is_full}"));
-        let losses = self.losses;
-        if let Some(socket) = self.socket(role).as_mut().filter(|_| !is_full) {
-            socket.unread.push_back((batch.bytes.clone(), losses));
+    /// The loop writes requests by itself, if it may, and as far as the socket takes them.
+    fn write(&mut self, role: Role) {
+        let is_behind = |(other, sent): &(Role, Sent)| *other == role && sent.unwritten > 0;
+        if self.node.idle_link(role).is_none() || self.sent.iter().any(is_behind) {
+            return;
         }
-        let unwritten = if is_full { batch.bytes.len() } else { 0 };
-        let sent = Sent {
-            batch,
-            since: self.now,
-            unwritten,
+        let batch = self.requests();
+        let count = batch.requests.len();
+        let is_full = self.random.u8(..4) == 0;
+        let taken = if is_full {
+            self.random.usize(..count)
+        } else {
+            count
         };
-        self.sent.push((role, sent));
+        self.note(format!("{taken} of {count} requests to {role:?}"));
+        let written = taken
+            .checked_sub(1)
+            .map_or(0, |last| batch.requests[last].end);
+        let unwritten = batch.bytes.len() - written;
+        let losses = self.losses;
+        if let Some(socket) = self.socket(role).as_mut() {
+            let commands = commands(&batch.bytes[..written]);
+            socket
+                .unread
+                .extend(commands.map(|command| (command, losses)));
+        }
+        let since = self.now;
+        self.sent.push((
+            role,
+            Sent {
+                batch,
+                since,
+                unwritten,
+            },
+        ));
     }
 
     /// The node takes over what the loop has written to a connection.
@@ -341,7 +367,7 @@ impl World {
             let losses = self.losses;
             let connection = self.node.connection(role);
             let is_open = connection.phase == Phase::Open;
-            if !is_open || !Source::is_empty(&connection.link) || self.random.bool() {
+            if !is_open || !Source::is_empty(&connection.link) || self.random.u8(..16) == 0 {
                 self.take_sent(role);
             }
             let connection = self.node.connection(role);
@@ -410,6 +436,18 @@ impl World {
             || sockets.any(|it| it.ended || !it.unread.is_empty() || !it.answers.is_empty())
     }
 
+    /// The proxy and Redis do what there is to do before time passes.
+    fn go_on(&mut self) {
+        while self.goes_on() {
+            self.connect();
+            for role in self.node.roles() {
+                self.process(role);
+                self.hear(role);
+                self.settle();
+            }
+        }
+    }
+
     /// Nothing happens any more except what the proxy does, and Redis if it is alive.
     fn rest(&mut self) {
         self.note("rest".to_owned());
@@ -421,14 +459,7 @@ impl World {
             }
         }
         while self.now < end {
-            while self.goes_on() {
-                self.connect();
-                for role in self.node.roles() {
-                    self.process(role);
-                    self.hear(role);
-                    self.settle();
-                }
-            }
+            self.go_on();
             let soon = self.now.after(Duration::from_millis(250));
             self.now = self.node.due().map_or(soon, |due| due.min(soon));
             self.tick();

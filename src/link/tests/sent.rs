@@ -79,3 +79,23 @@ fn if_the_connection_was_lost_they_are_repeated_or_fail_in_their_turn() {
     assert_eq!(texts(&replies), ["-ERR gone"]);
     assert!(link.is_idle());
 }
+
+#[test]
+fn the_questions_of_the_next_connection_go_before_those_that_are_repeated() {
+    let mut link = TestLink::default();
+    let mut replies = Replies::default();
+    link.note_lost(
+        &mut batch_of(&["a!", "b"]),
+        at(0),
+        b"-ERR gone\r\n",
+        &mut replies,
+    );
+    assert_eq!(texts(&replies), ["-ERR gone"]);
+    link.ask("question", b"q", at(0));
+    assert_eq!(written(&mut link), "q");
+    assert_eq!(received(&mut link, "+Q\r\n").answers.len(), 1);
+    set_ready(&mut link);
+    assert_eq!(written(&mut link), "b");
+    assert_eq!(texts(&received(&mut link, "+B\r\n").replies), ["+B"]);
+    assert!(link.is_idle());
+}
