@@ -53,6 +53,8 @@ received = queue.Queue()
 subscriber = client.pubsub(ignore_subscribe_messages=True)
 subscriber.subscribe(**{"many": lambda found: received.put(found["data"])})
 thread = subscriber.run_in_thread(sleep_time=0.1)
+while client.pubsub_numsub("many") != [("many", 1)]:
+    pass
 with client.pipeline(transaction=False) as pipeline:
     for number in range(5000):
         pipeline.publish("many", number)
