@@ -1,12 +1,12 @@
 //! While Redis is away, each database goes on being served.
 
-use crate::common::{Proxy, RedisServer, bulk};
+use crate::common::{Proxy, RedisServer, SOON_AWAY, bulk};
 use crate::{NIL, OK, assert_answers, client_in};
 
 #[test]
 fn what_is_cached_of_a_database_is_served_while_redis_is_away() {
     let mut redis = RedisServer::start();
-    let proxy = Proxy::start(&redis, &["--redis_timeout", "200"]);
+    let proxy = Proxy::start(&redis, SOON_AWAY);
     let mut clients = [0, 3].map(|database| client_in(&proxy, database));
     for (client, value) in clients.iter_mut().zip(["zero", "three"]) {
         assert_answers(client, &format!("SET {value} {value}"), OK);

@@ -119,7 +119,7 @@ fn a_redis_that_loads_its_data_is_said_to() {
         is_ping.then(|| Answer::Reply(LOADING.to_vec()))
     });
     let proxy = Proxy::start_at(&redis.address(), SOON_AWAY);
-    proxy.wait_for_log("redis down");
+    proxy.wait_until_down_for("LOADING");
     let fields = info(&mut proxy.client(), &["persistence"]);
     assert_eq!(fields["loading"], "1");
 }
