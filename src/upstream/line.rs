@@ -4,7 +4,8 @@
 //! The helper opens a line while it has nothing to write on the connection. The loop notes its requests here before it
 //! writes them. The helper takes them over before it handles a reply, before it writes, and when the connection is lost.
 //! So it always knows which requests a reply may belong to, and which were written first. What the socket does not
-//! accept is left to the helper.
+//! accept is left to the helper. So are further requests until it has taken over the first: where it is that busy, it
+//! writes those of several turns in one go.
 
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub batch: Batch,
-    /// When the first of them was sent.
+    /// When they were sent.
     pub since: Time,
     /// How many of the last bytes, including requests that were taken over before, the socket has not accepted.
     pub unwritten: usize,
@@ -62,14 +63,13 @@ impl Line {
 
     /// Notes requests that the loop will write at once, and copies their bytes. `None` if the helper must write them.
     pub fn begin(&mut self, batch: &mut Batch, bytes: &mut Vec<u8>, now: Time) -> Option<Writing> {
-        if !self.is_open || batch.bytes.len() > MOST {
+        let is_ahead = !self.sent.batch.is_empty();
+        if !self.is_open || is_ahead || batch.bytes.len() > MOST {
             return None;
         }
         bytes.clear();
         bytes.extend_from_slice(&batch.bytes);
-        if self.sent.batch.is_empty() {
-            self.sent.since = now;
-        }
+        self.sent.since = now;
         self.sent.batch.append(batch);
         self.is_writing = true;
         Some(Writing {
@@ -175,6 +175,7 @@ mod tests {
         // Not even if the helper has nothing to write after all.
         line.open();
         assert!(line.finish(&writing, 0), "the helper is woken");
+        line.take(&mut Sent::default());
         assert!(begin(&mut line, b"b").is_none());
         assert!(line.close());
         line.open();
@@ -188,6 +189,9 @@ mod tests {
         let (mut written, mut unwritten) = (0, 0);
         while unwritten == 0 {
             let writing = begin(&mut line, &bytes).expect("the line is open");
+            let mut sent = Sent::default();
+            line.take(&mut sent);
+            assert_eq!(sent.batch.bytes, bytes);
             unwritten = writing.write(&bytes);
             written += bytes.len() - unwritten;
             assert_eq!(line.finish(&writing, unwritten), unwritten > 0);
@@ -195,12 +199,22 @@ mod tests {
         assert!(begin(&mut line, b"x").is_none());
         let mut sent = Sent::default();
         line.take(&mut sent);
+        assert!(sent.batch.is_empty());
         assert_eq!(sent.unwritten, unwritten);
-        assert_eq!(sent.batch.bytes.len(), written + unwritten);
         let mut arrived = vec![0; written];
         far.read_exact(&mut arrived).expect("the requests");
         far.set_nonblocking(true).expect("a non-blocking socket");
         assert!(far.read(&mut [0]).is_err(), "nothing more has arrived");
+    }
+
+    #[test]
+    fn further_requests_are_left_to_a_helper_that_has_not_taken_over_the_first() {
+        let (mut line, _far) = line();
+        let writing = begin(&mut line, b"a").expect("the line is open");
+        line.finish(&writing, 0);
+        assert!(begin(&mut line, b"b").is_none());
+        line.take(&mut Sent::default());
+        assert!(begin(&mut line, b"b").is_some());
     }
 
     #[test]
