@@ -5,7 +5,7 @@ mod common;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::{Client, Http, Proxy, RedisServer, assert_same, bulk, eventually};
+use common::{Client, Http, Proxy, RedisServer, assert_same, bulk};
 
 #[track_caller]
 fn assert_pong(client: &mut Client) {
@@ -16,11 +16,7 @@ fn assert_pong(client: &mut Client) {
 fn blocked(proxy: &Proxy, redis: &RedisServer) -> Client {
     let mut client = proxy.client();
     client.send("BLPOP list 0\r\n");
-    let mut straight = redis.client();
-    eventually("Redis has the client blocked", || {
-        let info = straight.command(&["INFO", "clients"]);
-        String::from_utf8_lossy(&info).contains("blocked_clients:1")
-    });
+    redis.await_blocked(1);
     client
 }
 

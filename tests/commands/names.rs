@@ -1,7 +1,7 @@
 //! Names that no command has.
 
 use super::{Innocents, OK, dedicated};
-use crate::common::{Client, Proxy, RedisServer, assert_same, bulk, eventually, request};
+use crate::common::{Client, Proxy, RedisServer, assert_same, bulk, request};
 
 /// What leaves state on a connection, blocks it or ends it, with arguments.
 const STATEFUL: &[&[&str]] = &[
@@ -270,10 +270,7 @@ fn words_among_the_arguments_are_taken_as_redis_takes_them() {
     ]));
     innocents.assert_unharmed(&redis, "XREAD");
     // It waits for what is added after it.
-    eventually("it is blocked", || {
-        let info = redis.client().command(&["INFO", "clients"]);
-        String::from_utf8_lossy(&info).contains("blocked_clients:1\r\n")
-    });
+    redis.await_blocked(1);
     let mut client = proxy.client();
     client.command(&["XADD", "stream", "1-1", "field", "value"]);
     assert!(

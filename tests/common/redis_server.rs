@@ -155,6 +155,16 @@ impl RedisServer {
         Client::connect(self.address())
     }
 
+    /// Waits until so many clients wait here in a command that blocks.
+    #[track_caller]
+    pub fn await_blocked(&self, count: usize) {
+        let line = format!("blocked_clients:{count}\r\n");
+        eventually(&line, || {
+            let info = self.client().command(&["INFO", "clients"]);
+            String::from_utf8(info).expect("a text").contains(&line)
+        });
+    }
+
     /// Sets a key at Redis itself.
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let reply = self

@@ -1,6 +1,6 @@
 //! Redis goes away, and comes back.
 
-use super::{OK, assert_answers, assert_x, await_blocked, proxy_with_x};
+use super::{OK, assert_answers, assert_x, proxy_with_x};
 use crate::common::{SOON_AWAY, assert_same, bulk, eventually};
 
 #[test]
@@ -18,7 +18,7 @@ fn dedicated_connections_end_with_redis_and_hits_go_on() {
         .into();
     let mut waiting = proxy.client();
     waiting.send("BLPOP list 0\r\n");
-    await_blocked(&redis, 1);
+    redis.await_blocked(1);
     own.push(waiting);
     let open_files = proxy.open_files();
     redis.stop();
@@ -106,7 +106,7 @@ fn a_redis_that_vanishes_in_silence_ends_subscribers_and_blocked_workers() {
     listener.read_reply();
     let mut worker = proxy.client();
     worker.send("BLPOP list 0\r\n");
-    await_blocked(&redis, 1);
+    redis.await_blocked(1);
     redis.pause();
     listener.assert_closed();
     worker.assert_closed();

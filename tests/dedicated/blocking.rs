@@ -1,8 +1,6 @@
 //! Commands that wait at Redis.
 
-use super::{
-    OK, PONG, assert_answers, assert_x, await_blocked, await_clients, proxy_with_x, settled_clients,
-};
+use super::{OK, PONG, assert_answers, assert_x, await_clients, proxy_with_x, settled_clients};
 use crate::common::{assert_same, bulk};
 
 const POPPED: &[u8] = b"*2\r\n$4\r\nlist\r\n$1\r\nv\r\n";
@@ -16,7 +14,7 @@ fn a_blpop_is_woken_by_a_push_wherever_it_comes_from() {
     assert_answers(&mut own, "WATCH nothing", OK);
     for pusher in [&mut through_proxy, &mut redis.client(), &mut own] {
         waiting.send("BLPOP none list 0\r\nGET x\r\n");
-        await_blocked(&redis, 1);
+        redis.await_blocked(1);
         assert_x(pusher);
         assert!(waiting.has_received_nothing());
         assert_answers(pusher, "RPUSH list v", b":1\r\n");
@@ -41,7 +39,7 @@ fn replies_before_a_wait_come_at_once() {
         b"$4\r\ntrue\r\n+OK\r\n$1\r\n1\r\n+PONG\r\n",
         &"before",
     );
-    await_blocked(&redis, 1);
+    redis.await_blocked(1);
     redis.client().command(&["RPUSH", "list", "v"]);
     assert_same(&client.read_replies(2), &[POPPED, PONG].concat(), &"after");
 }
@@ -53,7 +51,7 @@ fn all_that_wait_are_served_and_others_go_on() {
     for client in &mut waiting {
         client.send("BLPOP list 0\r\n");
     }
-    await_blocked(&redis, 100);
+    redis.await_blocked(100);
     let mut other = proxy.client();
     assert_x(&mut other);
     for _ in 0..100 {
@@ -94,7 +92,7 @@ fn other_commands_wait_too() {
     ] {
         let mut client = proxy.client();
         client.send(format!("{waits}\r\n"));
-        await_blocked(&redis, 1);
+        redis.await_blocked(1);
         let words: Vec<_> = wakes.split(' ').collect();
         other.command(&words);
         assert_same(&client.read_reply(), reply.as_bytes(), &waits);
@@ -107,9 +105,9 @@ fn a_client_that_leaves_while_it_waits_takes_nothing() {
     let before = settled_clients(&redis);
     let mut client = proxy.client();
     client.send("BLPOP list 0\r\n");
-    await_blocked(&redis, 1);
+    redis.await_blocked(1);
     drop(client);
-    await_blocked(&redis, 0);
+    redis.await_blocked(0);
     await_clients(&redis, before);
     assert_answers(&mut proxy.client(), "RPUSH list v", b":1\r\n");
     assert_answers(&mut proxy.client(), "LLEN list", b":1\r\n");
@@ -121,7 +119,7 @@ fn a_dedicated_connection_is_unblocked_and_killed_at_redis() {
     let mut client = proxy.client();
     assert_answers(&mut client, "CLIENT SETNAME waiting", OK);
     client.send("BLPOP list 0\r\n");
-    await_blocked(&redis, 1);
+    redis.await_blocked(1);
     let line = super::client_named(&redis, "waiting");
     let at_redis = line.trim_start_matches("id=").split(' ').next();
     let at_redis = at_redis.expect("a number").to_owned();
@@ -165,7 +163,7 @@ fn who_closes_its_side_waits_no_longer_whatever_it_sent_behind() {
         }
         let about = &requests[..requests.len().min(100)];
         assert_same(&client.read_to_end(), &straight.read_to_end(), &about);
-        await_blocked(&redis, 0);
+        redis.await_blocked(0);
     }
 }
 

@@ -1,9 +1,7 @@
 //! `CLIENT KILL` closes clients of the proxy, as Redis closes its own.
 
 use super::twins::{Place, assert_same_at_redis, id, say};
-use super::{
-    OK, assert_answers, assert_x, await_blocked, await_clients, proxy_with_x, settled_clients,
-};
+use super::{OK, assert_answers, assert_x, await_clients, proxy_with_x, settled_clients};
 use crate::common::{Client, Proxy, RedisServer, assert_same};
 
 /// Waits until a client is closed. Returns whether it received nothing before.
@@ -205,7 +203,7 @@ fn the_dedicated_connection_of_a_killed_client_is_closed() {
     let mut waiting = proxy.client();
     let number = id(&mut waiting);
     waiting.send("BLPOP list 0\r\n");
-    await_blocked(&redis, 1);
+    redis.await_blocked(1);
     let mut other = proxy.client();
     assert_answers(&mut other, &format!("CLIENT KILL ID {number}"), b":1\r\n");
     assert_same(&waiting.read_to_end(), b"", &"it was killed");

@@ -1,7 +1,7 @@
 //! `CLIENT LIST` and `CLIENT INFO` show the clients of the proxy, in Redis's form, whatever they are at.
 
 use super::twins::{Place, assert_same_at_redis, field, id, lines, say};
-use super::{OK, assert_answers, await_blocked, proxy_with_x};
+use super::{OK, assert_answers, proxy_with_x};
 use crate::common::{Client, assert_same};
 
 /// What is the same at Redis of a line about a client.
@@ -189,7 +189,7 @@ fn only_clients_of_the_proxy_are_listed_in_the_order_in_which_they_came() {
         .collect();
     clients[1].send("BLPOP list 0\r\n");
     assert_answers(&mut clients[3], "WATCH x", OK);
-    await_blocked(&redis, 1);
+    redis.await_blocked(1);
     for lister in [0, 3] {
         let listed = lines(&say(&mut clients[lister], "CLIENT LIST"));
         let ids: Vec<&str> = listed.iter().map(|line| field(line, "id")).collect();

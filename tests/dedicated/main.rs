@@ -131,13 +131,3 @@ fn await_clients(redis: &RedisServer, count: usize) {
         clients_of(redis).len() == count
     });
 }
-
-/// Waits until so many clients wait at Redis in a command that blocks.
-#[track_caller]
-fn await_blocked(redis: &RedisServer, count: usize) {
-    let line = format!("blocked_clients:{count}\r\n");
-    eventually(&line, || {
-        let info = redis.client().command(&["INFO", "clients"]);
-        String::from_utf8(info).expect("a text").contains(&line)
-    });
-}

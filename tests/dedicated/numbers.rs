@@ -1,10 +1,7 @@
 //! The number of a client: it is the same wherever it comes back, and never taken for one of Redis's.
 
 use super::twins::{assert_same_at_redis, field, id, lines, number, say};
-use super::{
-    OK, PONG, assert_answers, await_blocked, await_clients, clients_of, proxy_with_x,
-    settled_clients,
-};
+use super::{OK, PONG, assert_answers, await_clients, clients_of, proxy_with_x, settled_clients};
 use crate::common::{assert_same, bulk};
 
 #[test]
@@ -96,7 +93,7 @@ fn numbers_of_redis_reach_nobody() {
     straight.send("BLPOP theirs 0\r\n");
     let mut blocked = proxy.client();
     blocked.send("BLPOP ours 0\r\n");
-    await_blocked(&redis, 2);
+    redis.await_blocked(2);
     let ours = id(&mut proxy.client());
     let (mut shared, mut dedicated) = (proxy.client(), proxy.client());
     assert_answers(&mut dedicated, "WATCH x", OK);

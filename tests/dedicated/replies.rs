@@ -1,7 +1,7 @@
 //! What the proxy takes a connection's state to be is what Redis's replies say: requests that fail, that are
 //! not answered, or are answered more than once.
 
-use super::{OK, PONG, assert_answers, assert_as_at, assert_x, await_blocked, proxy_with_x};
+use super::{OK, PONG, assert_answers, assert_as_at, assert_x, proxy_with_x};
 use crate::common::{Client, MB, Proxy, RedisServer, assert_same, bulk, only_time_to_live};
 
 /// A Redis with `x` and with a user who may not do much, and a proxy to which nobody but its own clients says what
@@ -25,7 +25,7 @@ fn write_late(redis: &RedisServer, proxy: &Proxy, writer: &mut Client, value: &s
 fn send_late(redis: &RedisServer, proxy: &Proxy, writer: &mut Client, requests: &str) {
     let before = redis.client().get("x");
     writer.send(format!("BLPOP none 0\r\n{requests}"));
-    await_blocked(redis, 1);
+    redis.await_blocked(1);
     assert_same(&proxy.client().get("x"), &before, &"not written yet");
     let clients = super::clients_of(redis);
     let blocked = clients.iter().find(|line| line.contains(" cmd=blpop "));
@@ -170,10 +170,10 @@ fn a_blocked_client_that_sends_no_more_is_closed_as_at_redis() {
     let (redis, proxy) = proxy_with_x(&[]);
     for mut client in [redis.client(), proxy.client()] {
         client.send("WATCH a\r\nBLPOP none 0\r\nPING\r\n");
-        await_blocked(&redis, 1);
+        redis.await_blocked(1);
         client.finish_sending();
         assert_same(&client.read_to_end(), OK, &"the end");
-        await_blocked(&redis, 0);
+        redis.await_blocked(0);
     }
 }
 
@@ -242,7 +242,7 @@ fn what_a_blocked_client_is_about_to_write_is_not_read_from_the_cache() {
         let mut blocked = proxy.client();
         let request = ["BLMOVE src dst LEFT RIGHT 0", "BRPOPLPUSH src dst 0"][round % 2];
         blocked.send("WATCH a\r\n".to_owned() + &"GET big\r\n".repeat(10) + request + "\r\n");
-        await_blocked(&redis, 1);
+        redis.await_blocked(1);
         for _ in 0..2 {
             assert_same(&reader.get("dst"), b"$-1\r\n", &"nothing yet");
         }
@@ -260,7 +260,7 @@ fn requests_in_flight_take_little_memory_however_many_are_sent() {
     let mut client = proxy.client();
     // Redis takes in all that a blocked client sends.
     client.send("BLPOP none 0\r\n");
-    await_blocked(&redis, 1);
+    redis.await_blocked(1);
     let before = proxy.memory();
     let requests = "PING\r\n\r\nSET k 1\r\n".repeat(10_000);
     let (mut sent, mut idle) = (0, 0);
