@@ -70,7 +70,7 @@ impl Line {
         bytes.clear();
         bytes.extend_from_slice(&batch.bytes);
         self.sent.since = now;
-        self.sent.batch.append(batch);
+        std::mem::swap(&mut self.sent.batch, batch);
         self.is_writing = true;
         Some(Writing {
             outlet: Arc::clone(&self.outlet),

@@ -98,7 +98,7 @@ fn a_flush_empties_all_nodes_and_the_cache() {
     ] {
         let keys = filled(&cluster, 10);
         for key in &keys {
-            // That it was missing may be cached yet, from the round before.
+            // That it was missing may still be cached, from the round before.
             eventually_get(&mut client, key, &bulk("value"));
         }
         assert_same(&client.command(flush), b"+OK\r\n", &flush);

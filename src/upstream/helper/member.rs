@@ -165,9 +165,9 @@ impl Member {
 
     /// Advances each connection as far as its socket allows, and does what is due.
     pub fn turn(&mut self, shell: &mut Shell, now: Time) {
-        self.is_touched |= std::mem::take(&mut self.is_held_up);
-        self.is_touched |=
-            self.due.is_some_and(|due| due <= now) || self.is_readable(shell.mailbox.is_full());
+        self.is_touched |= std::mem::take(&mut self.is_held_up)
+            || self.due.is_some_and(|due| due <= now)
+            || self.is_readable(shell.mailbox.is_full());
         if !self.is_touched {
             return;
         }
