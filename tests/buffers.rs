@@ -398,13 +398,17 @@ fn an_unread_pipeline_of_large_replies_holds_few_of_them() {
     redis.set("key", vec![b'v'; length]);
     let before = proxy.memory();
     let mut stream = connect(&proxy);
-    // Each asks for something else, so that none comes with another.
+    // Each asks for something else, so that none comes with another. Once a reply has shown to be large, fewer are asked
+    // for at once, so Redis answers none until those of the first turn have arrived.
+    redis.pause();
     let requests = (0..500).flat_map(|more| {
         let end = (length + more).to_string();
         request(&["GETRANGE", "key", "0", &end])
     });
     let requests: Vec<u8> = requests.collect();
     stream.write_all(&requests).expect("it is taken in");
+    redis.wait_to_be_sent(1000);
+    redis.resume();
     let mut client = proxy.client();
     eventually("those that were asked for came", || {
         number_in_info(&mut client, "client_buffers") > 20 * length

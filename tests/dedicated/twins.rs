@@ -15,16 +15,17 @@ impl Place<'_> {
     pub fn client(&self) -> Client {
         (self.connect)()
     }
+}
 
-    /// Waits until so many clients are blocked, as this place says.
-    #[track_caller]
-    pub fn await_blocked(&self, count: usize) {
-        let line = format!("blocked_clients:{count}\r\n");
-        eventually(&line, || {
-            let info = self.client().command(&["INFO", "clients"]);
-            String::from_utf8_lossy(&info).contains(&line)
-        });
-    }
+/// Waits until so many clients are blocked where this one is, which asks for it: one that came to ask might not be gone
+/// when the others are counted.
+#[track_caller]
+pub fn await_blocked(client: &mut Client, count: usize) {
+    let line = format!("blocked_clients:{count}\r\n");
+    eventually(&line, || {
+        let info = client.command(&["INFO", "clients"]);
+        String::from_utf8_lossy(&info).contains(&line)
+    });
 }
 
 /// Asserts that a session goes the same way at both places. It returns what is to be compared.
