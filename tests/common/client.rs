@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 
-use super::DEADLINE;
+use super::{DEADLINE, eventually};
 
 /// A connection to the proxy or to Redis. Everything panics when the other side is too slow.
 pub struct Client {
@@ -87,6 +87,17 @@ impl Client {
     #[track_caller]
     pub fn get(&mut self, key: impl AsRef<[u8]>) -> Vec<u8> {
         self.command(&[b"GET", key.as_ref()])
+    }
+
+    /// Waits until so many clients are blocked where this one is, which asks for it: one that came to ask might not be
+    /// gone when the others are counted.
+    #[track_caller]
+    pub fn await_blocked(&mut self, count: usize) {
+        let line = format!("blocked_clients:{count}\r\n");
+        eventually(&line, || {
+            let info = self.command(&["INFO", "clients"]);
+            String::from_utf8_lossy(&info).contains(&line)
+        });
     }
 
     /// The exact bytes of the next reply.

@@ -158,11 +158,7 @@ impl RedisServer {
     /// Waits until so many clients wait here in a command that blocks.
     #[track_caller]
     pub fn await_blocked(&self, count: usize) {
-        let line = format!("blocked_clients:{count}\r\n");
-        eventually(&line, || {
-            let info = self.client().command(&["INFO", "clients"]);
-            String::from_utf8(info).expect("a text").contains(&line)
-        });
+        self.client().await_blocked(count);
     }
 
     /// Sets a key at Redis itself.

@@ -1,6 +1,6 @@
 //! `CLIENT KILL` closes clients of the proxy, as Redis closes its own.
 
-use super::twins::{Place, assert_same_at_redis, await_blocked, id, say};
+use super::twins::{Place, assert_same_at_redis, id, say};
 use super::{OK, assert_answers, assert_x, await_clients, proxy_with_x, settled_clients};
 use crate::common::{Client, Proxy, RedisServer, assert_same};
 
@@ -14,7 +14,7 @@ fn is_closed(client: &mut Client) -> bool {
 fn crowd(place: &Place<'_>) -> Vec<Client> {
     let mut clients: Vec<Client> = (0..5).map(|_| place.client()).collect();
     clients[1].send("BLPOP list 0\r\n");
-    await_blocked(&mut clients[0], 1);
+    clients[0].await_blocked(1);
     say(&mut clients[0], "GET x");
     say(&mut clients[2], "SUBSCRIBE news");
     say(&mut clients[3], "CLIENT SETNAME named");
@@ -88,7 +88,7 @@ fn all_others_are_killed_and_a_client_spares_itself_unless_it_says_so() {
                 let mut clients = vec![place.client(), place.client()];
                 say(&mut clients[0], "PING");
                 clients[1].send("BLPOP list 0\r\n");
-                await_blocked(&mut clients[0], 1);
+                clients[0].await_blocked(1);
                 let mut killer = place.client();
                 say(&mut killer, state);
                 let count = say(&mut killer, command);

@@ -1,6 +1,6 @@
 //! `CLIENT LIST` and `CLIENT INFO` show the clients of the proxy, in Redis's form, whatever they are at.
 
-use super::twins::{Place, assert_same_at_redis, await_blocked, field, id, lines, say};
+use super::twins::{Place, assert_same_at_redis, field, id, lines, say};
 use super::{OK, assert_answers, proxy_with_x};
 use crate::common::{Client, assert_same};
 
@@ -118,7 +118,7 @@ fn crowd(place: &Place<'_>) -> (Vec<Client>, Vec<i64>) {
     let mut clients: Vec<Client> = (0..3).map(|_| place.client()).collect();
     let numbers = clients.iter_mut().map(id).collect();
     clients[0].send("BLPOP list 0\r\n");
-    await_blocked(&mut clients[1], 1);
+    clients[1].await_blocked(1);
     say(&mut clients[1], "SUBSCRIBE news");
     (clients, numbers)
 }

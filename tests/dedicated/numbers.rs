@@ -1,6 +1,6 @@
 //! The number of a client: it is the same wherever it comes back, and never taken for one of Redis's.
 
-use super::twins::{assert_same_at_redis, await_blocked, field, id, lines, number, say};
+use super::twins::{assert_same_at_redis, field, id, lines, number, say};
 use super::{OK, PONG, assert_answers, await_clients, clients_of, proxy_with_x, settled_clients};
 use crate::common::{assert_same, bulk};
 
@@ -65,7 +65,7 @@ fn a_blocked_client_is_unblocked_by_its_number() {
             ("XREAD BLOCK 0 STREAMS s $", " error"),
         ] {
             blocked.send(format!("{command}\r\n"));
-            await_blocked(&mut other, 1);
+            other.await_blocked(1);
             let unblock = format!("CLIENT UNBLOCK {number}{how}");
             answers.push(say(&mut other, &unblock));
             answers.push(blocked.read_reply());
@@ -75,7 +75,7 @@ fn a_blocked_client_is_unblocked_by_its_number() {
         // Also from a connection that is dedicated itself.
         say(&mut other, "WATCH key");
         blocked.send("BLPOP list 0\r\n");
-        await_blocked(&mut other, 1);
+        other.await_blocked(1);
         answers.push(say(&mut other, &format!("CLIENT UNBLOCK {number}")));
         answers.push(blocked.read_reply());
         for wrong in ["x", "-1", "0", "99999", &format!("{number} NOW")] {

@@ -1,6 +1,6 @@
 //! Redis lets clients wait, or is busy with a script: whoever ends that gets through, and others are not held up.
 
-use super::twins::{assert_same_at_redis, await_blocked, say};
+use super::twins::{assert_same_at_redis, say};
 use super::{
     OK, PONG, assert_answers, assert_x, await_clients, clients_of, proxy_with_x, settled_clients,
 };
@@ -51,22 +51,22 @@ fn who_waits_for_a_pause_to_end_counts_as_blocked_and_holds_up_nobody() {
         }
         let mut reader = place.client();
         answers.push(say(&mut reader, "CLIENT PAUSE 60000 WRITE"));
-        await_blocked(&mut reader, 0);
+        reader.await_blocked(0);
         let waiting = ["PFCOUNT h", "PUBLISH a b", "SET y 1", "EVAL \"return 1\" 0"];
         let mut waiting: Vec<_> = (1..)
             .zip(waiting)
             .map(|(count, command)| {
                 let mut client = place.client();
                 client.send(format!("{command}\r\n"));
-                await_blocked(&mut reader, count);
+                reader.await_blocked(count);
                 client
             })
             .collect();
         queuing.send("EXEC\r\n");
-        await_blocked(&mut reader, waiting.len() + 1);
+        reader.await_blocked(waiting.len() + 1);
         // Redis forgets who leaves.
         drop(waiting.remove(2));
-        await_blocked(&mut reader, waiting.len() + 1);
+        reader.await_blocked(waiting.len() + 1);
         for command in ["STRLEN y", "GET y", "EVAL_RO \"return 2\" 0"] {
             reader.send(format!("{command}\r\n"));
             answers.push(reader.read_reply());
@@ -74,7 +74,7 @@ fn who_waits_for_a_pause_to_end_counts_as_blocked_and_holds_up_nobody() {
         answers.push(say(&mut reader, "CLIENT UNPAUSE"));
         answers.extend(waiting.iter_mut().map(|client| client.read_reply()));
         answers.push(queuing.read_reply());
-        await_blocked(&mut reader, 0);
+        reader.await_blocked(0);
         answers.push(say(&mut reader, "GET y"));
         answers
     });
@@ -249,10 +249,10 @@ fn a_group_that_is_destroyed_ends_who_waits_for_it() {
             say(&mut other, "DEL s");
             say(&mut other, "XGROUP CREATE s g $ MKSTREAM");
             waiting.send("XREADGROUP GROUP g me BLOCK 0 STREAMS s >\r\n");
-            await_blocked(&mut other, 1);
+            other.await_blocked(1);
             answers.push(say(&mut other, "XGROUP DESTROY s g"));
             answers.push(waiting.read_reply());
-            await_blocked(&mut other, 0);
+            other.await_blocked(0);
         }
         answers
     });
@@ -267,7 +267,7 @@ fn a_list_that_is_moved_for_a_blocked_client_is_seen_by_who_watches_it() {
                 let [mut blocked, mut watching, mut other] = [(); 3].map(|()| place.client());
                 say(&mut other, "DEL from to");
                 blocked.send("BRPOPLPUSH from to 0\r\n");
-                await_blocked(&mut other, 1);
+                other.await_blocked(1);
                 for command in ["WATCH to", "MULTI", "GET some"] {
                     answers.push(say(&mut watching, command));
                 }
@@ -279,7 +279,7 @@ fn a_list_that_is_moved_for_a_blocked_client_is_seen_by_who_watches_it() {
                     answers.push(say(&mut other, "LPUSH from v"));
                 }
                 answers.push(blocked.read_reply());
-                await_blocked(&mut other, 0);
+                other.await_blocked(0);
             }
         }
         answers

@@ -1,6 +1,6 @@
 //! The same session straight at Redis and through the proxy.
 
-use crate::common::{Client, Proxy, RedisServer, assert_same, eventually};
+use crate::common::{Client, Proxy, RedisServer, assert_same};
 
 /// Where a session takes place.
 pub struct Place<'a> {
@@ -15,17 +15,6 @@ impl Place<'_> {
     pub fn client(&self) -> Client {
         (self.connect)()
     }
-}
-
-/// Waits until so many clients are blocked where this one is, which asks for it: one that came to ask might not be gone
-/// when the others are counted.
-#[track_caller]
-pub fn await_blocked(client: &mut Client, count: usize) {
-    let line = format!("blocked_clients:{count}\r\n");
-    eventually(&line, || {
-        let info = client.command(&["INFO", "clients"]);
-        String::from_utf8_lossy(&info).contains(&line)
-    });
 }
 
 /// Asserts that a session goes the same way at both places. It returns what is to be compared.
