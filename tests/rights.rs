@@ -311,6 +311,28 @@ fn a_redis_that_loads_its_data_says_so_to_clients() {
     assert!(info.contains("unreachable_error_replies:0"), "{info}");
 }
 
+/// Redis then answers even PING with an error.
+#[test]
+fn a_redis_that_can_not_save_serves_reads_through_the_proxy_too() {
+    let redis = RedisServer::start();
+    redis.set("key", "value");
+    let in_the_way = redis.directory().join("dump.rdb");
+    fs::create_dir(in_the_way).expect("a directory in place of the file");
+    told(&redis, &["CONFIG", "SET", "save", "3600 1"]);
+    let mut admin = redis.client();
+    admin.command(&["BGSAVE"]);
+    eventually("it can not save", || {
+        admin.command(&["PING"]).starts_with(b"-MISCONF ")
+    });
+    let proxy = Proxy::start(&redis, &[]);
+    let mut client = proxy.client();
+    assert_cached(&redis, &mut client, "key", "value");
+    let error = admin.command(&["SET", "key", "new"]);
+    assert!(error.starts_with(b"-MISCONF "), "{}", error.escape_ascii());
+    assert_same(&client.command(&["SET", "key", "new"]), &error, &"SET");
+    assert_eq!(proxy.count_in_log("redis down"), 0);
+}
+
 const LOADING: &[u8] = b"-LOADING Redis is loading the dataset in memory\r\n";
 
 /// The user that docs/operation.md creates.
