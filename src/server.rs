@@ -140,7 +140,8 @@ impl Server {
             self.now = self.clock.now();
             for event in &events {
                 match event.token() {
-                    WAKER => self.take_reports(),
+                    // Being awake is enough.
+                    WAKER => {}
                     SIGNALS => {
                         if self.take_signals() {
                             return Ok(());
@@ -151,6 +152,9 @@ impl Server {
                     token if spares::is_ours(token) => self.spares.note(event),
                     Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }
+            }
+            if self.upstream.is_awake() {
+                self.take_reports();
             }
             self.deliver_reports();
             self.proxy.take_decisions(self.now);
@@ -183,7 +187,11 @@ impl Server {
     /// How long the poll may sleep; forever, if nothing is due.
     fn timeout(&self) -> Option<Duration> {
         let has_work = self.proxy.has_room_again() || self.proxy.has_work();
-        if !self.ready.is_empty() || !self.reports.is_empty() || has_work {
+        if !self.ready.is_empty()
+            || !self.reports.is_empty()
+            || has_work
+            || !self.upstream.may_sleep()
+        {
             return Some(Duration::ZERO);
         }
         let first = |list: &VecDeque<(Time, ClientId)>| list.front().map(|&(until, _)| until);

@@ -25,7 +25,7 @@ use crate::clock::{Clock, Time};
 use member::Member;
 use nodes::Nodes;
 
-/// The loop's side of the helper: requests go in, events come out, and the waker signals new events.
+/// The loop's side of the helper: requests go in, events come out, and the waker wakes a loop that sleeps.
 pub struct Upstream {
     mailbox: Arc<Mailbox>,
     /// Memory for requests that are written by the loop itself.
@@ -33,8 +33,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts the helper thread. It connects at once, and reconnects whenever the connection breaks. `waker` signals
-    /// events.
+    /// Starts the helper thread. It connects at once, and reconnects whenever the connection breaks. `waker` wakes the
+    /// loop for events.
     ///
     /// # Errors
     /// If the thread or its poll can't be created.
@@ -131,6 +131,16 @@ impl Upstream {
     /// it is added for a minute, and an [`Event::Slots`](super::Event::Slots) announces it.
     pub fn want_node(&self, address: &str) {
         self.mailbox.add(|work| work.wanted.push(address.into()));
+    }
+
+    /// Whether the loop may sleep: there are no events, and it will be woken as soon as there are.
+    pub fn may_sleep(&self) -> bool {
+        self.mailbox.loop_may_sleep()
+    }
+
+    /// Notes that the loop is awake, whatever woke it. Returns whether there are events.
+    pub fn is_awake(&self) -> bool {
+        self.mailbox.loop_is_awake()
     }
 
     /// Takes the events since the last call, in order, in exchange for an empty list.

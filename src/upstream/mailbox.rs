@@ -21,6 +21,10 @@ pub(super) struct Mailbox {
     dozing: AtomicBool,
     helper: Waker,
     events: Mutex<Vec<Report>>,
+    /// There are events that the loop has not taken.
+    has_events: AtomicBool,
+    /// The loop sleeps, or is about to, and must be woken for events.
+    loop_sleeping: AtomicBool,
     /// How many bytes of replies are reported and not delivered yet.
     unread: AtomicUsize,
     the_loop: Arc<Waker>,
@@ -77,6 +81,8 @@ impl Mailbox {
             dozing: AtomicBool::new(false),
             helper,
             events: Mutex::default(),
+            has_events: AtomicBool::new(false),
+            loop_sleeping: AtomicBool::new(false),
             unread: AtomicUsize::new(0),
             the_loop,
         })
@@ -198,7 +204,7 @@ impl Mailbox {
         done.is_some
     }
 
-    /// Adds a node's events for the loop. Wakes the loop if there were none before.
+    /// Adds a node's events for the loop. Wakes the loop if it sleeps.
     pub fn report(&self, node: NodeId, news: &mut Vec<Event>) {
         if news.is_empty() {
             return;
@@ -210,10 +216,10 @@ impl Mailbox {
         let length = length.sum();
         let mut events = lock(&self.events);
         self.unread.fetch_add(length, Ordering::SeqCst);
-        let wake = events.is_empty();
         events.extend(news.drain(..).map(|event| Report { node, event }));
+        self.has_events.store(true, Ordering::SeqCst);
         drop(events);
-        if wake {
+        if self.loop_sleeping.swap(false, Ordering::SeqCst) {
             self.wake(&self.the_loop);
         }
     }
@@ -229,10 +235,24 @@ impl Mailbox {
         self.unread.load(Ordering::SeqCst) >= UNREAD_MAX
     }
 
+    /// Whether the loop may sleep: there are no events, and it will be woken as soon as there are.
+    pub fn loop_may_sleep(&self) -> bool {
+        self.loop_sleeping.store(true, Ordering::SeqCst);
+        !self.has_events.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the loop is awake, whatever woke it. Returns whether there are events.
+    pub fn loop_is_awake(&self) -> bool {
+        self.loop_sleeping.store(false, Ordering::Relaxed);
+        self.has_events.load(Ordering::SeqCst)
+    }
+
     /// Takes all events in order, in exchange for an empty list.
     pub fn take_events(&self, events: &mut Vec<Report>) {
         debug_assert!(events.is_empty());
-        std::mem::swap(events, &mut *lock(&self.events));
+        let mut waiting = lock(&self.events);
+        self.has_events.store(false, Ordering::SeqCst);
+        std::mem::swap(events, &mut waiting);
     }
 
     fn wake_helper(&self) {
@@ -252,4 +272,47 @@ impl Mailbox {
 /// The lock, even if a thread panicked while it held it: data is only moved in or out, so it is intact.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+
+    /// Whether the poll was woken.
+    fn is_woken(poll: &mut Poll) -> bool {
+        let mut events = Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::ZERO))
+            .expect("a poll");
+        !events.is_empty()
+    }
+
+    #[test]
+    fn only_a_loop_that_sleeps_is_woken_and_none_sleeps_while_there_are_events() {
+        let mut poll = Poll::new().expect("a poll");
+        let for_helper = Poll::new().expect("a poll");
+        let waker = |poll: &Poll| Waker::new(poll.registry(), Token(0)).expect("a waker");
+        let mailbox = Mailbox::new(waker(&for_helper), Arc::new(waker(&poll)));
+        let report = || mailbox.report(NodeId::default(), &mut vec![Event::Away]);
+        let mut taken = Vec::new();
+        for _ in 0..2 {
+            report();
+            assert!(!is_woken(&mut poll), "the loop is awake");
+            assert!(!mailbox.loop_may_sleep());
+            assert!(mailbox.loop_is_awake());
+            mailbox.take_events(&mut taken);
+            assert_eq!(taken.drain(..).len(), 1);
+            assert!(mailbox.loop_may_sleep());
+            report();
+            report();
+            assert!(is_woken(&mut poll), "the loop was asleep");
+            assert!(mailbox.loop_is_awake());
+            mailbox.take_events(&mut taken);
+            assert_eq!(taken.drain(..).len(), 2);
+            assert!(!mailbox.loop_is_awake());
+        }
+    }
 }
