@@ -13,6 +13,8 @@ pub struct Replies {
     pub bytes: Vec<u8>,
     /// Where each reply ends in `bytes`.
     pub ends: Vec<usize>,
+    /// There are errors among them.
+    pub has_errors: bool,
     /// The time from sending the first request to reading its reply.
     pub round_trip: Duration,
 }
@@ -20,6 +22,7 @@ pub struct Replies {
 impl Replies {
     /// Adds an encoded reply.
     pub fn push(&mut self, encoded: &[u8]) {
+        self.has_errors |= encoded.starts_with(b"-");
         self.bytes.extend_from_slice(encoded);
         self.ends.push(self.bytes.len());
     }
@@ -28,6 +31,7 @@ impl Replies {
     pub(super) fn push_frame(&mut self, frame: Frame<'_>) {
         match frame {
             Frame::Collected(bytes) if self.ends.is_empty() => {
+                self.has_errors |= bytes.starts_with(b"-");
                 std::mem::swap(&mut self.bytes, bytes);
                 self.ends.push(self.bytes.len());
             }
@@ -66,6 +70,7 @@ impl Replies {
     pub fn clear(&mut self) {
         empty(&mut self.bytes);
         empty(&mut self.ends);
+        self.has_errors = false;
         self.round_trip = Duration::ZERO;
     }
 

@@ -49,11 +49,8 @@ impl Node {
         if role == Role::Tracker && !received.answers.is_empty() {
             self.resume_tracking();
         }
-        for doubt in received.replies.iter().filter_map(Doubt::of) {
-            match doubt {
-                Doubt::Rights => self.doubt_rights(),
-                Doubt::State => self.doubt_state(role),
-            }
+        if received.replies.has_errors {
+            self.note_errors(role, &received.replies, now);
         }
         if let Some(latest) = received.replies.latest()
             && (self.is_busy || busy::says_so(latest))
@@ -63,10 +60,6 @@ impl Node {
         if received.may_be_queuing {
             self.doubt_state(role);
         }
-        if received.replies.iter().any(lacks_master) {
-            self.note_master(true);
-        }
-        self.judge(&received.replies, now);
         self.report_replies(role, received.replies);
         let has_answers = !received.answers.is_empty();
         for (question, answer) in received.answers {
@@ -100,6 +93,20 @@ impl Node {
         if has_answers {
             self.advance(now);
         }
+    }
+
+    /// Notes what the errors among the replies to clients reveal.
+    fn note_errors(&mut self, role: Role, replies: &Replies, now: Time) {
+        for doubt in replies.iter().filter_map(Doubt::of) {
+            match doubt {
+                Doubt::Rights => self.doubt_rights(),
+                Doubt::State => self.doubt_state(role),
+            }
+        }
+        if replies.iter().any(lacks_master) {
+            self.note_master(true);
+        }
+        self.judge(replies, now);
     }
 
     pub(super) fn report_replies(&mut self, role: Role, replies: Replies) {
