@@ -48,6 +48,20 @@ impl Time {
     }
 }
 
+/// The earliest of these moments, if there are any. In each turn of the loop, this is several times as fast as a chain of
+/// iterators.
+#[must_use]
+pub fn earliest<const N: usize>(moments: [Option<Time>; N]) -> Option<Time> {
+    let mut earliest = None;
+    for moment in moments {
+        earliest = match (earliest, moment) {
+            (Some(one), Some(other)) => Some(Time::min(one, other)),
+            (one, other) => one.or(other),
+        };
+    }
+    earliest
+}
+
 /// The shell's clock: monotonic.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -66,6 +80,7 @@ impl Clock {
     /// The current moment.
     #[must_use]
     pub fn now(&self) -> Time {
-        Time::default().after(self.start.elapsed())
+        // Nothing is cut off for 584 years.
+        Time(self.start.elapsed().as_nanos() as u64)
     }
 }

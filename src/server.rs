@@ -47,7 +47,7 @@ use shutdown::Shutdown;
 use spares::Spares;
 
 use crate::cache::EXPIRED_AT_ONCE;
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, Time, earliest};
 use crate::config::RedisAddress;
 use crate::proxy::{ClientId, Proxy, READ};
 use crate::systemd::{self, State};
@@ -140,8 +140,8 @@ impl Server {
             self.now = self.clock.now();
             for event in &events {
                 match event.token() {
-                    // Being awake is enough.
-                    WAKER => {}
+                    // Reports are taken in each turn.
+                    WAKER => self.take_reloaded(),
                     SIGNALS => {
                         if self.take_signals() {
                             return Ok(());
@@ -212,8 +212,7 @@ impl Server {
             self.http.as_ref().map(Http::due),
             self.shutdown.due(!self.listeners.is_empty()),
         ];
-        let due = due.into_iter().flatten().min()?;
-        Some(self.now.until(due))
+        Some(self.now.until(earliest(due)?))
     }
 
     /// Gives the helper thread what the core wants from Redis.

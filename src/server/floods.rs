@@ -5,7 +5,7 @@ use std::io;
 use log::Level;
 
 use super::Server;
-use crate::clock::Time;
+use crate::clock::{Time, earliest};
 use crate::logging::Limit;
 use crate::proxy::{ClientId, Ending, Peer};
 
@@ -40,11 +40,14 @@ impl Floods {
             &self.evicted,
             &self.dedicated_failed,
         ];
-        limits.into_iter().filter_map(Limit::due).min()
+        earliest(limits.map(Limit::due))
     }
 
     /// Logs how many lines were left out, unless a later line has already done so.
     pub fn end(&mut self, now: Time) {
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
         let limits = [
             (Level::Info, "protocol error of a client", &mut self.broken),
             (Level::Warn, HTTP, &mut self.http),

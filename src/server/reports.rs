@@ -58,7 +58,7 @@ impl Server {
             return;
         }
         let mut ends_dedicated = false;
-        let end = self.clock.now().after(TURN);
+        let end = self.now.after(TURN);
         while let Some(Report { node, event }) = self.reports.events.front() {
             let done = &mut self.reports.done;
             if self.proxy.upstream_part(*node, event, done, PART, self.now) {

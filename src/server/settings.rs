@@ -48,12 +48,16 @@ impl Server {
         true
     }
 
-    /// Applies reloaded settings, all or none, or settings that a client has changed.
+    /// Applies settings that a client has changed.
     pub(super) fn take_settings(&mut self) {
         if let Some(config) = self.proxy.take_reconfigured() {
             let config = config.clone();
             self.apply(&config);
         }
+    }
+
+    /// Applies reloaded settings, all or none. The loop is woken for them.
+    pub(super) fn take_reloaded(&mut self) {
         let Ok(mut loaded) = self.reload.loaded.try_lock() else {
             return;
         };
