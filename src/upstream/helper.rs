@@ -21,7 +21,7 @@ use super::mailbox::{Mailbox, Work};
 use super::node::Node;
 use super::sentinel::{Master, Sentinels};
 use super::{Check, NodeId, Replies, Report, Requests, Settings};
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, Time, earliest};
 use member::Member;
 use nodes::Nodes;
 
@@ -54,6 +54,7 @@ impl Upstream {
                 poll,
                 landing: vec![0; FIRST_LANDING].into(),
                 clock,
+                now: clock.now(),
             },
             dozes: false,
             doze: DOZE.min(settings.dialer.timeout / 2),
@@ -178,6 +179,8 @@ struct Shell {
     poll: Poll,
     landing: Box<[u8]>,
     clock: Clock,
+    /// When the current turn started.
+    now: Time,
 }
 
 struct Helper {
@@ -210,6 +213,7 @@ impl Helper {
                 self.note(event);
             }
             let now = self.shell.clock.now();
+            self.shell.now = now;
             self.take_work(now);
             self.dozes = self.work.has_sent;
             for member in self.members.iter_mut().chain(&mut self.leaving) {
@@ -217,6 +221,8 @@ impl Helper {
                     member.take_sent(now);
                 }
                 member.turn(&mut self.shell, now);
+                // Replies need not wait for the rest of the turn.
+                member.report();
             }
             self.hear_sentinels();
             self.follow_nodes(now);
@@ -256,6 +262,14 @@ impl Helper {
     /// Waits for work, for a socket, or until something is due.
     fn wait(&mut self, events: &mut Events) {
         let sentinels = self.sentinels.as_ref();
+        let others = [
+            sentinels.and_then(Sentinels::due),
+            self.nodes.as_ref().and_then(Nodes::due),
+            self.dozes.then(|| self.shell.now.after(self.doze)),
+        ];
+        // Members look at what is due by this, even if there is no time to sleep.
+        let members = self.members.iter_mut().chain(&mut self.leaving);
+        let due = earliest([members.filter_map(Member::due).min(), earliest(others)]);
         let is_full = self.shell.mailbox.is_full();
         let is_readable = self
             .members
@@ -266,18 +280,7 @@ impl Helper {
         let timeout = if is_readable || !self.shell.mailbox.may_sleep(self.dozes) {
             Some(Duration::ZERO)
         } else {
-            let members = self.members.iter_mut().chain(&mut self.leaving);
-            let others = [
-                sentinels.and_then(Sentinels::due),
-                self.nodes.as_ref().and_then(Nodes::due),
-            ];
-            let due = members
-                .filter_map(Member::due)
-                .chain(others.into_iter().flatten())
-                .min();
-            let due = due.map(|due| self.shell.clock.now().until(due));
-            let doze = self.dozes.then_some(self.doze);
-            due.into_iter().chain(doze).min()
+            due.map(|due| self.shell.now.until(due))
         };
         // Pending work is checked even if the poll was interrupted.
         if let Err(error) = self.shell.poll.poll(events, timeout)
@@ -289,10 +292,11 @@ impl Helper {
 
     /// Takes the work from the loop.
     fn take_work(&mut self, now: Time) {
-        if !self.shell.mailbox.take(&mut self.work) {
+        let has_work = self.shell.mailbox.take(&mut self.work);
+        self.share_spare();
+        if !has_work {
             return;
         }
-        self.share_spare();
         if let Some(watched) = self.work.watched.take() {
             for member in &mut self.members {
                 member.node().set_watched(watched, now);

@@ -200,6 +200,7 @@ impl Mailbox {
                 }
             }
         }
+        done.spare.append(&mut inbox.work.spare);
         done.has_sent = has_sent;
         done.is_some
     }
@@ -282,6 +283,14 @@ mod tests {
 
     use super::*;
 
+    /// A mailbox between two polls, with that of the loop.
+    fn mailbox() -> (Arc<Mailbox>, Poll) {
+        let [helper, the_loop] = [(); 2].map(|()| Poll::new().expect("a poll"));
+        let waker = |poll: &Poll| Waker::new(poll.registry(), Token(0)).expect("a waker");
+        let mailbox = Mailbox::new(waker(&helper), Arc::new(waker(&the_loop)));
+        (mailbox, the_loop)
+    }
+
     /// Whether the poll was woken.
     fn is_woken(poll: &mut Poll) -> bool {
         let mut events = Events::with_capacity(1);
@@ -292,10 +301,7 @@ mod tests {
 
     #[test]
     fn only_a_loop_that_sleeps_is_woken_and_none_sleeps_while_there_are_events() {
-        let mut poll = Poll::new().expect("a poll");
-        let for_helper = Poll::new().expect("a poll");
-        let waker = |poll: &Poll| Waker::new(poll.registry(), Token(0)).expect("a waker");
-        let mailbox = Mailbox::new(waker(&for_helper), Arc::new(waker(&poll)));
+        let (mailbox, mut poll) = mailbox();
         let report = || mailbox.report(NodeId::default(), &mut vec![Event::Away]);
         let mut taken = Vec::new();
         for _ in 0..2 {
@@ -314,5 +320,19 @@ mod tests {
             assert_eq!(taken.drain(..).len(), 2);
             assert!(!mailbox.loop_is_awake());
         }
+    }
+
+    #[test]
+    fn the_helper_gets_the_memory_of_replies_back_even_if_there_is_no_work() {
+        let (mailbox, _poll) = mailbox();
+        mailbox.recycle(Replies::default());
+        let mut work = Work::default();
+        assert!(!mailbox.take(&mut work));
+        assert_eq!(work.spare.len(), 1);
+        work.spare.clear();
+        mailbox.recycle(Replies::default());
+        mailbox.add(|work| work.doubts = true);
+        assert!(mailbox.take(&mut work));
+        assert_eq!(work.spare.len(), 1);
     }
 }

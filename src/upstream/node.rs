@@ -83,6 +83,8 @@ pub(super) struct Node {
     /// What the node is asked about its cluster.
     pub(super) asks: Asks,
     pub(super) barriers: Barriers,
+    /// A connection was given up, so its socket must be closed.
+    has_closed: bool,
     /// The node no longer serves anything in its cluster, and gets no more requests.
     pub(super) is_leaving: bool,
     /// Events to report to the loop.
@@ -128,6 +130,7 @@ impl Node {
             moved: Moved::default(),
             asks: Asks::default(),
             barriers: Barriers::default(),
+            has_closed: false,
             is_leaving: false,
             events: Vec::new(),
             spare: Vec::new(),
@@ -179,6 +182,11 @@ impl Node {
             }
         };
         Role::at(place)
+    }
+
+    /// Whether connections were given up, so that their sockets must be closed. Returns true once.
+    pub fn takes_closed(&mut self) -> bool {
+        std::mem::take(&mut self.has_closed)
     }
 
     /// Which connection to open now, if any. All others go to the address of the first.
@@ -460,6 +468,7 @@ impl Node {
     }
 
     pub(super) fn close(&mut self, role: Role) {
+        self.has_closed = true;
         let connection = self.connection(role);
         connection.phase = Phase::Closed;
         connection.reports_to = None;

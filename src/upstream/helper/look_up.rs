@@ -18,7 +18,7 @@ impl Helper {
     pub(super) fn connect_wanted(&mut self) {
         for at in 0..self.members.len() {
             while let Some(role) = self.members[at].state().wants() {
-                let now = self.shell.clock.now();
+                let now = self.shell.now;
                 let member = &mut self.members[at];
                 match member.state().endpoint().cloned() {
                     // All further connections go to the address of the first one.
@@ -58,7 +58,7 @@ impl Helper {
             }
             Some(sentinels) => {
                 // The sentinels' latest answers may be old. If they are, that will show soon.
-                sentinels.hurry(self.shell.clock.now());
+                sentinels.hurry(self.shell.now);
                 self.look_up_master(at);
             }
         }
@@ -101,7 +101,7 @@ impl Helper {
             return;
         };
         let shell = &mut self.shell;
-        let now = shell.clock.now();
+        let now = shell.now;
         sentinels.turn(shell.poll.registry(), &mut shell.landing, now);
         let is_to_be_named = match member.looking_up {
             true => self.followed.is_none(),
@@ -120,7 +120,7 @@ impl Helper {
             return;
         };
         member.looking_up = false;
-        let now = self.shell.clock.now();
+        let now = self.shell.now;
         let is_of_cluster = self.nodes.is_some();
         let node = member.node();
         let is_waited_for = matches!(node.connection(Role::Resp2).phase, Phase::LookingUp(_));

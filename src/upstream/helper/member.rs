@@ -14,7 +14,7 @@ use super::super::node::{Loss, Node, Phase, Role};
 use super::super::race::Race;
 use super::super::{Batch, LinkId, NodeId, Replies};
 use super::{LANDING, Shell};
-use crate::clock::Time;
+use crate::clock::{Time, earliest};
 use crate::config::Secret;
 use crate::transport::dial::Endpoint;
 use crate::transport::{ReadResult, Source, Transport};
@@ -55,7 +55,8 @@ pub(super) struct Member {
     pub targets: Vec<Endpoint>,
     /// The state machine may have changed since `due` was computed.
     is_touched: bool,
-    /// When the state machine has something to do.
+    /// When the state machine has something to do, as of the last wait. What has become due since then is done in the next
+    /// turn.
     due: Option<Time>,
     /// Something could not be written because the loop was writing.
     is_held_up: bool,
@@ -157,8 +158,7 @@ impl Member {
     /// When something is due, unless an event comes first.
     pub fn due(&mut self) -> Option<Time> {
         if std::mem::take(&mut self.is_touched) {
-            let due = [self.node.due(), self.race.due()];
-            self.due = due.into_iter().flatten().min();
+            self.due = earliest([self.node.due(), self.race.due()]);
         }
         self.due
     }
@@ -176,7 +176,7 @@ impl Member {
             self.finish_connecting(role, now);
             self.read(role, shell);
         }
-        if self.node.due().is_some_and(|due| due <= now) {
+        if self.due.is_some_and(|due| due <= now) {
             self.node.tick(now);
         }
     }
@@ -202,7 +202,7 @@ impl Member {
 
     /// Continues the attempts to reach Redis at one of its addresses.
     fn run_race(&mut self, shell: &Shell) {
-        let now = shell.clock.now();
+        let now = shell.now;
         let registry = shell.poll.registry();
         let dialer = &self.node.settings.dialer;
         let connected = match self.race.turn(dialer, registry, now) {
@@ -273,7 +273,7 @@ impl Member {
             }
             match transport.read(&mut shell.landing) {
                 Ok(ReadResult::Bytes(length)) => {
-                    let now = shell.clock.now();
+                    let now = shell.now;
                     self.take_sent_to(role, now);
                     let is_open = self.node.connection(role).phase == Phase::Open;
                     self.node.received(role, &shell.landing[..length], now);
@@ -284,11 +284,11 @@ impl Member {
                 }
                 Ok(ReadResult::Nothing) => return,
                 Ok(ReadResult::End) => {
-                    let now = shell.clock.now();
+                    let now = shell.now;
                     self.node.lost(role, Loss::Closed, now);
                     self.drop_closed(now);
                 }
-                Err(error) => self.lose(role, error, shell.clock.now()),
+                Err(error) => self.lose(role, error, shell.now),
             }
         }
     }
@@ -437,7 +437,7 @@ impl Member {
 
     /// Closes the sockets of connections that the node has given up.
     pub fn drop_closed(&mut self, now: Time) {
-        if !self.is_touched {
+        if !self.node.takes_closed() {
             return;
         }
         for role in self.node.roles() {
