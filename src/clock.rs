@@ -48,8 +48,8 @@ impl Time {
     }
 }
 
-/// The earliest of these moments, if there are any. In each turn of the loop, this is several times as fast as a chain of
-/// iterators.
+/// The earliest of these moments, if there are any. Each turn of the loop asks for it, and a chain of iterators would take
+/// nearly twice as many instructions.
 #[must_use]
 pub fn earliest<const N: usize>(moments: [Option<Time>; N]) -> Option<Time> {
     let mut earliest = None;

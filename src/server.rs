@@ -153,7 +153,7 @@ impl Server {
                     Token(token) => self.note(ClientId(token / 2), token % 2 == 1, event),
                 }
             }
-            if self.upstream.is_awake() {
+            if self.upstream.has_events() {
                 self.take_reports();
             }
             self.deliver_reports();

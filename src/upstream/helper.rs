@@ -139,9 +139,9 @@ impl Upstream {
         self.mailbox.loop_may_sleep()
     }
 
-    /// Notes that the loop is awake, whatever woke it. Returns whether there are events.
-    pub fn is_awake(&self) -> bool {
-        self.mailbox.loop_is_awake()
+    /// Whether there are events. The loop, which is awake, need not be woken for more.
+    pub fn has_events(&self) -> bool {
+        self.mailbox.loop_has_events()
     }
 
     /// Takes the events since the last call, in order, in exchange for an empty list.

@@ -242,8 +242,8 @@ impl Mailbox {
         !self.has_events.load(Ordering::SeqCst)
     }
 
-    /// Notes that the loop is awake, whatever woke it. Returns whether there are events.
-    pub fn loop_is_awake(&self) -> bool {
+    /// Whether there are events. The loop, which is awake, need not be woken for more.
+    pub fn loop_has_events(&self) -> bool {
         self.loop_sleeping.store(false, Ordering::Relaxed);
         self.has_events.load(Ordering::SeqCst)
     }
@@ -308,17 +308,17 @@ mod tests {
             report();
             assert!(!is_woken(&mut poll), "the loop is awake");
             assert!(!mailbox.loop_may_sleep());
-            assert!(mailbox.loop_is_awake());
+            assert!(mailbox.loop_has_events());
             mailbox.take_events(&mut taken);
             assert_eq!(taken.drain(..).len(), 1);
             assert!(mailbox.loop_may_sleep());
             report();
             report();
             assert!(is_woken(&mut poll), "the loop was asleep");
-            assert!(mailbox.loop_is_awake());
+            assert!(mailbox.loop_has_events());
             mailbox.take_events(&mut taken);
             assert_eq!(taken.drain(..).len(), 2);
-            assert!(!mailbox.loop_is_awake());
+            assert!(!mailbox.loop_has_events());
         }
     }
 
