@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::node::{Loss, Node, Phase, Role};
 use super::setup::{self, Question};
 use super::{Event, Tracking};
-use crate::clock::Time;
+use crate::clock::{Time, earliest};
 use crate::link::Oldest;
 use crate::transport::dial::Endpoint;
 
@@ -43,7 +43,7 @@ struct Earliest(Option<Time>);
 
 impl Extend<Time> for Earliest {
     fn extend<T: IntoIterator<Item = Time>>(&mut self, moments: T) {
-        self.0 = self.0.into_iter().chain(moments).min();
+        self.0 = earliest([self.0, moments.into_iter().min()]);
     }
 }
 
@@ -120,7 +120,7 @@ impl Node {
         }
         due.extend(self.retry_due());
         let others = [self.rights_due(), self.checks_due(), self.moved.due()];
-        due.extend(others.into_iter().flatten());
+        due.extend(earliest(others));
         due.extend(self.vouching_ends());
         due.extend(self.busy_due());
         for (role, connection) in self.connections() {

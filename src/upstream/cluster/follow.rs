@@ -10,7 +10,7 @@ use super::super::NodeId;
 use super::view::View;
 use super::views::{Believed, Master, Views};
 use super::{ClusterMap, ClusterNode};
-use crate::clock::Time;
+use crate::clock::{Time, earliest};
 use crate::config::RedisAddress;
 
 /// How often nodes are asked.
@@ -167,7 +167,7 @@ impl Follow {
         let ask = self.ask_due();
         let wanted = self.wanted.front().map(|(_, until)| *until);
         let lost = self.lost.map(|since| since.after(LOST));
-        [ask, wanted, lost].into_iter().flatten().min()
+        earliest([ask, wanted, lost])
     }
 
     fn ask_due(&self) -> Option<Time> {
