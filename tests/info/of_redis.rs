@@ -1,6 +1,6 @@
 //! What clients and tools decide by is Redis's, and as it is now.
 
-use crate::common::{Answer, Client, FakeRedis, Proxy, RedisServer, SOON_AWAY, eventually};
+use crate::common::{Answer, Client, FakeRedis, Proxy, RedisServer, SOON_AWAY, bulk, eventually};
 use crate::{COUNTED_HERE, Fields, VARIOUS, Watched, info, text_of};
 
 /// Names of sections and fields, in order.
@@ -122,6 +122,29 @@ fn a_redis_that_loads_its_data_is_said_to() {
     proxy.wait_until_down_for("LOADING");
     let fields = info(&mut proxy.client(), &["persistence"]);
     assert_eq!(fields["loading"], "1");
+}
+
+/// Valkey names itself beside the version of Redis that it is compatible with.
+#[test]
+fn what_another_server_than_redis_says_of_itself_is_shown() {
+    const VALKEY: &str = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\n\
+                          valkey_version:8.0.1\r\nserver_mode:standalone\r\n\r\n\
+                          # Replication\r\nrole:slave\r\n";
+    let redis = FakeRedis::start_for_all(|request| {
+        let is_info = request[0].eq_ignore_ascii_case(b"INFO");
+        is_info.then(|| Answer::Reply(bulk(VALKEY)))
+    });
+    let proxy = Proxy::start_at(&redis.address(), &[]);
+    let fields = info(&mut proxy.client(), &["server", "replication"]);
+    for (name, value) in [
+        ("redis_version", "7.2.4"),
+        ("server_name", "valkey"),
+        ("valkey_version", "8.0.1"),
+        ("server_mode", "standalone"),
+        ("role", "slave"),
+    ] {
+        assert_eq!(fields[name], value, "{name}");
+    }
 }
 
 #[test]
